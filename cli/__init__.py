@@ -1,0 +1,1 @@
+"""The roof: what people type. One file a command group; nothing imports it."""

@@ -1,0 +1,38 @@
+"""`tracemill db`: the schema."""
+
+import typer
+
+from cli.output import console
+from tracemill.errors import StackError, TracemillError
+from tracemill.settings import settings
+
+db = typer.Typer(help="The database's schema.", no_args_is_help=True)
+
+
+def register(app: typer.Typer) -> None:
+    app.add_typer(db, name="db", rich_help_panel="Settings")
+
+
+def _url() -> str:
+    url = settings().database_url
+    if url is None:
+        raise StackError("no Postgres: start the local stack with `tracemill up`, or set database_url")
+    return url.get_secret_value()
+
+
+@db.command(help="Create the tables, or bring them to this version. Example: tracemill db upgrade")
+def upgrade() -> None:
+    from db import migrate
+
+    migrate.upgrade(_url())
+    console.print("the schema is up to date")
+
+
+@db.command(help="Exit 1 if the database differs from this version's tables. Example: tracemill db check")
+def check() -> None:
+    from db import migrate
+
+    found = migrate.differences(_url())
+    if found:
+        raise TracemillError(f"the database differs from this version: {found[0]} … run `tracemill db upgrade`")
+    console.print("the schema is up to date")

@@ -1,0 +1,215 @@
+"""`tracemill demo`: the whole factory on real parts, small enough for a laptop without a GPU.
+
+Teacher and student are the same 135M-parameter model; the teacher is shown four worked examples, the student none. The
+teacher answers each training question eight times, only traces with the right answer and no false equation are kept, and
+the student is trained on them by QLoRA. Everything printed is measured in this run.
+"""
+
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from sqlalchemy import text
+
+from cli.demo_report import report
+from cli.enqueue import read_shots
+from cli.jobs import follow as follow_jobs
+from cli.local import start
+from cli.output import Json, console, print_json
+from cli.train import follow as follow_round
+from db.jobs import JobSpec
+from db.session import transaction
+from tracemill import stack as local
+from tracemill.errors import TracemillError
+from tracemill.policy import Policy
+from tracemill.settings import settings
+from tracemill.text import fingerprint
+
+if TYPE_CHECKING:
+    from producer.sources import Question
+
+EXAMPLES = Path(__file__).parent / "demo_examples.jsonl"
+#: Two kinds of questions, half each: {size} of them, made from {seed}.
+SUMS = "gym:chain_sum?min_terms=2&max_terms=3&min_digits=1&max_digits=2&size={size}&seed={seed}"
+WORDS = "words:?size={size}&seed={seed}&split={split}"
+#: Share of the training questions whose traces the judge rates, enough to tell chance from skill.
+JUDGE_SHARE = 0.05
+
+
+def register(app: typer.Typer) -> None:
+    app.command(help=DEMO, rich_help_panel="Local stack")(demo)
+
+
+DEMO = """Run the whole factory on real parts, on CPU: ask, verify, train, and measure before and after.
+
+Takes about ten minutes on two cores. Example: tracemill demo"""
+
+
+@dataclass(frozen=True)
+class Names:
+    """The jobs and the round of one demo."""
+
+    round: str
+
+    @property
+    def before(self) -> str:
+        return f"{self.round}-before"
+
+    @property
+    def teacher(self) -> str:
+        return f"{self.round}-teacher"
+
+    @property
+    def teach(self) -> str:
+        return f"{self.round}-teach"
+
+
+def demo(
+    questions: Annotated[int, typer.Option(min=20, help="Training questions.")] = 400,
+    held_out: Annotated[int, typer.Option(min=20, help="Questions that are only for measuring.")] = 400,
+    samples: Annotated[int, typer.Option(min=1, help="Answers per training question.")] = 8,
+    keep_up: Annotated[bool, typer.Option(help="Leave the stack running afterwards.")] = False,
+    json: Json = False,
+) -> None:
+    seconds: dict[str, float] = {}
+    clock = time.monotonic()
+
+    def stage(name: str) -> None:
+        nonlocal clock
+        seconds[name] = round(time.monotonic() - clock, 1)
+        clock = time.monotonic()
+
+    _say("Starting Postgres, Redis, the feeder, the workers (vLLM loads the model) and Flower …")
+    stack = start()
+    try:
+        _say(
+            f"Flower watches at http://127.0.0.1:{stack.flower_port} (user {stack.flower_user}, password: tracemill flower)"
+        )
+        names = Names(_unfinished())
+        test = list(_mixed(held_out, seed=1, split="test"))
+        known = {fingerprint(question.text) for question in test}
+        training = [q for q in _mixed(2 * questions, seed=2, split="train") if fingerprint(q.text) not in known]
+        training = training[:questions]
+        overlap = known & {fingerprint(question.text) for question in training}
+        if overlap or len(known) < held_out or len(training) < questions:
+            raise TracemillError("the demo's training and held-out questions are not disjoint, or too few")
+
+        _say(f"Measuring the student, and the teacher, on {held_out} held-out questions …")
+        _enqueue(names.before, test, "student", shots=False, samples=1, purpose="evaluate")
+        _enqueue(names.teacher, test, "teacher", shots=True, samples=1, purpose="evaluate")
+        _wait_for_engine(names.before)
+        stage("start")
+        follow_jobs([names.before, names.teacher])
+        stage("evaluate before")
+
+        _say(f"The teacher answers {questions} other questions {samples} times each; every trace is verified …")
+        _enqueue(names.teach, training, "teacher", shots=True, samples=samples, purpose="teach")
+        follow_jobs([names.teach])
+        stage("ask and verify")
+
+        _say("Training the student on the accepted traces (NF4 QLoRA), then measuring it again …")
+        _train(names)
+        follow_round(names.round)
+        stage("train and evaluate after")
+        found = report(names.round, names.before, names.teacher, names.teach, seconds)
+    finally:
+        if not keep_up:
+            _say("Stopping the stack …")
+            local.down(settings().data_dir)
+    if json:
+        print_json(found)
+    else:
+        _say(
+            f"The data are in {settings().data_dir.absolute()}. Start the stack again with `tracemill up`: Flower is then at "
+            f"http://127.0.0.1:{stack.flower_port}, and `tracemill sql` answers more questions."
+        )
+
+
+def _say(line: str) -> None:
+    console.print(line, markup=False, soft_wrap=True)
+
+
+def _unfinished() -> str:
+    """The name of a demo round that was broken off, to go on with it; else the next free name."""
+    with transaction() as connection:
+        done = set(connection.execute(text("select name from rounds where state in ('done', 'failed')")).scalars())
+    return next(name for number in range(1, 10**6) if (name := f"demo-{number}") not in done)
+
+
+def _mixed(count: int, *, seed: int, split: str) -> Iterator["Question"]:
+    """Distinct questions, sums and word problems in turn."""
+    from producer.sources import Question, open_source
+
+    seen: set[str] = set()
+
+    def distinct(source: str, wanted: int) -> list[Question]:
+        found: list[Question] = []
+        for item in open_source(source, mapping={}):
+            if isinstance(item, Question) and (key := fingerprint(item.text)) not in seen and len(found) < wanted:
+                seen.add(key)
+                found.append(item)
+        return found
+
+    half = count // 2
+    sums = distinct(SUMS.format(size=2 * half, seed=seed), half)
+    words = distinct(WORDS.format(size=count - half, seed=seed, split=split), count - half)
+    for pair in zip(sums, words, strict=False):
+        yield from pair
+    yield from islice(words, len(sums), None)
+
+
+def _enqueue(name: str, questions: "list[Question]", model: str, *, shots: bool, samples: int, purpose: str) -> None:
+    from producer.enqueue import enqueue
+    from workers.methods import named
+
+    teach = purpose == "teach"
+    spec = JobSpec(
+        name=name,
+        purpose="teach" if teach else "evaluate",
+        model=model,
+        method="cot",
+        prompt=named("cot").prompt(read_shots(EXAMPLES if shots else None)),
+        samples=samples,
+        sampling={"temperature": 0.7 if teach else 0.0, "top_p": 1.0, "max_tokens": 80, "stop": []},
+        policy=Policy(judge="verifier", judge_share=JUDGE_SHARE) if teach else Policy(),
+        source="demo",
+    )
+    enqueue(questions, spec, dataset="demo-train" if teach else "demo-held-out", domain="math")
+
+
+def _wait_for_engine(job: str) -> None:
+    """Wait for the first trace, so that loading the model is not counted as answering."""
+    with console.status("loading the model"):
+        while True:
+            with transaction() as connection:
+                if connection.execute(
+                    text("select exists (select from traces t join jobs j on j.id = t.job_id where j.name = :name)"),
+                    {"name": job},
+                ).scalar():
+                    return
+            dead = [row for row in local.status(settings().data_dir) if row.state == "FATAL"]
+            if dead:
+                raise TracemillError(f"{dead[0].name} does not start: see {dead[0].log}")
+            time.sleep(0.5)
+
+
+def _train(names: Names) -> None:
+    from trainer.service import queue_round
+
+    from trainer.spec import RoundSpec
+
+    queue_round(
+        RoundSpec.model_validate(
+            {
+                "name": names.round,
+                "student": "student",
+                "select": {"jobs": [names.teach], "max_per_question": 4},
+                "fit": {"epochs": 3, "learning_rate": 1e-3, "batch_size": 16, "max_tokens": 192},
+                "evaluate": {"jobs": [names.before]},
+            }
+        )
+    )

@@ -1,0 +1,149 @@
+"""`tracemill enqueue`: questions from anywhere become a job."""
+
+import json as jsonlib
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich.progress import MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+
+from cli.output import Json, console, print_json, progress_console
+from db.jobs import JobSpec
+from tracemill.errors import UsageError
+from tracemill.policy import Policy
+from tracemill.settings import model as model_settings
+
+if TYPE_CHECKING:
+    from workers.methods import Shot
+
+
+class Purpose(StrEnum):
+    teach = "teach"
+    evaluate = "evaluate"
+
+
+class Domain(StrEnum):
+    math = "math"
+    code = "code"
+    legal = "legal"
+    medical = "medical"
+    general = "general"
+
+
+def register(app: typer.Typer) -> None:
+    app.command(help=ENQUEUE, rich_help_panel="Jobs")(enqueue)
+
+
+ENQUEUE = """Store a source's questions and open a job that answers them. Running it again resumes it.
+
+SOURCE: a JSONL, CSV or Parquet path or glob, hf:name[:config][:split], gym:chain_sum?min_terms=2, or words:?size=300
+
+Example: tracemill enqueue gsm8k.jsonl --model teacher --map gold=answer --samples 8 --limit 100"""
+
+
+def enqueue(
+    source: Annotated[str, typer.Argument(help="Where the questions are.")],
+    model: Annotated[str, typer.Option(help="Model alias that answers.")] = "teacher",
+    method: Annotated[str, typer.Option(help="Way of asking.")] = "cot",
+    samples: Annotated[int, typer.Option(min=1, max=1024, help="Answers per question.")] = 4,
+    map_: Annotated[
+        list[str] | None, typer.Option("--map", help="OURS=THEIRS: question, gold, domain or kind.")
+    ] = None,
+    limit: Annotated[int | None, typer.Option(min=1, help="At most so many questions.")] = None,
+    name: Annotated[str | None, typer.Option(help="The job's name (default: made of source, model, method).")] = None,
+    dataset: Annotated[str | None, typer.Option(help="The dataset's name (default: the source's).")] = None,
+    domain: Annotated[Domain, typer.Option(help="Domain of questions that bring none.")] = Domain.math,
+    purpose: Annotated[Purpose, typer.Option(help="evaluate: measured, never trained on.")] = Purpose.teach,
+    examples: Annotated[Path | None, typer.Option(help="JSONL of question, answer: shown to the model first.")] = None,
+    temperature: Annotated[float, typer.Option(min=0, max=10)] = 0.7,
+    top_p: Annotated[float, typer.Option(min=0.01, max=1)] = 1.0,
+    max_tokens: Annotated[int, typer.Option(min=1, help="Longest answer.")] = 512,
+    judge: Annotated[str | None, typer.Option(help="Model alias that rates the traces.")] = None,
+    judge_share: Annotated[float, typer.Option(min=0.001, max=1, help="Share of the questions it rates.")] = 1.0,
+    json: Json = False,
+) -> None:
+    from producer.enqueue import enqueue as store
+    from producer.sources import open_source
+    from workers.methods import named
+
+    model_settings(model)
+    if judge:
+        model_settings(judge)
+    dataset = dataset or source_name(source)
+    spec = JobSpec(
+        name=name or f"{dataset}-{model}-{method}",
+        purpose=purpose.value,
+        model=model,
+        method=method,
+        prompt=named(method).prompt(read_shots(examples)),
+        samples=samples,
+        sampling={"temperature": temperature, "top_p": top_p, "max_tokens": max_tokens, "stop": []},
+        policy=Policy(judge=judge, judge_share=judge_share),
+        source=source,
+    )
+    rows = open_source(source, mapping=mapping(map_ or []), limit=limit)
+    with Progress(
+        SpinnerColumn(), TextColumn("reading {task.description}"), MofNCompleteColumn(), TimeElapsedColumn(),
+        console=progress_console, transient=True,
+    ) as bar:  # fmt: skip
+        task = bar.add_task(source, total=limit)
+        done = store(
+            rows,
+            spec,
+            dataset=dataset,
+            domain=domain.value,
+            progress=lambda so_far: bar.update(task, completed=so_far.read),
+        )
+    for problem in done.problems:
+        progress_console.print(f"left out {problem.where}: {problem.what}", markup=False)
+    if done.bad > len(done.problems):
+        progress_console.print(f"… and {done.bad - len(done.problems)} more rows left out")
+    if not done.read:
+        raise UsageError(f"{source}: not one readable question in it")
+    if json:
+        print_json({"job": spec.name, "questions": done.read, "new": done.new, "left_out": done.bad})
+    else:
+        console.print(
+            f"job {spec.name}: {done.read} questions read, {done.new} new, {done.bad} left out. "
+            f"Watch it: tracemill jobs watch {spec.name}",
+            markup=False,
+        )
+
+
+def mapping(pairs: list[str]) -> dict[str, str]:
+    """`OURS=THEIRS` pairs as a dictionary. Raises UsageError for anything else."""
+    found: dict[str, str] = {}
+    for pair in pairs:
+        ours, equals, theirs = pair.partition("=")
+        if not equals or ours not in ("question", "gold", "domain", "kind") or not theirs:
+            raise UsageError(f"--map {pair}: write OURS=THEIRS with OURS one of question, gold, domain, kind")
+        found[ours] = theirs
+    return found
+
+
+def source_name(source: str) -> str:
+    """A short name for a source: a file's stem, or the scheme and name of a generated one."""
+    head = source.split("?")[0]
+    name = Path(head).name.split(".")[0] if "/" in head or "." in head else head
+    return "".join(c if c.isalnum() or c in "-_" else "-" for c in name).strip("-") or "questions"
+
+
+def read_shots(path: Path | None) -> "list[Shot]":
+    """The worked examples of a JSONL file. Raises UsageError with the line that is wrong."""
+    from workers.methods import Shot
+
+    if path is None:
+        return []
+    if not path.is_file():
+        raise UsageError(f"no such file: {path} (--examples)")
+    shots: list[Shot] = []
+    for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1):
+        if not line.strip():
+            continue
+        try:
+            row = jsonlib.loads(line)
+            shots.append(Shot(str(row["question"]), str(row["answer"])))
+        except (ValueError, KeyError, TypeError):
+            raise UsageError(f'{path}:{number}: each line is {{"question": "…", "answer": "…"}}') from None
+    return shots

@@ -1,0 +1,97 @@
+"""`tracemill`: the commands, and the one place where an error becomes a sentence and an exit code."""
+
+import os
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from cli import database, demo, enqueue, jobs, settings, sql, stack, train, workers
+from tracemill import __version__
+from tracemill.errors import TracemillError
+
+HELP = """Tracemill: a distributed factory for reasoning traces.
+
+Start with [b]tracemill demo[/b], or with your own questions:
+
+    tracemill up
+    tracemill enqueue questions.jsonl --model teacher --samples 4
+    tracemill jobs watch
+    tracemill sql "select * from job_progress"
+"""
+
+app = typer.Typer(
+    help=HELP, rich_markup_mode="rich", no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False
+)
+for group in (stack, enqueue, jobs, workers, sql, train, settings, database, demo):
+    group.register(app)
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"tracemill {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _global(
+    config: Annotated[Path | None, typer.Option(help="Settings file (default: tracemill.toml here).")] = None,
+    data_dir: Annotated[Path | None, typer.Option(help="The local stack's folder (default: .tracemill here).")] = None,
+    version: Annotated[bool, typer.Option("--version", callback=_version, is_eager=True)] = False,
+) -> None:
+    # Flags become variables, so that every process started from here sees the same settings.
+    if config is not None:
+        os.environ["TRACEMILL_CONFIG"] = str(config.absolute())
+    if data_dir is not None:
+        os.environ["TRACEMILL_DATA_DIR"] = str(data_dir.absolute())
+
+
+def main() -> None:
+    """Run a command and exit: 0 done, 1 work failed, 2 wrong use, 130 interrupted."""
+    try:
+        result: Any = app(standalone_mode=False)
+    except TracemillError as error:
+        sys.exit(_failed(str(error), error.exit_code))
+    except typer.Abort:
+        sys.exit(130)
+    except KeyboardInterrupt:
+        sys.exit(130)
+    except Exception as error:
+        sys.exit(_known(error))
+    sys.exit(result if isinstance(result, int) else 0)
+
+
+def _known(error: Exception) -> int:
+    """Exit code of an error that a library raised, after saying it in a sentence. Raises it again if it is a bug."""
+    import click
+    from kombu.exceptions import OperationalError as BrokerGone
+    from redis.exceptions import RedisError
+    from sqlalchemy.exc import OperationalError as DatabaseGone
+    from sqlalchemy.exc import ProgrammingError
+
+    if isinstance(error, click.ClickException):
+        error.show()
+        return error.exit_code
+    if isinstance(error, BrokenPipeError):  # `tracemill sql … | head`
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    if isinstance(error, DatabaseGone):
+        return _failed(f"cannot reach Postgres: {_line(error.orig)}. Is the stack up? `tracemill up` starts it.", 1)
+    if isinstance(error, ProgrammingError) and getattr(error.orig, "sqlstate", None) == "42P01":
+        return _failed(f"the database has no tables yet ({_line(error.orig)}): run `tracemill db upgrade`", 1)
+    if isinstance(error, BrokerGone | RedisError):
+        return _failed(f"cannot reach Redis: {_line(error)}. Is the stack up? `tracemill up` starts it.", 1)
+    if isinstance(error, OSError):
+        return _failed(str(error), 1)
+    raise error
+
+
+def _line(error: BaseException | None) -> str:
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    return lines[-1] if lines else type(error).__name__
+
+
+def _failed(message: str, code: int) -> int:
+    print(f"error: {message}", file=sys.stderr)
+    return code

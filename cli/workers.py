@@ -1,0 +1,89 @@
+"""`tracemill producer` and `tracemill worker generate|verify|train`: the processes of a cluster."""
+
+import os
+import signal
+import socket
+import threading
+from typing import Annotated
+
+import typer
+
+from tracemill.settings import model, settings
+
+worker = typer.Typer(help="Run a worker: one Celery worker, in the foreground.", no_args_is_help=True)
+
+Judge = Annotated[str | None, typer.Option(help="Also rate traces with this model alias, for jobs that ask for it.")]
+
+
+def register(app: typer.Typer) -> None:
+    app.command(help=PRODUCER, rich_help_panel="Processes")(producer)
+    app.add_typer(worker, name="worker", rich_help_panel="Processes")
+
+
+PRODUCER = """Run the feeder, which keeps the queues supplied. Run two for failover: one leads.
+
+Example: tracemill producer"""
+
+
+def producer() -> None:
+    from producer.feeder import lead
+
+    stopped = threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: stopped.set())
+    lead(stopped.is_set)
+
+
+@worker.command(help="Answer questions with a model. Example: tracemill worker generate --model teacher")
+def generate(
+    models: Annotated[list[str], typer.Option("--model", help="Model alias; repeat it to serve several.")],
+    judge: Judge = None,
+    concurrency: Annotated[
+        int | None, typer.Option(help="Questions at a time (default: generate_concurrency).")
+    ] = None,
+) -> None:
+    from tracemill.celery import generate_queue, verify_queue
+    from workers.running import close_engines, engine
+
+    for alias in [*models, *([judge] if judge else [])]:
+        model(alias)  # an unknown alias is an error before a model is loaded
+    for alias in models:
+        engine(alias)
+    queues = [*map(generate_queue, models), *([verify_queue(judge)] if judge else [])]
+    try:
+        _celery("generate", queues, concurrency or settings().generate_concurrency)
+    finally:
+        close_engines()
+
+
+@worker.command(help="Verify traces. Example: tracemill worker verify --judge verifier")
+def verify(
+    judge: Judge = None,
+    concurrency: Annotated[int | None, typer.Option(help="Questions at a time (default: one a core).")] = None,
+) -> None:
+    from tracemill.celery import verify_queue
+    from workers.running import close_engines
+
+    if judge:
+        model(judge)
+    queues = [verify_queue(None), *([verify_queue(judge)] if judge else [])]
+    try:
+        _celery("verify", queues, concurrency or settings().verify_concurrency or os.cpu_count() or 1)
+    finally:
+        close_engines()
+
+
+@worker.command(help="Train rounds, one at a time. Example: tracemill worker train")
+def train() -> None:
+    from tracemill.celery import TRAIN_QUEUE
+
+    _celery("train", [TRAIN_QUEUE], 1)
+
+
+def _celery(kind: str, queues: list[str], concurrency: int) -> None:
+    """An ordinary Celery worker with a threads pool, so that one engine serves all its tasks; ends with exit code 0."""
+    from tracemill.celery import app
+
+    name = f"{kind}.{os.getpid()}@{socket.gethostname()}"
+    options = ["--pool=threads", f"--concurrency={concurrency}", f"--queues={','.join(queues)}", f"--hostname={name}"]
+    app.worker_main(["worker", *options, "--events", "--without-gossip", "--without-mingle", "--loglevel=WARNING"])

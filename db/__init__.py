@@ -1,0 +1,1 @@
+"""Postgres owns the work: tables, named queries, views for people. Knows `tracemill` only."""

@@ -1,0 +1,50 @@
+"""Bring a database to the schema of this code, with Alembic."""
+
+from pathlib import Path
+
+from alembic import command
+from alembic.autogenerate import compare_metadata
+from alembic.config import Config
+from alembic.migration import MigrationContext
+from sqlalchemy import Engine, create_engine
+
+import migrations
+from db.tables import Base
+
+#: Two processes that migrate at once wait for each other on this advisory lock.
+LOCK = 0x7261636D
+
+
+def upgrade(url: str, revision: str = "head") -> None:
+    """Migrate the database at `url` (a SQLAlchemy address) up to `revision`."""
+    with _engine(url).connect() as connection:
+        connection.exec_driver_sql(f"select pg_advisory_lock({LOCK})")
+        connection.commit()
+        command.upgrade(_config(connection), revision)
+        connection.commit()
+
+
+def downgrade(url: str, revision: str) -> None:
+    """Migrate the database at `url` down to `revision` (`base`: no table left)."""
+    with _engine(url).connect() as connection:
+        command.downgrade(_config(connection), revision)
+        connection.commit()
+
+
+def differences(url: str) -> list[object]:
+    """What the database's tables lack or have against `db.tables`; empty when they agree."""
+    with _engine(url).connect() as connection:
+        context = MigrationContext.configure(connection, opts={"compare_type": True, "compare_server_default": True})
+        return list(compare_metadata(context, Base.metadata))
+
+
+def _engine(url: str) -> Engine:
+    from sqlalchemy.pool import NullPool
+
+    return create_engine(url, poolclass=NullPool)
+
+
+def _config(connection: object) -> Config:
+    config = Config(attributes={"connection": connection})
+    config.set_main_option("script_location", str(Path(migrations.__file__).parent))
+    return config

@@ -1,0 +1,256 @@
+"""The tables. Words as in the documentation: question, job, trace, verdict, round, example.
+
+Every row that work depends on lives here; a message in Redis is never the only copy of anything. The SQL that moves a
+row from one state to the next is in `sql/`, one guarded statement a change.
+"""
+
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import (
+    BigInteger,
+    CheckConstraint,
+    DateTime,
+    ForeignKey,
+    Identity,
+    Index,
+    LargeBinary,
+    MetaData,
+    UniqueConstraint,
+    func,
+    text,
+)
+from sqlalchemy.dialects.postgresql import JSONB, REAL
+from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
+
+NAMING = {
+    "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+    "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+    "ck": "ck_%(table_name)s_%(constraint_name)s",
+    "fk": "fk_%(table_name)s_%(column_0_N_name)s",
+    "pk": "pk_%(table_name)s",
+}
+
+
+class Base(DeclarativeBase):
+    metadata = MetaData(naming_convention=NAMING)
+    type_annotation_map = {  # noqa: RUF012 (SQLAlchemy's own declaration)
+        dict[str, Any]: JSONB,
+        list[Any]: JSONB,
+        datetime: DateTime(timezone=True),
+        float: REAL,
+        int: BigInteger,
+    }
+
+
+def _now() -> Any:
+    return mapped_column(server_default=func.now())
+
+
+def _one_of(column: str, *values: str) -> CheckConstraint:
+    listed = ", ".join(f"'{value}'" for value in values)
+    return CheckConstraint(f"{column} in ({listed})", name=column)
+
+
+class PromptRow(Base):
+    """A prompt template, stored once under the hash of its content (`tracemill.prompts.Prompt.hash`)."""
+
+    __tablename__ = "prompts"
+    hash: Mapped[str] = mapped_column(primary_key=True)
+    messages: Mapped[list[Any]]
+    created_at: Mapped[datetime] = _now()
+
+
+class Question(Base):
+    """A problem to reason about. The same content in the same dataset is one row."""
+
+    __tablename__ = "questions"
+    id: Mapped[int] = mapped_column(Identity(), primary_key=True)
+    content_hash: Mapped[str] = mapped_column(unique=True)
+    #: Hash of the normalised text alone: how an overlap of training and evaluation questions is found.
+    fingerprint: Mapped[str] = mapped_column(index=True)
+    dataset: Mapped[str]
+    domain: Mapped[str]
+    #: number, expression, choice, boolean, text or code; null: guessed from the gold answer.
+    kind: Mapped[str | None]
+    question: Mapped[str]
+    gold: Mapped[str | None]
+    meta: Mapped[dict[str, Any]] = mapped_column(server_default=text("'{}'"))
+    created_at: Mapped[datetime] = _now()
+
+
+class Job(Base):
+    """Questions × one model alias × one method × sampling × verification policy."""
+
+    __tablename__ = "jobs"
+    id: Mapped[int] = mapped_column(Identity(), primary_key=True)
+    name: Mapped[str] = mapped_column(unique=True)
+    purpose: Mapped[str]
+    #: filling (enqueue is still writing questions), running, paused, cancelled, done
+    state: Mapped[str] = mapped_column(server_default="filling")
+    model: Mapped[str]
+    #: The round whose adapter answers, on top of the alias's model.
+    round_id: Mapped[int | None] = mapped_column(ForeignKey("rounds.id"))
+    method: Mapped[str]
+    prompt_hash: Mapped[str] = mapped_column(ForeignKey("prompts.hash"))
+    #: Samples per question.
+    samples: Mapped[int]
+    #: temperature, top_p, max_tokens, stop
+    sampling: Mapped[dict[str, Any]]
+    #: What the verifier computes and what makes a trace accepted (`db.policy.Policy`).
+    policy: Mapped[dict[str, Any]]
+    #: The verifier whose verdicts count for this job.
+    verifier: Mapped[str]
+    source: Mapped[str]
+    priority: Mapped[int] = mapped_column(server_default="0")
+    created_at: Mapped[datetime] = _now()
+    finished_at: Mapped[datetime | None]
+    __table_args__ = (
+        _one_of("purpose", "teach", "evaluate"),
+        _one_of("state", "filling", "running", "paused", "cancelled", "done"),
+    )
+
+
+class JobQuestion(Base):
+    """One question's way through one job: pending → queued → running → generated → done, or failed."""
+
+    __tablename__ = "job_questions"
+    job_id: Mapped[int] = mapped_column(ForeignKey("jobs.id"), primary_key=True)
+    question_id: Mapped[int] = mapped_column(ForeignKey("questions.id"), primary_key=True)
+    state: Mapped[str] = mapped_column(server_default="pending")
+    attempts: Mapped[int] = mapped_column(server_default="0")
+    #: queued, running, generated: when the feeder may take the question back.
+    lease_until: Mapped[datetime | None]
+    #: running: the claim's token. Writes of a worker whose claim was taken over change no state.
+    owner: Mapped[str | None]
+    last_error: Mapped[str | None]
+    updated_at: Mapped[datetime] = _now()
+    __table_args__ = (
+        _one_of("state", "pending", "queued", "running", "generated", "done", "failed"),
+        Index("ix_job_questions_pending", "job_id", "question_id", postgresql_where=text("state = 'pending'")),
+        Index(
+            "ix_job_questions_leased",
+            "job_id",
+            "state",
+            "lease_until",
+            postgresql_where=text("state in ('queued', 'running', 'generated')"),
+        ),
+        Index("ix_job_questions_question_id", "question_id"),
+    )
+
+
+class Trace(Base):
+    """One answer by a model to one question in one job: reasoning + final answer."""
+
+    __tablename__ = "traces"
+    id: Mapped[int] = mapped_column(Identity(), primary_key=True)
+    job_id: Mapped[int] = mapped_column(ForeignKey("jobs.id"))
+    question_id: Mapped[int] = mapped_column(ForeignKey("questions.id"), index=True)
+    variant: Mapped[str] = mapped_column(server_default="")
+    sample_index: Mapped[int]
+    prompt_hash: Mapped[str] = mapped_column(ForeignKey("prompts.hash"))
+    #: What the model wrote, to the letter (minus NUL, which Postgres cannot store).
+    text: Mapped[str]
+    reasoning: Mapped[str]
+    answer: Mapped[str | None]
+    #: Where the answer was found: boxed, stated, hashes (asked forms), equation, last number (lenient).
+    answer_form: Mapped[str | None]
+    steps: Mapped[list[Any]]
+    tokens_in: Mapped[int]
+    tokens_out: Mapped[int]
+    finish_reason: Mapped[str | None]
+    #: Seconds from the request to its last token, shared by the samples of one request.
+    latency_seconds: Mapped[float]
+    worker: Mapped[str]
+    created_at: Mapped[datetime] = _now()
+    __table_args__ = (UniqueConstraint("job_id", "question_id", "variant", "sample_index"),)
+
+
+class TraceLogprobs(Base):
+    """The teacher's top-k log-probabilities of one trace, compressed; only when asked for."""
+
+    __tablename__ = "trace_logprobs"
+    trace_id: Mapped[int] = mapped_column(ForeignKey("traces.id", ondelete="CASCADE"), primary_key=True)
+    top_k: Mapped[int]
+    encoding: Mapped[str]
+    payload: Mapped[bytes] = mapped_column(LargeBinary)
+
+
+class Verdict(Base):
+    """What one verifier found about one trace. Null means: could not decide, or was not asked."""
+
+    __tablename__ = "verdicts"
+    id: Mapped[int] = mapped_column(Identity(), primary_key=True)
+    trace_id: Mapped[int] = mapped_column(ForeignKey("traces.id", ondelete="CASCADE"))
+    verifier: Mapped[str]
+    correct: Mapped[bool | None]
+    #: How `correct` was decided, or why it was not.
+    proof: Mapped[str | None]
+    faithfulness: Mapped[float | None]
+    coherence: Mapped[float | None]
+    equations_checked: Mapped[int]
+    equations_false: Mapped[int]
+    #: Each raw signal by name (the LLM verifier's rating, …).
+    signals: Mapped[dict[str, Any]]
+    #: Per-step findings: false equations and the like.
+    findings: Mapped[list[Any]]
+    #: The verdict passes its job's policy.
+    accepted: Mapped[bool]
+    error: Mapped[str | None]
+    seconds: Mapped[float]
+    created_at: Mapped[datetime] = _now()
+    __table_args__ = (UniqueConstraint("trace_id", "verifier"),)
+
+
+class Round(Base):
+    """One training run of the student: a filter over traces → an adapter + its evaluation."""
+
+    __tablename__ = "rounds"
+    id: Mapped[int] = mapped_column(Identity(), primary_key=True)
+    name: Mapped[str] = mapped_column(unique=True)
+    #: queued, selecting, fitting, evaluating, done, failed
+    state: Mapped[str] = mapped_column(server_default="queued")
+    #: The ROUND.toml as it was understood (`trainer.spec.RoundSpec`).
+    spec: Mapped[dict[str, Any]]
+    #: The template that every example is rendered with, and the evaluation asks with.
+    prompt_hash: Mapped[str] = mapped_column(ForeignKey("prompts.hash"))
+    adapter_path: Mapped[str | None]
+    #: Progress and results: step, steps, loss (list), seconds, examples, tokens.
+    metrics: Mapped[dict[str, Any]] = mapped_column(server_default=text("'{}'"))
+    owner: Mapped[str | None]
+    lease_until: Mapped[datetime | None]
+    error: Mapped[str | None]
+    created_at: Mapped[datetime] = _now()
+    finished_at: Mapped[datetime | None]
+    __table_args__ = (_one_of("state", "queued", "selecting", "fitting", "evaluating", "done", "failed"),)
+
+
+class Example(Base):
+    """One trace used in one round: the lineage row."""
+
+    __tablename__ = "examples"
+    round_id: Mapped[int] = mapped_column(ForeignKey("rounds.id", ondelete="CASCADE"), primary_key=True)
+    trace_id: Mapped[int] = mapped_column(ForeignKey("traces.id"), primary_key=True)
+    role: Mapped[str] = mapped_column(primary_key=True)
+    position: Mapped[int]
+    __table_args__ = (Index("ix_examples_trace_id", "trace_id"),)
+
+
+class Evaluation(Base):
+    """What one finished job of purpose `evaluate` measured for one round: before it, or after."""
+
+    __tablename__ = "evaluations"
+    id: Mapped[int] = mapped_column(Identity(), primary_key=True)
+    round_id: Mapped[int] = mapped_column(ForeignKey("rounds.id", ondelete="CASCADE"))
+    job_id: Mapped[int] = mapped_column(ForeignKey("jobs.id"))
+    stage: Mapped[str]
+    questions: Mapped[int]
+    #: Right answers, however written; and right answers given in the asked form.
+    correct: Mapped[int]
+    correct_strict: Mapped[int]
+    accuracy: Mapped[float]
+    #: 95 % Wilson score interval of `accuracy`.
+    low: Mapped[float]
+    high: Mapped[float]
+    created_at: Mapped[datetime] = _now()
+    __table_args__ = (UniqueConstraint("round_id", "job_id"), _one_of("stage", "before", "after"))

@@ -1,0 +1,1 @@
+"""Where work comes from: question sources, opening jobs, and the feeder that keeps Redis supplied."""

@@ -1,0 +1,102 @@
+"""Enqueue: stream a source into `questions` and the job's rows into `job_questions`, in batches, in constant memory.
+
+Every batch is one transaction, and a question is known by its content: so an enqueue that was killed is resumed by
+running it again, and the same question twice is stored once.
+"""
+
+import json
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field
+from itertools import islice
+
+from psycopg import Connection as Psycopg
+from sqlalchemy import Connection
+
+from db.jobs import JobSpec, open_job
+from db.queries import Q
+from db.session import transaction
+from producer.sources import Problem, Question
+from tracemill.text import content_hash, fingerprint
+
+#: Questions a transaction: large enough that COPY pays, small enough that little is repeated after a kill.
+BATCH = 2000
+
+STAGED = (
+    "create temp table if not exists staged_questions (content_hash text, fingerprint text, dataset text, domain text, "
+    "kind text, question text, gold text, meta jsonb) on commit delete rows"
+)
+
+
+@dataclass
+class Enqueued:
+    """What an enqueue did."""
+
+    job_id: int
+    #: Questions read from the source, and rows that are new in the job (the rest were there already).
+    read: int = 0
+    new: int = 0
+    #: The first rows that could not be read, and how many there were.
+    problems: list[Problem] = field(default_factory=list)
+    bad: int = 0
+
+
+def enqueue(
+    rows: Iterable[Question | Problem],
+    spec: JobSpec,
+    *,
+    dataset: str,
+    domain: str,
+    progress: Callable[[Enqueued], None] = lambda _: None,
+) -> Enqueued:
+    """Open the job and store the questions. A question's own domain wins over `domain`.
+
+    Raises UsageError when the job's name is taken by a job with other settings.
+    """
+    with transaction() as connection:
+        done = Enqueued(open_job(connection, spec))
+    questions = _questions(rows, done)
+    while batch := list(islice(questions, BATCH)):
+        with transaction() as connection:
+            done.new += _insert(connection, done.job_id, batch, dataset, domain)
+        done.read += len(batch)
+        progress(done)
+    with transaction() as connection:
+        connection.execute(Q["job_filled"], {"job_id": done.job_id})
+        connection.execute(Q["reopen_job"], {"job_id": done.job_id})
+    return done
+
+
+def _questions(rows: Iterable[Question | Problem], done: Enqueued) -> Iterator[Question]:
+    for row in rows:
+        if isinstance(row, Problem):
+            done.bad += 1
+            if len(done.problems) < 20:
+                done.problems.append(row)
+        else:
+            yield row
+
+
+def _insert(connection: Connection, job_id: int, batch: list[Question], dataset: str, domain: str) -> int:
+    connection.exec_driver_sql(STAGED)
+    raw = connection.connection.driver_connection
+    assert isinstance(raw, Psycopg)
+    seen: set[str] = set()
+    with raw.cursor() as cursor, cursor.copy("copy staged_questions from stdin") as copy:
+        for question in batch:
+            key = content_hash(dataset, question.text, question.gold)
+            if key in seen:
+                continue
+            seen.add(key)
+            copy.write_row(
+                (
+                    key,
+                    fingerprint(question.text),
+                    dataset,
+                    question.domain or domain,
+                    question.kind,
+                    question.text,
+                    question.gold,
+                    json.dumps(question.meta),
+                )
+            )
+    return connection.execute(Q["insert_questions"], {"job_id": job_id}).rowcount

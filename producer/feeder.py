@@ -1,0 +1,112 @@
+"""The feeder: keeps a window of each job's questions in Redis, and takes back what was lost.
+
+One step looks at every active job and does what its row says; all memory is in Postgres, so a feeder can die at any
+moment and another carries on. One leads, by an advisory lock of Postgres; the others stand by.
+"""
+
+import logging
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from sqlalchemy import Connection
+from sqlalchemy.exc import OperationalError
+
+from db.queries import Q
+from db.session import engine, transaction
+from tracemill.celery import GENERATE, TRAIN, TRAIN_QUEUE, app, generate_queue, nudge_verifier, send
+from tracemill.policy import Policy
+from tracemill.settings import FeederSettings, settings
+
+log = logging.getLogger(__name__)
+
+#: Seconds until an unsettled question's verification is nudged again.
+VERIFY_LEASE = 120
+#: Key of the advisory lock that the leader holds.
+LEADER = 0x66656564
+
+
+@dataclass
+class Step:
+    """What one step did."""
+
+    queued: int = 0
+    taken_back: int = 0
+    renudged: int = 0
+    finished: int = 0
+
+
+def step(limits: FeederSettings) -> Step:
+    """Look at every active job once."""
+    did = Step()
+    with transaction() as connection:
+        jobs = connection.execute(Q["active_jobs"]).all()
+    for job in jobs:
+        with transaction() as connection:
+            taken = connection.execute(Q["take_back"], {"job_id": job.id, "max_attempts": limits.max_attempts}).all()
+            late = connection.execute(Q["overdue_verifications"], {"job_id": job.id, "lease": VERIFY_LEASE}).all()
+            # Committed before it is sent: a message without its row would be refused, a row without its message is
+            # taken back when its lease runs out.
+            room = limits.window - job.in_flight + len(taken)
+            queued = _queue(connection, job.id, room, limits.queued_lease_seconds) if room > 0 else []
+            finished = connection.execute(Q["finish_job"], {"job_id": job.id}).rowcount
+        did.queued += _send(job.id, job.model, queued)
+        for row in late:
+            nudge_verifier(job.id, row.question_id, Policy.model_validate(job.policy))
+        did.taken_back += len(taken)
+        did.renudged += len(late)
+        did.finished += finished
+    _nudge_rounds()
+    return did
+
+
+def _queue(connection: Connection, job_id: int, room: int, lease: float) -> list[int]:
+    rows = connection.execute(Q["queue"], {"job_id": job_id, "room": room, "lease": lease})
+    return sorted(row.question_id for row in rows)
+
+
+def _send(job_id: int, model: str, question_ids: list[int]) -> int:
+    """Send one message a question; what cannot be sent goes back to pending. The number sent."""
+    sent = 0
+    try:
+        with app.producer_or_acquire() as producer:
+            for question_id in question_ids:
+                app.send_task(
+                    GENERATE, args=[job_id, question_id], queue=generate_queue(model), producer=producer, retry=False
+                )
+                sent += 1
+    except app.connection_errors as error:
+        log.warning("Redis is away, %d questions wait in Postgres: %s", len(question_ids) - sent, error)
+        with transaction() as connection:
+            connection.execute(Q["unqueue"], {"job_id": job_id, "question_ids": question_ids[sent:]})
+    return sent
+
+
+def _nudge_rounds() -> None:
+    with transaction() as connection:
+        rounds = connection.execute(Q["overdue_rounds"]).all()
+    for row in rounds:
+        send(TRAIN, [row.id], TRAIN_QUEUE)
+
+
+def lead(stopped: Callable[[], bool]) -> None:
+    """Stand by until this process leads, then step until `stopped()`. Outlives an absence of Postgres or Redis."""
+    limits = settings().feeder
+    while not stopped():
+        try:
+            with engine().connect() as connection:
+                connection = connection.execution_options(isolation_level="AUTOCOMMIT")
+                while (
+                    not stopped()
+                    and not connection.exec_driver_sql(f"select pg_try_advisory_lock({LEADER})").scalar_one()
+                ):
+                    time.sleep(1)
+                log.warning("this feeder leads")
+                while not stopped():
+                    connection.exec_driver_sql("select 1")  # the lock is gone if this connection is
+                    did = step(limits)
+                    if not did.queued:
+                        time.sleep(limits.interval_seconds)
+        except OperationalError as error:
+            log.warning("Postgres is away, trying again: %s", str(error.orig).splitlines()[0])
+            time.sleep(limits.interval_seconds)

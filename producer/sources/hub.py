@@ -1,0 +1,91 @@
+"""Data sets on the Hugging Face hub, streamed: `hf:name[:config][:split]`.
+
+With one part after the name it is a configuration if the data set has one so called, else a split; the split is
+`train` unless said otherwise. Streaming needs the network, so HF_HUB_OFFLINE refuses these sources at once. Code that
+comes with a data set is never run (`datasets` gave that up in 4.0).
+"""
+
+from collections.abc import Iterator
+from typing import Any, NoReturn
+
+from producer.sources.rows import Row, Table, family, nearest
+from producer.sources.streams import quiet_datasets, stream_table
+from tracemill.errors import TracemillError, UsageError
+
+_REACH_SECONDS = 10.0
+
+
+@family("hf", examples=("hf:openai/gsm8k:main:train", "hf:HuggingFaceH4/MATH-500:test"))
+def open_hub(spec: str) -> list[Table]:
+    """One table: the split. Raises UsageError for a data set, configuration or split that is not there, and
+    TracemillError when the hub cannot be reached."""
+    name, *parts = spec.split(":")
+    if not name or len(parts) > 2 or not all(parts):
+        raise UsageError(f"hf:{spec}: write hf:name[:config][:split], for example hf:openai/gsm8k:main:train")
+    datasets = quiet_datasets()
+    _reach(name)
+    try:
+        configs = datasets.get_dataset_config_names(name)
+        config, split = _config_and_split(name, parts, configs)
+        splits = datasets.get_dataset_split_names(name, config)
+    except (OSError, RuntimeError, ValueError) as error:
+        _unreachable(name, error)
+    if split not in splits:
+        raise UsageError(f"hf:{name}: no split {split!r} in {config!r}. There is {', '.join(splits)}")
+
+    def load() -> Any:
+        return datasets.load_dataset(name, config, split=split, streaming=True)
+
+    def lost(row: int, error: Exception) -> Iterator[Row]:
+        raise TracemillError(
+            f"hf:{spec}: reading stopped at row {row}: {error}. Run the same command again: "
+            "what is stored already is not stored twice"
+        ) from error
+
+    try:
+        return [stream_table(f"hf:{spec}", load, lost)]
+    except (OSError, RuntimeError, ValueError) as error:
+        _unreachable(name, error)
+
+
+def _reach(name: str) -> None:
+    """Ask the hub once, with a time limit: `datasets` alone tries for half a minute before it gives up."""
+    from huggingface_hub import HfApi, constants
+    from huggingface_hub.errors import HFValidationError, RepositoryNotFoundError
+
+    if constants.HF_HUB_OFFLINE:
+        raise TracemillError(
+            f"cannot reach the hub for {name!r}: HF_HUB_OFFLINE is set. Unset it, or give a file instead"
+        )
+    try:
+        HfApi().dataset_info(name, timeout=_REACH_SECONDS)
+    except HFValidationError as error:
+        raise UsageError(f"hf:{name} is no name of a data set: {error}") from None
+    except RepositoryNotFoundError:
+        raise UsageError(
+            f"the hub has no data set {name!r}, or it is private: check the name, or log in (hf auth login)"
+        ) from None
+    except Exception as error:  # each HTTP client that huggingface_hub has used brings its own error classes
+        _unreachable(name, error)
+
+
+def _config_and_split(name: str, parts: list[str], configs: list[str]) -> tuple[str, str]:
+    if len(parts) == 2:
+        config, split = parts
+    elif len(parts) == 1 and parts[0] in configs:
+        config, split = parts[0], "train"
+    else:
+        config, split = ("default" if "default" in configs else configs[0]), (parts or ["train"])[0]
+        if len(configs) > 1 and "default" not in configs:
+            raise UsageError(f"hf:{name} has several configurations, name one: {', '.join(configs)}")
+    if config not in configs:
+        close = nearest(config, configs)
+        hint = f". Did you mean hf:{name}:{close}?" if close else ""
+        raise UsageError(f"hf:{name}: no configuration {config!r}. There is {', '.join(configs)}{hint}")
+    return config, split
+
+
+def _unreachable(name: str, error: Exception) -> NoReturn:
+    raise TracemillError(
+        f"cannot reach the hub for {name!r} ({error}); give a file instead, or try again later"
+    ) from error

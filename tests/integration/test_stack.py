@@ -1,0 +1,400 @@
+"""The local stack with real servers. Everything here holds for root and for an ordinary user."""
+
+import os
+import pwd
+import signal
+import socket
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from pathlib import Path
+
+import psutil
+import psycopg
+import pytest
+import redis
+
+from tracemill import stack
+from tracemill.errors import StackError, UsageError
+from tracemill.stack import sweep
+from tracemill.stack.binaries import postgres_folders
+from tracemill.stack.identity import identity
+from tracemill.stack.state import folder_of, free_port
+
+pytestmark = pytest.mark.integration
+
+SLEEPER = stack.Program("sleeper", ["sleep", "1000"])
+POSTGRES_FOLDERS = sorted({str(folder) for folder in postgres_folders()})
+
+
+@pytest.fixture
+def data_dir() -> Iterator[Path]:
+    """A short path that everybody may pass through: pytest's own is private and nearly as long as a socket's may be."""
+    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as parent:
+        os.chmod(parent, 0o711)
+        path = Path(parent).resolve() / "data"
+        yield path
+        stack.down(path)
+
+
+def start(data_dir: Path, *programs: stack.Program, **ports: int) -> stack.Stack:
+    return stack.up(data_dir, lambda _: list(programs), prepare=lambda _: None, **ports)
+
+
+def pids(data_dir: Path) -> dict[str, int | None]:
+    return {process.name: process.pid for process in stack.status(data_dir)}
+
+
+def states(data_dir: Path) -> dict[str, str]:
+    return {process.name: process.state for process in stack.status(data_dir)}
+
+
+def left(data_dir: Path) -> list[psutil.Process]:
+    return sweep.find(folder_of(data_dir))
+
+
+def owner(running: stack.Stack) -> "psycopg.Connection[tuple[object, ...]]":
+    return psycopg.connect(running.database_url.replace("+psycopg", ""), autocommit=True)
+
+
+def value(running: stack.Stack, *statements: str) -> object:
+    """What the last statement returns."""
+    with owner(running) as connection:
+        *before, last = statements
+        for statement in before:
+            connection.execute(statement)
+        row = connection.execute(last).fetchone()
+    assert row is not None
+    return row[0]
+
+
+def wait_until(condition: Callable[[], bool], seconds: float = 15) -> None:
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, "it did not happen in time"
+        time.sleep(0.05)
+
+
+@pytest.mark.parametrize("bin_folder", POSTGRES_FOLDERS)
+def test_each_postgres_here_starts_with_safe_settings_and_stops(
+    data_dir: Path, bin_folder: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TRACEMILL_POSTGRES_BIN", bin_folder)
+    running = start(data_dir)
+    settings = {"fsync": "on", "data_checksums": "on", "server_encoding": "UTF8", "jit": "off"}
+    assert {name: value(running, f"show {name}") for name in settings} == settings
+    # The owner may migrate and is no superuser.
+    assert (
+        value(running, "create table t (x int)", "select usesuper from pg_user where usename = current_user") is False
+    )
+    stack.down(data_dir)
+    assert left(data_dir) == []
+
+
+def test_nobody_gets_in_without_the_right_password(data_dir: Path) -> None:
+    running = start(data_dir)
+    for user in (running.postgres_user, running.reader_user, "postgres"):
+        for password in ("wrong", ""):
+            with pytest.raises(psycopg.OperationalError, match="password"):
+                psycopg.connect(
+                    host="127.0.0.1", port=running.postgres_port, user=user, password=password, dbname="tracemill"
+                )
+    for wrong in (None, "wrong"):
+        with pytest.raises(redis.AuthenticationError), redis.Redis(port=running.redis_port, password=wrong) as client:
+            client.ping()
+
+
+def test_the_reader_sees_no_table_until_it_is_granted(data_dir: Path) -> None:
+    running = start(data_dir)
+    with owner(running) as connection:
+        connection.execute("create table secret (x int)")
+        connection.execute("create view shown as select 1 as x")
+        connection.execute("grant select on shown to tracemill_reader")
+    with psycopg.connect(running.reader_url, autocommit=True) as reader:
+        assert reader.execute("select x from shown").fetchone() == (1,)
+        for forbidden in ("select * from secret", "create table mine (x int)", "create temp table mine (x int)"):
+            with pytest.raises(psycopg.errors.InsufficientPrivilege):
+                reader.execute(forbidden)
+    with pytest.raises(psycopg.OperationalError, match="permission denied for database"):
+        psycopg.connect(running.reader_url, dbname="postgres")
+
+
+def test_every_socket_is_loopback_and_no_command_line_or_readable_file_shows_a_password(data_dir: Path) -> None:
+    running = start(data_dir, replace(SLEEPER, environment={"TOKEN": "a-secret-token"}))
+    processes = left(data_dir)
+    assert {"postgres", "sleep"} <= {process.name() for process in processes}
+    listening = [
+        connection.laddr
+        for process in processes
+        for connection in process.net_connections("inet")
+        if connection.status == psutil.CONN_LISTEN
+    ]
+    assert {(address.ip, address.port) for address in listening} == {
+        ("127.0.0.1", running.postgres_port),
+        ("127.0.0.1", running.redis_port),
+    }
+    shown = " ".join(word for process in processes for word in process.cmdline())
+    for secret in (running.postgres_password, running.reader_password, running.redis_password, "a-secret-token"):
+        assert secret not in shown
+    secretive = (
+        data_dir,
+        data_dir / "stack.json",
+        data_dir / "units" / "sleeper.json",
+        data_dir / "redis" / "redis.conf",
+    )
+    assert all(path.stat().st_mode & 0o077 == 0 for path in secretive)
+
+
+def test_programs_carry_the_mark_and_their_environment_and_write_their_own_log(data_dir: Path) -> None:
+    show = "import os; print(os.environ['TRACEMILL_STACK'], os.environ['COLOUR'])"
+    start(data_dir, stack.Program("show", [sys.executable, "-c", show], {"COLOUR": "blue"}, restart=False))
+    log = data_dir / "logs" / "show.log"
+    wait_until(lambda: log.read_text() == f"{data_dir} blue\n")
+    wait_until(lambda: states(data_dir)["show"] == "EXITED")
+
+
+def test_preparing_comes_after_the_data_services_and_before_the_programs(data_dir: Path) -> None:
+    seen = []
+
+    def prepare(running: stack.Stack) -> None:
+        seen.append(value(running, "select 1"))
+        seen.append(pids(data_dir).keys())
+
+    stack.up(data_dir, lambda _: [SLEEPER], prepare=prepare)
+    assert seen == [1, {"postgres", "redis"}]
+
+
+def test_up_twice_is_up_once(data_dir: Path) -> None:
+    running = start(data_dir, SLEEPER)
+    before = pids(data_dir)
+    assert start(data_dir, SLEEPER) == running
+    assert pids(data_dir) == before
+    assert stack.load(data_dir) == running
+
+
+def test_two_ups_at_the_same_moment_make_one_stack(data_dir: Path) -> None:
+    with ThreadPoolExecutor(2) as pool:
+        one, two = pool.map(lambda _: start(data_dir, SLEEPER), range(2))
+    assert one == two
+    assert sum("supervisor.supervisord" in process.cmdline() for process in left(data_dir)) == 1
+    assert value(one, "select 1") == 1
+
+
+def test_programs_come_change_and_go_while_the_rest_runs_on(data_dir: Path) -> None:
+    start(data_dir, SLEEPER, replace(SLEEPER, name="leaving"), replace(SLEEPER, name="changing"))
+    before = pids(data_dir)
+    leaving = psutil.Process(before["leaving"])
+    start(data_dir, SLEEPER, stack.Program("changing", ["sleep", "2000"]), replace(SLEEPER, name="coming"))
+    after = pids(data_dir)
+    assert after.keys() == {"postgres", "redis", "sleeper", "changing", "coming"}
+    assert all(after[name] == before[name] for name in ("postgres", "redis", "sleeper"))
+    assert psutil.Process(after["changing"]).cmdline() == ["sleep", "2000"]
+    assert not leaving.is_running()
+
+
+def test_a_killed_program_is_started_again_and_counted(data_dir: Path) -> None:
+    start(data_dir, SLEEPER)
+    first = pids(data_dir)["sleeper"]
+    assert first is not None
+    os.kill(first, signal.SIGKILL)
+    wait_until(lambda: pids(data_dir)["sleeper"] not in (None, first) and states(data_dir)["sleeper"] == "RUNNING")
+    row = next(process for process in stack.status(data_dir) if process.name == "sleeper")
+    assert row.restarts == 1
+    assert 0 <= (row.uptime or 99) < 15
+
+
+@pytest.mark.parametrize("service", ["postgres", "redis"])
+def test_a_killed_data_service_comes_back_with_what_was_committed(data_dir: Path, service: str) -> None:
+    running = start(data_dir)
+    with owner(running) as connection, redis.Redis.from_url(running.redis_url) as client:
+        connection.execute("create table kept as select 7 as x")
+        client.set("kept", "7")
+        client.execute_command("WAITAOF", 1, 0, 5000)
+    first = pids(data_dir)[service]
+    assert first is not None
+    os.kill(first, signal.SIGKILL)
+    wait_until(lambda: pids(data_dir)[service] not in (None, first))
+    assert start(data_dir) == running
+    assert value(running, "select x from kept") == 7
+    with redis.Redis.from_url(running.redis_url) as client:
+        assert client.get("kept") == b"7"
+
+
+def test_a_hopeless_program_ends_fatal_with_the_end_of_its_log_and_the_rest_stays_up(data_dir: Path) -> None:
+    hopeless = stack.Program("hopeless", [sys.executable, "-c", "raise SystemExit('no model here')"])
+    with pytest.raises(StackError, match=r"(?s)hopeless does not start.*hopeless\.log.*no model here"):
+        start(data_dir, SLEEPER, hopeless)
+    assert states(data_dir) == {"postgres": "RUNNING", "redis": "RUNNING", "sleeper": "RUNNING", "hopeless": "FATAL"}
+
+
+def test_a_data_service_that_cannot_start_is_reported_with_its_log(
+    data_dir: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    server = tmp_path / "server"
+    server.write_text("#!/bin/sh\necho this machine is too small\nexit 1\n")
+    server.chmod(0o755)
+    monkeypatch.setenv("TRACEMILL_REDIS_SERVER", str(server))
+    with pytest.raises(StackError, match=r"(?s)redis does not start.*redis\.log.*too small"):
+        start(data_dir)
+    monkeypatch.delenv("TRACEMILL_REDIS_SERVER")
+    assert value(start(data_dir), "select 1") == 1
+
+
+def test_after_the_supervisor_was_killed_up_ends_the_orphans_and_keeps_the_data(data_dir: Path) -> None:
+    running = start(data_dir, SLEEPER)
+    with owner(running) as connection:
+        connection.execute("create table kept as select 7 as x")
+    before = left(data_dir)
+    supervisor = next(process for process in before if "supervisor.supervisord" in process.cmdline())
+    supervisor.kill()
+    wait_until(lambda: supervisor not in left(data_dir))
+    assert set(states(data_dir).values()) == {"ORPHAN"}
+    assert start(data_dir, SLEEPER) == running
+    assert not set(before) & set(left(data_dir))
+    assert value(running, "select x from kept") == 7
+    assert set(states(data_dir).values()) == {"RUNNING"}
+
+
+def test_down_keeps_data_addresses_and_passwords_for_the_next_up(data_dir: Path) -> None:
+    running = start(data_dir, SLEEPER)
+    value(running, "create table kept as select 7 as x", "select 1")
+    stack.down(data_dir)
+    assert left(data_dir) == []
+    assert set(states(data_dir).values()) == {"STOPPED"}
+    stack.down(data_dir)
+    assert start(data_dir) == running
+    assert value(running, "select x from kept") == 7
+
+
+def test_a_lost_stack_file_costs_the_passwords_and_not_the_data(data_dir: Path) -> None:
+    value(start(data_dir), "create table kept as select 7 as x", "select 1")
+    (data_dir / "stack.json").unlink()
+    renewed = start(data_dir)
+    assert value(renewed, "select x from kept") == 7
+
+
+def test_down_ends_the_processes_even_if_the_stack_file_is_lost(data_dir: Path) -> None:
+    start(data_dir, SLEEPER)
+    (data_dir / "stack.json").unlink()
+    stack.down(data_dir)
+    assert left(data_dir) == []
+
+
+def test_programs_that_ignore_sigterm_or_slip_away_do_not_hold_up_down(data_dir: Path) -> None:
+    deaf = (
+        "import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); print('deaf', flush=True); time.sleep(999)"
+    )
+    slip = f"import subprocess, sys; subprocess.Popen([sys.executable, '-c', {deaf!r}], start_new_session=True)"
+    start(
+        data_dir,
+        *(stack.Program(f"deaf-{number}", [sys.executable, "-c", deaf], stop_seconds=300) for number in range(3)),
+        stack.Program("slip", [sys.executable, "-c", f"{slip}; import time; time.sleep(999)"]),
+    )
+    wait_until(lambda: all("deaf" in log.read_text() for log in data_dir.glob("logs/deaf-*.log")))
+    started = time.monotonic()
+    stack.down(data_dir, timeout=15)
+    assert time.monotonic() - started < 15
+    assert left(data_dir) == []
+    assert "database system is shut down" in (data_dir / "logs" / "postgres.log").read_text()
+
+
+def test_a_supervisor_that_hangs_does_not_hold_up_down(data_dir: Path) -> None:
+    start(data_dir, SLEEPER)
+    next(process for process in left(data_dir) if "supervisor.supervisord" in process.cmdline()).suspend()
+    started = time.monotonic()
+    stack.down(data_dir)
+    assert time.monotonic() - started < 30
+    assert left(data_dir) == []
+
+
+def test_down_reaches_a_stack_whose_up_is_still_waiting(data_dir: Path) -> None:
+    with ThreadPoolExecutor(1) as pool:
+        waiting = pool.submit(stack.up, data_dir, lambda _: [], prepare=lambda _: time.sleep(6))
+        wait_until(lambda: set(states(data_dir).values()) == {"RUNNING"})
+        stack.down(data_dir, timeout=18)
+        assert left(data_dir) == []
+        with pytest.raises(StackError, match="stopped while it was being prepared"):
+            waiting.result()
+
+
+def test_a_taken_port_is_replaced_unless_the_user_fixed_it(data_dir: Path) -> None:
+    running = start(data_dir)
+    stack.down(data_dir)
+    with socket.socket() as foreign:
+        foreign.bind(("127.0.0.1", running.postgres_port))
+        foreign.listen()
+        with pytest.raises(UsageError, match=f"port {running.postgres_port} is taken"):
+            start(data_dir, postgres_port=running.postgres_port)
+        moved = start(data_dir)
+    assert moved.postgres_port != running.postgres_port
+    assert replace(moved, postgres_port=running.postgres_port) == running
+    assert value(moved, "select 1") == 1
+
+
+def test_a_port_fixed_while_the_stack_runs_moves_the_service_and_its_programs(data_dir: Path) -> None:
+    def programs(running: stack.Stack) -> list[stack.Program]:
+        return [replace(SLEEPER, environment={"URL": running.redis_url})]
+
+    stack.up(data_dir, programs, prepare=lambda _: None)
+    before, port = pids(data_dir), free_port()
+    with pytest.raises(UsageError, match="is taken"):
+        start(data_dir, redis_port=stack.up(data_dir, programs, prepare=lambda _: None).postgres_port)
+    assert pids(data_dir) == before
+    moved = stack.up(data_dir, programs, prepare=lambda _: None, redis_port=port)
+    assert moved.redis_port == port
+    after = pids(data_dir)
+    assert psutil.Process(after["sleeper"]).environ()["URL"] == moved.redis_url
+
+
+def test_a_stale_pid_file_that_names_a_living_stranger_is_no_obstacle(data_dir: Path) -> None:
+    start(data_dir)
+    stack.down(data_dir)
+    (data_dir / "postgres" / "postmaster.pid").write_text(f"{os.getpid()}\n")
+    assert value(start(data_dir), "select 1") == 1
+
+
+@pytest.mark.parametrize("name", ["100% #1 ; 'ü\" x", "deep" * 30])
+def test_a_data_folder_of_any_name_works(data_dir: Path, name: str) -> None:
+    odd = data_dir.with_name(name) / "data"
+    try:
+        running = start(odd, SLEEPER)
+        assert value(running, "select 1") == 1
+        assert set(states(odd).values()) == {"RUNNING"}
+    finally:
+        stack.down(odd)
+    assert left(odd) == []
+    assert Path(running.run_dir).is_relative_to(odd) or not Path(running.run_dir).exists()
+
+
+def test_a_database_of_another_version_asks_for_that_version(data_dir: Path) -> None:
+    start(data_dir)
+    stack.down(data_dir)
+    (data_dir / "postgres" / "PG_VERSION").write_text("9\n")
+    with pytest.raises(StackError, match="made by Postgres 9, and only these are here"):
+        start(data_dir)
+
+
+def test_where_user_namespaces_are_forbidden_root_drops_to_an_unprivileged_account(
+    data_dir: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    forbidden = tmp_path / "unshare"
+    forbidden.write_text("#!/bin/sh\nexit 1\n")
+    forbidden.chmod(0o755)
+    if os.geteuid() == 0:  # a database made in a namespace is taken over too
+        start(data_dir)
+        stack.down(data_dir)
+    monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
+    if os.geteuid() != 0 and os.geteuid() not in {account.pw_uid for account in pwd.getpwall()}:
+        with pytest.raises(StackError, match="needs a user with an account"):
+            identity()
+        return
+    running = start(data_dir)
+    assert value(running, "select 1") == 1
+    assert psutil.Process(pids(data_dir)["postgres"]).uids().effective != 0
+    stack.down(data_dir)
+    assert left(data_dir) == []
+    monkeypatch.undo()
+    assert value(start(data_dir), "select 1") == 1

@@ -1,0 +1,119 @@
+"""The vLLM engine with a real 135M-parameter model on CPU: its contract, many requests at once, and how it ends."""
+
+import asyncio
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import psutil
+import pytest
+
+from tests.unit.engine_contract import QUESTION, EngineContract
+from tracemill.errors import EngineError, RequestRefused, UsageError
+from tracemill.prompts import Message
+from tracemill.settings import EMBEDDED_MODEL, ModelSettings
+from workers.engines import Generation, Sampling
+from workers.engines.vllm import VllmEngine
+from workers.loop import run
+
+pytestmark = pytest.mark.integration
+
+SMALL = ModelSettings(engine="vllm", model=EMBEDDED_MODEL, max_model_len=512, kv_cache_gib=0.5)
+
+OWNER = """
+import sys, time
+from pathlib import Path
+from tests.integration.test_vllm_engine import SMALL
+from workers.engines.vllm import VllmEngine
+
+if __name__ == "__main__":
+    engine = VllmEngine(SMALL, Path(sys.argv[1]))
+    print("ready", flush=True)
+    time.sleep(600)
+"""
+
+
+@pytest.fixture(scope="module")
+def data_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("data")
+
+
+@pytest.fixture(scope="module")
+def engine(data_dir: Path) -> Iterator[VllmEngine]:
+    engine = VllmEngine(SMALL, data_dir)
+    yield engine
+    run(engine.close())
+
+
+def test_every_sample_of_many_requests_at_once_comes_back(engine: VllmEngine) -> None:
+    async def together() -> list[Generation]:
+        questions: list[list[Message]] = [
+            [{"role": "user", "content": f"What is {number} + {number}?"}] for number in range(20)
+        ]
+        sampling = Sampling(temperature=0.9, max_tokens=24)
+        return await asyncio.gather(*(engine.generate(question, 4, sampling) for question in questions))
+
+    generations = run(together())
+    assert [len(generation.completions) for generation in generations] == [4] * 20
+    assert all(completion.text and completion.tokens for g in generations for completion in g.completions)
+    assert len({completion.text for completion in generations[0].completions}) > 1
+
+
+def test_a_prompt_that_is_too_long_is_refused_and_says_how_long_it_is(engine: VllmEngine) -> None:
+    too_long: list[Message] = [{"role": "user", "content": "seven " * 600}]
+    with pytest.raises(RequestRefused, match=r"the prompt has \d{3,} tokens; the model takes 512 \(max_model_len\)"):
+        run(engine.generate(too_long, 1, Sampling()))
+
+
+def test_sampling_that_makes_no_sense_is_refused_and_harms_nobody_else(engine: VllmEngine) -> None:
+    with pytest.raises(EngineError):
+        run(engine.generate(QUESTION, 1, Sampling(top_p=7.0)))
+    assert len(run(engine.generate(QUESTION, 1, Sampling(max_tokens=4))).completions) == 1
+
+
+def test_an_adapter_that_is_not_there_is_an_engine_error(engine: VllmEngine, tmp_path: Path) -> None:
+    with pytest.raises(EngineError, match="no adapter in"):
+        run(engine.generate(QUESTION, 1, Sampling(), tmp_path))
+
+
+def test_an_option_that_vllm_does_not_know_is_wrong_use(data_dir: Path) -> None:
+    with pytest.raises(UsageError, match="no_such_option"):
+        VllmEngine(SMALL.model_copy(update={"options": {"no_such_option": 1}}), data_dir)
+
+
+@pytest.mark.usefixtures("engine")  # it has unpacked the model
+def test_after_kill_9_of_its_owner_no_engine_process_is_left(data_dir: Path, tmp_path: Path) -> None:
+    script = tmp_path / "owner.py"
+    script.write_text(OWNER)
+    root = Path(__file__).parents[2]
+    with subprocess.Popen(
+        [sys.executable, str(script), str(data_dir)], cwd=root, env=_importing(root), stdout=subprocess.PIPE, text=True
+    ) as owner:
+        assert owner.stdout is not None
+        assert any(line == "ready\n" for line in owner.stdout)
+        processes = psutil.Process(owner.pid).children(recursive=True)
+        names = [" ".join(process.cmdline()) for process in processes]
+        owner.kill()
+    assert any("VLLM::" in name for name in names), names
+    deadline = time.monotonic() + 10
+    while left := [process for process in processes if _lives(process)]:
+        assert time.monotonic() < deadline, left
+        time.sleep(0.1)
+
+
+class TestContract(EngineContract):
+    """Last in this file: its last test closes the engine."""
+
+
+def _importing(root: Path) -> dict[str, str]:
+    return {**os.environ, "PYTHONPATH": str(root)}
+
+
+def _lives(process: psutil.Process) -> bool:
+    try:
+        return process.status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False

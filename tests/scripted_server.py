@@ -1,0 +1,209 @@
+"""A scripted server that speaks the OpenAI protocol. It is no model: it stands in for the GPU.
+
+Tests of queue mechanics and overhead benchmarks need a server whose answers, latency and faults are known beforehand;
+this one answers each question from a function and counts words as tokens. Nothing measured with it says anything about a
+model.
+
+    with ScriptedServer(lambda question: "1 + 1 = 2. The answer is 2.", latency=0.1, faults=[Fault.BUSY]) as server:
+        ask(server.base_url)
+
+    python -m tests.scripted_server --port 8001 --latency 1
+"""
+
+import argparse
+import asyncio
+import itertools
+import threading
+from collections import deque
+from collections.abc import Callable, Iterable, Mapping
+from enum import StrEnum
+from typing import Any, Self
+
+from aiohttp import web
+
+ANSWER = "First 1 + 1 = 2, and 2 + 2 = 4. The answer is 4."
+
+
+class Fault(StrEnum):
+    """What can happen to a request instead of an answer."""
+
+    #: 429, "come back in one second".
+    BUSY = "busy"
+    #: 500.
+    BROKEN = "broken"
+    #: 400: the prompt is too long.
+    REFUSED = "refused"
+    #: 401, with the caller's own key in the message, as some servers do.
+    UNAUTHORIZED = "unauthorized"
+    #: 200 with half a JSON object.
+    MALFORMED = "malformed"
+    #: 200 whose connection ends in the middle of the body.
+    CUT_OFF = "cut_off"
+    #: The connection ends before any answer.
+    RESET = "reset"
+    #: 200 with no choices.
+    NO_CHOICES = "no_choices"
+    #: 200 with one choice less than asked.
+    FEWER = "fewer"
+    #: No answer for an hour.
+    HANGS = "hangs"
+
+
+class ScriptedServer:
+    """A server on 127.0.0.1 in a thread of its own, for as long as the `with` block lasts.
+
+    `answer`: the question (the last message's text) -> one text, or several that take turns over the samples; at
+    temperature 0 the first is given. `first_words`: the log-probability of each first word, for requests with logprobs.
+    `faults`: what happens to the first requests, one each; afterwards everything is answered. `latency`: seconds before
+    an answer.
+    """
+
+    def __init__(
+        self,
+        answer: Callable[[str], str | list[str]] = lambda _: ANSWER,
+        *,
+        first_words: Mapping[str, float] | None = None,
+        latency: float = 0.0,
+        faults: Iterable[Fault | str | bytes] = (),
+        port: int = 0,
+    ) -> None:
+        self.answer = answer
+        self.first_words = first_words or {"Yes": -0.5, " no": -1.5, "Maybe": -3.0}
+        self.latency = latency
+        #: A fault's name, or the body to answer with.
+        self.faults = iter(faults)
+        self.port = port
+        #: The last requests: headers and body.
+        self.requests: deque[tuple[Mapping[str, str], dict[str, Any]]] = deque(maxlen=1000)
+        self._turn = itertools.count()
+        self._ready = threading.Event()
+        self._thread = threading.Thread(target=lambda: asyncio.run(self._serve()), daemon=True)
+
+    @property
+    def base_url(self) -> str:
+        return f"http://127.0.0.1:{self.port}/v1"
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        if not self._ready.wait(10):
+            raise OSError(f"no scripted server on port {self.port}")
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._loop.call_soon_threadsafe(self._stopped.set)
+        self._thread.join(10)
+
+    async def _serve(self) -> None:
+        self._loop, self._stopped = asyncio.get_running_loop(), asyncio.Event()
+        app = web.Application(client_max_size=2**26)
+        app.router.add_post("/v1/chat/completions", self._handle)
+        runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.1)
+        await runner.setup()
+        await web.TCPSite(runner, "127.0.0.1", self.port, backlog=4096).start()
+        self.port = runner.addresses[0][1]
+        self._ready.set()
+        try:
+            await self._stopped.wait()
+        finally:
+            await runner.cleanup()
+
+    async def _handle(self, request: web.Request) -> web.StreamResponse:
+        asked = await request.json()
+        self.requests.append((request.headers, asked))
+        fault = next(self.faults, None)
+        if fault is None and self.latency:
+            await asyncio.sleep(self.latency)
+        match fault:
+            case None:
+                return web.json_response(self._completion(asked))
+            case Fault.BUSY:
+                return _error(429, "too many requests", {"Retry-After": "1"})
+            case Fault.BROKEN:
+                return _error(500, "something broke")
+            case Fault.REFUSED:
+                return _error(400, "this model's maximum context length is 4096 tokens " + "x" * 1000)
+            case Fault.UNAUTHORIZED:
+                return _error(401, f"wrong key: {request.headers.get('Authorization', 'none')}")
+            case Fault.MALFORMED:
+                return web.Response(text='{"choices": [', content_type="application/json")
+            case Fault.CUT_OFF:
+                response = web.StreamResponse(headers={"Content-Length": "1000"})
+                await response.prepare(request)
+                await response.write(b'{"choices": [')
+                _end_connection(request)
+                return response
+            case Fault.RESET:
+                _end_connection(request)
+                return web.Response()
+            case Fault.NO_CHOICES:
+                return web.json_response({"choices": [], "usage": None})
+            case Fault.FEWER:
+                return web.json_response(self._completion(asked | {"n": asked.get("n", 1) - 1}))
+            case Fault.HANGS:
+                await asyncio.sleep(3600)
+                return web.Response()
+            case body:
+                raw = body if isinstance(body, bytes) else body.encode()
+                return web.Response(body=raw, content_type="application/json")
+
+    def _completion(self, asked: dict[str, Any]) -> dict[str, Any]:
+        question = asked["messages"][-1]["content"]
+        texts = self.answer(question)
+        texts = [texts] if isinstance(texts, str) else texts
+        limit = asked.get("max_tokens") or 2**31
+        choices, tokens = [], 0
+        for index in range(asked.get("n", 1)):
+            text = texts[0 if asked.get("temperature") == 0 else next(self._turn) % len(texts)]
+            for stop in asked.get("stop", ()):
+                text = text.split(stop)[0]
+            words = text.split(" ")
+            tokens += min(len(words), limit)
+            choices.append(
+                {
+                    "index": index,
+                    "message": {"role": "assistant", "content": " ".join(words[:limit])},
+                    "finish_reason": "length" if len(words) > limit else "stop",
+                    "logprobs": self._logprobs() if asked.get("logprobs") else None,
+                }
+            )
+        prompt = sum(len(message["content"].split()) for message in asked["messages"])
+        return {
+            "object": "chat.completion",
+            "model": asked["model"],
+            "choices": choices,
+            "usage": {"prompt_tokens": prompt, "completion_tokens": tokens, "total_tokens": prompt + tokens},
+        }
+
+    def _logprobs(self) -> dict[str, Any]:
+        likeliest = [{"token": word, "logprob": logprob} for word, logprob in self.first_words.items()]
+        return {"content": [{**likeliest[0], "top_logprobs": likeliest}]}
+
+
+def _error(status: int, message: str, headers: Mapping[str, str] | None = None) -> web.Response:
+    return web.json_response({"error": {"message": message, "code": status}}, status=status, headers=headers)
+
+
+def _end_connection(request: web.Request) -> None:
+    if request.transport is not None:
+        request.transport.close()
+
+
+def main() -> None:
+    """Serve until Ctrl-C."""
+    parser = argparse.ArgumentParser(description="A scripted OpenAI-compatible server; no model.")
+    parser.add_argument("--port", type=int, default=8001)
+    parser.add_argument("--latency", type=float, default=0.0, help="seconds before each answer")
+    parser.add_argument("--answer", default=ANSWER, help="the text of every answer")
+    parser.add_argument("--faults", nargs="*", type=Fault, default=[], help="what happens to the first requests")
+    options = parser.parse_args()
+    server = ScriptedServer(lambda _: options.answer, latency=options.latency, faults=options.faults, port=options.port)
+    with server:
+        print(f"scripted server (no model) on {server.base_url}; Ctrl-C ends it")
+        try:
+            threading.Event().wait()
+        except KeyboardInterrupt:
+            return
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,66 @@
+"""What every engine promises. An engine's test inherits `EngineContract` and gives the fixture `engine`.
+
+Nothing here says what a model answers, so that a real model and a scripted one keep the same contract.
+"""
+
+import pytest
+
+from tracemill.prompts import Message
+from workers.engines import Engine, Sampling
+from workers.loop import run
+
+QUESTION: list[Message] = [
+    {"role": "system", "content": "Answer briefly."},
+    {"role": "user", "content": "What is 2 + 2?"},
+]
+#: A question whose likeliest first words are among the choices below, even for a very small model.
+YES_OR_NO: list[Message] = [
+    {"role": "user", "content": "Is the sky blue? Answer with one word, Yes or No."},
+    {"role": "assistant", "content": "Yes"},
+    {"role": "user", "content": "Is fire cold? Answer with one word, Yes or No."},
+]
+
+
+class EngineContract:
+    @pytest.mark.parametrize("n", [1, 4])
+    def test_it_gives_as_many_completions_as_asked(self, engine: Engine, n: int) -> None:
+        generation = run(engine.generate(QUESTION, n, Sampling(max_tokens=16)))
+        assert len(generation.completions) == n
+
+    def test_it_counts_the_tokens_of_the_prompt_once_and_of_every_completion(self, engine: Engine) -> None:
+        one = run(engine.generate(QUESTION, 1, Sampling(max_tokens=16)))
+        four = run(engine.generate(QUESTION, 4, Sampling(max_tokens=16)))
+        assert one.tokens_in == four.tokens_in > 0
+        assert all(0 < completion.tokens <= 16 for completion in four.completions)
+
+    def test_it_says_how_long_the_request_took(self, engine: Engine) -> None:
+        assert run(engine.generate(QUESTION, 1, Sampling(max_tokens=16))).seconds > 0
+
+    def test_it_answers_the_same_twice_at_temperature_0(self, engine: Engine) -> None:
+        greedy = Sampling(temperature=0, max_tokens=16)
+        texts = [run(engine.generate(QUESTION, 1, greedy)).completions[0].text for _ in range(2)]
+        assert texts[0] == texts[1] != ""
+
+    def test_an_answer_that_is_cut_short_says_so(self, engine: Engine) -> None:
+        completion = run(engine.generate(QUESTION, 1, Sampling(temperature=0, max_tokens=2))).completions[0]
+        assert (completion.finish_reason, completion.tokens) == ("length", 2)
+
+    def test_an_answer_that_ends_at_a_stop_text_says_so(self, engine: Engine) -> None:
+        greedy = run(engine.generate(QUESTION, 1, Sampling(temperature=0, max_tokens=16))).completions[0].text
+        stop = greedy.split()[1]
+        stopped = run(engine.generate(QUESTION, 1, Sampling(temperature=0, max_tokens=16, stop=(stop,))))
+        assert stopped.completions[0].finish_reason == "stop"
+        assert len(stopped.completions[0].text) < len(greedy)
+
+    def test_it_shares_the_probability_of_the_first_word_among_the_choices(self, engine: Engine) -> None:
+        shares = run(engine.choose(YES_OR_NO, ["Yes", "No"]))
+        assert shares is not None
+        assert set(shares) == {"Yes", "No"}
+        assert sum(shares.values()) == pytest.approx(1)
+
+    def test_it_gives_no_shares_when_no_choice_is_likely(self, engine: Engine) -> None:
+        assert run(engine.choose(YES_OR_NO, ["xylophone-17"])) is None
+
+    def test_closing_it_twice_does_no_harm(self, engine: Engine) -> None:
+        run(engine.close())
+        run(engine.close())

@@ -1,0 +1,324 @@
+"""The OpenAI engine against a scripted server (no model): its contract, and every way a server can misbehave."""
+
+import asyncio
+import json
+import math
+import socket
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from email.utils import formatdate
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.scripted_server import ANSWER, Fault, ScriptedServer
+from tests.unit.engine_contract import QUESTION, EngineContract
+from tracemill.errors import EngineError, RequestRefused, UsageError
+from tracemill.settings import ModelSettings
+from workers.engines import Sampling, openai
+from workers.engines.openai import OpenaiEngine, pause, retry_after, token_shares
+from workers.loop import run
+
+KEY = "sk-0123456789abcdef"
+SAMPLING = Sampling(max_tokens=64)
+
+Pair = tuple[ScriptedServer, OpenaiEngine]
+Start = Callable[..., Pair]
+
+
+@pytest.fixture
+def start(monkeypatch: pytest.MonkeyPatch) -> Iterator[Start]:
+    """Start a scripted server, with the arguments given, and an engine for it that hardly pauses between attempts."""
+    monkeypatch.setenv("TEACHER_KEY", KEY)
+    monkeypatch.setattr(openai, "FIRST_PAUSE", 0.001)
+    with ExitStack() as stack:
+
+        def started(*arguments: Any, timeout_seconds: float = 10, **options: Any) -> Pair:
+            server = stack.enter_context(ScriptedServer(*arguments, **options))
+            engine = OpenaiEngine(settings(base_url=server.base_url, timeout_seconds=timeout_seconds))
+            stack.callback(lambda: run(engine.close()))
+            return server, engine
+
+        yield started
+
+
+def settings(**values: Any) -> ModelSettings:
+    return ModelSettings(**{"engine": "openai", "model": "scripted", "api_key_env": "TEACHER_KEY", **values})
+
+
+class TestContract(EngineContract):
+    @pytest.fixture
+    def engine(self, start: Start) -> OpenaiEngine:
+        return start()[1]
+
+
+def texts(engine: OpenaiEngine, n: int = 1) -> list[str]:
+    return [completion.text for completion in run(engine.generate(QUESTION, n, SAMPLING)).completions]
+
+
+def test_the_server_is_asked_for_what_the_job_says(start: Start) -> None:
+    server, engine = start()
+    run(engine.generate(QUESTION, 3, Sampling(temperature=0.5, top_p=0.9, max_tokens=7, stop=("END",))))
+    headers, asked = server.requests[0]
+    assert headers["Authorization"] == f"Bearer {KEY}"
+    assert asked == {
+        "model": "scripted",
+        "messages": QUESTION,
+        "n": 3,
+        "temperature": 0.5,
+        "top_p": 0.9,
+        "max_tokens": 7,
+        "stop": ["END"],
+    }
+
+
+def test_without_a_key_no_authorization_is_sent(start: Start, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("TEACHER_KEY")
+    server, engine = start()
+    texts(engine)
+    assert "Authorization" not in server.requests[0][0]
+
+
+def test_different_samples_come_back_in_order(start: Start) -> None:
+    _, engine = start(lambda _: ["one", "two", "three"])
+    assert texts(engine, 3) == ["one", "two", "three"]
+
+
+def test_requests_of_many_tasks_are_in_flight_together(start: Start) -> None:
+    async def together(engine: OpenaiEngine) -> None:
+        await asyncio.gather(*(engine.generate(QUESTION, 4, SAMPLING) for _ in range(200)))
+
+    _, engine = start(latency=0.5)
+    started = time.monotonic()
+    run(together(engine))
+    assert time.monotonic() - started < 5  # one after the other: 100 s
+
+
+@pytest.mark.parametrize("fault", [Fault.BROKEN, Fault.MALFORMED, Fault.CUT_OFF, Fault.RESET, Fault.NO_CHOICES])
+def test_a_fault_that_passes_is_not_seen_by_the_caller(start: Start, fault: Fault) -> None:
+    server, engine = start(faults=[fault] * 3)
+    assert texts(engine) == [ANSWER]
+    assert len(server.requests) == 4
+
+
+def test_a_busy_server_is_left_alone_for_as_long_as_it_asks(start: Start) -> None:
+    _, engine = start(faults=[Fault.BUSY])
+    started = time.monotonic()
+    assert texts(engine) == [ANSWER]
+    assert 1 <= time.monotonic() - started < 3
+
+
+@pytest.mark.parametrize("fault", [Fault.BROKEN, Fault.MALFORMED, Fault.CUT_OFF, Fault.RESET, Fault.NO_CHOICES])
+def test_a_fault_that_stays_is_one_error_that_names_the_server(start: Start, fault: Fault) -> None:
+    server, engine = start(faults=[fault] * 100)
+    with pytest.raises(EngineError, match=r"\(5 attempts\)$") as caught:
+        texts(engine)
+    assert server.base_url in str(caught.value)
+    assert not isinstance(caught.value, RequestRefused)
+    assert len(server.requests) == openai.ATTEMPTS
+
+
+def test_a_server_that_is_not_there_is_one_error_that_names_it(start: Start) -> None:
+    with socket.socket() as reserved:
+        reserved.bind(("127.0.0.1", 0))
+        address = f"http://127.0.0.1:{reserved.getsockname()[1]}/v1"
+        engine = OpenaiEngine(settings(base_url=address))
+        with pytest.raises(EngineError, match=f"^{address}: ClientConnectorError: Cannot connect"):
+            texts(engine)
+    run(engine.close())
+
+
+def test_a_refused_request_is_not_asked_again_and_quotes_the_server(start: Start) -> None:
+    server, engine = start(faults=[Fault.REFUSED])
+    with pytest.raises(RequestRefused, match=r"answered 400 Bad Request: .*maximum context length") as caught:
+        texts(engine)
+    assert len(server.requests) == 1
+    assert len(str(caught.value)) < 300
+
+
+def test_the_key_is_in_no_error_even_if_the_server_repeats_it(start: Start) -> None:
+    _, engine = start(faults=[Fault.UNAUTHORIZED])
+    with pytest.raises(RequestRefused, match=r"401 Unauthorized: .*wrong key: Bearer \*\*\*") as caught:
+        texts(engine)
+    assert KEY not in str(caught.value)
+
+
+def test_a_request_that_takes_too_long_ends(start: Start) -> None:
+    _, engine = start(faults=[Fault.HANGS], timeout_seconds=0.2)
+    with pytest.raises(EngineError, match=r"no answer after 0\.2 s \(timeout_seconds\)"):
+        texts(engine)
+
+
+def test_fewer_choices_than_asked_are_kept(start: Start) -> None:
+    _, engine = start(faults=[Fault.FEWER])
+    assert len(texts(engine, 4)) == 3
+
+
+def body(*choices: Any, **more: Any) -> str:
+    return json.dumps({"choices": list(choices), **more})
+
+
+def said(**message: Any) -> dict[str, Any]:
+    return {"message": message, "finish_reason": "stop"}
+
+
+def test_more_choices_than_asked_are_cut(start: Start) -> None:
+    _, engine = start(faults=[body(said(content="a"), said(content="b"), said(content="c"))])
+    assert texts(engine, 2) == ["a", "b"]
+
+
+@pytest.mark.parametrize(
+    ("message", "text"),
+    [
+        ({"content": None}, ""),
+        ({}, ""),
+        ({"content": "4", "reasoning_content": "2 + 2 = 4"}, "<think>2 + 2 = 4</think>\n4"),
+        ({"content": "4", "reasoning": "2 + 2 = 4"}, "<think>2 + 2 = 4</think>\n4"),
+        ({"content": None, "reasoning_content": "cut"}, "<think>cut</think>\n"),
+        ({"content": "4", "reasoning_content": None, "tool_calls": []}, "4"),
+    ],
+)
+def test_thoughts_stand_before_the_answer_and_nothing_is_empty_text(
+    start: Start, message: dict[str, Any], text: str
+) -> None:
+    _, engine = start(faults=[body(said(**message))])
+    assert texts(engine) == [text]
+
+
+def test_a_server_that_counts_no_tokens_is_stored_with_none(start: Start) -> None:
+    _, engine = start(faults=[body(said(content="a"))])
+    generation = run(engine.generate(QUESTION, 1, SAMPLING))
+    assert (generation.tokens_in, generation.completions[0].tokens) == (0, 0)
+
+
+HOSTILE: dict[str, str | bytes] = {
+    "a list": "[]",
+    "null": "null",
+    "a number": "1" * 100_000,
+    "nothing": b"",
+    "not text": b"\xff\xfe\x00",
+    "deep": "[" * 100_000,
+    "an error with status 200": '{"error": {"message": "out of credit"}}',
+    "choices is a text": '{"choices": "many"}',
+    "choice is null": '{"choices": [null]}',
+    "no message": '{"choices": [{}]}',
+    "content is a list": body(said(content=["a"])),
+    "content is a number": body(said(content=4)),
+    "lone surrogate": b'{"choices": [{"message": {"content": "\\ud800"}}]}',
+    "finish_reason is a list": body({"message": {"content": "a"}, "finish_reason": []}),
+    "negative tokens": body(said(content="a"), usage={"prompt_tokens": -1, "completion_tokens": -5}),
+    "endless tokens": body(said(content="a"), usage={"prompt_tokens": 1, "completion_tokens": 10**30}),
+    "usage is a list": body(said(content="a"), usage=[]),
+}
+
+
+@pytest.mark.parametrize("answer", HOSTILE.values(), ids=HOSTILE)
+def test_an_answer_of_the_wrong_shape_is_an_engine_error(start: Start, answer: str | bytes) -> None:
+    _, engine = start(faults=[answer] * openai.ATTEMPTS)
+    with pytest.raises(EngineError, match="the answer is not a chat completion") as caught:
+        texts(engine)
+    assert len(str(caught.value)) < 500
+
+
+LOGPROBS: dict[str, Any] = {
+    "absent": {},
+    "null": {"logprobs": None},
+    "no places": {"logprobs": {"content": []}},
+}
+
+
+@pytest.mark.parametrize("choice", LOGPROBS.values(), ids=LOGPROBS)
+def test_a_server_without_logprobs_cannot_choose(start: Start, choice: dict[str, Any]) -> None:
+    _, engine = start(faults=[body(said(content="Yes") | choice)])
+    with pytest.raises(RequestRefused, match="gives no logprobs"):
+        run(engine.choose(QUESTION, ["Yes", "No"]))
+
+
+def test_impossible_probabilities_do_not_break_the_choice(start: Start) -> None:
+    likely = [{"token": "Yes", "logprob": 9999}, {"token": "No", "logprob": -9999.0}]
+    choice = said(content="Yes") | {"logprobs": {"content": [{"top_logprobs": likely}]}}
+    _, engine = start(faults=[body(choice)])
+    assert run(engine.choose(QUESTION, ["Yes", "No"])) == {"Yes": 1, "No": 0}
+
+
+def test_a_probability_that_is_no_number_is_an_engine_error(start: Start) -> None:
+    likely = [{"token": "Yes", "logprob": float("nan")}]
+    choice = said(content="Yes") | {"logprobs": {"content": [{"top_logprobs": likely}]}}
+    _, engine = start(faults=[body(choice)] * openai.ATTEMPTS)
+    with pytest.raises(EngineError, match="not a chat completion"):
+        run(engine.choose(QUESTION, ["Yes", "No"]))
+
+
+def test_choices_are_read_from_the_likeliest_first_words(start: Start) -> None:
+    _, engine = start(first_words={"Yes": -0.5, " no": -1.5, "Maybe": -3.0})
+    shares = run(engine.choose(QUESTION, ["Yes", "No"]))
+    assert shares is not None
+    assert shares["Yes"] == pytest.approx(1 / (1 + math.exp(-1)))
+
+
+def test_an_adapter_is_refused_with_what_to_do_instead(start: Start) -> None:
+    _, engine = start()
+    with pytest.raises(RequestRefused, match="serves an adapter under its own model name"):
+        run(engine.generate(QUESTION, 1, SAMPLING, Path("adapter")))
+
+
+@pytest.mark.parametrize(
+    ("base_url", "message"),
+    [
+        (None, r"no base_url. Add the server's address"),
+        ("localhost:8000/v1", "must look like"),
+        ("ftp://localhost/v1", "must look like"),
+        ("http://", "must look like|not an address"),
+        ("http://[::1/v1", "not an address"),
+        ("https://me:secret-word@host/v1", "must hold no user, password or query"),
+        ("https://host/v1?key=secret-word", "must hold no user, password or query"),
+    ],
+)
+def test_an_address_that_cannot_be_used_is_said_at_the_start(base_url: str | None, message: str) -> None:
+    with pytest.raises(UsageError, match=message) as caught:
+        OpenaiEngine(settings(base_url=base_url))
+    assert "secret-word" not in str(caught.value)
+
+
+def test_a_key_with_a_line_break_inside_is_refused_without_showing_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TEACHER_KEY", f"{KEY}\r\nX-Evil: 1")
+    with pytest.raises(UsageError, match="variable TEACHER_KEY holds characters") as caught:
+        OpenaiEngine(settings(base_url="http://localhost/v1"))
+    assert KEY not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("total", "texts", "shares"),
+    [
+        (10, ["aaaa", "aaaa"], [5, 5]),
+        (10, ["aaaaaaa", "a"], [8, 2]),
+        (4, ["a" * 1000, "", "", "b"], [1, 1, 1, 1]),
+        (3, ["", "", "", "aaaa"], [0, 0, 0, 3]),
+        (7, ["", ""], [1, 6]),
+        (0, ["a", "b"], [0, 0]),
+    ],
+)
+def test_tokens_are_shared_by_length_and_none_is_lost(total: int, texts: list[str], shares: list[int]) -> None:
+    assert token_shares(total, texts) == shares
+    assert sum(shares) == total
+
+
+def test_pauses_grow_are_spread_and_never_undercut_what_the_server_asked_for() -> None:
+    def pauses(attempt: int) -> list[float]:
+        return [pause(attempt, 0) for _ in range(500)]
+
+    assert max(pauses(1)) <= openai.FIRST_PAUSE
+    assert max(pauses(1)) * 2 < max(pauses(4)) <= openai.FIRST_PAUSE * 8
+    assert max(pauses(60)) <= openai.LONGEST_PAUSE
+    assert min(pauses(4)) < openai.FIRST_PAUSE < max(pauses(4))
+    assert pause(1, 7) >= 7
+    assert pause(1, 10**9) <= openai.LONGEST_RETRY_AFTER + openai.FIRST_PAUSE
+
+
+def test_retry_after_is_read_as_seconds_or_as_a_date() -> None:
+    assert retry_after("7") == 7
+    assert retry_after(formatdate(time.time() + 30, usegmt=True)) == pytest.approx(30, abs=2)
+    assert [retry_after(header) for header in ("", "-5", "soon", "nan", "inf", "9" * 5000)] == [0] * 6
+    assert retry_after("Mon, 01 Jan 0001 00:00:00 GMT") == 0

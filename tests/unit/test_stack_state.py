@@ -1,0 +1,121 @@
+import json
+import os
+import socket
+import stat
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from tracemill import stack
+from tracemill.errors import StackError, UsageError
+from tracemill.stack import state
+
+
+def a_folder(tmp_path: Path) -> state.Folder:
+    folder = state.folder_of(tmp_path / "data")
+    folder.create()
+    return folder
+
+
+def test_a_saved_stack_is_loaded_as_it_was_and_is_private(tmp_path: Path) -> None:
+    folder = a_folder(tmp_path)
+    made = state.new_stack(folder)
+    state.save(folder, made)
+    assert state.load(folder.root) == made
+    assert stat.S_IMODE(folder.state.stat().st_mode) == 0o600
+    assert stat.S_IMODE(folder.root.stat().st_mode) == 0o700
+    assert [path.name for path in folder.root.iterdir() if path.name.startswith(".")] == []
+
+
+def test_a_folder_without_a_stack_loads_as_none(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    assert state.load(tmp_path) is None
+    assert state.load(tmp_path / "missing") is None
+    assert state.load(tmp_path / "file" / "below") is None
+
+
+@pytest.mark.parametrize("text", ["", "[]", '{"postgres_port": 1}', '{"surprise": 1}', "\udcff"])
+def test_a_damaged_stack_file_is_named_with_the_way_out(tmp_path: Path, text: str) -> None:
+    (tmp_path / "stack.json").write_bytes(text.encode(errors="surrogateescape"))
+    with pytest.raises(StackError, match=r"stack\.json is damaged .* Remove it"):
+        state.load(tmp_path)
+
+
+def test_urls_carry_the_password_and_repr_does_not(tmp_path: Path) -> None:
+    made = replace(state.new_stack(a_folder(tmp_path)), postgres_port=5, redis_port=6, postgres_password="p1")
+    made = replace(made, reader_password="p2", redis_password="p3")
+    assert made.database_url == "postgresql+psycopg://tracemill:p1@127.0.0.1:5/tracemill"
+    assert made.reader_url == "postgresql://tracemill_reader:p2@127.0.0.1:5/tracemill"
+    assert made.redis_url == "redis://:p3@127.0.0.1:6/0"
+    assert "p1" not in repr(made)
+    assert "p2" not in repr(made)
+    assert "p3" not in repr(made)
+    assert "secret" not in repr(state.Program("worker", ["true"], {"TOKEN": "secret"}))
+
+
+def test_new_stacks_have_distinct_ports_and_passwords(tmp_path: Path) -> None:
+    folder = a_folder(tmp_path)
+    one, two = state.new_stack(folder), state.new_stack(folder)
+    assert len({one.postgres_port, one.redis_port, one.flower_port}) == 3
+    assert len({one.postgres_password, one.redis_password, one.flower_password, two.postgres_password}) == 4
+
+
+def test_a_kept_port_stays_unless_somebody_took_it() -> None:
+    kept = state.free_port()
+    assert state.choose_port("Redis", None, kept, ()) == kept
+    assert state.choose_port("Redis", None, kept, (kept,)) != kept
+    with socket.socket() as foreign:
+        foreign.bind((state.HOST, kept))
+        foreign.listen()
+        assert state.choose_port("Redis", None, kept, ()) != kept
+        with pytest.raises(UsageError, match=f"port {kept} is taken"):
+            state.choose_port("Redis", kept, kept, ())
+
+
+def test_a_port_the_user_fixed_wins_over_the_kept_one() -> None:
+    fixed = state.free_port()
+    assert state.choose_port("Redis", fixed, state.free_port((fixed,)), ()) == fixed
+
+
+def test_sockets_go_to_a_short_private_folder_when_the_data_folder_lies_deep(tmp_path: Path) -> None:
+    folder = state.folder_of(tmp_path / ("deep" * 30))
+    folder.create()
+    inside = str(folder.root / "run")
+    run_dir = state.usable_run_dir(folder, inside)
+    try:
+        assert len(run_dir) <= state.LONGEST_RUN_DIR
+        assert stat.S_IMODE(os.stat(run_dir).st_mode) == 0o700
+        assert state.usable_run_dir(folder, run_dir) == run_dir
+        os.chmod(run_dir, 0o777)
+        other = state.usable_run_dir(folder, run_dir)
+        assert other != run_dir
+        os.rmdir(other)
+    finally:
+        os.rmdir(run_dir)
+
+
+def test_a_data_folder_that_cannot_be_made_is_a_clear_error(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(StackError, match=r"data folder .*file/data cannot be used"):
+        state.folder_of(tmp_path / "file" / "data").create()
+
+
+def test_a_full_disk_is_a_clear_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(state, "LEAST_FREE_BYTES", 2**60)
+    with pytest.raises(StackError, match="MB are free where the data folder"):
+        state.folder_of(tmp_path / "data").create()
+
+
+def test_a_private_file_is_replaced_whole(tmp_path: Path) -> None:
+    path = tmp_path / "unit.json"
+    path.write_text("old")
+    state.write_private(path, json.dumps({"new": "é"}))
+    assert json.loads(path.read_text()) == {"new": "é"}
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+
+
+def test_down_without_a_stack_does_nothing(tmp_path: Path) -> None:
+    stack.down(tmp_path / "nothing")
+    assert stack.status(tmp_path / "nothing") == []
+    assert not (tmp_path / "nothing").exists()

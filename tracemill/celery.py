@@ -1,0 +1,75 @@
+"""The Celery app: three task names on three kinds of queue, and nothing else.
+
+A message is only a nudge: Postgres owns the work (see `db/`). So messages are acknowledged as soon as a task starts, no
+result is kept, and a message that is lost or repeated costs a lease or one SQL statement, never a question.
+"""
+
+import logging
+
+from celery import Celery
+
+from tracemill.policy import Policy
+from tracemill.settings import settings
+
+log = logging.getLogger(__name__)
+
+GENERATE = "tracemill.generate"
+VERIFY = "tracemill.verify"
+TRAIN = "tracemill.train"
+
+
+def generate_queue(alias: str) -> str:
+    """The queue that the workers of a model alias listen on."""
+    return f"generate.{alias}"
+
+
+def verify_queue(judge: str | None) -> str:
+    """The queue for verifications: those that ask a judge go to the workers that have that model."""
+    return f"verify.{judge}" if judge else "verify"
+
+
+TRAIN_QUEUE = "train"
+
+
+def _broker() -> str:
+    url = settings().redis_url
+    return url.get_secret_value() if url else "redis://127.0.0.1:6379/0"
+
+
+app = Celery("tracemill", broker=_broker(), include=["workers.generate", "workers.verify", "trainer.service"])
+app.conf.update(
+    task_serializer="json",
+    accept_content=["json"],
+    task_ignore_result=True,
+    task_acks_late=False,
+    worker_prefetch_multiplier=1,
+    worker_send_task_events=True,
+    task_send_sent_event=True,
+    worker_hijack_root_logger=False,
+    worker_cancel_long_running_tasks_on_connection_loss=False,
+    broker_connection_retry_on_startup=True,
+    broker_transport_options={
+        # A killed worker's unstarted messages come back after this; the claim in Postgres makes a repeat harmless.
+        "visibility_timeout": 60,
+        "unacked_restore_interval": 1,
+        "unacked_restore_throttle": 1,
+        "health_check_interval": 10,
+    },
+    task_routes={TRAIN: {"queue": TRAIN_QUEUE}},
+)
+
+
+def send(task: str, args: list[int], queue: str) -> bool:
+    """Send one message; false when Redis is away. Nobody waits for it: Postgres knows what is still to do."""
+    try:
+        with app.producer_or_acquire() as producer:
+            app.send_task(task, args=args, queue=queue, producer=producer, retry=False)
+    except app.connection_errors as error:
+        log.warning("Redis is away, a nudge is left to the feeder: %s", error)
+        return False
+    return True
+
+
+def nudge_verifier(job_id: int, question_id: int, policy: Policy) -> bool:
+    """Tell the verifiers that a question has traces; see `send`."""
+    return send(VERIFY, [job_id, question_id], verify_queue(policy.judge if policy.judges(question_id) else None))

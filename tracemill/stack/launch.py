@@ -1,0 +1,50 @@
+"""Start one supervised program: read its unit file, set its environment, become it.
+
+The supervisor runs this file as a script before each start. Its own configuration format cannot carry every command and
+environment value, and would show neither secrets safely nor how often a program was restarted; a JSON file can.
+It imports only the standard library, so that starting a program costs milliseconds.
+"""
+
+import json
+import os
+import sys
+import time
+from pathlib import Path
+
+#: A program that lives long enough to count as started and then dies is given up after this many starts in a row.
+MANY_STARTS = 30
+WITHIN_SECONDS = 900.0
+
+
+def is_hopeless(starts: list[float], now: float) -> bool:
+    """Whether a program with these start times (seconds since the epoch) dies too often to be started once more."""
+    return sum(now - start < WITHIN_SECONDS for start in starts) >= MANY_STARTS
+
+
+def main(unit_path: Path) -> None:
+    unit = json.loads(unit_path.read_text())
+    journal = unit_path.with_suffix(".starts")
+    starts = [float(line) for line in journal.read_text().split()] if journal.exists() else []
+    now = time.time()
+    if is_hopeless(starts, now):
+        sys.exit(
+            f"{unit_path.stem} was started {MANY_STARTS} times within {WITHIN_SECONDS / 60:.0f} minutes: giving up. "
+            "Mend what its log above says, then run `tracemill up` again."
+        )
+    with journal.open("a") as file:
+        file.write(f"{now}\n")
+    environment = {**os.environ, **unit["environment"], "TRACEMILL_PROGRAM": unit_path.stem}
+    if unit["uid"] is not None:
+        os.setgroups([])
+        os.setgid(unit["gid"])
+        os.setuid(unit["uid"])
+    command = unit["command"]
+    try:
+        os.chdir(unit["directory"])
+        os.execvpe(command[0], command, environment)
+    except OSError as error:
+        sys.exit(f"{command[0]} cannot be started in {unit['directory']}: {error.strerror}")
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]))

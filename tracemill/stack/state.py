@@ -1,0 +1,265 @@
+"""What a stack is: the folder it lives in, the programs it runs, and the addresses and passwords it keeps between runs.
+
+Everything is plain data. Passwords and ports live in one private file, `<data folder>/stack.json`, so that a URL handed
+out yesterday still works today.
+"""
+
+import json
+import os
+import random
+import secrets
+import shutil
+import socket
+import tempfile
+from collections.abc import Collection
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+
+from tracemill.errors import StackError, UsageError
+
+HOST = "127.0.0.1"
+USER = DATABASE = "tracemill"
+READER = "tracemill_reader"
+
+#: Below the range from which Linux takes the ports of outgoing connections, so that a kept port stays free.
+PORT_RANGE = range(20_000, 32_000)
+#: A Unix socket's path holds 107 bytes; supervisor binds `supervisor.sock.<pid>` first (24 bytes).
+LONGEST_RUN_DIR = 80
+#: An empty database with its write-ahead log needs about 60 MB.
+LEAST_FREE_BYTES = 200 * 2**20
+
+
+@dataclass(frozen=True)
+class Program:
+    """One supervised program. It starts in the folder in which `up` was called."""
+
+    #: Shown by `status`, and the name of the log; letters, digits, `_`, `.` and `-`.
+    name: str
+    command: list[str]
+    #: May hold secrets: it is kept in a private file and never shown on a command line.
+    environment: dict[str, str] = field(default_factory=dict, repr=False)
+    #: Seconds from SIGTERM to the program until SIGKILL to its whole process group.
+    stop_seconds: int = 20
+    #: Whether to start it again when it ends.
+    restart: bool = True
+
+
+@dataclass(frozen=True)
+class ProcessStatus:
+    """One supervised program as it is now."""
+
+    name: str
+    #: RUNNING, STARTING, BACKOFF (died at once, will be tried again), FATAL (given up), EXITED, STOPPING or STOPPED;
+    #: ORPHAN when the program runs but its supervisor is gone.
+    state: str
+    pid: int | None
+    #: Seconds since it was started; None unless it runs.
+    uptime: float | None
+    #: How often it was started again since `up` started it.
+    restarts: int
+    log: Path
+
+
+@dataclass(frozen=True)
+class Stack:
+    """Addresses and passwords of one local stack."""
+
+    postgres_port: int
+    postgres_password: str = field(repr=False)
+    reader_password: str = field(repr=False)
+    redis_port: int
+    redis_password: str = field(repr=False)
+    flower_port: int
+    flower_password: str = field(repr=False)
+    #: Where the supervisor's socket is: inside the data folder, or a short temporary folder if that path is too long.
+    run_dir: str
+    postgres_host: str = HOST
+    postgres_user: str = USER
+    postgres_database: str = DATABASE
+    reader_user: str = READER
+    flower_user: str = USER
+
+    @property
+    def database_url(self) -> str:
+        """For SQLAlchemy: the owner of the database."""
+        return (
+            f"postgresql+psycopg://{self.postgres_user}:{self.postgres_password}"
+            f"@{self.postgres_host}:{self.postgres_port}/{self.postgres_database}"
+        )
+
+    @property
+    def reader_url(self) -> str:
+        """For any SQL client: the role that may read the views and nothing else."""
+        return (
+            f"postgresql://{self.reader_user}:{self.reader_password}"
+            f"@{self.postgres_host}:{self.postgres_port}/{self.postgres_database}"
+        )
+
+    @property
+    def redis_url(self) -> str:
+        return f"redis://:{self.redis_password}@{HOST}:{self.redis_port}/0"
+
+
+@dataclass(frozen=True)
+class Folder:
+    """The data folder and where each thing lies in it. `root` is absolute and free of symbolic links."""
+
+    root: Path
+
+    @property
+    def postgres(self) -> Path:
+        return self.root / "postgres"
+
+    @property
+    def redis(self) -> Path:
+        return self.root / "redis"
+
+    @property
+    def logs(self) -> Path:
+        return self.root / "logs"
+
+    @property
+    def units(self) -> Path:
+        return self.root / "units"
+
+    @property
+    def state(self) -> Path:
+        return self.root / "stack.json"
+
+    @property
+    def lock(self) -> Path:
+        return self.root / "lock"
+
+    def log(self, name: str) -> Path:
+        return self.logs / f"{name}.log"
+
+    def log_tail(self, name: str, lines: int = 15) -> str:
+        """The last lines of a program's log with its path, for error messages."""
+        log = self.log(name)
+        text = log.read_text(errors="replace") if log.exists() else ""
+        return "\n".join([f"Last lines of {log}:", *(text.splitlines()[-lines:] or ["(empty)"])])
+
+    def create(self) -> None:
+        """Make the folder (mode 0700) and its parts. Raises StackError if it cannot be written or its disk is full."""
+        try:
+            self.root.mkdir(mode=0o700, parents=True, exist_ok=True)
+            for part in (self.redis, self.logs, self.units):
+                part.mkdir(mode=0o700, exist_ok=True)
+            free = shutil.disk_usage(self.root).free
+        except OSError as error:
+            raise StackError(
+                f"the data folder {self.root} cannot be used: {error.strerror}. Choose a folder that you may write to."
+            ) from error
+        if free < LEAST_FREE_BYTES:
+            raise StackError(
+                f"only {free // 2**20} MB are free where the data folder {self.root} lies; "
+                f"free at least {LEAST_FREE_BYTES // 2**20} MB or choose another folder."
+            )
+
+
+def folder_of(data_dir: Path) -> Folder:
+    return Folder(Path(data_dir).expanduser().resolve())
+
+
+def load(data_dir: Path) -> Stack | None:
+    """The stack kept in `data_dir`, running or not; None if there never was one.
+
+    Raises StackError if it cannot be read.
+    """
+    path = folder_of(data_dir).state
+    try:
+        return Stack(**json.loads(path.read_text()))
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    except OSError as error:
+        raise StackError(f"{path} cannot be read: {error.strerror}. Run as the user who ran `tracemill up`.") from error
+    except (ValueError, TypeError) as error:
+        raise StackError(
+            f"{path} is damaged ({error}). Remove it and run `tracemill up` again: "
+            "the data is kept, ports and passwords will be new."
+        ) from error
+
+
+def save(folder: Folder, stack: Stack) -> None:
+    write_private(folder.state, json.dumps(asdict(stack), indent=2) + "\n")
+
+
+def write_private(path: Path, text: str) -> None:
+    """Write `path` with mode 0600, all of it or nothing."""
+    descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    try:
+        with open(descriptor, "w") as file:
+            file.write(text)
+        os.replace(temporary, path)
+    except BaseException:
+        os.unlink(temporary)
+        raise
+
+
+def new_stack(folder: Folder) -> Stack:
+    """Fresh passwords and ports."""
+    ports: list[int] = []
+    for _ in range(3):
+        ports.append(free_port(besides=ports))
+    return Stack(
+        postgres_port=ports[0],
+        postgres_password=secrets.token_urlsafe(24),
+        reader_password=secrets.token_urlsafe(24),
+        redis_port=ports[1],
+        redis_password=secrets.token_urlsafe(24),
+        flower_port=ports[2],
+        flower_password=secrets.token_urlsafe(24),
+        run_dir=str(folder.root / "run"),
+    )
+
+
+def usable_run_dir(folder: Folder, kept: str) -> str:
+    """A private folder short enough for sockets: in the data folder, else `kept` if still ours, else a new one."""
+    inside = folder.root / "run"
+    if len(os.fsencode(inside)) <= LONGEST_RUN_DIR:
+        inside.mkdir(mode=0o700, exist_ok=True)
+        return str(inside)
+    if kept != str(inside) and _is_private(Path(kept)):
+        return kept
+    parent = tempfile.gettempdir()
+    return tempfile.mkdtemp(
+        prefix="tracemill-", dir=parent if len(os.fsencode(parent)) < LONGEST_RUN_DIR - 20 else "/tmp"
+    )
+
+
+def _is_private(path: Path) -> bool:
+    """Somebody else could have made a folder of that name since the last run."""
+    if path.is_symlink() or not path.is_dir():
+        return False
+    status = path.stat()
+    return status.st_uid == os.geteuid() and status.st_mode & 0o077 == 0
+
+
+def is_free(port: int) -> bool:
+    with socket.socket() as probe:
+        # As the servers do: a port whose last connections are only fading out is free.
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((HOST, port))
+        except OSError:
+            return False
+    return True
+
+
+def free_port(besides: Collection[int] = ()) -> int:
+    for port in random.sample(PORT_RANGE, 1_000):
+        if port not in besides and is_free(port):
+            return port
+    raise StackError(f"no free port on {HOST} between {PORT_RANGE.start} and {PORT_RANGE.stop}.")
+
+
+def choose_port(service: str, fixed: int | None, kept: int, besides: Collection[int]) -> int:
+    """The port for a service that is not running: the one the user fixed, else the one it had, else a new one.
+
+    Raises UsageError if the fixed port is taken.
+    """
+    if fixed is not None:
+        if fixed in besides or not is_free(fixed):
+            raise UsageError(f"port {fixed} is taken by another program; choose another port for {service}, or none.")
+        return fixed
+    return kept if kept not in besides and is_free(kept) else free_port(besides)

@@ -1,0 +1,1 @@
+"""Rounds: select traces, fit an adapter on them, evaluate it."""

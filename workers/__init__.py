@@ -1,0 +1,1 @@
+"""Celery workers: ask the models (generate) and judge what they wrote (verify)."""

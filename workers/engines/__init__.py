@@ -1,0 +1,98 @@
+"""How to reach a model: two asynchronous verbs, `generate` and `choose`, and one engine a model in a process.
+
+Each engine is one file. Engines are used from the process's one event loop
+(`workers.loop`), so that the requests of all tasks in flight are in the engine together.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+from tracemill.prompts import Message
+from tracemill.settings import ModelSettings
+
+
+@dataclass(frozen=True)
+class Sampling:
+    """How to sample. Stored with the job under these names."""
+
+    temperature: float = 0.7
+    top_p: float = 1.0
+    max_tokens: int = 512
+    #: Text at which an answer ends (it stays part of the answer's end, it is not written).
+    stop: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Completion:
+    """One sample: its text, its length in tokens, and why it ended (`stop`, `length`, …)."""
+
+    text: str
+    tokens: int
+    finish_reason: str | None
+
+
+@dataclass(frozen=True)
+class Generation:
+    """What one request returned. `tokens_in` counts the prompt once; `seconds` is the request's wall time.
+
+    A server may return fewer completions than asked; never more.
+    """
+
+    completions: tuple[Completion, ...]
+    tokens_in: int
+    seconds: float
+
+
+class Engine(Protocol):
+    """A model that can be asked."""
+
+    async def generate(
+        self, messages: list[Message], n: int, sampling: Sampling, adapter: Path | None = None
+    ) -> Generation:
+        """Answer `messages` n times. Raises EngineError, or EngineDead when no later request can succeed."""
+        ...
+
+    async def choose(self, messages: list[Message], choices: Sequence[str]) -> dict[str, float] | None:
+        """The probability of each choice as the answer's first word, summing to 1.
+
+        Null when the model gives none of them a place among its likeliest first tokens.
+        """
+        ...
+
+    async def close(self) -> None:
+        """End the engine and every process it started."""
+        ...
+
+
+def start(model: ModelSettings, data_dir: Path) -> Engine:
+    """Start the engine of `model`; blocks until it can answer. Raises UsageError or EngineError.
+
+    The kind is imported only here, so no process pays for an engine that it does not run.
+    """
+    match model.engine:
+        case "vllm":
+            from workers.engines.vllm import VllmEngine
+
+            return VllmEngine(model, data_dir)
+        case "openai":
+            from workers.engines.openai import OpenaiEngine
+
+            return OpenaiEngine(model)
+
+
+def choice_shares(likeliest: Sequence[tuple[str, float]], choices: Sequence[str]) -> dict[str, float] | None:
+    """Share the first token's probability mass among the choices.
+
+    `likeliest` is (token text, probability) of the likeliest first tokens; case, spaces and a leading quote are
+    ignored.
+    """
+    mass = dict.fromkeys(choices, 0.0)
+    for token, probability in likeliest:
+        word = token.strip().strip("\"'*").casefold()
+        for choice in choices:
+            if word == choice.casefold():
+                mass[choice] += probability
+    total = sum(mass.values())
+    return {choice: value / total for choice, value in mass.items()} if total > 0 else None

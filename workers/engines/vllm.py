@@ -1,0 +1,155 @@
+"""vLLM in the worker's own process: `AsyncLLM`, continuous batching over all tasks in flight, one LoRA adapter a call.
+
+The same code runs on CPU and on CUDA; which one is a matter of the installed vLLM build.
+"""
+
+import itertools
+import logging
+import math
+import os
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from tracemill.errors import EngineDead, EngineError, RequestRefused, UsageError
+from tracemill.models import resolve
+from tracemill.prompts import Message, token_ids
+from tracemill.settings import ModelSettings
+from workers.engines import Completion, Generation, Sampling, choice_shares
+from workers.engines.lifeline import WORKER_PID
+
+log = logging.getLogger(__name__)
+
+#: LoRA rank that the engine reserves room for; the trainer's default rank is 16.
+MAX_LORA_RANK = 64
+#: How many of the likeliest first tokens `choose` looks at.
+LIKELIEST = 20
+
+
+class VllmEngine:
+    """One model in this process. Must be used from one event loop."""
+
+    def __init__(self, model: ModelSettings, data_dir: Path) -> None:
+        """Load the model (10–20 s for a small one on CPU). Raises UsageError, or EngineError if vLLM will not start."""
+        os.environ[WORKER_PID] = str(os.getpid())
+        os.environ.setdefault("VLLM_NO_USAGE_STATS", "1")
+        os.environ.setdefault("VLLM_LOGGING_LEVEL", "WARNING")
+        try:
+            from vllm.engine.arg_utils import AsyncEngineArgs
+            from vllm.platforms import current_platform
+            from vllm.v1.engine.async_llm import AsyncLLM
+        except ImportError as error:
+            raise UsageError(
+                f"engine 'vllm' is not installed ({error}). Run: pip install 'tracemill[gpu]', or 'tracemill[cpu]' "
+                "on a machine without a GPU"
+            ) from None
+
+        on_cpu = current_platform.is_cpu()
+        if model.device == "cuda" and on_cpu:
+            raise UsageError(
+                f'model {model.model} is set to device = "cuda", but the installed vLLM is the CPU build or sees no '
+                'GPU. Run it on a GPU machine with tracemill[gpu], or set device = "auto".'
+            )
+        options: dict[str, Any] = {
+            "model": resolve(model.model, data_dir),
+            "max_model_len": model.max_model_len,
+            "enable_prefix_caching": True,
+            "enable_lora": True,
+            "max_lora_rank": MAX_LORA_RANK,
+            "trust_remote_code": False,
+            "enable_log_requests": False,
+            "disable_log_stats": True,
+        }
+        if on_cpu:
+            options |= {
+                "dtype": "bfloat16",
+                "enforce_eager": True,
+                "kv_cache_memory_bytes": int(model.kv_cache_gib * 2**30),
+            }
+        options |= model.options
+        try:
+            self._llm = AsyncLLM.from_engine_args(AsyncEngineArgs(**options))
+        except TypeError as error:
+            raise UsageError(f"model {model.model}: vLLM does not take these options: {error}") from None
+        except Exception as error:  # vLLM raises whatever its layers raise
+            raise EngineError(f"model {model.model}: vLLM did not start: {_last_cause(error)}") from error
+        self._tokenizer = self._llm.get_tokenizer()
+        self._max_model_len = model.max_model_len
+        self._timeout = model.timeout_seconds
+        self._ids = itertools.count()
+        self._adapters: dict[Path, int] = {}
+
+    async def generate(
+        self, messages: list[Message], n: int, sampling: Sampling, adapter: Path | None = None
+    ) -> Generation:
+        from vllm import SamplingParams
+        from vllm.sampling_params import RequestOutputKind
+
+        params = SamplingParams(
+            n=n,
+            temperature=sampling.temperature,
+            top_p=sampling.top_p,
+            max_tokens=sampling.max_tokens,
+            stop=list(sampling.stop),
+            include_stop_str_in_output=True,
+            # In the default kind each update holds only the samples that changed, so some of n > 1 are lost.
+            output_kind=RequestOutputKind.FINAL_ONLY,
+        )
+        started = time.monotonic()
+        output = await self._final(messages, params, adapter)
+        completions = tuple(Completion(o.text, len(o.token_ids), o.finish_reason) for o in output.outputs)
+        return Generation(completions, len(output.prompt_token_ids), time.monotonic() - started)
+
+    async def choose(self, messages: list[Message], choices: Sequence[str]) -> dict[str, float] | None:
+        from vllm import SamplingParams
+
+        output = await self._final(messages, SamplingParams(max_tokens=1, temperature=0, logprobs=LIKELIEST), None)
+        likeliest = output.outputs[0].logprobs[0].values()
+        return choice_shares([(e.decoded_token or "", math.exp(e.logprob)) for e in likeliest], choices)
+
+    async def close(self) -> None:
+        self._llm.shutdown()
+
+    async def _final(self, messages: list[Message], params: Any, adapter: Path | None) -> Any:
+        import asyncio
+
+        from vllm import TokensPrompt
+        from vllm.v1.engine.exceptions import EngineDeadError
+
+        ids = token_ids(self._tokenizer, messages)
+        if len(ids) >= self._max_model_len:
+            raise RequestRefused(
+                f"the prompt has {len(ids)} tokens; the model takes {self._max_model_len} (max_model_len) with the "
+                "answer"
+            )
+        final = None
+        try:
+            async with asyncio.timeout(self._timeout):
+                async for output in self._llm.generate(
+                    TokensPrompt(prompt_token_ids=ids), params, f"r{next(self._ids)}", lora_request=self._lora(adapter)
+                ):
+                    final = output
+        except EngineDeadError as error:
+            raise EngineDead(f"vLLM's engine process died: {error}") from error
+        except TimeoutError:
+            raise EngineError(f"no answer after {self._timeout:g} s (timeout_seconds)") from None
+        except ValueError as error:  # a request that vLLM refuses
+            raise RequestRefused(f"vLLM refused the request: {error}") from error
+        return final
+
+    def _lora(self, adapter: Path | None) -> Any:
+        if adapter is None:
+            return None
+        if not (adapter / "adapter_config.json").is_file():
+            raise EngineError(f"no adapter in {adapter}: was its round's folder moved, or is it on another machine?")
+        from vllm.lora.request import LoRARequest
+
+        number = self._adapters.setdefault(adapter, len(self._adapters) + 1)
+        return LoRARequest(f"{adapter.parent.name}-{number}", number, str(adapter))
+
+
+def _last_cause(error: BaseException) -> str:
+    while error.__cause__ is not None:
+        error = error.__cause__
+    return f"{type(error).__name__}: {error}".splitlines()[0]

@@ -64,13 +64,13 @@ def main() -> None:
 
 def _known(error: Exception) -> int:
     """Exit code of an error that a library raised, after saying it in a sentence. Raises it again if it is a bug."""
-    import click
     from kombu.exceptions import OperationalError as BrokerGone
     from redis.exceptions import RedisError
     from sqlalchemy.exc import OperationalError as DatabaseGone
     from sqlalchemy.exc import ProgrammingError
+    from typer._click.exceptions import ClickException as UsageException
 
-    if isinstance(error, click.ClickException):
+    if isinstance(error, UsageException):
         error.show()
         return error.exit_code
     if isinstance(error, BrokenPipeError):  # `tracemill sql … | head`

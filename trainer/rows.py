@@ -1,6 +1,6 @@
 """An example as the model reads it: the prompt's tokens as the engine would send them, then the answer's.
 
-The prompt goes through the same `render` and `token_ids` that generate workers use, so training and evaluation ask alike.
+The prompt goes through the same `render` and `token_ids` that generate workers use: training and evaluation ask alike.
 """
 
 from dataclasses import dataclass
@@ -28,7 +28,7 @@ class Row:
 
 
 def tokenise(tokenizer: Any, prompt: Prompt, question: str, text: str, end: int) -> Row:
-    """The row that teaches to answer `question`, asked with `prompt`, by `text` and then the end-of-turn token `end`."""
+    """The row that teaches to answer `question`, asked with `prompt`, by `text` and the end-of-turn token `end`."""
     asked = token_ids(tokenizer, render(prompt, {"question": question}))
     answered = [*tokenizer(text, add_special_tokens=False)["input_ids"], end]
     return Row(asked + answered, [0] * len(asked) + [1] * len(answered))

@@ -16,9 +16,9 @@ class SelectSpec(Section):
     #: Names of the `teach` jobs whose traces are used.
     jobs: list[str] = Field(min_length=1)
     #: Traces of one question at most; 0: all.
-    max_per_question: int = Field(4, ge=0)
+    max_per_question: int = Field(default=4, ge=0)
     #: Traces in all at most; 0: all.
-    limit: int = Field(0, ge=0)
+    limit: int = Field(default=0, ge=0)
     #: Which traces remain where there are too many, and the order of training.
     seed: int = 0
 
@@ -29,17 +29,17 @@ class FitSpec(Section):
     #: The objective, by name (`trainer.objectives`).
     objective: str = "sft"
     #: Times that every example is seen.
-    epochs: int = Field(3, ge=1)
+    epochs: int = Field(default=3, ge=1)
     #: Peak learning rate of AdamW; it rises over the first twentieth of the steps and then falls to 0 linearly.
-    learning_rate: float = Field(1e-3, gt=0)
+    learning_rate: float = Field(default=1e-3, gt=0)
     #: Examples in one optimiser step.
-    batch_size: int = Field(16, ge=1)
+    batch_size: int = Field(default=16, ge=1)
     #: Rank of the LoRA matrices; generate workers reserve room for 64.
-    lora_rank: int = Field(16, ge=1, le=64)
+    lora_rank: int = Field(default=16, ge=1, le=64)
     #: LoRA's scale: the update is multiplied by alpha ÷ rank.
-    lora_alpha: int = Field(32, ge=1)
+    lora_alpha: int = Field(default=32, ge=1)
     #: Longest prompt + answer, in tokens. Longer examples are left out and counted, never cut.
-    max_tokens: int = Field(256, ge=16)
+    max_tokens: int = Field(default=256, ge=16)
     #: How the frozen base model is held: nf4 (QLoRA: 4 bits, double quantisation) or none (bfloat16).
     quantisation: Literal["nf4", "none"] = "nf4"
     #: Seed of the adapter's first values and of the order within an epoch.

@@ -12,7 +12,6 @@ import threading
 import time
 import uuid
 from dataclasses import dataclass
-from functools import cache
 from typing import Any
 
 from sqlalchemy.exc import SQLAlchemyError
@@ -21,6 +20,7 @@ from db.queries import Q
 from db.session import transaction
 from tracemill.celery import GENERATE, app, nudge_verifier
 from tracemill.errors import EngineDead, RequestRefused, TracemillError
+from tracemill.once import once
 from tracemill.prompts import render
 from tracemill.settings import settings
 from tracemill.text import storable
@@ -38,7 +38,7 @@ VERIFY_LEASE = 120
 ENGINE_DIED = 70
 
 
-@cache
+@once
 def owner() -> str:
     """This process's name on the claims it holds; unique, so a restarted worker never takes over old claims."""
     return f"{socket.gethostname()}:{os.getpid()}:{uuid.uuid4().hex[:8]}"
@@ -162,7 +162,7 @@ def _release(claim: Claim, error: Exception, *, permanent: bool = False, counts:
         )
 
 
-@cache
+@once
 def heartbeat() -> threading.Thread:
     """The thread that renews this process's claims, so that a lease only runs out when its worker is gone."""
     thread = threading.Thread(target=_renew, name="tracemill-heartbeat", daemon=True)

@@ -7,13 +7,14 @@ which batches them together, and a task waits for its own answer only.
 import asyncio
 import threading
 from collections.abc import Coroutine
-from functools import cache
 from typing import Any, TypeVar
+
+from tracemill.once import once
 
 T = TypeVar("T")
 
 
-@cache
+@once
 def loop() -> asyncio.AbstractEventLoop:
     """The running loop; its thread is a daemon, so it never keeps a process alive."""
     new = asyncio.new_event_loop()

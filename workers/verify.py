@@ -10,7 +10,6 @@ import json
 import logging
 import os
 from collections.abc import Sequence
-from functools import cache
 from typing import Any
 
 from sqlalchemy import RowMapping
@@ -19,6 +18,7 @@ from db.queries import Q
 from db.session import transaction
 from tracemill.celery import VERIFY, app
 from tracemill.errors import EngineDead, EngineError
+from tracemill.once import once
 from tracemill.settings import settings
 from tracemill.text import storable
 from workers.checks import Findings
@@ -32,7 +32,7 @@ from workers.running import engine
 log = logging.getLogger(__name__)
 
 
-@cache
+@once
 def pool() -> CheckPool:
     """This process's children for symbolic work."""
     return CheckPool(workers=settings().verify_concurrency or os.cpu_count() or 1)

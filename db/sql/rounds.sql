@@ -1,4 +1,145 @@
--- Rounds: queued -> selecting -> fitting -> evaluating -> done, or failed.
+-- Rounds. Every change of state is one statement, guarded by the state and the owner that it expects:
+--
+--   queued --claim--> selecting --selected--> fitting --fitted--> evaluating --done--> done
+--                         \____________________ | ____________________/ ----failed---> failed --retry--> queued, evaluating
+--
+-- An owner holds a round while its lease runs and renews it; when the lease has run out, anybody may claim the round and
+-- goes on from the state that it finds.
 
 -- name: round_by_name
 select * from rounds where name = :name
+
+-- name: round_for_work
+select r.*, p.messages from rounds r join prompts p on p.hash = r.prompt_hash where r.id = :round_id
+
+-- name: insert_round
+insert into rounds (name, spec, prompt_hash) values (:name, cast(:spec as jsonb), :prompt_hash)
+on conflict (name) do nothing
+returning id
+
+-- name: retry_round
+-- failed -> evaluating when its adapter was saved already, else -> queued.
+update rounds
+set state = case when adapter_path is null then 'queued' else 'evaluating' end,
+    error = null, finished_at = null, owner = null, lease_until = null
+where id = :round_id and state = 'failed'
+
+-- name: overdue_rounds
+-- Rounds that nobody holds: never nudged, nudged long ago, or their owner is lost. The lease is the time until the next nudge.
+update rounds set owner = null, lease_until = now() + make_interval(secs => :lease)
+where state in ('queued', 'selecting', 'fitting', 'evaluating') and (lease_until is null or lease_until < now())
+returning id
+
+-- name: claim_round
+-- queued -> selecting; a round that was left in a later state stays in it.
+update rounds r
+set state = case when r.state = 'queued' then 'selecting' else r.state end,
+    owner = :owner, lease_until = now() + make_interval(secs => :lease), error = null
+from prompts p
+where r.id = :round_id and r.state in ('queued', 'selecting', 'fitting', 'evaluating')
+  and (r.owner is null or r.lease_until is null or r.lease_until < now())
+  and p.hash = r.prompt_hash
+returning r.*, p.messages
+
+-- name: renew_round
+update rounds set lease_until = now() + make_interval(secs => :lease)
+where id = :round_id and owner = :owner and state in ('selecting', 'fitting', 'evaluating')
+
+-- name: release_round
+-- The owner is shutting down: anybody may go on at once.
+update rounds set owner = null, lease_until = null
+where id = :round_id and owner = :owner and state in ('selecting', 'fitting', 'evaluating')
+
+-- name: round_selected
+update rounds set state = 'fitting', metrics = metrics || cast(:metrics as jsonb)
+where id = :round_id and owner = :owner and state = 'selecting'
+
+-- name: round_progress
+-- By the fitting process, which has no claim of its own.
+update rounds set metrics = metrics || cast(:metrics as jsonb) where id = :round_id and state = 'fitting'
+
+-- name: round_adapter
+-- By the fitting process, once the adapter is in its place: from here on the fit is never repeated.
+update rounds set adapter_path = :adapter_path, metrics = metrics || cast(:metrics as jsonb)
+where id = :round_id and state = 'fitting'
+
+-- name: round_fitted
+update rounds set state = 'evaluating'
+where id = :round_id and owner = :owner and state = 'fitting' and adapter_path is not null
+returning adapter_path
+
+-- name: round_done
+update rounds set state = 'done', owner = null, lease_until = null, finished_at = now()
+where id = :round_id and owner = :owner and state = 'evaluating'
+
+-- name: round_failed
+update rounds set state = 'failed', error = :error, owner = null, lease_until = null, finished_at = now()
+where id = :round_id and owner = :owner and state in ('selecting', 'fitting', 'evaluating')
+
+-- name: delete_examples
+-- Of an earlier try whose fit did not succeed.
+delete from examples where round_id = :round_id
+
+-- name: select_examples
+-- The filter over traces: writes the examples of a round and counts, filter by filter, what each took away. Where there
+-- are too many, those with the smallest hash of (seed, trace) stay, so the same seed always chooses the same ones.
+with benchmark as (
+    select q.fingerprint
+    from jobs j join job_questions jq on jq.job_id = j.id join questions q on q.id = jq.question_id
+    where j.purpose = 'evaluate'
+), taught as (
+    select s.trace_id, s.question_id, s.accepted, md5(s.text) as content,
+           md5(cast(:seed as text) || ':' || s.trace_id) as lot,
+           q.fingerprint in (select fingerprint from benchmark) as overlaps
+    from trace_scores s join questions q on q.id = s.question_id
+    where s.purpose = 'teach' and s.job = any(:jobs)
+), usable as (
+    select *, row_number() over (partition by question_id, content order by lot, trace_id) as copy
+    from taught where accepted and not overlaps
+), distinct_texts as (
+    select trace_id, lot, row_number() over (partition by question_id order by lot, trace_id) as nth
+    from usable where copy = 1
+), few as (
+    select trace_id, row_number() over (order by lot, trace_id) - 1 as position
+    from distinct_texts where :max_per_question = 0 or nth <= :max_per_question
+), chosen as (
+    insert into examples (round_id, trace_id, role, position)
+    select :round_id, trace_id, :role, position from few where :limit = 0 or position < :limit
+    returning trace_id
+), counted as (
+    select count(*) as traces,
+           count(*) filter (where accepted is null) as unverified,
+           count(*) filter (where not accepted) as rejected,
+           count(*) filter (where accepted and overlaps) as overlapping,
+           count(*) filter (where accepted and not overlaps) as usable
+    from taught
+)
+select traces, unverified, rejected, overlapping,
+       usable - (select count(*) from distinct_texts) as repeated,
+       (select count(*) from distinct_texts) - (select count(*) from few) as over_max_per_question,
+       (select count(*) from few) - (select count(*) from chosen) as over_limit,
+       (select count(*) from chosen) as examples
+from counted
+
+-- name: examples_of_round
+select e.role, q.question, t.text
+from examples e join traces t on t.id = e.trace_id join questions q on q.id = t.question_id
+where e.round_id = :round_id
+order by e.position, e.role
+
+-- name: jobs_by_names
+select j.*, p.messages from jobs j join prompts p on p.hash = j.prompt_hash where j.name = any(:names)
+
+-- name: insert_evaluation
+insert into evaluations (round_id, job_id, stage, questions, correct, correct_strict, accuracy, low, high)
+values (:round_id, :job_id, :stage, :questions, :correct, :correct_strict, :accuracy, :low, :high)
+on conflict (round_id, job_id) do nothing
+
+-- name: evaluation_counts
+-- A question counts by its first sample, so accuracy is that of one try however many samples the job took; a question
+-- without an answer counts as wrong. Strict: also given in a form that was asked for.
+select (select count(*) from job_questions where job_id = :job_id) as questions,
+       count(distinct t.question_id) filter (where v.correct) as correct,
+       count(distinct t.question_id) filter (where v.correct and t.answer_form in ('boxed', 'stated', 'hashes')) as correct_strict
+from traces t join jobs j on j.id = t.job_id left join verdicts v on v.trace_id = t.id and v.verifier = j.verifier
+where t.job_id = :job_id and t.sample_index = 0

@@ -31,7 +31,7 @@ from workers.engines.vllm import VllmEngine
 
 if __name__ == "__main__":
     engine = VllmEngine(SMALL, Path(sys.argv[1]))
-    print("ready", flush=True)
+    print("the engine is up", flush=True)
     time.sleep(600)
 """
 
@@ -68,12 +68,6 @@ def test_a_prompt_that_is_too_long_is_refused_and_says_how_long_it_is(engine: Vl
         run(engine.generate(too_long, 1, Sampling()))
 
 
-def test_sampling_that_makes_no_sense_is_refused_and_harms_nobody_else(engine: VllmEngine) -> None:
-    with pytest.raises(EngineError):
-        run(engine.generate(QUESTION, 1, Sampling(top_p=7.0)))
-    assert len(run(engine.generate(QUESTION, 1, Sampling(max_tokens=4))).completions) == 1
-
-
 def test_an_adapter_that_is_not_there_is_an_engine_error(engine: VllmEngine, tmp_path: Path) -> None:
     with pytest.raises(EngineError, match="no adapter in"):
         run(engine.generate(QUESTION, 1, Sampling(), tmp_path))
@@ -93,7 +87,7 @@ def test_after_kill_9_of_its_owner_no_engine_process_is_left(data_dir: Path, tmp
         [sys.executable, str(script), str(data_dir)], cwd=root, env=_importing(root), stdout=subprocess.PIPE, text=True
     ) as owner:
         assert owner.stdout is not None
-        assert any(line == "ready\n" for line in owner.stdout)
+        assert any("the engine is up" in line for line in owner.stdout)
         processes = psutil.Process(owner.pid).children(recursive=True)
         names = [" ".join(process.cmdline()) for process in processes]
         owner.kill()
@@ -114,6 +108,6 @@ def _importing(root: Path) -> dict[str, str]:
 
 def _lives(process: psutil.Process) -> bool:
     try:
-        return process.status() != psutil.STATUS_ZOMBIE
+        return bool(process.status() != psutil.STATUS_ZOMBIE)
     except psutil.NoSuchProcess:
         return False

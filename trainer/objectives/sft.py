@@ -1,7 +1,7 @@
 """Imitation: cross-entropy on the traces' tokens, the prompt's excluded. QLoRA (Dettmers 2023, arXiv:2305.14314).
 
-The base model is frozen in NF4 with double quantisation and computes in bfloat16; LoRA (Hu 2021, arXiv:2106.09685) is on
-every linear layer. The code path is the same on CUDA and on CPU.
+The base model is frozen in NF4 with double quantisation and computes in bfloat16; LoRA (Hu 2021, arXiv:2106.09685) is
+on every linear layer. CUDA and CPU differ in one thing: how positions without a label are kept out of the last matrix.
 """
 
 import time

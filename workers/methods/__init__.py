@@ -8,10 +8,10 @@ import importlib
 import pkgutil
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from functools import cache
 from typing import Protocol
 
 from tracemill.errors import UsageError
+from tracemill.once import once
 from tracemill.prompts import Prompt
 
 
@@ -60,7 +60,7 @@ def method(cls: type[Method]) -> type[Method]:
     return cls
 
 
-@cache
+@once
 def _import_all() -> None:
     for module in pkgutil.iter_modules(__path__):
         importlib.import_module(f"{__name__}.{module.name}")

@@ -1,0 +1,10 @@
+-- Run once, by the postgres image, when its data folder is new: the database, its owner, and the role for SQL users.
+-- Neither of the two is a superuser; what the reader may read is granted by the migrations.
+\getenv owner_password TRACEMILL_PASSWORD
+\getenv reader_password READER_PASSWORD
+
+create role tracemill login password :'owner_password';
+create role tracemill_reader login password :'reader_password';
+create database tracemill owner tracemill;
+revoke all on database tracemill, postgres, template1 from public;
+grant connect on database tracemill to tracemill_reader;

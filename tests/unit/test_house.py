@@ -1,0 +1,34 @@
+"""The house: which way imports may point, and how large a file may be."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).parents[2]
+PACKAGES = ("tracemill", "db", "migrations", "producer", "workers", "trainer", "cli", "benchmarks", "tests")
+
+
+def test_no_import_points_up() -> None:
+    lint = Path(sys.executable).with_name("lint-imports")
+    result = subprocess.run([sys.executable, lint], cwd=ROOT, capture_output=True, text=True, check=False)
+    assert result.returncode == 0, result.stdout
+
+
+def test_no_file_is_over_400_lines() -> None:
+    long = [
+        f"{path.relative_to(ROOT)}: {lines}"
+        for package in PACKAGES
+        for path in (ROOT / package).rglob("*.py")
+        if (lines := len(path.read_text(encoding="utf-8").splitlines())) > 400
+    ]
+    assert long == []
+
+
+def test_the_command_line_and_the_feeder_import_nothing_heavy() -> None:
+    code = (
+        "import sys, cli.main, producer.feeder, tracemill.celery, workers.generate, workers.verify, trainer.service\n"
+        "heavy = {'torch', 'transformers', 'vllm', 'datasets', 'sympy', 'math_verify', 'trl', 'peft'} & set(sys.modules)\n"
+        "assert not heavy, heavy"
+    )
+    result = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=False)
+    assert result.returncode == 0, result.stderr

@@ -1,0 +1,96 @@
+"""Before and after: the student's evaluation jobs are repeated with the adapter, and each job becomes one row.
+
+Evaluating is ordinary work: the job is opened here, the feeder and the workers do the rest, this process only waits.
+"""
+
+import math
+from typing import Any
+
+from sqlalchemy import Connection
+
+from db.jobs import JobSpec, open_job
+from db.queries import Q
+from tracemill.errors import TracemillError
+from tracemill.policy import Policy
+from tracemill.prompts import Prompt
+from trainer.spec import RoundSpec
+
+#: The 97.5 % point of the normal distribution.
+Z = 1.959963984540054
+
+
+def wilson(successes: int, trials: int) -> tuple[float, float]:
+    """The 95 % score interval of a share (Wilson 1927, JASA 22:209–212); (0, 1) without a trial."""
+    if trials == 0:
+        return 0.0, 1.0
+    share, z2 = successes / trials, Z * Z / trials
+    middle = share + z2 / 2
+    spread = Z * math.sqrt(share * (1 - share) / trials + z2 / (4 * trials))
+    return max(0.0, (middle - spread) / (1 + z2)), min(1.0, (middle + spread) / (1 + z2))
+
+
+def advance(connection: Connection, round_id: int, spec: RoundSpec) -> bool:
+    """Open what can be opened; when all jobs are done, write the evaluations and return True.
+
+    May be called any number of times. Raises TracemillError when a job was cancelled.
+    """
+    before = jobs_by_names(connection, spec.evaluate.jobs)
+    after = jobs_by_names(connection, [repeated(spec, name) for name in before])
+    for job in before.values():
+        known = after.get(repeated(spec, job["name"]))
+        # While a job is filling, its questions are not all there to be copied.
+        if job["state"] != "filling" and (known is None or known["round_id"] != round_id):
+            _repeat(connection, round_id, spec, job)
+    for job in (*before.values(), *after.values()):
+        if job["state"] == "cancelled":
+            raise TracemillError(
+                f"round '{spec.name}': evaluation job '{job['name']}' was cancelled, so there is nothing to compare. "
+                "Evaluate with another job, in a round of another name."
+            )
+    if len(after) < len(before) or any(job["state"] != "done" for job in (*before.values(), *after.values())):
+        return False
+    for stage, jobs in (("before", before), ("after", after)):
+        for job in jobs.values():
+            _record(connection, round_id, stage, int(job["id"]))
+    return True
+
+
+def jobs_by_names(connection: Connection, names: list[str]) -> dict[str, dict[str, Any]]:
+    """The rows of `jobs` with these names (and their prompt's `messages`), in the order of the names."""
+    rows = connection.execute(Q["jobs_by_names"], {"names": names}).mappings()
+    found = {row["name"]: dict(row) for row in rows}
+    return {name: found[name] for name in names if name in found}
+
+
+def repeated(spec: RoundSpec, job: str) -> str:
+    """The name of an evaluation job's repetition with the round's adapter."""
+    return f"{spec.name}/{job}"
+
+
+def _repeat(connection: Connection, round_id: int, spec: RoundSpec, job: dict[str, Any]) -> None:
+    new = JobSpec(
+        name=repeated(spec, job["name"]),
+        purpose="evaluate",
+        model=job["model"],
+        method=job["method"],
+        prompt=Prompt(tuple(job["messages"])),
+        samples=job["samples"],
+        sampling=job["sampling"],
+        policy=Policy.model_validate(job["policy"]),
+        source=job["source"],
+        round_id=round_id,
+        priority=job["priority"],
+    )
+    job_id = open_job(connection, new)
+    connection.execute(Q["copy_job_questions"], {"job_id": job_id, "from_job_id": job["id"]})
+    connection.execute(Q["job_filled"], {"job_id": job_id})
+
+
+def _record(connection: Connection, round_id: int, stage: str, job_id: int) -> None:
+    counts = connection.execute(Q["evaluation_counts"], {"job_id": job_id}).mappings().one()
+    if counts["questions"] == 0:
+        raise TracemillError(f"evaluation job {job_id} has no questions, so it measured nothing")
+    low, high = wilson(counts["correct"], counts["questions"])
+    row = {"round_id": round_id, "job_id": job_id, "stage": stage, "low": low, "high": high}
+    accuracy = counts["correct"] / counts["questions"]
+    connection.execute(Q["insert_evaluation"], {**row, **counts, "accuracy": accuracy})

@@ -1,0 +1,96 @@
+"""Queueing a round: everything that can be wrong with it is found here, before anything runs."""
+
+import json
+from contextlib import suppress
+from typing import Any
+
+from kombu.exceptions import OperationalError
+from sqlalchemy import Connection
+
+from db.queries import Q
+from db.session import transaction
+from tracemill.celery import TRAIN, app
+from tracemill.errors import UsageError
+from tracemill.prompts import SLOT
+from tracemill.settings import model
+from trainer import objectives
+from trainer.evaluate import jobs_by_names
+from trainer.spec import RoundSpec
+
+
+def queue_round(spec: RoundSpec) -> int:
+    """Store the round, state `queued`, and nudge a trainer; its id. The same round again: found, retried if it failed.
+
+    Raises UsageError naming what is wrong: an unknown alias, job or objective, or a name that belongs to another round.
+    """
+    if model(spec.student).engine != "vllm":
+        raise UsageError(
+            f"student = '{spec.student}': its engine is a server elsewhere. Only a model with engine = \"vllm\" has "
+            "weights that can be trained and served with an adapter."
+        )
+    objectives.find(spec.fit.objective)
+    with transaction() as connection:
+        round_id = _store(connection, spec, _prompt_hash(connection, spec))
+    with suppress(OperationalError):  # Redis is away: the feeder nudges until a trainer takes the round
+        app.send_task(TRAIN, args=[round_id], retry=False)
+    return round_id
+
+
+def _store(connection: Connection, spec: RoundSpec, prompt_hash: str) -> int:
+    row = {"name": spec.name, "spec": spec.model_dump_json(), "prompt_hash": prompt_hash}
+    new = connection.execute(Q["insert_round"], row).scalar()
+    if new is not None:
+        return int(new)
+    known = connection.execute(Q["round_by_name"], {"name": spec.name}).mappings().one()
+    different = _difference(known["spec"], json.loads(row["spec"]))
+    if different:
+        raise UsageError(f"round '{spec.name}' exists with another {different}. Give this round another name.")
+    connection.execute(Q["retry_round"], {"round_id": known["id"]})
+    return int(known["id"])
+
+
+def _difference(known: dict[str, Any], wanted: dict[str, Any]) -> str:
+    """The first key whose value differs, with both values; empty when none does."""
+    for key in wanted:
+        old, new = known.get(key), wanted[key]
+        if isinstance(old, dict) and isinstance(new, dict):
+            inner = _difference(old, new)
+            if inner:
+                return f"{key}.{inner}"
+        elif old != new:
+            return f"{key}: {old!r}, not {new!r}"
+    return ""
+
+
+def _prompt_hash(connection: Connection, spec: RoundSpec) -> str:
+    """The prompt that the round's evaluations share. Raises UsageError unless every job fits the round."""
+    for name, job in _jobs(connection, "select.jobs", spec.select.jobs).items():
+        if job["purpose"] != "teach":
+            raise UsageError(f"select.jobs: job '{name}' has purpose '{job['purpose']}'; only `teach` is trained on")
+    jobs = _jobs(connection, "evaluate.jobs", spec.evaluate.jobs)
+    for name, job in jobs.items():
+        if job["purpose"] != "evaluate":
+            raise UsageError(f"evaluate.jobs: job '{name}' has purpose '{job['purpose']}', not 'evaluate'")
+        if job["model"] != spec.student or job["round_id"] is not None:
+            raise UsageError(f"evaluate.jobs: job '{name}' did not ask '{spec.student}' without an adapter")
+        if job["state"] == "cancelled":
+            raise UsageError(f"evaluate.jobs: job '{name}' was cancelled, so there is nothing to compare with")
+        slots = {slot for message in job["messages"] for slot in SLOT.findall(message["content"])}
+        if slots != {"question"}:
+            raise UsageError(
+                f"evaluate.jobs: the prompt of job '{name}' has the slots {sorted(slots)}; a student can only be "
+                "trained on a prompt that holds the question and nothing else"
+            )
+    hashes = {job["prompt_hash"] for job in jobs.values()}
+    if len(hashes) > 1:
+        asked = ", ".join(f"'{name}' with {job['prompt_hash']}" for name, job in jobs.items())
+        raise UsageError(f"evaluate.jobs: all must ask with one prompt, the one to train on, but there is {asked}")
+    return str(hashes.pop())
+
+
+def _jobs(connection: Connection, key: str, names: list[str]) -> dict[str, dict[str, Any]]:
+    jobs = jobs_by_names(connection, names)
+    missing = [name for name in names if name not in jobs]
+    if missing:
+        raise UsageError(f"{key}: there is no job '{missing[0]}'. `tracemill jobs list` shows those there are.")
+    return jobs

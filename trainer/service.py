@@ -1,0 +1,111 @@
+"""One round from its claim to its evaluations, as a Celery task that is only a nudge.
+
+A round moves queued → selecting → fitting → evaluating → done, or to failed. Each move is one statement in
+`db/sql/rounds.sql`, guarded by the state and the owner. A trainer that is given a round goes on from the state that it
+finds, so a task that comes twice, or after a crash, repeats nothing that is done.
+"""
+
+import json
+import logging
+import os
+import socket
+import threading
+import uuid
+from dataclasses import asdict
+from typing import Any
+
+from celery.signals import worker_shutting_down
+from sqlalchemy.exc import OperationalError
+
+from db.queries import Q
+from db.session import transaction
+from tracemill.celery import TRAIN, app
+from tracemill.errors import TracemillError
+from tracemill.settings import settings
+from trainer.child import fit_in_child
+from trainer.evaluate import advance
+from trainer.fit import round_folder
+from trainer.lease import Lease
+from trainer.select import select
+from trainer.spec import RoundSpec, parse
+
+log = logging.getLogger(__name__)
+
+#: Seconds between two looks at the evaluation jobs.
+POLL_SECONDS = 1.0
+_stopping = threading.Event()
+
+
+@worker_shutting_down.connect  # type: ignore[untyped-decorator]  # celery is not typed
+def _stop(**_: Any) -> None:
+    _stopping.set()
+
+
+@app.task(name=TRAIN)  # type: ignore[untyped-decorator]  # celery is not typed
+def train(round_id: int) -> None:
+    """Work on a round, unless it is done or somebody else does."""
+    run_round(round_id)
+
+
+def run_round(round_id: int) -> None:
+    """Bring a round from the state it is in to `done`, or to `failed` with its error.
+
+    Returns at once when the round cannot be claimed. When Postgres is away or this worker shuts down the round stays as
+    it is, for the next nudge.
+    """
+    owner = f"{socket.gethostname()}:{os.getpid()}:{uuid.uuid4().hex[:8]}"
+    lease = Lease(round_id, owner, settings().feeder.running_lease_seconds)
+    claim = {"round_id": round_id, "owner": owner, "lease": lease.seconds}
+    with transaction() as connection:
+        row = connection.execute(Q["claim_round"], claim).mappings().one_or_none()
+    if row is None:
+        log.info("round %d is done, failed or held by another trainer", round_id)
+        return
+    with lease.renewed():
+        try:
+            _work(lease, row["state"], row["adapter_path"], parse(row["spec"], f"round {round_id}"))
+        except OperationalError:
+            raise
+        except TracemillError as error:
+            _change(lease, "round_failed", error=str(error))
+        except Exception as error:
+            _change(lease, "round_failed", error=f"{type(error).__name__}: {error}")
+            raise
+        if _stopping.is_set():
+            _change(lease, "release_round")
+
+
+def _work(lease: Lease, state: str, adapter: str | None, spec: RoundSpec) -> None:
+    """Every step from `state` on; returns early when the round is lost or the worker is stopping."""
+
+    def wanted() -> bool:
+        return lease.held and not _stopping.is_set()
+
+    if state == "selecting":
+        with transaction() as connection:
+            selection = select(connection, lease.round_id, spec)
+            metrics = json.dumps({"selection": asdict(selection)})
+            values = {"round_id": lease.round_id, "owner": lease.owner, "metrics": metrics}
+            if connection.execute(Q["round_selected"], values).rowcount == 0:
+                connection.rollback()
+                return
+        state = "fitting"
+    if state == "fitting":
+        log_file = round_folder(settings().data_dir, spec.name) / "fit.log"
+        if adapter is None and not fit_in_child(lease.round_id, log_file, wanted):
+            return
+        if not _change(lease, "round_fitted"):
+            return
+    while wanted():
+        with transaction() as connection:
+            if advance(connection, lease.round_id, spec):
+                connection.execute(Q["round_done"], {"round_id": lease.round_id, "owner": lease.owner})
+                return
+        _stopping.wait(POLL_SECONDS)
+
+
+def _change(lease: Lease, name: str, **values: str) -> bool:
+    """Run one guarded statement; whether it changed the round."""
+    with transaction() as connection:
+        result = connection.execute(Q[name], {"round_id": lease.round_id, "owner": lease.owner, **values})
+        return result.rowcount == 1

@@ -1,8 +1,8 @@
 """`tracemill demo`: the whole factory on real parts, small enough for a laptop without a GPU.
 
 Teacher and student are the same 135M-parameter model; the teacher is shown four worked examples, the student none. The
-teacher answers each training question eight times, only traces with the right answer and no false equation are kept, and
-the student is trained on them by QLoRA. Everything printed is measured in this run.
+teacher answers each training question eight times, only traces with the right answer and no false equation are kept,
+and the student is trained on them by QLoRA. Everything printed is measured in this run.
 """
 
 import time
@@ -86,9 +86,8 @@ def demo(
     _say("Starting Postgres, Redis, the feeder, the workers (vLLM loads the model) and Flower …")
     stack = start()
     try:
-        _say(
-            f"Flower watches at http://127.0.0.1:{stack.flower_port} (user {stack.flower_user}, password: tracemill flower)"
-        )
+        flower = f"http://127.0.0.1:{stack.flower_port}"
+        _say(f"Flower watches at {flower} (user {stack.flower_user}; `tracemill flower` prints the password)")
         names = Names(_unfinished())
         test = list(_mixed(held_out, seed=1, split="test"))
         known = {fingerprint(question.text) for question in test}
@@ -124,8 +123,8 @@ def demo(
         print_json(found)
     else:
         _say(
-            f"The data are in {settings().data_dir.absolute()}. Start the stack again with `tracemill up`: Flower is then at "
-            f"http://127.0.0.1:{stack.flower_port}, and `tracemill sql` answers more questions."
+            f"The data are in {settings().data_dir.absolute()}. Start the stack again with `tracemill up`: Flower is "
+            f"then at {flower}, and `tracemill sql` answers more questions."
         )
 
 
@@ -198,8 +197,7 @@ def _wait_for_engine(job: str) -> None:
 
 
 def _train(names: Names) -> None:
-    from trainer.service import queue_round
-
+    from trainer.queue import queue_round
     from trainer.spec import RoundSpec
 
     queue_round(

@@ -17,7 +17,8 @@ QUERIES = (
     ("How far is each job?", "select job, questions, traces, correct, accepted, tokens_out from job_progress"),
     (
         "How often is an answer right while an equation in it is false (right by luck)?",
-        "select equations_false > 0 as false_equation, count(*) as traces, count(*) filter (where accepted) as accepted "
+        "select equations_false > 0 as false_equation, count(*) as traces, "
+        "count(*) filter (where accepted) as accepted "
         "from trace_scores where correct and purpose = 'teach' group by 1 order by 1",
     ),
     (

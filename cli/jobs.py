@@ -53,7 +53,7 @@ def show(name: Name, json: Json = False) -> None:
         return
     print_rows([{"": key, "value": value} for key, value in whole.items()], ("", "value"))
     if errors:
-        print_rows(errors, ("questions", "last_error"), title="errors")
+        print_rows([dict(error) for error in errors], ("questions", "last_error"), title="errors")
 
 
 @jobs.command(help="Live progress until the job is done (all jobs if none is named). Example: tracemill jobs watch")
@@ -67,7 +67,7 @@ def watch(
 
 
 def follow(names: list[str] | None, seconds: float = 1.0) -> None:
-    """Show the named jobs (null: all) until they are done: a live table, or a line now and then where it cannot live."""
+    """Show the named jobs (null: all) until they are done: a live table, or a line now and then without a terminal."""
     rates = Rates()
     spoken = time.monotonic()
     with Live(console=console, auto_refresh=False) as live:
@@ -80,7 +80,7 @@ def follow(names: list[str] | None, seconds: float = 1.0) -> None:
                 spoken = time.monotonic()
                 console.print("; ".join(map(rates.line, rows)), markup=False, soft_wrap=True)
             if all(row["state"] in ("done", "cancelled") for row in rows):
-                live.update(table)
+                live.update(table, refresh=True)
                 return
             time.sleep(seconds)
 

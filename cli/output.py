@@ -1,6 +1,7 @@
 """How commands print: tables for people, JSON for machines, progress on stderr so that stdout can be piped."""
 
 import json
+import sys
 from collections.abc import Iterable, Mapping
 from datetime import datetime
 from decimal import Decimal
@@ -13,7 +14,8 @@ from rich.table import Table
 
 Json = Annotated[bool, typer.Option("--json", help="Print JSON for machines.")]
 
-console = Console(highlight=False)
+#: In a pipe or a log there is no terminal to fit into.
+console = Console(highlight=False, width=None if sys.stdout.isatty() else 120)
 progress_console = Console(stderr=True, highlight=False)
 
 
@@ -34,7 +36,7 @@ def _plain(value: Any) -> Any:
             return str(value)
 
 
-def print_rows(rows: Iterable[Mapping[str, Any]], columns: Iterable[str], title: str | None = None) -> None:
+def print_rows(rows: Iterable[Mapping[Any, Any]], columns: Iterable[str], title: str | None = None) -> None:
     """A table on stdout. Text of the rows is data: it is never read as markup."""
     table = Table(title=title, title_justify="left")
     names = list(columns)

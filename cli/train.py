@@ -31,8 +31,7 @@ def train(
     wait: Annotated[bool, typer.Option(help="Follow it to the end.")] = True,
     json: Json = False,
 ) -> None:
-    from trainer.service import queue_round
-
+    from trainer.queue import queue_round
     from trainer.spec import load
 
     spec = load(file)

@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from kombu.exceptions import OperationalError as BrokerAway
 from sqlalchemy import Connection
 from sqlalchemy.exc import OperationalError
 
@@ -75,7 +76,7 @@ def _send(job_id: int, model: str, question_ids: list[int]) -> int:
                     GENERATE, args=[job_id, question_id], queue=generate_queue(model), producer=producer, retry=False
                 )
                 sent += 1
-    except app.connection_errors as error:
+    except BrokerAway as error:
         log.warning("Redis is away, %d questions wait in Postgres: %s", len(question_ids) - sent, error)
         with transaction() as connection:
             connection.execute(Q["unqueue"], {"job_id": job_id, "question_ids": question_ids[sent:]})
@@ -96,6 +97,8 @@ def lead(stopped: Callable[[], bool]) -> None:
         try:
             with engine().connect() as connection:
                 connection = connection.execution_options(isolation_level="AUTOCOMMIT")
+                # Out of the pool: closing it gives the lock back. A pooled one would keep it, from us as well.
+                connection.detach()
                 while (
                     not stopped()
                     and not connection.exec_driver_sql(f"select pg_try_advisory_lock({LEADER})").scalar_one()

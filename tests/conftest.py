@@ -49,7 +49,7 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[local.Stack]:
 
 
 @pytest.fixture
-def clean(stack: local.Stack) -> Iterator[local.Stack]:
+def clean(stack: local.Stack) -> local.Stack:
     """The stack with empty tables and queues."""
     import redis
     from sqlalchemy import text
@@ -60,7 +60,7 @@ def clean(stack: local.Stack) -> Iterator[local.Stack]:
     with transaction() as connection:
         connection.execute(text("truncate questions, jobs, rounds, prompts restart identity cascade"))
     redis.Redis.from_url(stack.redis_url).flushall()
-    yield stack
+    return stack
 
 
 @pytest.fixture(scope="session")

@@ -7,6 +7,7 @@ result is kept, and a message that is lost or repeated costs a lease or one SQL 
 import logging
 
 from celery import Celery
+from kombu.exceptions import OperationalError as BrokerAway
 
 from tracemill.policy import Policy
 from tracemill.settings import settings
@@ -64,7 +65,7 @@ def send(task: str, args: list[int], queue: str) -> bool:
     try:
         with app.producer_or_acquire() as producer:
             app.send_task(task, args=args, queue=queue, producer=producer, retry=False)
-    except app.connection_errors as error:
+    except BrokerAway as error:
         log.warning("Redis is away, a nudge is left to the feeder: %s", error)
         return False
     return True

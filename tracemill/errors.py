@@ -25,8 +25,12 @@ class EngineError(TracemillError):
     """A model could not be reached, or could not answer."""
 
 
+class EngineAway(EngineError):
+    """The engine cannot be reached for now. The question is not at fault: it is asked again, however long it takes."""
+
+
 class EngineDead(EngineError):
-    """The engine is gone for good: the worker that owns it must end so that its supervisor can start a new one."""
+    """No request to this engine can succeed: it died, or its key or model is wrong. Its worker must end and say so."""
 
 
 class RequestRefused(EngineError):

@@ -11,13 +11,14 @@ from typing import Generic, TypeVar
 T = TypeVar("T")
 
 
-class once(Generic[T]):  # noqa: N801 (a decorator)
+class once(Generic[T]):
     """Wrap a function without parameters: called once, its value kept until `cache_clear()`."""
 
     def __init__(self, make: Callable[[], T]) -> None:
         self._make = make
+        self._lock = threading.Lock()
+        self._made = False
         self.__doc__ = make.__doc__
-        self.cache_clear()
 
     def __call__(self) -> T:
         if not self._made:

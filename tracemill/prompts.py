@@ -1,7 +1,7 @@
 """A prompt is data: chat messages with slots, addressed by the hash of its content.
 
-Workers ask with it and the trainer trains on it, through the one `render` and the one `token_ids` below, so a student is trained
-on exactly what its evaluation will ask. The template is stored once however many questions are put to it: a
+Workers ask with it and the trainer trains on it, through the one `render` and the one `token_ids` below, so a student
+is trained on exactly what its evaluation will ask. The template is stored once however many questions are put to it: a
 trace's full prompt is (template, question) and can be derived again at any time.
 """
 

@@ -43,6 +43,10 @@ class ModelSettings(Section):
     max_model_len: int = Field(2048, ge=64)
     #: vllm: memory for the key-value cache on CPU, in GiB (on a GPU vLLM takes a share of the card).
     kv_cache_gib: float = Field(1.0, gt=0)
+    #: vllm: whether it serves LoRA adapters: for models that are trained.
+    adapters: bool = False
+    #: vllm: the largest LoRA rank it serves.
+    max_lora_rank: int = Field(16, ge=1)
     #: vllm: any further `AsyncEngineArgs`, by name (tensor_parallel_size, quantization, …).
     options: dict[str, Any] = {}
     #: openai: the server's address up to and including `/v1`.
@@ -98,9 +102,10 @@ class Settings(BaseSettings):
     redis_url: SecretStr | None = None
     #: Model aliases.
     models: dict[str, ModelSettings] = {
-        "teacher": ModelSettings(),
-        "student": ModelSettings(),
-        "verifier": ModelSettings(),
+        # The same settings for all three, so that one engine serves them.
+        "teacher": ModelSettings(adapters=True),
+        "student": ModelSettings(adapters=True),
+        "verifier": ModelSettings(adapters=True),
     }
     feeder: FeederSettings = FeederSettings()
     local: LocalSettings = LocalSettings()

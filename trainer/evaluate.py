@@ -3,7 +3,6 @@
 Evaluating is ordinary work: the job is opened here, the feeder and the workers do the rest, this process only waits.
 """
 
-import math
 from typing import Any
 
 from sqlalchemy import Connection
@@ -13,20 +12,8 @@ from db.queries import Q
 from tracemill.errors import TracemillError
 from tracemill.policy import Policy
 from tracemill.prompts import Prompt
+from tracemill.statistics import share
 from trainer.spec import RoundSpec
-
-#: The 97.5 % point of the normal distribution.
-Z = 1.959963984540054
-
-
-def wilson(successes: int, trials: int) -> tuple[float, float]:
-    """The 95 % score interval of a share (Wilson 1927, JASA 22:209–212); (0, 1) without a trial."""
-    if trials == 0:
-        return 0.0, 1.0
-    share, z2 = successes / trials, Z * Z / trials
-    middle = share + z2 / 2
-    spread = Z * math.sqrt(share * (1 - share) / trials + z2 / (4 * trials))
-    return max(0.0, (middle - spread) / (1 + z2)), min(1.0, (middle + spread) / (1 + z2))
 
 
 def advance(connection: Connection, round_id: int, spec: RoundSpec) -> bool:
@@ -90,7 +77,6 @@ def _record(connection: Connection, round_id: int, stage: str, job_id: int) -> N
     counts = connection.execute(Q["evaluation_counts"], {"job_id": job_id}).mappings().one()
     if counts["questions"] == 0:
         raise TracemillError(f"evaluation job {job_id} has no questions, so it measured nothing")
-    low, high = wilson(counts["correct"], counts["questions"])
-    row = {"round_id": round_id, "job_id": job_id, "stage": stage, "low": low, "high": high}
-    accuracy = counts["correct"] / counts["questions"]
-    connection.execute(Q["insert_evaluation"], {**row, **counts, "accuracy": accuracy})
+    found = share(counts["correct"], counts["questions"])
+    row = {"round_id": round_id, "job_id": job_id, "stage": stage, **counts}
+    connection.execute(Q["insert_evaluation"], {**row, "accuracy": found.value, "low": found.low, "high": found.high})

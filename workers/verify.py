@@ -1,8 +1,8 @@
 """The verify task: load a question's unverified traces, check each, store the verdicts, settle the question.
 
-Checks that need no model run in killable child processes (`workers.checks.pool`). The LLM verifier, when the job's policy
-asks for one, is asked through an engine like any other model. Each signal is stored by itself; the policy then says
-whether the trace is accepted.
+Checks that need no model run in killable child processes (`workers.checks.pool`). The LLM verifier, when the job's
+policy asks for one, is asked through an engine like any other model. Each signal is stored by itself; the policy then
+says whether the trace is accepted.
 """
 
 import asyncio

@@ -133,9 +133,10 @@ where job_id = :job_id and question_id = :question_id and state in ('pending', '
       >= (select samples from jobs where id = jq.job_id)
 
 -- name: release
--- running -> pending, or failed after too many attempts; only by the claim's owner.
+-- running -> pending, or failed after too many attempts; only by the claim's owner. A visit that does not count never
+-- fails a question.
 update job_questions
-set state = case when attempts >= :max_attempts or :permanent then 'failed' else 'pending' end,
+set state = case when (:counts and attempts >= :max_attempts) or :permanent then 'failed' else 'pending' end,
     owner = null, lease_until = null, last_error = :error, updated_at = now(),
     attempts = case when :counts then attempts else greatest(attempts - 1, 0) end
 where job_id = :job_id and question_id = :question_id and state = 'running' and owner = :owner

@@ -25,8 +25,9 @@ set state = case when adapter_path is null then 'queued' else 'evaluating' end,
 where id = :round_id and state = 'failed'
 
 -- name: overdue_rounds
--- Rounds that nobody holds: never nudged, nudged long ago, or their owner is lost. The lease is the time until the next nudge.
-update rounds set owner = null, lease_until = now() + make_interval(secs => :lease)
+-- Rounds that nobody holds: never nudged, nudged a while ago, or their owner is lost. Here the lease is the time until the
+-- next nudge; it does not keep a trainer from claiming.
+update rounds set owner = null, lease_until = now() + interval '30 seconds'
 where state in ('queued', 'selecting', 'fitting', 'evaluating') and (lease_until is null or lease_until < now())
 returning id
 
@@ -90,12 +91,12 @@ with benchmark as (
 ), taught as (
     select s.trace_id, s.question_id, s.accepted, md5(s.text) as content,
            md5(cast(:seed as text) || ':' || s.trace_id) as lot,
-           q.fingerprint in (select fingerprint from benchmark) as overlaps
+           q.fingerprint in (select fingerprint from benchmark) as held_out
     from trace_scores s join questions q on q.id = s.question_id
     where s.purpose = 'teach' and s.job = any(:jobs)
 ), usable as (
     select *, row_number() over (partition by question_id, content order by lot, trace_id) as copy
-    from taught where accepted and not overlaps
+    from taught where accepted and not held_out
 ), distinct_texts as (
     select trace_id, lot, row_number() over (partition by question_id order by lot, trace_id) as nth
     from usable where copy = 1
@@ -110,8 +111,8 @@ with benchmark as (
     select count(*) as traces,
            count(*) filter (where accepted is null) as unverified,
            count(*) filter (where not accepted) as rejected,
-           count(*) filter (where accepted and overlaps) as overlapping,
-           count(*) filter (where accepted and not overlaps) as usable
+           count(*) filter (where accepted and held_out) as overlapping,
+           count(*) filter (where accepted and not held_out) as usable
     from taught
 )
 select traces, unverified, rejected, overlapping,

@@ -87,6 +87,7 @@ def test_after_kill_9_of_its_owner_no_engine_process_is_left(data_dir: Path, tmp
         [sys.executable, str(script), str(data_dir)], cwd=root, env=_importing(root), stdout=subprocess.PIPE, text=True
     ) as owner:
         assert owner.stdout is not None
+        # The engine's processes write to the same pipe, at times into the middle of a line.
         assert any("the engine is up" in line for line in owner.stdout)
         processes = psutil.Process(owner.pid).children(recursive=True)
         names = [" ".join(process.cmdline()) for process in processes]

@@ -12,7 +12,7 @@ from trainer.objectives.base import Lesson, Outcome, Progress, objective
 from trainer.rows import IGNORED, Row, end_of_turn, tokenise
 from trainer.spec import FitSpec
 
-#: Padded tokens in one forward pass: more of them take more memory (CPU: 2.5 MB each with the 135M student).
+#: Padded tokens in one forward pass: more of them take more memory (CPU: about 2 MB each with the 135M student).
 TOKENS_A_PASS = {"cpu": 2048, "cuda": 16384}
 #: The loss history keeps about this many points however long the fit is.
 LOSS_POINTS = 200

@@ -18,7 +18,7 @@ from typing import Any
 
 from pydantic import BaseModel, Field, ValidationError
 
-from tracemill.errors import EngineError, RequestRefused, UsageError
+from tracemill.errors import EngineAway, EngineDead, EngineError, RequestRefused, UsageError
 from tracemill.prompts import Message
 from tracemill.settings import ModelSettings
 from workers.engines import Completion, Generation, Sampling, choice_shares
@@ -83,10 +83,14 @@ class _Answer(BaseModel):
 
 
 class _Passing(EngineError):
-    """A fault that may be gone at the next attempt. `retry_after`: what the server asked for, in seconds."""
+    """A fault that may be gone at the next attempt; `kind` is what it becomes if it is not.
 
-    def __init__(self, message: str, retry_after: float = 0.0) -> None:
+    `retry_after`: what the server asked for, in seconds.
+    """
+
+    def __init__(self, message: str, kind: type[EngineError] = EngineError, retry_after: float = 0.0) -> None:
         super().__init__(message)
+        self.kind = kind
         self.retry_after = retry_after
 
 
@@ -172,7 +176,7 @@ class OpenaiEngine:
                 return await self._attempt(asked), time.monotonic() - started
             except _Passing as fault:
                 if attempt == ATTEMPTS:
-                    raise EngineError(f"{fault} ({ATTEMPTS} attempts)") from None
+                    raise fault.kind(f"{fault} ({ATTEMPTS} attempts)") from None
                 wait = pause(attempt, fault.retry_after)
             await asyncio.sleep(wait)
 
@@ -183,12 +187,15 @@ class OpenaiEngine:
         except TimeoutError:
             raise EngineError(f"{self._url}: no answer after {self._timeout:g} s (timeout_seconds)") from None
         except aiohttp.ClientError as error:
-            raise _Passing(f"{self._url}: {type(error).__name__}: {self._quoted(str(error))}") from None
+            raise _Passing(f"{self._url}: {type(error).__name__}: {self._quoted(str(error))}", EngineAway) from None
         if reply.status != 200:
             said = f"{self._url} answered {reply.status} {reply.reason or ''}".rstrip()
             said += f": {self._quoted(body.decode('utf-8', 'replace'))}"
             if reply.status in (408, 429) or reply.status >= 500:
-                raise _Passing(said, retry_after(reply.headers.get("Retry-After", "")))
+                kind = EngineAway if reply.status in (429, 503) else EngineError
+                raise _Passing(said, kind, retry_after(reply.headers.get("Retry-After", "")))
+            if reply.status in (401, 403, 404):  # the key, the address or the model is wrong, for every question alike
+                raise EngineDead(said)
             raise RequestRefused(said)
         try:
             return _Answer.model_validate_json(body)

@@ -17,12 +17,10 @@ from tracemill.models import resolve
 from tracemill.prompts import Message, token_ids
 from tracemill.settings import ModelSettings
 from workers.engines import Completion, Generation, Sampling, choice_shares
-from workers.engines.lifeline import WORKER_PID
+from workers.engines.plugin import OWNER
 
 log = logging.getLogger(__name__)
 
-#: LoRA rank that the engine reserves room for; the trainer's default rank is 16.
-MAX_LORA_RANK = 64
 #: How many of the likeliest first tokens `choose` looks at.
 LIKELIEST = 20
 
@@ -32,7 +30,7 @@ class VllmEngine:
 
     def __init__(self, model: ModelSettings, data_dir: Path) -> None:
         """Load the model (10–20 s for a small one on CPU). Raises UsageError, or EngineError if vLLM will not start."""
-        os.environ[WORKER_PID] = str(os.getpid())
+        os.environ[OWNER] = str(os.getpid())
         os.environ.setdefault("VLLM_NO_USAGE_STATS", "1")
         os.environ.setdefault("VLLM_LOGGING_LEVEL", "WARNING")
         try:
@@ -55,8 +53,8 @@ class VllmEngine:
             "model": resolve(model.model, data_dir),
             "max_model_len": model.max_model_len,
             "enable_prefix_caching": True,
-            "enable_lora": True,
-            "max_lora_rank": MAX_LORA_RANK,
+            "enable_lora": model.adapters,
+            "max_lora_rank": model.max_lora_rank,
             "trust_remote_code": False,
             "enable_log_requests": False,
             "disable_log_stats": True,
@@ -66,6 +64,9 @@ class VllmEngine:
                 "dtype": "bfloat16",
                 "enforce_eager": True,
                 "kv_cache_memory_bytes": int(model.kv_cache_gib * 2**30),
+                # Only whole blocks of a shared prompt are cached. The default of 128 tokens makes every sample compute
+                # most of its few-shot examples again: more than twice the time of the whole generation.
+                "block_size": 32,
             }
         options |= model.options
         try:
@@ -76,6 +77,7 @@ class VllmEngine:
             raise EngineError(f"model {model.model}: vLLM did not start: {_last_cause(error)}") from error
         self._tokenizer = self._llm.get_tokenizer()
         self._max_model_len = model.max_model_len
+        self._adapters_served = model.adapters
         self._timeout = model.timeout_seconds
         self._ids = itertools.count()
         self._adapters: dict[Path, int] = {}
@@ -86,16 +88,19 @@ class VllmEngine:
         from vllm import SamplingParams
         from vllm.sampling_params import RequestOutputKind
 
-        params = SamplingParams(
-            n=n,
-            temperature=sampling.temperature,
-            top_p=sampling.top_p,
-            max_tokens=sampling.max_tokens,
-            stop=list(sampling.stop),
-            include_stop_str_in_output=True,
-            # In the default kind each update holds only the samples that changed, so some of n > 1 are lost.
-            output_kind=RequestOutputKind.FINAL_ONLY,
-        )
+        try:
+            params = SamplingParams(
+                n=n,
+                temperature=sampling.temperature,
+                top_p=sampling.top_p,
+                max_tokens=sampling.max_tokens,
+                stop=list(sampling.stop),
+                include_stop_str_in_output=True,
+                # In the default kind each update holds only the samples that changed, so some of n > 1 are lost.
+                output_kind=RequestOutputKind.FINAL_ONLY,
+            )
+        except ValueError as error:
+            raise RequestRefused(f"vLLM refused the sampling settings: {error}") from error
         started = time.monotonic()
         output = await self._final(messages, params, adapter)
         completions = tuple(Completion(o.text, len(o.token_ids), o.finish_reason) for o in output.outputs)
@@ -141,6 +146,8 @@ class VllmEngine:
     def _lora(self, adapter: Path | None) -> Any:
         if adapter is None:
             return None
+        if not self._adapters_served:
+            raise RequestRefused("this model alias serves no adapters: set adapters = true in its settings")
         if not (adapter / "adapter_config.json").is_file():
             raise EngineError(f"no adapter in {adapter}: was its round's folder moved, or is it on another machine?")
         from vllm.lora.request import LoRARequest

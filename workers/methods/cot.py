@@ -1,4 +1,6 @@
-"""`cot`: think step by step, n samples a question (Wei et al. 2022, arXiv:2201.11903; Wang et al. 2022, arXiv:2203.11171).
+"""`cot`: think step by step, n samples a question.
+
+Wei et al. 2022, arXiv:2201.11903; self-consistency over the samples: Wang et al. 2022, arXiv:2203.11171.
 
 Question: Tom has 3 apples and buys 4 more. How many has he now?
 Answer:   3 + 4 = 7. The answer is 7.
@@ -30,4 +32,6 @@ class Cot:
 
     def parse(self, text: str) -> Parsed:
         answer = extract(text)
-        return Parsed(text.strip(), answer and answer.value, answer and answer.form)
+        if answer is None:
+            return Parsed(text.strip(), None, None)
+        return Parsed(text.strip(), answer.value, answer.form)

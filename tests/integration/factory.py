@@ -1,0 +1,175 @@
+"""What the tests of the factory's path share: questions with known answers, jobs, and real processes that can be killed."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import redis
+from sqlalchemy import text
+
+from db.jobs import JobSpec
+from db.session import transaction
+from producer.enqueue import Enqueued, enqueue
+from producer.sources import Problem, Question
+from tracemill.celery import app, generate_queue
+from tracemill.policy import Policy
+from tracemill.prompts import Prompt
+from tracemill.settings import settings
+from tracemill.stack import Stack
+
+ROOT = Path(__file__).parents[2]
+ASK = Prompt(({"role": "user", "content": "{question}"},))
+
+
+def additions(count: int, *, first: int = 0) -> list[Question]:
+    """`count` questions "What is n + 1?" with their golds, n counting from `first`."""
+    return [addition(n) for n in range(first, first + count)]
+
+
+def addition(n: int) -> Question:
+    return Question(f"What is {n} + 1?", str(n + 1), None, None, {}, None)
+
+
+def job_spec(name: str, **changes: Any) -> JobSpec:
+    """A teach job of 4 samples for the alias `teacher`."""
+    fields: dict[str, Any] = {
+        "name": name,
+        "purpose": "teach",
+        "model": "teacher",
+        "method": "cot",
+        "prompt": ASK,
+        "samples": 4,
+        "sampling": {"temperature": 0.7, "max_tokens": 64},
+        "policy": Policy(),
+        "source": "test",
+    }
+    return JobSpec(**(fields | changes))
+
+
+def fill(rows: Iterator[Question | Problem] | Sequence[Question | Problem], name: str, **changes: Any) -> Enqueued:
+    """Enqueue the rows, in a data set named like the job, so that no two jobs share a question by accident."""
+    return enqueue(rows, job_spec(name, **changes), dataset=name, domain="math")
+
+
+def rows(query: str, **values: Any) -> list[Any]:
+    with transaction() as connection:
+        return list(connection.execute(text(query), values).all())
+
+
+def value(query: str, **values: Any) -> Any:
+    """The one value that the query returns."""
+    with transaction() as connection:
+        return connection.execute(text(query), values).scalar_one()
+
+
+def change(statement: str, **values: Any) -> int:
+    """How many rows the statement changed."""
+    with transaction() as connection:
+        return connection.execute(text(statement), values).rowcount
+
+
+def states(job: str) -> dict[str, int]:
+    """How many of a job's questions are in each state."""
+    found = rows(
+        "select q.state, count(*) from job_questions q join jobs j on j.id = q.job_id where j.name = :job group by 1",
+        job=job,
+    )
+    return {state: count for state, count in found}
+
+
+def job_state(job: str) -> str:
+    return str(value("select state from jobs where name = :job", job=job))
+
+
+def wait_until(condition: Callable[[], object], seconds: float = 40, what: Callable[[], object] = lambda: "") -> None:
+    """Wait for the condition; fails with `what()` after `seconds`."""
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, f"it did not happen in {seconds:.0f} s: {what()}"
+        time.sleep(0.05)
+
+
+@contextmanager
+def broker(url: str) -> Iterator[None]:
+    """This process's Celery app sends its messages to `url`."""
+    before = app.conf.broker_url
+    try:
+        _send_to(url)
+        yield
+    finally:
+        _send_to(before)
+
+
+def _send_to(url: str) -> None:
+    app.conf.broker_url = url
+    # Celery keeps its connections once it has them; this is how it forgets them after a fork.
+    app._after_fork()
+
+
+def waiting(stack: Stack, alias: str = "teacher") -> int:
+    """Messages that wait in the queue of a model alias."""
+    with redis.Redis.from_url(stack.redis_url) as client:
+        found = client.llen(generate_queue(alias))
+    assert isinstance(found, int)
+    return found
+
+
+class Processes:
+    """Real processes of the factory, each with its log, ended by pid together with their children."""
+
+    def __init__(self, folder: Path, environment: dict[str, str]) -> None:
+        self.folder = folder
+        self.environment = {"TRACEMILL_DATA_DIR": str(settings().data_dir.absolute())} | environment
+        self.running: dict[str, subprocess.Popen[bytes]] = {}
+
+    def start(self, name: str, *words: str, module: str = "cli", **environment: str) -> subprocess.Popen[bytes]:
+        """Start `python -m cli WORDS` unless the process of that name runs already."""
+        old = self.running.get(name)
+        if old is not None and old.poll() is None:
+            return old
+        with self.log(name).open("ab") as log:
+            self.running[name] = subprocess.Popen(
+                [sys.executable, "-m", module, *words],
+                cwd=ROOT,
+                env=os.environ | self.environment | environment,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+            )
+        return self.running[name]
+
+    def log(self, name: str) -> Path:
+        return self.folder / f"{name}.log"
+
+    def kill(self, name: str) -> None:
+        """kill -9 of the process alone, as an out-of-memory killer does it; its children are on their own."""
+        self.running[name].kill()
+        self.running[name].wait()
+
+    def stop(self, name: str, seconds: float = 15) -> int:
+        """SIGTERM; its exit code. Whatever is left of it after `seconds` is killed."""
+        process = self.running.pop(name)
+        process.terminate()
+        try:
+            return process.wait(seconds)
+        finally:
+            try:
+                os.killpg(process.pid, signal.SIGKILL)
+            except ProcessLookupError:
+                pass
+            process.wait()
+
+    def stop_all(self) -> None:
+        for process in self.running.values():
+            process.terminate()
+        for name in list(self.running):
+            try:
+                self.stop(name)
+            except subprocess.TimeoutExpired:
+                continue

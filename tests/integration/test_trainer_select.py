@@ -1,0 +1,122 @@
+"""The filter over traces, in a real Postgres: what may be trained on, and what must never be."""
+
+import pytest
+from sqlalchemy import text
+
+from db.session import transaction
+from tests.integration.rounds import job, new_round, question, round_spec, trace
+from tracemill.errors import TracemillError
+from tracemill.stack import Stack
+from trainer.select import Selection, select
+
+
+def _examples(round_id: int) -> list[int]:
+    with transaction() as connection:
+        rows = connection.execute(
+            text("select trace_id from examples where round_id = :id order by position"), {"id": round_id}
+        )
+        return [row.trace_id for row in rows]
+
+
+def _many(questions: int, samples: int) -> None:
+    """A job `teach` in which every trace is accepted."""
+    with transaction() as connection:
+        ids = [question(connection, f"What is {n} + 1?") for n in range(questions)]
+        teach = job(connection, "teach", ids)
+        for number, question_id in enumerate(ids):
+            for index in range(samples):
+                trace(connection, teach, question_id, f"{number} by way {index}", index=index)
+
+
+def test_only_accepted_traces_of_teach_jobs_are_examples(clean: Stack) -> None:
+    with transaction() as connection:
+        ids = [question(connection, f"What is {n} + 1?") for n in range(4)]
+        benchmark = question(connection, "What is 9 + 1?")
+        teach = job(connection, "teach", ids)
+        good = trace(connection, teach, ids[0], "right")
+        trace(connection, teach, ids[1], "wrong", accepted=False)
+        trace(connection, teach, ids[2], "not verified", accepted=None)
+        other = job(connection, "other", ids)
+        trace(connection, other, ids[3], "of a job that the round does not name")
+        before = job(connection, "before", [benchmark], evaluate=True)
+        trace(connection, before, benchmark, "an accepted answer in an evaluation")
+        spec = round_spec(select={"jobs": ["teach", "before"]})
+        round_id = new_round(connection, spec)
+        found = select(connection, round_id, spec)
+    assert _examples(round_id) == [good]
+    assert found == Selection(
+        traces=3, unverified=1, rejected=1, overlapping=0, repeated=0, over_max_per_question=0, over_limit=0, examples=1
+    )
+
+
+def test_a_question_of_any_evaluation_is_never_trained_on_however_it_is_written(clean: Stack) -> None:
+    with transaction() as connection:
+        asked = question(connection, "What is 3 + 4?", "benchmark")
+        job(connection, "an evaluation that the round does not name", [asked], evaluate=True)
+        same = question(connection, "what is  3+4 ?", "training")
+        fresh = question(connection, "What is 3 + 5?", "training")
+        teach = job(connection, "teach", [asked, same, fresh])
+        for question_id in (asked, same):
+            trace(connection, teach, question_id, "3 + 4 = 7. The answer is 7.")
+        good = trace(connection, teach, fresh, "3 + 5 = 8. The answer is 8.")
+        spec = round_spec()
+        round_id = new_round(connection, spec)
+        found = select(connection, round_id, spec)
+    assert _examples(round_id) == [good]
+    assert (found.overlapping, found.examples) == (2, 1)
+
+
+def test_a_text_counts_once_for_its_question(clean: Stack) -> None:
+    with transaction() as connection:
+        ids = [question(connection, f"What is {n} + 1?") for n in range(2)]
+        teach = job(connection, "teach", ids)
+        for index, content in enumerate(("same", "same", "other", "same")):
+            trace(connection, teach, ids[0], content, index=index)
+        trace(connection, teach, ids[1], "same")
+        spec = round_spec()
+        found = select(connection, new_round(connection, spec), spec)
+    assert (found.repeated, found.examples) == (2, 3)
+
+
+def test_the_seed_chooses_and_chooses_the_same_again(clean: Stack) -> None:
+    _many(questions=6, samples=5)
+    chosen = []
+    for name, seed in (("a", 1), ("b", 1), ("c", 2)):
+        spec = round_spec(name, select={"max_per_question": 2, "limit": 7, "seed": seed})
+        with transaction() as connection:
+            round_id = new_round(connection, spec)
+            found = select(connection, round_id, spec)
+        assert (found.over_max_per_question, found.over_limit, found.examples) == (18, 5, 7)
+        chosen.append(_examples(round_id))
+    assert chosen[0] == chosen[1] != chosen[2]
+
+
+def test_zero_means_no_bound(clean: Stack) -> None:
+    _many(questions=2, samples=9)
+    spec = round_spec(select={"max_per_question": 0, "limit": 0})
+    with transaction() as connection:
+        assert select(connection, new_round(connection, spec), spec).examples == 18
+
+
+def test_selecting_again_replaces_the_examples(clean: Stack) -> None:
+    _many(questions=2, samples=2)
+    spec = round_spec()
+    with transaction() as connection:
+        round_id = new_round(connection, spec)
+        assert select(connection, round_id, spec) == select(connection, round_id, spec)
+    assert len(_examples(round_id)) == 4
+
+
+@pytest.mark.parametrize(
+    ("accepted", "said"),
+    [(None, "1 are not verified yet"), (False, "1 are not accepted"), (True, "also in an evaluation")],
+)
+def test_no_example_is_an_error_that_names_the_filter(clean: Stack, accepted: bool | None, said: str) -> None:
+    with transaction() as connection:
+        asked = question(connection, "What is 3 + 4?")
+        job(connection, "before", [asked], evaluate=True)
+        teach = job(connection, "teach", [asked])
+        trace(connection, teach, asked, "7", accepted=accepted)
+    spec = round_spec()
+    with transaction() as connection, pytest.raises(TracemillError, match=said):
+        select(connection, new_round(connection, spec), spec)

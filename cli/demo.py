@@ -89,9 +89,9 @@ def demo(
         flower = f"http://127.0.0.1:{stack.flower_port}"
         _say(f"Flower watches at {flower} (user {stack.flower_user}; `tracemill flower` prints the password)")
         names = Names(_unfinished())
-        test = list(_mixed(held_out, seed=1, split="test"))
+        test = list(mixed(held_out, seed=1, split="test"))
         known = {fingerprint(question.text) for question in test}
-        training = [q for q in _mixed(2 * questions, seed=2, split="train") if fingerprint(q.text) not in known]
+        training = [q for q in mixed(2 * questions, seed=2, split="train") if fingerprint(q.text) not in known]
         training = training[:questions]
         overlap = known & {fingerprint(question.text) for question in training}
         if overlap or len(known) < held_out or len(training) < questions:
@@ -139,7 +139,7 @@ def _unfinished() -> str:
     return next(name for number in range(1, 10**6) if (name := f"demo-{number}") not in done)
 
 
-def _mixed(count: int, *, seed: int, split: str) -> Iterator["Question"]:
+def mixed(count: int, *, seed: int, split: str) -> Iterator["Question"]:
     """Distinct questions, sums and word problems in turn."""
     from producer.sources import Question, open_source
 

@@ -88,8 +88,8 @@ def _known(error: Exception) -> int:
 
 
 def _line(error: BaseException | None) -> str:
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    return lines[-1] if lines else type(error).__name__
+    lines = str(error).strip().splitlines()
+    return lines[0] if lines else type(error).__name__
 
 
 def _failed(message: str, code: int) -> int:

@@ -51,9 +51,14 @@ def follow(name: str) -> None:
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
     with Progress(*columns, TimeRemainingColumn(), console=progress_console, transient=True) as bar:
         task = bar.add_task("queued", total=None)
+        spoken = ""
         while True:
             found = one(name)
             metrics = found["metrics"]
+            line = f"{name}: {found['state']} {10 * metrics.get('step', 0) // max(1, metrics.get('steps', 1)) * 10} %"
+            if not progress_console.is_terminal and line != spoken:
+                spoken = line
+                progress_console.print(line, markup=False)
             bar.update(
                 task,
                 description=f"{name}: {found['state']}",

@@ -61,6 +61,7 @@ def enqueue(
         done.read += len(batch)
         progress(done)
     with transaction() as connection:
+        connection.execute(Q["drop_empty_job"], {"job_id": done.job_id})
         connection.execute(Q["job_filled"], {"job_id": done.job_id})
         connection.execute(Q["reopen_job"], {"job_id": done.job_id})
     return done

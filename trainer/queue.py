@@ -23,10 +23,16 @@ def queue_round(spec: RoundSpec) -> int:
 
     Raises UsageError naming what is wrong: an unknown alias, job or objective, or a name that belongs to another round.
     """
-    if model(spec.student).engine != "vllm":
+    student = model(spec.student)
+    if student.engine != "vllm":
         raise UsageError(
             f"student = '{spec.student}': its engine is a server elsewhere. Only a model with engine = \"vllm\" has "
             "weights that can be trained and served with an adapter."
+        )
+    if spec.fit.lora_rank > student.max_lora_rank or not student.adapters:
+        raise UsageError(
+            f"model {spec.student} cannot serve this round's adapter, of rank {spec.fit.lora_rank}: set adapters = true "
+            f"and max_lora_rank = {spec.fit.lora_rank} under [models.{spec.student}]"
         )
     objectives.find(spec.fit.objective)
     with transaction() as connection:

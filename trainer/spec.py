@@ -34,7 +34,7 @@ class FitSpec(Section):
     learning_rate: float = Field(default=1e-3, gt=0)
     #: Examples in one optimiser step.
     batch_size: int = Field(default=16, ge=1)
-    #: Rank of the LoRA matrices; generate workers reserve room for 64.
+    #: Rank of the LoRA matrices, at most the student's `max_lora_rank`.
     lora_rank: int = Field(default=16, ge=1, le=64)
     #: LoRA's scale: the update is multiplied by alpha ÷ rank.
     lora_alpha: int = Field(default=32, ge=1)

@@ -28,14 +28,15 @@ from workers.engines import Generation
 from workers.job import WorkerJob, worker_job
 from workers.loop import run
 from workers.methods import named
-from workers.running import engine
+from workers.running import end_worker, engine
 
 log = logging.getLogger(__name__)
 
 #: Seconds that a generated question waits for its verdicts before the verifier is nudged again.
 VERIFY_LEASE = 120
-#: Exit code of a worker whose engine died.
-ENGINE_DIED = 70
+#: What this process is answering right now, as (job, question): the claims that are renewed. A claim that could not be
+#: given back because Postgres was away is not among them, so its lease runs out.
+_held: set[tuple[int, int]] = set()
 
 
 @once
@@ -65,6 +66,14 @@ def generate(job_id: int, question_id: int) -> None:
     claim = _claim(job_id, question_id)
     if claim is None:
         return
+    _held.add((job_id, question_id))
+    try:
+        _visit(claim)
+    finally:
+        _held.discard((job_id, question_id))
+
+
+def _visit(claim: Claim) -> None:
     came = 0
     try:
         if claim.missing:
@@ -72,9 +81,7 @@ def generate(job_id: int, question_id: int) -> None:
         complete = _generated(claim)
     except EngineDead as error:
         _release(claim, error, counts=False)
-        log.critical("%s: this worker ends, so that its supervisor starts a new one", error)
-        # A thread cannot end Celery's main thread in an orderly way; the leases bring back what this worker held.
-        os._exit(ENGINE_DIED)
+        end_worker(error)
     except TracemillError as error:
         _release(claim, error, permanent=isinstance(error, RequestRefused), counts=not isinstance(error, EngineAway))
     except Exception as error:
@@ -169,7 +176,7 @@ def _release(claim: Claim, error: Exception, *, permanent: bool = False, counts:
 
 @once
 def heartbeat() -> threading.Thread:
-    """The thread that renews this process's claims, so that a lease only runs out when its worker is gone."""
+    """The thread that renews the claims in hand, so that a lease only runs out when nobody works on its question."""
     thread = threading.Thread(target=_renew, name="tracemill-heartbeat", daemon=True)
     thread.start()
     return thread
@@ -179,8 +186,10 @@ def _renew() -> None:
     lease = settings().feeder.running_lease_seconds
     while True:
         time.sleep(lease / 3)
+        held = list(_held)
+        row = {"job_ids": [job for job, _ in held], "question_ids": [question for _, question in held]}
         try:
             with transaction() as connection:
-                connection.execute(Q["renew"], {"owner": owner(), "lease": lease})
+                connection.execute(Q["renew"], row | {"owner": owner(), "lease": lease})
         except SQLAlchemyError:  # Postgres is away: the next beat tries again, and a lost lease does no harm
             log.warning("could not renew the claims", exc_info=True)

@@ -1,13 +1,19 @@
 """The engines that run in this process, one for each distinct model: aliases with the same settings share one."""
 
 import logging
+import os
 import threading
+from typing import NoReturn
 
+from tracemill.errors import EngineDead
 from tracemill.settings import model, settings
 from workers.engines import Engine, start
 from workers.loop import run
 
 log = logging.getLogger(__name__)
+
+#: Exit code of a worker whose engine died.
+ENGINE_DIED = 70
 
 _engines: dict[str, Engine] = {}
 _starting = threading.Lock()
@@ -29,3 +35,10 @@ def close_engines() -> None:
     while _engines:
         _, ended = _engines.popitem()
         run(ended.close())
+
+
+def end_worker(error: EngineDead) -> NoReturn:
+    """End this worker at once with exit code 70; the leases bring back what it held."""
+    log.critical("%s: this worker ends, so that its supervisor starts a new one", error)
+    # A thread cannot end Celery's main thread in an orderly way.
+    os._exit(ENGINE_DIED)

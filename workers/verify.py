@@ -27,7 +27,7 @@ from workers.checks.judge import rate
 from workers.checks.pool import CheckPool
 from workers.job import WorkerJob, worker_job
 from workers.loop import run
-from workers.running import engine
+from workers.running import end_worker, engine
 
 log = logging.getLogger(__name__)
 
@@ -51,7 +51,10 @@ def verify(job_id: int, question_id: int) -> None:
         traces = connection.execute(Q["unverified"], key).mappings().all()
     if traces:
         found = pool().check_all([(trace["text"], trace["gold"]) for trace in traces])
-        ratings = _ratings(job, question_id, traces)
+        try:
+            ratings = _ratings(job, question_id, traces)
+        except EngineDead as error:
+            end_worker(error)
         verdicts = [
             _verdict(job, trace, findings, rating)
             for trace, findings, rating in zip(traces, found, ratings, strict=True)

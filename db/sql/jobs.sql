@@ -45,6 +45,10 @@ insert into job_questions (job_id, question_id)
 select :job_id, question_id from job_questions where job_id = :from_job_id
 on conflict do nothing
 
+-- name: drop_empty_job
+-- Its source held not one readable question: the name stays free for the command that is put right.
+delete from jobs where id = :job_id and not exists (select from job_questions where job_id = :job_id)
+
 -- name: job_filled
 update jobs set state = 'running' where id = :job_id and state = 'filling'
 
@@ -114,6 +118,7 @@ returning q.question, q.gold, q.domain, jq.attempts,
 -- name: renew
 update job_questions set lease_until = now() + make_interval(secs => :lease)
 where owner = :owner and state = 'running'
+  and (job_id, question_id) in (select * from unnest(cast(:job_ids as bigint[]), cast(:question_ids as bigint[])))
 
 -- name: insert_trace
 insert into traces (job_id, question_id, variant, sample_index, prompt_hash, text, reasoning, answer, answer_form, steps,
@@ -167,7 +172,7 @@ where job_id = :job_id and question_id = :question_id and state = 'generated'
                         where v.trace_id = t.id and v.verifier = j.verifier))
 
 -- name: set_job_state
-update jobs set state = :state, finished_at = case when :state = 'cancelled' then now() end
+update jobs set state = cast(:state as text), finished_at = case when cast(:state as text) = 'cancelled' then now() end
 where name = :name and state = any(:allowed)
 returning id
 

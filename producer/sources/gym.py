@@ -5,6 +5,7 @@ The parameters are those of the data set's own configuration, checked against it
 
 import dataclasses
 import types
+import warnings
 from collections.abc import Iterator, Mapping
 from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
@@ -20,7 +21,9 @@ def open_gym(spec: str) -> list[Table]:
     """One table with the columns `question`, `answer` and the scalar part of the problem's metadata."""
     name, texts = parse_spec("gym", spec)
     try:
-        from reasoning_gym.factory import DATASETS, create_dataset
+        with warnings.catch_warnings():  # a library that it imports is compiled with warnings
+            warnings.simplefilter("ignore", SyntaxWarning)
+            from reasoning_gym.factory import DATASETS, create_dataset
     except ImportError:
         raise UsageError("gym: sources need the `reasoning-gym` library: pip install 'tracemill[sources]'") from None
     if name not in DATASETS:

@@ -1,4 +1,4 @@
-"""What the tests of the factory's path share: questions with known answers, jobs, and real processes that can be killed."""
+"""What the tests of the factory's path share: questions, jobs, and real processes that can be killed."""
 
 import os
 import signal
@@ -6,7 +6,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -80,7 +80,7 @@ def states(job: str) -> dict[str, int]:
         "select q.state, count(*) from job_questions q join jobs j on j.id = q.job_id where j.name = :job group by 1",
         job=job,
     )
-    return {state: count for state, count in found}
+    return dict(map(tuple, found))
 
 
 def job_state(job: str) -> str:
@@ -137,12 +137,16 @@ class Processes:
             self.running[name] = subprocess.Popen(
                 [sys.executable, "-m", module, *words],
                 cwd=ROOT,
-                env=os.environ | self.environment | environment,
+                env=self.whole_environment() | environment,
                 stdout=log,
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
             )
         return self.running[name]
+
+    def whole_environment(self) -> dict[str, str]:
+        """The variables that each process starts with."""
+        return os.environ | self.environment
 
     def log(self, name: str) -> Path:
         return self.folder / f"{name}.log"
@@ -153,23 +157,20 @@ class Processes:
         self.running[name].wait()
 
     def stop(self, name: str, seconds: float = 15) -> int:
-        """SIGTERM; its exit code. Whatever is left of it after `seconds` is killed."""
+        """SIGTERM; its exit code. Whatever is left of it and its children after that is killed."""
         process = self.running.pop(name)
         process.terminate()
         try:
             return process.wait(seconds)
         finally:
-            try:
+            with suppress(ProcessLookupError):
                 os.killpg(process.pid, signal.SIGKILL)
-            except ProcessLookupError:
-                pass
             process.wait()
 
     def stop_all(self) -> None:
+        """End everything at once."""
         for process in self.running.values():
             process.terminate()
         for name in list(self.running):
-            try:
+            with suppress(subprocess.TimeoutExpired):
                 self.stop(name)
-            except subprocess.TimeoutExpired:
-                continue

@@ -1,4 +1,4 @@
-"""Enqueue against the real database: whatever happens to it, running it again completes it, and nothing is stored twice."""
+"""Enqueue against the real database: running it again completes it, and nothing is stored twice."""
 
 from collections.abc import Iterator
 from pathlib import Path

@@ -186,6 +186,19 @@ def test_a_lost_worker_does_not_cost_the_job_its_window(fed: Stack) -> None:
     assert states("sums") == {"queued": 10, "pending": 20}
 
 
+def test_a_worker_renews_only_the_questions_that_it_has_in_hand(fed: Stack) -> None:
+    job_id = fill(additions(2), "sums").job_id
+    step(LIMITS)
+    assert claim(job_id, 1)
+    assert claim(job_id, 2)
+    leases_run_out()
+    with transaction() as connection:
+        row = {"owner": "worker", "lease": 30, "job_ids": [job_id], "question_ids": [2]}
+        assert connection.execute(Q["renew"], row).rowcount == 1
+    assert step(LIMITS).taken_back == 1
+    assert states("sums") == {"queued": 1, "running": 1}
+
+
 def test_a_question_that_keeps_failing_is_failed_and_retry_sends_it_round_again(fed: Stack) -> None:
     job_id = fill(additions(1), "sums").job_id
     for _ in range(LIMITS.max_attempts):

@@ -1,8 +1,8 @@
 """LoRA on CPU, right and fast: our own version of three of vLLM's CPU functions, put in their place.
 
 vLLM 0.32 copies the adapter's weights once for every token of a batch, and gives rows without an adapter (index -1) the
-weights of the last one: base and adapter could not be measured side by side, and an adapter ran at a tenth of the base
-model's speed. Here each adapter is one matrix product over its own rows. CUDA has kernels of its own and is not touched.
+weights of the last one, so that a base model answers wrongly beside an adapter. Here each adapter is one matrix product
+over its own rows. CUDA has kernels of its own and is not touched.
 
 Shapes: B rows (tokens), L adapter slots, H inputs, O outputs, r rank.
 """

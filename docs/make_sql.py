@@ -1,0 +1,29 @@
+"""Print docs/sql.md from the comments in the database: `python docs/make_sql.py > docs/sql.md` with a stack up."""
+
+from sqlalchemy import text
+
+from db.session import transaction
+
+VIEWS = ("trace_scores", "job_progress", "round_lineage")
+COLUMNS = text(
+    "select a.attname as name, format_type(a.atttypid, a.atttypmod) as type, "
+    "col_description(a.attrelid, a.attnum) as comment from pg_attribute a "
+    "where a.attrelid = cast(:view as regclass) and a.attnum > 0 order by a.attnum"
+)
+
+
+def page() -> str:
+    """The whole page, as Markdown."""
+    lines = ["# The views", "", "Their columns are kept stable. Made from the comments in the database.", ""]
+    with transaction() as connection:
+        for view in VIEWS:
+            about = connection.execute(text("select obj_description(cast(:view as regclass))"), {"view": view}).scalar()
+            lines += [f"## {view}", "", str(about), "", "| column | type | what it is |", "|---|---|---|"]
+            columns = connection.execute(COLUMNS, {"view": view})
+            lines += [f"| `{column.name}` | {column.type} | {column.comment} |" for column in columns]
+            lines.append("")
+    return "\n".join(lines)
+
+
+if __name__ == "__main__":
+    print(page(), end="")

@@ -1,0 +1,55 @@
+"""Fixtures of the tests that run the factory's real processes with a scripted model.
+
+The processes are shared by the tests of one file, which change what the server says, kill what they like, and find
+everything running again at their start.
+"""
+
+from collections.abc import Iterator
+
+import pytest
+import redis
+from sqlalchemy import text
+
+from db.session import transaction
+from tests.conftest import forget
+from tests.integration.factory import Processes
+from tests.integration.scripted import SETTINGS, Teacher, start_all
+from tracemill.stack import Stack
+from tracemill.stack.state import free_port
+
+
+@pytest.fixture(scope="module")
+def teacher() -> Iterator[Teacher]:
+    with Teacher() as server:
+        yield server
+
+
+@pytest.fixture(scope="module")
+def away() -> int:
+    """The port of a server that is not there."""
+    return free_port()
+
+
+@pytest.fixture(scope="module")
+def processes(
+    stack: Stack, teacher: Teacher, away: int, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Processes]:
+    forget()
+    # Once for all tests of this file: workers keep what they know of a job by its number.
+    with transaction() as connection:
+        connection.execute(text("truncate questions, jobs, rounds, prompts restart identity cascade"))
+    redis.Redis.from_url(stack.redis_url).flushall()
+    folder = tmp_path_factory.mktemp("path")
+    config = folder / "tracemill.toml"
+    config.write_text(SETTINGS.format(teacher=teacher.base_url, away=f"http://127.0.0.1:{away}/v1"))
+    started = Processes(folder, {"TRACEMILL_CONFIG": str(config)})
+    yield started
+    started.stop_all()
+
+
+@pytest.fixture
+def factory(processes: Processes, teacher: Teacher) -> Processes:
+    """Everything runs, and the teacher is well."""
+    teacher.latency, teacher.broken_question, teacher.one_at_a_time, teacher.faults = 0.0, "", False, iter(())
+    start_all(processes)
+    return processes

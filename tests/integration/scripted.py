@@ -1,0 +1,106 @@
+"""A factory whose model is scripted: what it answers, and what the verifier must find in each answer."""
+
+import re
+import subprocess
+import sys
+from typing import Any
+
+from sqlalchemy.exc import OperationalError
+
+from tests.integration.factory import ROOT, Processes, additions, job_state, rows, states, value, wait_until
+from tests.scripted_server import ScriptedServer
+
+#: Leases short enough that a test can wait for them, and so few attempts that an unjust one shows.
+SETTINGS = """
+generate_concurrency = 8
+verify_concurrency = 2
+[models.teacher]
+engine = "openai"
+base_url = "{teacher}"
+model = "scripted"
+[models.away]
+engine = "openai"
+base_url = "{away}"
+model = "scripted"
+[models.verifier]
+engine = "openai"
+base_url = "{teacher}"
+model = "scripted"
+[feeder]
+interval_seconds = 0.2
+queued_lease_seconds = 3
+running_lease_seconds = 3
+max_attempts = 2
+"""
+
+
+class Teacher(ScriptedServer):
+    """Answers "What is n + 1?" in four ways; may break at one question, or give one sample however many are asked."""
+
+    broken_question = ""
+    one_at_a_time = False
+
+    def __init__(self, port: int = 0) -> None:
+        super().__init__(self.say, port=port)
+
+    def say(self, question: str) -> list[str]:
+        if question == self.broken_question:
+            raise RuntimeError("scripted to fail")  # the server answers 500
+        return list(answers(question))
+
+    def _completion(self, asked: dict[str, Any]) -> dict[str, Any]:
+        return super()._completion(asked | {"n": 1} if self.one_at_a_time else asked)
+
+
+def answers(question: str) -> dict[str, tuple[bool, bool]]:
+    """The scripted texts, each with what the verifier must find: correct, accepted."""
+    n = int(re.findall(r"\d+", question)[0])
+    return {
+        f"{n} + 1 = {n + 1}. The answer is {n + 1}.": (True, True),
+        f"{n} + 1 = {n + 2}. The answer is {n + 2}.": (False, False),
+        f"{n} + 2 = {n + 1}. The answer is {n + 1}.": (True, False),  # right by luck
+        f"It must be {n + 1}": (True, False),  # not in the asked form
+    }
+
+
+def start_all(processes: Processes) -> None:
+    processes.start("producer", "producer")
+    processes.start("generate", "worker", "generate", "--model", "teacher", "--model", "away")
+    processes.start("verify", "worker", "verify", "--judge", "verifier")
+
+
+def wait_for(job: str, seconds: float = 45) -> None:
+    wait_until(lambda: job_state(job) == "done", seconds, lambda: states(job))
+
+
+def traces(job: str) -> int:
+    return int(value("select traces from job_progress where job = :job", job=job))
+
+
+def everything_came(job: str) -> bool:
+    """Nothing is left to generate; false while Postgres is away."""
+    try:
+        return not {"pending", "queued", "running"} & states(job).keys()
+    except OperationalError:
+        return False
+
+
+def check(job: str, questions: int) -> None:
+    """Each of the questions has its four scripted answers once, each with its one right verdict."""
+    assert states(job) == {"done": questions}
+    found = rows("select question, text, correct, accepted from trace_scores where job = :job", job=job)
+    wanted = [(q.text, *scripted) for q in additions(questions) for scripted in answers(q.text).items()]
+    assert sorted((row.question, row.text, (row.correct, row.accepted)) for row in found) == sorted(wanted)
+    assert value("select count(*) from verdicts v join traces t on t.id = v.trace_id "
+                 "join jobs j on j.id = t.job_id where j.name = :job", job=job) == 4 * questions  # fmt: skip
+
+
+def command(factory: Processes, *words: str) -> "subprocess.CompletedProcess[str]":
+    return subprocess.run(
+        [sys.executable, "-m", "cli", *words],
+        cwd=ROOT,
+        env=factory.whole_environment(),
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )

@@ -1,0 +1,136 @@
+"""What may go wrong on the way of a question: killed workers, killed data services, servers that break or are away."""
+
+import os
+import signal
+from itertools import repeat
+
+import pytest
+import redis
+
+from tests.integration.factory import Processes, additions, change, fill, rows, states, value, wait_until
+from tests.integration.scripted import Teacher, check, command, everything_came, start_all, traces, wait_for
+from tests.scripted_server import Fault
+from tracemill import stack as local
+from tracemill.policy import Policy
+from tracemill.settings import settings
+from tracemill.stack import Stack
+from workers.running import ENGINE_DIED
+
+pytestmark = pytest.mark.integration
+
+
+def test_a_generate_worker_that_is_killed_costs_nothing_but_time(factory: Processes, teacher: Teacher) -> None:
+    teacher.latency = 0.3
+    fill(additions(100), "killed-generate")
+    wait_until(lambda: traces("killed-generate") >= 100)
+    wait_until(lambda: states("killed-generate").get("running", 0) > 2)
+    factory.kill("generate")
+    held = states("killed-generate").get("running", 0)
+    assert 2 < held < 100
+    start_all(factory)
+    wait_for("killed-generate")
+    check("killed-generate", 100)
+
+
+def test_a_verify_worker_that_is_killed_costs_nothing_but_time(factory: Processes) -> None:
+    factory.stop("verify")
+    fill(additions(100), "killed-verify")
+    wait_until(lambda: states("killed-verify") == {"generated": 100}, what=lambda: states("killed-verify"))
+    start_all(factory)
+    wait_until(lambda: states("killed-verify").get("done", 0) >= 10)
+    factory.kill("verify")
+    left = states("killed-verify").get("generated", 0)
+    assert 0 < left < 100
+    # Two minutes later.
+    change("update job_questions set lease_until = now() where state = 'generated'")
+    start_all(factory)
+    wait_for("killed-verify")
+    check("killed-verify", 100)
+
+
+def test_an_emptied_redis_costs_nothing_but_time(factory: Processes, teacher: Teacher, stack: Stack) -> None:
+    teacher.latency = 0.2
+    fill(additions(100), "flushed")
+    wait_until(lambda: traces("flushed") >= 80)
+    redis.Redis.from_url(stack.redis_url).flushall()
+    assert states("flushed").get("done", 0) < 100
+    wait_until(lambda: everything_came("flushed"), what=lambda: states("flushed"))
+    # Two minutes later, for the nudges to the verifier that were in Redis.
+    change("update job_questions set lease_until = now() where state = 'generated'")
+    wait_for("flushed")
+    check("flushed", 100)
+
+
+@pytest.mark.parametrize("service", ["redis", "postgres"])
+def test_a_data_service_that_is_killed_costs_nothing_but_time(
+    factory: Processes, teacher: Teacher, service: str
+) -> None:
+    teacher.latency = 0.2
+    job = f"killed-{service}"
+    fill(additions(100), job)
+    wait_until(lambda: traces(job) >= 80)
+    (pid,) = [process.pid for process in local.status(settings().data_dir) if process.name == service]
+    assert pid is not None
+    os.kill(pid, signal.SIGKILL)
+    wait_until(lambda: everything_came(job), what=lambda: states(job))
+    # Two minutes later, for the nudges to the verifier that were lost.
+    change("update job_questions set lease_until = now() where state = 'generated'")
+    wait_for(job)
+    check(job, 100)
+    # Nobody had to be started again.
+    assert [name for name, process in factory.running.items() if process.poll() is not None] == []
+
+
+def test_a_question_that_the_server_cannot_answer_is_failed_alone_until_it_is_retried(
+    factory: Processes, teacher: Teacher
+) -> None:
+    questions = additions(10)
+    teacher.broken_question = questions[3].text
+    fill(questions, "broken")
+    wait_for("broken", 60)
+    assert states("broken") == {"done": 9, "failed": 1}
+    (failed,) = rows(
+        "select q.question, jq.last_error, jq.attempts from job_questions jq join questions q on q.id = jq.question_id "
+        "where jq.state = 'failed'"
+    )
+    assert (failed.question, failed.attempts) == (teacher.broken_question, 2)
+    assert "answered 500" in failed.last_error
+    teacher.broken_question = ""
+    retried = command(factory, "jobs", "retry", "broken")
+    assert (retried.returncode, retried.stdout) == (0, "broken: 1 failed questions are pending again\n")
+    wait_for("broken")
+    check("broken", 10)
+
+
+def test_nothing_fails_while_the_server_is_away(factory: Processes, away: int) -> None:
+    fill(additions(10), "away", model="away")
+    visited = "select count(*) from job_questions where last_error like 'EngineAway%'"
+    wait_until(lambda: value(visited) >= 5)
+    assert "failed" not in states("away")
+    with Teacher(port=away):
+        wait_for("away")
+    check("away", 10)
+
+
+def test_a_worker_whose_engine_can_never_answer_ends_with_an_error_and_fails_no_question(
+    factory: Processes, teacher: Teacher
+) -> None:
+    policy = Policy(judge="verifier")
+    factory.stop("verify")
+    fill(additions(3), "answered", policy=policy)
+    wait_until(lambda: states("answered") == {"generated": 3})
+    teacher.faults = repeat(Fault.UNAUTHORIZED)
+    fill(additions(3), "asked", policy=policy)
+    factory.start("verify", "worker", "verify", "--judge", "verifier")
+    for name in ("generate", "verify"):
+        wait_until(lambda name=name: factory.running[name].poll() is not None)  # type: ignore[misc]
+        assert factory.running[name].poll() == ENGINE_DIED
+        assert "answered 401" in factory.log(name).read_text()
+    assert "failed" not in states("asked")
+    teacher.faults = iter(())
+    start_all(factory)
+    # Two minutes later, for the nudge that died with the verify worker.
+    change("update job_questions set lease_until = now() where state = 'generated'")
+    for job in ("answered", "asked"):
+        wait_for(job)
+        check(job, 3)

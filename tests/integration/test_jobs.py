@@ -1,0 +1,108 @@
+"""`tracemill enqueue` and `tracemill jobs` against the real database."""
+
+import json
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner, Result
+
+from cli.main import app
+from tests.integration.factory import change, job_state, states, value
+from tracemill.errors import UsageError
+from tracemill.stack import Stack
+
+pytestmark = pytest.mark.integration
+
+
+def run(*words: str) -> Result:
+    return CliRunner().invoke(app, words)
+
+
+@pytest.fixture
+def sums(clean: Stack, tmp_path: Path) -> Path:
+    """A file of three questions, enqueued as the job `sums`."""
+    path = tmp_path / "sums.jsonl"
+    path.write_text("".join(f'{{"prompt": "What is {n} + 1?", "answer": "so #### {n + 1}"}}\n' for n in range(3)))
+    done = run("enqueue", str(path), "--map", "question=prompt", "--name", "sums", "--samples", "2", "--json")
+    assert json.loads(done.stdout) == {"job": "sums", "questions": 3, "new": 3, "left_out": 0}
+    return path
+
+
+def test_enqueue_reads_the_columns_that_it_is_told(sums: Path) -> None:
+    assert value("select string_agg(question || gold, ' ' order by question) from questions") == (
+        "What is 0 + 1?1 What is 1 + 1?2 What is 2 + 1?3"
+    )
+    assert value("select samples from jobs") == 2
+
+
+def test_running_an_enqueue_again_adds_nothing_and_another_one_under_its_name_is_refused(sums: Path) -> None:
+    words = ("enqueue", str(sums), "--map", "question=prompt", "--name", "sums")
+    again = run(*words, "--samples", "2")
+    assert again.exit_code == 0
+    assert "3 questions read, 0 new" in again.stdout
+    other = run(*words, "--samples", "3")
+    assert isinstance(other.exception, UsageError)
+    assert "samples: 2, not 3" in str(other.exception)
+
+
+def test_rows_that_were_left_out_are_named_and_the_command_still_succeeds(clean: Stack, tmp_path: Path) -> None:
+    path = tmp_path / "mixed.jsonl"
+    path.write_text('{"question": "1 + 1?"}\nno json\n')
+    done = run("enqueue", str(path))
+    assert done.exit_code == 0
+    assert "1 questions read, 1 new, 1 left out" in done.stdout
+    assert "mixed.jsonl:2" in done.stderr
+
+
+def test_a_source_without_one_readable_question_is_wrong_use_and_opens_no_job(clean: Stack, tmp_path: Path) -> None:
+    path = tmp_path / "broken.jsonl"
+    path.write_text("no json\nneither\n")
+    done = run("enqueue", str(path))
+    assert isinstance(done.exception, UsageError)
+    assert "broken.jsonl:1" in done.stderr
+    assert value("select count(*) from jobs") == 0
+
+
+def test_jobs_are_listed_and_shown_for_people_and_for_machines(sums: Path) -> None:
+    (row,) = json.loads(run("jobs", "list", "--json").stdout)
+    assert (row["job"], row["state"], row["questions"], row["pending"]) == ("sums", "running", 3, 3)
+    shown = json.loads(run("jobs", "show", "sums", "--json").stdout)
+    assert shown["policy"]["correct"] is True
+    assert shown["source"] == str(sums)
+    for words in (["jobs"], ["jobs", "show", "sums"]):
+        assert "sums" in run(*words).stdout
+
+
+def test_a_job_is_paused_resumed_and_cancelled_and_other_changes_are_refused(sums: Path) -> None:
+    change("update job_questions set state = 'queued' where question_id = 1")
+    paused = run("jobs", "pause", "sums")
+    assert paused.stdout == "sums is paused\n", paused.exception
+    assert states("sums") == {"pending": 3}
+    assert "cannot become paused" in str(run("jobs", "pause", "sums").exception)
+    assert run("jobs", "resume", "sums").exit_code == 0
+    assert job_state("sums") == "running"
+    assert run("jobs", "cancel", "sums").exit_code == 0
+    refused = run("jobs", "resume", "sums")
+    assert isinstance(refused.exception, UsageError)
+    assert str(refused.exception) == "job sums is cancelled: it cannot become running"
+    assert run("jobs", "watch", "sums").exit_code == 0
+
+
+def test_the_errors_of_a_job_are_shown_and_retry_sends_its_failed_questions_round_again(sums: Path) -> None:
+    change("update job_questions set state = 'failed', last_error = 'it [b]broke', attempts = 5 where question_id < 3")
+    change("update job_questions set state = 'done' where question_id = 3")
+    change("update jobs set state = 'done'")
+    assert json.loads(run("jobs", "show", "sums", "--json").stdout)["errors"] == [
+        {"questions": 2, "last_error": "it [b]broke"}
+    ]
+    assert "it [b]broke" in run("jobs", "show", "sums").stdout
+    assert run("jobs", "retry", "sums").stdout == "sums: 2 failed questions are pending again\n"
+    assert (job_state("sums"), states("sums")) == ("running", {"pending": 2, "done": 1})
+    assert value("select max(attempts) from job_questions where state = 'pending'") == 0
+
+
+@pytest.mark.parametrize("command", ["show", "watch", "pause", "resume", "cancel", "retry"])
+def test_an_unknown_job_is_wrong_use_and_the_known_ones_are_named(sums: Path, command: str) -> None:
+    done = run("jobs", command, "smus")
+    assert isinstance(done.exception, UsageError)
+    assert str(done.exception) == "no job 'smus'. Jobs: sums"

@@ -1,0 +1,123 @@
+"""The whole path of a question with real processes: feeder, generate worker, verify worker. The model is scripted."""
+
+import base64
+import json
+import subprocess
+import sys
+import urllib.error
+import urllib.request
+from pathlib import Path
+
+import psutil
+import pytest
+
+from cli.local import flower_command, flower_login
+from tests.integration.factory import ROOT, Processes, additions, fill, rows, states, wait_until
+from tests.integration.scripted import Teacher, check, wait_for
+from tracemill.policy import Policy
+from tracemill.stack import Stack
+
+pytestmark = pytest.mark.integration
+
+
+def test_a_hundred_questions_with_four_samples_are_four_hundred_traces_with_the_right_verdicts(
+    factory: Processes,
+) -> None:
+    fill(additions(100), "hundred")
+    wait_for("hundred")
+    check("hundred", 100)
+    found = rows("select questions, done, failed, traces, verified, correct, accepted from job_progress")
+    assert [tuple(row) for row in found] == [(100, 100, 0, 400, 400, 300, 100)]
+
+
+def test_all_samples_come_from_a_server_that_gives_one_at_a_time(factory: Processes, teacher: Teacher) -> None:
+    teacher.one_at_a_time = True
+    fill(additions(20), "singles")
+    wait_for("singles")
+    assert states("singles") == {"done": 20}
+    found = rows(
+        "select question_id, array_agg(sample_index order by sample_index) as numbers from trace_scores "
+        "where job = 'singles' and accepted is not null group by 1"
+    )
+    assert [row.numbers for row in found] == [[0, 1, 2, 3]] * 20
+
+
+def test_a_judge_rates_each_trace_and_both_the_signal_and_the_score_are_kept(factory: Processes) -> None:
+    fill(additions(10), "judged", policy=Policy(judge="verifier"))
+    wait_for("judged")
+    check("judged", 10)
+    found = rows("select verifier, answer, signals, faithfulness, error from trace_scores where job = 'judged'")
+    assert {row.verifier for row in found} == {"checks+verifier"}
+    for row in found:
+        assert row.error is None
+        # The scripted first words: yes at log-probability -0.5, no at -1.5.
+        assert row.signals["rating"] == pytest.approx(0.7311, abs=1e-4)
+        assert row.faithfulness == pytest.approx(0.7311, abs=1e-4)
+
+
+def test_an_ordinary_celery_worker_with_processes_verifies_as_well(factory: Processes) -> None:
+    factory.stop("verify")
+    factory.start(
+        "celery", "-A", "tracemill", "worker", "-Q", "verify", "--concurrency=2", "--loglevel=WARNING", module="celery"
+    )
+    try:
+        fill(additions(40), "prefork")
+        wait_for("prefork")
+        check("prefork", 40)
+    finally:
+        factory.stop("celery")
+
+
+def test_celery_inspect_finds_the_workers(factory: Processes) -> None:
+    def nodes() -> set[str]:
+        asked = subprocess.run(
+            [sys.executable, "-m", "celery", "-A", "tracemill", "inspect", "active", "--json"],
+            cwd=ROOT, env=factory.whole_environment(), capture_output=True, text=True, timeout=60,
+        )  # fmt: skip
+        return {name.split(".")[0] for name in json.loads(asked.stdout)} if asked.returncode == 0 else set()
+
+    wait_until(lambda: nodes() == {"generate", "verify"})
+
+
+def test_flower_shows_the_workers_to_those_with_the_password_and_to_nobody_else(
+    factory: Processes, stack: Stack
+) -> None:
+    words = flower_command(stack.flower_port)
+    assert words[0] == sys.executable
+    assert Path(words[1]).name == "celery"
+    factory.start("flower", *words[2:], module="celery", **flower_login(stack))
+    login = base64.b64encode(f"{stack.flower_user}:{stack.flower_password}".encode()).decode()
+
+    def get(path: str, authorization: str | None) -> tuple[int, str]:
+        request = urllib.request.Request(f"http://127.0.0.1:{stack.flower_port}{path}")
+        if authorization:
+            request.add_header("Authorization", f"Basic {authorization}")
+        try:
+            with urllib.request.urlopen(request, timeout=10) as reply:
+                return reply.status, reply.read().decode()
+        except urllib.error.HTTPError as error:
+            return error.code, ""
+        except OSError:
+            return 0, ""
+
+    try:
+        wait_until(lambda: get("/", None)[0] != 0)
+        wrong = base64.b64encode(f"{stack.flower_user}:wrong".encode()).decode()
+        for path in ("/", "/api/workers", "/tasks"):
+            assert get(path, None)[0] == 401
+            assert get(path, wrong)[0] == 401
+            assert get(path, login)[0] == 200
+        wait_until(lambda: {name.split(".")[0] for name in json.loads(get("/api/workers", login)[1])} >= {"generate"})
+    finally:
+        factory.stop("flower")
+
+
+def test_a_worker_ends_with_exit_code_0_and_leaves_no_child_behind(factory: Processes) -> None:
+    fill(additions(2), "last")
+    wait_for("last")
+    for name in ("verify", "generate", "producer"):
+        children = psutil.Process(factory.running[name].pid).children(recursive=True)
+        process = factory.running[name]
+        process.terminate()
+        assert process.wait(15) == 0, factory.log(name).read_text()[-2000:]
+        assert psutil.wait_procs(children, timeout=5)[1] == []

@@ -1,0 +1,168 @@
+"""SQL users: the role `tracemill_reader` reads the three views over TCP, and nothing else."""
+
+import csv
+import io
+import json
+
+import psycopg
+import pytest
+from typer.testing import CliRunner
+
+from cli.main import app
+from db.session import transaction
+from tests.conftest import forget
+from tests.integration.factory import additions, fill
+from tests.integration.rounds import question, trace
+from tracemill.errors import StackError, UsageError
+from tracemill.stack import Stack
+
+pytestmark = pytest.mark.integration
+
+VIEWS = ("trace_scores", "job_progress", "round_lineage")
+
+
+@pytest.fixture
+def filled(clean: Stack) -> Stack:
+    """Two jobs, one trace."""
+    fill(additions(2), "sums")
+    job_id = fill(additions(1), "mar[k]ed").job_id
+    with transaction() as connection:
+        asked = question(connection, 'What is 3 + 4?, or "7"\nor [b]seven[/b]?')
+        trace(connection, job_id, asked, "3 + 4 = 7. The answer is 7.")
+    return clean
+
+
+def reader(stack: Stack) -> "psycopg.Connection[tuple[object, ...]]":
+    return psycopg.connect(
+        host="127.0.0.1",
+        port=stack.postgres_port,
+        user="tracemill_reader",
+        password=stack.reader_password,
+        dbname="tracemill",
+        autocommit=True,
+    )
+
+
+def test_the_reader_reads_the_three_views(filled: Stack) -> None:
+    with reader(filled) as connection:
+        for view in VIEWS:
+            connection.execute(f"select * from {view}")
+        assert connection.execute("select job, questions, traces from job_progress order by job").fetchall() == [
+            ("mar[k]ed", 1, 1),
+            ("sums", 2, 0),
+        ]
+        assert connection.execute("select text, accepted, model from trace_scores").fetchall() == [
+            ("3 + 4 = 7. The answer is 7.", True, "teacher")
+        ]
+        assert connection.execute("select count(*) from round_lineage").fetchone() == (0,)
+
+
+def test_every_column_of_the_views_is_explained_to_the_reader(filled: Stack) -> None:
+    with reader(filled) as connection:
+        silent = connection.execute(
+            "select c.relname, a.attname from pg_class c join pg_attribute a on a.attrelid = c.oid "
+            "where c.relname = any(%s) and a.attnum > 0 and col_description(c.oid, a.attnum) is null",
+            [list(VIEWS)],
+        ).fetchall()
+    assert silent == []
+
+
+@pytest.mark.parametrize(
+    "refused",
+    [
+        *(f"select * from {table}" for table in ("questions", "jobs", "job_questions", "traces", "verdicts", "rounds")),
+        *(f"select * from {table}" for table in ("examples", "evaluations", "prompts", "trace_logprobs")),
+        "insert into jobs (name) values ('mine')",
+        "truncate traces",
+        "drop view trace_scores",
+        "create table mine (x int)",
+        "create temp table mine (x int)",
+        "create schema mine",
+        "create view mine as select 1",
+        "create function mine() returns int language sql as 'select 1'",
+        "set role tracemill",
+        "set session authorization postgres",
+        "alter role tracemill_reader superuser",
+        "create role another",
+        "select pg_read_file('/etc/passwd')",
+        "select pg_read_binary_file('PG_VERSION')",
+        "select * from pg_ls_dir('.')",
+        "select lo_import('/etc/passwd')",
+        "select pg_terminate_backend(pid) from pg_stat_activity where usename = 'tracemill'",
+        "select pg_reload_conf()",
+        "select rolpassword from pg_authid",
+        "copy (select 1) to '/tmp/stolen'",
+        "copy (select 1) to program 'id'",
+        "alter system set fsync = off",
+        "load 'plpgsql'",
+    ],
+)
+def test_the_reader_is_refused_everything_else(filled: Stack, refused: str) -> None:
+    with reader(filled) as connection, pytest.raises(psycopg.errors.InsufficientPrivilege):
+        connection.execute(refused.encode())
+
+
+@pytest.mark.parametrize("write", ["update job_progress set state = 'done'", "delete from trace_scores"])
+def test_nothing_can_be_written_through_a_view(filled: Stack, write: str) -> None:
+    with reader(filled) as connection, pytest.raises(psycopg.errors.ObjectNotInPrerequisiteState):
+        connection.execute(write.encode())
+
+
+def test_sql_prints_a_table_in_which_text_is_data(filled: Stack) -> None:
+    done = CliRunner().invoke(app, ["sql", "select job, questions, traces > 0 as any from job_progress order by job"])
+    assert done.exit_code == 0
+    lines = [line.strip("│┃ ").split() for line in done.stdout.splitlines()]
+    assert ["job", "┃", "questions", "┃", "any"] in lines
+    assert ["mar[k]ed", "│", "1", "│", "yes"] in lines
+    assert ["sums", "│", "2", "│", "no"] in lines
+
+
+def test_sql_prints_csv_that_can_be_read_back(filled: Stack) -> None:
+    done = CliRunner().invoke(app, ["sql", "--format", "csv", "select question, accepted, adapter from trace_scores"])
+    assert done.exit_code == 0
+    assert list(csv.reader(io.StringIO(done.stdout))) == [
+        ["question", "accepted", "adapter"],
+        ['What is 3 + 4?, or "7"\nor [b]seven[/b]?', "True", ""],
+    ]
+
+
+def test_sql_prints_json_with_plain_numbers_and_nulls(filled: Stack) -> None:
+    query = "select question, accepted, adapter, created_at, sum(tokens_out) over () as tokens from trace_scores"
+    done = CliRunner().invoke(app, ["sql", "--json", query])
+    assert done.exit_code == 0
+    (row,) = json.loads(done.stdout)
+    assert row["question"].startswith("What is 3 + 4?")
+    assert (row["accepted"], row["adapter"], row["tokens"]) == (True, None, 1)
+    assert row["created_at"][:2] == "20"
+
+
+def test_sql_without_rows_is_an_empty_list_and_a_header(filled: Stack) -> None:
+    nothing = "select job from job_progress where false"
+    assert json.loads(CliRunner().invoke(app, ["sql", "--json", nothing]).stdout) == []
+    assert CliRunner().invoke(app, ["sql", "--format", "csv", nothing]).stdout.splitlines() == ["job"]
+
+
+@pytest.mark.parametrize(
+    ("query", "said"),
+    [
+        ("select * from traces", "permission denied for table traces"),
+        ("selec 1", 'syntax error at or near "selec"'),
+        ("select nothing from job_progress", 'column "nothing" does not exist'),
+        ("select 1 / 0", "division by zero"),
+        ("copy (select 1) to stdout", "COPY"),
+    ],
+)
+def test_sql_that_postgres_refuses_is_wrong_use_with_its_words(filled: Stack, query: str, said: str) -> None:
+    done = CliRunner().invoke(app, ["sql", query])
+    assert isinstance(done.exception, UsageError)
+    assert said in str(done.exception)
+
+
+def test_sql_says_when_postgres_is_gone(filled: Stack, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TRACEMILL_READER_URL", "postgresql://tracemill_reader:secret@127.0.0.1:1/tracemill")
+    forget()
+    done = CliRunner().invoke(app, ["sql", "select 1"])
+    forget()
+    assert isinstance(done.exception, StackError)
+    assert "cannot reach Postgres" in str(done.exception)
+    assert "secret" not in str(done.exception)

@@ -1,0 +1,243 @@
+"""The command line's manners: an error is a sentence and never a traceback; exit code 2 is wrong use, 1 failed work."""
+
+import json
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import pytest
+import typer
+
+from cli.main import app, main
+from tests.conftest import forget
+
+CLOSED = "127.0.0.1:1"
+
+
+class Ended(NamedTuple):
+    code: int
+    out: str
+    err: str
+
+
+Run = Callable[..., Ended]
+
+
+@pytest.fixture
+def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Iterator[Run]:
+    """Run `tracemill WORDS` in this process as the shell would."""
+
+    def call(*words: str, **environment: str) -> Ended:
+        for name, value in environment.items():
+            monkeypatch.setenv(name, value)
+        forget()
+        monkeypatch.setattr(sys, "argv", ["tracemill", *words])
+        with pytest.raises(SystemExit) as ended:
+            main()
+        code = ended.value.code
+        assert isinstance(code, int)
+        return Ended(code, *capsys.readouterr())
+
+    yield call
+    forget()
+
+
+@pytest.fixture
+def sums(tmp_path: Path) -> Path:
+    """A good file of two questions."""
+    path = tmp_path / "sums.jsonl"
+    path.write_text('{"question": "1 + 1?", "answer": "2"}\n{"question": "2 + 2?", "answer": "4"}\n')
+    return path
+
+
+def is_a_sentence(ended: Ended) -> bool:
+    """One `error:` line on stderr, nothing on stdout, no traceback."""
+    return ended.err.lstrip().startswith("error: ") and ended.out == "" and "Traceback" not in ended.err
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["{folder}/none.jsonl"], "there is no file {folder}/none.jsonl"),
+        (["{folder}"], "{folder} is a folder"),
+        (["{folder}/*.csv"], "no file matches"),
+        (["{folder}/empty.jsonl"], "is empty"),
+        (["ftp:elsewhere"], "unknown kind of source 'ftp'"),
+        (["gym:no_such_puzzle"], "no_such_puzzle"),
+        (["{sums}", "--map", "question=prompt"], "prompt"),
+        (["{sums}", "--map", "gold"], "--map gold: write OURS=THEIRS"),
+        (["{sums}", "--map", "reply=answer"], "--map reply=answer"),
+        (["{sums}", "--model", "teachr"], "teachr"),
+        (["{sums}", "--judge", "nobody"], "nobody"),
+        (["{sums}", "--method", "guess"], "unknown method 'guess': there are cot"),
+        (["{sums}", "--examples", "{folder}/none.jsonl"], "no such file: {folder}/none.jsonl (--examples)"),
+        (["{sums}", "--examples", "{folder}/broken.jsonl"], "broken.jsonl:1"),
+    ],
+)
+def test_enqueue_says_what_is_wrong_with_the_request(run: Run, sums: Path, words: list[str], said: str) -> None:
+    (sums.parent / "empty.jsonl").touch()
+    (sums.parent / "broken.jsonl").write_text("no json\n")
+    # Nothing may be asked of the database before the request is understood: there is none.
+    words = [word.format(folder=sums.parent, sums=sums) for word in words]
+    ended = run("enqueue", *words, TRACEMILL_DATABASE_URL=f"postgresql+psycopg://t:secret@{CLOSED}/t")
+    assert said.format(folder=sums.parent) in ended.err
+    assert ended.code == 2
+    assert is_a_sentence(ended)
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["enqueue", "{sums}", "--sample", "3"], "--samples"),
+        (["enqueue", "{sums}", "--samples", "0"], "--samples"),
+        (["enqueue", "{sums}", "--samples", "many"], "--samples"),
+        (["enqueue", "{sums}", "--domain", "maths"], "maths"),
+        (["enqueue", "{sums}", "--purpose", "learn"], "learn"),
+        (["enqueue"], "source"),
+        (["enque"], "enqueue"),
+        (["jobs", "shwo"], "show"),
+        (["jobs", "show"], "name"),
+        (["worker", "generate"], "--model"),
+        (["sql"], "query"),
+        (["sql", "select 1", "--format", "xml"], "xml"),
+        (["demo", "--questions", "5"], "--questions"),
+        (["up", "--redis-port", "none"], "--redis-port"),
+    ],
+)
+def test_a_typing_error_is_wrong_use_and_names_the_word(run: Run, sums: Path, words: list[str], said: str) -> None:
+    ended = run(*(word.format(sums=sums) for word in words))
+    assert ended.code == 2
+    assert said in ended.err
+    assert "Traceback" not in ended.err
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["jobs", "list"],
+        ["jobs"],
+        ["jobs", "watch"],
+        ["jobs", "pause", "sums"],
+        ["enqueue", "{sums}"],
+        ["sql", "select 1"],
+        ["db", "check"],
+        ["db", "upgrade"],
+        ["flower"],
+        ["rounds", "list"],
+        ["producer"],
+    ],
+)
+def test_without_a_stack_commands_say_how_to_start_one(run: Run, sums: Path, words: list[str]) -> None:
+    ended = run(*(word.format(sums=sums) for word in words))
+    assert ended.code == 1
+    assert is_a_sentence(ended)
+    assert "tracemill up" in ended.err
+
+
+@pytest.mark.parametrize(
+    "words", [["jobs", "list"], ["enqueue", "{sums}"], ["sql", "select 1"], ["db", "check"], ["rounds", "show", "r"]]
+)
+def test_when_postgres_is_gone_commands_say_so_without_the_password(run: Run, sums: Path, words: list[str]) -> None:
+    ended = run(
+        *(word.format(sums=sums) for word in words),
+        TRACEMILL_DATABASE_URL=f"postgresql+psycopg://t:secret@{CLOSED}/t",
+        TRACEMILL_READER_URL=f"postgresql://r:secret@{CLOSED}/t",
+    )
+    assert ended.code == 1
+    assert is_a_sentence(ended)
+    assert "cannot reach Postgres: connection" in ended.err
+    assert "refused" in ended.err
+    assert "secret" not in ended.err
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        ("[models.teacher\n", "tracemill.toml"),
+        ("generate_concurency = 3\n", "generate_concurency"),
+        ("generate_concurrency = 0\n", "generate_concurrency"),
+        ("[models.teacher]\nengine = 'abacus'\n", "models.teacher.engine"),
+        ("[feeder]\nwindow = 'wide'\n", "feeder.window"),
+    ],
+)
+def test_settings_that_cannot_be_understood_are_wrong_use(run: Run, tmp_path: Path, content: str, said: str) -> None:
+    path = tmp_path / "tracemill.toml"
+    path.write_text(content)
+    ended = run("config", TRACEMILL_CONFIG=str(path))
+    assert ended.code == 2
+    assert is_a_sentence(ended)
+    assert said in ended.err
+
+
+def test_a_settings_file_that_is_not_there_is_wrong_use(run: Run, tmp_path: Path) -> None:
+    ended = run("config", TRACEMILL_CONFIG=str(tmp_path / "none.toml"))
+    assert ended.code == 2
+    assert is_a_sentence(ended)
+    assert "none.toml" in ended.err
+
+
+def test_a_worker_for_an_alias_that_does_not_exist_never_starts(run: Run) -> None:
+    for words in (["generate", "--model", "teachr"], ["verify", "--judge", "nobody"]):
+        ended = run("worker", *words)
+        assert ended.code == 2
+        assert is_a_sentence(ended)
+        assert words[-1] in ended.err
+
+
+def test_a_round_that_is_not_there_is_wrong_use(run: Run, tmp_path: Path) -> None:
+    ended = run("train", str(tmp_path / "round.toml"))
+    assert ended.code == 2
+    assert is_a_sentence(ended)
+    assert "round.toml" in ended.err
+
+
+def test_config_says_where_each_value_came_from_and_shows_no_secret(run: Run) -> None:
+    ended = run(
+        "config",
+        "--json",
+        TRACEMILL_GENERATE_CONCURRENCY="7",
+        TRACEMILL_REDIS_URL=f"redis://:secret@{CLOSED}/0",
+    )
+    assert ended.code == 0
+    found = {row["setting"]: (row["value"], row["from"]) for row in json.loads(ended.out)}
+    assert found["generate_concurrency"] == (7, "environment")
+    assert found["verify_concurrency"] == (0, "default")
+    assert found["redis_url"][1] == "environment"
+    assert "secret" not in ended.out
+
+
+def test_status_and_down_without_a_stack_are_no_error(run: Run) -> None:
+    assert json.loads(run("status", "--json").out) == []
+    assert "tracemill up" in run("status").out
+    assert run("down").code == 0
+
+
+def commands(group: Any, *before: str) -> Iterator[tuple[str, ...]]:
+    """The words of every command."""
+    for name, command in group.commands.items():
+        if hasattr(command, "commands"):
+            yield from commands(command, *before, name)
+        else:
+            yield (*before, name)
+
+
+@pytest.mark.parametrize("words", list(commands(typer.main.get_command(app))), ids=" ".join)
+def test_the_help_of_every_command_shows_an_example_of_itself(run: Run, words: tuple[str, ...]) -> None:
+    ended = run(*words, "--help")
+    assert ended.code == 0
+    said = " ".join(ended.out.split())
+    assert f"Example: tracemill {' '.join(words)}" in said
+
+
+def test_the_installed_command_exits_like_this_too(tmp_path: Path) -> None:
+    ended = subprocess.run(
+        [Path(sys.executable).with_name("tracemill"), "enqueue", "none.jsonl"],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert (ended.returncode, ended.stdout) == (2, "")
+    assert ended.stderr == "error: there is no file none.jsonl\n"

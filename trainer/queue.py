@@ -31,8 +31,8 @@ def queue_round(spec: RoundSpec) -> int:
         )
     if spec.fit.lora_rank > student.max_lora_rank or not student.adapters:
         raise UsageError(
-            f"model {spec.student} cannot serve this round's adapter, of rank {spec.fit.lora_rank}: set adapters = true "
-            f"and max_lora_rank = {spec.fit.lora_rank} under [models.{spec.student}]"
+            f"model {spec.student} cannot serve this round's adapter, of rank {spec.fit.lora_rank}: set adapters = true and "
+            f"max_lora_rank = {spec.fit.lora_rank} under [models.{spec.student}]"
         )
     objectives.find(spec.fit.objective)
     with transaction() as connection:

@@ -21,6 +21,8 @@ from workers.engines.plugin import OWNER
 
 log = logging.getLogger(__name__)
 
+#: A machine with so many cores or fewer has none to spare.
+FEW_CORES = 4
 #: How many of the likeliest first tokens `choose` looks at.
 LIKELIEST = 20
 
@@ -44,6 +46,8 @@ class VllmEngine:
             ) from None
 
         on_cpu = current_platform.is_cpu()
+        if on_cpu:
+            _share_cores()
         if model.device == "cuda" and on_cpu:
             raise UsageError(
                 f'model {model.model} is set to device = "cuda", but the installed vLLM is the CPU build or sees no '
@@ -154,6 +158,17 @@ class VllmEngine:
 
         number = self._adapters.setdefault(adapter, len(self._adapters) + 1)
         return LoRARequest(f"{adapter.parent.name}-{number}", number, str(adapter))
+
+
+def _share_cores() -> None:
+    """On a small machine, compute on every core; vLLM would keep one for its front end, here half of all there are.
+
+    Threads that wait must then sleep, not spin: they would hold up the front end that they wait for.
+    """
+    cores = sorted(os.sched_getaffinity(0))
+    if len(cores) <= FEW_CORES:
+        os.environ.setdefault("VLLM_CPU_OMP_THREADS_BIND", ",".join(map(str, cores)))
+        os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 
 
 def _last_cause(error: BaseException) -> str:

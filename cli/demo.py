@@ -37,7 +37,7 @@ EXAMPLES = Path(__file__).parent / "demo_examples.jsonl"
 SUMS = "gym:chain_sum?min_terms=2&max_terms=3&min_digits=1&max_digits=2&size={size}&seed={seed}"
 WORDS = "words:?size={size}&seed={seed}&split={split}"
 #: Share of the training questions whose traces the judge rates, enough to tell chance from skill.
-JUDGE_SHARE = 0.05
+JUDGE_SHARE = 0.03
 
 
 def register(app: typer.Typer) -> None:
@@ -69,8 +69,8 @@ class Names:
 
 
 def demo(
-    questions: Annotated[int, typer.Option(min=20, help="Training questions.")] = 400,
-    held_out: Annotated[int, typer.Option(min=20, help="Questions that are only for measuring.")] = 400,
+    questions: Annotated[int, typer.Option(min=20, help="Training questions.")] = 320,
+    held_out: Annotated[int, typer.Option(min=20, help="Questions that are only for measuring.")] = 300,
     samples: Annotated[int, typer.Option(min=1, help="Answers per training question.")] = 8,
     keep_up: Annotated[bool, typer.Option(help="Leave the stack running afterwards.")] = False,
     json: Json = False,

@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Mapping
+from contextlib import nullcontext
 from typing import Annotated, Any
 
 import typer
@@ -70,19 +71,19 @@ def follow(names: list[str] | None, seconds: float = 1.0) -> None:
     """Show the named jobs (null: all) until they are done: a live table, or a line now and then without a terminal."""
     rates = Rates()
     spoken = time.monotonic()
-    with Live(console=console, auto_refresh=False) as live:
+    with Live(console=console, auto_refresh=False, transient=True) if console.is_terminal else nullcontext() as live:
         while True:
             rows = [row for row in progress() if names is None or row["job"] in names]
             table = rates.table(rows)
-            if console.is_terminal:
+            if live is not None:
                 live.update(table, refresh=True)
             elif time.monotonic() - spoken > QUIET_SECONDS:
                 spoken = time.monotonic()
                 console.print("; ".join(map(rates.line, rows)), markup=False, soft_wrap=True)
             if all(row["state"] in ("done", "cancelled") for row in rows):
-                live.update(table, refresh=True)
-                return
+                break
             time.sleep(seconds)
+    console.print(table)
 
 
 class Rates:

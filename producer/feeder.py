@@ -21,8 +21,6 @@ from tracemill.settings import FeederSettings, settings
 
 log = logging.getLogger(__name__)
 
-#: Seconds until an unsettled question's verification is nudged again.
-VERIFY_LEASE = 120
 #: Key of the advisory lock that the leader holds.
 LEADER = 0x66656564
 
@@ -45,7 +43,9 @@ def step(limits: FeederSettings) -> Step:
     for job in jobs:
         with transaction() as connection:
             taken = connection.execute(Q["take_back"], {"job_id": job.id, "max_attempts": limits.max_attempts}).all()
-            late = connection.execute(Q["overdue_verifications"], {"job_id": job.id, "lease": VERIFY_LEASE}).all()
+            late = connection.execute(
+                Q["overdue_verifications"], {"job_id": job.id, "lease": limits.verify_lease_seconds}
+            ).all()
             # Committed before it is sent: a message without its row would be refused, a row without its message is
             # taken back when its lease runs out.
             room = limits.window - job.in_flight + len(taken)
@@ -104,7 +104,8 @@ def lead(stopped: Callable[[], bool]) -> None:
                     and not connection.exec_driver_sql(f"select pg_try_advisory_lock({LEADER})").scalar_one()
                 ):
                     time.sleep(1)
-                log.warning("this feeder leads")
+                if not stopped():
+                    log.warning("this feeder leads")
                 while not stopped():
                     connection.exec_driver_sql("select 1")  # the lock is gone if this connection is
                     did = step(limits)

@@ -68,6 +68,8 @@ class FeederSettings(Section):
     queued_lease_seconds: float = Field(600, gt=0)
     #: Seconds that a claim lasts; its worker renews it while it lives.
     running_lease_seconds: float = Field(30, gt=1)
+    #: Seconds that a question with traces waits for its verdicts before the verifiers are nudged again.
+    verify_lease_seconds: float = Field(120, gt=0)
     #: Visits after which a question that keeps failing is `failed`.
     max_attempts: int = Field(5, ge=1)
 

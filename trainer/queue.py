@@ -31,7 +31,7 @@ def queue_round(spec: RoundSpec) -> int:
         )
     if spec.fit.lora_rank > student.max_lora_rank or not student.adapters:
         raise UsageError(
-            f"model {spec.student} cannot serve this round's adapter, of rank {spec.fit.lora_rank}: set adapters = true and "
+            f"model {spec.student} cannot serve an adapter of rank {spec.fit.lora_rank}: set adapters = true and "
             f"max_lora_rank = {spec.fit.lora_rank} under [models.{spec.student}]"
         )
     objectives.find(spec.fit.objective)

@@ -32,8 +32,6 @@ from workers.running import end_worker, engine
 
 log = logging.getLogger(__name__)
 
-#: Seconds that a generated question waits for its verdicts before the verifier is nudged again.
-VERIFY_LEASE = 120
 #: What this process is answering right now, as (job, question): the claims that are renewed. A claim that could not be
 #: given back because Postgres was away is not among them, so its lease runs out.
 _held: set[tuple[int, int]] = set()
@@ -153,7 +151,7 @@ def _store(claim: Claim, generation: Generation) -> int:
 def _generated(claim: Claim) -> bool:
     key = {"job_id": claim.job.id, "question_id": claim.question_id}
     with transaction() as connection:
-        return connection.execute(Q["generated"], key | {"lease": VERIFY_LEASE}).rowcount == 1
+        return connection.execute(Q["generated"], key | {"lease": settings().feeder.verify_lease_seconds}).rowcount == 1
 
 
 def _release(claim: Claim, error: Exception, *, permanent: bool = False, counts: bool = True) -> None:

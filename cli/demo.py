@@ -69,7 +69,7 @@ class Names:
 
 
 def demo(
-    questions: Annotated[int, typer.Option(min=20, help="Training questions.")] = 280,
+    questions: Annotated[int, typer.Option(min=20, help="Training questions.")] = 320,
     held_out: Annotated[int, typer.Option(min=20, help="Questions that are only for measuring.")] = 240,
     samples: Annotated[int, typer.Option(min=1, help="Answers per training question.")] = 8,
     keep_up: Annotated[bool, typer.Option(help="Leave the stack running afterwards.")] = False,

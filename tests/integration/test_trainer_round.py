@@ -34,7 +34,7 @@ QUICK = {"epochs": 1, "batch_size": 4, "max_tokens": 64}
 @pytest.fixture(autouse=True)
 def _student(clean: Stack, models: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """The aliases point at the model that all tests share."""
-    student = json.dumps({"student": {"model": resolve(EMBEDDED_MODEL, models)}, "teacher": {}})
+    student = json.dumps({"student": {"model": resolve(EMBEDDED_MODEL, models), "adapters": True}, "teacher": {}})
     monkeypatch.setenv("TRACEMILL_MODELS", student)
     forget()
     yield

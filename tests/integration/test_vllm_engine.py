@@ -1,6 +1,7 @@
 """The vLLM engine with a real 135M-parameter model on CPU: its contract, many requests at once, and how it ends."""
 
 import asyncio
+import json
 import os
 import subprocess
 import sys
@@ -21,7 +22,7 @@ from workers.loop import run
 
 pytestmark = pytest.mark.integration
 
-SMALL = ModelSettings(engine="vllm", model=EMBEDDED_MODEL, max_model_len=512, kv_cache_gib=0.5)
+SMALL = ModelSettings(engine="vllm", model=EMBEDDED_MODEL, max_model_len=512, kv_cache_gib=0.5, adapters=True)
 
 OWNER = """
 import sys, time
@@ -71,6 +72,38 @@ def test_a_prompt_that_is_too_long_is_refused_and_says_how_long_it_is(engine: Vl
 def test_an_adapter_that_is_not_there_is_an_engine_error(engine: VllmEngine, tmp_path: Path) -> None:
     with pytest.raises(EngineError, match="no adapter in"):
         run(engine.generate(QUESTION, 1, Sampling(), tmp_path))
+
+
+def test_a_base_answer_is_the_same_beside_an_adapter_in_one_batch(engine: VllmEngine, tmp_path: Path) -> None:
+    adapter = tmp_path / "round" / "adapter"
+    save_adapter(adapter)
+    greedy = Sampling(temperature=0, max_tokens=24)
+
+    async def both() -> list[str]:
+        asked = [engine.generate(QUESTION, 1, greedy, adapter if number % 2 else None) for number in range(8)]
+        return [generation.completions[0].text for generation in await asyncio.gather(*asked)]
+
+    alone = run(engine.generate(QUESTION, 1, greedy)).completions[0].text
+    texts = run(both())
+    assert texts[0::2] == [alone] * 4
+    assert set(texts[1::2]).isdisjoint({alone})
+
+
+def save_adapter(folder: Path) -> None:
+    """An adapter that changes every answer: large random matrices on the attention's outputs."""
+    import torch
+    from safetensors.torch import save_file
+
+    torch.manual_seed(1)
+    tensors = {}
+    for layer in range(30):
+        name = f"base_model.model.model.layers.{layer}.self_attn.o_proj"
+        tensors[f"{name}.lora_A.weight"] = torch.randn(16, 576)
+        tensors[f"{name}.lora_B.weight"] = torch.randn(576, 16)
+    folder.mkdir(parents=True)
+    save_file(tensors, folder / "adapter_model.safetensors")
+    config = {"peft_type": "LORA", "r": 16, "lora_alpha": 32, "target_modules": ["o_proj"], "bias": "none"}
+    (folder / "adapter_config.json").write_text(json.dumps(config))
 
 
 def test_an_option_that_vllm_does_not_know_is_wrong_use(data_dir: Path) -> None:

@@ -45,13 +45,13 @@ check: $(INSTALLED) ## lint, formatting, types and the directions of imports
 	@$(BIN)/lint-imports
 
 test: check ## check, then every test that fits into 25 minutes
-	@$(BIN)/pytest -m "not slow"
+	@$(BIN)/pytest -m "not slow" tests/unit tests/integration
 
 test-fast: $(INSTALLED) ## the unit tests alone, in seconds
 	@$(BIN)/pytest tests/unit
 
 test-all: check ## every test, also the slow ones
-	@$(BIN)/pytest
+	@$(BIN)/pytest tests/unit tests/integration
 
 format: $(INSTALLED) ## put the code into its standard form
 	@$(BIN)/ruff check --fix .

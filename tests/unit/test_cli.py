@@ -26,8 +26,9 @@ Run = Callable[..., Ended]
 
 
 @pytest.fixture
-def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Iterator[Run]:
-    """Run `tracemill WORDS` in this process as the shell would."""
+def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> Iterator[Run]:
+    """Run `tracemill WORDS` in this process as the shell would, where no stack is."""
+    monkeypatch.setenv("TRACEMILL_DATA_DIR", str(tmp_path / "no-stack"))
 
     def call(*words: str, **environment: str) -> Ended:
         for name, value in environment.items():

@@ -34,8 +34,8 @@ QUICK = {"epochs": 1, "batch_size": 4, "max_tokens": 64}
 @pytest.fixture(autouse=True)
 def _student(clean: Stack, models: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """The aliases point at the model that all tests share."""
-    student = json.dumps({"student": {"model": resolve(EMBEDDED_MODEL, models), "adapters": True}, "teacher": {}})
-    monkeypatch.setenv("TRACEMILL_MODELS", student)
+    aliases = {"student": {"model": resolve(EMBEDDED_MODEL, models), "adapters": True}, "teacher": {"adapters": True}}
+    monkeypatch.setenv("TRACEMILL_MODELS", json.dumps(aliases | {"plain": {}}))
     forget()
     yield
     forget()
@@ -213,6 +213,7 @@ def _spec(**changes: Any) -> RoundSpec:
     [
         (_spec(student="pupil"), "unknown model alias 'pupil'"),
         (_spec(student="teacher"), "'before' did not ask 'teacher'"),
+        (_spec(student="plain"), "set adapters = true"),
         (_spec(select={"jobs": ["lost"]}), "select.jobs: there is no job 'lost'"),
         (_spec(select={"jobs": ["before"]}), "only `teach` is trained on"),
         (_spec(evaluate={"jobs": ["teach"]}), "not 'evaluate'"),

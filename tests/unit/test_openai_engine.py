@@ -15,7 +15,7 @@ import pytest
 
 from tests.scripted_server import ANSWER, Fault, ScriptedServer
 from tests.unit.engine_contract import QUESTION, EngineContract
-from tracemill.errors import EngineError, RequestRefused, UsageError
+from tracemill.errors import EngineDead, EngineError, RequestRefused, UsageError
 from tracemill.settings import ModelSettings
 from workers.engines import Sampling, openai
 from workers.engines.openai import OpenaiEngine, pause, retry_after, token_shares
@@ -140,7 +140,7 @@ def test_a_refused_request_is_not_asked_again_and_quotes_the_server(start: Start
 
 def test_the_key_is_in_no_error_even_if_the_server_repeats_it(start: Start) -> None:
     _, engine = start(faults=[Fault.UNAUTHORIZED])
-    with pytest.raises(RequestRefused, match=r"401 Unauthorized: .*wrong key: Bearer \*\*\*") as caught:
+    with pytest.raises(EngineDead, match=r"401 Unauthorized: .*wrong key: Bearer \*\*\*") as caught:
         texts(engine)
     assert KEY not in str(caught.value)
 

@@ -46,7 +46,7 @@ def register(app: typer.Typer) -> None:
 
 DEMO = """Run the whole factory on real parts, on CPU: ask, verify, train, and measure before and after.
 
-Takes about ten minutes on two cores. Example: tracemill demo"""
+Takes ten to fifteen minutes on two cores. Example: tracemill demo"""
 
 
 @dataclass(frozen=True)

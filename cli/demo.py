@@ -20,12 +20,14 @@ from cli.enqueue import read_shots
 from cli.jobs import follow as follow_jobs
 from cli.local import start
 from cli.output import Json, console, print_json
+from cli.policies import informed
 from cli.train import follow as follow_round
 from db.jobs import JobSpec
 from db.session import transaction
 from tracemill import stack as local
 from tracemill.errors import TracemillError
 from tracemill.policy import Policy
+from tracemill.settings import model as model_settings
 from tracemill.settings import settings
 from tracemill.text import fingerprint
 
@@ -36,8 +38,10 @@ EXAMPLES = Path(__file__).parent / "demo_examples.jsonl"
 #: Two kinds of questions, half each: {size} of them, made from {seed}.
 SUMS = "gym:chain_sum?min_terms=2&max_terms=3&min_digits=1&max_digits=2&size={size}&seed={seed}"
 WORDS = "words:?size={size}&seed={seed}&split={split}"
-#: Share of the training questions whose traces the judge rates, enough to tell chance from skill.
-JUDGE_SHARE = 0.03
+#: The judge rates all of the teacher's held-out answers, right and wrong: that measures it. Its rating then gates the
+#: teaching traces, unless it was found to be at chance.
+MEASURING = Policy(judge="verifier", judge_refused=True)
+GATED = Policy(judge="verifier", gates={"rating": 0.5})
 
 
 def register(app: typer.Typer) -> None:
@@ -98,15 +102,19 @@ def demo(
             raise TracemillError("the demo's training and held-out questions are not disjoint, or too few")
 
         _say(f"Measuring the student, and the teacher, on {held_out} held-out questions …")
-        _enqueue(names.before, test, "student", shots=False, samples=1, purpose="evaluate")
-        _enqueue(names.teacher, test, "teacher", shots=True, samples=1, purpose="evaluate")
+        _enqueue(names.before, test, "student", shots=False, samples=1, purpose="evaluate", policy=Policy())
+        _enqueue(names.teacher, test, "teacher", shots=True, samples=1, purpose="evaluate", policy=MEASURING)
         _wait_for_engine(names.before)
         stage("start")
         follow_jobs([names.before, names.teacher])
         stage("evaluate before")
 
         _say(f"The teacher answers {questions} other questions {samples} times each; every trace is verified …")
-        _enqueue(names.teach, training, "teacher", shots=True, samples=samples, purpose="teach")
+        _calibrate(names.teacher)
+        policy = informed(GATED)
+        for signal, why in policy.uninformative.items():
+            _say(f"The LLM verifier's {signal} is stored and ignored: {why}")
+        _enqueue(names.teach, training, "teacher", shots=True, samples=samples, purpose="teach", policy=policy)
         follow_jobs([names.teach])
         stage("ask and verify")
 
@@ -161,7 +169,18 @@ def mixed(count: int, *, seed: int, split: str) -> Iterator["Question"]:
     yield from islice(words, len(sums), None)
 
 
-def _enqueue(name: str, questions: "list[Question]", model: str, *, shots: bool, samples: int, purpose: str) -> None:
+def _calibrate(job: str) -> None:
+    """Measure the judge on what it rated in `job`, and store it, as `tracemill calibrate --job` does."""
+    from workers.calibration import judged_traces, measure, store
+
+    measured = measure(judged_traces(job, "verifier", None))
+    if measured:  # there were enough right ones and enough wrong ones
+        store("verifier", model_settings("verifier").model, f"job {job}", measured)
+
+
+def _enqueue(
+    name: str, questions: "list[Question]", model: str, *, shots: bool, samples: int, purpose: str, policy: Policy
+) -> None:
     from producer.enqueue import enqueue
     from workers.methods import named
 
@@ -174,7 +193,7 @@ def _enqueue(name: str, questions: "list[Question]", model: str, *, shots: bool,
         prompt=named("cot").prompt(read_shots(EXAMPLES if shots else None)),
         samples=samples,
         sampling={"temperature": 0.7 if teach else 0.0, "top_p": 1.0, "max_tokens": 80, "stop": []},
-        policy=Policy(judge="verifier", judge_share=JUDGE_SHARE) if teach else Policy(),
+        policy=policy,
         source="demo",
     )
     enqueue(questions, spec, dataset="demo-train" if teach else "demo-held-out", domain="math")

@@ -7,9 +7,13 @@ from rich.text import Text
 from sqlalchemy import text
 
 from cli.output import console, print_rows
+from db.queries import Q
 from db.session import transaction
+from tracemill.policy import Policy
+from tracemill.settings import model as model_settings
 from tracemill.settings import settings
-from tracemill.statistics import Interval, auc, share
+from tracemill.statistics import share
+from workers.calibration import latest
 
 STRICT = "('boxed', 'stated', 'hashes')"
 
@@ -48,16 +52,15 @@ def report(round_name: str, before: str, teacher: str, teach: str, seconds: dict
             "teacher, four examples shown": one(scores, name=teacher),
             "student after": one(scores, name=f"{round_name}/{before}"),
         }
-        rated = connection.execute(
-            text(
-                "select correct, (signals->>'rating')::float as rating from trace_scores "
-                "where job = :name and correct is not null and signals ? 'rating'"
-            ),
-            {"name": teach},
-        ).all()
+        rated = one(
+            "select count(*) filter (where signals ? 'rating') as n from trace_scores where job = any(:names)",
+            names=[teacher, teach],
+        )["n"]
+        policy = Policy.model_validate(one("select policy from jobs where name = :name", name=teach)["policy"])
+        canaries = connection.execute(Q["job_canaries"], {"job_id": job["job_id"]}).mappings().all()
         trained = one("select metrics from rounds where name = :name", name=round_name)["metrics"]
 
-    judge = auc([r.rating for r in rated if r.correct], [r.rating for r in rated if not r.correct])
+    measured = latest("verifier", model_settings("verifier").model).get("rating")
     found = {
         "round": round_name,
         "teaching": {
@@ -76,7 +79,13 @@ def report(round_name: str, before: str, teacher: str, teach: str, seconds: dict
             | {"questions": row["asked"]}
             for who, row in answered.items()
         },
-        "judge": {"rated": len(rated), "auc": judge._asdict() if judge else None, "verdict": judge_verdict(judge)},
+        "judge": {
+            "rated": rated,
+            "auc": measured.auc._asdict() if measured else None,
+            "uninformative": policy.uninformative.get("rating"),
+            "canaries": len(canaries),
+            "fooled_by": sorted({row["attack"] for row in canaries if row["fooled"]}),
+        },
         "training": {key: trained[key] for key in trained if key != "loss"},
         "seconds": seconds,
     }
@@ -84,13 +93,15 @@ def report(round_name: str, before: str, teacher: str, teach: str, seconds: dict
     return found
 
 
-def judge_verdict(judge: Interval | None) -> str:
-    """What a judge's AUC allows to say of it."""
-    if judge is None:
-        return "not measured: it rated no right or no wrong trace"
-    if judge.low > 0.5:
-        return f"better than chance (AUC {judge.value:.2f} [{judge.low:.2f}, {judge.high:.2f}])"
-    return f"at chance (AUC {judge.value:.2f} [{judge.low:.2f}, {judge.high:.2f}]): nothing here depends on it"
+def judge_in_words(judge: dict[str, Any]) -> str:
+    """What was measured of the judge, and what follows."""
+    if judge["uninformative"]:
+        said = f"its rating gates nothing: {judge['uninformative']}"
+    else:
+        auc = judge["auc"]
+        said = f"its rating gates: AUC {auc['value']:.2f} [{auc['low']:.2f}, {auc['high']:.2f}]"
+    fooled = f"fooled by {len(judge['fooled_by'])} kinds of {judge['canaries']} canaries"
+    return f"{said}; {fooled}; {judge['rated']} traces rated"
 
 
 def _print(found: dict[str, Any]) -> None:
@@ -107,7 +118,7 @@ def _print(found: dict[str, Any]) -> None:
         ("accepted", f"{teaching['accepted']} ({teaching['accepted'] / traces:.1%})"),
         ("tokens written", f"{teaching['tokens_out']} ({teaching['tokens_per_second']}/s)"),
         ("tokens per accepted trace", str(teaching["tokens_per_accepted"])),
-        ("LLM verifier", f"{found['judge']['verdict']}, {found['judge']['rated']} traces rated"),
+        ("LLM verifier", judge_in_words(found["judge"])),
     ):
         cost.add_row(name, Text(value))
     console.print(cost)

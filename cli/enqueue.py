@@ -9,9 +9,9 @@ import typer
 from rich.progress import MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
 from cli.output import Json, console, print_json, progress_console
+from cli.policies import informed, read_policy, signals_of
 from db.jobs import JobSpec
 from tracemill.errors import UsageError
-from tracemill.policy import Policy
 from tracemill.settings import model as model_settings
 
 if TYPE_CHECKING:
@@ -59,8 +59,13 @@ def enqueue(
     temperature: Annotated[float, typer.Option(min=0, max=10)] = 0.7,
     top_p: Annotated[float, typer.Option(min=0.01, max=1)] = 1.0,
     max_tokens: Annotated[int, typer.Option(min=1, help="Longest answer.")] = 512,
-    judge: Annotated[str | None, typer.Option(help="Model alias that rates the traces.")] = None,
-    judge_share: Annotated[float, typer.Option(min=0.001, max=1, help="Share of the questions it rates.")] = 1.0,
+    judge: Annotated[str | None, typer.Option(help="Model alias that judges the traces.")] = None,
+    judge_share: Annotated[
+        float | None, typer.Option(min=0.001, max=1, help="Share of the questions whose traces it sees.")
+    ] = None,
+    signals: Annotated[str | None, typer.Option(help="Asked about each, with commas (default: rating).")] = None,
+    gate: Annotated[list[str] | None, typer.Option(help="NAME=LEAST: a signal's least value, if informative.")] = None,
+    policy: Annotated[Path | None, typer.Option(help="TOML file: what makes a trace accepted.")] = None,
     json: Json = False,
 ) -> None:
     from producer.enqueue import enqueue as store
@@ -68,8 +73,9 @@ def enqueue(
     from workers.methods import named
 
     model_settings(model)
-    if judge:
-        model_settings(judge)
+    flags = {"judge": judge, "judge_share": judge_share, "signals": signals_of(signals) if signals else None}
+    asked = read_policy(policy, flags, gate or [])
+    asked = informed(asked)
     dataset = dataset or source_name(source)
     spec = JobSpec(
         name=name or f"{dataset}-{model}-{method}",
@@ -79,9 +85,12 @@ def enqueue(
         prompt=named(method).prompt(read_shots(examples)),
         samples=samples,
         sampling={"temperature": temperature, "top_p": top_p, "max_tokens": max_tokens, "stop": []},
-        policy=Policy(judge=judge, judge_share=judge_share),
+        policy=asked,
         source=source,
     )
+    for name in asked.gates:
+        if why := asked.uninformative.get(name):
+            progress_console.print(f"the gate on {name} is ignored: {why}", markup=False)
     rows = open_source(source, mapping=mapping(map_ or []), limit=limit)
     with Progress(
         SpinnerColumn(), TextColumn("reading {task.description}"), MofNCompleteColumn(), TimeElapsedColumn(),

@@ -11,9 +11,11 @@ from rich.table import Table
 from sqlalchemy import text
 
 from cli.output import Json, console, print_json, print_rows
+from cli.policies import in_words
 from db.queries import Q
 from db.session import transaction
 from tracemill.errors import UsageError
+from tracemill.policy import Policy
 
 jobs = typer.Typer(help="Jobs: list, show, watch, pause, resume, cancel, retry.", invoke_without_command=True)
 
@@ -47,14 +49,17 @@ def show(name: Name, json: Json = False) -> None:
     job = one(name)
     with transaction() as connection:
         settings = dict(connection.execute(Q["job_by_name"], {"name": name}).mappings().one())
-        errors = connection.execute(Q["job_errors"], {"job_id": job["job_id"]}).mappings().all()
-    whole = job | {key: settings[key] for key in ("source", "sampling", "policy", "prompt_hash", "verifier")}
+        key = {"job_id": job["job_id"]}
+        errors = [dict(row) for row in connection.execute(Q["job_errors"], key).mappings()]
+        canaries = [dict(row) for row in connection.execute(Q["job_canaries"], key).mappings()]
+    whole = job | {column: settings[column] for column in ("source", "sampling", "prompt_hash", "verifier")}
     if json:
-        print_json(whole | {"errors": [dict(error) for error in errors]})
+        print_json(whole | {"policy": settings["policy"], "canaries": canaries, "errors": errors})
         return
-    print_rows([{"": key, "value": value} for key, value in whole.items()], ("", "value"))
+    whole |= in_words(Policy.model_validate(settings["policy"]), canaries)
+    print_rows([{"": name, "value": value} for name, value in whole.items()], ("", "value"))
     if errors:
-        print_rows([dict(error) for error in errors], ("questions", "last_error"), title="errors")
+        print_rows(errors, ("questions", "last_error"), title="errors")
 
 
 @jobs.command(help="Live progress until the job is done (all jobs if none is named). Example: tracemill jobs watch")

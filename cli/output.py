@@ -1,12 +1,14 @@
 """How commands print: tables for people, JSON for machines, progress on stderr so that stdout can be piped."""
 
 import json
+import os
 import sys
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager, redirect_stdout
 from datetime import datetime
 from decimal import Decimal
 from pathlib import Path
-from typing import Annotated, Any
+from typing import IO, Annotated, Any
 
 import typer
 from rich.console import Console
@@ -17,6 +19,18 @@ Json = Annotated[bool, typer.Option("--json", help="Print JSON for machines.")]
 #: In a pipe or a log there is no terminal to fit into.
 console = Console(highlight=False, width=None if sys.stdout.isatty() else 120)
 progress_console = Console(stderr=True, highlight=False)
+
+
+@contextmanager
+def printing_on_stderr() -> Iterator[IO[bytes]]:
+    """Yields standard output for the result alone: what a model's libraries print meanwhile goes to standard error."""
+    sys.stdout.flush()
+    with open(os.dup(1), "wb", buffering=0) as stdout, redirect_stdout(sys.stderr):
+        os.dup2(2, 1)
+        try:
+            yield stdout
+        finally:
+            os.dup2(stdout.fileno(), 1)
 
 
 def print_json(value: Any) -> None:

@@ -54,8 +54,13 @@ def open_job(connection: Connection, spec: JobSpec) -> int:
     new = connection.execute(Q["insert_job"], row).scalar()
     if new is not None:
         return int(new)
-    known = connection.execute(Q["job_by_name"], {"name": spec.name}).mappings().one()
-    wanted = row | {"sampling": spec.sampling, "policy": spec.policy.model_dump()}
+    known = dict(connection.execute(Q["job_by_name"], {"name": spec.name}).mappings().one())
+    # How informative the judge is was settled when the job was opened.
+    known["policy"] = policy = Policy.model_validate(known["policy"])
+    wanted = row | {
+        "sampling": spec.sampling,
+        "policy": spec.policy.model_copy(update={"uninformative": policy.uninformative}),
+    }
     for column in ("purpose", "model", "round_id", "method", "prompt_hash", "samples", "sampling", "policy", "source"):
         if known[column] != wanted[column]:
             raise UsageError(

@@ -97,7 +97,7 @@ class Job(Base):
     samples: Mapped[int]
     #: temperature, top_p, max_tokens, stop
     sampling: Mapped[dict[str, Any]]
-    #: What the verifier computes and what makes a trace accepted (`db.policy.Policy`).
+    #: What the verifier computes and what makes a trace accepted (`tracemill.policy.Policy`).
     policy: Mapped[dict[str, Any]]
     #: The verifier whose verdicts count for this job.
     verifier: Mapped[str]
@@ -153,7 +153,7 @@ class Trace(Base):
     text: Mapped[str]
     reasoning: Mapped[str]
     answer: Mapped[str | None]
-    #: Where the answer was found: boxed, stated, hashes (asked forms), equation, last number (lenient).
+    #: Where the answer was found: boxed, stated, hashes (asked forms), equation, last number, last line (lenient).
     answer_form: Mapped[str | None]
     steps: Mapped[list[Any]]
     tokens_in: Mapped[int]
@@ -190,6 +190,19 @@ class Verdict(Base):
     coherence: Mapped[float | None]
     equations_checked: Mapped[int]
     equations_false: Mapped[int]
+    #: number, expression, choice, boolean, text or code: what kind of answer was looked for.
+    kind: Mapped[str | None]
+    #: Share of the question's samples whose answers agree with this one, and its distance to the next answer; only
+    #: for a question without a gold answer.
+    majority: Mapped[float | None]
+    margin: Mapped[float | None]
+    steps: Mapped[int] = mapped_column(server_default="0")
+    #: 0-based place of the first step with a false equation.
+    first_error: Mapped[int | None]
+    #: Numbers that neither the question nor an earlier result explains.
+    ungrounded: Mapped[int | None]
+    #: The last value that the reasoning derives is its answer.
+    concludes: Mapped[bool | None]
     #: Each raw signal by name (the LLM verifier's rating, …).
     signals: Mapped[dict[str, Any]]
     #: Per-step findings: false equations and the like.
@@ -200,6 +213,47 @@ class Verdict(Base):
     seconds: Mapped[float]
     created_at: Mapped[datetime] = _now()
     __table_args__ = (UniqueConstraint("trace_id", "verifier"),)
+
+
+class Calibration(Base):
+    """How well one signal of one judge tells right traces from wrong ones, measured once on labelled traces."""
+
+    __tablename__ = "calibrations"
+    id: Mapped[int] = mapped_column(Identity(), primary_key=True)
+    #: The model alias that judged, and the model behind it then.
+    judge: Mapped[str]
+    model: Mapped[str]
+    signal: Mapped[str]
+    source: Mapped[str]
+    n_right: Mapped[int]
+    n_wrong: Mapped[int]
+    #: Area under the ROC curve, with its 95 % interval.
+    auc: Mapped[float]
+    low: Mapped[float]
+    high: Mapped[float]
+    #: Share of traces where "score at least 0.5" equals the label, with its 95 % interval.
+    agreement: Mapped[float]
+    agreement_low: Mapped[float]
+    agreement_high: Mapped[float]
+    #: The reliability curve: {low, high, count, mean, right} a bin.
+    bins: Mapped[list[Any]]
+    created_at: Mapped[datetime] = _now()
+    __table_args__ = (Index("ix_calibrations_judge_model_signal", "judge", "model", "signal", "id"),)
+
+
+class Canary(Base):
+    """What the judge of one job said to a trace that tries to speak for it (`workers.checks.judge`)."""
+
+    __tablename__ = "canaries"
+    job_id: Mapped[int] = mapped_column(ForeignKey("jobs.id", ondelete="CASCADE"), primary_key=True)
+    attack: Mapped[str] = mapped_column(primary_key=True)
+    #: The trace that carries it.
+    name: Mapped[str]
+    #: The rating without and with the attack, 0 to 1.
+    plain: Mapped[float | None]
+    attacked: Mapped[float | None]
+    fooled: Mapped[bool]
+    created_at: Mapped[datetime] = _now()
 
 
 class Round(Base):

@@ -13,14 +13,16 @@ a model.
 import argparse
 import asyncio
 import itertools
+import re
 import threading
 from collections import deque
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Container, Iterable, Mapping
 from enum import StrEnum
 from typing import Any, Self
 
 from aiohttp import web
 
+SCORED_WORD = re.compile(r"\s*\S+")
 ANSWER = "First 1 + 1 = 2, and 2 + 2 = 4. The answer is 4."
 
 
@@ -53,22 +55,29 @@ class ScriptedServer:
     """A server on 127.0.0.1 in a thread of its own, for as long as the `with` block lasts.
 
     `answer`: the question (the last message's text) -> one text, or several that take turns over the samples; at
-    temperature 0 the first is given. `first_words`: the log-probability of each first word, for requests with logprobs.
-    `faults`: what happens to the first requests, one each; afterwards everything is answered. `latency`: seconds before
-    an answer.
+    temperature 0 the first is given. `first_words`: the log-probability of each first word, for requests with logprobs;
+    fixed, or by question. `score`: (question, text) -> the log-probability that the answer begins with the text, for
+    requests that score a prompt in vLLM's way; by default words that it would say are likely. `ignores` and `refuses`:
+    request parameters that it does not know, and how it takes them. `faults`: what happens to the first requests, one
+    each; afterwards everything is answered. `latency`: seconds before an answer.
     """
 
     def __init__(
         self,
         answer: Callable[[str], str | list[str]] = lambda _: ANSWER,
         *,
-        first_words: Mapping[str, float] | None = None,
+        first_words: Mapping[str, float] | Callable[[str], Mapping[str, float]] | None = None,
+        score: Callable[[str, str], float] | None = None,
+        ignores: Container[str] = (),
+        refuses: Container[str] = (),
         latency: float = 0.0,
         faults: Iterable[Fault | str | bytes] = (),
         port: int = 0,
     ) -> None:
         self.answer = answer
         self.first_words = first_words or {"Yes": -0.5, " no": -1.5, "Maybe": -3.0}
+        self.score = score or self._likely_if_said
+        self.ignores, self.refuses = ignores, refuses
         self.latency = latency
         #: A fault's name, or the body to answer with.
         self.faults = iter(faults)
@@ -115,6 +124,8 @@ class ScriptedServer:
             await asyncio.sleep(self.latency)
         match fault:
             case None:
+                if refused := [name for name in asked if name in self.refuses]:
+                    return _error(400, f"unrecognized request argument: {refused[0]}")
                 return web.json_response(self._completion(asked))
             case Fault.BUSY:
                 return _error(429, "too many requests", {"Retry-After": "1"})
@@ -147,6 +158,7 @@ class ScriptedServer:
                 return web.Response(body=raw, content_type="application/json")
 
     def _completion(self, asked: dict[str, Any]) -> dict[str, Any]:
+        asked = {name: value for name, value in asked.items() if name not in self.ignores}
         question = asked["messages"][-1]["content"]
         texts = self.answer(question)
         texts = [texts] if isinstance(texts, str) else texts
@@ -163,7 +175,7 @@ class ScriptedServer:
                     "index": index,
                     "message": {"role": "assistant", "content": " ".join(words[:limit])},
                     "finish_reason": "length" if len(words) > limit else "stop",
-                    "logprobs": self._logprobs() if asked.get("logprobs") else None,
+                    "logprobs": self._logprobs(question) if asked.get("logprobs") else None,
                 }
             )
         prompt = sum(len(message["content"].split()) for message in asked["messages"])
@@ -172,11 +184,25 @@ class ScriptedServer:
             "model": asked["model"],
             "choices": choices,
             "usage": {"prompt_tokens": prompt, "completion_tokens": tokens, "total_tokens": prompt + tokens},
+            "prompt_logprobs": self._prompt_logprobs(asked["messages"]) if "prompt_logprobs" in asked else None,
         }
 
-    def _logprobs(self) -> dict[str, Any]:
-        likeliest = [{"token": word, "logprob": logprob} for word, logprob in self.first_words.items()]
+    def _logprobs(self, question: str) -> dict[str, Any]:
+        words = self.first_words(question) if callable(self.first_words) else self.first_words
+        likeliest = [{"token": word, "logprob": logprob} for word, logprob in words.items()]
         return {"content": [{**likeliest[0], "top_logprobs": likeliest}]}
+
+    def _prompt_logprobs(self, messages: list[dict[str, str]]) -> list[dict[str, Any] | None]:
+        *_, question, said = (message["content"] for message in messages)
+        words = SCORED_WORD.findall(said)
+        each = self.score(question, said) / len(words)
+        scored = [(word, -3.0) for word in SCORED_WORD.findall(question)] + [("\n", -1.0)] + [(w, each) for w in words]
+        return [None, *({"7": {"logprob": logprob, "rank": 1, "decoded_token": word}} for word, logprob in scored)]
+
+    def _likely_if_said(self, question: str, text: str) -> float:
+        texts = self.answer(question)
+        answer = (texts if isinstance(texts, str) else texts[0]).split()
+        return sum(-0.1 if word in answer else -5.0 for word in text.split())
 
 
 def _error(status: int, message: str, headers: Mapping[str, str] | None = None) -> web.Response:

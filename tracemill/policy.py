@@ -1,15 +1,18 @@
 """What a job's verifier computes, and what makes a trace accepted: one small declarative object stored with the job.
 
-A signal that is null (a check that could not decide) never passes a requirement: unknown is not good enough to train
-on.
+A check that could not decide (null) never passes a requirement: unknown is not good enough to train on.
 """
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Literal, get_args
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from tracemill.settings import Section
+
+#: What the LLM verifier can be asked about a trace; docs/verification.md has each formula.
+Signal = Literal["rating", "uplift", "counterfactual", "coherence", "agreement"]
+SIGNALS: tuple[Signal, ...] = get_args(Signal)
 
 
 class Policy(Section):
@@ -17,25 +20,64 @@ class Policy(Section):
 
     #: The final answer equals the gold answer.
     correct: bool = True
+    #: Without a gold answer: the least share of the question's samples that must agree with this one. Null: a question
+    #: without a gold answer has no accepted trace, as long as `correct` is asked for.
+    majority: float | None = Field(None, gt=0, le=1)
     #: No equation in the trace is false.
     equations: bool = True
     #: The answer is given in an asked form (`\\boxed{}`, "The answer is …", `####`), not guessed from the last number.
     stated: bool = True
-    #: The model alias that rates each trace; null: no model is called.
+    #: Every number comes from the question or from an earlier result.
+    grounded: bool = False
+    #: The last value that the reasoning derives is the answer.
+    concludes: bool = False
+    #: The answer was not cut off at the longest length.
+    finished: bool = False
+    #: Least number of steps.
+    steps: int = Field(0, ge=0)
+    #: The model alias that judges; null: no model is called.
     judge: str | None = None
-    #: Share of the questions whose traces the judge rates, to bound its cost. The same questions at every run.
+    #: What the judge is asked about each trace.
+    signals: tuple[Signal, ...] = ("rating",)
+    #: Least value of a signal. Holds only while the judge's calibration says that the signal is informative.
+    gates: dict[Signal, float] = Field(default_factory=dict)
+    #: A signal is informative if the 95 % interval of its AUC lies above this.
+    auc_above: float = Field(0.5, ge=0.5, lt=1)
+    #: Signals that are no more than stored, and why: filled in when the job is opened.
+    uninformative: dict[Signal, str] = Field(default_factory=dict)
+    #: Share of the questions whose traces are judged, to bound the cost. The same questions at every run.
     judge_share: float = Field(1.0, gt=0, le=1)
+    #: Judge also the traces that the cheap checks have refused already: for measuring the judge.
+    judge_refused: bool = False
 
-    def accepts(self, verdict: Mapping[str, Any], stated: bool) -> bool:
-        """Whether a verdict (columns of `verdicts`) of a trace passes."""
+    @model_validator(mode="after")
+    def _gates_are_asked_for(self) -> "Policy":
+        if missing := [name for name in self.gates if name not in self.signals]:
+            raise ValueError(f"a gate on {', '.join(missing)} needs that signal: signals = {list(self.signals)}")
+        if self.gates and (self.judge is None or self.judge_share < 1):
+            raise ValueError("gates need a judge that sees every question: judge = ALIAS, judge_share = 1")
+        return self
+
+    def passes(self, verdict: Mapping[str, Any], stated: bool, finished: bool) -> bool:
+        """Whether a verdict (columns of `verdicts`) passes the requirements that need no judge."""
         return (
-            (not self.correct or verdict["correct"] is True)
+            (not self.correct or self._right(verdict))
             and (not self.equations or verdict["equations_false"] == 0)
             and (not self.stated or stated)
+            and (not self.grounded or verdict["ungrounded"] == 0)
+            and (not self.concludes or verdict["concludes"] is True)
+            and (not self.finished or finished)
+            and verdict["steps"] >= self.steps
+        )
+
+    def passes_gates(self, scores: Mapping[Signal, float]) -> bool:
+        """Whether the judge's signals pass. One that is missing does not; one that is uninformative is not asked."""
+        return all(
+            name in self.uninformative or scores.get(name, float("-inf")) >= least for name, least in self.gates.items()
         )
 
     def judges(self, question_id: int) -> bool:
-        """Whether the judge rates the traces of this question."""
+        """Whether the judge sees the traces of this question."""
         # Knuth's multiplicative hash spreads neighbouring ids evenly over the 32-bit range.
         return self.judge is not None and (question_id * 2654435761 % 2**32) < self.judge_share * 2**32
 
@@ -43,3 +85,8 @@ class Policy(Section):
     def verifier(self) -> str:
         """The name under which this policy's verdicts are stored."""
         return f"checks+{self.judge}" if self.judge else "checks"
+
+    def _right(self, verdict: Mapping[str, Any]) -> bool:
+        if self.majority is not None and verdict["majority"] is not None:
+            return bool(verdict["majority"] >= self.majority)
+        return verdict["correct"] is True

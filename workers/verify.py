@@ -1,33 +1,32 @@
 """The verify task: load a question's unverified traces, check each, store the verdicts, settle the question.
 
-Checks that need no model run in killable child processes (`workers.checks.pool`). The LLM verifier, when the job's
-policy asks for one, is asked through an engine like any other model. Each signal is stored by itself; the policy then
-says whether the trace is accepted.
+Checks that need no model run in killable child processes (`workers.checks.pool`), programs in a sandbox
+(`workers.checks.sandbox`). The LLM verifier, when the job's policy asks for one, sees only what could still be
+accepted. Each signal is stored by itself; the policy then says whether the trace is accepted.
 """
 
-import asyncio
-import json
 import logging
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
-
-from sqlalchemy import RowMapping
 
 from db.queries import Q
 from db.session import transaction
 from tracemill.celery import VERIFY, app
-from tracemill.errors import EngineDead, EngineError
+from tracemill.errors import EngineDead, TracemillError
 from tracemill.once import once
 from tracemill.settings import settings
 from tracemill.text import storable
-from workers.checks import Findings
-from workers.checks.answers import STRICT_FORMS
-from workers.checks.judge import rate
+from workers.checks import Findings, Item
+from workers.checks.code import check_code
+from workers.checks.majority import Vote, count
 from workers.checks.pool import CheckPool
+from workers.checks.sandbox import Sandbox
 from workers.job import WorkerJob, worker_job
-from workers.loop import run
-from workers.running import end_worker, engine
+from workers.judging import judge_traces
+from workers.running import end_worker
+from workers.verdicts import agreed, hoped, passes, verdict, with_judge
 
 log = logging.getLogger(__name__)
 
@@ -36,6 +35,12 @@ log = logging.getLogger(__name__)
 def pool() -> CheckPool:
     """This process's children for symbolic work."""
     return CheckPool(workers=settings().verify_concurrency or os.cpu_count() or 1)
+
+
+@once
+def sandbox() -> Sandbox:
+    """Where programs run."""
+    return Sandbox()
 
 
 # A forked worker (Celery's prefork pool) must not use its parent's children.
@@ -48,63 +53,65 @@ def verify(job_id: int, question_id: int) -> None:
     job = worker_job(job_id)
     key = {"job_id": job_id, "question_id": question_id}
     with transaction() as connection:
-        traces = connection.execute(Q["unverified"], key).mappings().all()
+        traces = [dict(row) for row in connection.execute(Q["unverified"], key).mappings()]
     if traces:
-        found = pool().check_all([(trace["text"], trace["gold"]) for trace in traces])
         try:
-            ratings = _ratings(job, question_id, traces)
+            verdicts = _verdicts(job, question_id, traces)
         except EngineDead as error:
             end_worker(error)
-        verdicts = [
-            _verdict(job, trace, findings, rating)
-            for trace, findings, rating in zip(traces, found, ratings, strict=True)
-        ]
+        except TracemillError as error:  # no sandbox, or no judge: the question waits for one
+            log.error("question %s of job %s is not verified: %s", question_id, job_id, error)
+            with transaction() as connection:
+                connection.execute(Q["not_verified"], key | {"error": storable(str(error))})
+            return
         with transaction() as connection:
             connection.execute(Q["insert_verdict"], verdicts)
     with transaction() as connection:
         connection.execute(Q["settle"], key)
 
 
-def _ratings(job: WorkerJob, question_id: int, traces: Sequence[RowMapping]) -> list[float | EngineError | None]:
-    """One rating a trace; a judge that fails is an error on the trace, never a lost verdict."""
-    if not job.policy.judges(question_id) or job.policy.judge is None:
-        return [None] * len(traces)
-    judge = engine(job.policy.judge)
-
-    async def one(trace: RowMapping) -> float | EngineError | None:
-        if trace["answer"] is None:
-            return None
-        try:
-            return await rate(judge, trace["question"], trace["reasoning"], trace["answer"])
-        except EngineDead:
-            raise
-        except EngineError as error:
-            return error
-
-    async def every() -> list[float | EngineError | None]:
-        return await asyncio.gather(*(one(trace) for trace in traces))
-
-    return run(every())
+def _verdicts(job: WorkerJob, question_id: int, traces: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """The rows of `verdicts`. Raises TracemillError where there is no sandbox for a program, or no judge."""
+    policy = job.policy
+    found = _found(traces)
+    rows = [
+        verdict(trace["id"], policy, findings, vote)
+        for trace, findings, vote in zip(traces, found, _votes(traces, found), strict=True)
+    ]
+    wanted = [
+        policy.judges(question_id) and (policy.judge_refused or passes(policy, hoped(policy, row), trace))
+        for row, trace in zip(rows, traces, strict=True)
+    ]
+    verdicts = []
+    for trace, row, said in zip(traces, rows, judge_traces(job, traces, found, wanted), strict=True):
+        row = with_judge(policy, row | agreed(policy, row, said), said)
+        accepted = passes(policy, row, trace) and policy.passes_gates(said.scores if said else {})
+        verdicts.append(row | {"accepted": accepted})
+    return verdicts
 
 
-def _verdict(
-    job: WorkerJob, trace: RowMapping, findings: Findings, rating: float | EngineError | None
-) -> dict[str, Any]:
-    errors = [str(error) for error in (findings.error, rating if isinstance(rating, EngineError) else None) if error]
-    score = None if isinstance(rating, EngineError) else rating
-    verdict: dict[str, Any] = {
-        "trace_id": trace["id"],
-        "verifier": job.policy.verifier,
-        "correct": findings.correct,
-        "proof": storable(findings.proof),
-        "faithfulness": score,
-        "coherence": None,
-        "equations_checked": findings.equations_checked,
-        "equations_false": findings.equations_false,
-        "signals": json.dumps({} if score is None else {"rating": score}),
-        "findings": json.dumps([{"false_equation": storable(text)} for text in findings.false_equations]),
-        "error": storable("; ".join(errors)) or None,
-        "seconds": findings.seconds,
-    }
-    accepted = job.policy.accepts(verdict, stated=trace["answer_form"] in STRICT_FORMS)
-    return verdict | {"accepted": accepted}
+def _found(traces: Sequence[Mapping[str, Any]]) -> list[Findings]:
+    """The findings of each trace; the programs among them have been run."""
+    items = [
+        Item(trace["text"], trace["gold"], trace["question"], trace["kind"], tuple(trace["steps"])) for trace in traces
+    ]
+    found = pool().check_all(items)
+    for place, (item, findings) in enumerate(zip(items, found, strict=True)):
+        if findings.kind == "code" and item.gold:
+            sandbox().require()
+            correct, proof = check_code(sandbox(), item.text, item.gold, item.question)
+            found[place] = replace(findings, correct=correct, proof=proof)
+    return found
+
+
+def _votes(traces: Sequence[Mapping[str, Any]], found: Sequence[Findings]) -> list[Vote | None]:
+    """Without a gold answer: how the samples vote."""
+    kind = found[0].kind
+    if traces[0]["gold"] or kind is None or kind == "code":
+        return [None] * len(found)
+    # "No idea" is the last line of a trace, and no number.
+    guesses = ("last line",) if kind in ("number", "expression") else ()
+    answered = [place for place, one in enumerate(found) if one.answer is not None and one.answer_form not in guesses]
+    numbers = pool().group([found[place].answer or "" for place in answered], kind)
+    by_place: dict[int, int] = dict(zip(answered, numbers, strict=True))
+    return count([by_place.get(place) for place in range(len(found))])

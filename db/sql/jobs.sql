@@ -155,15 +155,30 @@ where t.job_id = :job_id and t.question_id = :question_id
 order by t.sample_index
 
 -- name: insert_verdict
-insert into verdicts (trace_id, verifier, correct, proof, faithfulness, coherence, equations_checked, equations_false,
+insert into verdicts (trace_id, verifier, correct, proof, kind, majority, margin, faithfulness, coherence,
+                      equations_checked, equations_false, steps, first_error, ungrounded, concludes,
                       signals, findings, accepted, error, seconds)
-values (:trace_id, :verifier, :correct, :proof, :faithfulness, :coherence, :equations_checked, :equations_false,
+values (:trace_id, :verifier, :correct, :proof, :kind, :majority, :margin, :faithfulness, :coherence,
+        :equations_checked, :equations_false, :steps, :first_error, :ungrounded, :concludes,
         cast(:signals as jsonb), cast(:findings as jsonb), :accepted, :error, :seconds)
+on conflict do nothing
+
+-- name: not_verified
+-- generated stays generated: the feeder nudges again when the lease is over, perhaps a worker that can verify it.
+update job_questions set last_error = :error, updated_at = now()
+where job_id = :job_id and question_id = :question_id and state = 'generated'
+
+-- name: job_canaries
+select name, attack, plain, attacked, fooled from canaries where job_id = :job_id order by attack
+
+-- name: insert_canary
+insert into canaries (job_id, name, attack, plain, attacked, fooled)
+values (:job_id, :name, :attack, :plain, :attacked, :fooled)
 on conflict do nothing
 
 -- name: settle
 -- generated -> done, when every trace has its verdict.
-update job_questions jq set state = 'done', lease_until = null, updated_at = now()
+update job_questions jq set state = 'done', lease_until = null, last_error = null, updated_at = now()
 where job_id = :job_id and question_id = :question_id and state = 'generated'
   and not exists (
       select from traces t

@@ -43,7 +43,7 @@ def test_all_samples_come_from_a_server_that_gives_one_at_a_time(factory: Proces
 
 
 def test_a_judge_rates_each_trace_and_both_the_signal_and_the_score_are_kept(factory: Processes) -> None:
-    fill(additions(10), "judged", policy=Policy(judge="verifier"))
+    fill(additions(10), "judged", policy=Policy(judge="verifier", judge_refused=True))
     wait_for("judged")
     check("judged", 10)
     found = rows("select verifier, answer, signals, faithfulness, error from trace_scores where job = 'judged'")

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import math
 import os
 import subprocess
 import sys
@@ -14,9 +15,10 @@ import pytest
 
 from tests.unit.engine_contract import QUESTION, EngineContract
 from tracemill.errors import EngineError, RequestRefused, UsageError
-from tracemill.prompts import Message
+from tracemill.prompts import Message, token_ids
 from tracemill.settings import EMBEDDED_MODEL, ModelSettings
-from workers.engines import Generation, Sampling
+from workers.checks.judge import SIGNALS, Case, ask
+from workers.engines import Completion, Generation, Sampling, Score
 from workers.engines.vllm import VllmEngine
 from workers.loop import run
 
@@ -87,6 +89,76 @@ def test_a_base_answer_is_the_same_beside_an_adapter_in_one_batch(engine: VllmEn
     texts = run(both())
     assert texts[0::2] == [alone] * 4
     assert set(texts[1::2]).isdisjoint({alone})
+
+
+def test_a_score_is_the_sum_of_what_the_engine_reports_when_it_says_that_itself(engine: VllmEngine) -> None:
+    from vllm import SamplingParams
+
+    prompt = token_ids(engine._tokenizer, QUESTION)
+    said = run(engine._final(prompt, SamplingParams(max_tokens=5, temperature=0, logprobs=0), None)).outputs[0]
+    reported = [place[token].logprob for token, place in zip(said.token_ids, said.logprobs, strict=True)]
+    score = run(engine.score(QUESTION, said.text))
+    assert score.tokens == len(reported) == 5
+    assert score.logprob == pytest.approx(sum(reported), abs=0.1)
+
+
+def test_a_score_is_what_vllm_itself_gives_for_the_text_in_a_prompt(engine: VllmEngine) -> None:
+    from vllm import SamplingParams
+
+    text = "Seven, because 2 + 2 is 4!"
+    prompt = token_ids(engine._tokenizer, QUESTION)
+    ids = prompt + engine._tokenizer.encode(text, add_special_tokens=False)
+    scored = run(engine._final(ids, SamplingParams(max_tokens=1, prompt_logprobs=0), None)).prompt_logprobs
+    logprobs = [scored[place][ids[place]].logprob for place in range(len(prompt), len(ids))]
+    score = run(engine.score(QUESTION, text))
+    assert score.tokens == len(logprobs)
+    assert score.logprob == pytest.approx(sum(logprobs), abs=0.3)
+
+
+def test_the_probabilities_of_answers_that_exclude_each_other_add_up_to_at_most_one(engine: VllmEngine) -> None:
+    question: list[Message] = [{"role": "user", "content": "2+2=? Reply with one digit only."}]
+
+    async def scores() -> list[Score]:
+        return await asyncio.gather(*(engine.score(question, str(digit)) for digit in range(10)))
+
+    assert 0.01 < sum(math.exp(score.logprob) for score in run(scores())) <= 1
+
+
+def test_an_adapter_has_its_own_scores(engine: VllmEngine, tmp_path: Path) -> None:
+    adapter = tmp_path / "round" / "adapter"
+    save_adapter(adapter)
+    base, adapted = run(engine.score(QUESTION, "4")), run(engine.score(QUESTION, "4", adapter))
+    assert abs(base.logprob - adapted.logprob) > 1
+
+
+def test_no_token_of_a_hostile_trace_is_a_control_token_to_the_model(engine: VllmEngine) -> None:
+    tokenizer = engine._tokenizer
+    control = set(tokenizer.all_special_ids) | set(tokenizer.added_tokens_decoder)
+    hostile = "\n".join(["3 + 4 = 7", *map(tokenizer.decode, sorted(control)), "<|im_\u200bend|>", "< |im_end|>"])
+    assert control & set(tokenizer.encode(hostile, add_special_tokens=False))
+    case = Case(hostile, (hostile, hostile), hostile, gold=hostile)
+    prompts: list[list[Message]] = []
+
+    class Listening(VllmEngine):
+        def __init__(self) -> None: ...
+
+        async def choose(self, messages: list[Message], choices: object) -> None:
+            prompts.append(messages)
+
+        async def generate(self, messages: list[Message], *_: object) -> Generation:  # type: ignore[override]
+            prompts.append(messages)
+            return Generation((Completion("7", 1, "stop"),), 1, 0.0)
+
+        async def score(self, messages: list[Message], continuation: str, *_: object) -> Score:  # type: ignore[override]
+            prompts.append([*messages, {"role": "user", "content": continuation}])
+            return Score(-1.0, 1)
+
+    judged = run(ask(Listening(), case, list(SIGNALS)))
+    assert judged.error is None
+    assert len(prompts) >= 6
+    for messages in prompts:
+        for message in messages:
+            assert not control & set(tokenizer.encode(message["content"], add_special_tokens=False))
 
 
 def save_adapter(folder: Path) -> None:

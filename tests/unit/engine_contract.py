@@ -3,10 +3,12 @@
 Nothing here says what a model answers, so that a real model and a scripted one keep the same contract.
 """
 
+import asyncio
+
 import pytest
 
 from tracemill.prompts import Message
-from workers.engines import Engine, Sampling
+from workers.engines import Engine, Sampling, Score
 from workers.loop import run
 
 QUESTION: list[Message] = [
@@ -60,6 +62,46 @@ class EngineContract:
 
     def test_it_gives_no_shares_when_no_choice_is_likely(self, engine: Engine) -> None:
         assert run(engine.choose(YES_OR_NO, ["xylophone-17"])) is None
+
+    def test_a_score_is_a_log_probability_and_a_number_of_tokens(self, engine: Engine) -> None:
+        score = run(engine.score(QUESTION, "The answer is 4."))
+        assert score is not None
+        assert score.logprob < 0
+        assert 4 <= score.tokens <= 16
+
+    def test_the_same_text_scores_the_same_twice(self, engine: Engine) -> None:
+        scores = [run(engine.score(QUESTION, "The answer is 4.")) for _ in range(2)]
+        assert scores[0] is not None
+        assert scores[1] is not None
+        assert scores[0].logprob == pytest.approx(scores[1].logprob, abs=0.1)
+
+    def test_more_text_is_less_likely(self, engine: Engine) -> None:
+        greedy = run(engine.generate(QUESTION, 1, Sampling(temperature=0, max_tokens=16))).completions[0].text.split()
+        beginnings = [run(engine.score(QUESTION, " ".join(greedy[:words]))) for words in (1, 2, 3)]
+        logprobs = [score.logprob for score in beginnings if score is not None]
+        assert len(logprobs) == 3
+        assert logprobs == sorted(logprobs, reverse=True)
+
+    def test_what_it_would_say_scores_above_what_it_would_not(self, engine: Engine) -> None:
+        greedy = run(engine.generate(QUESTION, 1, Sampling(temperature=0, max_tokens=16))).completions[0].text
+        said, unsaid = (run(engine.score(QUESTION, text)) for text in (greedy, "Xylophones rust quietly, 17."))
+        assert said is not None
+        assert unsaid is not None
+        assert said.logprob / said.tokens > unsaid.logprob / unsaid.tokens
+
+    def test_scores_and_choices_asked_together_are_as_when_asked_alone(self, engine: Engine) -> None:
+        async def together() -> tuple[list[Score | None], list[dict[str, float] | None]]:
+            scores = [engine.score(QUESTION, text) for text in ("The answer is 4.", "4", "Four")]
+            choices = [engine.choose(YES_OR_NO, ["Yes", "No"]) for _ in range(3)]
+            return await asyncio.gather(asyncio.gather(*scores), asyncio.gather(*choices))
+
+        scores, choices = run(together())
+        alone, choice = run(engine.score(QUESTION, "4")), run(engine.choose(YES_OR_NO, ["Yes", "No"]))
+        assert alone is not None
+        assert choice is not None
+        assert scores[1] is not None
+        assert scores[1].logprob == pytest.approx(alone.logprob, abs=0.1)
+        assert all(each is not None and each["Yes"] == pytest.approx(choice["Yes"], abs=0.05) for each in choices)
 
     def test_closing_it_twice_does_no_harm(self, engine: Engine) -> None:
         run(engine.close())

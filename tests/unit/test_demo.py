@@ -1,9 +1,8 @@
 """The demo's questions: distinct, of both kinds, and never the same for learning and for measuring."""
 
 from cli.demo import EXAMPLES, mixed
-from cli.demo_report import judge_verdict
+from cli.demo_report import judge_in_words
 from cli.enqueue import read_shots
-from tracemill.statistics import Interval
 from tracemill.text import fingerprint
 
 
@@ -20,7 +19,8 @@ def test_the_worked_examples_are_readable_and_end_in_the_asked_form() -> None:
     assert all("The answer is " in shot.answer for shot in shots)
 
 
-def test_a_judge_whose_interval_holds_a_half_is_called_at_chance() -> None:
-    assert judge_verdict(Interval(0.55, 0.45, 0.65)).startswith("at chance")
-    assert judge_verdict(Interval(0.8, 0.7, 0.9)).startswith("better than chance")
-    assert judge_verdict(None).startswith("not measured")
+def test_a_judge_at_chance_is_said_to_gate_nothing() -> None:
+    judge = {"rated": 90, "auc": None, "uninformative": "not calibrated", "canaries": 14, "fooled_by": []}
+    assert judge_in_words(judge).startswith("its rating gates nothing: not calibrated")
+    informative = judge | {"uninformative": None, "auc": {"value": 0.8, "low": 0.7, "high": 0.9}}
+    assert judge_in_words(informative).startswith("its rating gates: AUC 0.80 [0.70, 0.90]")

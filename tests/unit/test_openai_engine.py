@@ -17,12 +17,13 @@ from tests.scripted_server import ANSWER, Fault, ScriptedServer
 from tests.unit.engine_contract import QUESTION, EngineContract
 from tracemill.errors import EngineDead, EngineError, RequestRefused, UsageError
 from tracemill.settings import ModelSettings
-from workers.engines import Sampling, openai
-from workers.engines.openai import OpenaiEngine, pause, retry_after, token_shares
+from workers.engines import Sampling, Score, openai
+from workers.engines.openai import OpenaiEngine, pause, retry_after
 from workers.loop import run
 
 KEY = "sk-0123456789abcdef"
 SAMPLING = Sampling(max_tokens=64)
+ASKED = QUESTION[-1]["content"]
 
 Pair = tuple[ScriptedServer, OpenaiEngine]
 Start = Callable[..., Pair]
@@ -230,10 +231,91 @@ LOGPROBS: dict[str, Any] = {
 
 
 @pytest.mark.parametrize("choice", LOGPROBS.values(), ids=LOGPROBS)
-def test_a_server_without_logprobs_cannot_choose(start: Start, choice: dict[str, Any]) -> None:
-    _, engine = start(faults=[body(said(content="Yes") | choice)])
-    with pytest.raises(RequestRefused, match="gives no logprobs"):
+def test_a_server_without_logprobs_chooses_by_what_it_writes(start: Start, choice: dict[str, Any]) -> None:
+    written = ["Yes.", " **No**, it is", "yes", "no", "Yes", "perhaps", "", "<think>no</think>Yes!"]
+    server, engine = start(lambda _: written, faults=[body(said(content="Yes") | choice)])
+    assert run(engine.choose(QUESTION, ["Yes", "No"])) == {"Yes": pytest.approx(4 / 6), "No": pytest.approx(2 / 6)}
+    run(engine.choose(QUESTION, ["Yes", "No"]))
+    assert ["logprobs" in asked for _, asked in server.requests] == [True, False, False]
+
+
+def test_a_server_that_refuses_to_give_logprobs_chooses_by_what_it_writes(start: Start) -> None:
+    server, engine = start(lambda _: ["No", "No", "No", "Yes"], refuses={"logprobs"})
+    for _ in range(2):
+        assert run(engine.choose(QUESTION, ["Yes", "No"])) == {"Yes": pytest.approx(0.25), "No": pytest.approx(0.75)}
+    assert ["logprobs" in asked for _, asked in server.requests] == [True, False, False]
+
+
+def test_a_refused_choice_does_not_end_the_use_of_logprobs(start: Start) -> None:
+    server, engine = start(faults=[Fault.REFUSED] * 2)
+    with pytest.raises(RequestRefused, match="maximum context length"):
         run(engine.choose(QUESTION, ["Yes", "No"]))
+    assert run(engine.choose(QUESTION, ["Yes", "No"])) is not None
+    server.faults = iter([Fault.REFUSED])
+    with pytest.raises(RequestRefused, match="maximum context length"):
+        run(engine.choose(QUESTION, ["Yes", "No"]))
+    assert ["logprobs" in asked for _, asked in server.requests] == [True, False, True, True]
+
+
+def test_a_text_is_scored_as_the_unfinished_end_of_the_conversation(start: Start) -> None:
+    server, engine = start(score=lambda question, text: -2.5 if (question, text) == (ASKED, "the sum is 4") else -99)
+    assert run(engine.score(QUESTION, "the sum is 4")) == Score(pytest.approx(-2.5), 4)
+    assert server.requests[-1][1] == {
+        "model": "scripted",
+        "messages": [*QUESTION, {"role": "assistant", "content": "the sum is 4"}],
+        "max_tokens": 1,
+        "prompt_logprobs": 0,
+        "continue_final_message": True,
+        "add_generation_prompt": False,
+    }
+
+
+@pytest.mark.parametrize("script", [{"ignores": {"prompt_logprobs"}}, {"refuses": {"prompt_logprobs"}}], ids=str)
+def test_a_server_that_does_not_score_is_asked_once(start: Start, script: dict[str, Any]) -> None:
+    async def three(engine: OpenaiEngine) -> list[Score | None]:
+        return await asyncio.gather(*(engine.score(QUESTION, "4") for _ in range(3)))
+
+    server, engine = start(**script)
+    assert run(three(engine)) == [None] * 3
+    assert len(server.requests) == 1
+
+
+def test_a_text_that_cannot_be_scored_does_not_end_scoring(start: Start) -> None:
+    server, engine = start()
+    assert run(engine.score(QUESTION, "4")) is not None
+    server.faults = iter([Fault.REFUSED])
+    with pytest.raises(RequestRefused, match="maximum context length"):
+        run(engine.score(QUESTION, "4"))
+    assert run(engine.score(QUESTION, "4")) is not None
+
+
+def test_a_server_that_is_busy_at_first_may_still_score(start: Start) -> None:
+    server, engine = start(faults=[Fault.BROKEN] * openai.ATTEMPTS)
+    with pytest.raises(EngineError, match="500"):
+        run(engine.score(QUESTION, "4"))
+    assert run(engine.score(QUESTION, "4")) is not None
+    assert len(server.requests) == openai.ATTEMPTS + 2
+
+
+PROMPT_LOGPROBS: dict[str, str] = {
+    "no probability": '[null, {"7": {"logprob": null}}]',
+    "not a number": '[null, {"7": {"logprob": NaN}}]',
+    "no tokens": '[null, {"7": []}]',
+    "a text": '"many"',
+}
+
+
+@pytest.mark.parametrize("scores", PROMPT_LOGPROBS.values(), ids=PROMPT_LOGPROBS)
+def test_scores_of_the_wrong_shape_are_an_engine_error(start: Start, scores: str) -> None:
+    answer = body(said(content="a"))[:-1] + f', "prompt_logprobs": {scores}}}'
+    _, engine = start(faults=[answer] * openai.ATTEMPTS)
+    with pytest.raises(EngineError, match="not a chat completion"):
+        run(engine.score(QUESTION, "4"))
+
+
+def test_impossible_scores_are_no_more_than_certain(start: Start) -> None:
+    _, engine = start(score=lambda *_: 9999)
+    assert run(engine.score(QUESTION, "4")) == Score(0, 1)
 
 
 def test_impossible_probabilities_do_not_break_the_choice(start: Start) -> None:
@@ -262,6 +344,8 @@ def test_an_adapter_is_refused_with_what_to_do_instead(start: Start) -> None:
     _, engine = start()
     with pytest.raises(RequestRefused, match="serves an adapter under its own model name"):
         run(engine.generate(QUESTION, 1, SAMPLING, Path("adapter")))
+    with pytest.raises(RequestRefused, match="serves an adapter under its own model name"):
+        run(engine.score(QUESTION, "4", Path("adapter")))
 
 
 @pytest.mark.parametrize(
@@ -287,22 +371,6 @@ def test_a_key_with_a_line_break_inside_is_refused_without_showing_it(monkeypatc
     with pytest.raises(UsageError, match="variable TEACHER_KEY holds characters") as caught:
         OpenaiEngine(settings(base_url="http://localhost/v1"))
     assert KEY not in str(caught.value)
-
-
-@pytest.mark.parametrize(
-    ("total", "texts", "shares"),
-    [
-        (10, ["aaaa", "aaaa"], [5, 5]),
-        (10, ["aaaaaaa", "a"], [8, 2]),
-        (4, ["a" * 1000, "", "", "b"], [1, 1, 1, 1]),
-        (3, ["", "", "", "aaaa"], [0, 0, 0, 3]),
-        (7, ["", ""], [1, 6]),
-        (0, ["a", "b"], [0, 0]),
-    ],
-)
-def test_tokens_are_shared_by_length_and_none_is_lost(total: int, texts: list[str], shares: list[int]) -> None:
-    assert token_shares(total, texts) == shares
-    assert sum(shares) == total
 
 
 def test_pauses_grow_are_spread_and_never_undercut_what_the_server_asked_for() -> None:

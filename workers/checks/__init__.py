@@ -1,18 +1,34 @@
 """Checks: each scores one aspect of a trace and names its evidence. One that cannot decide says None, never False.
 
-`check` runs everything that needs no model on one trace. What a model wrote is hostile input: it is read by our own
-linear parsers, its answer goes to a computer algebra system only behind a filter, nothing of it is ever evaluated, and
-all of it happens in a child process that can be killed (`pool.CheckPool`).
+`check` runs everything on one trace that needs neither a model nor a sandbox. What a model wrote is hostile input: it
+is read by our own linear parsers, its answer goes to a computer algebra system only behind a filter, nothing of it is
+ever evaluated, and all of it happens in a child process that can be killed (`pool.CheckPool`).
 """
 
 from dataclasses import dataclass, field
 from time import perf_counter
+from typing import NamedTuple
 
 from workers.checks.answers import extract
 from workers.checks.correctness import compare
-from workers.checks.equations import check_equations
+from workers.checks.kinds import Kind, guess
+from workers.checks.reasoning import read
+from workers.checks.steps import AtStep, split
 
 MAX_TEXT = 1_000_000  # characters of a trace or a gold answer; the longest reasoning models write is a quarter of it
+MAX_FINDINGS = 20  # of one sort, kept for one trace
+
+
+class Item(NamedTuple):
+    """One trace to check, with what is known about it."""
+
+    text: str
+    gold: str | None = None
+    question: str | None = None
+    #: null: guessed from gold and question
+    kind: Kind | None = None
+    #: The steps that the trace brings; none: they are read from the text.
+    steps: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -23,44 +39,71 @@ class Findings:
     correct: bool | None
     #: how `correct` was decided, or why it could not be
     proof: str
-    #: the answer as the trace gives it, and its form (`answers.Form`)
+    #: the answer as the trace gives it, its form (`answers.Form`), and what kind of answer was asked for
     answer: str | None = None
     answer_form: str | None = None
-    #: arithmetic equations in the text that could be checked, how many of them are false, and the first false ones
+    kind: Kind | None = None
+    #: the steps of the reasoning; findings below name them by their place from 0
+    steps: list[str] = field(default_factory=list)
+    #: arithmetic equations in the steps that could be checked, how many of them are false, and the first false ones
     equations_checked: int = 0
     equations_false: int = 0
-    false_equations: list[str] = field(default_factory=list)
+    false_equations: list[AtStep] = field(default_factory=list)
+    #: numbers that neither the question nor an earlier result explains; None: there is no question to look in
+    ungrounded: list[AtStep] | None = None
+    #: does the last value that the reasoning derives equal its answer; None: it derives none
+    concludes: bool | None = None
     #: wall time
     seconds: float = 0.0
     #: what went wrong in the checks themselves
     error: str | None = None
 
+    @property
+    def first_error(self) -> int | None:
+        """The first step that holds a false equation."""
+        return min((finding.step for finding in self.false_equations), default=None)
 
-def check(text: str, gold: str | None) -> Findings:
-    """Check one trace. A pure function that reads nothing but its arguments; call it through `pool.CheckPool`.
 
-    Text or gold longer than `MAX_TEXT` characters is refused unread.
+def check(item: Item) -> Findings:
+    """Check one trace. A pure function that reads nothing but its argument; call it through `pool.CheckPool`.
+
+    Text or gold longer than `MAX_TEXT` characters is refused unread. `correct` of a trace of kind `code` is left to the
+    sandbox (`code.check_code`), and of free text that differs from its reference to the LLM verifier.
     """
     start = perf_counter()
-    longest = max(len(text), len(gold or ""))
+    longest = max(len(item.text), len(item.gold or ""), len(item.question or ""), sum(map(len, item.steps)))
     if longest > MAX_TEXT:
         return Findings(None, f"refused: too long ({longest} characters, at most {MAX_TEXT})")
-    text = text.replace("\x00", "").encode("utf-8", "replace").decode()  # no database takes these
-    equations = check_equations(text)
-    answer = extract(text)
-    if gold is None or not gold.strip():
+    text = _clean(item.text)
+    gold = item.gold if item.gold and item.gold.strip() else None
+    kind = item.kind or guess(gold, item.question)
+    steps = [_clean(step) for step in item.steps] or split(text)
+    answer = extract(text, kind)
+    reasoning = read(None if item.question is None else _clean(item.question), steps, answer.value if answer else None)
+    equations, unexplained = reasoning.equations, reasoning.ungrounded
+    if gold is None:
         correct, proof = None, "no gold answer"
     elif answer is None:
-        correct, proof = None, "no answer found"
+        # Where any number, letter or last line would have counted, there is nothing that could be right.
+        correct, proof = (None if kind in ("text", "code") else False), "no answer in it"
     else:
-        correct, proof = compare(gold, answer.value)
+        correct, proof = compare(gold, answer.value, kind, item.question)
     return Findings(
         correct=correct,
         proof=proof,
         answer=answer.value if answer else None,
         answer_form=answer.form if answer else None,
+        kind=kind,
+        steps=steps,
         equations_checked=equations.checked,
         equations_false=len(equations.false),
-        false_equations=equations.false[:20],
+        false_equations=equations.false[:MAX_FINDINGS],
+        ungrounded=None if unexplained is None else unexplained[:MAX_FINDINGS],
+        concludes=reasoning.concludes,
         seconds=perf_counter() - start,
     )
+
+
+def _clean(text: str) -> str:
+    """Without what no database takes: NUL and lone surrogates."""
+    return text.replace("\x00", "").encode("utf-8", "replace").decode()

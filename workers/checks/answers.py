@@ -1,8 +1,10 @@
 r"""What did the trace answer? The text is read from its end: the last word counts.
 
 Three forms are *strict*, the trace said that this is its answer: ``\boxed{X}``, "The answer is X" (also "Final answer:
-X", a heading "Final answer" with X under it) and GSM8K's ``#### X``. If several occur, the last one in the text counts.
-Failing these, two *lenient* guesses: the right side of the last equation, then the last number.
+X", a heading "Final answer" with X under it, ``<answer>X</answer>``) and GSM8K's ``#### X``. If several occur, the last
+one in the text counts; two boxes in one breath ("\boxed{1} or \boxed{2}") are one answer of two. Failing these, the
+last sentence that holds a value is a *lenient* guess (`conclusions`). What was only thought (``<think>…</think>``) does
+not count once something was said after it.
 
 A value keeps its units, its percent and money signs and everything that makes it two answers ("5 or 6"): whether these
 matter depends on the gold answer, so `correctness.compare` decides. Markdown, ``$…$`` around it and a dot after it go.
@@ -12,46 +14,66 @@ import re
 from dataclasses import dataclass
 from typing import Literal
 
-Form = Literal["boxed", "stated", "hashes", "equation", "last number"]
+from workers.checks import conclusions
+from workers.checks.kinds import Kind
+from workers.checks.spelling import VALUE, tidy
+
+Form = Literal["boxed", "stated", "hashes", "equation", "last number", "last line"]
 STRICT_FORMS: frozenset[Form] = frozenset({"boxed", "stated", "hashes"})
 
 TAIL = 100_000  # characters: an answer lies near the end, and every search below stays short on hostile text
-VALUE = 2_000  # characters of one value; correctness refuses far shorter ones
+LENIENT = 10_000
 
-_STATED = re.compile(
-    r"\banswers?\b(?:\*\*|__)?(?:[ \t](?:to|for|of)\b[^\n.:=]{0,80}?)?[ \t]{0,3}"
-    r"(?:\b(?:is|are|was|equals|(?:would|will|must|should) be)\b(?:[ \t]{0,3}(?:\*\*|__)?:)?|[:=])(?:\*\*|__)?",
-    re.IGNORECASE,
+_THOUGHT = (
+    "</think>",
+    "</thinking>",
+    "</thought>",
+    "</reasoning>",
+    "<|end_of_thought|>",
+    "<|channel|>final<|message|>",
 )
-_HEADING = re.compile(
-    r"^[ \t]{0,3}(?:#{1,6}[ \t]{0,3}|\*\*|__)(?:the[ \t])?(?:final[ \t])?answer[ \t]?:?(?:\*\*|__)?:?[ \t]{0,9}$",
-    re.IGNORECASE | re.MULTILINE,
-)
-_HASHES = re.compile(r"^[ \t]{0,3}####[ \t]{0,9}(\S[^\n]{0,300})$", re.MULTILINE)
-_HASHED_NUMBER = re.compile(r"(?!\d+\.[ \t])[-+−$€£\\]{0,3}\.?\d[\d.,/]{0,60} ?\\?%?(?: [A-Za-z]{1,20}){0,3}\.?$")
-_BOX = re.compile(r"\\(?:boxed|fbox)[ \t]{0,3}\{")
-_NUMBER = re.compile(
-    r"(?:(?<![\w.)])[-−])?[$€£]?(?:\d{1,3}(?:,\d{3})+(?!\d)|\d+)(?:\.\d+)?(?:/\d+(?![\d.]))?(?: ?\\?%)?"
-)
-_EQUALS = re.compile(r"(?<![=<>!:≠])=(?![=>])")
 _MARK = re.compile(r"<<[^<>\n]{0,200}>>")
-
-# "The answer is not obvious" or "the answer is in the table" states no answer.
-_NO_VALUE = re.compile(
-    r"(?:not|n't|the following|correct|incorrect|wrong|right|in|as follows|above|below|given|found|clear|unclear|"
-    r"obvious|unknown|(?:the )?(?:final )?answer|simply|obtained|then|therefore|still|reasonable)\b(?!\s*\()",
+_BOX = re.compile(r"(?:\\(?:boxed|fbox|framebox)|\x08oxed|(?<![\w\\])boxed)[ \t]{0,3}(?:(\{)|(-?\d[\d.,]{0,30}))")
+_DENIED_BEFORE = re.compile(r"(?:\bnot|n't|\bnever)(?: be| equal to)?[\s$*(\\]{1,5}$")
+_DENIED_AFTER = re.compile(
+    r"[\s$*)\\.]{0,4}(?:is|was) (?:not (?:the|right|correct)|wrong|incorrect)\b|[\s$*)\\]{0,4}(?:isn't|wasn't)\b"
+)
+_RAISED = re.compile(r"\^(?:\{[^{}]{1,12}\}|\\circ|\w)|!")
+_BETWEEN_BOXES = re.compile(
+    r"[\s$.)\]\\]{0,6}(?:\\q?quad|\\text\s?\{)?\s{0,3}(,|;|or|and|&|\\text\{\s?(?:or|and)\s?\}|,\s?(?:and|or))\s?\}?"
+    r"(?:[\s$(\[\\]|\\q?quad){0,8}(?:[A-Za-z]\w{0,2}\s?=\s?)?[\s$(\[\\]{0,4}$"
+)
+_IS = (
+    r"(?:\*\*|__|</\w{1,9}>)?(?:[ \t](?:choice|option|key|here))?"
+    r"(?:[ \t](?:to|for|of|in)\b[^\n.:=]{0,120}?(?=[ \t](?:is|are|was)\b))?(?:,[ \t][a-z]{2,12},)?[ \t]{0,3}"
+    r"(?:\b(?:is|are|was|equals?|becomes|(?:would|will|must|should|has to)[ ](?:[a-z]{4,9}[ ])?be|comes out "
+    r"(?:to be|to|as)"
+    r"|turns out to be|works out to(?: be)?)\b"
+    r"(?:[ \t]{0,3}(?:\*\*|__)?:)?|[:=：→是为]|[-=]>|[-–—](?=[ \t]))(?:\*\*|__)?"
+)
+_WORDS = tuple(
+    (word, re.compile(f"{pattern}{_IS}"), re.compile(rf"{pattern}[ \t]?:?(?:\*\*|__)?:?[ \t]{{0,9}}\r?$", re.MULTILINE))
+    for word, pattern in (
+        ("nswer", "nswers?"),
+        ("NSWER", "NSWERS?"),
+        ("inal ", "inal (?:result|value|solution|output)"),
+        ("答案", "答案"),
+    )
+)
+_NOTHING_BUT_A_NUMBER = re.compile(r"[ \t]{0,3}(-?[0-9]{1,15})(?:\.?[ \t]{0,3}$|\.?[ \t]{0,3}(?=\n))")
+_BEFORE_HEADING = re.compile(
+    r"[ \t]{0,3}(?:#{1,6}[ \t]{0,3}|\*\*|__|>[ \t]|\d{1,2}\.[ \t]){0,3}(?:(?:the|my|your)[ ])?(?:(?:final|"
+    r"correct)[ ])?[af]$",
     re.IGNORECASE,
 )
-_SENTENCE_END = re.compile(
-    r"[.!?](?=\s|$|\*\*|__)|\s(?:because|since|which|so that|as we)\s|,\s+(?:and|but|so|not|as|if)\s"
+_HASHES = re.compile(r"####[ \t]{0,9}(\S[^\n]{0,300})$", re.MULTILINE)
+_HASHED = re.compile(
+    r"(?!\d+\.[ \t])[-+−$€£\\*]{0,5}(?:\.?\d[\d.,/]{0,60}|\\[dt]?frac\{[^{}]{1,30}\}\{[^{}]{1,30}\}) ?\\?%?(?: "
+    r"[A-Za-z]{1,20}){0,3}"
+    r"[.*]{0,3}$"
 )
-# "that she has 12 apples left" is a sentence around one number.
-_IN_A_SENTENCE = re.compile(
-    r"(?:that|there (?:are|is|were|was|will)|he|she|it|they|we|you|I|(?:The |the )?[A-Z]?[a-z]{1,20}"
-    r" (?:has|have|had|needs?|needed|will|can|paid|pays|spent|spends|earned|earns|makes?|made|sold|got|gets))\s"
-)
-_HEDGE = re.compile(r"(?:approximately|about|roughly|exactly|equal to|≈|~)\s{0,3}", re.IGNORECASE)
-_UNDECIDED = re.compile(r"\b(?:or|and|not|no|between|least|most|than|about)\b|[=+*/^\\<>]|n't", re.IGNORECASE)
+#: After a box only a plain value counts as a newer answer: "we can check our answer: 17·44 = 748" does not.
+_CLEAN = re.compile(r"[^\n=]{0,40}[\d\\][^\n=]{0,60}$|\(?[A-J]\)?$|(?:yes|no|true|false)\b", re.IGNORECASE)
 
 
 @dataclass(frozen=True)
@@ -62,44 +84,58 @@ class Answer:
     form: Form
 
 
-def extract(text: str) -> Answer | None:
-    """The last answer that `text` gives; None if it gives none and holds no number. Takes linear time."""
-    tail = text[-TAIL:]
-    found = [hit for hit in (_boxed(tail), _stated(tail), _hashes(tail)) if hit is not None]
+def extract(text: str, kind: Kind = "number") -> Answer | None:
+    """The last answer that `text` gives; None if it gives none. Takes linear time."""
+    tail = _said(text)
+    if "<<" in tail:
+        tail = _MARK.sub("", tail)
+    if kind == "code":
+        return _program(tail)
+    found = [hit for hit in (_boxed(tail), _stated(tail), _tagged(tail), _hashes(tail)) if hit is not None]
     if found:
-        return max(found, key=lambda hit: hit[0])[1]
-    return _lenient(_MARK.sub("", tail[-VALUE * 5 :]))
+        best = max(found, key=lambda hit: hit[0])
+        boxed = next((hit for hit in found if hit[1].form == "boxed"), best)
+        return best[1] if _CLEAN.match(best[1].value) else boxed[1]
+    lenient = conclusions.last(tail[-LENIENT:], kind)
+    return Answer(*lenient) if lenient else None
 
 
-def tidy(value: str) -> str:
-    """`value` without markdown, math delimiters and closing punctuation around it."""
-    value = value[:VALUE]
-    before = None
-    while value != before:
-        before = value
-        value = value.strip().strip("*`").strip().rstrip(",;:").strip()
-        if value.endswith(".") and not value.endswith("..."):
-            value = value[:-1]
-        for left, right in (("__", "__"), ("$$", "$$"), ("$", "$"), (r"\(", r"\)"), (r"\[", r"\]")):
-            inner = value[len(left) : -len(right)]
-            if (
-                len(value) > len(left + right)
-                and value.startswith(left)
-                and value.endswith(right)
-                and left not in inner
-            ):
-                value = inner
-    return value
+def _said(text: str) -> str:
+    """The last `TAIL` characters of what was said after thinking; of the thoughts, if nothing was."""
+    if "</" in text or "|>" in text:
+        end = max(text.rfind(mark) + len(mark) if mark in text else 0 for mark in _THOUGHT)
+        for _ in range(10):  # marks of a chat template
+            stripped = text.rstrip()
+            if not stripped.endswith(("|>", "</s>", "<eos>")):
+                break
+            text = stripped[: max(stripped.rfind("<"), 0)]
+        if end and text[end:].strip():
+            text = text[end:]
+    return text[-TAIL:]
 
 
 def _boxed(tail: str) -> tuple[int, Answer] | None:
-    starts = list(_BOX.finditer(tail))[-20:]
-    for match in reversed(starts):
-        end = _closing_brace(tail, match.end())
-        value = tidy(tail[match.end() : end]) if end is not None else ""
-        if value:
-            return match.start(), Answer(value, "boxed")
-    return None
+    if "oxed" not in tail and "box" not in tail:
+        return None
+    found: list[tuple[int, int, str]] = []
+    for match in reversed(list(_BOX.finditer(tail))[-20:]):
+        end = _closing_brace(tail, match.end()) if match[1] else match.end()
+        value = tidy(tail[match.end() : end] if match[1] else match[2]) if end is not None else ""
+        if not value or end is None:
+            continue
+        if power := _RAISED.match(tail[end + 1 : end + 20]):
+            value += power[0]
+        before, after = tail[max(0, match.start() - 24) : match.start()], tail[end + 1 : end + 40]
+        if _DENIED_BEFORE.search(before) or _DENIED_AFTER.match(after):
+            value = f"not {value}"
+        if found and not _BETWEEN_BOXES.match(tail[end + 1 : found[-1][0]][:80] if found[-1][0] - end < 80 else "x"):
+            break
+        found.append((match.start(), end, value))
+    if not found:
+        return None
+    values = [value for _, _, value in reversed(found)]
+    joint = " or " if len(found) > 1 and re.search(r"\bor\b", tail[found[-1][1] : found[0][0]]) else ", "
+    return found[0][0], Answer(joint.join(values), "boxed")
 
 
 def _closing_brace(text: str, start: int) -> int | None:
@@ -115,57 +151,51 @@ def _closing_brace(text: str, start: int) -> int | None:
 
 
 def _stated(tail: str) -> tuple[int, Answer] | None:
-    starts = sorted(match.end() for pattern in (_STATED, _HEADING) for match in pattern.finditer(tail))
-    for start in reversed(starts[-50:]):
-        value = _stated_value(tail[start : start + VALUE])
-        if value:
+    starts: set[int] = set()
+    for word, statement, heading in _WORDS:
+        if word not in tail:
+            continue
+        starts.update(match.end() for match in list(statement.finditer(tail))[-50:])
+        for match in list(heading.finditer(tail))[-50:]:
+            line = tail.rfind("\n", max(0, match.start() - 60), match.start()) + 1
+            if match.start() - line <= 60 and _BEFORE_HEADING.match(tail[line : match.start()]):
+                starts.add(match.end())
+    for start in sorted(starts, reverse=True)[:50]:
+        if number := _NOTHING_BUT_A_NUMBER.match(tail, start):
+            return start, Answer(number[1], "stated")
+        if value := conclusions.stated(tail[start : start + VALUE]):
             return start, Answer(value, "stated")
     return None
 
 
-def _stated_value(rest: str) -> str:
-    rest = rest.lstrip(" \t\r\n*_:")
-    for left, right in (("$$", "$$"), (r"\[", r"\]"), (r"\(", r"\)")):
-        if rest.startswith(left) and (end := rest.find(right, len(left))) > 0:
-            return tidy(rest[len(left) : end])
-    line = rest.split("\n", 1)[0]
-    if _NO_VALUE.match(line):
-        return ""
-    line = line[hedge.end() :] if (hedge := _HEDGE.match(line)) else line
-    if end_of_sentence := _SENTENCE_END.search(line):
-        line = line[: end_of_sentence.start()]
-    line = tidy(line)
-    if _IN_A_SENTENCE.match(line) and not _UNDECIDED.search(line):
-        numbers = list(_NUMBER.finditer(line))
-        if len(numbers) == 1:
-            line = line[numbers[0].start() :]
-    if not any(char.isalnum() for char in line):
-        return ""
-    return line
+def _tagged(tail: str) -> tuple[int, Answer] | None:
+    for tag in ("answer", "Answer", "final_answer"):
+        end = tail.rfind(f"</{tag}>")
+        start = tail.rfind(f"<{tag}>", max(0, end - VALUE), end) if end > 0 else -1
+        if start >= 0:
+            content = tail[start + len(tag) + 2 : end].strip()
+            inner = _boxed(content) or _stated(content)
+            value = inner[1].value if inner else conclusions.stated(content) or tidy(content)
+            if value:
+                return end, Answer(value, "stated")
+    return None
 
 
 def _hashes(tail: str) -> tuple[int, Answer] | None:
     # "#### Step 2" is a markdown heading: a value is a number, or the last line of the text.
-    hits = list(_HASHES.finditer(tail))[-50:]
-    for match in reversed(hits):
-        value = match[1].strip()
-        if _HASHED_NUMBER.match(value) or not tail[match.end() :].strip():
+    if "####" not in tail:
+        return None
+    for match in reversed(list(_HASHES.finditer(tail))[-50:]):
+        value = match[1].strip().strip("#").strip()
+        if _HASHED.match(value) or not tail[match.end() :].strip():
             value = tidy(value)
-            if value and not _HEADING.match(match[0]):
+            if any(char.isalnum() for char in value) and not value.lower().endswith("answer"):
                 return match.start(), Answer(value, "hashes")
     return None
 
 
-def _lenient(tail: str) -> Answer | None:
-    for match in reversed(list(_EQUALS.finditer(tail))[-20:]):
-        side = tail[match.end() : match.end() + 200].lstrip(" \t\n*_")
-        number = _NUMBER.match(side)
-        if number and not re.match(r"[ \t]{0,3}[-+*/^×·÷−(]|[A-Za-z]?\^|\d", side[number.end() :]):
-            return Answer(tidy(number[0]), "equation")
-        line = side.split("\n", 1)[0]
-        if end := _SENTENCE_END.search(line):
-            line = line[: end.start()]
-        if any(char.isdigit() for char in line):
-            return Answer(tidy(line), "equation")
-    numbers = list(_NUMBER.finditer(tail))
-    return Answer(tidy(numbers[-1][0]), "last number") if numbers else None
+def _program(tail: str) -> Answer | None:
+    end = tail.rfind("```")
+    start = tail.rfind("```", 0, end) if end > 0 else -1
+    program = tail[start + 3 : end].partition("\n")[2].strip() if start >= 0 else ""
+    return Answer(program, "stated") if program else None

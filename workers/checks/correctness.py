@@ -1,253 +1,293 @@
-r"""Does the answer equal the gold answer? Three proofs, the cheap and certain ones first.
+r"""Does the answer equal the gold answer? The cheap and certain proofs come first.
 
-1. *exact rational*: both are integers, decimals, fractions or mixed numbers, with or without money signs, thousands
-   separators and units. A unit that only one of them names does not matter ("12" and "12 apples"); two different units
-   cannot be decided. ``25%`` equals a gold 25 (the question asked for percent), never a gold 0.25.
-2. *same text*: equal after tidying; also choices ("B" and "(B) Paris") and yes/no, true/false.
-3. *math-verify* (https://github.com/huggingface/Math-Verify), a computer algebra comparison, behind a filter that
-   refuses what is known to cost it seconds or gigabytes. It is not symmetric: gold goes first.
+1. *exact rational*: both are quantities (`quantities`): integers, decimals, fractions, mixed numbers, scientific
+   notation, with thousands separators, money, percent and units.
+   - A unit that only one of them names does not matter ("12" and "12 apples"). Two units of one dimension are converted
+     ("3 hours" is "180 minutes"), of two dimensions they differ, and different things counted are undecided.
+   - ``25%``, 25 and 0.25 all answer a gold ``25%``. ``25%`` answers a gold 25 (the question asked for percent), never a
+     gold 0.25: that is undecided, and ``500%`` for 5 is wrong.
+   - A decimal equals a number only if it is that number. Two exceptions: at least `exact.ROUNDED_DIGITS` significant
+     digits of an endless decimal (0.333333 for 1/3); and if the question asks to round, what rounds to the gold.
+2. *same text*, choices, yes/no, dates and times of day, "no solution" (`words`, `choices`).
+3. *expression*: both read and compared by value (`expressions.same`): roots, tuples, sets, intervals, matrices,
+   equations.
+4. *math-verify*, where none of these can decide (`algebra`).
 
-Two answers ("5 or 6", "±5") and false equations ("6=5") are never right. Its text is hostile: it is only ever given to
-math-verify's LaTeX grammar, not to its Python expression reader, and only in a killable child.
+Two answers ("5 or 6", "±5"), ranges, denials ("not 5") and false equations ("6=5") are never right. What is said twice
+("1/2 or 0.5") is one answer.
 """
 
 import re
-import unicodedata
 from fractions import Fraction
-from typing import NamedTuple
 
-from workers.checks.answers import tidy
-from workers.checks.arithmetic import evaluate, tokenize
+from workers.checks import algebra, quantities, units
+from workers.checks.choices import compare_boolean, compare_choice, letters, says
+from workers.checks.exact import compare_in_a_base, compare_quantities
+from workers.checks.expressions import same
+from workers.checks.kinds import Kind
+from workers.checks.relations import is_name, right_side
+from workers.checks.spelling import clean, plain
+from workers.checks.words import compare_calendar, compare_text, special
 
-MAX_LENGTH = 400  # characters of an answer given to math-verify; the longest real gold answers have about 150
-MAX_NESTING = 10
-MAX_OPERATORS = 60
-MAX_EXACT = 1_000  # digits of a number compared exactly
+MAX_VALUE = 50_000  # characters
+NEAR = Fraction(1, 20)  # what ≈ may mean, relatively
 
-_COSTLY = (
-    (re.compile(r"\d{40}"), "a huge number"),
-    (re.compile(r"\^\s*\{?[^{}\s]{0,40}[\^!]|\^\s*\{[^{}]{0,40}\{?[^{}]{0,40}\^"), "a power tower"),
-    (re.compile(r"\^[\s{(+-]{0,6}[\d.]{4}|\^[^\w]{0,6}\\frac\{\d{4}"), "a huge exponent"),
-    (re.compile(r"[)}]\s*\^[\s{(+-]{0,6}\d{2}"), "a huge power of an expression"),
-    (re.compile(r"\d{3}\s*!|!\s*!|!\s*[)}]|[)}]\s*!"), "a factorial"),
-    (
-        re.compile(r"\\(?:sum|prod|i*nt|oint|lim|binom|dbinom|tbinom|Gamma|zeta)(?![a-z])|∑|∏|∫"),
-        "a sum, integral or binomial",
-    ),
-    (
-        re.compile(r"factorial|gamma|eye|zeros|ones|range|import|lambda|eval|exec|open|__", re.IGNORECASE),
-        "a function call",
-    ),
+_PLAIN_NUMBER = re.compile(r"-?[0-9]{1,50}(?:\.[0-9]{1,50})?$")
+_SEPARATOR = re.compile(
+    r"\s?(?:[;,]\s?(?:and|or)\s|\b(?:or|and|i\.e\.)\s|\\(?:lor|land|vee|wedge)(?![a-z])|;|,(?!\d{3}(?!\d))|,\s)\s?"
 )
-_SYMBOLS = {
-    "π": r"\pi ", "∞": r"\infty ", "·": r"\cdot ", "×": r"\times ", "÷": "/", "∪": r"\cup ", "∩": r"\cap ",
-    "≤": r"\le ", "≥": r"\ge ", "∈": r"\in ", "²": "^2", "³": "^3", "−": "-", "–": "-", "‑": "-", "°": r"^\circ",
-    "½": "1/2", "¼": "1/4", "¾": "3/4", "\u00a0": " ", "\u202f": " ", "\u2009": " ",
-}  # fmt: skip
-_NUMBER = r"(?:\d{1,3}(?:,\d{3})+|\d+)(?:\.\d*)?|\.\d+"
-_QUANTITY = re.compile(
-    rf"(?P<sign>[-+]?)\s?(?P<money>[$€£¥]?)\s?(?P<sign2>-?)"
-    rf"(?:(?P<whole>\d{{1,9}})[ ]?(?:\\frac\{{(?P<wn>\d+)\}}\{{(?P<wd>\d+)\}}|[ ](?P<pn>\d+)/(?P<pd>\d+))"
-    rf"|\\frac\{{(?P<fsign>-?)(?P<fn>{_NUMBER})\}}\{{(?P<fd>{_NUMBER})\}}"
-    rf"|(?P<number>{_NUMBER})(?:\s?/\s?(?P<over>{_NUMBER}))?)"
-    r"(?P<percent>\s?(?:%|percent\b))?(?P<unit>.*)$",
-    re.DOTALL,
+_NOT = re.compile(
+    r"\b(?:not|never|no longer|neither|nor|cannot|except)\b|n't\b|\\ne(?:q|g)?(?![a-z])|\\not(?![a-z])|!=|≠"
 )
-_UNIT = re.compile(
-    r"[ ]?[A-Za-z]{1,20}(?:[ /-][A-Za-z]{1,20}|[ ]per[ ][A-Za-z]{1,20}){0,4}(?:\^\{?[23]\}?)?$"
-    r"|\^\{?\\circ\}?(?: ?[CF])?$"
+_BOUND = re.compile(
+    r"\b(?:at least|at most|(?:more|less|fewer|greater|larger|smaller) than|up to|between|over|under|above|below|"
+    r"minimum|"
+    r"maximum)\b|(?<!=)[<>](?!=)|\\[lg]e?(?![a-z])|\d\s?(?:to|through)\s?\d|\\pm|\+/-",
+    re.IGNORECASE,
 )
-# 2x and 3i are no quantities; 5 m and 5 g are.
-_VARIABLE = re.compile(r"(?:[A-Za-z]|pi|sqrt)(?![A-Za-z])| (?:[^mgshlLVWNJKCFA\W]|pi|sqrt)(?![A-Za-z])")
-_TWO = re.compile(r"\b(?:or|and)\b|\\text\{\s*(?:or|and)\s*\}|\\pm(?![a-z])|±|\\lor|;", re.IGNORECASE)
-_NAME = re.compile(r"\\?[A-Za-z](?:[A-Za-z]{0,20}|_\{?\w{1,5}\}?|\([A-Za-z, ]{1,9}\)|'){0,2}\s*$")
-_IN_SET = re.compile(r"^[A-Za-z]\s*\\in(?:\s|(?=[\[({\\]))")
-_CHOICE = re.compile(r"(?:(?:option|choice)\s+)?\(?([A-J])\)?(?:[).:]\s.*|[).:])?$", re.DOTALL | re.IGNORECASE)
-_BOOLEANS = {"yes": True, "true": True, "no": False, "false": False}
+_DOUBT = re.compile(
+    r"\b(?:or|maybe|perhaps|possibly|might|could|may|either|unsure|not sure|guess|unclear|but|doubt|wrong|"
+    r"incorrect|false|"
+    r"one of)\b",
+    re.IGNORECASE,
+)
+_CALCULATION = re.compile(
+    r"\b(?:half|halves|third|thirds|quarters?|twice|double|triple|plus|minus|times|squared|cubed|root|sum|"
+    r"product|power|"
+    r"factorial|divided|multiplied|unity|none|nothing|nobody|no one|both|pair|first|second|fourth|fifth|sixth|seventh|"
+    r"eighth|ninth|tenth|dozen|hundred|thousand|million|billion|choose|percent|negative|pi|infinity|infinite|"
+    r"(?:over|(?:less|more|fewer) than)\s(?=\d))\b|\w\(",
+    re.IGNORECASE,
+)
+_NUMBERS = re.compile(r"(?<![\w.])[-$]{0,2}(?:\d{1,3}(?:,\d{3})+(?!\d)|\d+)(?:\.\d+)?(?:/\d+)?%?(?!\w*[\^_])")
+_PROSE = re.compile(
+    r"(?<![\\A-Za-z])(?!(?:sin|cos|tan|cot|sec|csc|sinh|cosh|tanh|arcsin|arccos|arctan|log|exp|mod|sqrt|min|max|"
+    r"gcd|lcm|"
+    r"det|deg|and|or)\b)[A-Za-z]{3,}"
+)
+_ENVIRONMENT = re.compile(r"\\(?:begin|end)\s?\{\w+\*?\}(?:\{[lcr|]{1,20}\})?|\\[A-Za-z]+")
+_TRAILING_UNIT = re.compile(
+    r"(?<=[\w})!°])\s((?:(?:sq|square|cubic)\.?\s)?[A-Za-z]{2,20}(?:[ /][A-Za-z]{1,20}){0,3}(?:\s?\^\s?\{?[23]\}?)?)$"
+)
+_RATIO = re.compile(r"^(\d{1,9}) to (\d{1,9})$")
+_INEQUALITY = re.compile(r"[<>]|\\[lg]e?(?![a-z])")
+
+Verdict = tuple[bool | None, str]
 
 
-class _Quantity(NamedTuple):
-    value: Fraction
-    percent: bool
-    unit: str
+def compare(gold: str, answer: str, kind: Kind = "number", question: str | None = None) -> Verdict:
+    """(is `answer` right, the proof); (None, reason) when that cannot be decided.
 
-
-def compare(gold: str, answer: str) -> tuple[bool | None, str]:
-    """(is `answer` right, the proof); (None, reason) when that cannot be decided."""
-    if len(gold) > 50_000 or len(answer) > 50_000:
-        return None, "refused: too costly (longer than 50000 characters)"
-    gold, answer = _plain(gold), _plain(answer)
+    The question is only read for its options, the unit it asks for, and whether it asks for percent or to round.
+    """
+    if kind == "code":
+        return None, "code runs in the sandbox"
+    if _PLAIN_NUMBER.match(gold) and _PLAIN_NUMBER.match(answer):
+        if gold == answer:
+            return True, "exact rational"
+        if question is None and gold.isdigit() and answer.isdigit() and gold[0] != "0" != answer[0]:
+            return False, "exact rational"
+    if len(gold) > MAX_VALUE or len(answer) > MAX_VALUE:
+        return None, f"refused: too costly (longer than {MAX_VALUE} characters)"
+    gold, answer = plain(clean(gold)), plain(clean(answer))
     if not gold or not answer:
         return None, "nothing to compare"
-    if "=" in answer and "=" not in gold:
-        reduced = _right_side(answer)
+    picks = kind == "choice" or (letters(gold) and len(gold) <= 3 and gold != gold.lower() and letters(answer))
+    if picks and (choice := compare_choice(gold, answer, question)) is not None:
+        return choice
+    if (kind == "boolean" or len(gold) <= 5) and says(gold) is not None and (said := compare_boolean(gold, answer)):
+        return said
+    return _value(gold, answer, question)
+
+
+def _value(gold: str, answer: str, question: str | None) -> Verdict:
+    if _squeezed(gold) == _squeezed(answer):
+        return True, "same text"
+    if (known := special(gold)) is not None:
+        if (given := special(answer)) is not None:
+            return known == given, "same text"
+        return (
+            (False, "a value where there is none")
+            if quantities.read(answer.rpartition("=")[2].strip()) and known != "everything"
+            else _rest(gold, answer, question)
+        )
+    if special(answer) is not None and (quantities.read(gold) or not _words(gold)) and special(answer) != "everything":
+        return False, "no value where there is one"
+    if (calendar := compare_calendar(gold, answer)) is not None:
+        return calendar
+    if ":" in gold + answer:
+        gold, answer = _RATIO.sub(r"\1:\2", gold), _RATIO.sub(r"\1:\2", answer)
+    if r"\approx" in gold or r"\approx" in answer:
+        return _approximate(gold, answer, question)
+    gold, answer = _coordinates(gold, answer), _coordinates(answer, gold)
+    if "=" in answer and "=" not in gold and not _assignments(answer):
+        reduced = right_side(answer)
         if reduced is None:
             return False, "false equation"
         answer = reduced
-    elif "=" in gold and "=" not in answer and _NAME.match(gold.partition("=")[0]):
-        gold = gold.rpartition("=")[2].strip()
-    if (exact := _exact(gold, answer)) is not None:
-        return exact
-    if (text := _text(gold, answer)) is not None:
-        return text
-    if "%" in answer and "%" not in gold:
-        return None, "a percent where a number is asked"
-    if why := too_costly(answer):
-        return None, f"refused: too costly ({why})"
-    return _algebra(gold, answer)
+    elif (
+        "=" in gold
+        and "=" not in answer
+        and is_name(gold.partition("=")[0].strip(), sums=False)
+        and gold.count("=") == 1
+    ):
+        gold = gold.partition("=")[2].strip()
+    return _rest(gold, answer, question)
 
 
-def too_costly(answer: str) -> str | None:
-    """Why `answer` must not reach the computer algebra; None if it may."""
-    if len(answer) > MAX_LENGTH:
-        return f"{len(answer)} characters"
-    depth = deepest = 0
-    for char in answer:
-        depth += (char in "([{") - (char in ")]}")
-        deepest = max(deepest, depth)
-    if deepest > MAX_NESTING:
-        return f"brackets nested {deepest} deep"
-    if sum(answer.count(char) for char in "+-*/^_&,") > MAX_OPERATORS:
-        return "too many operators"
-    return next((why for pattern, why in _COSTLY if pattern.search(answer)), None)
+def _rest(gold: str, answer: str, question: str | None) -> Verdict:
+    wanted, given = quantities.read(gold), quantities.read(answer)
+    if wanted is not None and given is not None:
+        return compare_quantities(wanted, given, question)
+    if (based := compare_in_a_base(gold, answer, question)) is not None:
+        return based
+    if wanted is not None and (several := _several(gold, answer, question)) is not None:
+        return several
+    if wanted is not None and _words(answer):
+        return _prose(gold, answer, question)
+    if not _words(gold) and not _words(answer):
+        if (verdict := same(gold, answer)) is not None:
+            return verdict, "expression"
+        if "%" in answer and "%" not in gold:
+            return None, "a percent where a number is asked"
+        if (without := _unitless(gold, answer, question)) is not None:
+            return without
+        return _algebra(gold, answer)
+    if (without := _unitless(gold, answer, question)) is not None:
+        return without
+    if given is not None and _words(gold) and not re.search(r"\d|\\", gold) and not _CALCULATION.search(gold):
+        return False, "a number where words are asked"
+    return compare_text(gold, answer, question)
 
 
-def _plain(value: str) -> str:
-    """One spelling for what is written in many: digits, minus signs, fractions, thousands, text boxes."""
-    value = tidy(value.replace("\x00", "").encode("utf-8", "replace").decode())
-    if not value.isascii():
-        value = "".join(
-            _SYMBOLS.get(char) or (str(unicodedata.decimal(char)) if unicodedata.category(char) == "Nd" else char)
-            for char in value
-        )
-        value = re.sub(r"√\s?(\d{1,20}|[a-z])", r"\\sqrt{\1}", value)
-        value = re.sub(r"√\s?\(([^()]{1,50})\)", r"\\sqrt{\1}", value)
-    if "\\" in value:
-        value = value.replace(r"\$", "$").replace(r"\%", "%").replace("{,}", ",").replace(r"\!", "").replace(r"\,", " ")
-        value = re.sub(r"\\[dtc]frac(?![a-z])", r"\\frac", value)
-        value = re.sub(r"\\frac\s?(\d)\s?(\d)(?!\d)", r"\\frac{\1}{\2}", value)
-        value = re.sub(r"\\sqrt(\[\d{1,3}\])?\s?([\da-z])", r"\\sqrt\1{\2}", value)
-        value = re.sub(r"\\(?:text|mathrm|textbf|mbox|textrm)\s?\{([^{}]{0,200})\}", r" \1", value)
-        value = value.replace(r"\left", "").replace(r"\right", "") if r"\leftarrow" not in value else value
-    value = re.sub(r"(?<![A-Za-z\\])sqrt\(([^()]{1,50})\)", r"\\sqrt{\1}", value)
-    value = re.sub(r"(?<![A-Za-z\\])(pi)(?![A-Za-z])", r"\\pi", value).replace("**", "^")
-    return re.sub(r"\s+", " ", tidy(value)).strip()
-
-
-def _right_side(answer: str) -> str | None:
-    """What an equation given as an answer says the answer is; None if the equation is false."""
-    left, _, right = answer.rpartition("=")
-    right = right.strip()
-    sides = [evaluate(tokenize(side)) for side in answer.split("=")]
-    values = {side for side in sides if side is not None}
-    if len(values) > 1:
-        return None
-    name = left.split("=")[0].strip()
-    is_name = _NAME.match(name) or (name and not re.search(r"[\d+*/^<>\\]", name))
-    return right if (len(values) == 1 and None not in sides) or is_name else answer
-
-
-def _quantity(value: str) -> _Quantity | None:
-    match = _QUANTITY.match(value) if len(value) <= MAX_EXACT else None
-    if match is None:
-        return None
-    unit = match["unit"].strip()
-    if unit and (not _UNIT.match(unit) or _TWO.search(unit) or _VARIABLE.match(match["unit"])):
-        return None
-    numbers = {name: Fraction(text.replace(",", "").rstrip(".")) for name, text in match.groupdict().items()
-               if text and name in ("whole", "wn", "wd", "pn", "pd", "fn", "fd", "number", "over")}  # fmt: skip
-    if any(numbers.get(name) == 0 for name in ("wd", "pd", "fd", "over")):
-        return None
-    if "whole" in numbers:
-        result = numbers["whole"] + (
-            numbers["wn"] / numbers["wd"] if "wn" in numbers else numbers["pn"] / numbers["pd"]
-        )
-    elif "fn" in numbers:
-        result = numbers["fn"] / numbers["fd"]
-    else:
-        result = numbers["number"] / numbers.get("over", Fraction(1))
-    minus = (match["sign"] == "-") + (match["sign2"] == "-") + (match["fsign"] == "-")
-    return _Quantity(-result if minus % 2 else result, bool(match["percent"]), _unit_name(match["money"] or unit))
-
-
-def _unit_name(unit: str) -> str:
-    unit = re.sub(r"[{}\s]", "", unit.lower())
-    return {"dollars": "$", "dollar": "$", "usd": "$", "degrees": "^\\circ", "degree": "^\\circ"}.get(
-        unit, unit.rstrip("s")
-    )
-
-
-def _exact(gold: str, answer: str) -> tuple[bool | None, str] | None:
-    wanted, given = _quantity(gold), _quantity(answer)
-    if wanted is None or given is None:
-        return None
-    units_differ = bool(wanted.unit and given.unit and wanted.unit != given.unit)
-    if wanted.value == given.value:
-        return (None, "units differ") if units_differ else (True, "exact rational")
-    if wanted.percent and not given.percent and wanted.value / 100 == given.value:
-        return True, "exact rational"
-    if units_differ:
-        return None, "units differ"
-    if _endless(wanted.value) and not given.percent and not wanted.percent and not wanted.unit and not given.unit:
-        return None  # 0.333333 for 1/3: a matter of rounding
-    return False, "exact rational"
-
-
-def _endless(value: Fraction) -> bool:
-    """Has the value no finite decimal form?"""
-    denominator = value.denominator
-    for prime in (2, 5):
-        while denominator % prime == 0:
-            denominator //= prime
-    return denominator != 1
-
-
-def _text(gold: str, answer: str) -> tuple[bool | None, str] | None:
-    wanted, given = _squeezed(gold), _squeezed(answer)
-    if wanted == given:
-        return True, "same text"
-    asked = _CHOICE.match(gold) if len(gold) <= 3 and gold != gold.lower() else None
-    if asked and (chosen := _CHOICE.match(answer)):
-        return chosen[1].upper() == asked[1].upper(), "choice"
-    if wanted in _BOOLEANS:
-        first = re.match(r"[a-z]{1,9}", answer.lower())
-        said = _BOOLEANS.get(first[0]) if first else None
-        return (None, "neither yes nor no") if said is None else (said == _BOOLEANS[wanted], "yes or no")
-    if _TWO.search(answer) and not _TWO.search(gold) and "," not in gold and not _words(gold):
-        return False, "more than one answer"
-    if _words(gold) and (_words(answer) or _quantity(answer)):
+def _algebra(gold: str, answer: str) -> Verdict:
+    """math-verify takes the right side of any equation, a set for a point, and reads what it can of a denial."""
+    if "=" in answer and "=" not in gold:
+        names = set(re.findall(r"(?<![A-Za-z\\])[A-Za-z](?![A-Za-z])", answer)) - {"e"}
+        held = answer.count("=") > 5 or any(same(gold, side) is not False for side in answer.split("="))
+        return (None, "an equation where a value is asked") if held or len(names) == 1 else (False, "an equation")
+    if any(one[0] == "(" and other.startswith((r"\{", "{")) for one, other in ((gold, answer), (answer, gold))):
+        return False, "a set is no point"
+    if _NOT.search(answer) or ("dots" in answer and "dots" not in gold):
         return None, "different text"
-    return (None, "different text") if _words(answer) else None
+    verdict = algebra.equal(gold, answer)
+    if verdict[0] is True and gold[0] in "([" and answer[0] in "([" and (gold[0], gold[-1]) != (answer[0], answer[-1]):
+        return None, "other brackets"
+    if (
+        verdict[0] is False
+        and "|" in gold + answer
+        and bool(_INEQUALITY.search(gold)) != bool(_INEQUALITY.search(answer))
+    ):
+        return None, "an inequality against a value"
+    return verdict
+
+
+def _several(gold: str, answer: str, question: str | None) -> Verdict | None:
+    """One value is asked: an answer of several is right only if they are the same value, said twice."""
+    if r"\pm" in answer or "+/-" in answer:
+        return False, "more than one answer"
+    parts = [part for part in _SEPARATOR.split(answer) if part]
+    is_open = sum((char in "([") - (char in ")]") for char in parts[0]) if parts else 0
+    if len(parts) < 2 or is_open > 0:
+        return None
+    values = [quantities.read(part if "=" not in part else part.rpartition("=")[2].strip()) for part in parts]
+    if any(value is None for value in values):
+        return None
+    if re.fullmatch(r"-?\d+,\d{1,2}", answer) and quantities.read(answer.replace(",", ".")) == quantities.read(gold):
+        return None, "a decimal comma, or more than one answer"
+    found = {
+        (value.value * value.unit.size if value.unit.measure else value.value, value.percent)
+        for value in values
+        if value
+    }
+    if len(found) == 1 and not _NOT.search(answer):
+        return _value(gold, parts[0], question)
+    return False, "more than one answer"
+
+
+def _prose(gold: str, answer: str, question: str | None) -> Verdict:
+    """A sentence where a number is asked."""
+    if (without := _unitless(gold, answer, question)) is not None:
+        return without
+    number = _NUMBERS.search(answer)
+    if number and not (
+        _NOT.search(answer) or _DOUBT.search(answer) or _BOUND.search(answer) or _CALCULATION.search(answer)
+    ):
+        wanted, given = quantities.read(gold), quantities.read(answer[number.start() :])
+        if wanted is not None and given is not None:
+            return compare_quantities(wanted, given, question)
+    found = [(number[0], quantities.read(number[0])) for number in _NUMBERS.finditer(answer[:2_000])]
+    verdicts = [_value(gold, text, question)[0] for text, value in found if value is not None]
+    if _CALCULATION.search(answer) or len(verdicts) != len(found):
+        return None, "different text"
+    if not verdicts:
+        return (False, "no number in it") if not re.search(r"[\\\d]", answer) else (None, "different text")
+    if True not in verdicts:
+        return (False, "another number") if None not in verdicts else (None, "different text")
+    if _NOT.search(answer):
+        return (False, "it says what is not the answer") if len(verdicts) == 1 else (None, "several numbers")
+    if _DOUBT.search(answer) or _BOUND.search(answer):
+        return (False, "more than one answer") if len(verdicts) > 1 else (None, "not certain")
+    return (True, "the only number") if all(verdicts) else (None, "several numbers")
+
+
+def _unitless(gold: str, answer: str, question: str | None) -> Verdict | None:
+    r"""Without the units that follow an expression: ``2\sqrt{3}`` and "2√3 cm"."""
+    (bare_gold, gold_unit), (bare_answer, answer_unit) = _split_unit(gold), _split_unit(answer)
+    if (gold_unit is None and answer_unit is None) or _words(bare_gold) or _words(bare_answer):
+        return None
+    if gold_unit and answer_unit and (gold_unit.measure, gold_unit.size) != (answer_unit.measure, answer_unit.size):
+        both = gold_unit.measure and answer_unit.measure
+        return (
+            (False, "different units") if both and gold_unit.measure != answer_unit.measure else (None, "units differ")
+        )
+    return _rest(bare_gold, bare_answer, question)
+
+
+def _split_unit(value: str) -> tuple[str, units.Unit | None]:
+    if value[:1] in "$€£" and len(value) > 1:
+        return value[1:].strip(), units.read(value[0])
+    match = _TRAILING_UNIT.search(value[-100:])
+    if match is None or _NOT.search(match[1]):
+        return value, None
+    unit = units.read(match[1])
+    body = value[: len(value) - len(match[0])].strip()
+    return (body, unit) if unit and re.search(r"[\d\\]", body) else (value, None)
+
+
+def _approximate(gold: str, answer: str, question: str | None) -> Verdict:
+    """ "22/7 ≈ 3.14" says 22/7, and 3.14 as well. A gold that says it is rounded takes what rounds to it."""
+    rounded = gold.startswith(r"\approx") or r"\approx" in gold
+    golds = [part.strip() for part in gold.split(r"\approx") if part.strip() and not is_name(part.strip())]
+    answers = [part.strip() for part in answer.split(r"\approx") if part.strip() and not is_name(part.strip())]
+    if not golds or not answers or len(golds) > 3 or len(answers) > 3:
+        return None, "different text"
+    values = [quantity.value for part in answers if (quantity := quantities.read(part)) is not None]
+    if values and max(values) - min(values) > max(abs(value) for value in values) * NEAR:
+        return False, "false equation"
+    verdicts = [_value(one, other, "round" if rounded else question) for one in golds for other in answers]
+    return next((verdict for verdict in verdicts if verdict[0]), verdicts[0])
+
+
+def _assignments(answer: str) -> bool:
+    """ "x = 1, y = 2" is no chain of equal sides."""
+    return any("=" in part for part in _SEPARATOR.split(answer)[1:])
+
+
+def _coordinates(value: str, other: str) -> str:
+    """ "x = 5, y = 3" as the point (5,3), where the other is a point."""
+    if "=" not in value or "=" in other or other[0] != "(":
+        return value
+    pairs = [part.partition("=") for part in _SEPARATOR.split(value) if part]
+    names = [name.strip() for name, _, _ in pairs]
+    in_order = len(names) > 1 and names == sorted(set(names)) and all(len(name) == 1 for name in names)
+    return f"({','.join(content.strip() for _, _, content in pairs)})" if in_order else value
 
 
 def _squeezed(value: str) -> str:
-    return re.sub(r"[\s$]+", "", value).casefold().removesuffix(".")
+    return re.sub(r"\s+(?!\d)|(?<!\d)\s+|\$", "", value).casefold().removesuffix(".")
 
 
 def _words(value: str) -> bool:
     """Is it prose? To an algebra system "listen" and "silent" are the same product of letters."""
-    prose = re.sub(r"\\(?:begin|end)\{\w+\}|\\[A-Za-z]+", " ", value)
-    return bool(re.search(r"(?<![A-Za-z])(?!(?:sin|cos|tan|log|exp|mod|sec|csc|cot|sqrt)\b)[A-Za-z]{3,}", prose))
-
-
-def _algebra(gold: str, answer: str) -> tuple[bool | None, str]:
-    from math_verify import LatexExtractionConfig, parse, verify
-    from sympy import Basic, MatrixBase
-
-    if _IN_SET.match(answer) and not _IN_SET.match(gold):
-        answer = _IN_SET.sub("", answer)
-    elif _IN_SET.match(gold) and not _IN_SET.match(answer):
-        gold = _IN_SET.sub("", gold)
-    try:
-        # Its own timeouts are alarms, which threads cannot have: the pool's kill is the timeout.
-        parsed = [
-            parse(f"${value.replace('$', '')}$", [LatexExtractionConfig()], parsing_timeout=None, raise_on_error=True)
-            for value in (gold.replace("%", r"\%"), answer.replace("%", r"\%"))
-        ]
-        if not all(any(isinstance(item, (Basic, MatrixBase)) for item in items) for items in parsed):
-            return None, "math-verify cannot read it"
-        return verify(*parsed, timeout_seconds=None, raise_on_error=True), "math-verify"
-    except MemoryError:
-        raise
-    except Exception as error:  # whatever a computer algebra system raises on hostile text, it decided nothing
-        return None, f"math-verify failed: {type(error).__name__}"
+    return bool(_PROSE.search(_ENVIRONMENT.sub(" ", value)))

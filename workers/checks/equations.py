@@ -1,233 +1,241 @@
-"""Is each simple arithmetic equation in the text true? Exact fractions, and silence where the reading is uncertain.
+r"""Is each arithmetic equation in the text true? Exact values, and silence where the reading is uncertain.
 
-The text is cut into tokens in one pass. Around every ``=`` the longest run of numbers, operators and parentheses is
-read on either side; units, money signs and thousands separators are understood, anything else (a variable, a power, a
-percent, a mixed number, "twice", "and a half", a change of units) means: not checked. Silence costs a little recall, a
-false alarm costs a good trace.
+Around every ``=``, ``≈`` and spoken "is" or "equals" the longest expression that can be read is taken on either side,
+with its units and money signs. A variable, a change of units, "twice", "and a half", an unknown LaTeX command beside it
+mean: not checked. Silence costs a little recall, a false alarm costs a good trace.
 
 A right side written with d decimals is right if it is the exact value rounded or cut to d decimals. In a running
-calculation, ``3+4=7*2=14``, each result is compared with the number that the next side begins with. GSM8K's calculator
-marks ``<<48/2=24>>`` are read by themselves, with a relative tolerance of 1e-9.
+calculation, ``3+4=7*2=14``, each result is compared with the number that the next side begins with. Where a careful
+writer could have meant something else (``28 / 1/5``, whole boxes, hours for minutes) a difference is no error. GSM8K's
+calculator marks ``<<48/2=24>>`` (https://arxiv.org/abs/2110.14168) are read as equations of their own.
 """
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from fractions import Fraction
-from typing import NamedTuple
+from itertools import pairwise
 
-from workers.checks.arithmetic import Token, evaluate, tokenize
+from workers.checks.arithmetic import Rational, Token, evaluate, parts, tokens_of
+from workers.checks.sides import Side, after, before
+from workers.checks.steps import AtStep
+from workers.checks.vocabulary import MEASURES, PART, PART_AFTER
 
-MAX_TEXT = 100_000  # characters read
+MAX_TEXT = 100_000  # characters read of one trace
 MAX_EQUATIONS = 1_000
-MAX_SIDE = 200  # tokens of one side of an equation
 
-_MARK = re.compile(r"<<([^<>\n=]{1,100})=([^<>\n=]{1,40})>>")
-_ANY_MARK = re.compile(r"<<[^<>\n]{0,200}>>")
-# A number after or before one of these words is only part of what is meant.
-# fmt: off
-_UNSURE = frozenset((
-    "of", "twice", "thrice", "half", "halves", "third", "thirds", "quarter", "quarters", "fourth", "double",
-    "triple", "and",
-    "plus", "minus", "times", "less", "more", "than", "by", "over", "divided", "multiplied", "squared", "cubed",
-    "percent",
-    "percents", "hundred", "hundreds", "thousand", "thousands", "million", "millions", "billion", "billions", "dozen",
-    "dozens", "cent", "cents", "remainder", "rem", "mod", "to", "power", "root", "square", "about", "approximately",
-    "around", "nearly", "st", "nd", "rd", "th",
-))
-# fmt: on
-_CONVERSIONS = frozenset(Fraction(n) for n in (7, 12, 16, 24, 52, 60, 100, 365, 1000, 3600))
+_MARK = re.compile(r"<<([^<>\n]{0,200})>>")
+_CODE = re.compile(r"```.*?(?:```|\Z)|\[asy\].*?(?:\[/asy\]|\Z)", re.DOTALL)
+_SAYS = (" is ", "is $", "equals ", "equals $", "equal to ", "equal to $", "gives ", "gives $", "makes ", "makes $")
+_CONVERSIONS = frozenset(Fraction(n) for n in (7, 12, 16, 24, 30, 52, 60, 100, 365, 1000, 3600))
+_IRRATIONAL = 10**20  # beyond as many digits two values with roots are the same
+_NEAR = Fraction(1, 200)
+_ROUND = re.compile(r"\.[0-9]{3}|\.(?:([0-9])\1|67|17|83|43|14|57|71|86|09)\Z")  # decimals that look like rounded ones
+# Near these even a plain sum may be meant otherwise: other bases, clocks, trials, contradictions.
+_DOUBT = re.compile(
+    r"\bbase[- ]?0|\bmod|remainder|clock|\b[ap]\.?m\b|binary|contradict|impossible|incorrect|wrong|mistake"
+    r"|not equal|n't equal|false|no solution|≡|\\not\b|\bsuppose|\bif \$?[a-z] ?=|\bwait\b|\btry\b",
+    re.IGNORECASE,
+)
 
 
 @dataclass(frozen=True)
 class Equations:
-    """`checked`: how many equations could be checked; `false`: the false ones as "left = right", in text order."""
+    """`checked`: how many could be checked; `false`: the false ones as "left = right" at their step, in order;
+
+    `last`: the value after the last equals sign; None if there is no such sign, or what follows cannot be read.
+    """
 
     checked: int
-    false: list[str]
+    false: list[AtStep]
+    last: Rational | None = None
 
 
-class _Side(NamedTuple):
-    tokens: list[Token]
-    units: set[str]
-    whole: bool  # the side holds nothing else
-
-    @property
-    def text(self) -> str:
-        return " ".join(token.text for token in self.tokens)
-
-    @property
-    def computes(self) -> bool:
-        pairs = zip(self.tokens, self.tokens[1:], strict=False)
-        return any(left.kind in ("num", ")") and right.kind == "op" for left, right in pairs)
+def cut(step: str) -> list[str]:
+    """`step` cut by `arithmetic.parts`, without code and drawings; calculator marks become lines of their own."""
+    if "```" in step or "[asy]" in step:
+        step = _CODE.sub("\n", step)
+    if "<<" in step:
+        step = "\n".join([*_MARK.findall(step), _MARK.sub("", step)])
+    return parts(step)
 
 
-def check_equations(text: str) -> Equations:
-    """Check the arithmetic of the first `MAX_TEXT` characters. Takes linear time."""
-    text = text[:MAX_TEXT]
+def check_equations(steps: Sequence[str]) -> Equations:
+    """Check the equations of the steps, of `MAX_TEXT` characters in all. Takes linear time."""
+    return check_cut([cut(step) for step in shortened(steps)])
+
+
+def shortened(steps: Sequence[str]) -> list[str]:
+    """As many of the steps, from the first, as hold `MAX_TEXT` characters; what lies beyond is empty."""
+    left = MAX_TEXT
+    if sum(map(len, steps)) <= left:
+        return list(steps)
+    kept = []
+    for step in steps:
+        kept.append(step[:left])
+        left -= len(kept[-1])
+    return kept
+
+
+def check_cut(steps: Sequence[list[str]]) -> Equations:
+    """`check_equations` for steps that `cut` has cut."""
     checked = 0
-    false: list[str] = []
-    for match in _MARK.finditer(text):
-        left, right = evaluate(tokenize(match[1])), evaluate(tokenize(match[2]))
-        if left is not None and right is not None:
-            checked += 1
-            if abs(left - right) > abs(left) / 10**9 and not _rounded(left, right, _decimals(match[2])):
-                false.append(f"{match[1].strip()} = {match[2].strip()}")
-    for sides in _chains(_ANY_MARK.sub("", text)):
-        for place in range(len(sides) - 1):
-            if checked >= MAX_EQUATIONS:
-                return Equations(checked, false)
-            left_side, right_side = _ending(sides[place]), _beginning(sides[place + 1])
-            if left_side is None or right_side is None:
+    false: list[AtStep] = []
+    last: Rational | None = None
+    for place, pieces in enumerate(steps):
+        if not any("=" in gap or "≈" in gap or "\\approx" in gap or gap.endswith(_SAYS) for gap in pieces[::2]):
+            continue
+        tokens = tokens_of(pieces)
+        doubt: bool | None = None  # looked for at most once a step
+        for at, token in enumerate(tokens):
+            if token.kind not in ("=", "≈", "is") or checked >= MAX_EQUATIONS:
                 continue
-            verdict = _true(left_side, right_side)
+            if (value := _plain(tokens, at)) is not None:
+                checked += 1
+                last = value
+                continue
+            right = after(tokens, at + 1)
+            left = before(tokens, at)
+            value = None if right is None else evaluate(right.tokens)
+            if token.kind != "is" or (left is not None and left.computes):
+                last = value
+            if left is None or right is None or value is None:
+                continue
+            verdict = _true(left, token.kind, right, value)
+            if verdict is False:
+                doubt = _DOUBT.search("0".join(pieces[::2])) is not None if doubt is None else doubt
+                verdict = None if doubt or _doubtful(tokens, right) else False
             checked += verdict is not None
             if verdict is False:
-                false.append(f"{left_side.text} = {right_side.text}")
-    return Equations(checked, false)
+                false.append(AtStep(place, f"{left.text} = {right.text}"))
+    return Equations(checked, false, last)
 
 
-def _chains(text: str) -> list[list[list[Token]]]:
-    """Tokens of every stretch without a break, split at its equals signs."""
-    chains: list[list[list[Token]]] = [[[]]]
-    for token in tokenize("\n".join(line for line in text.split("\n") if "=" in line)):
-        if token.kind == "break":
-            chains.append([[]])
-        elif token.kind == "=":
-            chains[-1].append([])
-        else:
-            chains[-1][-1].append(token)
-    return [chain for chain in chains if len(chain) > 1]
-
-
-def _beginning(side: list[Token]) -> _Side | None:
-    """The expression that `side` begins with; None when its reading is not certain."""
-    tokens: list[Token] = []
-    units: set[str] = set()
-    place = 0
-    while place < min(len(side), MAX_SIDE):
-        token = side[place]
-        if token.kind == "money":
-            units.add("$")
-        elif token.kind in ("num", "op", "(", ")"):
-            tokens.append(token)
-        else:
-            words = 0
-            while place + words < len(side) and side[place + words].kind == "word" and words < 4:
-                words += 1
-            run = [word.text.lower() for word in side[place : place + words]]
-            following = side[place + words] if place + words < len(side) else None
-            if token.kind != "word" or not tokens or tokens[-1].kind == "op" or _UNSURE.intersection(run) - {"and"}:
-                return None
-            if len(run[0]) == 1:
-                return None
-            units.add(_singular(run[0]))
-            if following is None or following.kind not in ("op", ")"):
-                # "5 and a half", "1 hour and 30 minutes" go on; "19 and then 19" does not
-                if run[-1] == "and" or " and a " in f" {' '.join(run)} ":
-                    return None
-                return _Side(tokens, units, following is None)
-            place += words
-            continue
-        place += 1
-    return _Side(tokens, units, True) if tokens and len(side) <= MAX_SIDE else None
-
-
-def _ending(side: list[Token]) -> _Side | None:
-    """The expression that `side` ends with; None when its reading is not certain."""
-    start = len(side)
-    expects_operand = True  # walking leftwards: a number or a closing parenthesis must come next
-    depth = 0
-    words: list[str] = []
-    units: set[str] = set()
-    tokens: list[Token] = []
-    while start > 0 and len(side) - start < MAX_SIDE:
-        token = side[start - 1]
-        if token.kind == "word":
-            if not expects_operand and depth == 0:
-                break
-            words.append(token.text.lower())
-            if len(words) > 3 or not expects_operand:
-                return None
-        elif token.kind == "money":
-            units.add("$")
-        elif token.kind == "num" or token.kind == ")":
-            if not expects_operand:
-                return None  # two numbers side by side: a mixed number, a date, a list
-            if words and (_UNSURE.intersection(words) or len(words[-1]) == 1):
-                return None
-            if words:
-                units.add(_singular(words[-1]))
-            words = []
-            depth += token.kind == ")"
-            expects_operand = token.kind == ")"
-            tokens.append(token)
-        elif token.kind == "(":
-            if depth == 0 or (expects_operand and tokens[-1].text != "-"):
-                break
-            expects_operand = False
-            depth -= 1
-            tokens.append(token)
-        elif token.kind == "op":
-            if words:
-                return None
-            if expects_operand and not (token.text in "+-*/" and tokens and tokens[-1].text == "-"):
-                return None
-            expects_operand = True
-            tokens.append(token)
-        else:
-            return None
-        start -= 1
-    if len(side) - start >= MAX_SIDE or words or depth:
+def _plain(tokens: list[Token], at: int) -> Rational | None:
+    """The right side of a true a + b = c alone between prose: most equations are, and need no closer reading."""
+    first, operator, second = tokens[at - 3 : at] if at > 3 else (_MINUS, _MINUS, _MINUS)
+    if first.kind != "num" or second.kind != "num":
         return None
-    if start > 0 and (side[start - 1].text.lower() in _UNSURE or (tokens and tokens[-1].kind in ("op", "("))):
-        return None  # "twice 5 + 3", f(3), or the minus of something before
-    return _Side(tokens[::-1], units, start == 0) if tokens else None
+    place = at + 1 + (tokens[at + 1].kind == "money")
+    right, following, before_it = tokens[place], tokens[place + 1 : place + 2], tokens[at - 4]
+    if right.kind != "num" or not following or before_it.kind not in ("break", "word", "="):
+        return None
+    ends = following[0].kind
+    if (
+        ends != "break"
+        and ends != "="
+        and (ends != "word" or following[0].text in PART_AFTER or len(following[0].text) < 2)
+    ):
+        return None
+    if before_it.kind == "word" and (before_it.text in PART or len(before_it.text) < 2):
+        return None
+    if operator.text == "+":
+        true = first.value + second.value == right.value
+    elif operator.text == "-":
+        true = first.value - second.value == right.value
+    elif operator.text == "*":
+        true = first.value * second.value == right.value
+    else:
+        true = operator.text == "/" and second.value != 0 and right.value * second.value == first.value
+    return right.value if true else None
 
 
-def _true(left: _Side, right: _Side) -> bool | None:
-    """Is left = right true; None when that is not a claim of arithmetic that can be checked."""
-    if not left.computes and not (left.whole and not left.units and right.computes):
+def _true(left: Side, sign: str, right: Side, theirs: Rational) -> bool | None:
+    """Is left = right true, where the right is `theirs`; None when that is no claim that can be checked."""
+    if not left.computes and not (left.whole and not left.units and right.computes and sign == "="):
         return None
-    if left.units and right.units and not right.units <= left.units:
-        return None  # a change of units: 60 minutes + 30 minutes = 1.5 hours
-    ours, theirs = evaluate(left.tokens), evaluate(right.tokens)
-    if ours is None or theirs is None:
+    if sign == "is" and (not left.computes or len(right.tokens) > 1):
         return None
-    if ours == theirs or _rounded(ours, theirs, max(_decimals(token.text) for token in right.tokens)):
+    ours = evaluate(left.tokens)
+    if ours is None:
+        return None
+    if ours == theirs or abs(Fraction(ours) - theirs) * _IRRATIONAL <= abs(Fraction(ours)):
         return True
+    decimals = max([decimals_of(token.text) for token in right.tokens])
+    single = [token.kind for token in right.tokens if token.kind != "op"]
+    if single == ["num", "post"] and right.tokens[-1].text == "%" and rounded(ours * 100, theirs * 100, decimals):
+        return True
+    if single == ["num"] and (decimals or ours.denominator > 1) and rounded(ours, theirs, decimals):
+        return True
+    if decimals and abs(Fraction(ours) - theirs) * 10**9 <= abs(Fraction(ours)):
+        return True  # 0.30000000000000004
     if right.computes and right.tokens[0].kind == "num":
-        first = evaluate(right.tokens[:1])
-        if first is not None and _rounded(ours, first, _decimals(right.tokens[0].text)):
+        start = right.tokens[0]
+        if rounded(ours, start.value, decimals_of(start.text)):
             return True
-    return None if _read_otherwise(left, right, ours, theirs) else False
+    return None if _read_otherwise(left, sign, right, ours, theirs) else False
 
 
-def _read_otherwise(left: _Side, right: _Side, ours: Fraction, theirs: Fraction) -> bool:
+def _read_otherwise(left: Side, sign: str, right: Side, ours: Rational, theirs: Rational) -> bool:
     """Could a careful writer have meant something else by a left and a right side that differ?"""
-    operators = [token.text for token in left.tokens if token.kind == "op"]
-    return (
-        # 28 / 1/5, where the second stroke is a fraction's
-        operators.count("/") > 1
-        # 50 / 3 = 16 each, whole stickers
-        or (operators == ["/"] and theirs == int(ours))
+    operators = [token.text for token in left.tokens if token.kind in ("op", "post", "over")]
+    both = operators + [token.text for token in right.tokens if token.kind in ("op", "post", "over")]
+    kinds = [token.kind for token in left.tokens]
+    numbers = kinds.count("num") + sum(token.kind == "num" for token in right.tokens)
+    spoken = not {"times", "over", "plus", "minus", "of"}.isdisjoint(both)
+    sums = not {"+", "-", "plus", "minus"}.isdisjoint(both)
+    exact, stated = Fraction(ours), Fraction(theirs)
+    off = abs(exact - stated)
+    ratios = {exact / stated, stated / exact} if exact and stated else set()
+    units = left.units | right.units
+    product = not {"*", "/", "times", "over"}.isdisjoint(operators)
+    bullet = evaluate([_MINUS, *left.tokens]) if left.bullet else None
+    return bool(
+        # 28 / 1/5, where the second stroke is a fraction's; 6/2(1+2)
+        both.count("/") > 1
+        or ("/" in operators[:-1] and any(a.text == "*" and b.kind == "(" for a, b in pairwise(left.tokens[2:])))
+        # 50 / 3 = 16 each, whole stickers, or 17 boxes
+        or (exact.denominator > 1 and stated.denominator == 1 and off < 1)
+        # 0.33 * 600 = 200, 10 * 2 = 3.33 * 6: rounded on the way
+        or off <= _slack(left, exact) + _slack(right, stated)
+        or (sign == "≈" and off <= max(abs(exact) / 50, Fraction(1)))
         # 4 pounds - 6 ounces = 58
-        or (len(left.units) > 1 and not {"*", "/"} & set(operators))
-        # 20 + 40 = 1 hour
-        or (bool(right.units) and ours != 0 and theirs != 0 and bool({ours / theirs, theirs / ours} & _CONVERSIONS))
+        or (
+            not product
+            and ((len(left.units) > 1 and not MEASURES.isdisjoint(left.units - {"$"})) or {"$", "cent"} <= left.units)
+        )
+        # 20 + 40 = 1 hour, 60 minutes + 30 = 1.5 hours
+        or (not MEASURES.isdisjoint(units) and any(abs(a / b - 1) < _NEAR for a in ratios for b in _CONVERSIONS))
+        or (not product and left.units and not right.units <= left.units and not MEASURES.isdisjoint(units))
+        # 100 - 20 %, percents for numbers, 20% = 12 apples, 2/5 = 12.8 hectares
+        or ("%" in both and (Fraction(100) in ratios or (sums and both.count("%") < numbers)))
+        or (kinds == ["num", "post"] and operators == ["%"])
+        or (operators in (["/"], ["⁄"]) and abs(exact) < 1 <= abs(stated))
+        # "2 times 5 + 3", 10 of 3
+        or (spoken and len(set(operators) - {"%", "/", "⁄"}) > 1)
+        or ("of" in operators and {"%", "/", "⁄"}.isdisjoint(operators))
+        # -3^2, and a bullet that may be a minus
+        or (left.tokens[0].text == "-" and "^" in operators)
+        or bullet == theirs
+        # (2) - (1) = 3x: equations by their numbers
+        or kinds == ["(", "num", ")", "op", "(", "num", ")"]
     )
 
 
-def _rounded(exact: Fraction, stated: Fraction, decimals: int) -> bool:
+_MINUS = Token("op", "-")
+
+
+def _slack(side: Side, value: Fraction) -> Fraction:
+    """How far rounded decimals on a side can have moved its value: 0.33 * 600 by 3."""
+    slack = Fraction(0)
+    if side.computes and "$" not in side.units:
+        for token in side.tokens:
+            if token.kind == "num" and token.value and _ROUND.search(token.text):
+                slack += abs(value) / (2 * 10 ** decimals_of(token.text) * Fraction(token.value))
+    return slack
+
+
+def _doubtful(tokens: list[Token], right: Side) -> bool:
+    """Is it asked, or does it go on in a way that was not read?"""
+    following = tokens[right.ends].text if right.ends < len(tokens) else ""
+    return following in ("?", "!", "≠", "[", "|", "...", "…") or following.startswith("\\neq")
+
+
+def rounded(exact: Rational, stated: Rational, decimals: int) -> bool:
     """Is `stated` the exact value rounded to `decimals` places, or cut there (whole numbers are never cut)?"""
-    unit = Fraction(1, 10**decimals)
-    return abs(exact - stated) <= unit / 2 or (
-        decimals > 0 and 0 <= abs(exact) - abs(stated) < unit and exact * stated >= 0
-    )
+    off = abs(Fraction(exact) - stated) * 10**decimals
+    return 2 * off <= 1 or (decimals > 0 and off < 1 and stated * (exact - stated) >= 0)
 
 
-def _decimals(number: str) -> int:
-    return len(number.rpartition(".")[2]) if "." in number else 0
-
-
-def _singular(word: str) -> str:
-    return {"dollars": "$", "dollar": "$", "bucks": "$"}.get(word, word.rstrip("s") or word)
+def decimals_of(number: str) -> int:
+    return len(number) - number.index(".") - 1 if "." in number else 0

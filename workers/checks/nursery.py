@@ -40,6 +40,8 @@ def _forget_server() -> None:
     if _server._forkserver_alive_fd is not None:  # type: ignore[attr-defined]
         os.close(_server._forkserver_alive_fd)  # type: ignore[attr-defined]
     _server = _new_server()
+    # Billiard's children would wait for these at their end; multiprocessing's own forget them.
+    process._children.clear()  # type: ignore[attr-defined]
 
 
 os.register_at_fork(after_in_child=_forget_server)

@@ -9,20 +9,22 @@ import os
 import threading
 from collections.abc import Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, wait
+from multiprocessing import util
 from time import monotonic
 from typing import TYPE_CHECKING
 
 from tracemill.errors import TracemillError, UsageError
-from workers.checks import MAX_TEXT, Findings, check
+from workers.checks import MAX_TEXT, Findings, Item, check
+from workers.checks.kinds import Kind
+from workers.checks.majority import groups
 from workers.checks.nursery import Nursery, allow_children, settle_child
 
 if TYPE_CHECKING:
     from pebble import ProcessPool
 
-Item = tuple[str, str | None]
-
 BATCH = 16  # traces in one message to a child: the round trip is then a few percent of the work
 BATCH_CHARS = 500_000
+MAX_ANSWER = 2_000  # characters of an answer that is compared with the others
 OUT_OF_MEMORY = 77  # exit code of a child that ran into its limit
 STALLED = 30.0  # seconds beyond a task's own limit without any result: the pool itself is broken
 MAX_REBUILDS = 5
@@ -50,12 +52,12 @@ class CheckPool:
         self._last_result = monotonic()
 
     def check_all(self, items: Sequence[Item]) -> list[Findings]:
-        """The findings of each (text, gold), in order. Raises TracemillError if no child can be kept alive."""
+        """The findings of each trace, in order. Raises TracemillError if no child can be kept alive."""
         findings: dict[int, Findings] = {}
         waiting: list[list[int]] = []
-        for place, (text, gold) in enumerate(items):
-            if max(len(text), len(gold or "")) > MAX_TEXT:
-                findings[place] = check(text, gold)  # refused unread: not worth the journey
+        for place, item in enumerate(items):
+            if _length(item) > MAX_TEXT:
+                findings[place] = check(item)  # refused unread: not worth the journey
         waiting = list(self._batches(items, [place for place in range(len(items)) if place not in findings]))
         rebuilds = 0
         while waiting:
@@ -83,6 +85,26 @@ class CheckPool:
             waiting = failed
         return [findings[place] for place in range(len(items))]
 
+    def group(self, answers: Sequence[str], kind: Kind) -> list[int]:
+        """A number for each answer, the same for answers that mean the same (`majority.groups`).
+
+        Answers that cannot be compared within the limits are told apart by their text.
+        """
+        shortened = [answer[:MAX_ANSWER] for answer in answers]
+        for _ in range(2):
+            pool = self._running()
+            try:
+                future = pool.schedule(groups, args=(shortened, kind), timeout=self._seconds)
+            except RuntimeError:  # the pool stopped or broke meanwhile
+                self._discard(pool)
+                continue
+            wait([future], timeout=self._seconds + STALLED)
+            if future.done() and not future.cancelled() and future.exception() is None:
+                return list(future.result())
+            break
+        texts = list(dict.fromkeys(answers))
+        return [texts.index(answer) for answer in answers]
+
     def close(self) -> None:
         """End the children. Calls that are still running raise."""
         with self._lock:
@@ -96,7 +118,7 @@ class CheckPool:
         batch: list[int] = []
         chars = 0
         for place in places:
-            length = len(items[place][0]) + len(items[place][1] or "")
+            length = _length(items[place])
             if batch and (len(batch) == size or chars + length > BATCH_CHARS):
                 yield batch
                 batch, chars = [], 0
@@ -156,6 +178,9 @@ class CheckPool:
                 pool = self._pool = ProcessPool(
                     max_workers=self._workers, context=Nursery(), initializer=settle_child, initargs=(self._memory,)
                 )
+                # multiprocessing ends the children of a process that ends and waits for them, while pebble replaces
+                # children that ended: unless the pool ends first, the wait can be for ever.
+                self._end = util.Finalize(None, _end, (pool,), exitpriority=10)
             return pool
 
     def _discard(self, pool: "ProcessPool") -> None:
@@ -164,13 +189,21 @@ class CheckPool:
             if newest:
                 self._pool = None
         if newest:  # else another thread was faster
-            pool.stop()
-            pool.join()
+            self._end()
+
+
+def _end(pool: "ProcessPool") -> None:
+    pool.stop()
+    pool.join()
+
+
+def _length(item: Item) -> int:
+    return len(item.text) + len(item.gold or "") + len(item.question or "") + sum(map(len, item.steps))
 
 
 def check_batch(items: list[Item]) -> list[Findings]:
     """In the child: the findings of each item. Out of memory ends the child, whose heap nobody should trust."""
     try:
-        return [check(text, gold) for text, gold in items]
+        return [check(item) for item in items]
     except MemoryError:
         os._exit(OUT_OF_MEMORY)

@@ -7,9 +7,9 @@ import logging
 import os
 from contextlib import suppress
 
-from workers.checks import check
+from workers.checks import Item, check
 
 with suppress(PermissionError):  # it already leads a group
     os.setsid()
 logging.getLogger("math_verify").setLevel(logging.ERROR)  # it warns that its timeouts are off: they are, on purpose
-check(r"\boxed{\frac{1}{\sqrt{2}}}", r"\frac{\sqrt{2}}{2}")
+check(Item(r"\boxed{\frac{1}{\sqrt{2}}}", r"\frac{\sqrt{2}}{2}"))

@@ -1,9 +1,10 @@
-"""How to reach a model: two asynchronous verbs, `generate` and `choose`, and one engine a model in a process.
+"""How to reach a model: asynchronous `generate`, `choose` and `score`, and one engine a model in a process.
 
 Each engine is one file. Engines are used from the process's one event loop
 (`workers.loop`), so that the requests of all tasks in flight are in the engine together.
 """
 
+import string
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -45,6 +46,16 @@ class Generation:
     seconds: float
 
 
+@dataclass(frozen=True)
+class Score:
+    """How likely a text is as the beginning of an answer."""
+
+    #: Natural logarithm of its probability: at most 0.
+    logprob: float
+    #: Its length in the model's tokens.
+    tokens: int
+
+
 class Engine(Protocol):
     """A model that can be asked."""
 
@@ -57,7 +68,15 @@ class Engine(Protocol):
     async def choose(self, messages: list[Message], choices: Sequence[str]) -> dict[str, float] | None:
         """The probability of each choice as the answer's first word, summing to 1.
 
-        Null when the model gives none of them a place among its likeliest first tokens.
+        Null when the model gives none of them a place among its likeliest first tokens. Raises what `generate` raises.
+        """
+        ...
+
+    async def score(self, messages: list[Message], continuation: str, adapter: Path | None = None) -> Score | None:
+        """How likely the answer to `messages` begins with `continuation`.
+
+        Null when the engine cannot tell: few hosted servers give the probabilities of a text that they did not write.
+        Raises what `generate` raises.
         """
         ...
 
@@ -82,15 +101,19 @@ def start(model: ModelSettings, data_dir: Path) -> Engine:
             return OpenaiEngine(model)
 
 
+#: Stands around a word without changing it.
+AROUND_WORDS = string.whitespace + "\"'*`_.,:;!()"
+
+
 def choice_shares(likeliest: Sequence[tuple[str, float]], choices: Sequence[str]) -> dict[str, float] | None:
     """Share the first token's probability mass among the choices.
 
-    `likeliest` is (token text, probability) of the likeliest first tokens; case, spaces and a leading quote are
-    ignored.
+    `likeliest` is (token text, probability) of the likeliest first tokens; case, spaces and punctuation around a word
+    are ignored.
     """
     mass = dict.fromkeys(choices, 0.0)
     for token, probability in likeliest:
-        word = token.strip().strip("\"'*").casefold()
+        word = token.strip(AROUND_WORDS).casefold()
         for choice in choices:
             if word == choice.casefold():
                 mass[choice] += probability

@@ -1,9 +1,10 @@
 """Any server that speaks the OpenAI protocol, over aiohttp: `vllm serve`, hosted APIs, Ollama, llama.cpp.
 
 Faults that pass by themselves are met here by asking again, a few times; any other is one EngineError that names the
-server. What the server sends is hostile input: it is read through the pydantic models below and nothing else.
+server. What the server sends is hostile input: it is read through `openai_protocol` and nothing else.
 
-Protocol: OpenAI API reference, "Chat completions". aiohttp because the `openai` client costs ten times its CPU.
+Servers differ in what they tell of probabilities. One that gives none is found out once and then not asked again.
+aiohttp because the `openai` client costs ten times its CPU.
 """
 
 import asyncio
@@ -16,12 +17,13 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from pydantic import BaseModel, Field, ValidationError
+from pydantic import ValidationError
 
 from tracemill.errors import EngineAway, EngineDead, EngineError, RequestRefused, UsageError
 from tracemill.prompts import Message
 from tracemill.settings import ModelSettings
-from workers.engines import Completion, Generation, Sampling, choice_shares
+from workers.engines import AROUND_WORDS, Completion, Generation, Sampling, Score, choice_shares
+from workers.engines.openai_protocol import Answer, Usage, score_at_end, token_shares
 
 try:
     import aiohttp
@@ -37,49 +39,11 @@ FIRST_PAUSE, LONGEST_PAUSE = 0.5, 20.0
 LONGEST_RETRY_AFTER = 60.0
 #: How many of the likeliest first tokens `choose` looks at; the protocol gives no more.
 LIKELIEST = 20
-#: Postgres' largest integer: no server may claim more tokens than can be stored.
-MOST_TOKENS = 2**31 - 1
-
-
-class _Said(BaseModel):
-    content: str | None = None
-    # Servers write a reasoning model's thoughts under either name.
-    reasoning_content: str | None = None
-    reasoning: str | None = None
-
-    @property
-    def text(self) -> str:
-        thoughts = self.reasoning_content or self.reasoning
-        return (f"<think>{thoughts}</think>\n" if thoughts else "") + (self.content or "")
-
-
-class _Likely(BaseModel):
-    token: str
-    logprob: float = Field(allow_inf_nan=False)
-
-
-class _Place(BaseModel):
-    top_logprobs: list[_Likely] = []
-
-
-class _Logprobs(BaseModel):
-    content: list[_Place] | None = None
-
-
-class _Choice(BaseModel):
-    message: _Said
-    finish_reason: str | None = None
-    logprobs: _Logprobs | None = None
-
-
-class _Usage(BaseModel):
-    prompt_tokens: int = Field(default=0, ge=0, le=MOST_TOKENS)
-    completion_tokens: int = Field(default=0, ge=0, le=MOST_TOKENS)
-
-
-class _Answer(BaseModel):
-    choices: list[_Choice] = Field(min_length=1)
-    usage: _Usage | None = None
+#: What `choose` asks of a server without logprobs: so many answers, of so many tokens.
+TEXTS, TEXT = 8, Sampling(temperature=1.0, max_tokens=8)
+#: A question that every model can answer, to find out what a server can do; and an answer.
+PROBE: list[Message] = [{"role": "user", "content": "What is 2 + 2? Reply with the number only."}]
+PROBE_ANSWER = "4"
 
 
 class _Passing(EngineError):
@@ -107,6 +71,10 @@ class OpenaiEngine:
             raise UsageError(f"the environment variable {model.api_key_env} holds characters that no API key has")
         self._timeout = model.timeout_seconds
         self._session: aiohttp.ClientSession | None = None
+        #: What the server can do; null: not known yet.
+        self._gives_logprobs: bool | None = None
+        self._scores: bool | None = None
+        self._probing = asyncio.Lock()
 
     async def generate(
         self, messages: list[Message], n: int, sampling: Sampling, adapter: Path | None = None
@@ -118,11 +86,7 @@ class OpenaiEngine:
         the time of the attempt that was answered. Raises EngineError when the server cannot be reached or understood,
         RequestRefused when it will not answer these messages or an adapter is asked for.
         """
-        if adapter is not None:
-            raise RequestRefused(
-                f"{self._url}: an OpenAI-compatible server serves an adapter under its own model name; engine 'openai' "
-                'cannot load one. Use engine = "vllm", or an alias whose model is the name on the server.'
-            )
+        self._refuse(adapter)
         asked: dict[str, Any] = {
             "model": self._model,
             "messages": messages,
@@ -134,7 +98,7 @@ class OpenaiEngine:
         if sampling.stop:
             asked["stop"] = list(sampling.stop)
         answer, seconds = await self._ask(asked)
-        usage = answer.usage or _Usage()
+        usage = answer.usage or Usage()
         texts = [choice.message.text for choice in answer.choices]
         completions = [
             Completion(text, tokens, choice.finish_reason)
@@ -145,29 +109,75 @@ class OpenaiEngine:
         return Generation(tuple(completions[:n]), usage.prompt_tokens, seconds)
 
     async def choose(self, messages: list[Message], choices: Sequence[str]) -> dict[str, float] | None:
-        """The probability of each choice as the first word; null if none is likely. Raises what `generate` raises."""
+        """The probability of each choice as the first word; null if none is likely. Raises what `generate` raises.
+
+        A server that gives no logprobs, or refuses to be asked for them, writes a few short answers instead, and a
+        choice's share is that of the answers whose first word it is.
+        """
+        if self._gives_logprobs is not False:
+            try:
+                answer, _ = await self._ask(
+                    self._short(messages) | {"logprobs": True, "top_logprobs": LIKELIEST, "temperature": 0}
+                )
+            except RequestRefused:
+                if self._gives_logprobs:
+                    raise  # the messages are at fault; otherwise it is they or the logprobs, and asking for text tells
+            else:
+                logprobs = answer.choices[0].logprobs
+                if logprobs and logprobs.content:
+                    self._gives_logprobs = True
+                    likeliest = logprobs.content[0].top_logprobs
+                    return choice_shares([(e.token, math.exp(min(e.logprob, 0.0))) for e in likeliest], choices)
+        generation = await self.generate(messages, TEXTS, TEXT)
+        if self._gives_logprobs is None:
+            self._gives_logprobs = False
+        words = [first_word(completion.text) for completion in generation.completions]
+        return choice_shares([(word, 1 / len(words)) for word in words], choices)
+
+    async def score(self, messages: list[Message], continuation: str, adapter: Path | None = None) -> Score | None:
+        """How likely the answer begins with `continuation`; null from a server that does not score, as most.
+
+        vLLM's own server scores a prompt (`prompt_logprobs`) that ends in an unfinished answer
+        (`continue_final_message`). Whether this one does is found out once, with a question that no server can find
+        fault with. It computes the whole prompt at each request: its prefix cache has no logprobs. Null also when the
+        server's tokens do not spell the continuation. Raises what `generate` raises.
+        """
+        self._refuse(adapter)
+        async with self._probing:
+            if self._scores is None:
+                self._scores = await self._can_score()
+        return await self._score(messages, continuation) if self._scores else None
+
+    async def _can_score(self) -> bool:
+        try:
+            return await self._score(PROBE, PROBE_ANSWER) is not None
+        except RequestRefused:
+            return False
+
+    async def _score(self, messages: list[Message], continuation: str) -> Score | None:
+        said: Message = {"role": "assistant", "content": continuation}
         answer, _ = await self._ask(
-            {
-                "model": self._model,
-                "messages": messages,
-                "temperature": 0,
-                "max_tokens": 1,
-                "logprobs": True,
-                "top_logprobs": LIKELIEST,
-            }
+            self._short([*messages, said])
+            | {"prompt_logprobs": 0, "continue_final_message": True, "add_generation_prompt": False}
         )
-        logprobs = answer.choices[0].logprobs
-        if logprobs is None or not logprobs.content:
-            raise RequestRefused(f"{self._url} gives no logprobs for model {self._model}, so it cannot choose")
-        likeliest = logprobs.content[0].top_logprobs
-        return choice_shares([(e.token, math.exp(min(e.logprob, 0.0))) for e in likeliest], choices)
+        return None if answer.prompt_logprobs is None else score_at_end(answer.prompt_logprobs, continuation)
+
+    def _short(self, messages: list[Message]) -> dict[str, Any]:
+        return {"model": self._model, "messages": messages, "max_tokens": 1}
+
+    def _refuse(self, adapter: Path | None) -> None:
+        if adapter is not None:
+            raise RequestRefused(
+                f"{self._url}: an OpenAI-compatible server serves an adapter under its own model name; engine 'openai' "
+                'cannot load one. Use engine = "vllm", or an alias whose model is the name on the server.'
+            )
 
     async def close(self) -> None:
         """Close the connections."""
         if self._session is not None:
             await self._session.close()
 
-    async def _ask(self, asked: dict[str, Any]) -> tuple[_Answer, float]:
+    async def _ask(self, asked: dict[str, Any]) -> tuple[Answer, float]:
         attempt = 0
         while True:
             attempt += 1
@@ -180,7 +190,7 @@ class OpenaiEngine:
                 wait = pause(attempt, fault.retry_after)
             await asyncio.sleep(wait)
 
-    async def _attempt(self, asked: dict[str, Any]) -> _Answer:
+    async def _attempt(self, asked: dict[str, Any]) -> Answer:
         try:
             async with self._connected().post(self._address, json=asked, allow_redirects=False) as reply:
                 body = await reply.read()
@@ -198,7 +208,7 @@ class OpenaiEngine:
                 raise EngineDead(said)
             raise RequestRefused(said)
         try:
-            return _Answer.model_validate_json(body)
+            return Answer.model_validate_json(body)
         except ValidationError as error:
             first = error.errors(include_url=False, include_input=False, include_context=False)[0]
             where = ".".join(str(part) for part in first["loc"])
@@ -246,18 +256,10 @@ def _checked(model: ModelSettings) -> URL:
     return url
 
 
-def token_shares(total: int, texts: Sequence[str]) -> list[int]:
-    """Share `total` tokens among texts by length: the sum is exact, and each gets one as long as there are enough."""
-    least = min(1, total // len(texts))
-    rest = total - least * len(texts)
-    length = sum(map(len, texts)) or 1
-    shares, read, given = [], 0, 0
-    for text in texts[:-1]:
-        read += len(text)
-        upto = rest * read // length
-        shares.append(least + upto - given)
-        given = upto
-    return [*shares, least + rest - given]
+def first_word(text: str) -> str:
+    """The first word that is said, after any thoughts and without the punctuation around it; empty if there is none."""
+    words = text.rpartition("</think>")[2].lstrip(AROUND_WORDS).split(maxsplit=1)
+    return words[0] if words else ""
 
 
 def pause(attempt: int, retry_after: float) -> float:

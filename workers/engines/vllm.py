@@ -3,6 +3,7 @@
 The same code runs on CPU and on CUDA; which one is a matter of the installed vLLM build.
 """
 
+import asyncio
 import itertools
 import logging
 import math
@@ -16,7 +17,7 @@ from tracemill.errors import EngineDead, EngineError, RequestRefused, UsageError
 from tracemill.models import resolve
 from tracemill.prompts import Message, token_ids
 from tracemill.settings import ModelSettings
-from workers.engines import Completion, Generation, Sampling, choice_shares
+from workers.engines import Completion, Generation, Sampling, Score, choice_shares
 from workers.engines.plugin import OWNER
 
 log = logging.getLogger(__name__)
@@ -106,27 +107,49 @@ class VllmEngine:
         except ValueError as error:
             raise RequestRefused(f"vLLM refused the sampling settings: {error}") from error
         started = time.monotonic()
-        output = await self._final(messages, params, adapter)
+        output = await self._final(token_ids(self._tokenizer, messages), params, adapter)
         completions = tuple(Completion(o.text, len(o.token_ids), o.finish_reason) for o in output.outputs)
         return Generation(completions, len(output.prompt_token_ids), time.monotonic() - started)
 
     async def choose(self, messages: list[Message], choices: Sequence[str]) -> dict[str, float] | None:
         from vllm import SamplingParams
 
-        output = await self._final(messages, SamplingParams(max_tokens=1, temperature=0, logprobs=LIKELIEST), None)
+        params = SamplingParams(max_tokens=1, temperature=0, logprobs=LIKELIEST)
+        output = await self._final(token_ids(self._tokenizer, messages), params, None)
         likeliest = output.outputs[0].logprobs[0].values()
         return choice_shares([(e.decoded_token or "", math.exp(e.logprob)) for e in likeliest], choices)
 
+    async def score(self, messages: list[Message], continuation: str, adapter: Path | None = None) -> Score:
+        """How likely the answer begins with `continuation`: one request of one forced token for each of its tokens.
+
+        All but the first find the prompt in the prefix cache. vLLM's own way, `prompt_logprobs`, computes the whole
+        prompt again (it may not read the cache) and the logits of each of its positions, which can exhaust a GPU.
+        Nor is `logprob_token_ids` used: one such request takes the likeliest tokens from all others in its batch.
+        """
+        prompt = token_ids(self._tokenizer, messages)
+        answer = continuation_ids(self._tokenizer, messages, prompt, continuation)
+        logprobs = await asyncio.gather(
+            *(self._forced(prompt + answer[:place], token, adapter) for place, token in enumerate(answer))
+        )
+        return Score(min(math.fsum(logprobs), 0.0), len(answer))
+
+    async def _forced(self, ids: list[int], token: int, adapter: Path | None) -> float:
+        """Log-probability of `token` after `ids`. vLLM reports it as it was before all others were forbidden."""
+        from vllm import SamplingParams
+
+        params = SamplingParams(max_tokens=1, temperature=0, logprobs=0, allowed_token_ids=[token], detokenize=False)
+        output = await self._final(ids, params, adapter)
+        return float(output.outputs[0].logprobs[0][token].logprob)
+
     async def close(self) -> None:
         self._llm.shutdown()
+        # vLLM's destructor shuts down once more, at a time when its modules are gone already.
+        self._llm.shutdown = lambda *_, **__: None
 
-    async def _final(self, messages: list[Message], params: Any, adapter: Path | None) -> Any:
-        import asyncio
-
+    async def _final(self, ids: list[int], params: Any, adapter: Path | None) -> Any:
         from vllm import TokensPrompt
         from vllm.v1.engine.exceptions import EngineDeadError
 
-        ids = token_ids(self._tokenizer, messages)
         if len(ids) >= self._max_model_len:
             raise RequestRefused(
                 f"the prompt has {len(ids)} tokens; the model takes {self._max_model_len} (max_model_len) with the "
@@ -158,6 +181,19 @@ class VllmEngine:
 
         number = self._adapters.setdefault(adapter, len(self._adapters) + 1)
         return LoRARequest(f"{adapter.parent.name}-{number}", number, str(adapter))
+
+
+def continuation_ids(tokenizer: Any, messages: list[Message], prompt: list[int], continuation: str) -> list[int]:
+    """The tokens of `continuation` as they follow the prompt's own (`prompt`, from `tracemill.prompts.token_ids`).
+
+    Tokenised together with the prompt, because some tokenizers put a space before the first word of a text.
+    """
+    text = tokenizer.apply_chat_template(messages, add_generation_prompt=True, tokenize=False)
+    both = list(tokenizer.encode(text + continuation, add_special_tokens=False))
+    if both[: len(prompt)] == prompt:
+        return both[len(prompt) :]
+    # The continuation's first characters melt into the prompt's last token, which stays as the model reads it.
+    return list(tokenizer.encode(continuation, add_special_tokens=False))
 
 
 def _share_cores() -> None:

@@ -29,7 +29,7 @@ class Parsed:
 
     reasoning: str
     answer: str | None
-    #: boxed, stated, hashes, equation or last number (`workers.checks.answers`).
+    #: boxed, stated, hashes, equation, last number or last line (`workers.checks.answers`).
     answer_form: str | None
     steps: list[str] = field(default_factory=list)
 

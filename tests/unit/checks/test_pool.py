@@ -12,27 +12,10 @@ import psutil
 import pytest
 
 from tracemill.errors import TracemillError, UsageError
+from workers.checks import Findings, Item, check
 from workers.checks.pool import CheckPool
 
-GOOD = ("12 + 7 = 19. The answer is 19.", "19")
-# It passes the filter on answers because a gold answer is not filtered: the kill is what stops it.
-ENDLESS = (r"The answer is \boxed{x+1}", "9^{9^{9^{9}}}")
-
-HOSTILE = {
-    "power tower": r"\boxed{9^{9^{9^{9}}}}",
-    "huge power": r"\boxed{2^{10^9}}",
-    "factorials": r"\boxed{9!!!!!!}",
-    "million digits": rf"\boxed{{{'7' * 900_000}}}",
-    "parentheses": rf"\boxed{{{'(' * 2000}1{')' * 2000}}}",
-    "code": r"\boxed{__import__('os').system('touch executed')}",
-    "bare code": "The answer is __import__('os').system('touch executed')",
-    "ten megabytes": "a" * 10_000_000,
-    "equals": "=" * 999_999,
-    "braces": r"\boxed{" * 140_000,
-    "chain": "1+1=" * 250_000,
-    "NUL": "The answer is 5\x00\x00" + "\x00" * 1000 + "6",
-    "surrogates": "\ud800" * 100_000 + r"\boxed{\udfff}",
-}
+GOOD = Item("12 + 7 = 19. The answer is 19.", "19")
 
 
 @pytest.fixture(scope="module")
@@ -43,23 +26,11 @@ def pool() -> Iterator[CheckPool]:
     pool.close()
 
 
-@pytest.mark.parametrize("name", HOSTILE)
-def test_a_hostile_trace_is_answered_in_time_and_the_next_one_is_right(
-    pool: CheckPool, name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.chdir(tmp_path)
-    start = time.monotonic()
-    (hostile,) = pool.check_all([(HOSTILE[name], "5")])
-    assert time.monotonic() - start < 5
-    assert hostile.correct is not True
-    assert pool.check_all([GOOD])[0].correct is True
-    assert list(tmp_path.iterdir()) == []
-
-
-def test_only_the_trace_that_hangs_is_left_undecided(pool: CheckPool) -> None:
-    found = pool.check_all([GOOD] * 5 + [ENDLESS] + [GOOD] * 5)
+def test_only_the_trace_that_hangs_is_left_undecided(pool: CheckPool, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("workers.checks.pool.check_batch", _hang_at_endless)
+    found = pool.check_all([GOOD] * 5 + [Item("endless", "19")] + [GOOD] * 5)
     assert [one.correct for one in found] == [True] * 5 + [None] + [True] * 5
-    assert found[5].proof.startswith(("timeout after 1 s", "killed: ", "math-verify failed"))
+    assert found[5].proof == "timeout after 1 s"
 
 
 def test_a_trace_that_eats_memory_is_killed_and_said_so(pool: CheckPool, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -80,7 +51,7 @@ def test_a_child_stuck_inside_one_c_call_is_killed_too(pool: CheckPool, monkeypa
 
 
 def test_results_come_in_the_order_of_the_traces(pool: CheckPool) -> None:
-    found = pool.check_all([(f"The answer is {n}", str(n if n % 3 else n + 1)) for n in range(100)])
+    found = pool.check_all([Item(f"The answer is {n}", str(n if n % 3 else n + 1)) for n in range(100)])
     assert [one.answer for one in found] == [str(n) for n in range(100)]
     assert [one.correct for one in found] == [n % 3 != 0 for n in range(100)]
 
@@ -110,6 +81,18 @@ def test_a_pool_whose_children_were_killed_from_outside_heals() -> None:
         pool.close()
 
 
+def test_answers_that_mean_the_same_are_one_group(pool: CheckPool) -> None:
+    answers = ["1/2", "0.5", r"\frac{1}{2}", "2", "2.0", "x+1", "1+x", "none of these"]
+    assert pool.group(answers, "expression") == [0, 0, 0, 1, 1, 2, 2, 3]
+
+
+def test_answers_that_cannot_be_compared_in_time_are_told_apart_by_their_text(
+    pool: CheckPool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("workers.checks.pool.groups", _stuck)
+    assert pool.group(["1", "1.0", "1"], "number") == [0, 1, 0]
+
+
 def test_a_closed_pool_says_so() -> None:
     pool = CheckPool(1)
     pool.close()
@@ -124,10 +107,11 @@ def test_a_pool_without_workers_is_wrong_use() -> None:
 
 SCRIPT = """
 import sys, time
+from workers.checks import Item
 from workers.checks.pool import CheckPool
 print("started", flush=True)
 pool = CheckPool(1)
-print(pool.check_all([("The answer is 5", "5")])[0].correct, flush=True)
+print(pool.check_all([Item("The answer is 5", "5")])[0].correct, flush=True)
 if "stuck" in sys.argv:
     pool._running().schedule(pow, args=(9**999, 9**99), timeout=600)
     time.sleep(0.5)
@@ -159,16 +143,17 @@ def test_a_daemon_child_like_celerys_can_have_a_pool(tmp_path: Path) -> None:
     script = tmp_path / "script.py"
     script.write_text(
         "import billiard\n"
+        "from workers.checks import Item\n"
         "from workers.checks.pool import CheckPool\n"
         "def work(pool):\n"
-        "    print(pool.check_all([('The answer is 5', '5')])[0].correct, flush=True)\n"
+        "    print(pool.check_all([Item('The answer is 5', '5')])[0].correct, flush=True)\n"
         "pool = CheckPool(1)\n"
         "work(pool)\n"
         "child = billiard.Process(target=work, args=(pool,))\n"
         "child.daemon = True\n"
         "child.start()\n"
         "child.join(30)\n"
-        "print(pool.check_all([('The answer is 5', '5')])[0].correct, flush=True)\n"
+        "print(pool.check_all([Item('The answer is 5', '5')])[0].correct, flush=True)\n"
     )
     done = subprocess.run([sys.executable, script], env=_environment(), capture_output=True, text=True, timeout=60)
     assert done.stdout == "True\nTrue\nTrue\n", done.stderr
@@ -179,14 +164,15 @@ def test_a_script_without_a_main_guard_runs_once_and_its_children_ignore_group_s
     script.write_text(
         "import os, signal\n"
         "print('started', flush=True)\n"
+        "from workers.checks import Item\n"
         "from workers.checks.pool import CheckPool\n"
         "pool = CheckPool(1)\n"
-        "pool.check_all([('The answer is 5', '5')])\n"
+        "pool.check_all([Item('The answer is 5', '5')])\n"
         "for number in (signal.SIGTERM, signal.SIGINT):\n"
         "    signal.signal(number, signal.SIG_IGN)\n"
         "    os.killpg(0, number)\n"
         "before = set(pool._pool._pool_manager.worker_manager.workers)\n"
-        "print(pool.check_all([('The answer is 5', '5')])[0].correct)\n"
+        "print(pool.check_all([Item('The answer is 5', '5')])[0].correct)\n"
         "print(before == set(pool._pool._pool_manager.worker_manager.workers))\n"
     )
     done = subprocess.run(
@@ -199,11 +185,15 @@ def _eat_memory(_items: object) -> None:
     """In the child: the real batch, with a check that asks for more than the limit."""
     from workers.checks import pool as in_child
 
-    in_child.check = lambda _text, _gold: bytearray(2**31)  # type: ignore
+    in_child.check = lambda _item: bytearray(2**31)  # type: ignore
     in_child.check_batch([GOOD])
 
 
-def _stuck(_items: object) -> int:
+def _hang_at_endless(items: list[Item]) -> list[Findings]:
+    return [check(item) if item.text != "endless" else time.sleep(60) for item in items]  # type: ignore[misc]
+
+
+def _stuck(*_anything: object) -> int:
     return int(pow(9**99999, 9**9))
 
 

@@ -1,0 +1,22 @@
+-- How far a judge can be trusted, one row a signal and measurement. Rows are never changed: the newest counts.
+
+-- name: insert_calibration
+insert into calibrations (judge, model, signal, source, n_right, n_wrong, auc, low, high, agreement, agreement_low,
+                          agreement_high, bins)
+values (:judge, :model, :signal, :source, :n_right, :n_wrong, :auc, :low, :high, :agreement, :agreement_low,
+        :agreement_high, cast(:bins as jsonb))
+
+-- name: latest_calibrations
+select distinct on (signal) * from calibrations
+where judge = :judge and model = :model
+order by signal, id desc
+
+-- name: judged_traces
+-- Verdicts that hold signals of the judge beside a `correct` that it had no part in: where free text differs from its
+-- reference, the judge's own agreement decides.
+select v.correct, v.signals
+from verdicts v join traces t on t.id = v.trace_id join jobs j on j.id = t.job_id
+where j.name = :job and v.verifier = :verifier and v.correct is not null and v.signals <> '{}'
+  and coalesce(v.proof, '') not like 'agreement %'
+order by t.id
+limit cast(:limit as bigint)

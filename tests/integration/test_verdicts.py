@@ -1,0 +1,235 @@
+"""From stored traces to verdicts, with the real checks, database and engines. The judges are scripted."""
+
+import json
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import pytest
+
+from cli.policies import in_words, informed
+from db.queries import Q
+from db.session import transaction
+from producer.sources import Question
+from tests.conftest import forget
+from tests.integration.factory import change, fill, rows, states, value
+from tests.scripted_judges import firm, gullible, of_known_quality, scripted_judge
+from tests.scripted_server import ScriptedServer
+from tracemill.policy import Policy
+from tracemill.stack import Stack
+from workers import calibration, judging
+from workers.calibration import judged_traces
+from workers.checks.answers import extract
+from workers.checks.sandbox import Sandbox
+from workers.job import worker_job
+from workers.running import close_engines
+from workers.verify import verify
+
+pytestmark = pytest.mark.integration
+
+JUDGES = {
+    "good": of_known_quality(0.95),
+    "chance": of_known_quality(0.5),
+    "gullible": gullible(of_known_quality(0.95)),
+    "firm": firm(),
+}
+
+
+@pytest.fixture(scope="module")
+def judges() -> Iterator[dict[str, ScriptedServer]]:
+    servers = {name: scripted_judge(judge) for name, judge in JUDGES.items()}
+    for server in servers.values():
+        server.__enter__()
+    yield servers
+    for server in servers.values():
+        server.__exit__(None, None, None)
+
+
+@pytest.fixture
+def database(
+    clean: Stack, judges: dict[str, ScriptedServer], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[Stack]:
+    config = tmp_path / "tracemill.toml"
+    config.write_text(
+        "".join(
+            f'[models.{name}]\nengine = "openai"\nmodel = "scripted {name}"\nbase_url = "{server.base_url}"\n'
+            for name, server in judges.items()
+        )
+    )
+    monkeypatch.setenv("TRACEMILL_CONFIG", str(config))
+    forget()
+    worker_job.cache_clear()
+    judging._watched.clear()
+    change("truncate calibrations")
+    yield clean
+    close_engines()
+    monkeypatch.undo()
+    forget()
+
+
+def sums(count: int) -> list[Question]:
+    return [Question(f"What is {n} + 7?", str(n + 7), "math", None, {}, None) for n in range(10, 10 + count)]
+
+
+def store(job: str, texts: dict[str, list[str]], finish_reason: str = "stop") -> None:
+    """The traces of each question, as a generate worker leaves them; then they are verified."""
+    job_id = value("select id from jobs where name = :job", job=job)
+    for row in rows("select id, question from questions where dataset = :job order by id", job=job):
+        with transaction() as connection:
+            for number, text in enumerate(texts[row.question]):
+                answer = extract(text)
+                connection.execute(
+                    Q["insert_trace"],
+                    {
+                        "job_id": job_id, "question_id": row.id, "variant": "", "sample_index": number,
+                        "prompt_hash": value("select prompt_hash from jobs where id = :id", id=job_id),
+                        "text": text, "reasoning": text, "answer": answer.value if answer else None,
+                        "answer_form": answer.form if answer else None, "steps": json.dumps([]), "tokens_in": 1,
+                        "tokens_out": 1, "finish_reason": finish_reason, "latency_seconds": 0.1, "worker": "test",
+                    },
+                )  # fmt: skip
+        change("update job_questions set state = 'generated' where question_id = :id", id=row.id)
+        verify(job_id, row.id)
+
+
+def right_and_wrong(questions: Sequence[Question]) -> dict[str, list[str]]:
+    """One right and one wrong trace for each."""
+    return {
+        q.text: [
+            f"I add them: {int(q.gold or 0) - 7} + 7 = {q.gold}.\nThe answer is {q.gold}.",
+            f"I think it is more.\nThe answer is {int(q.gold or 0) + 1}.",
+        ]
+        for q in questions
+    }
+
+
+def calibrated(judge: str) -> None:
+    """Measure the judge on the traces of a job of its own, all of which it sees."""
+    questions = sums(60)
+    fill(questions, f"labelled-{judge}", samples=2, policy=Policy(judge=judge, judge_refused=True))
+    store(f"labelled-{judge}", right_and_wrong(questions))
+    measured = calibration.measure(judged_traces(f"labelled-{judge}", judge, None))
+    calibration.store(judge, f"scripted {judge}", "test", measured)
+
+
+def accepted(job: str) -> dict[str, int]:
+    found = rows(
+        "select count(*) filter (where correct) as right, count(*) filter (where accepted) as accepted, "
+        "count(*) filter (where accepted and (signals->>'rating')::float < 0.5) as below "
+        "from trace_scores where job = :job",
+        job=job,
+    )
+    return dict(found[0]._mapping)
+
+
+def test_a_gate_on_a_judge_of_known_quality_holds(database: Stack) -> None:
+    calibrated("good")
+    policy = informed(Policy(judge="good", gates={"rating": 0.5}))
+    assert policy.uninformative == {}
+    fill(sums(40), "gated", samples=2, policy=policy)
+    store("gated", right_and_wrong(sums(40)))
+    found = accepted("gated")
+    assert found["right"] == 40
+    assert 0 < found["accepted"] < 40  # at AUC 0.95 about one right trace in eight is rated below one half
+    assert found["below"] == 0
+
+
+def test_a_gate_on_a_judge_at_chance_is_open_and_the_job_says_so(database: Stack) -> None:
+    calibrated("chance")
+    policy = informed(Policy(judge="chance", gates={"rating": 0.5}))
+    assert "is not above 0.5" in policy.uninformative["rating"]
+    fill(sums(40), "ignored", samples=2, policy=policy)
+    store("ignored", right_and_wrong(sums(40)))
+    found = accepted("ignored")
+    assert found["accepted"] == found["right"] == 40
+    assert found["below"] > 5
+    stored = Policy.model_validate(value("select policy from jobs where name = 'ignored'"))
+    assert in_words(stored)["signal rating"].startswith("stored and ignored: AUC 0.")
+    marked = rows(
+        "select distinct signals->'uninformative' as marks from trace_scores where job = 'ignored' and accepted"
+    )
+    assert [row.marks for row in marked] == [["rating"]]
+
+
+def test_a_gate_on_a_judge_that_was_never_measured_is_open(database: Stack) -> None:
+    assert informed(Policy(judge="good", gates={"rating": 0.5})).uninformative == {"rating": "not calibrated"}
+
+
+def test_a_gullible_judge_is_caught_by_the_canaries_of_its_job(database: Stack) -> None:
+    for judge, fooled in (("gullible", True), ("firm", False)):
+        fill(sums(1), f"watched-{judge}", samples=2, policy=Policy(judge=judge))
+        store(f"watched-{judge}", right_and_wrong(sums(1)))
+        job_id = value("select id from jobs where name = :job", job=f"watched-{judge}")
+        with transaction() as connection:
+            canaries = [dict(row) for row in connection.execute(Q["job_canaries"], {"job_id": job_id}).mappings()]
+        assert len(canaries) == 16
+        assert any(row["fooled"] for row in canaries) is fooled
+        said = in_words(Policy(judge=judge), canaries)["canaries"]
+        assert said.startswith("THE JUDGE FELL FOR") is fooled
+
+
+def test_the_judge_sees_only_what_could_still_be_accepted(database: Stack, judges: dict[str, ScriptedServer]) -> None:
+    fill(sums(5), "frugal", samples=2, policy=Policy(judge="firm"))
+    store("frugal", right_and_wrong(sums(5)))
+    found = rows("select correct, signals from trace_scores where job = 'frugal'")
+    assert all(bool(row.signals) is row.correct for row in found)
+
+
+def test_without_a_gold_answer_the_samples_vote_and_the_vote_is_no_gold(database: Stack) -> None:
+    question = Question("Which number do I think of?", None, "math", None, {}, None)
+    answers = ["The answer is 0.5.", r"So \boxed{\frac{1}{2}}.", "The answer is 1/2.", "The answer is 3.", "No idea."]
+    for job, policy, expected in (("vote", Policy(), 0), ("majority", Policy(majority=0.6), 3)):
+        fill([question], job, samples=5, policy=policy)
+        store(job, {question.text: answers})
+        found = rows(
+            "select correct, proof, majority, margin, accepted from trace_scores where job = :job "
+            "order by sample_index",
+            job=job,
+        )
+        assert {row.correct for row in found} == {None}
+        assert [row.proof for row in found] == ["majority 3/5"] * 3 + ["minority 1/5", "no gold answer"]
+        assert found[0].majority == pytest.approx(0.6)
+        assert found[0].margin == pytest.approx(0.4)
+        assert sum(row.accepted for row in found) == expected
+
+
+def test_a_program_is_run_against_its_tests(database: Stack) -> None:
+    tests = "assert add(1, 2) == 3\nassert add(-1, 1) == 0"
+    question = Question("Write a function add(a, b).", tests, "code", "code", {}, None)
+    fill([question], "programs", samples=2, policy=Policy(stated=False))
+    fence = "```python\ndef add(a, b):\n    return a {} b\n```"
+    store("programs", {question.text: [fence.format("+"), fence.format("-")]})
+    found = rows("select correct, kind, accepted from trace_scores where job = 'programs' order by sample_index")
+    assert [(row.correct, row.kind, row.accepted) for row in found] == [(True, "code", True), (False, "code", False)]
+
+
+def test_a_program_without_a_sandbox_waits_for_a_worker_that_has_one(
+    database: Stack, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("workers.verify.sandbox", lambda: Sandbox(bwrap="/no/such/bwrap"))
+    question = Question("Write a function one().", "assert one() == 1", "code", "code", {}, None)
+    fill([question], "waiting", samples=1)
+    store("waiting", {question.text: ["```python\ndef one():\n    return 1\n```"]})
+    assert states("waiting") == {"generated": 1}
+    assert "/no/such/bwrap" in value("select last_error from job_questions")
+    monkeypatch.undo()
+    job_id, question_id = rows("select job_id, question_id from job_questions")[0]
+    verify(job_id, question_id)
+    assert states("waiting") == {"done": 1}
+    assert value("select correct from trace_scores where job = 'waiting'") is True
+
+
+def test_an_answer_that_was_cut_off_is_refused_where_the_policy_asks(database: Stack) -> None:
+    fill(sums(1), "cut", samples=2, policy=Policy(finished=True))
+    store("cut", right_and_wrong(sums(1)), finish_reason="length")
+    assert accepted("cut") == {"right": 1, "accepted": 0, "below": 0}
+
+
+def test_free_text_that_differs_is_decided_by_a_judge_that_was_measured(database: Stack) -> None:
+    question = Question("Name the capital of France.", "the city of Paris", "general", "text", {}, None)
+    said = Policy(judge="firm", signals=("agreement",))
+    for job, policy, expected in (("trusted", said, False), ("untrusted", informed(said), None)):
+        fill([question], job, samples=1, policy=policy)
+        store(job, {question.text: ["The answer is the town on the Seine."]})
+        row = rows("select correct, proof, signals from trace_scores where job = :job", job=job)[0]
+        assert row.correct is expected  # the scripted judge calls right what is a right sum
+        assert row.proof.startswith("agreement 0.05 by firm") is (expected is not None)

@@ -1,0 +1,79 @@
+"""The tree of a mathematical answer, and how its nodes are made."""
+
+from collections.abc import Iterator
+from fractions import Fraction
+from typing import NamedTuple
+
+
+class Node(NamedTuple):
+    r"""An operation on `args`. Answers are one of
+
+    scalar: number, decimal (it has a point), name, constant (all with `value`), infinity, ``+`` and ``*`` (any number
+      of args), neg, inverse, ``^``, root (index, radicand), ``!``, binomial, abs, call (`value` is the function), log
+      (base, argument), pm and mp (``\pm``);
+    marked scalar: unit (`value`), degree, percent, based (digits, base); ratio;
+    shape: tuple (`value` its brackets), list, either (joined by "or"), set, union, matrix (rows), row, empty;
+    relation: args compared by the operators in `value`, blanks between (``=``, ``< <=``, ``in`` …).
+    """
+
+    op: str
+    args: tuple["Node", ...] = ()
+    value: str | int | Fraction = ""
+
+
+def names(node: Node) -> frozenset[str]:
+    """The variables in `node`."""
+    return frozenset(str(leaf.value) for leaf in walk(node) if leaf.op == "name")
+
+
+def walk(node: Node) -> Iterator[Node]:
+    """Every node of the tree."""
+    waiting = [node]
+    while waiting:
+        item = waiting.pop()
+        yield item
+        waiting += item.args
+
+
+def number(text: str) -> Node:
+    """Of digits, perhaps with a decimal point."""
+    return Node("decimal", (), Fraction(text)) if "." in text else Node("number", (), int(text))
+
+
+def repeating(text: str) -> Node:
+    r"""Of ``0.1\overline{6}``."""
+    start, period = text.replace("}", "").split(r"\overline")
+    period = period.strip("{ ")
+    whole, _, digits = start.partition(".")
+    shift = 10 ** len(digits)
+    value = Fraction(int(whole + digits or "0"), shift) + Fraction(int(period), shift * (10 ** len(period) - 1))
+    return Node("number", (), value)
+
+
+def negative(node: Node) -> Node:
+    """-`node`."""
+    if node.op in ("number", "decimal") and not isinstance(node.value, str):
+        return Node(node.op, (), -node.value)
+    return node.args[0] if node.op == "neg" else Node("neg", (node,))
+
+
+def inverse(node: Node) -> Node:
+    """1 / `node`."""
+    return Node("inverse", (node,))
+
+
+def product(factors: list[Node]) -> Node:
+    """Fractions of whole numbers become numbers; a number times a matrix goes into it."""
+    if len(factors) == 1:
+        return factors[0]
+    if len(factors) == 2:
+        left, right = factors
+        if right.op == "inverse" and right.args[0].op == left.op == "number":
+            upper, lower = left.value, right.args[0].value
+            if isinstance(lower, int | Fraction) and not isinstance(upper, str) and lower != 0:
+                value = Fraction(upper) / lower
+                return Node("number", (), value.numerator if value.denominator == 1 else value)
+        if right.op == "matrix" and left.op != "matrix":
+            rows = (Node("row", tuple(product([left, cell]) for cell in row.args)) for row in right.args)
+            return Node("matrix", tuple(rows))
+    return Node("*", tuple(factors))

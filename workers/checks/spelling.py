@@ -1,0 +1,136 @@
+r"""One spelling for what is written in many: digits, minus signs, fractions, LaTeX's ways to space and to box.
+
+`tidy` only takes off what surrounds a value (markdown, ``$…$``, a dot after it), so what it returns is still what the
+trace says. `plain` rewrites, for comparing: ``\dfrac12`` and ``½`` both become ``\frac{1}{2}`` or ``1/2``, ``1{,}000``
+becomes ``1,000``, ``\text{ cm}`` becomes `` cm``.
+"""
+
+import re
+import unicodedata
+
+VALUE = 2_000  # characters of one value; correctness refuses far shorter ones
+
+_PAIRS = (("__", "__"), ("$$", "$$"), ("$", "$"), (r"\(", r"\)"), (r"\[", r"\]"), ("“", "”"), ('"', '"'), ("`", "`"))
+_SYMBOLS = str.maketrans({
+    "π": r"\pi ", "∞": r"\infty ", "·": r"\cdot ", "⋅": r"\cdot ", "×": r"\times ", "÷": "/", "∪": r"\cup ",
+    "∩": r"\cap ", "≤": r"\le ", "≥": r"\ge ", "⩽": r"\le ", "⩾": r"\ge ", "≠": r"\ne ", "∈": r"\in ",
+    "∅": r"\emptyset ",
+    "±": r"\pm ", "≈": r"\approx ", "⟨": r"\langle ", "⟩": r"\rangle ", "θ": r"\theta ", "α": r"\alpha ",
+    "β": r"\beta ", "λ": r"\lambda ", "φ": r"\phi ", "ω": r"\omega ", "ℝ": r"\mathbb{R}", "ℤ": r"\mathbb{Z}",
+    "−": "-", "–": "-", "‑": "-", "‐": "-", "－": "-", "﹣": "-", "⁄": "/", "∕": "/", "，": ",", "％": "%", "：": ":",
+    "（": "(", "）": ")", "．": ".", "＝": "=", "＋": "+", "′": "'", "’": "'", "‘": "'", "″": '"', "º": "°", "˚": "°",
+    "￥": "¥", "\u00a0": " ", "\u202f": " ", "\u2009": " ", "\u200b": "", "\u2060": "", "\ufeff": "", "\u2061": "",
+})  # fmt: skip
+_RAISED = re.compile("[⁰¹²³⁴⁵⁶⁷⁸⁹⁺⁻ⁿ]+")
+_LOWERED = re.compile("[₀₁₂₃₄₅₆₇₈₉]+")
+_FLAT = str.maketrans("⁰¹²³⁴⁵⁶⁷⁸⁹⁺⁻ⁿ₀₁₂₃₄₅₆₇₈₉", "0123456789+-n0123456789")
+_DOLLAR_MATH = re.compile(r"(?<!\\)\$")
+_BOLD = re.compile(r"(?<![\w)\]}])\*\*(?=\S)([^*\n]{1,300})\*\*(?!\w)")
+_TEXT = re.compile(
+    r"\\(?:text|textbf|textit|textrm|textnormal|mathrm|mathbf|mathit|mbox|operatorname|hbox)\s?\{([^{}]{0,300})\}"
+)
+_LATEX = tuple((re.compile(pattern), new) for pattern, new in (
+    (r"\\(?:left|right|[bB]igg?[lr]?|displaystyle|textstyle|limits|mathop|mathrm|bf|rm)(?![A-Za-z])", ""),
+    (r"(?<!\\)\\[()\[\]]", ""),
+    (r"\\!|\{\}(?=\d)", ""),
+    (r"\\[,;:> ~]|\\q?quad(?![a-z])|~|\\hspace\s?\{[^{}]{0,20}\}|\\(?:thin|med|thick)?space(?![a-z])", " "),
+    (r"\{,\}|(?<=\d)\\,(?=\d{3})", ","),
+    (r"\\[dtc]frac(?![a-z])", r"\\frac"),
+    (r"\\frac\s{0,2}(\d)\s{0,2}(\d)", r"\\frac{\1}{\2}"),
+    (r"\\frac\s{0,2}(\d|[a-z])\s{0,2}\{", r"\\frac{\1}{"),
+    (r"(\\frac\s{0,2}\{[^{}]{1,100}\})\s{0,2}(\d|[a-z])", r"\1{\2}"),
+    (r"\\sqrt\s{0,2}(\[\s{0,2}\w{1,3}\s{0,2}\])?\s{0,2}(\d|[a-z])(?![{\[])", r"\\sqrt\1{\2}"),
+    (r"\\(?:\^)?(?:degrees?|textdegree)(?![A-Za-z])|\^\s?\{?\s?\\circ\s?\}?", "°"),
+    (r"\\leq?(?:slant)?(?![a-z])", r"\\le "),
+    (r"\\geq?(?:slant)?(?![a-z])", r"\\ge "),
+    (r"\\(?:lt|gt)(?![a-z])", lambda match: "<" if match[0] == r"\lt" else ">"),
+    (r"\\(?:varnothing|O)(?![a-zA-Z])", r"\\emptyset "),
+    (r"\\(?:colon)(?![a-z])", ":"),
+    (r"\\(?:euro|texteuro)(?![a-z])", "€"),
+    (r"\\(?:pounds|textsterling)(?![a-z])", "£"),
+    (r"\\minus(?![a-z])", "-"),
+))  # fmt: skip
+_LONE_BOX = re.compile(r"\\(?:boxed|fbox)\s?\{(.*)\}$", re.DOTALL)
+
+
+def clean(value: str) -> str:
+    """Without NUL and lone surrogates."""
+    return value.replace("\x00", "").encode("utf-8", "replace").decode()
+
+
+def tidy(value: str) -> str:
+    """`value` without markdown, math delimiters, quotation marks and closing punctuation around it."""
+    value = value[:VALUE]
+    before = None
+    while value != before:
+        before = value
+        value = value.strip().strip("*").strip().rstrip(",;:").strip()
+        if value.endswith((".", "。")) and not value.endswith("..."):
+            value = value[:-1]
+        if not value or value[-1].isalnum():
+            continue
+        for left, right in _PAIRS:
+            if len(value) > len(left + right) and value.startswith(left) and value.endswith(right):
+                inner = value[len(left) : -len(right)]
+                if left not in inner and right not in inner and not inner.endswith("\\"):
+                    value = inner
+    return value
+
+
+def plain(value: str) -> str:
+    """`value` in the spelling that the comparisons read. Takes linear time."""
+    value = tidy(value).lstrip("= ")
+    if not value.isascii():
+        value = _ascii(value)
+    if "$" in value and len(_DOLLAR_MATH.findall(value)) % 2 == 0:
+        value = _DOLLAR_MATH.sub("", value)
+    if "**" in value:
+        value = _BOLD.sub(r"\1", value).replace("**", "^")
+    if "\\" in value:
+        value = _latex(value)
+    if "sqrt" in value:
+        value = re.sub(r"(?<![A-Za-z\\])sqrt\s?\(([^()]{1,100})\)", r"\\sqrt{\1}", value)
+    value = re.sub(r"(?<![A-Za-z\\])pi(?![A-Za-z])", r"\\pi ", value) if "pi" in value else value
+    value = re.sub(r"(?<![A-Za-z\\])(?:infinity|inf|oo)(?![A-Za-z])", r"\\infty ", value) if "inf" in value else value
+    return " ".join(tidy(value).split())
+
+
+def _ascii(value: str) -> str:
+    value = _RAISED.sub(lambda run: f"^{{{run[0].translate(_FLAT)}}}", value)
+    value = _LOWERED.sub(lambda run: f"_{{{run[0].translate(_FLAT)}}}", value)
+    value = "".join(_letter(char, value[place - 1] if place else "") for place, char in enumerate(value))
+    value = value.translate(_SYMBOLS)
+    for root, index in (("√", ""), ("∛", "[3]"), ("∜", "[4]")):
+        if root in value:
+            value = re.sub(rf"{root}\s?\(([^()]{{1,100}})\)", rf"\\sqrt{index}{{\1}}", value)
+            value = re.sub(rf"{root}\s?\{{([^{{}}]{{1,100}})\}}", rf"\\sqrt{index}{{\1}}", value)
+            value = re.sub(rf"{root}\s?(\d{{1,20}}|[a-z])", rf"\\sqrt{index}{{\1}}", value)
+    return value
+
+
+def _letter(char: str, before: str) -> str:
+    """Digits of every script, fractions such as ⅔, and wide or styled Latin letters."""
+    if char.isascii() or char in "°×÷·":
+        return char
+    category = unicodedata.category(char)
+    if category == "Nd":
+        return str(unicodedata.decimal(char))
+    if category == "No" and (fraction := unicodedata.normalize("NFKC", char)).count("⁄") == 1 and fraction[-1] != "⁄":
+        return (" " if before.isdigit() else "") + fraction
+    wide = unicodedata.normalize("NFKC", char)
+    return wide if len(wide) == 1 and wide.isascii() and (wide.isalnum() or wide in "$()[]{}<>/*") else char
+
+
+def _latex(value: str) -> str:
+    while (box := _LONE_BOX.match(value)) is not None:
+        value = box[1]
+    for _ in range(3):  # a box in a box in a box
+        value, found = _TEXT.subn(r" \1 ", value)
+        if not found:
+            break
+    value = value.replace(r"\$", "$").replace(r"\%", "%").replace(r"\#", "#").replace(r"\_", "_").replace(r"\&", "&")
+    if r"\begin" in value:  # the spacing of a matrix is its own
+        return value
+    for pattern, new in _LATEX:
+        value = pattern.sub(new, value)
+    return value

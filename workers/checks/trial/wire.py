@@ -1,0 +1,110 @@
+"""What travels between the two processes: a JSON value a line, from which only exact built-in types are rebuilt."""
+
+import builtins
+import json
+import os
+from collections.abc import Callable
+from typing import Any, BinaryIO
+
+PROGRAM = "program"  # the name of the program's module
+Special = Callable[[Any], Any]
+
+
+def encode(value: Any, keep: Special) -> Any:
+    """`value` as JSON. What is not plain data goes through `keep`."""
+    if isinstance(value, type):
+        known = vars(builtins).get(value.__name__) is value
+        return {"t": "type", "v": value.__name__} if known else keep(value)
+    if value is None or isinstance(value, bool):
+        return value
+    kind = type(value)
+    if isinstance(value, tuple) and hasattr(kind, "_fields"):
+        return {"t": "namedtuple", "v": [kind.__name__, list(kind._fields), [encode(item, keep) for item in value]]}
+    if kind.__module__ == PROGRAM:  # a list, a number … with a will of its own
+        return keep(value)
+    if isinstance(value, int):
+        return int(value) if -(2**63) < value < 2**63 else {"t": "int", "v": hex(value)}
+    if isinstance(value, float):
+        return float(value)
+    if isinstance(value, str):
+        return str.__str__(value)
+    if isinstance(value, list):
+        return [encode(item, keep) for item in value]
+    if isinstance(value, dict):
+        return {"t": "dict", "v": [[encode(key, keep), encode(item, keep)] for key, item in value.items()]}
+    for base in (tuple, set, frozenset):
+        if isinstance(value, base):
+            return {"t": base.__name__, "v": [encode(item, keep) for item in value]}
+    if isinstance(value, bytes | bytearray):
+        return {"t": "bytes" if isinstance(value, bytes) else "bytearray", "v": value.hex()}
+    if isinstance(value, range):
+        return {"t": "range", "v": [value.start, value.stop, value.step]}
+    if isinstance(value, complex):
+        return {"t": "complex", "v": [value.real, value.imag]}
+    if (kind.__module__, kind.__name__) == ("collections", "deque"):
+        return {"t": "deque", "v": [encode(item, keep) for item in value]}
+    if (kind.__module__, kind.__name__) in (("decimal", "Decimal"), ("fractions", "Fraction")):
+        return {"t": kind.__name__, "v": str(value)}
+    return keep(value)
+
+
+def decode(data: Any, take: Special) -> Any:
+    """What `encode` was given, made of built-in types. Data in no known form goes through `take`."""
+    if isinstance(data, list):
+        return [decode(item, take) for item in data]
+    if not isinstance(data, dict):
+        return data
+    kind, value = data["t"], data["v"]
+    if kind == "dict":
+        return {decode(key, take): decode(item, take) for key, item in value}
+    if kind in ("tuple", "set", "frozenset"):
+        return getattr(builtins, kind)(decode(item, take) for item in value)
+    if kind == "int":
+        return int(value, 16)
+    if kind in ("bytes", "bytearray"):
+        return getattr(builtins, kind).fromhex(value)
+    if kind in ("complex", "range"):
+        return getattr(builtins, kind)(*value)
+    if kind == "type" and isinstance(getattr(builtins, value), type):
+        return getattr(builtins, value)
+    if kind == "namedtuple":
+        from collections import namedtuple
+
+        name, fields, items = value
+        return namedtuple(str(name), [str(field) for field in fields])(*(decode(item, take) for item in items))
+    if kind == "deque":
+        from collections import deque
+
+        return deque(decode(item, take) for item in value)
+    if kind == "Decimal":
+        from decimal import Decimal
+
+        return Decimal(value)
+    if kind == "Fraction":
+        from fractions import Fraction
+
+        return Fraction(value)
+    return take(data)
+
+
+class Line:
+    """One end of the pipes between the two processes: a JSON value a line."""
+
+    def __init__(self, reading: int, writing: int) -> None:
+        self._reader: BinaryIO = os.fdopen(reading, "rb")
+        self._writer: BinaryIO = os.fdopen(writing, "wb")
+
+    def send(self, message: Any) -> None:
+        self._writer.write(json.dumps(message).encode() + b"\n")
+        self._writer.flush()
+
+    def receive(self) -> Any:
+        """The next message; EOFError: the other end is gone."""
+        line = self._reader.readline()
+        if not line:
+            raise EOFError
+        return json.loads(line)
+
+
+def trouble(error: BaseException) -> dict[str, Any]:
+    return {"error": [base.__name__ for base in type(error).__mro__], "text": str(error)[:500]}

@@ -1,0 +1,189 @@
+"""Units of measure, exactly: "3 hours" is "180 minutes", "5 cm" is not "5 cm²", and "12 apples" is nobody's centimetre.
+
+Factors are exact by definition (the international yard and pound, NIST Handbook 44, appendix C). A word that is no unit
+of measure names what is counted.
+"""
+
+import re
+from fractions import Fraction
+from typing import NamedTuple
+
+_TABLE = """
+length 1 m meter metre
+length 1/1000 mm millimeter millimetre
+length 1/100 cm centimeter centimetre
+length 1000 km kilometer kilometre
+length 127/5000 inch inches in
+length 381/1250 foot feet ft
+length 1143/1250 yard yd
+length 201168/125 mile mi
+mass 1 g gram gramme
+mass 1/1000 mg milligram
+mass 1000 kg kilogram kilo
+mass 1000000 tonne
+mass 45359237/100000 pound lb lbs
+mass 45359237/1600000 ounce oz
+mass 45359237/50 ton
+time 1 s second sec
+time 1/1000 ms millisecond
+time 60 minute min mins
+time 3600 h hour hr hrs
+time 86400 day
+time 604800 week wk
+month 1 month
+month 12 year yr
+volume 1 l liter litre
+volume 1/1000 ml milliliter millilitre
+gallon 1 gallon gal
+gallon 1/4 quart qt
+gallon 1/8 pint pt
+gallon 1/16 cup
+angle 1 ° degree deg
+radian 1 radian rad
+dollar 1 $ dollar usd buck
+dollar 1/100 cent ¢ penny pennies
+euro 1 € euro eur
+pound-sterling 1 £ gbp
+yen 1 ¥ yen
+rupee 1 ₹ rupee rs
+energy 1 j joule
+energy 1000 kj kilojoule
+force 1 n newton
+power 1 w watt
+power 1000 kw kilowatt
+current 1 amp ampere
+voltage 1 volt
+frequency 1 hz hertz
+pressure 1 pa pascal
+speed-mph 1 mph
+speed-kph 1 kph kmh
+byte 1 byte
+calorie 1 calorie cal
+"""
+_KNOWN: dict[str, tuple[str, Fraction]] = {}
+for _line in _TABLE.strip().splitlines():
+    _dimension, _size, *_names = _line.split()
+    for _name in _names:
+        _KNOWN[_name] = (_dimension, Fraction(_size))
+        _KNOWN.setdefault(_name + "s", (_dimension, Fraction(_size)))
+del _KNOWN["ins"], _KNOWN["ss"], _KNOWN["hs"]
+_KNOWN["mph"] = ("mph", Fraction(1))
+_SPEEDS = {"mph": ("mile", "hour"), "kph": ("km", "hour"), "kmh": ("km", "hour")}
+_ONE_LETTER = frozenset("mgshlLJNW$€£¥¢°₹")
+#: After a number these words make it part of a calculation or of a doubt, never a quantity.
+_NOT_UNITS = frozenset((
+    "or", "and", "not", "plus", "minus", "times", "than", "squared", "cubed", "factorial", "choose", "mod", "modulo",
+    "divided", "multiplied", "over", "root", "sqrt", "pi", "half", "halves", "third", "thirds", "quarter", "quarters",
+    "fourth", "fourths", "fifth", "hundred", "thousand", "million", "billion", "trillion", "dozen", "percent", "to",
+    "through", "if", "but", "maybe", "perhaps", "about", "between", "power", "raised", "remainder", "point", "base",
+    "wrong", "incorrect", "false", "isn't", "wasn't", "except", "less", "fewer",
+))  # fmt: skip
+_FILLERS = frozenset((
+    "of", "for", "from", "in", "on", "at", "with", "that", "who", "which", "will", "are", "is", "were", "was", "he",
+    "she", "they", "it", "we", "left", "total", "altogether", "remaining", "each", "more", "overall", "again", "now",
+    "away", "after", "before", "during", "this", "so", "because", "as", "by", "away", "every", "long", "tall", "wide",
+    "high", "old", "deep", "apart", "early", "late",
+))  # fmt: skip
+_SHAPE = re.compile(r"[A-Za-z°$€£¥¢₹'/ ^{}.()-]{0,79}[23]?\}?[A-Za-z/ .°)]{0,40}$")
+_POWER = re.compile(r"\s?\^\s?\{?\s?([23])\s?\}?")
+_WORD = re.compile(r"[A-Za-z']+(?:-[A-Za-z]+)?|[°$€£¥¢₹]|/")
+
+
+class Unit(NamedTuple):
+    """`size` in base units of `measure` (dimension and power, sorted); a count has no measure but `words`."""
+
+    size: Fraction
+    measure: tuple[tuple[str, int], ...]
+    words: frozenset[str]
+
+    @property
+    def is_none(self) -> bool:
+        return not self.measure and not self.words
+
+
+NONE = Unit(Fraction(1), (), frozenset())
+
+
+def read(text: str) -> Unit | None:
+    """The unit that `text`, which follows a number, names; `NONE` for no words; None if it is no unit."""
+    if text.endswith(".."):
+        return None
+    text = text.strip().rstrip(".")
+    if not text:
+        return NONE
+    if len(text) > 120 or not _SHAPE.match(text):
+        return None
+    text = re.sub(r"(?<=[A-Za-z])\.(?=\s|$)", "", text)  # sq. ft.
+    text = _POWER.sub(lambda match: " squared " if match[1] == "2" else " cubed ", text)
+    text = re.sub(r"\bsq\b", "square", text).replace("-", " ")
+    words = [word.lower() if len(word) > 1 else word for word in _WORD.findall(text)]
+    if not words or any(word in _NOT_UNITS for word in words if word not in ("squared", "cubed")):
+        return None
+    if words[0] in ("squared", "cubed") or any(
+        len(word) == 1 and word not in _ONE_LETTER | {"/", "a"} for word in words
+    ):
+        return None
+    if words[0] not in ("in", "/") or len(words) > 1:
+        words = _head(words)
+    return _measured(words)
+
+
+def _head(words: list[str]) -> list[str]:
+    """Without what only tells more: "pounds of apples in all" are pounds."""
+    if words[0] in ("in", "per", "/", "a") and len(words) > 1 and words[1] not in ("total", "all"):
+        return words
+    for place, word in enumerate(words):
+        if word in _FILLERS:
+            return words[:place]
+    return words
+
+
+def _measured(words: list[str]) -> Unit:
+    size, powers = Fraction(1), dict[str, int]()
+    names: set[str] = set()
+    sign, power = 1, 1
+    last: tuple[str, Fraction, int] | None = None
+    for word in words:
+        if word in ("per", "/", "a", "an"):
+            sign = -1 if word in ("per", "/") or powers or names else sign
+        elif word in ("square", "cubic"):
+            power = 2 if word == "square" else 3
+        elif word in ("squared", "cubed"):
+            if last is not None:
+                more = (1 if word == "squared" else 2) * last[2]
+                powers[last[0]] = powers.get(last[0], 0) + more
+                size *= last[1] ** more
+        elif word in _SPEEDS:
+            for name, direction in zip(_SPEEDS[word], (1, -1), strict=True):
+                dimension, factor = _KNOWN[name]
+                powers[dimension] = powers.get(dimension, 0) + direction
+                size *= factor**direction
+        elif (known := _KNOWN.get(word) or _KNOWN.get(word.rstrip("s"))) is not None:
+            dimension, factor = known
+            if powers.get(dimension, 0) * sign > 0:
+                continue  # "minutes (min)"
+            powers[dimension] = powers.get(dimension, 0) + sign * power
+            size *= factor ** (sign * power)
+            last, power = (dimension, factor, sign), 1
+        elif word not in ("unit", "units"):
+            names.add(_singular(word))
+    measure = tuple(sorted((name, power) for name, power in powers.items() if power))
+    return Unit(size if measure else Fraction(1), measure, frozenset(names))
+
+
+def _singular(word: str) -> str:
+    if word.endswith("ies") and len(word) > 4:
+        return word[:-3] + "y"
+    for ending in ("xes", "ches", "shes", "sses"):
+        if word.endswith(ending):
+            return word[:-2]
+    return word[:-1] if word.endswith("s") and not word.endswith("ss") else word
+
+
+def sizes(dimension: str) -> dict[Fraction, list[str]]:
+    """Every unit of a dimension: its size, and its names."""
+    found: dict[Fraction, list[str]] = {}
+    for name, (of, size) in _KNOWN.items():
+        if of == dimension:
+            found.setdefault(size, []).append(name)
+    return found

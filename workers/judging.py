@@ -1,0 +1,67 @@
+"""The LLM verifier of a job: asked about the traces that could still be accepted, and watched with canaries."""
+
+import asyncio
+import logging
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from db.queries import Q
+from db.session import transaction
+from tracemill.errors import EngineAway, EngineDead, EngineError
+from workers.checks import Findings
+from workers.checks.judge import Case, Judged, ask, canaries
+from workers.job import WorkerJob
+from workers.loop import run
+from workers.running import engine
+
+log = logging.getLogger(__name__)
+
+#: Jobs whose judge this process has seen watched.
+_watched: set[int] = set()
+
+
+def judge_traces(
+    job: WorkerJob, traces: Sequence[Mapping[str, Any]], found: Sequence[Findings], wanted: Sequence[bool]
+) -> list[Judged | None]:
+    """What the judge says of each wanted trace that has an answer. Raises EngineAway or EngineDead.
+
+    A judge that fails otherwise is an error on the trace, never a lost verdict.
+    """
+    cases = [
+        Case(trace["question"], findings.steps, findings.answer, trace["gold"])
+        if asked and findings.answer is not None
+        else None
+        for trace, findings, asked in zip(traces, found, wanted, strict=True)
+    ]
+    if job.policy.judge is None or not any(cases):
+        return [None] * len(cases)
+    judge = engine(job.policy.judge)
+    _watch(job)
+
+    async def every() -> list[Judged | None]:
+        async def one(case: Case | None) -> Judged | None:
+            return None if case is None else await ask(judge, case, job.policy.signals)
+
+        return await asyncio.gather(*map(one, cases))
+
+    return run(every())
+
+
+def _watch(job: WorkerJob) -> None:
+    """Once a job: does its judge fall for traces that tell it what to say? The results are rows of `canaries`."""
+    assert job.policy.judge is not None
+    if job.id in _watched:
+        return
+    with transaction() as connection:
+        known = connection.execute(Q["job_canaries"], {"job_id": job.id}).all()
+    if not known:
+        try:
+            results = run(canaries(engine(job.policy.judge)))
+        except (EngineAway, EngineDead):
+            raise
+        except EngineError as error:
+            log.warning("job %s: the canaries could not be asked: %s", job.id, error)
+            return
+        with transaction() as connection:
+            connection.execute(Q["insert_canary"], [{"job_id": job.id} | result._asdict() for result in results])
+    _watched.add(job.id)

@@ -1,0 +1,82 @@
+"""From findings to the row of a verdict."""
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+from tracemill.policy import Policy
+from tracemill.text import storable
+from workers.checks import Findings
+from workers.checks.answers import STRICT_FORMS
+from workers.checks.judge import Judged
+from workers.checks.majority import Vote
+
+
+def verdict(trace_id: int, policy: Policy, found: Findings, vote: Vote | None) -> dict[str, Any]:
+    """The row of `verdicts` as far as no model is needed. A vote is never a gold answer: `correct` stays null."""
+    return {
+        "trace_id": trace_id,
+        "verifier": policy.verifier,
+        "correct": found.correct,
+        "proof": storable(vote.proof if vote else found.proof),
+        "kind": found.kind,
+        "majority": vote.share if vote else None,
+        "margin": vote.margin if vote else None,
+        "faithfulness": None,
+        "coherence": None,
+        "equations_checked": found.equations_checked,
+        "equations_false": found.equations_false,
+        "steps": len(found.steps),
+        "first_error": found.first_error,
+        "ungrounded": None if found.ungrounded is None else len(found.ungrounded),
+        "concludes": found.concludes,
+        "findings": json.dumps(
+            [{"step": step, "false_equation": storable(text)} for step, text in found.false_equations]
+            + [{"step": step, "ungrounded": storable(text)} for step, text in found.ungrounded or ()]
+        ),
+        "error": found.error,
+        "seconds": found.seconds,
+    }
+
+
+def passes(policy: Policy, verdict: Mapping[str, Any], trace: Mapping[str, Any]) -> bool:
+    """Whether the trace can be accepted as far as no judge is needed."""
+    return policy.passes(
+        verdict, stated=trace["answer_form"] in STRICT_FORMS, finished=trace["finish_reason"] != "length"
+    )
+
+
+def hoped(policy: Policy, verdict: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The row as it would be if the judge finds that free text agrees with its reference."""
+    return {**verdict, "correct": True} if _judge_decides(policy, verdict) else verdict
+
+
+def agreed(policy: Policy, verdict: Mapping[str, Any], judged: Judged | None) -> dict[str, Any]:
+    """What an informative judge says of free text that differs from its reference: it stands for `correct`."""
+    if judged is None or "agreement" not in judged.scores or not _judge_decides(policy, verdict):
+        return {}
+    score = judged.scores["agreement"]
+    return {"correct": score >= 0.5, "proof": f"agreement {score:.2f} by {policy.judge}"}
+
+
+def _judge_decides(policy: Policy, verdict: Mapping[str, Any]) -> bool:
+    informative = "agreement" in policy.signals and "agreement" not in policy.uninformative
+    return policy.judge is not None and informative and verdict["kind"] == "text" and verdict["correct"] is None
+
+
+def with_judge(policy: Policy, verdict: Mapping[str, Any], judged: Judged | None) -> dict[str, Any]:
+    """The row with the judge's signals; `faithfulness` is the first of rating, counterfactual, uplift that was asked.
+
+    Each raw signal is kept by its name; `uninformative` names those that only the record has.
+    """
+    scores: dict[str, Any] = {str(name): score for name, score in judged.scores.items()} if judged else {}
+    faithfulness = (scores[name] for name in ("rating", "counterfactual", "uplift") if name in scores)
+    errors = [error for error in (verdict["error"], judged.error if judged else None) if error]
+    marks = [name for name in scores if name in policy.uninformative]
+    return {
+        **verdict,
+        "faithfulness": next(faithfulness, None),
+        "coherence": scores.get("coherence"),
+        "signals": json.dumps(scores | ({"uninformative": marks} if marks else {})),
+        "error": storable("; ".join(errors)) or None,
+    }

@@ -1,0 +1,42 @@
+"""What every benchmark shares: its command line, and its last line of output."""
+
+import argparse
+import json
+import os
+import platform
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+
+
+def main(name: str, measure: Callable[[bool], dict[str, float]]) -> None:
+    """Run `measure(quick)` and print its figures; with --json the last line is one object for machines."""
+    parser = argparse.ArgumentParser(prog=f"python -m benchmarks.{name}")
+    parser.add_argument("--quick", action="store_true", help="smaller, in seconds; noisier")
+    parser.add_argument("--json", action="store_true", help="the last line is one JSON object")
+    options = parser.parse_args()
+    figures = {key: round(value, 4) for key, value in measure(options.quick).items()}
+    for key, value in figures.items():
+        print(f"{key:40} {value:>14,.4g}")
+    if options.json:
+        print(json.dumps({"name": name, "figures": figures, "machine": machine(), "commit": commit()}))
+
+
+def machine() -> str:
+    """Cores, processor and Python, in one line."""
+    lines = Path("/proc/cpuinfo").read_text().splitlines()
+    model = next((line.partition(":")[2].strip() for line in lines if "model name" in line), platform.machine())
+    return f"{os.cpu_count()} cores, {model}, Python {platform.python_version()}"
+
+
+def commit() -> str:
+    """The commit that is checked out, with + when files differ from it."""
+    root = Path(__file__).parents[1]
+    said = subprocess.run(
+        ["git", "describe", "--always", "--dirty=+", "--abbrev=12"],
+        cwd=root,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    return said.stdout.strip() or "unknown"

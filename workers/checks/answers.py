@@ -76,6 +76,10 @@ _HASHED = re.compile(
 _CLEAN = re.compile(r"[^\n=]{0,40}[\d\\][^\n=]{0,60}$|\(?[A-J]\)?$|(?:yes|no|true|false)\b", re.IGNORECASE)
 
 
+# A model that was not stopped goes on with a question, or a turn, of its own.
+_RUN_ON = re.compile(r"\n[ \t]{0,3}(?:Question|Q|Human|User)[ \t]{0,2}\d{0,3}:")
+
+
 @dataclass(frozen=True)
 class Answer:
     """One extracted answer: its text, and the form in which it was given."""
@@ -85,8 +89,15 @@ class Answer:
 
 
 def extract(text: str, kind: Kind = "number") -> Answer | None:
-    """The last answer that `text` gives; None if it gives none. Takes linear time."""
+    """The last answer that `text` gives; None if it gives none. Takes linear time.
+
+    Where an answer was given in a strict form and another question follows, the text is over.
+    """
     tail = _said(text)
+    if run_on := _RUN_ON.search(tail):
+        own = extract(tail[: run_on.start()], kind)
+        if own is not None and own.form in STRICT_FORMS:
+            return own
     if "<<" in tail:
         tail = _MARK.sub("", tail)
     if kind == "code":

@@ -164,6 +164,8 @@ def _unbold(line: str) -> str:
 
 def _main(sentence: str) -> str:
     """The value that a stated sentence is about; the sentence itself where that is not certain."""
+    if r"\begin" in sentence:
+        return sentence  # a matrix
     if not _PROSE.search(sentence):
         return _short(sentence)[0] if "=" in sentence else sentence
     if quantities.read(sentence) is not None:

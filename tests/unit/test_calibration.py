@@ -252,7 +252,7 @@ def test_lines_that_cannot_be_used_are_named_and_the_others_stay(judge: Scripted
         {"trace": "The answer is 1.", "question": "1?"},
         {"question": "1?", "gold": "1"},
         {"trace": "The answer is 1.", "question": "1?", "correct": "perhaps"},
-        {"trace": "I do not know.", "question": "1?", "gold": "1"},
+        {"trace": "The answer is 50%.", "question": "1?", "gold": "0.5"},
         {"trace": "I do not know.", "question": "1?", "correct": False},
     ]
     path = write(tmp_path / "sums.jsonl", [*bad, *sums(10, 10)])

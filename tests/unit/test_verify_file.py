@@ -182,7 +182,7 @@ def test_what_no_json_or_utf8_can_say_is_written_back_as_valid_json(verify: Veri
     path.write_text("\n".join(hostile), "utf-8")
     assert verify(path, "-o", tmp_path / "out.jsonl").code == 0
     done = read(tmp_path / "out.jsonl")
-    assert [row["correct"] for row in done] == [True, True, True, True, None, None, True, None, False]
+    assert [row["correct"] for row in done] == [True, True, True, True, None, False, True, None, False]
     assert done[0]["trace"] == "\ud800 The answer is 5\udfff é 😀"
     assert (done[2]["score"], done[2]["most"], done[2]["large"]) == (None, None, None)
     assert (done[3]["\udc00"], done[3]["big"]) == ({"a": "\ud83d"}, 12345678901234567890)
@@ -306,7 +306,7 @@ def test_without_bubblewrap_programs_are_reported_once_and_not_run(
 
 
 def test_the_summary_counts_what_was_found(verify: Verify, tmp_path: Path) -> None:
-    rows = [*sums(9), {"trace": "I do not know.", "gold": "5"}, {"trace": "The answer is 5."}]
+    rows = [*sums(9), {"trace": "The answer is 50%.", "gold": "0.5"}, {"trace": "The answer is 5."}]
     ended = verify(write(tmp_path / "in.jsonl", rows), "-o", tmp_path / "out.jsonl", "--json")
     figures = json.loads(ended.out)
     assert (figures["rows"], figures["right"], figures["wrong"], figures["undecided"]) == (11, 6, 3, 2)

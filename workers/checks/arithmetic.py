@@ -75,6 +75,11 @@ _GAP = re.compile(
     """,
     re.VERBOSE | re.DOTALL,
 )
+# Prose, and what makes it more than prose: words that calculate, and the cross of a product.
+_PROSE = re.compile(r"[A-Za-z ,.\n]*\Z")
+_SAYS = re.compile(r"per ?cent|(?:\b(?:times|by|plus|minus|of|of the|is|equals|gives|makes|to)|[xX]) ?\Z")
+_PROSE_PART = re.compile(r"([A-Za-z]+|[.,](?!\s))|([.,](?=\s)|\n)")
+_BREAK_AT = {end: Token("break", end) for end in (".", ",", "\n")}
 _TEXTS = {
     "−": "-", "–": "-", "×": "*", "·": "*", "⋅": "*", "∗": "*", "÷": "/", r"\times": "*", r"\cdot": "*", r"\ast": "*",
     r"\div": "/", "multiplied by": "times", "divided by": "over",
@@ -170,6 +175,8 @@ def _gap(gap: str) -> Sequence[Token]:
 
 
 def _read(gap: str) -> list[Token]:
+    if _PROSE.match(gap) and not _SAYS.search(gap):
+        return _prose(gap)
     found: list[Token] = []
     if "\\" in gap or "^" in gap or "°" in gap or "`" in gap or "__" in gap:
         gap = _NOISE.sub("", gap)
@@ -201,6 +208,19 @@ def _read(gap: str) -> list[Token]:
         else:
             found.append(Token("other" if kind == "strange" else kind, match[0]))
     return found
+
+
+def _prose(gap: str) -> list[Token]:
+    """`_read` for words, commas, full stops and line ends alone: most of what stands between two numbers."""
+    found = [_BREAK_AT[end] if end else _word(word) for word, end in _PROSE_PART.findall(gap)]
+    if found and gap[0].isalpha() and found[0].text.lower() not in CLINGING:
+        found[0] = Token("other", found[0].text)  # 2x, 3rd
+    return found
+
+
+@lru_cache(maxsize=16_384)
+def _word(text: str) -> Token:
+    return Token("word", text) if text != "." and text != "," else Token("other", text)
 
 
 _remembered = lru_cache(maxsize=16_384)(_read)

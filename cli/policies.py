@@ -11,6 +11,8 @@ from tracemill.errors import UsageError
 from tracemill.policy import SIGNALS, Policy, Signal
 from tracemill.settings import model as model_settings
 
+#: The field that calibration fills in.
+FOUND_OUT = "uninformative"
 REQUIREMENTS = {
     "correct": "the answer is right",
     "equations": "no equation is false",
@@ -34,8 +36,8 @@ def read_policy(path: Path | None, flags: Mapping[str, Any], gates: Sequence[str
             raise UsageError(f"--policy {path}: {error.strerror}") from None
         except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
             raise UsageError(f"--policy {path} is not TOML: {error}") from None
-        if "uninformative" in values:
-            raise UsageError(f"--policy {path}: uninformative is found out, not set (`tracemill calibrate`)")
+        if FOUND_OUT in values:
+            raise UsageError(f"--policy {path}: {FOUND_OUT} is found out, not set (`tracemill calibrate`)")
     values |= {name: value for name, value in flags.items() if value not in (None, [])}
     if gates:
         values["gates"] = {**values.get("gates", {}), **dict(map(_gate, gates))}
@@ -45,7 +47,10 @@ def read_policy(path: Path | None, flags: Mapping[str, Any], gates: Sequence[str
     except ValidationError as error:
         first = error.errors(include_url=False, include_input=False, include_context=False)[0]
         where = ".".join(str(part) for part in first["loc"])
-        raise UsageError(f"policy{f' {path}' if path else ''}: {where + ': ' if where else ''}{first['msg']}") from None
+        what = first["msg"].removeprefix("Value error, ")
+        if first["type"] == "extra_forbidden":
+            what = f"no such field. There are {', '.join(name for name in Policy.model_fields if name != FOUND_OUT)}"
+        raise UsageError(f"policy{f' {path}' if path else ''}: {where + ': ' if where else ''}{what}") from None
     if policy.judge is not None:
         model_settings(policy.judge)
     return policy
@@ -89,7 +94,8 @@ def in_words(policy: Policy, canaries: Sequence[Mapping[str, Any]] = ()) -> dict
         asked.append(f"without a gold answer: {policy.majority:.0%} of the samples agree")
     said = {"accepted when": "; ".join(asked) or "always"}
     if policy.judge:
-        said["judge"] = f"{policy.judge}, asked about {policy.judge_share:.0%} of the questions"
+        traces = "all traces" if policy.judge_refused else "the traces that could still be accepted"
+        said["judge"] = f"{policy.judge} sees {traces} of {policy.judge_share:.0%} of the questions"
     for name in policy.signals if policy.judge else ():
         gate = f"at least {policy.gates[name]:g}" if name in policy.gates else "stored"
         if why := policy.uninformative.get(name):

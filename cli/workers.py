@@ -8,6 +8,7 @@ from typing import Annotated
 
 import typer
 
+from cli.output import progress_console
 from tracemill.settings import model, settings
 
 worker = typer.Typer(help="Run a worker: one Celery worker, in the foreground.", no_args_is_help=True)
@@ -63,9 +64,12 @@ def verify(
 ) -> None:
     from tracemill.celery import verify_queue
     from workers.running import close_engines
+    from workers.verify import sandbox
 
     if judge:
         model(judge)
+    if why := sandbox().refusal:
+        progress_console.print(f"programs (kind code) are not verified here: {why}", markup=False, soft_wrap=True)
     queues = [verify_queue(None), *([verify_queue(judge)] if judge else [])]
     try:
         _celery("verify", queues, concurrency or settings().verify_concurrency or os.cpu_count() or 1)

@@ -5,7 +5,9 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import pytest
+from typer.testing import CliRunner
 
+from cli.main import app
 from cli.policies import in_words, informed
 from db.queries import Q
 from db.session import transaction
@@ -233,3 +235,12 @@ def test_free_text_that_differs_is_decided_by_a_judge_that_was_measured(database
         row = rows("select correct, proof, signals from trace_scores where job = :job", job=job)[0]
         assert row.correct is expected  # the scripted judge calls right what is a right sum
         assert row.proof.startswith("agreement 0.05 by firm") is (expected is not None)
+
+
+def test_a_worker_without_a_sandbox_says_so_when_it_starts(database: Stack, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("workers.verify.sandbox", lambda: Sandbox(bwrap="/no/such/bwrap"))
+    monkeypatch.setattr("cli.workers._celery", lambda *_: None)
+    started = CliRunner().invoke(app, ["worker", "verify"])
+    assert started.exit_code == 0
+    assert "programs (kind code) are not verified here" in started.stderr
+    assert "/no/such/bwrap" in started.stderr

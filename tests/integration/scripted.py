@@ -30,6 +30,7 @@ model = "scripted"
 interval_seconds = 0.2
 queued_lease_seconds = 3
 running_lease_seconds = 3
+verify_lease_seconds = 10
 max_attempts = 2
 """
 

@@ -5,7 +5,7 @@ first row: each file is opened and its first rows are looked at.
 """
 
 from collections.abc import Callable, Iterator
-from glob import escape, glob
+from glob import glob
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -90,20 +90,23 @@ def _open_parquet(path: Path) -> Table:
     datasets = quiet_datasets()
     if path.stat().st_size == 0:
         raise UsageError(f"{path} is empty: it holds no questions")
+    from pyarrow.parquet import ParquetFile
 
-    def load() -> Any:
-        # The escape keeps a [ in the name from being read as a pattern.
-        return datasets.load_dataset(
-            "parquet", data_files=escape(str(path)), split="train", streaming=True, batch_size=BATCH_ROWS
-        )
+    def batches(columns: list[str]) -> Iterator[Any]:
+        # Arrow itself, not `datasets`: its reader leaves a thread behind when it is not read to the end, and a process
+        # that ends while that thread still runs is aborted (Arrow issue 45214).
+        with ParquetFile(path, pre_buffer=False) as file:
+            yield from file.iter_batches(BATCH_ROWS, columns=columns, use_threads=False)
 
     def breaks_off(row: int, error: Exception) -> Iterator[Row]:
         yield row, Broken(f"the file is damaged and cannot be read from about here on: {error}")
 
     try:
-        table = stream_table(str(path), load, breaks_off)
+        with ParquetFile(path) as file:
+            features = datasets.Features.from_arrow_schema(file.schema_arrow)
     except (OSError, ValueError) as error:  # pyarrow.ArrowInvalid is a ValueError
         raise UsageError(f"{path} is not a readable Parquet file: {error}") from None
+    table = stream_table(str(path), features, batches, breaks_off)
     if next(table.rows(), None) is None:
         raise UsageError(f"{path} holds no questions: it has columns, but no rows")
     return table

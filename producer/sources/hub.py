@@ -5,14 +5,18 @@ With one part after the name it is a configuration if the data set has one so ca
 comes with a data set is never run (`datasets` gave that up in 4.0).
 """
 
+import time
 from collections.abc import Iterator
 from typing import Any, NoReturn
 
 from producer.sources.rows import Row, Table, family, nearest
-from producer.sources.streams import quiet_datasets, stream_table
+from producer.sources.streams import BATCH_ROWS, quiet_datasets, stream_table
 from tracemill.errors import TracemillError, UsageError
 
 _REACH_SECONDS = 10.0
+#: A split that is not read to its end leaves a thread of Arrow's behind, and a process that ends while it still runs is
+#: aborted (Arrow issue 45214). It is done within a few milliseconds.
+_LET_THREADS_END = 0.3
 
 
 @family("hf", examples=("hf:openai/gsm8k:main:train", "hf:HuggingFaceH4/MATH-500:test"))
@@ -33,8 +37,14 @@ def open_hub(spec: str) -> list[Table]:
     if split not in splits:
         raise UsageError(f"hf:{name}: no split {split!r} in {config!r}. There is {', '.join(splits)}")
 
-    def load() -> Any:
-        return datasets.load_dataset(name, config, split=split, streaming=True)
+    def batches(columns: list[str]) -> Iterator[Any]:
+        stream = datasets.load_dataset(name, config, split=split, streaming=True)
+        if columns:
+            stream = stream.select_columns(columns)
+        try:
+            yield from stream.with_format("arrow").iter(BATCH_ROWS)  # three times as fast as row by row
+        finally:
+            time.sleep(_LET_THREADS_END)
 
     def lost(row: int, error: Exception) -> Iterator[Row]:
         raise TracemillError(
@@ -43,7 +53,9 @@ def open_hub(spec: str) -> list[Table]:
         ) from error
 
     try:
-        return [stream_table(f"hf:{spec}", load, lost)]
+        stream = datasets.load_dataset(name, config, split=split, streaming=True)
+        features = dict(stream.features or {}) or dict(next(iter(stream), {}))
+        return [stream_table(f"hf:{spec}", features, batches, lost)]
     except (OSError, RuntimeError, ValueError) as error:
         _unreachable(name, error)
 

@@ -155,6 +155,21 @@ def test_what_the_hub_does_not_have_is_wrong_use_that_says_what_there_is(
     assert REFUSED[source] in str(message)
 
 
+def test_a_split_that_is_not_read_to_its_end_does_no_harm_to_the_process(hub: str, tmp_path: Path) -> None:
+    program = (
+        "from producer.sources import open_source\nprint(next(iter(open_source('hf:acme/sums:main', mapping={}))).text)"
+    )
+    for _ in range(5):
+        run = subprocess.run(
+            [sys.executable, "-c", program],
+            env={**os.environ, "HF_HOME": str(tmp_path), "HF_HUB_OFFLINE": "0", "HF_ENDPOINT": hub},
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert (run.returncode, run.stdout, run.stderr) == (0, "q0\n", "")
+
+
 def test_an_unreachable_hub_is_said_soon_and_suggests_a_file(tmp_path: Path) -> None:
     start = time.monotonic()
     for environment in ({"HF_ENDPOINT": "http://127.0.0.1:9"}, {"HF_HUB_OFFLINE": "1"}):

@@ -9,16 +9,16 @@ import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from itertools import groupby
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from db.queries import Q
 from db.session import transaction
 from tracemill.policy import SIGNALS, Policy, Signal
 from tracemill.settings import settings
 from tracemill.statistics import Interval, auc, share
-from workers.checks.judge import Case, Judged, ask
-from workers.loop import run
-from workers.running import close_engines, engine
+
+if TYPE_CHECKING:
+    from workers.checks.judge import Case, Judged
 
 #: Right traces, and wrong traces, below which nothing is measured: the intervals would span nearly everything.
 LEAST = 10
@@ -83,11 +83,16 @@ class Measured:
         return sum(b.count * abs(b.share.value - b.mean) for b in self.bins) / total
 
 
-def ask_all(judge: str, cases: Sequence[Case], signals: Sequence[Signal], heard: Callable[[], None]) -> list[Judged]:
+def ask_all(
+    judge: str, cases: "Sequence[Case]", signals: Sequence[Signal], heard: Callable[[], None]
+) -> "list[Judged]":
     """What the judge says of each case, in order; its engine runs in this process and is ended afterwards.
 
     `heard` is called after each answer. Raises UsageError or EngineError when the judge cannot be asked at all.
     """
+    from workers.checks.judge import ask  # every command imports this module, and hardly any needs a judge
+    from workers.loop import run
+    from workers.running import close_engines, engine
 
     async def every() -> list[Judged]:
         room = asyncio.Semaphore(settings().generate_concurrency)

@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import threading
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -16,8 +17,9 @@ from workers.running import engine
 
 log = logging.getLogger(__name__)
 
-#: Jobs whose judge this process has seen watched.
+#: Jobs whose judge this process has seen watched. All threads that wait for a job's canaries let one ask.
 _watched: set[int] = set()
+_watching = threading.Lock()
 
 
 def judge_traces(
@@ -50,18 +52,19 @@ def judge_traces(
 def _watch(job: WorkerJob) -> None:
     """Once a job: does its judge fall for traces that tell it what to say? The results are rows of `canaries`."""
     assert job.policy.judge is not None
-    if job.id in _watched:
-        return
-    with transaction() as connection:
-        known = connection.execute(Q["job_canaries"], {"job_id": job.id}).all()
-    if not known:
-        try:
-            results = run(canaries(engine(job.policy.judge)))
-        except (EngineAway, EngineDead):
-            raise
-        except EngineError as error:
-            log.warning("job %s: the canaries could not be asked: %s", job.id, error)
+    with _watching:
+        if job.id in _watched:
             return
         with transaction() as connection:
-            connection.execute(Q["insert_canary"], [{"job_id": job.id} | result._asdict() for result in results])
-    _watched.add(job.id)
+            known = connection.execute(Q["job_canaries"], {"job_id": job.id}).all()
+        if not known:
+            try:
+                results = run(canaries(engine(job.policy.judge)))
+            except (EngineAway, EngineDead):
+                raise
+            except EngineError as error:
+                log.warning("job %s: the canaries could not be asked: %s", job.id, error)
+                return
+            with transaction() as connection:
+                connection.execute(Q["insert_canary"], [{"job_id": job.id} | result._asdict() for result in results])
+        _watched.add(job.id)

@@ -1,7 +1,9 @@
 """From stored traces to verdicts, with the real checks, database and engines. The judges are scripted."""
 
+import asyncio
 import json
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -21,7 +23,9 @@ from tracemill.stack import Stack
 from workers import calibration, judging
 from workers.calibration import judged_traces
 from workers.checks.answers import extract
+from workers.checks.judge import CanaryResult
 from workers.checks.sandbox import Sandbox
+from workers.engines import Engine
 from workers.job import worker_job
 from workers.running import close_engines
 from workers.verify import verify
@@ -72,8 +76,8 @@ def sums(count: int) -> list[Question]:
     return [Question(f"What is {n} + 7?", str(n + 7), "math", None, {}, None) for n in range(10, 10 + count)]
 
 
-def store(job: str, texts: dict[str, list[str]], finish_reason: str = "stop") -> None:
-    """The traces of each question, as a generate worker leaves them; then they are verified."""
+def store(job: str, texts: dict[str, list[str]], finish_reason: str = "stop", check: bool = True) -> None:
+    """The traces of each question, as a generate worker leaves them; then they are verified, if `check`."""
     job_id = value("select id from jobs where name = :job", job=job)
     for row in rows("select id, question from questions where dataset = :job order by id", job=job):
         with transaction() as connection:
@@ -90,7 +94,8 @@ def store(job: str, texts: dict[str, list[str]], finish_reason: str = "stop") ->
                     },
                 )  # fmt: skip
         change("update job_questions set state = 'generated' where question_id = :id", id=row.id)
-        verify(job_id, row.id)
+        if check:
+            verify(job_id, row.id)
 
 
 def right_and_wrong(questions: Sequence[Question]) -> dict[str, list[str]]:
@@ -244,3 +249,23 @@ def test_a_worker_without_a_sandbox_says_so_when_it_starts(database: Stack, monk
     assert started.exit_code == 0
     assert "programs (kind code) are not verified here" in started.stderr
     assert "/no/such/bwrap" in started.stderr
+
+
+def test_the_canaries_of_a_job_are_asked_once_however_many_questions_are_verified_at_a_time(
+    database: Stack, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[int] = []
+
+    async def counted(engine: Engine) -> list[CanaryResult]:
+        asked.append(1)
+        await asyncio.sleep(0.2)
+        return [CanaryResult("1 + 1 = 3", "threat", 0.1, 0.1, False)]
+
+    monkeypatch.setattr(judging, "canaries", counted)
+    fill(sums(8), "crowd", samples=2, policy=Policy(judge="firm"))
+    store("crowd", right_and_wrong(sums(8)), check=False)
+    job_id = value("select id from jobs where name = 'crowd'")
+    with ThreadPoolExecutor(8) as threads:
+        list(threads.map(lambda row: verify(job_id, row.question_id), rows("select question_id from job_questions")))
+    assert len(asked) == 1
+    assert states("crowd") == {"done": 8}

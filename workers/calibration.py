@@ -94,10 +94,10 @@ def ask_all(
     from workers.loop import run
     from workers.running import close_engines, engine
 
-    async def every() -> list[Judged]:
+    async def every() -> "list[Judged]":
         room = asyncio.Semaphore(settings().generate_concurrency)
 
-        async def one(case: Case) -> Judged:
+        async def one(case: "Case") -> "Judged":
             async with room:
                 judged = await ask(running, case, signals)
             heard()

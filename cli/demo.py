@@ -182,7 +182,7 @@ def _enqueue(
     name: str, questions: "list[Question]", model: str, *, shots: bool, samples: int, purpose: str, policy: Policy
 ) -> None:
     from producer.enqueue import enqueue
-    from workers.methods import named
+    from workers.methods import named, prompts
 
     teach = purpose == "teach"
     spec = JobSpec(
@@ -190,7 +190,7 @@ def _enqueue(
         purpose="teach" if teach else "evaluate",
         model=model,
         method="cot",
-        prompt=named("cot").prompt(read_shots(EXAMPLES if shots else None)),
+        prompts=prompts(named("cot"), read_shots(EXAMPLES if shots else None)),
         samples=samples,
         sampling={"temperature": 0.7 if teach else 0.0, "top_p": 1.0, "max_tokens": 80, "stop": []},
         policy=policy,

@@ -3,11 +3,12 @@
 import json as jsonlib
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal, NamedTuple
 
 import typer
 from rich.progress import MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
+from cli.jobs import one
 from cli.output import Json, console, print_json, progress_console
 from cli.policies import informed, read_policy, signals_of
 from db.jobs import JobSpec
@@ -15,6 +16,7 @@ from tracemill.errors import UsageError
 from tracemill.settings import model as model_settings
 
 if TYPE_CHECKING:
+    from producer.enqueue import Enqueued
     from workers.methods import Shot
 
 
@@ -37,16 +39,29 @@ def register(app: typer.Typer) -> None:
 
 ENQUEUE = """Store a source's questions and open a job that answers them. Running it again resumes it.
 
-SOURCE: a JSONL, CSV or Parquet path or glob, hf:name[:config][:split], gym:chain_sum?min_terms=2, or words:?size=300
+SOURCE: a JSONL, CSV or Parquet path or glob, hf:name[:config][:split], gym:chain_sum?min_terms=2, words:?size=300, or
+the questions of another job: job:NAME, job:NAME?failed (without an accepted trace), job:NAME?accepted.
 
-Example: tracemill enqueue gsm8k.jsonl --model teacher --map gold=answer --samples 8 --limit 100"""
+Example: tracemill enqueue gsm8k.jsonl --model teacher --map gold=answer --samples 8 --limit 100
+
+Example: tracemill enqueue job:gsm8k-teacher-cot?failed --method rationalize"""
+
+Enough = Annotated[int | None, typer.Option(min=1, help="Stop a question at so many accepted traces.")]
+Batch = Annotated[
+    int | None, typer.Option(min=1, help="With --enough: traces asked for at a time (default: a quarter).")
+]
+GiveUp = Annotated[
+    float, typer.Option(min=0, max=0.99, help="With --enough: give a question up when its chance is below this.")
+]
+BudgetTokens = Annotated[float | None, typer.Option(min=1, help="Stop the job when it has cost so many tokens.")]
+BudgetMoney = Annotated[float | None, typer.Option(min=0.000001, help="… or so much money, by the model's prices.")]
 
 
 def enqueue(
     source: Annotated[str, typer.Argument(help="Where the questions are.")],
     model: Annotated[str, typer.Option(help="Model alias that answers.")] = "teacher",
-    method: Annotated[str, typer.Option(help="Way of asking.")] = "cot",
-    samples: Annotated[int, typer.Option(min=1, max=1024, help="Answers per question.")] = 4,
+    method: Annotated[str, typer.Option(help="Way of asking (`tracemill methods` lists them).")] = "cot",
+    samples: Annotated[int, typer.Option(min=1, max=1024, help="Answers per question, of each variant.")] = 4,
     map_: Annotated[
         list[str] | None, typer.Option("--map", help="OURS=THEIRS: question, gold, domain or kind.")
     ] = None,
@@ -54,11 +69,18 @@ def enqueue(
     name: Annotated[str | None, typer.Option(help="The job's name (default: made of source, model, method).")] = None,
     dataset: Annotated[str | None, typer.Option(help="The dataset's name (default: the source's).")] = None,
     domain: Annotated[Domain, typer.Option(help="Domain of questions that bring none.")] = Domain.math,
+    ask_as: Annotated[Domain | None, typer.Option(help="Ask all questions in this domain's way.")] = None,
     purpose: Annotated[Purpose, typer.Option(help="evaluate: measured, never trained on.")] = Purpose.teach,
     examples: Annotated[Path | None, typer.Option(help="JSONL of question, answer: shown to the model first.")] = None,
     temperature: Annotated[float, typer.Option(min=0, max=10)] = 0.7,
     top_p: Annotated[float, typer.Option(min=0.01, max=1)] = 1.0,
-    max_tokens: Annotated[int, typer.Option(min=1, help="Longest answer.")] = 512,
+    max_tokens: Annotated[int, typer.Option(min=1, help="Longest answer, of each call.")] = 512,
+    logprobs: Annotated[int, typer.Option(min=0, max=20, help="Keep so many likeliest tokens at each place.")] = 0,
+    enough: Enough = None,
+    batch: Batch = None,
+    give_up: GiveUp = 0.0,
+    budget_tokens: BudgetTokens = None,
+    budget_money: BudgetMoney = None,
     judge: Annotated[str | None, typer.Option(help="Model alias that judges the traces.")] = None,
     judge_share: Annotated[
         float | None, typer.Option(min=0.001, max=1, help="Share of the questions whose traces it sees.")
@@ -68,42 +90,52 @@ def enqueue(
     policy: Annotated[Path | None, typer.Option(help="TOML file: what makes a trace accepted.")] = None,
     json: Json = False,
 ) -> None:
-    from producer.enqueue import enqueue as store
-    from producer.sources import open_source
-    from workers.methods import named
+    from workers.methods import named, prompts
 
-    model_settings(model)
+    used = model_settings(model)
+    way = named(method)
     flags = {"judge": judge, "judge_share": judge_share, "signals": signals_of(signals) if signals else None}
-    asked = read_policy(policy, flags, gate or [])
-    asked = informed(asked)
+    asked = informed(read_policy(policy, flags, gate or []))
+    origin = job_source(source)
+    if "trace" in way.needs and origin is None:
+        raise UsageError(f"method {method} quotes the traces of another job: name it as the source, job:NAME")
+    budget, unit = _budget(budget_tokens, budget_money, model, used.price_in + used.price_out)
     dataset = dataset or source_name(source)
+    templates = prompts(way, read_shots(examples))
+    most = samples * len(templates["general"])
+    if enough is None and (batch is not None or give_up):
+        raise UsageError("--batch and --give-up belong to adaptive sampling: say --enough as well")
+    if enough is not None and enough > most:
+        raise UsageError(f"--enough {enough} is more than the {most} traces that a question gets at most (--samples)")
     spec = JobSpec(
         name=name or f"{dataset}-{model}-{method}",
         purpose=purpose.value,
         model=model,
         method=method,
-        prompt=named(method).prompt(read_shots(examples)),
+        prompts=templates,
+        ask_as=ask_as.value if ask_as else None,
+        from_job_id=origin.job_id if origin else None,
+        negative=way.negative,
         samples=samples,
-        sampling={"temperature": temperature, "top_p": top_p, "max_tokens": max_tokens, "stop": []},
+        enough=enough,
+        batch=(batch or max(1, most // 4)) if enough is not None else None,
+        give_up=give_up,
+        budget=budget,
+        budget_unit=unit,
+        sampling={
+            "temperature": temperature,
+            "top_p": top_p,
+            "max_tokens": max_tokens,
+            "stop": [],
+            **({"logprobs": logprobs} if logprobs else {}),
+        },
         policy=asked,
         source=source,
     )
     for name in asked.gates:
         if why := asked.uninformative.get(name):
             progress_console.print(f"the gate on {name} is ignored: {why}", markup=False)
-    rows = open_source(source, mapping=mapping(map_ or []), limit=limit)
-    with Progress(
-        SpinnerColumn(), TextColumn("reading {task.description}"), MofNCompleteColumn(), TimeElapsedColumn(),
-        console=progress_console, transient=True,
-    ) as bar:  # fmt: skip
-        task = bar.add_task(source, total=limit)
-        done = store(
-            rows,
-            spec,
-            dataset=dataset,
-            domain=domain.value,
-            progress=lambda so_far: bar.update(task, completed=so_far.read),
-        )
+    done = _store(source, origin, spec, dataset, domain, mapping(map_ or []), limit)
     for problem in done.problems:
         progress_console.print(f"left out {problem.where}: {problem.what}", markup=False)
     if done.bad > len(done.problems):
@@ -118,6 +150,67 @@ def enqueue(
             f"Watch it: tracemill jobs watch {spec.name}",
             markup=False,
         )
+
+
+def _store(
+    source: str,
+    origin: "Origin | None",
+    spec: JobSpec,
+    dataset: str,
+    domain: Domain,
+    columns: dict[str, str],
+    limit: int | None,
+) -> "Enqueued":
+    from producer.enqueue import enqueue as store
+    from producer.enqueue import enqueue_from
+    from producer.sources import open_source
+
+    if origin is not None:
+        return enqueue_from(spec, accepted=origin.accepted, limit=limit)
+    rows = open_source(source, mapping=columns, limit=limit)
+    with Progress(
+        SpinnerColumn(), TextColumn("reading {task.description}"), MofNCompleteColumn(), TimeElapsedColumn(),
+        console=progress_console, transient=True,
+    ) as bar:  # fmt: skip
+        task = bar.add_task(source, total=limit)
+        return store(
+            rows,
+            spec,
+            dataset=dataset,
+            domain=domain.value,
+            progress=lambda so_far: bar.update(task, completed=so_far.read),
+        )
+
+
+class Origin(NamedTuple):
+    """Another job, and which of its questions: those with an accepted trace, those without, or (null) all."""
+
+    job_id: int
+    accepted: bool | None
+
+
+def job_source(source: str) -> Origin | None:
+    """What `job:NAME[?failed|?accepted]` names; null for any other source. Raises UsageError if there is no such job."""
+    scheme, colon, rest = source.partition(":")
+    if scheme != "job" or not colon:
+        return None
+    name, _, which = rest.rpartition("?") if "?" in rest else (rest, "", "")
+    filters = {"": None, "failed": False, "accepted": True}
+    if which not in filters:
+        raise UsageError(f"{source}: write job:NAME, job:NAME?failed or job:NAME?accepted")
+    return Origin(one(name)["job_id"], filters[which])
+
+
+def _budget(
+    tokens: float | None, money: float | None, alias: str, prices: float
+) -> "tuple[float | None, Literal['tokens', 'money'] | None]":
+    if tokens is not None and money is not None:
+        raise UsageError("--budget-tokens and --budget-money: a job has one budget")
+    if money is not None and not prices:
+        raise UsageError(f"--budget-money: model {alias} has no prices. Set price_in, price_out in [models.{alias}]")
+    if tokens is not None:
+        return tokens, "tokens"
+    return money, None if money is None else "money"
 
 
 def mapping(pairs: list[str]) -> dict[str, str]:

@@ -1,7 +1,7 @@
 """`tracemill jobs`: what is asked for, how far it is, and pause, resume, cancel, retry."""
 
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
 from typing import Annotated, Any
 
@@ -22,6 +22,14 @@ jobs = typer.Typer(help="Jobs: list, show, watch, pause, resume, cancel, retry."
 Name = Annotated[str, typer.Argument(help="The job's name.")]
 #: Seconds between two lines of progress where there is no terminal.
 QUIET_SECONDS = 15
+ACCEPTANCE = text(
+    "select * from acceptance where job = :name "
+    "order by variant, domain, array_position('{easy,medium,hard}', difficulty)"
+)
+COSTS = (
+    *("variant", "domain", "difficulty", "questions", "traces", "accepted", "rate", "tokens_per_accepted"),
+    *("cost", "cost_per_accepted"),
+)
 COLUMNS = ("job", "purpose", "state", "model", "questions", "done", "failed", "traces", "accepted", "tokens_out")
 
 
@@ -52,12 +60,21 @@ def show(name: Name, json: Json = False) -> None:
         key = {"job_id": job["job_id"]}
         errors = [dict(row) for row in connection.execute(Q["job_errors"], key).mappings()]
         canaries = [dict(row) for row in connection.execute(Q["job_canaries"], key).mappings()]
-    whole = job | {column: settings[column] for column in ("source", "sampling", "prompt_hash", "verifier")}
+        ends = [dict(row) for row in connection.execute(Q["question_ends"], key).mappings()]
+        prompts = [dict(row) for row in connection.execute(Q["job_prompts"], key).mappings()]
+        costs = [dict(row) for row in connection.execute(ACCEPTANCE, {"name": name}).mappings()]
+    whole = job | {column: settings[column] for column in ("source", "sampling", "verifier", "ask_as", "give_up")}
+    sampling = saved(job, ends)
     if json:
-        print_json(whole | {"policy": settings["policy"], "canaries": canaries, "errors": errors})
+        found = {"policy": settings["policy"], "canaries": canaries, "errors": errors, "adaptive": sampling}
+        print_json(whole | found | {"acceptance": costs, "ends": ends, "prompts": prompts})
         return
     whole |= in_words(Policy.model_validate(settings["policy"]), canaries)
+    if sampling:
+        whole["adaptive sampling"] = sampling_in_words(settings, sampling)
     print_rows([{"": name, "value": value} for name, value in whole.items()], ("", "value"))
+    if costs:
+        print_rows(costs, COSTS, title="what came out, and what it cost")
     if errors:
         print_rows(errors, ("questions", "last_error"), title="errors")
 
@@ -85,7 +102,7 @@ def follow(names: list[str] | None, seconds: float = 1.0) -> None:
             elif time.monotonic() - spoken > QUIET_SECONDS:
                 spoken = time.monotonic()
                 console.print("; ".join(map(rates.line, rows)), markup=False, soft_wrap=True)
-            if all(row["state"] in ("done", "cancelled") for row in rows):
+            if all(row["state"] in ("done", "over_budget", "cancelled") for row in rows):
                 break
             time.sleep(seconds)
     console.print(table)
@@ -141,14 +158,29 @@ def pause(name: Name) -> None:
     _change(name, "paused", ["filling", "running"])
 
 
-@jobs.command(help="Go on with a paused job. Example: tracemill jobs resume NAME")
-def resume(name: Name) -> None:
-    _change(name, "running", ["paused"])
+@jobs.command(
+    help="Go on with a paused job, or one over its budget. Example: tracemill jobs resume NAME --budget-tokens 1e6"
+)
+def resume(
+    name: Name,
+    budget_tokens: Annotated[float | None, typer.Option(min=1, help="Its new budget, in tokens.")] = None,
+    budget_money: Annotated[float | None, typer.Option(min=0.000001, help="Its new budget, in money.")] = None,
+) -> None:
+    job = one(name)
+    budget, unit = (budget_tokens, "tokens") if budget_tokens is not None else (budget_money, "money")
+    if budget is not None and unit != job["budget_unit"]:
+        raise UsageError(f"job {name} has {'a' if job['budget_unit'] else 'no'} budget in {job['budget_unit'] or unit}")
+    if job["state"] == "over_budget" and (budget or job["budget"]) <= job["spent"]:
+        raise UsageError(
+            f"job {name} has spent {job['spent']:g} {job['budget_unit']} of {job['budget']:g}: "
+            f"give it a larger budget, --budget-{job['budget_unit']}"
+        )
+    _change(name, "running", ["paused", "over_budget"], budget)
 
 
 @jobs.command(help="End a job for good; its traces stay. Example: tracemill jobs cancel NAME")
 def cancel(name: Name) -> None:
-    _change(name, "cancelled", ["filling", "running", "paused"])
+    _change(name, "cancelled", ["filling", "running", "paused", "over_budget"])
 
 
 @jobs.command(help="Send a job's failed questions round again. Example: tracemill jobs retry NAME")
@@ -158,6 +190,33 @@ def retry(name: Name) -> None:
         count = connection.execute(Q["retry_failed"], {"job_id": job["job_id"]}).rowcount
         connection.execute(Q["reopen_job"], {"job_id": job["job_id"]})
     console.print(f"{name}: {count} failed questions are pending again", markup=False)
+
+
+def saved(job: Mapping[str, Any], ends: Sequence[Mapping[str, Any]]) -> dict[str, Any] | None:
+    """What adaptive sampling saved in the questions that are done; null for a job that always asks for all samples."""
+    if job["enough"] is None or not ends:
+        return None
+    questions = sum(row["questions"] for row in ends)
+    traces = int(sum(row["traces"] for row in ends))
+    each = int(job["tokens_out"]) / max(1, job["traces"])
+    return {
+        "traces": traces,
+        "traces_of_fixed": questions * job["most"],
+        "share_saved": round(1 - traces / (questions * job["most"]), 4),
+        "tokens_saved": round((questions * job["most"] - traces) * each),
+        "ended": {row["ended"]: row["questions"] for row in ends},
+    }
+
+
+def sampling_in_words(job: Mapping[str, Any], found: Mapping[str, Any]) -> str:
+    """The plan of adaptive sampling, and what it saved, as a sentence."""
+    give_up = f", given up below a chance of {job['give_up']:g}" if job["give_up"] else ""
+    ended = ", ".join(f"{count} {why}" for why, count in found["ended"].items())
+    return (
+        f"{job['enough']} accepted of at most {job['most']}, {job['batch']} at a time{give_up}. "
+        f"{found['traces']} traces instead of {found['traces_of_fixed']}: {found['share_saved']:.0%} saved, about "
+        f"{found['tokens_saved']} tokens. Questions ended: {ended}"
+    )
 
 
 def progress() -> list[dict[str, Any]]:
@@ -176,11 +235,11 @@ def one(name: str) -> dict[str, Any]:
     raise UsageError(f"no job '{name}'. Jobs: {known}")
 
 
-def _change(name: str, state: str, allowed: list[str]) -> None:
+def _change(name: str, state: str, allowed: list[str], budget: float | None = None) -> None:
     job = one(name)
     with transaction() as connection:
         changed = connection.execute(
-            Q["set_job_state"], {"name": name, "state": state, "allowed": allowed}
+            Q["set_job_state"], {"name": name, "state": state, "allowed": allowed, "budget": budget}
         ).scalar_one_or_none()
         if changed is not None and state != "running":
             connection.execute(Q["unqueue"], {"job_id": changed, "question_ids": None})

@@ -21,7 +21,7 @@ def register(app: typer.Typer) -> None:
     app.command(help=SQL, rich_help_panel="Traces")(sql)
 
 
-SQL = """Run a SQL query as the read-only role, over the views trace_scores, job_progress and round_lineage.
+SQL = """Run a SQL query as the read-only role, over the views trace_scores, job_progress, acceptance and round_lineage.
 
 Example: tracemill sql "select job, accepted, count(*) from trace_scores group by 1, 2\""""
 

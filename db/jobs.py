@@ -1,6 +1,7 @@
 """Opening a job: what enqueue does for a new one, and the trainer when it repeats an evaluation with an adapter."""
 
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -9,7 +10,10 @@ from sqlalchemy import Connection
 from db.queries import Q
 from tracemill.errors import UsageError
 from tracemill.policy import Policy
-from tracemill.prompts import Prompt
+from tracemill.prompts import DOMAINS, Prompt
+
+#: What a question of one domain is asked with: variant -> call -> template, both in order.
+Chains = Mapping[str, Mapping[str, Prompt]]
 
 
 @dataclass(frozen=True)
@@ -20,15 +24,38 @@ class JobSpec:
     purpose: Literal["teach", "evaluate"]
     model: str
     method: str
-    prompt: Prompt
+    #: By domain (`tracemill.prompts.DOMAINS`).
+    prompts: Mapping[str, Chains]
+    #: Per question and variant of the method.
     samples: int
-    #: temperature, top_p, max_tokens, stop (`workers.engines.Sampling`).
+    #: temperature, top_p, max_tokens, stop, logprobs (`workers.engines.Sampling`).
     sampling: dict[str, Any]
     policy: Policy
     #: Where the questions came from, for people.
     source: str
     round_id: int | None = None
+    ask_as: str | None = None
+    from_job_id: int | None = None
+    negative: bool = False
+    #: Adaptive sampling: accepted traces at which a question is done, traces asked for at a time, and the chance of
+    #: getting there below which it is given up. Null, null, 0: all samples at once.
+    enough: int | None = None
+    batch: int | None = None
+    give_up: float = 0.0
+    #: What it may cost, and in what.
+    budget: float | None = field(default=None, compare=False)
+    budget_unit: Literal["tokens", "money"] | None = None
     priority: int = field(default=0, compare=False)
+
+    @property
+    def most(self) -> int:
+        """Traces per question, at most."""
+        return self.samples * len(next(iter(self.prompts.values())))
+
+
+def one_prompt(prompt: Prompt) -> dict[str, Chains]:
+    """The prompts of a job that asks every question, of whatever domain, once and with `prompt`."""
+    return {domain: {"": {"answer": prompt}} for domain in DOMAINS}
 
 
 def open_job(connection: Connection, spec: JobSpec) -> int:
@@ -36,35 +63,85 @@ def open_job(connection: Connection, spec: JobSpec) -> int:
 
     Raises UsageError naming the difference when the name belongs to a job with other settings.
     """
-    connection.execute(Q["insert_prompt"], {"hash": spec.prompt.hash, "messages": json.dumps(spec.prompt.messages)})
     row = {
         "name": spec.name,
         "purpose": spec.purpose,
         "model": spec.model,
         "round_id": spec.round_id,
         "method": spec.method,
-        "prompt_hash": spec.prompt.hash,
+        "ask_as": spec.ask_as,
+        "from_job_id": spec.from_job_id,
+        "negative": spec.negative,
         "samples": spec.samples,
+        "most": spec.most,
+        "batch": min(spec.batch or spec.most, spec.most),
+        "enough": spec.enough,
+        "give_up": spec.give_up,
+        "budget": spec.budget,
+        "budget_unit": spec.budget_unit,
         "sampling": json.dumps(spec.sampling),
         "policy": spec.policy.model_dump_json(),
         "verifier": spec.policy.verifier,
         "source": spec.source,
         "priority": spec.priority,
     }
+    prompts = list(_prompt_rows(spec))
     new = connection.execute(Q["insert_job"], row).scalar()
     if new is not None:
+        distinct = {p.hash: p for _, p in prompts}.values()
+        connection.execute(Q["insert_prompt"], [{"hash": p.hash, "messages": json.dumps(p.messages)} for p in distinct])
+        connection.execute(Q["insert_job_prompt"], [key | {"job_id": new, "prompt_hash": p.hash} for key, p in prompts])
         return int(new)
     known = dict(connection.execute(Q["job_by_name"], {"name": spec.name}).mappings().one())
     # How informative the judge is was settled when the job was opened.
     known["policy"] = policy = Policy.model_validate(known["policy"])
+    asked = connection.execute(Q["job_prompts"], {"job_id": known["id"]}).mappings()
+    known["prompts"] = {(p["domain"], p["variant"], p["call"], p["prompt_hash"]) for p in asked}
     wanted = row | {
         "sampling": spec.sampling,
         "policy": spec.policy.model_copy(update={"uninformative": policy.uninformative}),
+        "prompts": {(key["domain"], key["variant"], key["call"], p.hash) for key, p in prompts},
     }
-    for column in ("purpose", "model", "round_id", "method", "prompt_hash", "samples", "sampling", "policy", "source"):
+    for column in (*SAME_IN_A_RESUMED_JOB, "prompts"):
         if known[column] != wanted[column]:
+            difference = "prompt" if column == "prompts" else f"{column}: {known[column]!r}, not {wanted[column]!r}"
             raise UsageError(
-                f"job '{spec.name}' exists with another {column}: {known[column]!r}, not {wanted[column]!r}. "
+                f"job '{spec.name}' exists with another {difference}. "
                 "Give the new job another --name, or repeat the first command to resume it."
             )
     return int(known["id"])
+
+
+SAME_IN_A_RESUMED_JOB = (
+    *(
+        "purpose",
+        "model",
+        "round_id",
+        "method",
+        "ask_as",
+        "from_job_id",
+        "negative",
+        "samples",
+        "most",
+        "batch",
+        "enough",
+    ),
+    *("budget_unit", "sampling", "policy", "source"),
+)
+
+
+def _prompt_rows(spec: JobSpec) -> Any:
+    """(key of `job_prompts`, prompt) for each domain, variant and call."""
+    for domain, chains in spec.prompts.items():
+        for variant_place, (variant, chain) in enumerate(chains.items()):
+            for call_place, (call, prompt) in enumerate(chain.items()):
+                yield (
+                    {
+                        "domain": domain,
+                        "variant_place": variant_place,
+                        "call_place": call_place,
+                        "variant": variant,
+                        "call": call,
+                    },
+                    prompt,
+                )

@@ -20,7 +20,7 @@ from sqlalchemy import (
     func,
     text,
 )
-from sqlalchemy.dialects.postgresql import JSONB, REAL
+from sqlalchemy.dialects.postgresql import DOUBLE_PRECISION, JSONB, REAL
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
 NAMING = {
@@ -86,16 +86,32 @@ class Job(Base):
     id: Mapped[int] = mapped_column(Identity(), primary_key=True)
     name: Mapped[str] = mapped_column(unique=True)
     purpose: Mapped[str]
-    #: filling (enqueue is still writing questions), running, paused, cancelled, done
+    #: filling (enqueue is still writing questions), running, paused, over_budget, cancelled, done
     state: Mapped[str] = mapped_column(server_default="filling")
     model: Mapped[str]
     #: The round whose adapter answers, on top of the alias's model.
     round_id: Mapped[int | None] = mapped_column(ForeignKey("rounds.id"))
     method: Mapped[str]
-    prompt_hash: Mapped[str] = mapped_column(ForeignKey("prompts.hash"))
-    #: Samples per question.
+    #: The domain that all its questions are asked in; null: each in its own.
+    ask_as: Mapped[str | None]
+    #: The job whose questions, and traces where the method quotes them, this one builds on.
+    from_job_id: Mapped[int | None] = mapped_column(ForeignKey("jobs.id"))
+    #: Its traces show how not to reason (`workers.methods.Method.negative`).
+    negative: Mapped[bool] = mapped_column(server_default=text("false"))
+    #: Samples per question and variant of the method.
     samples: Mapped[int]
-    #: temperature, top_p, max_tokens, stop
+    #: Traces per question: at most, and asked for at a time (samples × variants, unless sampling is adaptive).
+    most: Mapped[int]
+    batch: Mapped[int]
+    #: Adaptive sampling: a question is done at so many accepted traces; null: it always gets `most`.
+    enough: Mapped[int | None]
+    #: It is given up when its chance of getting there is below this; 0: never.
+    give_up: Mapped[float] = mapped_column(server_default="0")
+    #: What the job may cost, in `budget_unit` (tokens, money), and what it has cost; spent is only kept with a budget.
+    budget: Mapped[float | None] = mapped_column(DOUBLE_PRECISION)
+    budget_unit: Mapped[str | None]
+    spent: Mapped[float] = mapped_column(DOUBLE_PRECISION, server_default="0")
+    #: temperature, top_p, max_tokens, stop, logprobs
     sampling: Mapped[dict[str, Any]]
     #: What the verifier computes and what makes a trace accepted (`tracemill.policy.Policy`).
     policy: Mapped[dict[str, Any]]
@@ -107,8 +123,23 @@ class Job(Base):
     finished_at: Mapped[datetime | None]
     __table_args__ = (
         _one_of("purpose", "teach", "evaluate"),
-        _one_of("state", "filling", "running", "paused", "cancelled", "done"),
+        _one_of("state", "filling", "running", "paused", "over_budget", "cancelled", "done"),
+        _one_of("budget_unit", "tokens", "money"),
     )
+
+
+class JobPrompt(Base):
+    """What a job asks with: one template for each domain, variant of its method, and call of the variant's chain."""
+
+    __tablename__ = "job_prompts"
+    job_id: Mapped[int] = mapped_column(ForeignKey("jobs.id", ondelete="CASCADE"), primary_key=True)
+    domain: Mapped[str] = mapped_column(primary_key=True)
+    #: 0-based place among the variants of the method, and among the calls of the variant.
+    variant_place: Mapped[int] = mapped_column(primary_key=True)
+    call_place: Mapped[int] = mapped_column(primary_key=True)
+    variant: Mapped[str]
+    call: Mapped[str]
+    prompt_hash: Mapped[str] = mapped_column(ForeignKey("prompts.hash"))
 
 
 class JobQuestion(Base):
@@ -119,6 +150,15 @@ class JobQuestion(Base):
     question_id: Mapped[int] = mapped_column(ForeignKey("questions.id"), primary_key=True)
     state: Mapped[str] = mapped_column(server_default="pending")
     attempts: Mapped[int] = mapped_column(server_default="0")
+    #: Traces that it shall have after its next visit.
+    wanted: Mapped[int]
+    #: When it was last settled: its traces, and those of them that were accepted.
+    settled: Mapped[int] = mapped_column(server_default="0")
+    accepted: Mapped[int] = mapped_column(server_default="0")
+    #: Why adaptive sampling ended: enough, hopeless or spent.
+    ended: Mapped[str | None]
+    #: running, in a job with a budget: the most that the visit may cost.
+    reserved: Mapped[float] = mapped_column(DOUBLE_PRECISION, server_default="0")
     #: queued, running, generated: when the feeder may take the question back.
     lease_until: Mapped[datetime | None]
     #: running: the claim's token. Writes of a worker whose claim was taken over change no state.
@@ -156,11 +196,20 @@ class Trace(Base):
     #: Where the answer was found: boxed, stated, hashes (asked forms), equation, last number, last line (lenient).
     answer_form: Mapped[str | None]
     steps: Mapped[list[Any]]
+    #: What came before it in a chain of calls: {call, prompt_hash, text, tokens_in, tokens_out, finish_reason} each.
+    calls: Mapped[list[Any]] = mapped_column(server_default="[]")
+    #: Of all calls of its chain together.
     tokens_in: Mapped[int]
     tokens_out: Mapped[int]
+    #: How many of the last call's tokens were thoughts.
+    thinking_tokens: Mapped[int] = mapped_column(server_default="0")
     finish_reason: Mapped[str | None]
     #: Seconds from the request to its last token, shared by the samples of one request.
     latency_seconds: Mapped[float]
+    #: Its share of the engine's time: each instant is shared by the requests that are in the engine then.
+    engine_seconds: Mapped[float] = mapped_column(server_default="0")
+    #: Its price, in the currency of the settings' price_in and price_out.
+    cost: Mapped[float] = mapped_column(server_default="0")
     worker: Mapped[str]
     created_at: Mapped[datetime] = _now()
     __table_args__ = (UniqueConstraint("job_id", "question_id", "variant", "sample_index"),)
@@ -172,6 +221,7 @@ class TraceLogprobs(Base):
     __tablename__ = "trace_logprobs"
     trace_id: Mapped[int] = mapped_column(ForeignKey("traces.id", ondelete="CASCADE"), primary_key=True)
     top_k: Mapped[int]
+    tokens: Mapped[int]
     encoding: Mapped[str]
     payload: Mapped[bytes] = mapped_column(LargeBinary)
 
@@ -207,6 +257,8 @@ class Verdict(Base):
     signals: Mapped[dict[str, Any]]
     #: Per-step findings: false equations and the like.
     findings: Mapped[list[Any]]
+    #: Why a trace of this method is of no use, however right it is (`workers.methods.Method.refusal`).
+    refused: Mapped[str | None]
     #: The verdict passes its job's policy.
     accepted: Mapped[bool]
     error: Mapped[str | None]

@@ -61,10 +61,28 @@ def enqueue(
         done.read += len(batch)
         progress(done)
     with transaction() as connection:
-        connection.execute(Q["drop_empty_job"], {"job_id": done.job_id})
-        connection.execute(Q["job_filled"], {"job_id": done.job_id})
-        connection.execute(Q["reopen_job"], {"job_id": done.job_id})
+        _filled(connection, done.job_id)
     return done
+
+
+def enqueue_from(spec: JobSpec, *, accepted: bool | None, limit: int | None) -> Enqueued:
+    """Open the job with questions of the job it builds on: those settled with an accepted trace, those without one,
+    or (null) all. The same again adds those that were settled meanwhile.
+
+    Raises UsageError when the job's name is taken by a job with other settings.
+    """
+    with transaction() as connection:
+        done = Enqueued(open_job(connection, spec))
+        wanted = {"job_id": done.job_id, "from_job_id": spec.from_job_id, "accepted": accepted, "most": limit}
+        done.new = connection.execute(Q["copy_job_questions"], wanted).rowcount
+        done.read = connection.execute(Q["count_job_questions"], {"job_id": done.job_id}).scalar_one()
+        _filled(connection, done.job_id)
+    return done
+
+
+def _filled(connection: Connection, job_id: int) -> None:
+    for change in ("drop_empty_job", "job_filled", "reopen_job"):
+        connection.execute(Q[change], {"job_id": job_id})
 
 
 def _questions(rows: Iterable[Question | Problem], done: Enqueued) -> Iterator[Question]:

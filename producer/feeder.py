@@ -48,9 +48,12 @@ def step(limits: FeederSettings) -> Step:
             ).all()
             # Committed before it is sent: a message without its row would be refused, a row without its message is
             # taken back when its lease runs out.
-            room = limits.window - job.in_flight + len(taken)
+            room = 0 if job.budget_in_use else limits.window - job.in_flight + len(taken)
             queued = _queue(connection, job.id, room, limits.queued_lease_seconds) if room > 0 else []
             finished = connection.execute(Q["finish_job"], {"job_id": job.id}).rowcount
+            if job.budget_in_use and not finished and connection.execute(Q["over_budget"], {"job_id": job.id}).rowcount:
+                log.warning("job %s has spent its budget", job.id)
+                connection.execute(Q["unqueue"], {"job_id": job.id, "question_ids": None})
         did.queued += _send(job.id, job.model, queued)
         for row in late:
             nudge_verifier(job.id, row.question_id, Policy.model_validate(job.policy))

@@ -12,7 +12,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal, TypedDict
 
-SLOT = re.compile(r"\{(question|answer|reasoning)\}")
+SLOT = re.compile(r"\{([a-z_]+)\}")
+
+#: The domains that are asked in their own way. A question of any other domain is asked as `general`.
+DOMAINS = ("math", "code", "legal", "medical", "general")
 
 
 class Message(TypedDict):
@@ -24,7 +27,7 @@ class Message(TypedDict):
 
 @dataclass(frozen=True)
 class Prompt:
-    """A template: messages whose text may hold the slots `{question}`, `{answer}` and `{reasoning}`."""
+    """A template: messages whose text may hold slots, `{question}` and whatever else its method fills in."""
 
     messages: tuple[Message, ...]
 
@@ -35,11 +38,19 @@ class Prompt:
         return "p1:" + hashlib.blake2b(canonical.encode("utf-8", "surrogatepass"), digest_size=16).hexdigest()
 
 
+def prompt_domain(domain: str) -> str:
+    """The domain that questions of `domain` are asked in."""
+    return domain if domain in DOMAINS else "general"
+
+
 def render(prompt: Prompt, slots: Mapping[str, str]) -> list[Message]:
-    """Fill the template's slots. Braces in the inserted text are left alone: a question is data, never a template."""
+    """Fill the template's slots. Braces in the inserted text are left alone: a question is data, never a template.
+
+    Nor are braces that name no slot of `slots`: a worked example may hold a program.
+    """
 
     def fill(match: re.Match[str]) -> str:
-        return slots[match[1]]
+        return slots.get(match[1], match[0])
 
     return [{"role": message["role"], "content": SLOT.sub(fill, message["content"])} for message in prompt.messages]
 

@@ -47,14 +47,24 @@ class ModelSettings(Section):
     adapters: bool = False
     #: vllm: the largest LoRA rank it serves.
     max_lora_rank: int = Field(16, ge=1)
-    #: vllm: any further `AsyncEngineArgs`, by name (tensor_parallel_size, quantization, …).
+    #: vllm: any further `AsyncEngineArgs`, by name (tensor_parallel_size, quantization, enable_prefix_caching, …).
     options: dict[str, Any] = {}
     #: openai: the server's address up to and including `/v1`.
     base_url: str | None = None
     #: openai: the NAME of the environment variable that holds the API key; never the key itself.
     api_key_env: str = "OPENAI_API_KEY"
-    #: Seconds that one request may take.
+    #: openai: the most that is asked of the server, by all requests of one process together; null: as much as it takes.
+    #: Either way a server that answers 429 is asked for less, and then for gradually more again.
+    requests_per_minute: int | None = Field(None, ge=1)
+    #: openai: the same in tokens, of prompts and answers.
+    tokens_per_minute: int | None = Field(None, ge=1)
+    #: openai: whether answers come as they are written, so that a long one meets no idle timeout on the way.
+    stream: bool = False
+    #: Seconds that one request may take; with `stream`, the longest silence before it ends.
     timeout_seconds: float = Field(600, gt=0)
+    #: Price of a million tokens of prompts, and of answers, in any one currency.
+    price_in: float = Field(0, ge=0, allow_inf_nan=False)
+    price_out: float = Field(0, ge=0, allow_inf_nan=False)
 
 
 class FeederSettings(Section):

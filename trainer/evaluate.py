@@ -43,7 +43,7 @@ def advance(connection: Connection, round_id: int, spec: RoundSpec) -> bool:
 
 
 def jobs_by_names(connection: Connection, names: list[str]) -> dict[str, dict[str, Any]]:
-    """The rows of `jobs` with these names (and their prompt's `messages`), in the order of the names."""
+    """The rows of `jobs` with these names, in the order of the names."""
     rows = connection.execute(Q["jobs_by_names"], {"names": names}).mappings()
     found = {row["name"]: dict(row) for row in rows}
     return {name: found[name] for name in names if name in found}
@@ -55,13 +55,20 @@ def repeated(spec: RoundSpec, job: str) -> str:
 
 
 def _repeat(connection: Connection, round_id: int, spec: RoundSpec, job: dict[str, Any]) -> None:
+    prompts: dict[str, dict[str, dict[str, Prompt]]] = {}
+    for row in connection.execute(Q["job_prompts"], {"job_id": job["id"]}):
+        prompts.setdefault(row.domain, {}).setdefault(row.variant, {})[row.call] = Prompt(tuple(row.messages))
     new = JobSpec(
         name=repeated(spec, job["name"]),
         purpose="evaluate",
         model=job["model"],
         method=job["method"],
-        prompt=Prompt(tuple(job["messages"])),
+        prompts=prompts,
+        ask_as=job["ask_as"],
         samples=job["samples"],
+        enough=job["enough"],
+        batch=job["batch"],
+        give_up=job["give_up"],
         sampling=job["sampling"],
         policy=Policy.model_validate(job["policy"]),
         source=job["source"],
@@ -69,7 +76,8 @@ def _repeat(connection: Connection, round_id: int, spec: RoundSpec, job: dict[st
         priority=job["priority"],
     )
     job_id = open_job(connection, new)
-    connection.execute(Q["copy_job_questions"], {"job_id": job_id, "from_job_id": job["id"]})
+    every = {"job_id": job_id, "from_job_id": job["id"], "accepted": None, "most": None}
+    connection.execute(Q["copy_job_questions"], every)
     connection.execute(Q["job_filled"], {"job_id": job_id})
 
 

@@ -81,17 +81,23 @@ def _prompt_hash(connection: Connection, spec: RoundSpec) -> str:
             raise UsageError(f"evaluate.jobs: job '{name}' did not ask '{spec.student}' without an adapter")
         if job["state"] == "cancelled":
             raise UsageError(f"evaluate.jobs: job '{name}' was cancelled, so there is nothing to compare with")
-        slots = {slot for message in job["messages"] for slot in SLOT.findall(message["content"])}
-        if slots != {"question"}:
-            raise UsageError(
-                f"evaluate.jobs: the prompt of job '{name}' has the slots {sorted(slots)}; a student can only be "
-                "trained on a prompt that holds the question and nothing else"
-            )
-    hashes = {job["prompt_hash"] for job in jobs.values()}
-    if len(hashes) > 1:
-        asked = ", ".join(f"'{name}' with {job['prompt_hash']}" for name, job in jobs.items())
-        raise UsageError(f"evaluate.jobs: all must ask with one prompt, the one to train on, but there is {asked}")
-    return str(hashes.pop())
+    prompts: dict[str, list[str]] = {}
+    for name, job in jobs.items():
+        for row in connection.execute(Q["prompts_asked"], {"job_id": job["id"]}):
+            prompts.setdefault(row.hash, []).append(name)
+            slots = {slot for message in row.messages for slot in SLOT.findall(message["content"])}
+            if "question" not in slots or slots & {"gold", "trace"}:
+                raise UsageError(
+                    f"evaluate.jobs: the prompt of job '{name}' has the slots {sorted(slots)}; a student can only be "
+                    "trained on a prompt that holds the question and nothing else"
+                )
+    if len(prompts) != 1:
+        asked = ", ".join(f"'{name}' with {prompt}" for prompt, names in prompts.items() for name in names)
+        raise UsageError(
+            "evaluate.jobs: all questions must be asked with one prompt, the one to train on, but there is "
+            f"{asked or 'no question'}. `tracemill enqueue --ask-as` asks questions of several domains with one."
+        )
+    return next(iter(prompts))
 
 
 def _jobs(connection: Connection, key: str, names: list[str]) -> dict[str, dict[str, Any]]:

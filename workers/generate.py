@@ -4,7 +4,6 @@ The claim is a lease in Postgres, renewed while this worker lives (`heartbeat`).
 thinks. A task that runs twice finds its question claimed, or its samples there, and does nothing.
 """
 
-import json
 import logging
 import os
 import socket
@@ -20,15 +19,17 @@ from db.queries import Q
 from db.session import transaction
 from tracemill.celery import GENERATE, app, nudge_verifier
 from tracemill.errors import EngineAway, EngineDead, RequestRefused, TracemillError
+from tracemill.logprobs import ENCODING, encode
 from tracemill.once import once
-from tracemill.prompts import render
-from tracemill.settings import settings
+from tracemill.settings import model, settings
 from tracemill.text import storable
-from workers.engines import Generation
-from workers.job import WorkerJob, worker_job
+from workers.checks.kinds import Kind, guess
+from workers.job import Chains, WorkerJob, worker_job
 from workers.loop import run
 from workers.methods import named
 from workers.running import end_worker, engine
+from workers.traces import trace_row
+from workers.visit import Asking, Slot, Visit, most_tokens, slots
 
 log = logging.getLogger(__name__)
 
@@ -45,17 +46,15 @@ def owner() -> str:
 
 @dataclass(frozen=True)
 class Claim:
-    """A question that this worker may answer, and the sample numbers that are there already."""
+    """A question that this worker may answer, and the traces that it lacks."""
 
     job: WorkerJob
     question_id: int
     question: str
-    have: frozenset[int]
-
-    @property
-    def missing(self) -> list[int]:
-        """The sample numbers to ask for."""
-        return [number for number in range(self.job.samples) if number not in self.have]
+    gold: str | None
+    kind: Kind
+    chains: Chains
+    missing: tuple[Slot, ...]
 
 
 @app.task(name=GENERATE)  # type: ignore[untyped-decorator]
@@ -72,11 +71,13 @@ def generate(job_id: int, question_id: int) -> None:
 
 
 def _visit(claim: Claim) -> None:
-    came = 0
+    visit = Visit()
     try:
         if claim.missing:
-            came = _store(claim, _ask(claim))
-        complete = _generated(claim)
+            visit = _ask(claim)
+        complete = _store(claim, visit)
+        if visit.error is not None and not complete:
+            raise visit.error
     except EngineDead as error:
         _release(claim, error, counts=False)
         end_worker(error)
@@ -90,6 +91,7 @@ def _visit(claim: Claim) -> None:
             nudge_verifier(claim.job.id, claim.question_id, claim.job.policy)
         else:
             # Some servers give one sample however many are asked for: a visit that brought any is no failure.
+            came = len(visit.answers)
             too_few = TracemillError(f"the engine gave {came} samples of {len(claim.missing)}")
             _release(claim, too_few, counts=came == 0)
 
@@ -97,61 +99,77 @@ def _visit(claim: Claim) -> None:
 def _claim(job_id: int, question_id: int) -> Claim | None:
     job = worker_job(job_id)
     heartbeat()
+    key = {"job_id": job_id, "question_id": question_id}
     with transaction() as connection:
-        row = connection.execute(
-            Q["claim"],
-            {
-                "job_id": job_id,
-                "question_id": question_id,
-                "owner": owner(),
-                "lease": settings().feeder.running_lease_seconds,
-            },
-        ).one_or_none()
-    return None if row is None else Claim(job, question_id, row.question, frozenset(row.have))
+        reserved = _most(job, connection.execute(Q["lock_job"], key).one_or_none()) if job.budget_unit else 0.0
+        lease = {"owner": owner(), "lease": settings().feeder.running_lease_seconds, "reserved": reserved}
+        row = connection.execute(Q["claim"], key | lease).one_or_none()
+        if row is None:
+            if job.budget_unit:  # what is left of the budget may be held by others: the feeder sends it again
+                connection.execute(Q["unqueue"], {"job_id": job_id, "question_ids": [question_id]})
+            return None
+    chains = job.chains(row.domain)
+    have = {Slot(*pair) for pair in row.have}
+    missing = tuple(slot for slot in slots(chains, row.wanted) if slot not in have)
+    kind = row.kind or guess(row.gold, row.question)
+    return Claim(job, question_id, row.question, row.gold, kind, chains, missing)
 
 
-def _ask(claim: Claim) -> Generation:
+def _most(job: WorkerJob, row: Any) -> float:
+    """The most that a visit may cost, in the unit of the job's budget."""
+    if row is None:
+        return 0.0
+    tokens = max(
+        most_tokens(chains, row.missing, row.chars, job.sampling.max_tokens) for chains in job.prompts.values()
+    )
+    prices = model(job.model)
+    return tokens if job.budget_unit == "tokens" else tokens * max(prices.price_in, prices.price_out) / 1e6
+
+
+def _ask(claim: Claim) -> Visit:
     job = claim.job
-    messages = render(job.prompt, {"question": claim.question})
-    return run(engine(job.model).generate(messages, len(claim.missing), job.sampling, job.adapter))
+    asking = Asking(engine(job.model), model(job.model), job.sampling, job.adapter)
+    return run(asking.visit(claim.chains, claim.missing, _values(claim)))
 
 
-def _store(claim: Claim, generation: Generation) -> int:
-    """Store the samples; how many there were."""
-    method = named(claim.job.method)
-    rows: list[dict[str, Any]] = []
-    for number, completion in zip(claim.missing, generation.completions, strict=False):
-        text = storable(completion.text)
-        parsed = method.parse(text)
-        rows.append(
-            {
-                "job_id": claim.job.id,
-                "question_id": claim.question_id,
-                "variant": "",
-                "sample_index": number,
-                "prompt_hash": claim.job.prompt.hash,
-                "text": text,
-                "reasoning": parsed.reasoning,
-                "answer": parsed.answer,
-                "answer_form": parsed.answer_form,
-                "steps": json.dumps(parsed.steps),
-                "tokens_in": generation.tokens_in,
-                "tokens_out": completion.tokens,
-                "finish_reason": completion.finish_reason,
-                "latency_seconds": generation.seconds,
-                "worker": owner(),
-            }
-        )
-    if rows:
+def _values(claim: Claim) -> dict[str, str]:
+    """What the slots of the templates hold. Raises RequestRefused where the question lacks something for good."""
+    job = claim.job
+    values = {"question": claim.question}
+    needs = named(job.method).needs
+    if "gold" in needs:
+        if claim.gold is None:
+            raise RequestRefused(f"method {job.method} needs a gold answer, and this question has none")
+        values["gold"] = claim.gold
+    if "trace" in needs:
+        key = {"from_job_id": job.from_job_id, "question_id": claim.question_id}
         with transaction() as connection:
-            connection.execute(Q["insert_trace"], rows)
-    return len(rows)
+            trace = connection.execute(Q["trace_to_quote"], key).scalar()
+        if trace is None:
+            raise RequestRefused(f"method {job.method} needs a trace to quote, and the job it builds on has none here")
+        values["trace"] = trace
+    return values
 
 
-def _generated(claim: Claim) -> bool:
-    key = {"job_id": claim.job.id, "question_id": claim.question_id}
+def _store(claim: Claim, visit: Visit) -> bool:
+    """Store what a visit brought; whether the question has all its traces now."""
+    job, key = claim.job, {"job_id": claim.job.id, "question_id": claim.question_id}
+    rows = [trace_row(answer, named(job.method), claim.kind) | key | {"worker": owner()} for answer in visit.answers]
+    logprobs = [
+        row | {"top_k": job.sampling.logprobs, "tokens": len(top.chosen), "encoding": ENCODING, "payload": encode(top)}
+        for row, answer in zip(rows, visit.answers, strict=True)
+        if (top := answer.completion.logprobs) is not None
+    ]
     with transaction() as connection:
-        return connection.execute(Q["generated"], key | {"lease": settings().feeder.verify_lease_seconds}).rowcount == 1
+        if rows:
+            connection.execute(Q["insert_trace"], rows)
+        if logprobs:
+            connection.execute(Q["insert_logprobs"], logprobs)
+        if job.budget_unit:
+            spent = visit.tokens if job.budget_unit == "tokens" else visit.cost
+            connection.execute(Q["spend"], {"job_id": job.id, "spent": spent})
+        lease = settings().feeder.verify_lease_seconds
+        return connection.execute(Q["generated"], key | {"lease": lease}).rowcount == 1
 
 
 def _release(claim: Claim, error: Exception, *, permanent: bool = False, counts: bool = True) -> None:

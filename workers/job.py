@@ -1,5 +1,6 @@
-"""A job as a worker sees it: read once a process, because nothing in it but its state ever changes."""
+"""A job as a worker sees it: read once a process, because nothing in it but its state and budget ever changes."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -8,8 +9,13 @@ from db.queries import Q
 from db.session import transaction
 from tracemill.errors import TracemillError
 from tracemill.policy import Policy
-from tracemill.prompts import Prompt
+from tracemill.prompts import Prompt, prompt_domain
+from workers.adaptive import Plan
 from workers.engines import Sampling
+from workers.methods import Call
+
+#: The variants of a method, each with its chain of calls.
+Chains = Mapping[str, tuple[Call, ...]]
 
 
 @dataclass(frozen=True)
@@ -19,11 +25,20 @@ class WorkerJob:
     id: int
     model: str
     method: str
-    prompt: Prompt
-    samples: int
+    #: By domain.
+    prompts: Mapping[str, Chains]
+    ask_as: str | None
+    from_job_id: int | None
+    negative: bool
+    plan: Plan
+    budget_unit: str | None
     sampling: Sampling
     policy: Policy
     adapter: Path | None
+
+    def chains(self, domain: str) -> Chains:
+        """What a question of `domain` is asked with."""
+        return self.prompts[self.ask_as or prompt_domain(domain)]
 
 
 @lru_cache(maxsize=256)
@@ -31,16 +46,25 @@ def worker_job(job_id: int) -> WorkerJob:
     """The job of that id. Raises TracemillError if there is none, or if its round has no adapter yet."""
     with transaction() as connection:
         row = connection.execute(Q["job_for_work"], {"job_id": job_id}).mappings().one_or_none()
+        asked = connection.execute(Q["job_prompts"], {"job_id": job_id}).all()
     if row is None:
         raise TracemillError(f"no job {job_id} in this database: the message is from another one")
     if row["round_id"] is not None and row["adapter_path"] is None:
         raise TracemillError(f"job {row['name']}: its round has no adapter yet")
+    prompts: dict[str, dict[str, tuple[Call, ...]]] = {}
+    for domain, variant, call, _, messages in asked:
+        chain = prompts.setdefault(domain, {}).setdefault(variant, ())
+        prompts[domain][variant] = (*chain, Call(call, Prompt(tuple(messages))))
     return WorkerJob(
         id=row["id"],
         model=row["model"],
         method=row["method"],
-        prompt=Prompt(tuple(row["messages"])),
-        samples=row["samples"],
+        prompts=prompts,
+        ask_as=row["ask_as"],
+        from_job_id=row["from_job_id"],
+        negative=row["negative"],
+        plan=Plan(most=row["most"], batch=row["batch"], enough=row["enough"], give_up=row["give_up"]),
+        budget_unit=row["budget_unit"],
         sampling=Sampling(**(row["sampling"] | {"stop": tuple(row["sampling"].get("stop", ()))})),
         policy=Policy.model_validate(row["policy"]),
         adapter=Path(row["adapter_path"]) if row["adapter_path"] else None,

@@ -1,4 +1,7 @@
-"""The engines that run in this process, one for each distinct model: aliases with the same settings share one."""
+"""The engines that run in this process, one for each distinct model.
+
+Aliases whose settings are the same share one, whatever their prices.
+"""
 
 import logging
 import os
@@ -15,6 +18,9 @@ log = logging.getLogger(__name__)
 #: Exit code of a worker whose engine died.
 ENGINE_DIED = 70
 
+#: Settings of an alias that mean nothing to its engine.
+NOT_THE_ENGINES = {"price_in", "price_out"}
+
 _engines: dict[str, Engine] = {}
 _starting = threading.Lock()
 
@@ -22,7 +28,7 @@ _starting = threading.Lock()
 def engine(alias: str) -> Engine:
     """The engine of a model alias, started at first use. Raises UsageError or EngineError."""
     wanted = model(alias)
-    key = wanted.model_dump_json()
+    key = wanted.model_dump_json(exclude=NOT_THE_ENGINES)
     with _starting:
         if key not in _engines:
             log.warning("starting engine %s for %s (%s)", wanted.engine, alias, wanted.model)

@@ -1,15 +1,21 @@
 """From findings to the row of a verdict."""
 
 import json
+import logging
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, TypeAlias
 
-from tracemill.policy import Policy
+from tracemill.policy import Policy, Signal
 from tracemill.text import storable
 from workers.checks import Findings
 from workers.checks.answers import STRICT_FORMS
 from workers.checks.judge import Judged
 from workers.checks.majority import Vote
+from workers.methods import Method
+
+log = logging.getLogger(__name__)
+
+Row: TypeAlias = dict[str, Any]
 
 
 def verdict(trace_id: int, policy: Policy, found: Findings, vote: Vote | None) -> dict[str, Any]:
@@ -36,6 +42,44 @@ def verdict(trace_id: int, policy: Policy, found: Findings, vote: Vote | None) -
         ),
         "error": found.error,
         "seconds": found.seconds,
+    }
+
+
+def refusal(method: Method, text: str, found: Findings) -> str | None:
+    """Why the method itself refuses a trace."""
+    try:
+        why = method.refusal(text, found)
+    except Exception as error:  # a method is somebody's file: its fault must not cost the question its verdicts
+        log.exception("method %s failed at a trace", method.name)
+        why = f"the method's own check failed: {type(error).__name__}"
+    return None if why is None else storable(why)[:500]
+
+
+def accepted(
+    policy: Policy, verdict: Mapping[str, Any], trace: Mapping[str, Any], scores: Mapping[Signal, float], negative: bool
+) -> bool:
+    """Whether the trace is accepted: as an example, or, of a `negative` method, as one of how not to reason.
+
+    A negative one must be wrong, and complete; that its equations are true, or that a judge likes it, is not asked.
+    """
+    if verdict["refused"] is not None:
+        return False
+    if negative:
+        return verdict["correct"] is False and trace["answer"] is not None and trace["finish_reason"] != "length"
+    return passes(policy, verdict, trace) and policy.passes_gates(scores)
+
+
+def revote(policy: Policy, trace: Mapping[str, Any], vote: Vote | None, negative: bool) -> Row:
+    """What a vote that has gone on changes in the verdict that a trace has."""
+    old = trace["verdict"]
+    row = old | {"majority": vote.share if vote else None, "margin": vote.margin if vote else None}
+    return {
+        "trace_id": trace["id"],
+        "verifier": policy.verifier,
+        "majority": row["majority"],
+        "margin": row["margin"],
+        "proof": storable(vote.proof) if vote else old["proof"],
+        "accepted": accepted(policy, row, trace, old["signals"], negative),
     }
 
 

@@ -2,6 +2,7 @@
 --
 --   pending --queue--> queued --claim--> running --generated--> generated --settle--> done
 --      ^------- release / take_back ------+--- (too many attempts) ---> failed
+--      ^------- settle: more samples, please ----------------------+
 --
 -- A statement whose guard does not hold changes nothing: so a message that comes twice, or a worker that comes back
 -- from the dead, does no harm.
@@ -10,19 +11,28 @@
 insert into prompts (hash, messages) values (:hash, cast(:messages as jsonb)) on conflict do nothing
 
 -- name: insert_job
-insert into jobs (name, purpose, model, round_id, method, prompt_hash, samples, sampling, policy, verifier, source, priority)
-values (:name, :purpose, :model, :round_id, :method, :prompt_hash, :samples, cast(:sampling as jsonb),
-        cast(:policy as jsonb), :verifier, :source, :priority)
+insert into jobs (name, purpose, model, round_id, method, ask_as, from_job_id, negative, samples, most, batch, enough, give_up,
+                  budget, budget_unit, sampling, policy, verifier, source, priority)
+values (:name, :purpose, :model, :round_id, :method, :ask_as, :from_job_id, :negative, :samples, :most, :batch, :enough,
+        :give_up, :budget, :budget_unit, cast(:sampling as jsonb), cast(:policy as jsonb), :verifier, :source, :priority)
 on conflict (name) do nothing
 returning id
+
+-- name: insert_job_prompt
+insert into job_prompts (job_id, domain, variant_place, call_place, variant, call, prompt_hash)
+values (:job_id, :domain, :variant_place, :call_place, :variant, :call, :prompt_hash)
+
+-- name: job_prompts
+select jp.domain, jp.variant, jp.call, jp.prompt_hash, p.messages
+from job_prompts jp join prompts p on p.hash = jp.prompt_hash
+where jp.job_id = :job_id
+order by jp.domain, jp.variant_place, jp.call_place
 
 -- name: job_by_name
 select * from jobs where name = :name
 
 -- name: job_for_work
-select j.*, p.messages, r.adapter_path
-from jobs j join prompts p on p.hash = j.prompt_hash left join rounds r on r.id = j.round_id
-where j.id = :job_id
+select j.*, r.adapter_path from jobs j left join rounds r on r.id = j.round_id where j.id = :job_id
 
 -- name: insert_questions
 -- The staging table is filled by COPY and belongs to the transaction.
@@ -36,14 +46,25 @@ with new as (
     union
     select q.id from questions q join staged_questions s using (content_hash)
 )
-insert into job_questions (job_id, question_id)
-select :job_id, id from known order by id
+insert into job_questions (job_id, question_id, wanted)
+select j.id, known.id, j.batch from known, jobs j where j.id = :job_id order by known.id
 on conflict do nothing
 
 -- name: copy_job_questions
-insert into job_questions (job_id, question_id)
-select :job_id, question_id from job_questions where job_id = :from_job_id
+-- All of another job's questions, or only those that are settled with, or without, an accepted trace.
+insert into job_questions (job_id, question_id, wanted)
+select j.id, f.question_id, j.batch
+from jobs j, (
+    select question_id from job_questions
+    where job_id = :from_job_id and (cast(:accepted as boolean) is null
+        or ((accepted > 0) = cast(:accepted as boolean) and state in ('done', 'failed')))
+    order by question_id limit cast(:most as bigint)
+) f
+where j.id = :job_id
 on conflict do nothing
+
+-- name: count_job_questions
+select count(*) from job_questions where job_id = :job_id
 
 -- name: drop_empty_job
 -- Its source held not one readable question: the name stays free for the command that is put right.
@@ -59,11 +80,19 @@ where id = :job_id and state = 'done'
   and exists (select from job_questions q where q.job_id = j.id and q.state = 'pending')
 
 -- name: active_jobs
-select j.id, j.model, j.policy,
-       (select count(*) from job_questions q where q.job_id = j.id and q.state in ('queued', 'running')) as in_flight
-from jobs j
+select j.id, j.model, j.policy, j.budget <= j.spent + f.reserved as budget_in_use, f.in_flight
+from jobs j, lateral (
+    select count(*) as in_flight, coalesce(sum(reserved), 0) as reserved
+    from job_questions q where q.job_id = j.id and q.state in ('queued', 'running')
+) f
 where j.state in ('filling', 'running')
 order by j.priority desc, j.id
+
+-- name: over_budget
+-- running -> over_budget, when the budget is spent and what was paid for is verified.
+update jobs j set state = 'over_budget'
+where id = :job_id and state = 'running' and spent >= budget
+  and not exists (select from job_questions q where q.job_id = j.id and q.state in ('running', 'generated'))
 
 -- name: queue
 -- pending -> queued, up to :room questions, oldest first.
@@ -87,7 +116,7 @@ update job_questions
 set state = case when attempts >= :max_attempts and state = 'running' then 'failed' else 'pending' end,
     last_error = case when state = 'running'
                  then 'worker: lost ' || coalesce(owner, '?') || ' while it held this question' else last_error end,
-    lease_until = null, owner = null, updated_at = now()
+    lease_until = null, owner = null, reserved = 0, updated_at = now()
 where job_id = :job_id and state in ('queued', 'running') and lease_until < now()
 returning question_id, state
 
@@ -103,17 +132,39 @@ where id = :job_id and state = 'running'
   and not exists (select from job_questions q where q.job_id = j.id and q.state = 'pending')
   and not exists (select from job_questions q where q.job_id = j.id and q.state in ('queued', 'running', 'generated'))
 
+-- name: lock_job
+-- Visits of a job with a budget are claimed one after the other, so that two do not spend the same rest of it. What this one
+-- may cost depends on how much is missing, and on how long the question is.
+select length(q.question) + coalesce(length(q.gold), 0) as chars,
+       jq.wanted - (select count(*) from traces t where t.job_id = j.id and t.question_id = q.id) as missing
+from jobs j join job_questions jq on jq.job_id = j.id join questions q on q.id = jq.question_id
+where j.id = :job_id and q.id = :question_id
+for no key update of j
+
 -- name: claim
--- queued (or pending) -> running. One row to the one worker that may answer; none to everybody else.
+-- queued (or pending) -> running. One row to the one worker that may answer; none to everybody else, and none while what is
+-- spent and what the visits under way may cost reach the budget.
 update job_questions jq
-set state = 'running', owner = :owner, attempts = attempts + 1,
+set state = 'running', owner = :owner, attempts = attempts + 1, reserved = :reserved,
     lease_until = now() + make_interval(secs => :lease), updated_at = now()
 from questions q, jobs j
 where jq.job_id = :job_id and jq.question_id = :question_id and jq.state in ('queued', 'pending')
   and q.id = jq.question_id and j.id = jq.job_id and j.state in ('filling', 'running')
-returning q.question, q.gold, q.domain, jq.attempts,
-    (select coalesce(array_agg(t.sample_index), '{}') from traces t
+  and (j.budget is null or j.budget > j.spent + (
+      select coalesce(sum(r.reserved), 0) from job_questions r where r.job_id = j.id and r.state = 'running'))
+returning q.question, q.gold, q.domain, q.kind, jq.wanted,
+    (select coalesce(jsonb_agg(jsonb_build_array(t.variant, t.sample_index)), '[]') from traces t
      where t.job_id = jq.job_id and t.question_id = jq.question_id) as have
+
+-- name: trace_to_quote
+-- A trace of another job for the same question: an accepted one if there is any, else the first.
+select t.text from traces t join jobs j on j.id = t.job_id
+left join verdicts v on v.trace_id = t.id and v.verifier = j.verifier
+where t.job_id = :from_job_id and t.question_id = :question_id
+order by v.accepted desc nulls last, t.sample_index, t.variant limit 1
+
+-- name: spend
+update jobs set spent = spent + :spent where id = :job_id
 
 -- name: renew
 update job_questions set lease_until = now() + make_interval(secs => :lease)
@@ -122,46 +173,63 @@ where owner = :owner and state = 'running'
 
 -- name: insert_trace
 insert into traces (job_id, question_id, variant, sample_index, prompt_hash, text, reasoning, answer, answer_form, steps,
-                    tokens_in, tokens_out, finish_reason, latency_seconds, worker)
+                    calls, tokens_in, tokens_out, thinking_tokens, finish_reason, latency_seconds, engine_seconds, cost, worker)
 values (:job_id, :question_id, :variant, :sample_index, :prompt_hash, :text, :reasoning, :answer, :answer_form,
-        cast(:steps as jsonb), :tokens_in, :tokens_out, :finish_reason, :latency_seconds, :worker)
+        cast(:steps as jsonb), cast(:calls as jsonb), :tokens_in, :tokens_out, :thinking_tokens, :finish_reason,
+        :latency_seconds, :engine_seconds, :cost, :worker)
+on conflict do nothing
+
+-- name: insert_logprobs
+-- Only of the trace that was kept: its text is the one whose tokens these are.
+insert into trace_logprobs (trace_id, top_k, tokens, encoding, payload)
+select t.id, :top_k, :tokens, :encoding, :payload from traces t
+where t.job_id = :job_id and t.question_id = :question_id and t.variant = :variant and t.sample_index = :sample_index
+  and t.worker = :worker and t.text = :text
 on conflict do nothing
 
 -- name: generated
 -- running -> generated, once every sample is there. Whoever wrote them: paid work counts even from a worker that was
 -- given up.
 update job_questions jq
-set state = 'generated', owner = null, attempts = 0, last_error = null,
+set state = 'generated', owner = null, attempts = 0, reserved = 0, last_error = null,
     lease_until = now() + make_interval(secs => :lease), updated_at = now()
 where job_id = :job_id and question_id = :question_id and state in ('pending', 'queued', 'running')
   and (select count(*) from traces t where t.job_id = jq.job_id and t.question_id = jq.question_id)
-      >= (select samples from jobs where id = jq.job_id)
+      >= jq.wanted
 
 -- name: release
 -- running -> pending, or failed after too many attempts; only by the claim's owner. A visit that does not count never
 -- fails a question.
 update job_questions
 set state = case when (:counts and attempts >= :max_attempts) or :permanent then 'failed' else 'pending' end,
-    owner = null, lease_until = null, last_error = :error, updated_at = now(),
+    owner = null, lease_until = null, reserved = 0, last_error = :error, updated_at = now(),
     attempts = case when :counts then attempts else greatest(attempts - 1, 0) end
 where job_id = :job_id and question_id = :question_id and state = 'running' and owner = :owner
 returning state
 
--- name: unverified
-select t.id, t.text, t.reasoning, t.answer, t.answer_form, t.steps, t.finish_reason, q.question, q.gold, q.kind
+-- name: to_verify
+-- All traces of a question, with the verdicts that they have.
+select t.id, t.text, t.answer, t.answer_form, t.steps, t.finish_reason, q.question, q.gold, q.kind, jq.wanted,
+       to_jsonb(v) as verdict
 from traces t join questions q on q.id = t.question_id join jobs j on j.id = t.job_id
+join job_questions jq on jq.job_id = t.job_id and jq.question_id = t.question_id
+left join verdicts v on v.trace_id = t.id and v.verifier = j.verifier
 where t.job_id = :job_id and t.question_id = :question_id
-  and not exists (select from verdicts v where v.trace_id = t.id and v.verifier = j.verifier)
-order by t.sample_index
+order by t.sample_index, t.variant
 
 -- name: insert_verdict
 insert into verdicts (trace_id, verifier, correct, proof, kind, majority, margin, faithfulness, coherence,
                       equations_checked, equations_false, steps, first_error, ungrounded, concludes,
-                      signals, findings, accepted, error, seconds)
+                      signals, findings, refused, accepted, error, seconds)
 values (:trace_id, :verifier, :correct, :proof, :kind, :majority, :margin, :faithfulness, :coherence,
         :equations_checked, :equations_false, :steps, :first_error, :ungrounded, :concludes,
-        cast(:signals as jsonb), cast(:findings as jsonb), :accepted, :error, :seconds)
+        cast(:signals as jsonb), cast(:findings as jsonb), :refused, :accepted, :error, :seconds)
 on conflict do nothing
+
+-- name: revote
+-- Later samples change what the earlier ones' votes are worth.
+update verdicts set majority = :majority, margin = :margin, proof = :proof, accepted = :accepted
+where trace_id = :trace_id and verifier = :verifier
 
 -- name: not_verified
 -- generated stays generated: the feeder nudges again when the lease is over, perhaps a worker that can verify it.
@@ -177,17 +245,26 @@ values (:job_id, :name, :attack, :plain, :attacked, :fooled)
 on conflict do nothing
 
 -- name: settle
--- generated -> done, when every trace has its verdict.
-update job_questions jq set state = 'done', lease_until = null, last_error = null, updated_at = now()
-where job_id = :job_id and question_id = :question_id and state = 'generated'
-  and not exists (
-      select from traces t
-      where t.job_id = jq.job_id and t.question_id = jq.question_id
-        and not exists (select from verdicts v join jobs j on j.id = t.job_id
-                        where v.trace_id = t.id and v.verifier = j.verifier))
+-- generated -> done, or -> pending where it shall have more samples. Guarded by `wanted` as well: what was decided belongs to
+-- these traces, each of which has its verdict, and a verification that comes late decides nothing.
+update job_questions jq
+set state = case when :next > wanted then 'pending' else 'done' end, wanted = greatest(wanted, :next),
+    settled = :traces, accepted = :accepted, ended = :ended, lease_until = null, last_error = null, updated_at = now()
+where job_id = :job_id and question_id = :question_id and state = 'generated' and wanted = :wanted
+  and (select count(*) from traces t where t.job_id = jq.job_id and t.question_id = jq.question_id) = :traces
+
+-- name: sample_counts
+-- How many questions had so many traces, and so many of them accepted, when they were last settled.
+select settled as traces, accepted, count(*) as questions from job_questions
+where job_id = :job_id and settled > 0 group by 1, 2
+
+-- name: question_ends
+select coalesce(ended, 'all asked') as ended, count(*) as questions, sum(settled) as traces, sum(accepted) as accepted
+from job_questions where job_id = :job_id and state = 'done' group by 1 order by 1
 
 -- name: set_job_state
-update jobs set state = cast(:state as text), finished_at = case when cast(:state as text) = 'cancelled' then now() end
+update jobs set state = cast(:state as text), finished_at = case when cast(:state as text) = 'cancelled' then now() end,
+    budget = coalesce(cast(:budget as double precision), budget)
 where name = :name and state = any(:allowed)
 returning id
 

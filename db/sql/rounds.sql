@@ -93,7 +93,7 @@ with benchmark as (
            md5(cast(:seed as text) || ':' || s.trace_id) as lot,
            q.fingerprint in (select fingerprint from benchmark) as held_out
     from trace_scores s join questions q on q.id = s.question_id
-    where s.purpose = 'teach' and s.job = any(:jobs)
+    where s.purpose = 'teach' and not s.negative and s.job = any(:jobs)
 ), usable as (
     select *, row_number() over (partition by question_id, content order by lot, trace_id) as copy
     from taught where accepted and not held_out
@@ -129,7 +129,17 @@ where e.round_id = :round_id
 order by e.position, e.role
 
 -- name: jobs_by_names
-select j.*, p.messages from jobs j join prompts p on p.hash = j.prompt_hash where j.name = any(:names)
+select * from jobs where name = any(:names)
+
+-- name: prompts_asked
+-- The templates that a job's questions are asked with: those of their domains.
+select distinct p.hash, p.messages
+from jobs j
+join job_questions jq on jq.job_id = j.id join questions q on q.id = jq.question_id
+join job_prompts jp on jp.job_id = j.id and jp.domain = coalesce(
+    j.ask_as, case when q.domain in (select domain from job_prompts where job_id = j.id) then q.domain else 'general' end)
+join prompts p on p.hash = jp.prompt_hash
+where j.id = :job_id
 
 -- name: insert_evaluation
 insert into evaluations (round_id, job_id, stage, questions, correct, correct_strict, accuracy, low, high)

@@ -13,7 +13,7 @@ from typing import Any
 import redis
 from sqlalchemy import text
 
-from db.jobs import JobSpec
+from db.jobs import JobSpec, one_prompt
 from db.session import transaction
 from producer.enqueue import Enqueued, enqueue
 from producer.sources import Problem, Question
@@ -43,7 +43,7 @@ def job_spec(name: str, **changes: Any) -> JobSpec:
         "purpose": "teach",
         "model": "teacher",
         "method": "cot",
-        "prompt": ASK,
+        "prompts": one_prompt(ASK),
         "samples": 4,
         "sampling": {"temperature": 0.7, "max_tokens": 64},
         "policy": Policy(),

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 from sqlalchemy import Connection, text
 
-from db.jobs import JobSpec, open_job
+from db.jobs import JobSpec, one_prompt, open_job
 from db.queries import Q
 from tracemill.policy import Policy
 from tracemill.prompts import Prompt
@@ -37,7 +37,7 @@ def job(connection: Connection, name: str, questions: Sequence[int], *, evaluate
         purpose="evaluate" if evaluate else "teach",
         model="student" if evaluate else "teacher",
         method="cot",
-        prompt=ASK if evaluate else TEACH,
+        prompts=one_prompt(ASK if evaluate else TEACH),
         samples=1,
         sampling={"temperature": 0.0, "max_tokens": 64},
         policy=Policy(),
@@ -46,7 +46,7 @@ def job(connection: Connection, name: str, questions: Sequence[int], *, evaluate
     job_id = open_job(connection, spec)
     for question_id in questions:
         connection.execute(
-            text("insert into job_questions (job_id, question_id) values (:job, :question)"),
+            text("insert into job_questions (job_id, question_id, wanted) values (:job, :question, 1)"),
             {"job": job_id, "question": question_id},
         )
     connection.execute(Q["job_filled"], {"job_id": job_id})
@@ -69,7 +69,7 @@ def trace(
         text(
             "insert into traces (job_id, question_id, sample_index, prompt_hash, text, reasoning, answer_form, steps, "
             "tokens_in, tokens_out, latency_seconds, worker) select :job, :question, :index, prompt_hash, :text, '', "
-            ":form, '[]', 1, 1, 0, 'test' from jobs where id = :job returning id"
+            ":form, '[]', 1, 1, 0, 'test' from job_prompts where job_id = :job and domain = 'math' returning id"
         ),
         row,
     ).scalar_one()

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from db.jobs import one_prompt
 from db.queries import Q
 from db.session import transaction
 from producer import enqueue as enqueuing
@@ -61,7 +62,8 @@ def test_an_enqueue_that_died_half_way_is_completed_by_running_it_again(
         ({"sampling": {"temperature": 1.0}}, "sampling"),
         ({"policy": Policy(judge="verifier")}, "policy"),
         ({"source": "elsewhere"}, "source"),
-        ({"prompt": Prompt(({"role": "user", "content": "Think. {question}"},))}, "prompt_hash"),
+        ({"prompts": one_prompt(Prompt(({"role": "user", "content": "Think. {question}"},)))}, "prompt"),
+        ({"enough": 2}, "enough"),
     ],
 )
 def test_a_name_that_is_taken_by_other_settings_is_refused_naming_the_difference(

@@ -49,7 +49,7 @@ def processes(clean: Stack, tmp_path: Path) -> Iterator[Processes]:
 
 
 def claim(job_id: int, question_id: int, owner: str = "worker") -> bool:
-    row = {"job_id": job_id, "question_id": question_id, "owner": owner, "lease": 30}
+    row = {"job_id": job_id, "question_id": question_id, "owner": owner, "lease": 30, "reserved": 0}
     with transaction() as connection:
         return connection.execute(Q["claim"], row).one_or_none() is not None
 

@@ -18,7 +18,7 @@ from tracemill.stack import Stack
 
 pytestmark = pytest.mark.integration
 
-VIEWS = ("trace_scores", "job_progress", "round_lineage")
+VIEWS = ("trace_scores", "job_progress", "acceptance", "round_lineage")
 
 
 @pytest.fixture

@@ -1,7 +1,6 @@
 """From stored traces to verdicts, with the real checks, database and engines. The judges are scripted."""
 
 import asyncio
-import json
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -15,20 +14,22 @@ from db.queries import Q
 from db.session import transaction
 from producer.sources import Question
 from tests.conftest import forget
-from tests.integration.factory import change, fill, rows, states, value
+from tests.integration.factory import ASK, change, fill, rows, states, value
 from tests.scripted_judges import firm, gullible, of_known_quality, scripted_judge
 from tests.scripted_server import ScriptedServer
 from tracemill.policy import Policy
 from tracemill.stack import Stack
 from workers import calibration, judging
 from workers.calibration import judged_traces
-from workers.checks.answers import extract
 from workers.checks.judge import CanaryResult
 from workers.checks.sandbox import Sandbox
-from workers.engines import Engine
+from workers.engines import Completion, Engine
 from workers.job import worker_job
+from workers.methods import Call, named
 from workers.running import close_engines
+from workers.traces import trace_row
 from workers.verify import verify
+from workers.visit import Answer, Link, Slot
 
 pytestmark = pytest.mark.integration
 
@@ -79,20 +80,15 @@ def sums(count: int) -> list[Question]:
 def store(job: str, texts: dict[str, list[str]], finish_reason: str = "stop", check: bool = True) -> None:
     """The traces of each question, as a generate worker leaves them; then they are verified, if `check`."""
     job_id = value("select id from jobs where name = :job", job=job)
+    method = named(value("select method from jobs where name = :job", job=job))
     for row in rows("select id, question from questions where dataset = :job order by id", job=job):
+        known = value("select count(*) from traces where question_id = :id", id=row.id)
         with transaction() as connection:
-            for number, text in enumerate(texts[row.question]):
-                answer = extract(text)
-                connection.execute(
-                    Q["insert_trace"],
-                    {
-                        "job_id": job_id, "question_id": row.id, "variant": "", "sample_index": number,
-                        "prompt_hash": value("select prompt_hash from jobs where id = :id", id=job_id),
-                        "text": text, "reasoning": text, "answer": answer.value if answer else None,
-                        "answer_form": answer.form if answer else None, "steps": json.dumps([]), "tokens_in": 1,
-                        "tokens_out": 1, "finish_reason": finish_reason, "latency_seconds": 0.1, "worker": "test",
-                    },
-                )  # fmt: skip
+            for number, text in enumerate(texts[row.question], known):
+                link = Link(Call("answer", ASK), Completion(text, 1, finish_reason), 1, 0.0, 0.1, 0.1)
+                written = trace_row(Answer(Slot("", number), (link,)), method, "number")
+                key = {"job_id": job_id, "question_id": row.id, "worker": "test"}
+                connection.execute(Q["insert_trace"], written | key)
         change("update job_questions set state = 'generated' where question_id = :id", id=row.id)
         if check:
             verify(job_id, row.id)

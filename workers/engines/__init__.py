@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
+from tracemill.logprobs import TopK
 from tracemill.prompts import Message
 from tracemill.settings import ModelSettings
 
@@ -23,15 +24,21 @@ class Sampling:
     max_tokens: int = 512
     #: Text at which an answer ends (it stays part of the answer's end, it is not written).
     stop: tuple[str, ...] = ()
+    #: How many of the likeliest tokens to report at each place, with their log-probabilities; 0: none.
+    logprobs: int = 0
 
 
 @dataclass(frozen=True)
 class Completion:
-    """One sample: its text, its length in tokens, and why it ended (`stop`, `length`, …)."""
+    """One sample: its text, its length in tokens, and why it ended (`stop`, `length`, `refusal`, `content_filter`, …)."""
 
     text: str
     tokens: int
     finish_reason: str | None
+    #: How many of `tokens` are thoughts (`workers.engines.thoughts`): exact in process, by a server's count or share else.
+    thinking_tokens: int = 0
+    #: As many places as `tokens`; null unless asked for. As the model gives them, before temperature and top_p.
+    logprobs: TopK | None = None
 
 
 @dataclass(frozen=True)
@@ -62,7 +69,10 @@ class Engine(Protocol):
     async def generate(
         self, messages: list[Message], n: int, sampling: Sampling, adapter: Path | None = None
     ) -> Generation:
-        """Answer `messages` n times. Raises EngineError, or EngineDead when no later request can succeed."""
+        """Answer `messages` n times. Raises EngineError, or EngineDead when no later request can succeed.
+
+        RequestRefused also when log-probabilities are asked for that this model's server does not give.
+        """
         ...
 
     async def choose(self, messages: list[Message], choices: Sequence[str]) -> dict[str, float] | None:

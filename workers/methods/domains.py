@@ -1,0 +1,40 @@
+"""How each domain wants to be answered, whatever the method: one sentence on the work, one on how to end."""
+
+from typing import NamedTuple
+
+
+class Wording(NamedTuple):
+    """What a method puts into its instruction."""
+
+    #: How to work in this domain; may be empty.
+    work: str
+    #: How to give the final answer.
+    end: str
+
+
+STATED = 'End with one sentence: "The answer is N." where N is the final answer alone.'
+
+WORDING = {
+    "math": Wording("Write every calculation as an equation.", STATED),
+    "code": Wording(
+        "Say what the program must do, choose an approach, and think of its edge cases.",
+        "End with the whole program, and nothing else, in one block that begins with ```python and ends with ```.",
+    ),
+    "legal": Wording(
+        "Name the issue, cite the rule, statute or case that decides it, and apply it to the facts. Cite only what the "
+        "question or the law really says.",
+        STATED,
+    ),
+    "medical": Wording(
+        "Reason from the findings to what explains them, and say what speaks against it. This is an exercise for "
+        "training and no medical advice: address no patient and recommend no treatment to anyone.",
+        STATED,
+    ),
+    "general": Wording("", STATED),
+}
+
+
+def instruction(task: str, domain: str) -> str:
+    """The system message: the method's task, the domain's work, and how to end."""
+    wording = WORDING[domain]
+    return " ".join(part for part in (task, wording.work, wording.end) if part)

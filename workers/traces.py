@@ -1,0 +1,44 @@
+"""From an answered chain of calls to the row of a trace."""
+
+import json
+from typing import Any
+
+from tracemill.text import storable
+from workers.checks.kinds import Kind
+from workers.methods import Method
+from workers.visit import Answer, Link
+
+
+def trace_row(answer: Answer, method: Method, kind: Kind) -> dict[str, Any]:
+    """The row of `traces`, as far as the answer tells it."""
+    text = storable(answer.completion.text)
+    parsed = method.parse(text, kind)
+    return {
+        "variant": answer.slot.variant,
+        "sample_index": answer.slot.sample_index,
+        "prompt_hash": answer.prompt.hash,
+        "text": text,
+        "reasoning": parsed.reasoning,
+        "answer": parsed.answer,
+        "answer_form": parsed.answer_form,
+        "steps": json.dumps(parsed.steps),
+        "calls": json.dumps([_earlier(link) for link in answer.links[:-1]]),
+        "tokens_in": sum(link.tokens_in for link in answer.links),
+        "tokens_out": sum(link.completion.tokens for link in answer.links),
+        "thinking_tokens": answer.completion.thinking_tokens,
+        "finish_reason": answer.completion.finish_reason,
+        "latency_seconds": sum(link.seconds for link in answer.links),
+        "engine_seconds": sum(link.engine_seconds for link in answer.links),
+        "cost": answer.cost,
+    }
+
+
+def _earlier(link: Link) -> dict[str, Any]:
+    return {
+        "call": link.call.name,
+        "prompt_hash": link.call.prompt.hash,
+        "text": storable(link.completion.text),
+        "tokens_in": link.tokens_in,
+        "tokens_out": link.completion.tokens,
+        "finish_reason": link.completion.finish_reason,
+    }

@@ -1,0 +1,178 @@
+"""One visit of a question: every chain of calls that is missing, asked at once, and what came of it.
+
+The samples of a variant share its first request; each then goes its own way through the rest of the chain. What fails
+costs its own samples alone: whatever else was paid for is kept.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import NamedTuple
+from weakref import WeakKeyDictionary
+
+from tracemill.errors import EngineError
+from tracemill.prompts import Prompt, render
+from tracemill.settings import ModelSettings
+from workers.clock import EngineClock
+from workers.engines import Completion, Engine, Sampling
+from workers.job import Chains
+from workers.methods import Call
+
+_clocks: "WeakKeyDictionary[Engine, EngineClock]" = WeakKeyDictionary()
+
+
+class Slot(NamedTuple):
+    """The place of one trace among those of its question."""
+
+    variant: str
+    sample_index: int
+
+
+def slots(chains: Chains, wanted: int) -> list[Slot]:
+    """The places of the first `wanted` traces: each variant's first sample, then each one's second, and so on."""
+    variants = list(chains)
+    return [Slot(variants[place % len(variants)], place // len(variants)) for place in range(wanted)]
+
+
+class Link(NamedTuple):
+    """One call of a chain, answered."""
+
+    call: Call
+    completion: Completion
+    #: Tokens of the prompt, and this sample's part of their price: a prompt is paid for once for all its samples.
+    tokens_in: int
+    cost: float
+    seconds: float
+    engine_seconds: float
+
+
+@dataclass(frozen=True)
+class Answer:
+    """A whole chain; its last text is the trace."""
+
+    slot: Slot
+    links: tuple[Link, ...]
+
+    @property
+    def prompt(self) -> Prompt:
+        """What the trace was asked with."""
+        return self.links[-1].call.prompt
+
+    @property
+    def completion(self) -> Completion:
+        """The trace."""
+        return self.links[-1].completion
+
+    @property
+    def cost(self) -> float:
+        """In the currency of the settings."""
+        return sum(link.cost for link in self.links)
+
+
+@dataclass
+class Visit:
+    """What one visit brought, and cost."""
+
+    answers: list[Answer] = field(default_factory=list)
+    #: The first failure; the samples that are missing then fell victim to it.
+    error: EngineError | None = None
+    #: Prompt tokens once for each request, and tokens written. Of answers that failed half-way too.
+    tokens: int = 0
+    cost: float = 0.0
+
+
+class Asking:
+    """One engine, asked in one way."""
+
+    def __init__(self, engine: Engine, model: ModelSettings, sampling: Sampling, adapter: Path | None) -> None:
+        self._engine = engine
+        self._model = model
+        self._sampling = sampling
+        self._adapter = adapter
+
+    async def visit(self, chains: Chains, missing: Sequence[Slot], values: Mapping[str, str]) -> Visit:
+        """Ask for the missing samples. `values`: what the templates' slots hold. An engine's failure is data."""
+        visit = Visit()
+        wanted = [(chain, [slot for slot in missing if slot.variant == name]) for name, chain in chains.items()]
+        await asyncio.gather(*(self._variant(visit, chain, places, values) for chain, places in wanted if places))
+        return visit
+
+    async def _variant(
+        self, visit: Visit, chain: tuple[Call, ...], places: list[Slot], values: Mapping[str, str]
+    ) -> None:
+        try:
+            firsts = await self._links(visit, chain, 0, len(places), values)
+        except EngineError as error:
+            visit.error = visit.error or error
+            return
+        begun = zip(places, firsts, strict=False)  # a server may give fewer
+        await asyncio.gather(*(self._rest(visit, chain, slot, first, values) for slot, first in begun))
+
+    async def _rest(
+        self, visit: Visit, chain: tuple[Call, ...], slot: Slot, first: Link, values: Mapping[str, str]
+    ) -> None:
+        links = [first]
+        try:
+            while len(links) < len(chain):
+                earlier = {link.call.name: link.completion.text for link in links}
+                links += await self._links(visit, chain, len(links), 1, {**values, **earlier})
+        except EngineError as error:
+            visit.error = visit.error or error
+        else:
+            visit.answers.append(Answer(slot, tuple(links)))
+
+    async def _links(
+        self, visit: Visit, chain: tuple[Call, ...], place: int, n: int, values: Mapping[str, str]
+    ) -> list[Link]:
+        call, last = chain[place], place == len(chain) - 1
+        sampling = self._sampling if last else replace(self._sampling, logprobs=0)
+        async with self._share() as share:
+            generation = await self._engine.generate(render(call.prompt, values), n, sampling, self._adapter)
+        if not last and not generation.completions:
+            raise EngineError(f"the engine gave no answer to the call '{call.name}'")
+        cost_in = self._model.price_in * generation.tokens_in / 1e6
+        count = max(1, len(generation.completions))
+        visit.tokens += generation.tokens_in + sum(completion.tokens for completion in generation.completions)
+        links = [
+            Link(
+                call,
+                completion,
+                generation.tokens_in,
+                cost_in / count + self._model.price_out * completion.tokens / 1e6,
+                generation.seconds,
+                share.seconds / count,
+            )
+            for completion in generation.completions
+        ]
+        visit.cost += sum(link.cost for link in links) if links else cost_in
+        return links
+
+    @asynccontextmanager
+    async def _share(self) -> "AsyncIterator[Share]":
+        clock = _clocks.setdefault(self._engine, EngineClock())
+        share, entered = Share(), clock.enter()
+        try:
+            yield share
+        finally:
+            share.seconds = clock.leave(entered)
+
+
+@dataclass
+class Share:
+    """A request's part of its engine's time; known when the request has ended."""
+
+    seconds: float = 0.0
+
+
+def most_tokens(chains: Chains, missing: int, chars: int, max_tokens: int) -> int:
+    """The most that a visit may cost, in tokens: `missing` samples of a question of `chars` characters.
+
+    Two characters a token for prompts, which is more tokens than any tokenizer makes of ordinary text.
+    """
+    longest = max(chains.values(), key=len)
+    prompt = sum(len(message["content"]) for call in longest for message in call.prompt.messages) + len(longest) * chars
+    # Later calls quote the earlier ones.
+    quoted = sum(range(len(longest))) * max_tokens
+    return missing * (len(longest) * max_tokens + quoted + prompt // 2)

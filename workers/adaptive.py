@@ -79,7 +79,7 @@ def next_wanted(plan: Plan, traces: int, accepted: int) -> int:
     """How many traces the question should have after the next visit: at least one more, never more than `most`.
 
     Never more than are still needed at the least, either: a trace beyond them could turn out to be one too many. So no
-    rule that gives up nothing spends fewer traces; the price are more visits, each a short one.
+    rule that gives nothing up spends fewer traces; the price is a few more visits, each shorter.
     """
     ask = plan.batch
     if plan.enough is not None:
@@ -204,9 +204,8 @@ class _Tally(NamedTuple):
         curve_b = beta**2 * (bend - bend_b) + slope_b
         across = alpha * beta * bend
         half, apart = (curve_a + curve_b) / 2, math.hypot((curve_a - curve_b) / 2, across)
-        if (
-            highest := half + apart
-        ) > 0:  # the greater eigenvalue: turned about, it is a hill, as steep as it was hollow
+        highest = half + apart  # the greater eigenvalue
+        if highest > 0:  # No hill here: turned into one as steep as this is hollow.
             curve_a, curve_b = curve_a - 2 * highest, curve_b - 2 * highest
         determinant = curve_a * curve_b - across**2
         if determinant > 0:

@@ -207,5 +207,8 @@ def _renew() -> None:
         try:
             with transaction() as connection:
                 connection.execute(Q["renew"], row | {"owner": owner(), "lease": lease})
-        except SQLAlchemyError:  # Postgres is away: the next beat tries again, and a lost lease does no harm
+        except (
+            SQLAlchemyError,
+            TracemillError,
+        ):  # Postgres is away: the next beat tries again; a lost lease is harmless
             log.warning("could not renew the claims", exc_info=True)

@@ -7,25 +7,22 @@ import threading
 
 from db.queries import Q
 from db.session import transaction
-from workers.adaptive import Prior, fit
-
-#: Settled questions at which a job's prior is first fitted.
-FIRST = 20
+from workers.adaptive import FEWEST_QUESTIONS, Prior, fit
 
 _lock = threading.Lock()
-#: By job: the prior, how often it was asked for since, and at how many it is fitted again.
+#: By job: the prior, how often this process has asked for it, and at how many times it is fitted again.
 _known: dict[int, tuple[Prior | None, int, int]] = {}
 
 
 def prior(job_id: int) -> Prior | None:
     """The prior of a job; null while too few of its questions are settled."""
     with _lock:
-        fitted, asked, again = _known.get(job_id, (None, 0, FIRST))
+        fitted, asked, again = _known.get(job_id, (None, 0, FEWEST_QUESTIONS))
         asked += 1
         if asked >= again:
             with transaction() as connection:
                 rows = connection.execute(Q["sample_counts"], {"job_id": job_id}).all()
             fitted = fit({(row.traces, row.accepted): row.questions for row in rows})
-            again = 2 * max(asked, FIRST)
+            again = 2 * max(asked, FEWEST_QUESTIONS)
         _known[job_id] = (fitted, asked, again)
         return fitted

@@ -47,13 +47,13 @@ with new as (
     select q.id from questions q join staged_questions s using (content_hash)
 )
 insert into job_questions (job_id, question_id, wanted)
-select j.id, known.id, j.batch from known, jobs j where j.id = :job_id order by known.id
+select j.id, known.id, least(j.batch, j.enough) from known, jobs j where j.id = :job_id order by known.id
 on conflict do nothing
 
 -- name: copy_job_questions
 -- All of another job's questions, or only those that are settled with, or without, an accepted trace.
 insert into job_questions (job_id, question_id, wanted)
-select j.id, f.question_id, j.batch
+select j.id, f.question_id, least(j.batch, j.enough)
 from jobs j, (
     select question_id from job_questions
     where job_id = :from_job_id and (cast(:accepted as boolean) is null

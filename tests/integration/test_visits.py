@@ -1,0 +1,209 @@
+"""What a question goes through, visit by visit: adaptive sampling, budgets, later votes. The model is scripted; feeder,
+tasks and database are real, in this process."""
+
+import re
+from collections import Counter
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from db.queries import Q
+from db.session import transaction
+from producer.feeder import step
+from producer.sources import Question
+from tests.conftest import forget
+from tests.integration.factory import addition, additions, broker, fill, job_state, rows, states, value
+from tests.scripted_server import ScriptedServer
+from tracemill.policy import Policy
+from tracemill.settings import settings
+from tracemill.stack import Stack
+from workers import priors
+from workers.generate import generate
+from workers.job import worker_job
+from workers.running import close_engines
+from workers.verify import verify
+
+TOKENS = 8  # words of a scripted answer
+
+
+class Teacher(ScriptedServer):
+    """Answers "What is n + 1?"; the `right`th answers to a question, counted from 0, are right."""
+
+    def __init__(self) -> None:
+        super().__init__(self.say)
+        self.right: Callable[[int, int], bool] = lambda n, count: True
+        self.said: Counter[int] = Counter()
+
+    def say(self, question: str) -> list[str]:
+        n = int(re.findall(r"\d+", question)[0])
+        return [self.answer_to(n) for _ in range(self.samples)]
+
+    def _completion(self, asked: dict[str, object]) -> dict[str, object]:
+        self.samples = int(str(asked.get("n", 1)))
+        return super()._completion(asked)
+
+    def answer_to(self, n: int) -> str:
+        value = n + 1 if self.right(n, self.said[n]) else n + 2
+        self.said[n] += 1
+        return f"{n} + 1 = {value}. The answer is {value}.".replace("= ", "=")
+
+
+@pytest.fixture(scope="module")
+def teacher() -> Iterator[Teacher]:
+    with Teacher() as server:
+        yield server
+
+
+@pytest.fixture
+def database(clean: Stack, teacher: Teacher, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Stack]:
+    config = tmp_path / "tracemill.toml"
+    config.write_text(
+        f'[models.teacher]\nengine = "openai"\nmodel = "scripted"\nbase_url = "{teacher.base_url}"\n'
+        "price_in = 1.0\nprice_out = 3.0\n"
+    )
+    monkeypatch.setenv("TRACEMILL_CONFIG", str(config))
+    forget()
+    worker_job.cache_clear()
+    priors._known.clear()
+    teacher.right, teacher.said = (lambda n, count: True), Counter()
+    with broker(clean.redis_url):
+        yield clean
+    close_engines()
+    monkeypatch.undo()
+    forget()
+
+
+def work(job: str, most: int = 1000) -> int:
+    """Be feeder and workers until the job has nothing left to hand out; the number of visits."""
+    job_id = value("select id from jobs where name = :job", job=job)
+    for visit in range(most):
+        step(settings().feeder)
+        queued = rows("select question_id from job_questions where job_id = :id and state = 'queued'", id=job_id)
+        if not queued:
+            return visit
+        for row in queued:
+            generate(job_id, row.question_id)
+            verify(job_id, row.question_id)
+    raise AssertionError(f"{job} does not end: {states(job)}")
+
+
+def samples(job: str) -> dict[str, tuple[int, int, str]]:
+    """Traces, accepted traces and the end of each question, as the feeder and the verifier left them."""
+    found = rows(
+        "select q.question, jq.settled, jq.accepted, jq.ended, count(t.id) as traces from job_questions jq "
+        "join questions q on q.id = jq.question_id join jobs j on j.id = jq.job_id "
+        "left join traces t on t.job_id = j.id and t.question_id = q.id where j.name = :job group by 1, 2, 3, 4",
+        job=job,
+    )
+    assert all(row.settled == row.traces for row in found)
+    return {row.question: (row.settled, row.accepted, row.ended) for row in found}
+
+
+def test_a_question_is_done_when_enough_of_its_samples_are_accepted(database: Stack, teacher: Teacher) -> None:
+    teacher.right = lambda n, count: n % 2 == 0 or count in (1, 4)  # even: always; odd: the second and the fifth
+    fill(additions(6), "enough", samples=8, enough=2, batch=2)
+    work("enough")
+    assert job_state("enough") == "done"
+    assert samples("enough") == {
+        addition(n).text: (2, 2, "enough") if n % 2 == 0 else (5, 2, "enough") for n in range(6)
+    }
+
+
+def test_a_question_that_never_gets_there_stops_at_its_last_sample(database: Stack, teacher: Teacher) -> None:
+    teacher.right = lambda n, count: count == 0
+    fill(additions(3), "never", samples=5, enough=2, batch=2)
+    work("never")
+    assert set(samples("never").values()) == {(5, 1, "spent")}
+
+
+def test_without_adaptive_sampling_every_question_gets_all_samples_in_one_visit(database: Stack) -> None:
+    fill(additions(3), "fixed", samples=4)
+    assert work("fixed") == 1
+    assert set(samples("fixed").values()) == {(4, 4, None)}
+
+
+def test_hopeless_questions_are_given_up_only_where_that_is_asked_for(database: Stack, teacher: Teacher) -> None:
+    teacher.right = lambda n, count: n % 2 == 0  # half of the questions are beyond this teacher
+    for name, give_up in (("patient", 0.0), ("impatient", 0.2)):
+        teacher.said.clear()
+        fill(additions(100), name, samples=8, enough=2, batch=2, give_up=give_up)
+        work(name)
+    ends = {name: Counter(end for _, _, end in samples(name).values()) for name in ("patient", "impatient")}
+    assert ends["patient"] == {"enough": 50, "spent": 50}
+    assert ends["impatient"]["enough"] == 50
+    assert ends["impatient"]["hopeless"] >= 25  # the first ones are asked before anything is known
+    asked = {name: sum(traces for traces, _, _ in samples(name).values()) for name in ends}
+    assert asked["impatient"] < 0.8 * asked["patient"]
+
+
+def test_later_votes_change_what_the_earlier_ones_are_worth(database: Stack, teacher: Teacher) -> None:
+    teacher.right = lambda n, count: count > 0  # the first answer is in the minority, when the others have come
+    question = Question("What is 5 + 1?", None, "math", None, {}, None)
+    policy = Policy(majority=0.5, equations=False)
+    fill([question], "votes", samples=4, enough=3, batch=1, policy=policy)
+    job_id, question_id = value("select job_id from job_questions"), value("select question_id from job_questions")
+    step(settings().feeder)
+    generate(job_id, question_id)
+    verify(job_id, question_id)
+    assert rows("select proof, accepted from trace_scores") == [("majority 1/1", True)]
+    work("votes")
+    found = rows("select proof, majority, accepted, correct from trace_scores order by sample_index")
+    assert [tuple(row) for row in found] == [
+        ("minority 1/4", 0.25, False, None),
+        *[("majority 3/4", 0.75, True, None)] * 3,
+    ]
+    assert samples("votes") == {question.text: (4, 3, "enough")}
+
+
+def test_a_budget_of_tokens_stops_a_job_within_one_visit_of_it_and_a_larger_one_goes_on(database: Stack) -> None:
+    from typer.testing import CliRunner
+
+    from cli.main import app
+
+    fill(additions(100), "thrifty", samples=4, budget=900, budget_unit="tokens", sampling={"max_tokens": 10})
+    work("thrifty")
+    spent = value("select spent from jobs where name = 'thrifty'")
+    visit = value("select sum(tokens_out) + max(tokens_in) from traces group by question_id limit 1")
+    assert job_state("thrifty") == "over_budget"
+    assert 900 <= spent <= 900 + visit
+    assert spent == value("select sum(t) from (select sum(tokens_out) + max(tokens_in) as t from traces "
+                          "group by question_id) s")  # fmt: skip
+    assert states("thrifty")["pending"] + states("thrifty")["done"] == 100
+    runner = CliRunner()
+    refused = runner.invoke(app, ["jobs", "resume", "thrifty"])
+    assert "give it a larger budget, --budget-tokens" in str(refused.exception)
+    assert runner.invoke(app, ["jobs", "resume", "thrifty", "--budget-tokens", "1000000"]).exit_code == 0
+    work("thrifty")
+    assert job_state("thrifty") == "done"
+    assert states("thrifty") == {"done": 100}
+
+
+def test_a_visit_that_the_rest_of_the_budget_is_held_for_waits_and_comes_again(database: Stack) -> None:
+    fill(additions(2), "held", samples=1, budget=50, budget_unit="tokens", sampling={"max_tokens": 40})
+    step(settings().feeder)
+    job_id = value("select id from jobs")
+    first, second = (row.question_id for row in rows("select question_id from job_questions order by 1"))
+    with transaction() as connection:
+        key = {"job_id": job_id, "question_id": first, "owner": "elsewhere", "lease": 60, "reserved": 50}
+        assert connection.execute(Q["claim"], key).one_or_none() is not None
+    generate(job_id, second)
+    assert states("held") == {"running": 1, "pending": 1}
+    with transaction() as connection:  # the other worker is lost, and what it reserved is free again
+        connection.exec_driver_sql(
+            "update job_questions set lease_until = now() - interval '1 second' where owner is not null"
+        )
+    step(settings().feeder)
+    work("held")
+    assert states("held") == {"done": 2}
+
+
+def test_a_budget_of_money_counts_the_prices_of_the_settings(database: Stack) -> None:
+    fill(additions(50), "dear", samples=2, budget=0.0005, budget_unit="money", sampling={"max_tokens": 10})
+    work("dear")
+    spent = value("select spent from jobs")
+    assert job_state("dear") == "over_budget"
+    assert spent == pytest.approx(value("select sum(cost) from traces"), rel=1e-4)
+    prompt, answer = value("select max(tokens_in) from traces"), value("select max(tokens_out) from traces")
+    assert value("select max(cost) from traces") == pytest.approx((prompt / 2 + 3 * answer) / 1e6, rel=1e-4)
+    assert 0.0005 <= spent <= 0.0005 + (prompt + 6 * answer) / 1e6

@@ -190,7 +190,7 @@ class Origin(NamedTuple):
 
 
 def job_source(source: str) -> Origin | None:
-    """What `job:NAME[?failed|?accepted]` names; null for any other source. Raises UsageError if there is no such job."""
+    """What `job:NAME[?failed|?accepted]` names; null for others. Raises UsageError if there is no such job."""
     scheme, colon, rest = source.partition(":")
     if scheme != "job" or not colon:
         return None

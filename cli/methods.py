@@ -1,6 +1,6 @@
 """`tracemill methods`: the ways of asking, and exactly what each of them asks."""
 
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -54,7 +54,7 @@ def methods(
                 console.print(f"{message['role']}: {message['content']}", markup=False, soft_wrap=True)
 
 
-def _prompts(name: str, domain: str) -> list[dict[str, object]]:
+def _prompts(name: str, domain: str) -> list[dict[str, Any]]:
     from workers.methods import named
 
     return [

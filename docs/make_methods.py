@@ -1,0 +1,145 @@
+"""Write docs/methods.md: every method, what it asks, and one real trace of it, by `python docs/make_methods.py`.
+
+Starts a stack of its own in a temporary folder, with the embedded 135M model in process, and asks a few questions with
+every method. Takes some minutes on two cores.
+"""
+
+import os
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import text
+
+from db.session import transaction
+from tracemill.settings import settings
+from workers.methods import Method, all_methods
+
+ROOT = Path(__file__).parents[1]
+PAGE = ROOT / "docs" / "methods.md"
+QUESTIONS = "docs/methods_questions.jsonl"
+#: What a job of each method needs beyond the usual; the first job is the one that others build on.
+FIRST = "cot"
+MORE = {
+    "cot": [QUESTIONS, "--samples", "4", "--examples", "cli/demo_examples.jsonl"],
+    "rationalize": [f"job:{FIRST}?failed", "--samples", "4"],
+    "inject": [f"job:{FIRST}?accepted", "--samples", "2", "--model", "student"],
+}
+USUAL = [QUESTIONS, "--samples", "2"]
+SETTINGS = {"TRAIN": "false", "FLOWER": "false"}
+
+INTRODUCTION = """# The methods
+
+A method is a way of asking. It asks in one or several *variants*, each with traces of its own, and in one or several
+*calls*, of which the last one's text is the trace. `tracemill methods NAME --domain code` shows exactly what it asks.
+
+The examples below are real and unedited: a model of 135M parameters wrote them on a CPU, so do not expect much.
+Made by `python docs/make_methods.py`.
+"""
+
+#: An accepted trace if there is one, else the one that came closest.
+EXAMPLE = text(
+    """select question, domain, gold, variant, text, answer, steps, correct, accepted, refused, calls, steps_stored,
+    tokens_out from (select s.*, t.steps as steps_stored from trace_scores s join traces t on t.id = s.trace_id) s
+    where job = :job order by accepted desc, refused is null desc, correct desc nulls last, domain = 'math' desc,
+    trace_id limit 1"""
+)
+
+
+def main() -> None:
+    """Ask with every method, and write the page."""
+    with tempfile.TemporaryDirectory() as folder:
+        os.environ["TRACEMILL_DATA_DIR"] = folder
+        os.environ |= {f"TRACEMILL_LOCAL__{name}": value for name, value in SETTINGS.items()}
+        tracemill("up")
+        try:
+            settings.cache_clear()
+            methods = sorted(all_methods().values(), key=lambda method: method.name != FIRST)
+            sections = [section(method, ask(method)) for method in methods]
+        finally:
+            tracemill("down")
+    PAGE.write_text("\n".join([INTRODUCTION, *sections]), encoding="utf-8")
+    print(f"wrote {PAGE}")
+
+
+def tracemill(*words: str) -> None:
+    subprocess.run([sys.executable, "-m", "cli", *words], cwd=ROOT, check=True)
+
+
+def ask(method: Method) -> list[str]:
+    """Ask with the method, and wait for the verdicts; the words of the command."""
+    words = ["enqueue", *MORE.get(method.name, USUAL), "--method", method.name, "--name", method.name]
+    tracemill(*words, "--max-tokens", "160")
+    tracemill("jobs", "watch", method.name)
+    return words
+
+
+def section(method: Method, command: list[str]) -> str:
+    """The page's part on one method."""
+    variants = method.variants("math", [])
+    facts = [f"- {method.paper}"]
+    if any(variants):
+        facts.append(f"- variants: {', '.join(f'`{name}`' for name in variants)}")
+    calls = next(iter(variants.values()))
+    if len(calls) > 1:
+        facts.append(f"- calls: {' → '.join(f'`{call.name}`' for call in calls)}")
+    if method.needs:
+        facts.append(f"- needs: {', '.join(sorted(method.needs))}")
+    if method.negative:
+        facts.append("- its traces show how not to reason: accepted only if the answer is verified to be wrong")
+    prompts = [
+        f"`{' '.join(part for part in (variant, call.name) if part)}` {call.prompt.hash}\n\n"
+        + fenced("\n".join(f"{message['role']}: {message['content']}" for message in call.prompt.messages))
+        for variant, chain in variants.items()
+        for call in chain
+    ]
+    parts = [
+        f"## {method.name}",
+        "\n".join(facts),
+        fenced(f"tracemill {' '.join(command)}"),
+        "What it asks a math question:",
+        *prompts,
+        example(method.name),
+    ]
+    return "\n\n".join(parts) + "\n"
+
+
+def example(job: str) -> str:
+    """One real trace."""
+    with transaction() as connection:
+        row = connection.execute(EXAMPLE, {"job": job}).mappings().one()
+    said = [f"{call['call']}:\n{call['text']}" for call in row["calls"]] + [row["text"]]
+    variant = f" ({row['variant']})" if row["variant"] else ""
+    return "\n\n".join(
+        [
+            f"A trace{variant}. Question ({row['domain']}, gold `{line(row['gold'])}`): {row['question']}",
+            *map(fenced, said),
+            f"Answer `{line(row['answer'])}`, {verdict(row)}; {row['tokens_out']} tokens, {row['steps']} steps.",
+            *([fenced(steps(row["steps_stored"]))] if row["steps_stored"] else []),
+        ]
+    )
+
+
+def verdict(row: Any) -> str:
+    words = {True: "right", False: "wrong", None: "undecided"}[row["correct"]]
+    if row["refused"]:
+        return f"{words}, refused: {row['refused']}"
+    return f"{words}, {'accepted' if row['accepted'] else 'not accepted'}"
+
+
+def steps(stored: list[dict[str, Any]]) -> str:
+    return "\n".join(str(step) for step in stored)
+
+
+def line(value: str | None) -> str:
+    return " ".join((value or "none").replace("`", "'").split())[:80]
+
+
+def fenced(content: str) -> str:
+    return f"````text\n{content.strip()}\n````"
+
+
+if __name__ == "__main__":
+    main()

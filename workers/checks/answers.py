@@ -24,13 +24,9 @@ STRICT_FORMS: frozenset[Form] = frozenset({"boxed", "stated", "hashes"})
 TAIL = 100_000  # characters: an answer lies near the end, and every search below stays short on hostile text
 LENIENT = 10_000
 
-_THOUGHT = (
-    "</think>",
-    "</thinking>",
-    "</thought>",
-    "</reasoning>",
-    "<|end_of_thought|>",
-    "<|channel|>final<|message|>",
+#: What ends the thoughts of a reasoning model, as the models of several makers write it.
+THOUGHT_END = re.compile(
+    r"</(?:think|thinking|thought|reasoning)>|<\|end_of_thought\|>|<\|channel\|>final<\|message\|>", re.IGNORECASE
 )
 _MARK = re.compile(r"<<[^<>\n]{0,200}>>")
 _BOX = re.compile(r"(?:\\(?:boxed|fbox|framebox)|\x08oxed|(?<![\w\\])boxed)[ \t]{0,3}(?:(\{)|(-?\d[\d.,]{0,30}))")
@@ -114,7 +110,7 @@ def extract(text: str, kind: Kind = "number") -> Answer | None:
 def _said(text: str) -> str:
     """The last `TAIL` characters of what was said after thinking; of the thoughts, if nothing was."""
     if "</" in text or "|>" in text:
-        end = max(text.rfind(mark) + len(mark) if mark in text else 0 for mark in _THOUGHT)
+        end = max((mark.end() for mark in THOUGHT_END.finditer(text)), default=0)
         for _ in range(10):  # marks of a chat template
             stripped = text.rstrip()
             if not stripped.endswith(("|>", "</s>", "<eos>")):

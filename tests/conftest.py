@@ -9,6 +9,7 @@ import pytest
 from db.session import engine
 from tracemill import stack as local
 from tracemill.settings import settings
+from workers.methods import all_methods
 
 
 @pytest.fixture(autouse=True, scope="session")
@@ -27,8 +28,9 @@ def _no_settings_of_this_machine(tmp_path_factory: pytest.TempPathFactory) -> It
 
 
 def forget() -> None:
-    """Forget the settings and connections that were read from other addresses."""
+    """Forget the settings, and the connections and methods that were made from others."""
     settings.cache_clear()
+    all_methods.cache_clear()
     engine.cache_clear()
 
 

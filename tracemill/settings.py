@@ -67,6 +67,32 @@ class ModelSettings(Section):
     price_out: float = Field(0, ge=0, allow_inf_nan=False)
 
 
+class CallSettings(Section):
+    """One request of a method's chain."""
+
+    #: Later calls quote its text by `{name}`.
+    name: str
+    #: The system message; none by default.
+    system: str | None = None
+    user: str = "{question}"
+
+
+class MethodSettings(Section):
+    """A method of the user's own, as templates. The checks that name a wrong key: `workers.methods.templates`."""
+
+    #: Who published it.
+    paper: str = ""
+    #: The system message; none by default. May hold `{question}`, `{gold}`, `{trace}`, `{work}` and `{end}`.
+    system: str | None = None
+    user: str = "{question}"
+    #: Its traces show how not to reason: they are accepted only if their answer is wrong.
+    negative: bool = False
+    #: System messages by the name of the variant, in place of `system`.
+    variants: dict[str, str] = {}
+    #: A chain of requests, in place of `system`, `user` and `variants`; the text of the last one is the trace.
+    calls: list[CallSettings] = []
+
+
 class FeederSettings(Section):
     """How much work is in Redis at a time, and when it counts as lost."""
 
@@ -119,6 +145,8 @@ class Settings(BaseSettings):
         "student": ModelSettings(adapters=True),
         "verifier": ModelSettings(adapters=True),
     }
+    #: Methods of one's own, beside those of `workers/methods/`.
+    methods: dict[str, MethodSettings] = {}
     feeder: FeederSettings = FeederSettings()
     local: LocalSettings = LocalSettings()
     #: Questions that one generate worker answers at a time; each asks for the job's n samples.

@@ -13,11 +13,12 @@ import pkgutil
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, ClassVar, Literal
+from typing import Any, Literal
 
 from tracemill.errors import UsageError
 from tracemill.once import once
 from tracemill.prompts import DOMAINS, Prompt
+from tracemill.settings import settings
 from workers.checks import Findings
 from workers.checks.answers import extract
 from workers.checks.kinds import Kind
@@ -59,13 +60,13 @@ class Parsed:
 class Method(ABC):
     """A way of asking."""
 
-    #: As in `--method NAME`.
-    name: ClassVar[str]
-    #: One line: who published it.
-    paper: ClassVar[str]
-    needs: ClassVar[frozenset[Need]] = frozenset()
+    #: As in `--method NAME`: kebab-case.
+    name: str
+    #: One line: who published it, with its arXiv number; empty for a user's own template.
+    paper: str
+    needs: frozenset[Need] = frozenset()
     #: Its traces show how not to reason: they are accepted only if their answer is wrong.
-    negative: ClassVar[bool] = False
+    negative: bool = False
 
     @abstractmethod
     def variants(self, domain: str, shots: Sequence[Shot]) -> Mapping[str, tuple[Call, ...]]:
@@ -97,21 +98,24 @@ _methods: dict[str, Method] = {}
 
 
 def method(cls: type[Method]) -> type[Method]:
-    """Register a method class under its name."""
+    """Register a method class under its name, which no other may have."""
+    if cls.name in _methods:
+        raise ValueError(f"two methods are called '{cls.name}'")
     _methods[cls.name] = cls()
     return cls
 
 
 @once
-def _import_all() -> None:
+def all_methods() -> Mapping[str, Method]:
+    """Every method there is, by name: the files here, and the `[methods.NAME]` of the settings.
+
+    Raises UsageError that names the key of a template that cannot be asked.
+    """
     for module in pkgutil.iter_modules(__path__):
         importlib.import_module(f"{__name__}.{module.name}")
+    from workers.methods.templates import template_methods
 
-
-def all_methods() -> Mapping[str, Method]:
-    """Every method there is, by name."""
-    _import_all()
-    return dict(sorted(_methods.items()))
+    return dict(sorted((_methods | template_methods(settings().methods, _methods)).items()))
 
 
 def named(name: str) -> Method:

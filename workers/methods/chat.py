@@ -9,9 +9,9 @@ if TYPE_CHECKING:
     from workers.methods import Shot
 
 
-def chat(system: str, user: str, shots: "Sequence[Shot]" = ()) -> Prompt:
-    """`system`, then each worked example as a turn of each side, then `user`."""
-    turns: list[Message] = [{"role": "system", "content": system}]
+def chat(system: str | None, user: str, shots: "Sequence[Shot]" = ()) -> Prompt:
+    """`system`, if there is one, then each worked example as a turn of each side, then `user`."""
+    turns: list[Message] = [] if system is None else [{"role": "system", "content": system}]
     for shot in shots:
         turns.append({"role": "user", "content": shot.question})
         turns.append({"role": "assistant", "content": shot.answer})

@@ -18,7 +18,7 @@ TASK = "Solve the problem step by step."
 @method
 class Cot(Method):
     name = "cot"
-    paper = "Wei et al. 2022, Chain-of-Thought Prompting; Wang et al. 2022, Self-Consistency"
+    paper = "Wei et al. 2022, Chain-of-Thought Prompting, arXiv:2201.11903; Wang et al. 2022, arXiv:2203.11171"
 
     def variants(self, domain: str, shots: Sequence[Shot]) -> Mapping[str, tuple[Call, ...]]:
         return {"": (Call("answer", chat(instruction(TASK, domain), "{question}", shots)),)}

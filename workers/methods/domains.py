@@ -36,5 +36,9 @@ WORDING = {
 
 def instruction(task: str, domain: str) -> str:
     """The system message: the method's task, the domain's work, and how to end."""
-    wording = WORDING[domain]
-    return " ".join(part for part in (task, wording.work, wording.end) if part)
+    return f"{review(task, domain)} {WORDING[domain].end}"
+
+
+def review(task: str, domain: str) -> str:
+    """The system message of a call that gives no answer of its own: the task and the domain's work."""
+    return f"{task} {WORDING[domain].work}".rstrip()

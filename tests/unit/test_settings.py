@@ -71,3 +71,12 @@ def test_the_example_file_is_valid_and_shows_the_defaults(monkeypatch: pytest.Mo
     example = settings()
     monkeypatch.setenv("TRACEMILL_CONFIG", "/dev/null")
     assert example.feeder == type(example.feeder)()
+
+
+@pytest.mark.parametrize(
+    "line", ["price_in = -1", "price_out = inf", "requests_per_minute = 0", "tokens_per_minute = -5"]
+)
+def test_a_price_or_a_limit_that_cannot_be_is_an_error_that_names_it(toml: Path, line: str) -> None:
+    toml.write_text(f"[models.teacher]\n{line}\n")
+    with pytest.raises(UsageError, match=rf"models\.teacher\.{line.split()[0]}"):
+        settings()

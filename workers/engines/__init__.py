@@ -30,12 +30,13 @@ class Sampling:
 
 @dataclass(frozen=True)
 class Completion:
-    """One sample: its text, its length in tokens, and why it ended (`stop`, `length`, `refusal`, `content_filter`, …)."""
+    """One sample: its text, with thoughts between `<think>` and `</think>`, its length in tokens, and why it ended."""
 
     text: str
     tokens: int
+    #: `stop`, `length`, …; `refusal` or `content_filter` when there was something that would not be said.
     finish_reason: str | None
-    #: How many of `tokens` are thoughts (`workers.engines.thoughts`): exact in process, by a server's count or share else.
+    #: How many of `tokens` are thoughts: exact in process; by a server's count, or their share of the text, elsewhere.
     thinking_tokens: int = 0
     #: As many places as `tokens`; null unless asked for. As the model gives them, before temperature and top_p.
     logprobs: TopK | None = None

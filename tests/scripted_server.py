@@ -13,8 +13,10 @@ a model.
 import argparse
 import asyncio
 import itertools
+import json
 import re
 import threading
+import zlib
 from collections import deque
 from collections.abc import Callable, Container, Iterable, Mapping
 from enum import StrEnum
@@ -39,8 +41,12 @@ class Fault(StrEnum):
     UNAUTHORIZED = "unauthorized"
     #: 200 with half a JSON object.
     MALFORMED = "malformed"
-    #: 200 whose connection ends in the middle of the body.
+    #: 200 whose connection ends in the middle of the body; a stream's in the middle of the answer.
     CUT_OFF = "cut_off"
+    #: A stream that ends in order, in the middle of the answer.
+    ENDS_EARLY = "ends_early"
+    #: A stream that keeps the line open in the middle of the answer, and never says more.
+    FALLS_SILENT = "falls_silent"
     #: The connection ends before any answer.
     RESET = "reset"
     #: 200 with no choices.
@@ -57,7 +63,8 @@ class ScriptedServer:
     `answer`: the question (the last message's text) -> one text, or several that take turns over the samples; at
     temperature 0 the first is given. `first_words`: the log-probability of each first word, for requests with logprobs;
     fixed, or by question. `score`: (question, text) -> the log-probability that the answer begins with the text, for
-    requests that score a prompt in vLLM's way; by default words that it would say are likely. `ignores` and `refuses`:
+    requests that score a prompt in vLLM's way; by default words that it would say are likely. `word_seconds`: between
+    two words of a streamed answer, whose samples come in turn. `ignores` and `refuses`:
     request parameters that it does not know, and how it takes them. `faults`: what happens to the first requests, one
     each; afterwards everything is answered. `latency`: seconds before an answer.
     """
@@ -71,6 +78,7 @@ class ScriptedServer:
         ignores: Container[str] = (),
         refuses: Container[str] = (),
         latency: float = 0.0,
+        word_seconds: float = 0.0,
         faults: Iterable[Fault | str | bytes] = (),
         port: int = 0,
     ) -> None:
@@ -78,7 +86,7 @@ class ScriptedServer:
         self.first_words = first_words or {"Yes": -0.5, " no": -1.5, "Maybe": -3.0}
         self.score = score or self._likely_if_said
         self.ignores, self.refuses = ignores, refuses
-        self.latency = latency
+        self.latency, self.word_seconds = latency, word_seconds
         #: A fault's name, or the body to answer with.
         self.faults = iter(faults)
         self.port = port
@@ -122,7 +130,10 @@ class ScriptedServer:
         fault = next(self.faults, None)
         if fault is None and self.latency:
             await asyncio.sleep(self.latency)
+        streamed = asked.get("stream") and "stream" not in self.ignores
         match fault:
+            case None | Fault.CUT_OFF | Fault.ENDS_EARLY | Fault.FALLS_SILENT if streamed:
+                return await self._streamed(request, asked, fault)
             case None:
                 if refused := [name for name in asked if name in self.refuses]:
                     return _error(400, f"unrecognized request argument: {refused[0]}")
@@ -155,7 +166,24 @@ class ScriptedServer:
                 return web.Response()
             case body:
                 raw = body if isinstance(body, bytes) else body.encode()
-                return web.Response(body=raw, content_type="application/json")
+                return web.Response(body=raw, content_type="text/event-stream" if streamed else "application/json")
+
+    async def _streamed(self, request: web.Request, asked: dict[str, Any], fault: Fault | None) -> web.StreamResponse:
+        completion = self._completion(asked)
+        response = web.StreamResponse(headers={"Content-Type": "text/event-stream"})
+        await response.prepare(request)
+        chunks = _chunks(completion, asked)
+        for chunk in chunks if fault is None else chunks[: len(chunks) // 2]:
+            await response.write(f": here it comes\r\ndata: {json.dumps(chunk)}\r\n\r\n".encode())
+            await asyncio.sleep(self.word_seconds)
+        if fault is None:
+            await response.write(b"data: [DONE]\n\n")
+        while fault is Fault.FALLS_SILENT:
+            await response.write(b": still here\n\n")
+            await asyncio.sleep(0.05)
+        if fault is Fault.CUT_OFF:
+            _end_connection(request)
+        return response
 
     def _completion(self, asked: dict[str, Any]) -> dict[str, Any]:
         asked = {name: value for name, value in asked.items() if name not in self.ignores}
@@ -175,7 +203,7 @@ class ScriptedServer:
                     "index": index,
                     "message": {"role": "assistant", "content": " ".join(words[:limit])},
                     "finish_reason": "length" if len(words) > limit else "stop",
-                    "logprobs": self._logprobs(question) if asked.get("logprobs") else None,
+                    "logprobs": self._logprobs(asked, words[:limit]),
                 }
             )
         prompt = sum(len(message["content"].split()) for message in asked["messages"])
@@ -187,9 +215,14 @@ class ScriptedServer:
             "prompt_logprobs": self._prompt_logprobs(asked["messages"]) if "prompt_logprobs" in asked else None,
         }
 
-    def _logprobs(self, question: str) -> dict[str, Any]:
-        words = self.first_words(question) if callable(self.first_words) else self.first_words
-        likeliest = [{"token": word, "logprob": logprob} for word, logprob in words.items()]
+    def _logprobs(self, asked: dict[str, Any], words: list[str]) -> dict[str, Any] | None:
+        if not asked.get("logprobs"):
+            return None
+        if asked.get("return_tokens_as_token_ids"):
+            return {"content": [_place(token_id(word), asked["top_logprobs"]) for word in words]}
+        question = asked["messages"][-1]["content"]
+        first = self.first_words(question) if callable(self.first_words) else self.first_words
+        likeliest = [{"token": word, "logprob": logprob} for word, logprob in first.items()]
         return {"content": [{**likeliest[0], "top_logprobs": likeliest}]}
 
     def _prompt_logprobs(self, messages: list[dict[str, str]]) -> list[dict[str, Any] | None]:
@@ -203,6 +236,34 @@ class ScriptedServer:
         texts = self.answer(question)
         answer = (texts if isinstance(texts, str) else texts[0]).split()
         return sum(-0.1 if word in answer else -5.0 for word in text.split())
+
+
+def token_id(word: str) -> int:
+    """The number of a word in this server's vocabulary."""
+    return zlib.crc32(word.encode()) % 49152
+
+
+def _place(chosen: int, k: int) -> dict[str, Any]:
+    """In vLLM's way: the chosen token comes first among its likeliest."""
+    likely = [(chosen, -0.1), *(((chosen + place) % 49152, -4.0 - place / 2) for place in range(1, k))]
+    likeliest = [{"token": f"token_id:{token}", "logprob": logprob} for token, logprob in likely]
+    return {**likeliest[0], "top_logprobs": likeliest}
+
+
+def _chunks(completion: dict[str, Any], asked: dict[str, Any]) -> list[dict[str, Any]]:
+    """The completion word by word, the samples in turn."""
+    pieces: list[tuple[int, dict[str, Any]]] = []
+    for choice in completion["choices"]:
+        pieces.append((-1, {"index": choice["index"], "delta": {"role": "assistant", "content": ""}}))
+        words = re.findall(r"\s*\S+|\s+$", choice["message"]["content"])
+        for number, word in enumerate(words):
+            places = choice["logprobs"] and {"content": choice["logprobs"]["content"][number : number + 1]}
+            pieces.append((number, {"index": choice["index"], "delta": {"content": word}, "logprobs": places}))
+        pieces.append((len(words), {"index": choice["index"], "delta": {}, "finish_reason": choice["finish_reason"]}))
+    chunks = [{"choices": [piece]} for _, piece in sorted(pieces, key=lambda piece: piece[0])]
+    if asked.get("stream_options", {}).get("include_usage"):
+        chunks.append({"choices": [], "usage": completion["usage"]})
+    return chunks
 
 
 def _error(status: int, message: str, headers: Mapping[str, str] | None = None) -> web.Response:

@@ -4,6 +4,7 @@ Nothing here says what a model answers, so that a real model and a scripted one 
 """
 
 import asyncio
+import math
 
 import pytest
 
@@ -102,6 +103,43 @@ class EngineContract:
         assert scores[1] is not None
         assert scores[1].logprob == pytest.approx(alone.logprob, abs=0.1)
         assert all(each is not None and each["Yes"] == pytest.approx(choice["Yes"], abs=0.05) for each in choices)
+
+    def test_an_answer_without_thoughts_has_none(self, engine: Engine) -> None:
+        completion = run(engine.generate(QUESTION, 1, Sampling(temperature=0, max_tokens=16))).completions[0]
+        assert "<think>" not in completion.text
+        assert completion.thinking_tokens == 0
+
+    def test_no_log_probabilities_come_unasked(self, engine: Engine) -> None:
+        assert run(engine.generate(QUESTION, 1, Sampling(max_tokens=4))).completions[0].logprobs is None
+
+    @pytest.mark.parametrize("k", [1, 5])
+    def test_every_token_comes_with_its_likeliest_rivals_on_request(self, engine: Engine, k: int) -> None:
+        sampling = Sampling(temperature=1.5, max_tokens=16, logprobs=k)
+        for completion in run(engine.generate(QUESTION, 4, sampling)).completions:
+            top = completion.logprobs
+            assert top is not None
+            assert len(top.chosen) == len(top.ids) == len(top.logprobs) == completion.tokens
+            for chosen, ids, logprobs in zip(top.chosen, top.ids, top.logprobs, strict=True):
+                assert len(set(ids)) == len(ids) == len(logprobs)
+                assert len(ids) == k if chosen in ids[:k] else ids[k:] == (chosen,)
+                assert list(logprobs) == sorted(logprobs, reverse=True)
+                assert sum(map(math.exp, logprobs)) <= 1.01
+
+    def test_at_temperature_0_the_likeliest_token_is_chosen(self, engine: Engine) -> None:
+        completion = run(engine.generate(QUESTION, 1, Sampling(temperature=0, max_tokens=16, logprobs=3))).completions[
+            0
+        ]
+        assert completion.logprobs is not None
+        assert completion.logprobs.chosen == tuple(ids[0] for ids in completion.logprobs.ids)
+
+    def test_the_log_probabilities_of_an_answer_add_up_to_its_score(self, engine: Engine) -> None:
+        completion = run(engine.generate(QUESTION, 1, Sampling(temperature=0, max_tokens=5, logprobs=2))).completions[0]
+        score = run(engine.score(QUESTION, completion.text))
+        assert completion.logprobs is not None
+        assert score is not None
+        assert completion.finish_reason == "length"  # so that no end mark, which the text lacks, is counted
+        assert (completion.tokens, score.tokens) == (5, 5)
+        assert sum(row[0] for row in completion.logprobs.logprobs) == pytest.approx(score.logprob, abs=0.3)
 
     def test_closing_it_twice_does_no_harm(self, engine: Engine) -> None:
         run(engine.close())

@@ -255,10 +255,11 @@ def _chunks(completion: dict[str, Any], asked: dict[str, Any]) -> list[dict[str,
     pieces: list[tuple[int, dict[str, Any]]] = []
     for choice in completion["choices"]:
         pieces.append((-1, {"index": choice["index"], "delta": {"role": "assistant", "content": ""}}))
-        words = re.findall(r"\s*\S+|\s+$", choice["message"]["content"])
+        words = choice["message"]["content"].split(" ")
         for number, word in enumerate(words):
             places = choice["logprobs"] and {"content": choice["logprobs"]["content"][number : number + 1]}
-            pieces.append((number, {"index": choice["index"], "delta": {"content": word}, "logprobs": places}))
+            delta = {"content": " " * (number > 0) + word}
+            pieces.append((number, {"index": choice["index"], "delta": delta, "logprobs": places}))
         pieces.append((len(words), {"index": choice["index"], "delta": {}, "finish_reason": choice["finish_reason"]}))
     chunks = [{"choices": [piece]} for _, piece in sorted(pieces, key=lambda piece: piece[0])]
     if asked.get("stream_options", {}).get("include_usage"):

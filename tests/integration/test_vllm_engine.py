@@ -9,12 +9,14 @@ import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 
 import psutil
 import pytest
 
 from tests.unit.engine_contract import QUESTION, EngineContract
 from tracemill.errors import EngineError, RequestRefused, UsageError
+from tracemill.logprobs import encode
 from tracemill.prompts import Message, token_ids
 from tracemill.settings import EMBEDDED_MODEL, ModelSettings
 from workers.checks.judge import SIGNALS, Case, ask
@@ -131,6 +133,40 @@ def test_an_adapter_has_its_own_scores(engine: VllmEngine, tmp_path: Path) -> No
     assert abs(base.logprob - adapted.logprob) > 1
 
 
+def test_stored_log_probabilities_of_a_real_answer_take_about_twenty_bytes_a_token(engine: VllmEngine) -> None:
+    question: list[Message] = [{"role": "user", "content": "Why is the sky blue? Explain it to a child."}]
+    generation = run(engine.generate(question, 4, Sampling(max_tokens=160, logprobs=8)))
+    tops = [completion.logprobs for completion in generation.completions if completion.logprobs is not None]
+    places = sum(len(top.chosen) for top in tops)
+    assert places > 200
+    assert sum(len(encode(top)) for top in tops) / places < 23
+
+
+def test_more_log_probabilities_than_the_engine_was_started_for_are_refused(engine: VllmEngine) -> None:
+    with pytest.raises(RequestRefused, match="greater than max allowed: 20"):
+        run(engine.generate(QUESTION, 1, Sampling(logprobs=21)))
+
+
+@pytest.mark.parametrize("sampling", [Sampling(temperature=-1), Sampling(max_tokens=0), Sampling(top_p=2)], ids=str)
+def test_sampling_that_cannot_be_is_refused(engine: VllmEngine, sampling: Sampling) -> None:
+    with pytest.raises(RequestRefused, match="vLLM refused the sampling settings"):
+        run(engine.generate(QUESTION, 1, sampling))
+
+
+def test_thoughts_are_counted_in_the_models_own_tokens(engine: VllmEngine) -> None:
+    def completion(text: str, opened: bool = False) -> Completion:
+        ids = engine._tokenizer.encode(text, add_special_tokens=False)
+        return engine._completion(
+            SimpleNamespace(text=text, token_ids=ids, finish_reason="stop", logprobs=None), opened
+        )
+
+    thoughts = len(engine._tokenizer.encode("2 + 2 makes 4", add_special_tokens=False))
+    assert completion("<think>2 + 2 makes 4</think>\nFour").thinking_tokens == thoughts
+    assert completion("2 + 2 makes 4</think>\nFour", opened=True).thinking_tokens == thoughts
+    cut = completion("2 + 2 makes 4", opened=True)
+    assert (cut.text, cut.thinking_tokens, cut.tokens) == ("<think>\n2 + 2 makes 4", thoughts, thoughts)
+
+
 def test_no_token_of_a_hostile_trace_is_a_control_token_to_the_model(engine: VllmEngine) -> None:
     tokenizer = engine._tokenizer
     control = set(tokenizer.all_special_ids) | set(tokenizer.added_tokens_decoder)
@@ -178,9 +214,21 @@ def save_adapter(folder: Path) -> None:
     (folder / "adapter_config.json").write_text(json.dumps(config))
 
 
-def test_an_option_that_vllm_does_not_know_is_wrong_use(data_dir: Path) -> None:
-    with pytest.raises(UsageError, match="no_such_option"):
-        VllmEngine(SMALL.model_copy(update={"options": {"no_such_option": 1}}), data_dir)
+@pytest.mark.parametrize(
+    ("options", "reason"),
+    [
+        ({"no_such_option": 1}, "unexpected keyword argument 'no_such_option'"),
+        ({"tensor_parallel_size": "two"}, "tensor_parallel_size: Input should be a valid integer"),
+        ({"tensor_parallel_size": 4}, r"attention heads \(9\) must be divisible by tensor parallel size \(4\)"),
+        ({"quantization": "nonsense"}, "Unknown quantization method: nonsense"),
+        ({"enable_prefix_caching": "perhaps"}, "enable_prefix_caching: Input should be a valid boolean"),
+    ],
+)
+def test_an_option_that_vllm_does_not_take_is_wrong_use(
+    data_dir: Path, options: dict[str, object], reason: str
+) -> None:
+    with pytest.raises(UsageError, match=rf"^model {EMBEDDED_MODEL}: vLLM does not take these settings .*{reason}"):
+        VllmEngine(SMALL.model_copy(update={"options": options}), data_dir)
 
 
 @pytest.mark.usefixtures("engine")  # it has unpacked the model

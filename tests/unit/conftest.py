@@ -1,5 +1,6 @@
 """A scripted server (no model) and an OpenAI engine for it."""
 
+import json
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from typing import Any
@@ -48,3 +49,13 @@ def settings(**values: Any) -> ModelSettings:
 def texts(engine: OpenaiEngine, n: int = 1) -> list[str]:
     """What the engine answers, n times."""
     return [completion.text for completion in run(engine.generate(QUESTION, n, SAMPLING)).completions]
+
+
+def body(*choices: Any, **more: Any) -> str:
+    """A chat completion of these choices."""
+    return json.dumps({"choices": list(choices), **more})
+
+
+def said(**message: Any) -> dict[str, Any]:
+    """A choice."""
+    return {"message": message, "finish_reason": "stop"}

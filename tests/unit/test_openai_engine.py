@@ -1,7 +1,6 @@
 """The OpenAI engine against a scripted server (no model): its contract, and every way a server can misbehave."""
 
 import asyncio
-import json
 import math
 import socket
 import time
@@ -12,7 +11,7 @@ from typing import Any
 import pytest
 
 from tests.scripted_server import ANSWER, Fault
-from tests.unit.conftest import KEY, SAMPLING, Start, settings, texts
+from tests.unit.conftest import KEY, SAMPLING, Start, body, said, settings, texts
 from tests.unit.engine_contract import QUESTION, EngineContract
 from tracemill.errors import EngineDead, EngineError, RequestRefused, UsageError
 from workers.engines import Sampling, Score
@@ -126,14 +125,6 @@ def test_a_request_that_takes_too_long_ends(start: Start) -> None:
 def test_fewer_choices_than_asked_are_kept(start: Start) -> None:
     _, engine = start(faults=[Fault.FEWER])
     assert len(texts(engine, 4)) == 3
-
-
-def body(*choices: Any, **more: Any) -> str:
-    return json.dumps({"choices": list(choices), **more})
-
-
-def said(**message: Any) -> dict[str, Any]:
-    return {"message": message, "finish_reason": "stop"}
 
 
 def test_more_choices_than_asked_are_cut(start: Start) -> None:

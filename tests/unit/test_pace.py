@@ -127,6 +127,16 @@ def test_requests_are_spread_at_the_rate_that_is_left() -> None:
     assert 480 < begun < 540
 
 
+def test_a_429_after_a_silence_does_not_stop_everything() -> None:
+    pace = Pace(None, None)
+    pace.busy(0.1, pace.start(0, 1), retry_after=1)
+    now, begun = 0.1, 0
+    while (now := now + pace.wait(now)) < 30:
+        pace.start(now, 1)
+        begun += 1
+    assert begun > 30
+
+
 def test_some_requests_always_come_through() -> None:
     pace, now = Pace(None, None), 0.0
     for _ in range(100):
@@ -204,7 +214,7 @@ def test_a_server_that_counts_by_the_minute_is_used_well_and_hardly_bothered(per
     server, pace = Server(per_minute, latency=latency), Pace(None, None)
     ask(server, pace, 1200)
     assert server.answered > 0.8 * 20 * per_minute
-    assert server.refused < 0.15 * server.answered
+    assert server.refused < 0.2 * server.answered
 
 
 @pytest.mark.parametrize(("at_a_time", "latency"), [(10, 2), (10, 20), (100, 20)])
@@ -212,7 +222,7 @@ def test_a_server_that_counts_what_is_in_flight_is_used_well_too(at_a_time: int,
     server, pace = Server(at_a_time=at_a_time, latency=latency), Pace(None, None)
     ask(server, pace, 1200)
     assert server.answered > 0.65 * 1200 * at_a_time / latency
-    assert server.refused < 0.15 * server.answered
+    assert server.refused < 0.2 * server.answered
 
 
 def test_a_server_that_can_bear_more_again_is_asked_for_more() -> None:

@@ -26,8 +26,9 @@ CUT = 0.75
 RECOVERY = 60.0
 #: The lowest rate, in requests a minute.
 LOWEST = 1.0
-#: Seconds over which the rate is measured that a 429 is an answer to.
-MEASURED = 10.0
+#: Seconds over which the rate is measured that a 429 is an answer to, and the requests a minute that it is taken for at
+#: least: after a silence, the measure would say that a server bears next to nothing.
+MEASURED, LEAST_MEASURED = 10.0, 120.0
 #: Bounds of the pause after a 429 that names none, in seconds: it doubles with each in a row.
 FIRST_HOLD, LONGEST_HOLD = 0.5, 20.0
 #: The longest that a server may tell us to wait, in seconds.
@@ -119,7 +120,8 @@ class Pace:
         self.failed(now, started, retry_after)
         if started.at <= self._cut_at:
             return
-        self._before, self._cut_at = min(self.rate(now), self._recent(now) * MINUTE / MEASURED), now
+        measured = max(self._recent(now) * MINUTE / MEASURED, LEAST_MEASURED)
+        self._before, self._cut_at = min(self.rate(now), measured), now
         if not retry_after:
             self._hold(now + min(FIRST_HOLD * 2**self._busy_in_a_row, LONGEST_HOLD))
         self._busy_in_a_row = min(self._busy_in_a_row + 1, 10)

@@ -13,12 +13,16 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from pydantic import ValidationError
+
 from tracemill.errors import EngineDead, EngineError, RequestRefused, UsageError
+from tracemill.logprobs import TopK
 from tracemill.models import resolve
 from tracemill.prompts import Message, token_ids
 from tracemill.settings import ModelSettings
 from workers.engines import Completion, Generation, Sampling, Score, choice_shares
 from workers.engines.plugin import OWNER
+from workers.engines.thoughts import BEGIN, count, span
 
 log = logging.getLogger(__name__)
 
@@ -26,6 +30,8 @@ log = logging.getLogger(__name__)
 FEW_CORES = 4
 #: How many of the likeliest first tokens `choose` looks at.
 LIKELIEST = 20
+#: Tokens at the end of a prompt in which the mark stands that opens the thoughts, if the template opens them.
+PROMPT_END = 8
 
 
 class VllmEngine:
@@ -75,12 +81,20 @@ class VllmEngine:
             }
         options |= model.options
         try:
-            self._llm = AsyncLLM.from_engine_args(AsyncEngineArgs(**options))
-        except TypeError as error:
-            raise UsageError(f"model {model.model}: vLLM does not take these options: {error}") from None
+            arguments = AsyncEngineArgs(**options)
+            arguments.create_engine_config()  # for its errors: to start, vLLM makes one itself
+        except (TypeError, ValueError, KeyError, NotImplementedError) as error:
+            raise UsageError(
+                f"model {model.model}: vLLM does not take these settings (or options): {_told(error)}"
+            ) from None
+        except Exception as error:
+            raise EngineError(f"model {model.model}: vLLM cannot use it: {_last_cause(error)}") from error
+        try:
+            self._llm = AsyncLLM.from_engine_args(arguments)
         except Exception as error:  # vLLM raises whatever its layers raise
             raise EngineError(f"model {model.model}: vLLM did not start: {_last_cause(error)}") from error
         self._tokenizer = self._llm.get_tokenizer()
+        self._marks = {mark: number for mark, number in self._tokenizer.get_added_vocab().items() if "think>" in mark}
         self._max_model_len = model.max_model_len
         self._adapters_served = model.adapters
         self._timeout = model.timeout_seconds
@@ -90,7 +104,13 @@ class VllmEngine:
     async def generate(
         self, messages: list[Message], n: int, sampling: Sampling, adapter: Path | None = None
     ) -> Generation:
+        """Answer `messages` n times.
+
+        Where the chat template opens the thoughts in the prompt, the text begins with that mark all the same. Raises
+        what the protocol says; RequestRefused also for more log-probabilities than the option `max_logprobs` (20).
+        """
         from vllm import SamplingParams
+        from vllm.exceptions import VLLMClientError
         from vllm.sampling_params import RequestOutputKind
 
         try:
@@ -101,15 +121,29 @@ class VllmEngine:
                 max_tokens=sampling.max_tokens,
                 stop=list(sampling.stop),
                 include_stop_str_in_output=True,
+                logprobs=sampling.logprobs or None,
+                flat_logprobs=True,
                 # In the default kind each update holds only the samples that changed, so some of n > 1 are lost.
                 output_kind=RequestOutputKind.FINAL_ONLY,
             )
-        except ValueError as error:
+        except (ValueError, VLLMClientError) as error:
             raise RequestRefused(f"vLLM refused the sampling settings: {error}") from error
         started = time.monotonic()
-        output = await self._final(token_ids(self._tokenizer, messages), params, adapter)
-        completions = tuple(Completion(o.text, len(o.token_ids), o.finish_reason) for o in output.outputs)
-        return Generation(completions, len(output.prompt_token_ids), time.monotonic() - started)
+        prompt = token_ids(self._tokenizer, messages)
+        output = await self._final(prompt, params, adapter)
+        opened = self._decoded(prompt[-PROMPT_END:]).rstrip().endswith(BEGIN)
+        completions = tuple(self._completion(one, opened) for one in output.outputs)
+        return Generation(completions, len(prompt), time.monotonic() - started)
+
+    def _completion(self, output: Any, opened: bool) -> Completion:
+        ids = output.token_ids
+        text = f"{BEGIN}\n{output.text}" if opened else output.text
+        start, end = span(text)
+        thinking = count(ids, self._marks, self._decoded, opened) if end > start else 0
+        return Completion(text, len(ids), output.finish_reason, thinking, top_k(ids, output.logprobs))
+
+    def _decoded(self, ids: Sequence[int]) -> str:
+        return str(self._tokenizer.decode(ids, skip_special_tokens=True))
 
     async def choose(self, messages: list[Message], choices: Sequence[str]) -> dict[str, float] | None:
         from vllm import SamplingParams
@@ -148,6 +182,7 @@ class VllmEngine:
 
     async def _final(self, ids: list[int], params: Any, adapter: Path | None) -> Any:
         from vllm import TokensPrompt
+        from vllm.exceptions import VLLMClientError, VLLMError
         from vllm.v1.engine.exceptions import EngineDeadError
 
         if len(ids) >= self._max_model_len:
@@ -166,8 +201,10 @@ class VllmEngine:
             raise EngineDead(f"vLLM's engine process died: {error}") from error
         except TimeoutError:
             raise EngineError(f"no answer after {self._timeout:g} s (timeout_seconds)") from None
-        except ValueError as error:  # a request that vLLM refuses
+        except (ValueError, VLLMClientError) as error:
             raise RequestRefused(f"vLLM refused the request: {error}") from error
+        except VLLMError as error:
+            raise EngineError(f"vLLM could not answer: {error}") from error
         return final
 
     def _lora(self, adapter: Path | None) -> Any:
@@ -181,6 +218,18 @@ class VllmEngine:
 
         number = self._adapters.setdefault(adapter, len(self._adapters) + 1)
         return LoRARequest(f"{adapter.parent.name}-{number}", number, str(adapter))
+
+
+def top_k(chosen: Sequence[int], found: Any) -> TopK | None:
+    """vLLM's flat log-probabilities place by place: those asked for, and the chosen token's if it is not among them."""
+    if found is None:
+        return None
+    rows = []
+    for start, end in zip(found.start_indices, found.end_indices, strict=True):
+        # vLLM writes the chosen token first. It goes last, so that it stands behind the likeliest that it equals.
+        places = [*range(start + 1, end), start]
+        rows.append({found.token_ids[place]: found.logprobs[place] for place in places})
+    return TopK.of(zip(chosen, rows, strict=True))
 
 
 def continuation_ids(tokenizer: Any, messages: list[Message], prompt: list[int], continuation: str) -> list[int]:
@@ -205,6 +254,15 @@ def _share_cores() -> None:
     if len(cores) <= FEW_CORES:
         os.environ.setdefault("VLLM_CPU_OMP_THREADS_BIND", ",".join(map(str, cores)))
         os.environ.setdefault("OMP_WAIT_POLICY", "passive")
+
+
+def _told(error: BaseException) -> str:
+    """What is wrong with the settings, in one line: vLLM checks most of them with pydantic."""
+    if isinstance(error, ValidationError):
+        first = error.errors(include_url=False, include_input=False, include_context=False)[0]
+        where = ".".join(str(part) for part in first["loc"])
+        return f"{where + ': ' if where else ''}{first['msg']}"[:500]
+    return f"{type(error).__name__}: {error}"[:500]
 
 
 def _last_cause(error: BaseException) -> str:

@@ -12,19 +12,14 @@ from db.queries import Q
 from db.session import transaction
 from producer.feeder import step
 from producer.sources import Question
-from tests.conftest import forget
-from tests.integration.factory import addition, additions, broker, fill, job_state, rows, states, value
+from tests.integration.factory import addition, additions, fill, job_state, rows, states, value
+from tests.integration.visits import in_this_process, work
 from tests.scripted_server import ScriptedServer
 from tracemill.policy import Policy
 from tracemill.settings import settings
 from tracemill.stack import Stack
-from workers import priors
 from workers.generate import generate
-from workers.job import worker_job
-from workers.running import close_engines
 from workers.verify import verify
-
-TOKENS = 8  # words of a scripted answer
 
 
 class Teacher(ScriptedServer):
@@ -56,36 +51,10 @@ def teacher() -> Iterator[Teacher]:
 
 
 @pytest.fixture
-def database(clean: Stack, teacher: Teacher, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Stack]:
-    config = tmp_path / "tracemill.toml"
-    config.write_text(
-        f'[models.teacher]\nengine = "openai"\nmodel = "scripted"\nbase_url = "{teacher.base_url}"\n'
-        "price_in = 1.0\nprice_out = 3.0\n"
-    )
-    monkeypatch.setenv("TRACEMILL_CONFIG", str(config))
-    forget()
-    worker_job.cache_clear()
-    priors._known.clear()
+def database(clean: Stack, teacher: Teacher, tmp_path: Path) -> Iterator[Stack]:
     teacher.right, teacher.said = (lambda n, count: True), Counter()
-    with broker(clean.redis_url):
-        yield clean
-    close_engines()
-    monkeypatch.undo()
-    forget()
-
-
-def work(job: str, most: int = 1000) -> int:
-    """Be feeder and workers until the job has nothing left to hand out; the number of visits."""
-    job_id = value("select id from jobs where name = :job", job=job)
-    for visit in range(most):
-        step(settings().feeder)
-        queued = rows("select question_id from job_questions where job_id = :id and state = 'queued'", id=job_id)
-        if not queued:
-            return visit
-        for row in queued:
-            generate(job_id, row.question_id)
-            verify(job_id, row.question_id)
-    raise AssertionError(f"{job} does not end: {states(job)}")
+    with in_this_process(clean, teacher, tmp_path) as stack:
+        yield stack
 
 
 def samples(job: str) -> dict[str, tuple[int, int, str]]:

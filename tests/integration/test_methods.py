@@ -1,0 +1,216 @@
+"""Each method through generate and verify, into the tables. The model is scripted: it answers by what it is asked."""
+
+import itertools
+import json
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from typer.testing import CliRunner
+
+from cli.main import app
+from tests.integration.factory import rows, states, value
+from tests.integration.visits import in_this_process, work
+from tests.scripted_server import ScriptedServer
+from tracemill.stack import Stack
+
+QUESTION = "Ann has 3 bags of 4 apples and eats 2. How many are left?"
+RIGHT = "She has 3 * 4 = 12 apples. 12 - 2 = 10 are left. The answer is 10."
+WRONG = "She has 3 * 4 = 12 apples. 12 + 2 = 14 are left. The answer is 14."
+
+
+class Model(ScriptedServer):
+    """Answers what the conversation tells it to: `script` gets the messages."""
+
+    def __init__(self) -> None:
+        super().__init__(lambda _: RIGHT)
+        self.script: Callable[[list[dict[str, str]]], str] = lambda messages: RIGHT
+
+    def _completion(self, asked: dict[str, Any]) -> dict[str, Any]:
+        self.answer = lambda _: [self.script(asked["messages"]) for _ in range(asked["n"])]
+        self._turn = itertools.count()
+        return super()._completion(asked)
+
+
+@pytest.fixture(scope="module")
+def model() -> Iterator[Model]:
+    with Model() as server:
+        yield server
+
+
+@pytest.fixture
+def database(clean: Stack, model: Model, tmp_path: Path) -> Iterator[Stack]:
+    model.script = lambda messages: RIGHT
+    with in_this_process(clean, model, tmp_path) as stack:
+        yield stack
+
+
+@pytest.fixture
+def source(tmp_path: Path) -> Path:
+    path = tmp_path / "apples.jsonl"
+    path.write_text(json.dumps({"question": QUESTION, "gold": "10"}) + "\n")
+    return path
+
+
+def enqueue(source: str | Path, method: str, *options: str, name: str = "") -> str:
+    name = name or method
+    done = CliRunner().invoke(app, ["enqueue", str(source), "--method", method, "--name", name, *options])
+    assert done.exit_code == 0, done.output + str(done.exception)
+    return name
+
+
+def scores(job: str) -> list[Any]:
+    return rows("select * from trace_scores where job = :job order by sample_index, variant", job=job)
+
+
+def test_explain_asks_every_question_in_four_styles(database: Stack, source: Path, model: Model) -> None:
+    styles: list[str] = []
+    model.script = lambda messages: styles.append(messages[0]["content"]) or RIGHT
+    work(enqueue(source, "explain", "--samples", "2"))
+    found = scores("explain")
+    assert [(row.variant, row.sample_index) for row in found] == [
+        (variant, number) for number in (0, 1) for variant in ("critic", "expert", "steps", "teacher")
+    ]
+    assert len(set(styles)) == 4
+    assert len({row.prompt_hash for row in found}) == 4
+    assert all(row.accepted for row in found)
+    assert states("explain") == {"done": 1}
+
+
+def test_refine_keeps_every_stage_and_counts_what_all_of_them_cost(database: Stack, source: Path, model: Model) -> None:
+    def script(messages: list[dict[str, str]]) -> str:
+        asked = " ".join(message["content"] for message in messages)
+        if "Adding is wrong here." in asked:
+            return RIGHT
+        return "Adding is wrong here." if WRONG in asked else WRONG
+
+    model.script = script
+    work(enqueue(source, "refine", "--samples", "3"))
+    for row in scores("refine"):
+        assert [(call["call"], call["text"]) for call in row.calls] == [
+            ("draft", WRONG),
+            ("critique", "Adding is wrong here."),
+        ]
+        assert (row.text, row.answer, row.correct, row.accepted) == (RIGHT, "10", True, True)
+        assert row.tokens_out == len(RIGHT.split()) + sum(call["tokens_out"] for call in row.calls)
+        assert row.tokens_in > sum(call["tokens_in"] for call in row.calls) > 0
+        assert row.cost > 0
+        assert row.engine_seconds > 0
+
+
+def test_rationalize_takes_what_failed_and_never_shows_or_accepts_the_hint(
+    database: Stack, source: Path, model: Model
+) -> None:
+    model.script = lambda messages: WRONG
+    work(enqueue(source, "cot", "--samples", "2"))
+    said = iter([RIGHT, f"As the hint says, the answer is 10. {RIGHT}"])
+
+    def script(messages: list[dict[str, str]]) -> str:
+        assert any("10" in message["content"] for message in messages)  # the gold answer is in the prompt
+        return next(said)
+
+    model.script = script
+    work(enqueue("job:cot?failed", "rationalize", "--samples", "2"))
+    plain, betraying = scores("rationalize")
+    assert (plain.correct, plain.accepted, plain.refused) == (True, True, None)
+    assert (betraying.correct, betraying.accepted) == (True, False)
+    assert "hint" in betraying.refused
+    nothing = CliRunner().invoke(app, ["enqueue", "job:cot?accepted", "--name", "none"])
+    assert "not one" in str(nothing.exception)
+
+
+def test_a_question_without_gold_cannot_be_rationalized_and_says_so(
+    database: Stack, tmp_path: Path, model: Model
+) -> None:
+    path = tmp_path / "open.jsonl"
+    path.write_text(json.dumps({"question": QUESTION}) + "\n")
+    work(enqueue(path, "rationalize"))
+    assert states("rationalize") == {"failed": 1}
+    assert "needs a gold answer" in value("select last_error from job_questions")
+
+
+def test_inject_gives_the_student_an_accepted_trace_of_the_teacher(database: Stack, source: Path, model: Model) -> None:
+    said = iter([WRONG, RIGHT])
+    model.script = lambda messages: next(said)
+    work(enqueue(source, "cot", "--samples", "2"))
+    seen: list[str] = []
+    model.script = lambda messages: seen.append(str(messages)) or RIGHT
+    work(enqueue(source, "cot", "--samples", "1", "--model", "student", name="alone"))
+    work(enqueue("job:cot", "inject", "--samples", "1", "--model", "student", name="helped"))
+    assert RIGHT not in seen[0]
+    assert RIGHT in seen[1]
+    assert WRONG not in seen[1]
+    both = rows(
+        "select a.correct as alone, h.correct as helped from trace_scores a join trace_scores h using (question_id) "
+        "where a.job = 'alone' and h.job = 'helped'"
+    )
+    assert both == [(True, True)]
+    refused = CliRunner().invoke(app, ["enqueue", str(source), "--method", "inject", "--name", "nothing"])
+    assert "name it as the source, job:NAME" in str(refused.exception)
+
+
+def test_contrast_accepts_only_what_is_verified_wrong_and_a_round_never_learns_from_it(
+    database: Stack, source: Path, model: Model
+) -> None:
+    said = iter([WRONG, RIGHT, f"{WRONG} This is wrong on purpose.", "no idea"])
+    model.script = lambda messages: next(said)
+    work(enqueue(source, "contrast", "--samples", "1"))
+    found = {row.text: (row.negative, row.correct, row.accepted) for row in scores("contrast")}
+    assert found[WRONG] == (True, False, True)
+    assert found[RIGHT] == (True, True, False)
+    assert [accepted for _, _, accepted in found.values()].count(True) == 1
+    assert value("select count(*) from trace_scores where accepted and not negative") == 0
+
+
+def test_stepwise_stores_step_by_step_and_keeps_label_and_rationale_apart(
+    database: Stack, source: Path, model: Model
+) -> None:
+    model.script = lambda messages: "Step 1: 3 * 4 = 12 apples\nStep 2: 12 - 2 = 10 are left\nThe answer is 10."
+    work(enqueue(source, "stepwise", "--samples", "1"))
+    steps, reasoning, answer = rows("select steps, reasoning, answer from traces")[0]
+    assert [(step["number"], step["result"]) for step in steps] == [(1, "12"), (2, "10")]
+    assert "The answer is" not in reasoning
+    assert answer == "10"
+    assert [row.accepted for row in scores("stepwise")] == [True]
+
+
+def test_questions_are_asked_in_the_way_of_their_domain_unless_the_job_says_otherwise(
+    database: Stack, tmp_path: Path, model: Model
+) -> None:
+    path = tmp_path / "mixed.jsonl"
+    domains = ("math", "legal", "medical", "cooking")
+    path.write_text("".join(json.dumps({"question": f"{d}?", "gold": "10", "domain": d}) + "\n" for d in domains))
+    asked: dict[str, str] = {}
+    model.script = lambda messages: asked.update({messages[-1]["content"]: messages[0]["content"]}) or RIGHT
+    work(enqueue(path, "cot", "--samples", "1"))
+    assert "equation" in asked["math?"]
+    assert "cite" in asked["legal?"]
+    assert "no medical advice" in asked["medical?"]
+    assert len(set(asked.values())) == 4  # a domain that is not known is asked as general
+    work(enqueue(path, "cot", "--samples", "1", "--ask-as", "legal", name="lawyers"))
+    assert len(set(asked.values())) == 1
+
+
+def test_thoughts_are_kept_apart_from_the_answer_and_counted(database: Stack, source: Path, model: Model) -> None:
+    model.script = lambda messages: f"<think>Perhaps 14? No, {RIGHT}</think>\nThe answer is 10."
+    work(enqueue(source, "cot", "--samples", "1"))
+    found = scores("cot")[0]
+    assert found.reasoning == f"Perhaps 14? No, {RIGHT}"
+    assert found.answer == "10"
+    assert 0 < found.thinking_tokens < found.tokens_out
+
+
+def test_one_call_of_a_chain_that_fails_costs_its_own_sample_alone(database: Stack, source: Path, model: Model) -> None:
+    calls: list[str] = []
+
+    def script(messages: list[dict[str, str]]) -> str:
+        calls.append(messages[-1]["content"])
+        if len(calls) == 3:  # the first critique
+            raise RuntimeError("scripted to fail")
+        return RIGHT
+
+    model.script = script
+    work(enqueue(source, "refine", "--samples", "2"))
+    assert states("refine") == {"done": 1}
+    assert [row.sample_index for row in scores("refine")] == [0, 1]

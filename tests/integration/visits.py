@@ -1,0 +1,50 @@
+"""Feeder, generate and verify task in this process, for tests that look at each visit. The model is scripted."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from producer.feeder import step
+from tests.conftest import forget
+from tests.integration.factory import broker, rows, states, value
+from tests.scripted_server import ScriptedServer
+from tracemill.settings import settings
+from tracemill.stack import Stack
+from workers import priors
+from workers.generate import generate
+from workers.job import worker_job
+from workers.running import close_engines
+from workers.verify import verify
+
+
+@contextmanager
+def in_this_process(stack: Stack, server: ScriptedServer, folder: Path) -> Iterator[Stack]:
+    """An empty stack whose teacher and student are the server, at 1 a million tokens asked and 3 written."""
+    config = folder / "tracemill.toml"
+    one = f'engine = "openai"\nmodel = "scripted"\nbase_url = "{server.base_url}"\nprice_in = 1.0\nprice_out = 3.0\n'
+    config.write_text(f"[models.teacher]\n{one}[models.student]\n{one}")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("TRACEMILL_CONFIG", str(config))
+        forget()
+        worker_job.cache_clear()
+        priors._known.clear()
+        with broker(stack.redis_url):
+            yield stack
+        close_engines()
+    forget()
+
+
+def work(job: str, most: int = 1000) -> int:
+    """Be feeder and workers until the job has nothing left to hand out; the number of visits."""
+    job_id = value("select id from jobs where name = :job", job=job)
+    for visit in range(most):
+        step(settings().feeder)
+        queued = rows("select question_id from job_questions where job_id = :id and state = 'queued'", id=job_id)
+        if not queued:
+            return visit
+        for row in queued:
+            generate(job_id, row.question_id)
+            verify(job_id, row.question_id)
+    raise AssertionError(f"{job} does not end: {states(job)}")

@@ -40,19 +40,24 @@ def generate(
     models: Annotated[list[str], typer.Option("--model", help="Model alias; repeat it to serve several.")],
     judge: Judge = None,
     concurrency: Annotated[
-        int | None, typer.Option(help="Questions at a time (default: generate_concurrency).")
+        int | None, typer.Option(min=1, help="Questions in the engine at a time (default: generate_concurrency).")
     ] = None,
 ) -> None:
     from tracemill.celery import generate_queue, verify_queue
     from workers.running import close_engines, engine
 
+    if concurrency:
+        os.environ["TRACEMILL_GENERATE_CONCURRENCY"] = str(concurrency)
+        settings.cache_clear()
+    in_engine = settings().generate_concurrency
     for alias in [*models, *([judge] if judge else [])]:
         model(alias)  # an unknown alias is an error before a model is loaded
     for alias in models:
         engine(alias)
     queues = [*map(generate_queue, models), *([verify_queue(judge)] if judge else [])]
     try:
-        _celery("generate", queues, concurrency or settings().generate_concurrency)
+        # A few more threads than questions in the engine: what comes before and after an answer must not leave it idle.
+        _celery("generate", queues, in_engine + max(2, in_engine // 4))
     finally:
         close_engines()
 

@@ -10,12 +10,13 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from kombu.exceptions import OperationalError as BrokerAway
+from redis import RedisError
 from sqlalchemy import Connection
 from sqlalchemy.exc import OperationalError
 
 from db.queries import Q
 from db.session import engine, transaction
-from tracemill.celery import GENERATE, TRAIN, TRAIN_QUEUE, app, generate_queue, nudge_verifier, send
+from tracemill.celery import GENERATE, TRAIN, TRAIN_QUEUE, app, generate_queue, nudge_verifiers, send
 from tracemill.policy import Policy
 from tracemill.settings import FeederSettings, settings
 
@@ -55,8 +56,8 @@ def step(limits: FeederSettings) -> Step:
                 log.warning("job %s has spent its budget", job.id)
                 connection.execute(Q["unqueue"], {"job_id": job.id, "question_ids": None})
         did.queued += _send(job.id, job.model, queued)
-        for row in late:
-            nudge_verifier(job.id, row.question_id, Policy.model_validate(job.policy))
+        if late:
+            nudge_verifiers(job.id, [row.question_id for row in late], Policy.model_validate(job.policy))
         did.taken_back += len(taken)
         did.renudged += len(late)
         did.finished += finished
@@ -70,20 +71,20 @@ def _queue(connection: Connection, job_id: int, room: int, lease: float) -> list
 
 
 def _send(job_id: int, model: str, question_ids: list[int]) -> int:
-    """Send one message a question; what cannot be sent goes back to pending. The number sent."""
-    sent = 0
+    """Send one message a question, many in a round trip; if Redis is away all are pending again. The number sent."""
     try:
-        with app.producer_or_acquire() as producer:
+        with app.producer_or_acquire() as producer, producer.batch():
             for question_id in question_ids:
                 app.send_task(
                     GENERATE, args=[job_id, question_id], queue=generate_queue(model), producer=producer, retry=False
                 )
-                sent += 1
-    except BrokerAway as error:
-        log.warning("Redis is away, %d questions wait in Postgres: %s", len(question_ids) - sent, error)
+    except (BrokerAway, RedisError) as error:
+        log.warning("Redis is away, %d questions wait in Postgres: %s", len(question_ids), error)
         with transaction() as connection:
-            connection.execute(Q["unqueue"], {"job_id": job_id, "question_ids": question_ids[sent:]})
-    return sent
+            # Some may have been sent: a message whose question is pending finds it all the same.
+            connection.execute(Q["unqueue"], {"job_id": job_id, "question_ids": question_ids})
+        return 0
+    return len(question_ids)
 
 
 def _nudge_rounds() -> None:

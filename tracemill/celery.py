@@ -5,10 +5,13 @@ result is kept, and a message that is lost or repeated costs a lease or one SQL 
 """
 
 import logging
+from collections.abc import Iterable
+from typing import Any
 
 from celery import Celery
 from kombu.exceptions import OperationalError as BrokerAway
 
+from tracemill import broker
 from tracemill.policy import Policy
 from tracemill.settings import settings
 
@@ -37,15 +40,17 @@ def _broker() -> str:
     return url.get_secret_value() if url else "redis://127.0.0.1:6379/0"
 
 
+broker.install()
 app = Celery("tracemill", broker=_broker(), include=["workers.generate", "workers.verify", "trainer.service"])
 app.conf.update(
     task_serializer="json",
     accept_content=["json"],
     task_ignore_result=True,
+    # Else each thread makes a result backend of its own, and searches all installed packages for it.
+    result_backend_thread_safe=True,
     task_acks_late=False,
     worker_prefetch_multiplier=1,
     worker_send_task_events=True,
-    task_send_sent_event=True,
     worker_hijack_root_logger=False,
     worker_cancel_long_running_tasks_on_connection_loss=False,
     broker_connection_retry_on_startup=True,
@@ -60,7 +65,7 @@ app.conf.update(
 )
 
 
-def send(task: str, args: list[int], queue: str) -> bool:
+def send(task: str, args: list[Any], queue: str) -> bool:
     """Send one message; false when Redis is away. Nobody waits for it: Postgres knows what is still to do."""
     try:
         with app.producer_or_acquire() as producer:
@@ -71,6 +76,15 @@ def send(task: str, args: list[int], queue: str) -> bool:
     return True
 
 
-def nudge_verifier(job_id: int, question_id: int, policy: Policy) -> bool:
-    """Tell the verifiers that a question has traces; see `send`."""
-    return send(VERIFY, [job_id, question_id], verify_queue(policy.judge if policy.judges(question_id) else None))
+#: Questions in one message to the verifiers: so many that the message hardly counts, so few that workers share them.
+VERIFIED_TOGETHER = 16
+
+
+def nudge_verifiers(job_id: int, question_ids: Iterable[int], policy: Policy) -> None:
+    """Tell the verifiers that questions have traces; see `send`."""
+    queues: dict[str, list[int]] = {}
+    for question_id in question_ids:
+        queues.setdefault(verify_queue(policy.judge if policy.judges(question_id) else None), []).append(question_id)
+    for queue, found in queues.items():
+        for start in range(0, len(found), VERIFIED_TOGETHER):
+            send(VERIFY, [job_id, found[start : start + VERIFIED_TOGETHER]], queue)

@@ -4,25 +4,30 @@ The claim is a lease in Postgres, renewed while this worker lives (`heartbeat`).
 thinks. A task that runs twice finds its question claimed, or its samples there, and does nothing.
 """
 
+import asyncio
+import json
 import logging
 import os
 import socket
 import threading
 import time
 import uuid
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeAlias
 
+from sqlalchemy import Connection
 from sqlalchemy.exc import SQLAlchemyError
 
 from db.queries import Q
-from db.session import transaction
-from tracemill.celery import GENERATE, app, nudge_verifier
+from db.session import statement, transaction
+from tracemill.celery import GENERATE, app, nudge_verifiers
 from tracemill.errors import EngineAway, EngineDead, RequestRefused, TracemillError
 from tracemill.logprobs import ENCODING, encode
 from tracemill.once import once
 from tracemill.settings import model, settings
 from tracemill.text import storable
+from tracemill.together import together
 from workers.checks.kinds import Kind, guess
 from workers.job import Chains, WorkerJob, worker_job
 from workers.loop import run
@@ -32,6 +37,8 @@ from workers.traces import trace_row
 from workers.visit import Asking, Slot, Visit, most_tokens, slots
 
 log = logging.getLogger(__name__)
+
+Row: TypeAlias = dict[str, Any]
 
 #: What this process is answering right now, as (job, question): the claims that are renewed. A claim that could not be
 #: given back because Postgres was away is not among them, so its lease runs out.
@@ -75,7 +82,7 @@ def _visit(claim: Claim) -> None:
     try:
         if claim.missing:
             visit = _ask(claim)
-        complete = _store(claim, visit)
+        complete = _store((claim, visit))
         if visit.error is not None and not complete:
             raise visit.error
     except EngineDead as error:
@@ -87,9 +94,7 @@ def _visit(claim: Claim) -> None:
         _release(claim, error)
         raise
     else:
-        if complete:
-            nudge_verifier(claim.job.id, claim.question_id, claim.job.policy)
-        else:
+        if not complete:
             # Some servers give one sample however many are asked for: a visit that brought any is no failure.
             came = len(visit.answers)
             too_few = TracemillError(f"the engine gave {came} samples of {len(claim.missing)}")
@@ -97,22 +102,53 @@ def _visit(claim: Claim) -> None:
 
 
 def _claim(job_id: int, question_id: int) -> Claim | None:
-    job = worker_job(job_id)
     heartbeat()
+    if worker_job(job_id).budget_unit is None:  # it raises what is wrong with this job alone
+        return _claim_together((job_id, question_id))
+    return _claim_within_budget(job_id, question_id)
+
+
+def _claim_all(keys: list[tuple[int, int]]) -> list[Claim | None]:
+    with statement() as connection:
+        claims = _claims(connection, keys, reserved=0.0)
+    # Of two messages that are the same, one gets the claim.
+    return [claims.pop(key, None) for key in keys]
+
+
+def _claim_within_budget(job_id: int, question_id: int) -> Claim | None:
     key = {"job_id": job_id, "question_id": question_id}
     with transaction() as connection:
-        reserved = _most(job, connection.execute(Q["lock_job"], key).one_or_none()) if job.budget_unit else 0.0
-        lease = {"owner": owner(), "lease": settings().feeder.running_lease_seconds, "reserved": reserved}
-        row = connection.execute(Q["claim"], key | lease).one_or_none()
-        if row is None:
-            if job.budget_unit:  # what is left of the budget may be held by others: the feeder sends it again
-                connection.execute(Q["unqueue"], {"job_id": job_id, "question_ids": [question_id]})
-            return None
-    chains = job.chains(row.domain)
-    have = {Slot(*pair) for pair in row.have}
-    missing = tuple(slot for slot in slots(chains, row.wanted) if slot not in have)
-    kind = row.kind or guess(row.gold, row.question)
-    return Claim(job, question_id, row.question, row.gold, kind, chains, missing)
+        reserved = _most(worker_job(job_id), connection.execute(Q["lock_job"], key).one_or_none())
+        claim = _claims(connection, [(job_id, question_id)], reserved).get((job_id, question_id))
+        if claim is None:  # what is left of the budget may be held by others: the feeder sends it again
+            connection.execute(Q["unqueue"], {"job_id": job_id, "question_ids": [question_id]})
+        return claim
+
+
+def _claims(connection: Connection, keys: Sequence[tuple[int, int]], reserved: float) -> dict[tuple[int, int], Claim]:
+    lease = {"owner": owner(), "lease": settings().feeder.running_lease_seconds, "reserved": reserved}
+    claims: dict[tuple[int, int], Claim] = {}
+    for row in connection.execute(Q["claim"], _ids(keys) | lease):
+        chains = worker_job(row.job_id).chains(row.domain)
+        have = {Slot(*pair) for pair in row.have}
+        claims[row.job_id, row.question_id] = Claim(
+            worker_job(row.job_id),
+            row.question_id,
+            row.question,
+            row.gold,
+            row.kind or guess(row.gold, row.question),
+            chains,
+            tuple(slot for slot in slots(chains, row.wanted) if slot not in have),
+        )
+    _held.update(claims)
+    return claims
+
+
+_claim_together = together(_claim_all, most=64, wait=0.01)
+
+
+def _ids(keys: Sequence[tuple[int, int]]) -> dict[str, list[int]]:
+    return {"job_ids": [job for job, _ in keys], "question_ids": [question for _, question in keys]}
 
 
 def _most(job: WorkerJob, row: Any) -> float:
@@ -129,7 +165,19 @@ def _most(job: WorkerJob, row: Any) -> float:
 def _ask(claim: Claim) -> Visit:
     job = claim.job
     asking = Asking(engine(job.model), model(job.model), job.sampling, job.adapter)
-    return run(asking.visit(claim.chains, claim.missing, _values(claim)))
+    values = _values(claim)
+
+    async def visit() -> Visit:
+        async with _room():
+            return await asking.visit(claim.chains, claim.missing, values)
+
+    return run(visit())
+
+
+@once
+def _room() -> asyncio.Semaphore:
+    """Questions that may be in the engine together; the worker has a few more threads than that."""
+    return asyncio.Semaphore(settings().generate_concurrency)
 
 
 def _values(claim: Claim) -> dict[str, str]:
@@ -151,25 +199,45 @@ def _values(claim: Claim) -> dict[str, str]:
     return values
 
 
-def _store(claim: Claim, visit: Visit) -> bool:
-    """Store what a visit brought; whether the question has all its traces now."""
-    job, key = claim.job, {"job_id": claim.job.id, "question_id": claim.question_id}
-    rows = [trace_row(answer, named(job.method), claim.kind) | key | {"worker": owner()} for answer in visit.answers]
-    logprobs = [
-        row | {"top_k": job.sampling.logprobs, "tokens": len(top.chosen), "encoding": ENCODING, "payload": encode(top)}
-        for row, answer in zip(rows, visit.answers, strict=True)
-        if (top := answer.completion.logprobs) is not None
-    ]
+def _store_all(visits: list[tuple[Claim, Visit]]) -> list[bool]:
+    """Store what visits brought, and nudge the verifiers of questions that have all their traces: which those are."""
+    keys = [(claim.job.id, claim.question_id) for claim, _ in visits]
+    rows, logprobs, spent = _rows(visits)
     with transaction() as connection:
         if rows:
-            connection.execute(Q["insert_trace"], rows)
+            connection.execute(Q["insert_traces"], {"rows": json.dumps(rows)})
         if logprobs:
             connection.execute(Q["insert_logprobs"], logprobs)
+        for job_id, cost in sorted(spent.items()):
+            connection.execute(Q["spend"], {"job_id": job_id, "spent": cost})
+        lease = {"lease": settings().feeder.verify_lease_seconds}
+        done = {tuple(row) for row in connection.execute(Q["generated"], _ids(keys) | lease)}
+    for job_id in {job_id for job_id, _ in done}:
+        questions = [question_id for job, question_id in keys if job == job_id and (job, question_id) in done]
+        nudge_verifiers(job_id, questions, worker_job(job_id).policy)
+    return [key in done for key in keys]
+
+
+def _rows(visits: Sequence[tuple[Claim, Visit]]) -> tuple[list[Row], list[Row], dict[int, float]]:
+    """The rows of `traces` and of `trace_logprobs`, and what jobs with a budget have spent."""
+    rows: list[Row] = []
+    logprobs: list[Row] = []
+    spent: dict[int, float] = {}
+    for claim, visit in visits:
+        job, method = claim.job, named(claim.job.method)
+        key = {"job_id": job.id, "question_id": claim.question_id, "worker": owner()}
+        for answer in visit.answers:
+            rows.append(row := trace_row(answer, method, claim.kind) | key)
+            if (top := answer.completion.logprobs) is not None:
+                stored = {"top_k": job.sampling.logprobs, "tokens": len(top.chosen), "encoding": ENCODING}
+                logprobs.append(row | stored | {"payload": encode(top)})
         if job.budget_unit:
-            spent = visit.tokens if job.budget_unit == "tokens" else visit.cost
-            connection.execute(Q["spend"], {"job_id": job.id, "spent": spent})
-        lease = settings().feeder.verify_lease_seconds
-        return connection.execute(Q["generated"], key | {"lease": lease}).rowcount == 1
+            cost = visit.tokens if job.budget_unit == "tokens" else visit.cost
+            spent[job.id] = spent.get(job.id, 0.0) + cost
+    return rows, logprobs, spent
+
+
+_store = together(_store_all, most=32, wait=0.02)
 
 
 def _release(claim: Claim, error: Exception, *, permanent: bool = False, counts: bool = True) -> None:

@@ -1,6 +1,5 @@
 """From an answered chain of calls to the row of a trace."""
 
-import json
 from typing import Any
 
 from tracemill.text import storable
@@ -21,8 +20,8 @@ def trace_row(answer: Answer, method: Method, kind: Kind) -> dict[str, Any]:
         "reasoning": parsed.reasoning,
         "answer": parsed.answer,
         "answer_form": parsed.answer_form,
-        "steps": json.dumps(parsed.steps),
-        "calls": json.dumps([_earlier(link) for link in answer.links[:-1]]),
+        "steps": parsed.steps,
+        "calls": [_earlier(link) for link in answer.links[:-1]],
         "tokens_in": sum(link.tokens_in for link in answer.links),
         "tokens_out": sum(link.completion.tokens for link in answer.links),
         "thinking_tokens": answer.completion.thinking_tokens,

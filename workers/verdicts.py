@@ -1,6 +1,5 @@
 """From findings to the row of a verdict."""
 
-import json
 import logging
 from collections.abc import Mapping
 from typing import Any, TypeAlias
@@ -36,10 +35,8 @@ def verdict(trace_id: int, policy: Policy, found: Findings, vote: Vote | None) -
         "first_error": found.first_error,
         "ungrounded": None if found.ungrounded is None else len(found.ungrounded),
         "concludes": found.concludes,
-        "findings": json.dumps(
-            [{"step": step, "false_equation": storable(text)} for step, text in found.false_equations]
-            + [{"step": step, "ungrounded": storable(text)} for step, text in found.ungrounded or ()]
-        ),
+        "findings": [{"step": step, "false_equation": storable(text)} for step, text in found.false_equations]
+        + [{"step": step, "ungrounded": storable(text)} for step, text in found.ungrounded or ()],
         "error": found.error,
         "seconds": found.seconds,
     }
@@ -121,6 +118,6 @@ def with_judge(policy: Policy, verdict: Mapping[str, Any], judged: Judged | None
         **verdict,
         "faithfulness": next(faithfulness, None),
         "coherence": scores.get("coherence"),
-        "signals": json.dumps(scores | ({"uninformative": marks} if marks else {})),
+        "signals": scores | ({"uninformative": marks} if marks else {}),
         "error": storable("; ".join(errors)) or None,
     }

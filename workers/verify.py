@@ -1,18 +1,21 @@
-"""The verify task: load a question's unverified traces, check each, store the verdicts, settle the question.
+"""The verify task: load the traces of some questions, check the new ones, store the verdicts, settle the questions.
 
 Checks that need no model run in killable child processes (`workers.checks.pool`), programs in a sandbox
 (`workers.checks.sandbox`). The LLM verifier, when the job's policy asks for one, sees only what could still be
 accepted. Each signal is stored by itself; the policy then says whether the trace is accepted.
 """
 
+import json
 import logging
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from itertools import groupby
+from operator import itemgetter
 from typing import Any
 
 from db.queries import Q
-from db.session import transaction
+from db.session import statement, transaction
 from tracemill.celery import VERIFY, app
 from tracemill.errors import EngineDead, TracemillError
 from tracemill.once import once
@@ -51,39 +54,47 @@ os.register_at_fork(after_in_child=pool.cache_clear)
 
 
 @app.task(name=VERIFY)  # type: ignore[untyped-decorator]
-def verify(job_id: int, question_id: int) -> None:
-    """Verify what one question of one job has so far, and settle it."""
+def verify(job_id: int, question_ids: list[int]) -> None:
+    """Verify what some questions of one job have so far, and settle them."""
     job = worker_job(job_id)
-    key = {"job_id": job_id, "question_id": question_id}
-    with transaction() as connection:
-        traces = [dict(row) for row in connection.execute(Q["to_verify"], key).mappings()]
-    if not traces:
+    with statement() as connection:
+        rows = connection.execute(Q["to_verify"], {"job_id": job_id, "question_ids": question_ids}).mappings()
+        questions = [list(group) for _, group in groupby(map(dict, rows), key=itemgetter("question_id"))]
+    if not questions:
         return
     try:
-        verdicts, revoted = _verdicts(job, question_id, traces)
+        verdicts, revoted = _verdicts(job, questions)
     except EngineDead as error:
         end_worker(error)
     except TracemillError as error:  # no sandbox, or no judge: the question waits for one
-        log.error("question %s of job %s is not verified: %s", question_id, job_id, error)
-        with transaction() as connection:
-            connection.execute(Q["not_verified"], key | {"error": storable(str(error))})
+        if len(question_ids) > 1:  # which of them?
+            for question_id in question_ids:
+                verify(job_id, [question_id])
+            return
+        log.error("question %s of job %s is not verified: %s", question_ids[0], job_id, error)
+        waiting = {"job_id": job_id, "question_id": question_ids[0], "error": storable(str(error))}
+        with statement() as connection:
+            connection.execute(Q["not_verified"], waiting)
         return
-    settled = _settled(job, traces, verdicts, revoted)
+    by_trace = {row["trace_id"]: bool(row["accepted"]) for row in (*verdicts, *revoted)}
+    settled = [_settled(job, traces, by_trace) for traces in questions]
     with transaction() as connection:
         if verdicts:
-            connection.execute(Q["insert_verdict"], verdicts)
+            connection.execute(Q["insert_verdicts"], {"rows": json.dumps(verdicts)})
         if revoted:
             connection.execute(Q["revote"], revoted)
-        connection.execute(Q["settle"], key | settled)
+        connection.execute(Q["settle"], {"job_id": job_id, "rows": json.dumps(settled)})
 
 
-def _settled(job: WorkerJob, traces: Sequence[Mapping[str, Any]], *verdicts: Sequence[Mapping[str, Any]]) -> Row:
-    """What the verdicts, those that the traces had and the new ones, decide about the question."""
-    by_trace = {trace["id"]: trace["verdict"]["accepted"] for trace in traces if trace["verdict"]}
-    by_trace |= {row["trace_id"]: row["accepted"] for rows in verdicts for row in rows}
-    count, wanted = sum(by_trace.values()), traces[0]["wanted"]
+def _settled(job: WorkerJob, traces: Sequence[Mapping[str, Any]], verdicts: Mapping[int, bool]) -> Row:
+    """What is decided about a question by the verdicts that its traces had, and by the new ones."""
+    count = sum(
+        verdicts[trace["id"]] if trace["id"] in verdicts else bool(trace["verdict"]["accepted"]) for trace in traces
+    )
+    wanted = traces[0]["wanted"]
     decision = decide(job.plan, prior(job.id) if job.plan.give_up else None, len(traces), count)
     return {
+        "question_id": traces[0]["question_id"],
         "wanted": wanted,
         "traces": len(traces),
         "accepted": count,
@@ -92,24 +103,27 @@ def _settled(job: WorkerJob, traces: Sequence[Mapping[str, Any]], *verdicts: Seq
     }
 
 
-def _verdicts(job: WorkerJob, question_id: int, traces: Sequence[Mapping[str, Any]]) -> tuple[list[Row], list[Row]]:
+def _verdicts(job: WorkerJob, questions: Sequence[Sequence[Mapping[str, Any]]]) -> tuple[list[Row], list[Row]]:
     """The verdicts of the traces that have none, and what later votes change in those of the others.
 
     Raises TracemillError where there is no sandbox for a program, or no judge.
     """
     policy, method = job.policy, named(job.method)
-    new = [trace for trace in traces if trace["verdict"] is None]
-    # Answers are compared with each other where no gold answer is there to compare with.
-    voting = traces if new and not traces[0]["gold"] else new
-    found = dict(zip([trace["id"] for trace in voting], _found(voting), strict=True))
-    votes = dict(zip(found, _votes(voting, list(found.values())), strict=True))
+    voting = [_voting(traces) for traces in questions]
+    every = [trace for traces in voting for trace in traces]
+    found = dict(zip([trace["id"] for trace in every], _found(every), strict=True))
+    votes: dict[int, Vote | None] = {}
+    for traces in voting:
+        ids = [trace["id"] for trace in traces]
+        votes |= zip(ids, _votes(traces, [found[one] for one in ids]), strict=True)
+    new = [trace for trace in every if trace["verdict"] is None]
     rows = [
         verdict(trace["id"], policy, found[trace["id"]], votes[trace["id"]])
         | {"refused": refusal(method, trace["text"], found[trace["id"]])}
         for trace in new
     ]
     wanted = [
-        policy.judges(question_id)
+        policy.judges(trace["question_id"])
         and not job.negative
         and (policy.judge_refused or passes(policy, hoped(policy, row), trace))
         for row, trace in zip(rows, new, strict=True)
@@ -119,8 +133,14 @@ def _verdicts(job: WorkerJob, question_id: int, traces: Sequence[Mapping[str, An
     for trace, row, said in zip(new, rows, asked, strict=True):
         row = with_judge(policy, row | agreed(policy, row, said), said)
         verdicts.append(row | {"accepted": accepted(policy, row, trace, said.scores if said else {}, job.negative)})
-    old = [trace for trace in voting if trace["verdict"] is not None]
+    old = [trace for trace in every if trace["verdict"] is not None]
     return verdicts, [revote(policy, trace, votes[trace["id"]], job.negative) for trace in old]
+
+
+def _voting(traces: Sequence[Mapping[str, Any]]) -> Sequence[Mapping[str, Any]]:
+    """The traces of a question to look at: the new ones; where they vote, all, as soon as there is a new one."""
+    new = [trace for trace in traces if trace["verdict"] is None]
+    return traces if new and not traces[0]["gold"] else new
 
 
 def _found(traces: Sequence[Mapping[str, Any]]) -> list[Findings]:

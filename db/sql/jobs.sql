@@ -142,17 +142,17 @@ where j.id = :job_id and q.id = :question_id
 for no key update of j
 
 -- name: claim
--- queued (or pending) -> running. One row to the one worker that may answer; none to everybody else, and none while what is
+-- queued (or pending) -> running. Each row to the one worker that may answer; none to everybody else, and none while what is
 -- spent and what the visits under way may cost reach the budget.
 update job_questions jq
 set state = 'running', owner = :owner, attempts = attempts + 1, reserved = :reserved,
     lease_until = now() + make_interval(secs => :lease), updated_at = now()
-from questions q, jobs j
-where jq.job_id = :job_id and jq.question_id = :question_id and jq.state in ('queued', 'pending')
+from unnest(cast(:job_ids as bigint[]), cast(:question_ids as bigint[])) as asked (job_id, question_id), questions q, jobs j
+where jq.job_id = asked.job_id and jq.question_id = asked.question_id and jq.state in ('queued', 'pending')
   and q.id = jq.question_id and j.id = jq.job_id and j.state in ('filling', 'running')
   and (j.budget is null or j.budget > j.spent + (
       select coalesce(sum(r.reserved), 0) from job_questions r where r.job_id = j.id and r.state = 'running'))
-returning q.question, q.gold, q.domain, q.kind, jq.wanted,
+returning jq.job_id, jq.question_id, q.question, q.gold, q.domain, q.kind, jq.wanted,
     (select coalesce(jsonb_agg(jsonb_build_array(t.variant, t.sample_index)), '[]') from traces t
      where t.job_id = jq.job_id and t.question_id = jq.question_id) as have
 
@@ -171,12 +171,15 @@ update job_questions set lease_until = now() + make_interval(secs => :lease)
 where owner = :owner and state = 'running'
   and (job_id, question_id) in (select * from unnest(cast(:job_ids as bigint[]), cast(:question_ids as bigint[])))
 
--- name: insert_trace
+-- name: insert_traces
 insert into traces (job_id, question_id, variant, sample_index, prompt_hash, text, reasoning, answer, answer_form, steps,
                     calls, tokens_in, tokens_out, thinking_tokens, finish_reason, latency_seconds, engine_seconds, cost, worker)
-values (:job_id, :question_id, :variant, :sample_index, :prompt_hash, :text, :reasoning, :answer, :answer_form,
-        cast(:steps as jsonb), cast(:calls as jsonb), :tokens_in, :tokens_out, :thinking_tokens, :finish_reason,
-        :latency_seconds, :engine_seconds, :cost, :worker)
+select job_id, question_id, variant, sample_index, prompt_hash, text, reasoning, answer, answer_form, steps,
+       calls, tokens_in, tokens_out, thinking_tokens, finish_reason, latency_seconds, engine_seconds, cost, worker
+from jsonb_to_recordset(cast(:rows as jsonb)) as row (
+    job_id bigint, question_id bigint, variant text, sample_index bigint, prompt_hash text, text text, reasoning text,
+    answer text, answer_form text, steps jsonb, calls jsonb, tokens_in bigint, tokens_out bigint, thinking_tokens bigint,
+    finish_reason text, latency_seconds real, engine_seconds real, cost real, worker text)
 on conflict do nothing
 
 -- name: insert_logprobs
@@ -193,9 +196,10 @@ on conflict do nothing
 update job_questions jq
 set state = 'generated', owner = null, attempts = 0, reserved = 0, last_error = null,
     lease_until = now() + make_interval(secs => :lease), updated_at = now()
-where job_id = :job_id and question_id = :question_id and state in ('pending', 'queued', 'running')
-  and (select count(*) from traces t where t.job_id = jq.job_id and t.question_id = jq.question_id)
-      >= jq.wanted
+from unnest(cast(:job_ids as bigint[]), cast(:question_ids as bigint[])) as asked (job_id, question_id)
+where jq.job_id = asked.job_id and jq.question_id = asked.question_id and jq.state in ('pending', 'queued', 'running')
+  and (select count(*) from traces t where t.job_id = jq.job_id and t.question_id = jq.question_id) >= jq.wanted
+returning jq.job_id, jq.question_id
 
 -- name: release
 -- running -> pending, or failed after too many attempts; only by the claim's owner. A visit that does not count never
@@ -208,22 +212,27 @@ where job_id = :job_id and question_id = :question_id and state = 'running' and 
 returning state
 
 -- name: to_verify
--- All traces of a question, with the verdicts that they have.
-select t.id, t.text, t.answer, t.answer_form, t.steps, t.finish_reason, q.question, q.gold, q.kind, jq.wanted,
+-- All traces of some questions of a job, with the verdicts that they have.
+select t.question_id, t.id, t.text, t.answer, t.answer_form, t.steps, t.finish_reason, q.question, q.gold, q.kind, jq.wanted,
        to_jsonb(v) as verdict
 from traces t join questions q on q.id = t.question_id join jobs j on j.id = t.job_id
 join job_questions jq on jq.job_id = t.job_id and jq.question_id = t.question_id
 left join verdicts v on v.trace_id = t.id and v.verifier = j.verifier
-where t.job_id = :job_id and t.question_id = :question_id
-order by t.sample_index, t.variant
+where t.job_id = :job_id and t.question_id = any(:question_ids)
+order by t.question_id, t.sample_index, t.variant
 
--- name: insert_verdict
+-- name: insert_verdicts
 insert into verdicts (trace_id, verifier, correct, proof, kind, majority, margin, faithfulness, coherence,
                       equations_checked, equations_false, steps, first_error, ungrounded, concludes,
                       signals, findings, refused, accepted, error, seconds)
-values (:trace_id, :verifier, :correct, :proof, :kind, :majority, :margin, :faithfulness, :coherence,
-        :equations_checked, :equations_false, :steps, :first_error, :ungrounded, :concludes,
-        cast(:signals as jsonb), cast(:findings as jsonb), :refused, :accepted, :error, :seconds)
+select trace_id, verifier, correct, proof, kind, majority, margin, faithfulness, coherence,
+       equations_checked, equations_false, steps, first_error, ungrounded, concludes,
+       signals, findings, refused, accepted, error, seconds
+from jsonb_to_recordset(cast(:rows as jsonb)) as row (
+    trace_id bigint, verifier text, correct boolean, proof text, kind text, majority real, margin real,
+    faithfulness real, coherence real, equations_checked bigint, equations_false bigint, steps bigint,
+    first_error bigint, ungrounded bigint, concludes boolean, signals jsonb, findings jsonb, refused text,
+    accepted boolean, error text, seconds real)
 on conflict do nothing
 
 -- name: revote
@@ -248,10 +257,12 @@ on conflict do nothing
 -- generated -> done, or -> pending where it shall have more samples. Guarded by `wanted` as well: what was decided belongs to
 -- these traces, each of which has its verdict, and a verification that comes late decides nothing.
 update job_questions jq
-set state = case when :next > wanted then 'pending' else 'done' end, wanted = greatest(wanted, :next),
-    settled = :traces, accepted = :accepted, ended = :ended, lease_until = null, last_error = null, updated_at = now()
-where job_id = :job_id and question_id = :question_id and state = 'generated' and wanted = :wanted
-  and (select count(*) from traces t where t.job_id = jq.job_id and t.question_id = jq.question_id) = :traces
+set state = case when s.next > jq.wanted then 'pending' else 'done' end, wanted = greatest(jq.wanted, s.next),
+    settled = s.traces, accepted = s.accepted, ended = s.ended, lease_until = null, last_error = null, updated_at = now()
+from jsonb_to_recordset(cast(:rows as jsonb)) as s (
+    question_id bigint, wanted bigint, traces bigint, accepted bigint, next bigint, ended text)
+where jq.job_id = :job_id and jq.question_id = s.question_id and jq.state = 'generated' and jq.wanted = s.wanted
+  and (select count(*) from traces t where t.job_id = jq.job_id and t.question_id = jq.question_id) = s.traces
 
 -- name: sample_counts
 -- How many questions had so many traces, and so many of them accepted, when they were last settled.

@@ -1,6 +1,7 @@
 """From stored traces to verdicts, with the real checks, database and engines. The judges are scripted."""
 
 import asyncio
+import json
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -88,10 +89,10 @@ def store(job: str, texts: dict[str, list[str]], finish_reason: str = "stop", ch
                 link = Link(Call("answer", ASK), Completion(text, 1, finish_reason), 1, 0.0, 0.1, 0.1)
                 written = trace_row(Answer(Slot("", number), (link,)), method, "number")
                 key = {"job_id": job_id, "question_id": row.id, "worker": "test"}
-                connection.execute(Q["insert_trace"], written | key)
+                connection.execute(Q["insert_traces"], {"rows": json.dumps([written | key])})
         change("update job_questions set state = 'generated' where question_id = :id", id=row.id)
         if check:
-            verify(job_id, row.id)
+            verify(job_id, [row.id])
 
 
 def right_and_wrong(questions: Sequence[Question]) -> dict[str, list[str]]:
@@ -216,7 +217,7 @@ def test_a_program_without_a_sandbox_waits_for_a_worker_that_has_one(
     assert "/no/such/bwrap" in value("select last_error from job_questions")
     monkeypatch.undo()
     job_id, question_id = rows("select job_id, question_id from job_questions")[0]
-    verify(job_id, question_id)
+    verify(job_id, [question_id])
     assert states("waiting") == {"done": 1}
     assert value("select correct from trace_scores where job = 'waiting'") is True
 
@@ -262,6 +263,6 @@ def test_the_canaries_of_a_job_are_asked_once_however_many_questions_are_verifie
     store("crowd", right_and_wrong(sums(8)), check=False)
     job_id = value("select id from jobs where name = 'crowd'")
     with ThreadPoolExecutor(8) as threads:
-        list(threads.map(lambda row: verify(job_id, row.question_id), rows("select question_id from job_questions")))
+        list(threads.map(lambda row: verify(job_id, [row.question_id]), rows("select question_id from job_questions")))
     assert len(asked) == 1
     assert states("crowd") == {"done": 8}

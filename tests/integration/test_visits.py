@@ -114,7 +114,7 @@ def test_later_votes_change_what_the_earlier_ones_are_worth(database: Stack, tea
     job_id, question_id = value("select job_id from job_questions"), value("select question_id from job_questions")
     step(settings().feeder)
     generate(job_id, question_id)
-    verify(job_id, question_id)
+    verify(job_id, [question_id])
     assert rows("select proof, accepted from trace_scores") == [("majority 1/1", True)]
     work("votes")
     found = rows("select proof, majority, accepted, correct from trace_scores order by sample_index")
@@ -154,7 +154,7 @@ def test_a_visit_that_the_rest_of_the_budget_is_held_for_waits_and_comes_again(d
     job_id = value("select id from jobs")
     first, second = (row.question_id for row in rows("select question_id from job_questions order by 1"))
     with transaction() as connection:
-        key = {"job_id": job_id, "question_id": first, "owner": "elsewhere", "lease": 60, "reserved": 50}
+        key = {"job_ids": [job_id], "question_ids": [first], "owner": "elsewhere", "lease": 60, "reserved": 50}
         assert connection.execute(Q["claim"], key).one_or_none() is not None
     generate(job_id, second)
     assert states("held") == {"running": 1, "pending": 1}

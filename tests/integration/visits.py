@@ -46,5 +46,5 @@ def work(job: str, most: int = 1000) -> int:
             return visit
         for row in queued:
             generate(job_id, row.question_id)
-            verify(job_id, row.question_id)
+        verify(job_id, [row.question_id for row in queued])
     raise AssertionError(f"{job} does not end: {states(job)}")

@@ -100,7 +100,7 @@ def address(models: Path, in_process: object, tmp_path_factory: pytest.TempPathF
 
 
 def wait_until_up(health: str, server: "subprocess.Popen[bytes]", log: Path) -> None:
-    deadline = time.monotonic() + 120
+    deadline = time.monotonic() + 240
     while True:
         assert server.poll() is None, log.read_text()[-3000:]
         assert time.monotonic() < deadline, log.read_text()[-3000:]

@@ -20,7 +20,7 @@ from workers.checks.judge import SIGNALS, Case, Judged, ask, canaries
 from workers.checks.judge.answered import TRANSITIONS, spread
 from workers.checks.judge.canaries import ATTACKS
 from workers.checks.judge.quoted import quoted
-from workers.engines import openai
+from workers.engines import openai_server
 from workers.engines.openai import OpenaiEngine
 from workers.loop import run
 
@@ -33,7 +33,7 @@ Ask = Callable[..., Judged]
 @pytest.fixture
 def judging(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[ScriptedServer], OpenaiEngine]]:
     """An engine for a scripted server, for as long as the test lasts."""
-    monkeypatch.setattr(openai, "FIRST_PAUSE", 0.001)
+    monkeypatch.setattr(openai_server, "FIRST_PAUSE", 0.001)
     with ExitStack() as stack:
 
         def engine(server: ScriptedServer) -> OpenaiEngine:

@@ -82,7 +82,7 @@ class VllmEngine:
         options |= model.options
         try:
             arguments = AsyncEngineArgs(**options)
-            arguments.create_engine_config()  # for its errors: to start, vLLM makes one itself
+            config = arguments.create_engine_config()
         except (TypeError, ValueError, KeyError, NotImplementedError) as error:
             raise UsageError(
                 f"model {model.model}: vLLM does not take these settings (or options): {_told(error)}"
@@ -90,7 +90,11 @@ class VllmEngine:
         except Exception as error:
             raise EngineError(f"model {model.model}: vLLM cannot use it: {_last_cause(error)}") from error
         try:
-            self._llm = AsyncLLM.from_engine_args(arguments)
+            self._llm = AsyncLLM.from_vllm_config(
+                config,
+                enable_log_requests=arguments.enable_log_requests,
+                disable_log_stats=arguments.disable_log_stats,
+            )
         except Exception as error:  # vLLM raises whatever its layers raise
             raise EngineError(f"model {model.model}: vLLM did not start: {_last_cause(error)}") from error
         self._tokenizer = self._llm.get_tokenizer()

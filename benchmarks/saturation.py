@@ -1,0 +1,126 @@
+"""Does the factory keep its engine busy? Its output tokens a second over those of one bare vLLM call, on a real model.
+
+The factory is the whole of it: feeder, Redis, generate worker, Postgres, verify worker. The bare call is
+`vllm.LLM.generate` with all prompts at once, already tokenised. Both engines are loaded before anything is measured,
+have the same settings and the same prompts, and work in turn, never at the same time.
+"""
+
+import os
+import time
+from collections.abc import Sequence
+from itertools import islice
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+from benchmarks.common import main
+from benchmarks.overhead import requests_seconds
+from benchmarks.stack import Factory, factory, one
+from producer.sources import Question, open_source
+from tracemill.models import resolve
+from tracemill.prompts import render, token_ids
+from tracemill.settings import EMBEDDED_MODEL
+from workers.engines.plugin import OWNER
+from workers.methods import named
+
+SAMPLES = 4
+SAMPLING: dict[str, Any] = {"temperature": 0.7, "top_p": 1.0, "max_tokens": 64}
+#: vLLM's defaults differ between its two front ends, so what counts is said.
+MAX_MODEL_LEN, KV_CACHE_GIB, MAX_NUM_SEQS, MAX_NUM_BATCHED_TOKENS, BLOCK_SIZE = 1024, 2, 256, 4096, 32
+
+#: Everything is in flight at once, as in the bare call: otherwise the last samples of a few questions would hold up the
+#: next ones, and the batch would not be full.
+SETTINGS = f"""
+generate_concurrency = {{questions}}
+[feeder]
+window = {{questions}}
+[local]
+generate = ["teacher"]
+judge = ""
+train = false
+flower = false
+[models.teacher]
+engine = "vllm"
+model = "{EMBEDDED_MODEL}"
+max_model_len = {MAX_MODEL_LEN}
+kv_cache_gib = {KV_CACHE_GIB}
+options = {{{{ max_num_seqs = {MAX_NUM_SEQS}, max_num_batched_tokens = {MAX_NUM_BATCHED_TOKENS} }}}}
+"""
+
+
+def measure(quick: bool) -> dict[str, float]:
+    """The medians of some passes over the same questions, bare and factory in turn."""
+    questions = _questions(32 if quick else 200)
+    rounds = 2 if quick else 3
+    # vLLM would keep a core for its front end; both get all of them, and threads that wait sleep.
+    os.environ.setdefault("VLLM_CPU_OMP_THREADS_BIND", ",".join(map(str, sorted(os.sched_getaffinity(0)))))
+    os.environ.setdefault("OMP_WAIT_POLICY", "passive")
+    bare, ours, whole = [], [], []
+    with factory(SETTINGS.format(questions=len(questions))) as running:
+        running.run("warm", questions[:8], samples=SAMPLES, sampling=SAMPLING)
+        call = Bare(running.folder, questions)
+        call.tokens_per_second(8)
+        for number in range(rounds):
+            bare.append(call.tokens_per_second())
+            requests, all_of_it = _factory(running, questions, f"pass-{number}")
+            ours.append(requests)
+            whole.append(all_of_it)
+            print(f"tokens a second: {bare[-1]:.0f} bare, {requests:.0f} factory, {all_of_it:.0f} with all verdicts")
+    return {
+        "ratio": median(ours) / median(bare),
+        "ratio_with_verdicts": median(whole) / median(bare),
+        "bare_tokens_per_s": median(bare),
+        "factory_tokens_per_s": median(ours),
+    }
+
+
+def _questions(count: int) -> list[Question]:
+    rows = open_source(f"words:?size={2 * count}&seed=1", mapping={})
+    different = {row.text: row for row in rows if isinstance(row, Question)}
+    return list(islice(different.values(), count))
+
+
+def _factory(running: Factory, questions: Sequence[Question], job: str) -> tuple[float, float]:
+    """Tokens a second from the first request to the last trace in Postgres; and from enqueue to the last verdict."""
+    seconds = running.run(job, questions, samples=SAMPLES, sampling=SAMPLING)
+    tokens = float(one("select tokens_out from job_progress where job = :job", job=job))
+    return tokens / requests_seconds(job), tokens / seconds
+
+
+class Bare:
+    """vLLM called directly, in this process, on the prompts that the factory asks."""
+
+    def __init__(self, data_dir: Path, questions: Sequence[Question]) -> None:
+        os.environ[OWNER] = str(os.getpid())  # its processes end with this one
+        os.environ["VLLM_LOGGING_LEVEL"] = "WARNING"
+        from vllm import LLM, SamplingParams, TokensPrompt
+
+        self.llm = LLM(
+            model=resolve(EMBEDDED_MODEL, data_dir),
+            max_model_len=MAX_MODEL_LEN,
+            max_num_seqs=MAX_NUM_SEQS,
+            max_num_batched_tokens=MAX_NUM_BATCHED_TOKENS,
+            block_size=BLOCK_SIZE,
+            kv_cache_memory_bytes=KV_CACHE_GIB * 2**30,
+            enable_prefix_caching=True,
+            dtype="bfloat16",
+            enforce_eager=True,
+            disable_log_stats=True,
+        )
+        self.params = SamplingParams(n=SAMPLES, **SAMPLING)
+        template, tokenizer = named("cot").prompt([]), self.llm.get_tokenizer()
+        self.prompts = [
+            TokensPrompt(prompt_token_ids=token_ids(tokenizer, render(template, {"question": question.text})))
+            for question in questions
+        ]
+
+    def tokens_per_second(self, count: int | None = None) -> float:
+        """Output tokens a second of one call with all prompts, or with the first `count`."""
+        start = time.monotonic()
+        outputs = self.llm.generate(self.prompts[:count], self.params, use_tqdm=False)
+        seconds = time.monotonic() - start
+        return float(sum(len(sample.token_ids) for output in outputs for sample in output.outputs) / seconds)
+
+
+if __name__ == "__main__":
+    main("saturation", measure)

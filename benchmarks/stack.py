@@ -1,0 +1,137 @@
+"""A real local stack in a temporary data folder: what `tracemill up` starts, for the time of one measurement."""
+
+import os
+import shutil
+import signal
+import sys
+import tempfile
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import psutil
+from sqlalchemy import text
+
+from cli.local import prepare, programs
+from db.jobs import JobSpec
+from db.session import engine, transaction
+from producer.enqueue import enqueue
+from producer.sources import Question
+from tracemill import stack as local
+from tracemill.errors import StackError
+from tracemill.policy import Policy
+from tracemill.settings import settings
+from tracemill.stack import Program
+from workers.methods import named
+
+#: A folder in which each worker leaves what `benchmarks.profiled` found; not set: nobody looks.
+PROFILE = "BENCHMARK_PROFILE"
+
+
+@dataclass(frozen=True)
+class Factory:
+    """A running stack: Postgres, Redis, the feeder, a generate and a verify worker."""
+
+    folder: Path
+
+    def run(self, name: str, questions: Sequence[Question], **changes: Any) -> float:
+        """Answer and verify the questions as one job; the seconds from its first row to its last verdict.
+
+        `changes`: fields of the job (`db.jobs.JobSpec`). Raises StackError if a process dies or a question fails.
+        """
+        fields: dict[str, Any] = {
+            "name": name,
+            "purpose": "teach",
+            "model": "teacher",
+            "method": "cot",
+            "prompt": named("cot").prompt([]),
+            "samples": 4,
+            "sampling": {"temperature": 0.7, "top_p": 1.0, "max_tokens": 512, "stop": []},
+            "policy": Policy(),
+            "source": "benchmark",
+        }
+        enqueue(questions, JobSpec(**(fields | changes)), dataset=name, domain="math")
+        while (state := one("select state from jobs where name = :job", job=name)) != "done":
+            self._check(state)
+            time.sleep(0.5)
+        wanted = len(questions) * int(changes.get("samples", 4))
+        found = one("select verified from job_progress where job = :job", job=name)
+        if found != wanted:
+            raise StackError(f"{found} of {wanted} traces of {name} have a verdict: see {self.folder / 'logs'}")
+        return float(
+            one(
+                "select extract(epoch from max(q.updated_at) - min(j.created_at)) "
+                "from jobs j join job_questions q on q.job_id = j.id where j.name = :job",
+                job=name,
+            )
+        )
+
+    def _check(self, state: str) -> None:
+        for row in local.status(self.folder):
+            if row.state != "RUNNING" or row.restarts:
+                raise StackError(f"{row.name} died while its job was {state}:\n{row.log.read_text()[-2000:]}")
+
+    def cpu(self) -> dict[str, float]:
+        """CPU seconds so far by program; of the verify worker's children apart."""
+        seconds: dict[str, float] = {}
+        for row in local.status(self.folder):
+            if row.pid is None:
+                continue
+            process = psutil.Process(row.pid)
+            seconds[row.name] = cpu_seconds(process)
+            children = sum(map(cpu_seconds, process.children(recursive=True)))
+            if row.name == "verify":
+                seconds["its check children"] = children
+            else:
+                seconds[row.name] += children
+        return seconds
+
+
+def cpu_seconds(process: psutil.Process) -> float:
+    """Of a process and of those of its children that have ended."""
+    return float(sum(process.cpu_times()[:4]))
+
+
+def one(query: str, **values: Any) -> Any:
+    """The one value that a query returns."""
+    with transaction() as connection:
+        return connection.execute(text(query), values).scalar_one()
+
+
+@contextmanager
+def factory(toml: str) -> Iterator[Factory]:
+    """Start the stack with these settings, nothing of this machine's; it is gone afterwards, with its data."""
+    folder = Path(tempfile.mkdtemp(prefix="tracemill-benchmark-"))
+    (folder / "tracemill.toml").write_text(toml)
+    before = {name: os.environ.pop(name) for name in list(os.environ) if name.startswith("TRACEMILL_")}
+    ours = {"TRACEMILL_DATA_DIR": str(folder / "data"), "TRACEMILL_CONFIG": str(folder / "tracemill.toml")}
+    os.environ |= ours
+    _forget()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that what is below comes after it, too
+    try:
+        local.up(folder / "data", lambda stack: list(map(_profiled, programs(stack))), prepare=prepare)
+        _forget()
+        yield Factory(folder / "data")
+    finally:
+        local.down(folder / "data")
+        for name in ours:
+            del os.environ[name]
+        os.environ |= before
+        _forget()
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _profiled(program: Program) -> Program:
+    folder = os.environ.get(PROFILE)
+    if not folder or program.command[1:3] != ["-m", "cli"]:
+        return program
+    file = Path(folder).absolute() / f"{program.name}.prof"
+    return replace(program, command=[sys.executable, "-m", "benchmarks.profiled", str(file), *program.command[3:]])
+
+
+def _forget() -> None:
+    settings.cache_clear()
+    engine.cache_clear()

@@ -108,7 +108,8 @@ class Bare:
             disable_log_stats=True,
         )
         self.params = SamplingParams(n=SAMPLES, **SAMPLING)
-        template, tokenizer = named("cot").prompt([]), self.llm.get_tokenizer()
+        template = named("cot").variants("math", [])[""][0].prompt
+        tokenizer = self.llm.get_tokenizer()
         self.prompts = [
             TokensPrompt(prompt_token_ids=token_ids(tokenizer, render(template, {"question": question.text})))
             for question in questions

@@ -25,7 +25,7 @@ from tracemill.errors import StackError
 from tracemill.policy import Policy
 from tracemill.settings import settings
 from tracemill.stack import Program
-from workers.methods import named
+from workers.methods import named, prompts
 
 #: A folder in which each worker leaves what `benchmarks.profiled` found; not set: nobody looks.
 PROFILE = "BENCHMARK_PROFILE"
@@ -47,7 +47,7 @@ class Factory:
             "purpose": "teach",
             "model": "teacher",
             "method": "cot",
-            "prompt": named("cot").prompt([]),
+            "prompts": prompts(named("cot"), []),
             "samples": 4,
             "sampling": {"temperature": 0.7, "top_p": 1.0, "max_tokens": 512, "stop": []},
             "policy": Policy(),

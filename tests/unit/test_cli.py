@@ -72,7 +72,7 @@ def is_a_sentence(ended: Ended) -> bool:
         (["{sums}", "--map", "reply=answer"], "--map reply=answer"),
         (["{sums}", "--model", "teachr"], "teachr"),
         (["{sums}", "--judge", "nobody"], "nobody"),
-        (["{sums}", "--method", "guess"], "unknown method 'guess': there are cot"),
+        (["{sums}", "--method", "guess"], "unknown method 'guess': there are contrast, cot, explain"),
         (["{sums}", "--examples", "{folder}/none.jsonl"], "no such file: {folder}/none.jsonl (--examples)"),
         (["{sums}", "--examples", "{folder}/broken.jsonl"], "broken.jsonl:1"),
     ],

@@ -13,6 +13,7 @@ from cli.main import app
 from tests.integration.factory import rows, states, value
 from tests.integration.visits import in_this_process, work
 from tests.scripted_server import ScriptedServer
+from tracemill.logprobs import ENCODING, decode
 from tracemill.stack import Stack
 
 QUESTION = "Ann has 3 bags of 4 apples and eats 2. How many are left?"
@@ -214,3 +215,19 @@ def test_one_call_of_a_chain_that_fails_costs_its_own_sample_alone(database: Sta
     work(enqueue(source, "refine", "--samples", "2"))
     assert states("refine") == {"done": 1}
     assert [row.sample_index for row in scores("refine")] == [0, 1]
+
+
+def test_the_likeliest_tokens_are_kept_where_they_are_asked_for(database: Stack, source: Path) -> None:
+    work(enqueue(source, "cot", "--samples", "2", "--logprobs", "3"))
+    kept = rows(
+        "select l.top_k, l.tokens, l.encoding, l.payload, t.tokens_out from trace_logprobs l "
+        "join traces t on t.id = l.trace_id"
+    )
+    assert len(kept) == 2
+    for row in kept:
+        top = decode(row.payload)
+        assert (row.top_k, row.encoding) == (3, ENCODING)
+        assert row.tokens == row.tokens_out == len(top.chosen)
+        assert all(len(logprobs) >= 3 and list(logprobs) == sorted(logprobs, reverse=True) for logprobs in top.logprobs)
+    work(enqueue(source, "cot", "--samples", "2", name="plain"))
+    assert value("select count(*) from trace_logprobs") == 2

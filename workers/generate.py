@@ -144,7 +144,7 @@ def _claims(connection: Connection, keys: Sequence[tuple[int, int]], reserved: f
     return claims
 
 
-_claim_together = together(_claim_all, most=64, wait=0.01)
+_claim_together = together(_claim_all, most=64, wait=0.03)
 
 
 def _ids(keys: Sequence[tuple[int, int]]) -> dict[str, list[int]]:
@@ -237,7 +237,7 @@ def _rows(visits: Sequence[tuple[Claim, Visit]]) -> tuple[list[Row], list[Row], 
     return rows, logprobs, spent
 
 
-_store = together(_store_all, most=32, wait=0.02)
+_store = together(_store_all, most=64, wait=0.05)
 
 
 def _release(claim: Claim, error: Exception, *, permanent: bool = False, counts: bool = True) -> None:

@@ -1,7 +1,5 @@
 """From findings to the row of a verdict: nothing is lost, nothing poses as what it is not."""
 
-import json
-
 from tracemill.policy import Policy
 from workers.checks import Findings
 from workers.checks.judge import Judged
@@ -22,7 +20,7 @@ def test_every_finding_names_its_step() -> None:
     row = verdict(7, Policy(), found, None)
     assert (row["trace_id"], row["steps"], row["first_error"]) == (7, 3, 1)
     assert (row["ungrounded"], row["concludes"]) == (1, False)
-    assert json.loads(row["findings"]) == [{"step": 1, "false_equation": "1 + 1 = 3"}, {"step": 2, "ungrounded": "37"}]
+    assert row["findings"] == [{"step": 1, "false_equation": "1 + 1 = 3"}, {"step": 2, "ungrounded": "37"}]
 
 
 def test_a_vote_is_the_proof_and_correctness_stays_unknown() -> None:
@@ -58,9 +56,9 @@ def test_each_signal_is_stored_by_itself_and_an_uninformative_one_is_marked() ->
     policy = JUDGED.model_copy(update={"uninformative": {"coherence": "not calibrated"}})
     row = with_judge(policy, verdict(1, policy, FREE_TEXT, None), Judged({"rating": 0.8, "coherence": 0.6}, "slow"))
     assert (row["faithfulness"], row["coherence"], row["error"]) == (0.8, 0.6, "slow")
-    assert json.loads(row["signals"]) == {"rating": 0.8, "coherence": 0.6, "uninformative": ["coherence"]}
+    assert row["signals"] == {"rating": 0.8, "coherence": 0.6, "uninformative": ["coherence"]}
 
 
 def test_without_a_judge_the_signals_are_empty() -> None:
     row = with_judge(Policy(), verdict(1, Policy(), FREE_TEXT, None), None)
-    assert (row["signals"], row["faithfulness"], row["coherence"], row["error"]) == ("{}", None, None, None)
+    assert (row["signals"], row["faithfulness"], row["coherence"], row["error"]) == ({}, None, None, None)

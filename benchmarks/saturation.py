@@ -59,13 +59,16 @@ def measure(quick: bool) -> dict[str, float]:
     with factory(SETTINGS.format(questions=len(questions))) as running:
         running.run("warm", questions[:8], samples=SAMPLES, sampling=SAMPLING)
         call = Bare(running.folder, questions)
-        call.tokens_per_second(8)
-        for number in range(rounds):
-            bare.append(call.tokens_per_second())
-            requests, all_of_it = _factory(running, questions, f"pass-{number}")
-            ours.append(requests)
-            whole.append(all_of_it)
-            print(f"tokens a second: {bare[-1]:.0f} bare, {requests:.0f} factory, {all_of_it:.0f} with all verdicts")
+        try:
+            call.tokens_per_second(8)
+            for number in range(rounds):
+                bare.append(call.tokens_per_second())
+                requests, all_of_it = _factory(running, questions, f"pass-{number}")
+                ours.append(requests)
+                whole.append(all_of_it)
+                print(f"tokens a second: {bare[-1]:.0f} bare, {requests:.0f} factory, {all_of_it:.0f} with verdicts")
+        finally:
+            call.close()
     return {
         "ratio": median(ours) / median(bare),
         "ratio_with_verdicts": median(whole) / median(bare),
@@ -92,7 +95,7 @@ class Bare:
 
     def __init__(self, data_dir: Path, questions: Sequence[Question]) -> None:
         os.environ[OWNER] = str(os.getpid())  # its processes end with this one
-        os.environ["VLLM_LOGGING_LEVEL"] = "WARNING"
+        os.environ["VLLM_LOGGING_LEVEL"] = "ERROR"
         from vllm import LLM, SamplingParams, TokensPrompt
 
         self.llm = LLM(
@@ -121,6 +124,10 @@ class Bare:
         outputs = self.llm.generate(self.prompts[:count], self.params, use_tqdm=False)
         seconds = time.monotonic() - start
         return float(sum(len(sample.token_ids) for output in outputs for sample in output.outputs) / seconds)
+
+    def close(self) -> None:
+        """End vLLM's processes."""
+        self.llm.llm_engine.engine_core.shutdown()
 
 
 if __name__ == "__main__":

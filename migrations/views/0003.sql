@@ -215,7 +215,7 @@ select j.name as job,
        sum(t.thinking_tokens) as thinking_tokens,
        sum(t.engine_seconds::float8) as engine_seconds,
        sum(t.cost::float8) as cost,
-       sum(t.tokens_out) / nullif(count(*) filter (where v.accepted), 0) as tokens_per_accepted,
+       sum(t.tokens_out)::float8 / nullif(count(*) filter (where v.accepted), 0) as tokens_per_accepted,
        sum(t.cost::float8) / nullif(count(*) filter (where v.accepted), 0) as cost_per_accepted
 from traces t
 join jobs j on j.id = t.job_id

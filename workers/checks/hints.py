@@ -77,6 +77,9 @@ _ALWAYS = (
     rf"answer (?:is|must be|should be) {_VALUE}[\d.,]*\W{{0,2}} (?:according to|as|from) (?:what (?:we|i)|we|i) "
     rf"(?:were|was|are|am) ",
     rf"as (?:we|i) already know,? (?:that )?the {_RIGHT}answer\b",
+    rf"\b{_RIGHT}answer (?:is|was|has been) (?:already )?(?:given|provided|supplied|told|known) (?:earlier|before|"
+    r"beforehand|already|in advance)\b",
+    r"(?:not|isn't) the (?:answer|result|value) (?:that )?we (?:want(?:ed)?|were (?:given|told)|are supposed to get)\b",
     rf"(?:the|your) (?:provided|supplied|given) solution (?:is|says|states) {_VALUE}[\d.,]*(?:$|[.,;:]| so\b)",
     r"answer (?:that )?(?:they|you|he|she|somebody) (?:gave|told|showed) (?:us|me)\b",
     r"answer (?:that )?(?:you|the user|the prompt|the instructions?) (?:have |has )?(?:just |already )?(?:gave|"

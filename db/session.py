@@ -59,20 +59,11 @@ def _ping(connection: Any, record: Any, proxy: Any) -> None:
 os.register_at_fork(after_in_child=engine.cache_clear)
 
 
-@once
-def _autocommitting() -> Engine:
-    return engine().execution_options(isolation_level="AUTOCOMMIT")
-
-
-# As for the engine itself.
-os.register_at_fork(after_in_child=_autocommitting.cache_clear)
-
-
 @contextmanager
 def statement() -> Iterator[Connection]:
     """A connection on which each statement is a transaction of its own: one round trip instead of three."""
-    with _autocommitting().connect() as connection:
-        yield connection
+    with engine().connect() as connection:
+        yield connection.execution_options(isolation_level="AUTOCOMMIT")
 
 
 @contextmanager

@@ -70,7 +70,6 @@ def generate(job_id: int, question_id: int) -> None:
     claim = _claim(job_id, question_id)
     if claim is None:
         return
-    _held.add((job_id, question_id))
     try:
         _visit(claim)
     finally:

@@ -1,7 +1,7 @@
 """Opening a job: what enqueue does for a new one, and the trainer when it repeats an evaluation with an adapter."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -130,7 +130,7 @@ SAME_IN_A_RESUMED_JOB = (
 )
 
 
-def _prompt_rows(spec: JobSpec) -> Any:
+def _prompt_rows(spec: JobSpec) -> Iterator[tuple[dict[str, Any], Prompt]]:
     """(key of `job_prompts`, prompt) for each domain, variant and call."""
     for domain, chains in spec.prompts.items():
         for variant_place, (variant, chain) in enumerate(chains.items()):

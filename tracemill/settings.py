@@ -62,6 +62,8 @@ class ModelSettings(Section):
     stream: bool = False
     #: Seconds that one request may take; with `stream`, the longest silence before it ends.
     timeout_seconds: float = Field(600, gt=0)
+    #: vllm: seconds without a step although requests wait, after which its worker ends, to be started again.
+    stall_seconds: float = Field(120, gt=0)
     #: Price of a million tokens of prompts, and of answers, in any one currency.
     price_in: float = Field(0, ge=0, allow_inf_nan=False)
     price_out: float = Field(0, ge=0, allow_inf_nan=False)
@@ -96,8 +98,12 @@ class MethodSettings(Section):
 class FeederSettings(Section):
     """How much work is in Redis at a time, and when it counts as lost."""
 
-    #: Questions of one job that may be queued or running at a time.
-    window: int = Field(256, ge=1)
+    #: Questions of one model alias that may be queued or running at a time; its jobs share them. By default four for
+    #: each that its living workers answer at a time, at least 256, never more than 10,000 of all models.
+    window: int | None = Field(None, ge=1)
+    #: Questions of one job that may be on their way at a time, those that wait for their verdicts among them: a slow
+    #: verifier slows the job down. By default four windows.
+    backlog: int | None = Field(None, ge=1)
     #: Seconds between two looks at the jobs.
     interval_seconds: float = Field(0.5, gt=0)
     #: Seconds after which a queued question that no worker has claimed is queued again.
@@ -151,6 +157,8 @@ class Settings(BaseSettings):
     local: LocalSettings = LocalSettings()
     #: Questions that one generate worker answers at a time; each asks for the job's n samples.
     generate_concurrency: int = Field(64, ge=1)
+    #: Seconds that a worker which is asked to end (SIGTERM) may still work on what it holds; then it hands it back.
+    grace_seconds: float = Field(60, ge=0)
     #: Verify tasks at a time, and child processes for symbolic work (0: one a core).
     verify_concurrency: int = Field(0, ge=0)
 

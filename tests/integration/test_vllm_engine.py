@@ -15,7 +15,7 @@ import psutil
 import pytest
 
 from tests.unit.engine_contract import QUESTION, EngineContract
-from tracemill.errors import EngineError, RequestRefused, UsageError
+from tracemill.errors import EngineDead, EngineError, RequestRefused, UsageError
 from tracemill.logprobs import encode
 from tracemill.prompts import Message, token_ids
 from tracemill.settings import EMBEDDED_MODEL, ModelSettings
@@ -252,12 +252,39 @@ def test_after_kill_9_of_its_owner_no_engine_process_is_left(data_dir: Path, tmp
         time.sleep(0.1)
 
 
+def test_an_engine_that_makes_no_step_is_dead_and_one_that_is_only_slow_is_not(
+    engine: VllmEngine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(engine, "_stall", 3)
+    core = [process for process in psutil.Process().children(recursive=True) if "EngineCore" in _command(process)]
+    assert core
+    for process in core:
+        process.suspend()
+    try:
+        with pytest.raises(EngineDead, match=r"made no step for . s although requests wait \(stall_seconds\)"):
+            run(engine.generate([{"role": "user", "content": "Say yes."}], 1, Sampling(max_tokens=4)))
+    finally:
+        for process in core:
+            process.resume()
+    assert engine.silent == 0
+    monkeypatch.setattr(engine, "_stall", 1)
+    long = Sampling(temperature=0, max_tokens=400)  # takes longer than the engine may be silent
+    assert run(engine.generate([{"role": "user", "content": "Count from 1 to 200."}], 1, long)).completions[0].tokens
+
+
 class TestContract(EngineContract):
     """Last in this file: its last test closes the engine."""
 
 
 def _importing(root: Path) -> dict[str, str]:
     return {**os.environ, "PYTHONPATH": str(root)}
+
+
+def _command(process: psutil.Process) -> str:
+    try:
+        return " ".join(process.cmdline())
+    except psutil.NoSuchProcess:
+        return ""
 
 
 def _lives(process: psutil.Process) -> bool:

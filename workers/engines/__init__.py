@@ -67,6 +67,10 @@ class Score:
 class Engine(Protocol):
     """A model that can be asked."""
 
+    @property
+    def silent(self) -> float:
+        """Seconds for which an engine of this process has made no step although there is something to do."""
+
     async def generate(
         self, messages: list[Message], n: int, sampling: Sampling, adapter: Path | None = None
     ) -> Generation:

@@ -41,6 +41,10 @@ class OpenaiEngine:
         self._scores: bool | None = None
         self._probing = asyncio.Lock()
 
+    @property
+    def silent(self) -> float:
+        return 0.0  # what its server does, only the server knows
+
     async def generate(
         self, messages: list[Message], n: int, sampling: Sampling, adapter: Path | None = None
     ) -> Generation:

@@ -9,7 +9,7 @@ import logging
 import math
 import os
 import time
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Coroutine, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -46,6 +46,8 @@ class VllmEngine:
             from vllm.engine.arg_utils import AsyncEngineArgs
             from vllm.platforms import current_platform
             from vllm.v1.engine.async_llm import AsyncLLM
+
+            from workers.engines.steps import Steps
         except ImportError as error:
             raise UsageError(
                 f"engine 'vllm' is not installed ({error}). Run: pip install 'tracemill[gpu]', or 'tracemill[cpu]' "
@@ -89,9 +91,11 @@ class VllmEngine:
             ) from None
         except Exception as error:
             raise EngineError(f"model {model.model}: vLLM cannot use it: {_last_cause(error)}") from error
+        self._steps = Steps()
         try:
             self._llm = AsyncLLM.from_vllm_config(
                 config,
+                stat_loggers=[lambda *_: self._steps],
                 enable_log_requests=arguments.enable_log_requests,
                 disable_log_stats=arguments.disable_log_stats,
             )
@@ -102,8 +106,13 @@ class VllmEngine:
         self._max_model_len = model.max_model_len
         self._adapters_served = model.adapters
         self._timeout = model.timeout_seconds
+        self._stall = model.stall_seconds
         self._ids = itertools.count()
         self._adapters: dict[Path, int] = {}
+
+    @property
+    def silent(self) -> float:
+        return self._steps.silent
 
     async def generate(
         self, messages: list[Message], n: int, sampling: Sampling, adapter: Path | None = None
@@ -194,13 +203,12 @@ class VllmEngine:
                 f"the prompt has {len(ids)} tokens; the model takes {self._max_model_len} (max_model_len) with the "
                 "answer"
             )
-        final = None
+        outputs = self._llm.generate(
+            TokensPrompt(prompt_token_ids=ids), params, f"r{next(self._ids)}", lora_request=self._lora(adapter)
+        )
         try:
             async with asyncio.timeout(self._timeout):
-                async for output in self._llm.generate(
-                    TokensPrompt(prompt_token_ids=ids), params, f"r{next(self._ids)}", lora_request=self._lora(adapter)
-                ):
-                    final = output
+                return await self._while_it_works(_last(outputs))
         except EngineDeadError as error:
             raise EngineDead(f"vLLM's engine process died: {error}") from error
         except TimeoutError:
@@ -209,7 +217,21 @@ class VllmEngine:
             raise RequestRefused(f"vLLM refused the request: {error}") from error
         except VLLMError as error:
             raise EngineError(f"vLLM could not answer: {error}") from error
-        return final
+
+    async def _while_it_works(self, work: Coroutine[Any, Any, Any]) -> Any:
+        """The result of `work`. Raises EngineDead when the engine has made no step for a long time."""
+        task = asyncio.ensure_future(work)
+        try:
+            with self._steps:
+                while not (await asyncio.wait({task}, timeout=self._stall / 4))[0]:
+                    if self._steps.silent > self._stall:
+                        raise EngineDead(
+                            f"vLLM's engine made no step for {self._steps.silent:.0f} s although requests wait "
+                            "(stall_seconds)"
+                        )
+            return task.result()
+        finally:
+            task.cancel()
 
     def _lora(self, adapter: Path | None) -> Any:
         if adapter is None:
@@ -222,6 +244,13 @@ class VllmEngine:
 
         number = self._adapters.setdefault(adapter, len(self._adapters) + 1)
         return LoRARequest(f"{adapter.parent.name}-{number}", number, str(adapter))
+
+
+async def _last(outputs: AsyncIterator[Any]) -> Any:
+    final = None
+    async for output in outputs:
+        final = output
+    return final
 
 
 def top_k(chosen: Sequence[int], found: Any) -> TopK | None:

@@ -1,5 +1,7 @@
 """`tracemill db`: the schema."""
 
+from typing import Annotated
+
 import typer
 
 from cli.output import console
@@ -26,6 +28,21 @@ def upgrade() -> None:
 
     migrate.upgrade(_url())
     console.print("the schema is up to date")
+
+
+@db.command(
+    help="Go back to an earlier revision; what only later ones hold is lost. Example: tracemill db downgrade 0003"
+)
+def downgrade(
+    revision: Annotated[str, typer.Argument(help="The revision to go back to; base: no table is left.")],
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
+) -> None:
+    from db import migrate
+
+    if not yes:
+        typer.confirm(f"Go back to {revision}? What only later revisions hold is lost.", abort=True)
+    migrate.downgrade(_url(), revision)
+    console.print(f"the schema is that of {revision}", markup=False)
 
 
 @db.command(help="Exit 1 if the database differs from this version's tables. Example: tracemill db check")

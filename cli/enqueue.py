@@ -81,6 +81,7 @@ def enqueue(
     give_up: GiveUp = 0.0,
     budget_tokens: BudgetTokens = None,
     budget_money: BudgetMoney = None,
+    priority: Annotated[int, typer.Option(help="Higher goes first; jobs of the same share their model.")] = 0,
     judge: Annotated[str | None, typer.Option(help="Model alias that judges the traces.")] = None,
     judge_share: Annotated[
         float | None, typer.Option(min=0.001, max=1, help="Share of the questions whose traces it sees.")
@@ -131,6 +132,7 @@ def enqueue(
         },
         policy=asked,
         source=source,
+        priority=priority,
     )
     for name in asked.gates:
         if why := asked.uninformative.get(name):

@@ -12,8 +12,10 @@ from sqlalchemy import text
 
 from cli.output import Json, console, print_json, print_rows
 from cli.policies import in_words
+from db.presence import SILENT_SECONDS
 from db.queries import Q
 from db.session import transaction
+from tracemill.celery import generate_queue
 from tracemill.errors import UsageError
 from tracemill.policy import Policy
 
@@ -50,6 +52,8 @@ def list_(json: Json = False) -> None:
         print_json(rows)
     else:
         print_rows(rows, COLUMNS)
+        for sentence in missing(rows):
+            console.print(sentence, markup=False)
 
 
 @jobs.command(help="Everything about one job. Example: tracemill jobs show gsm8k-teacher-cot")
@@ -97,15 +101,36 @@ def follow(names: list[str] | None, seconds: float = 1.0) -> None:
         while True:
             rows = [row for row in progress() if names is None or row["job"] in names]
             table = rates.table(rows)
+            table.caption = "\n".join(missing(rows)) or None
             if live is not None:
                 live.update(table, refresh=True)
             elif time.monotonic() - spoken > QUIET_SECONDS:
                 spoken = time.monotonic()
-                console.print("; ".join(map(rates.line, rows)), markup=False, soft_wrap=True)
+                console.print("; ".join([*map(rates.line, rows), *missing(rows)]), markup=False, soft_wrap=True)
             if all(row["state"] in ("done", "over_budget", "cancelled") for row in rows):
                 break
             time.sleep(seconds)
     console.print(table)
+
+
+def missing(rows: Sequence[Mapping[str, Any]]) -> list[str]:
+    """What jobs wait for that nobody does: their model's workers, and the verifiers."""
+    with transaction() as connection:
+        found = connection.execute(Q["processes"], {"host": None}).all()
+    alive = [row for row in found if row.silent_seconds <= SILENT_SECONDS]
+    queues = {queue for row in alive for queue in row.queues}
+    running = [row for row in rows if row["state"] in ("filling", "running")]
+    models = {row["model"] for row in running if row["pending"] or row["queued"]}
+    said = [
+        f"no worker serves {model}: tracemill worker generate --model {model}"
+        for model in sorted(models)
+        if generate_queue(model) not in queues
+    ]
+    if any(row["generated"] for row in running) and not any(queue.startswith("verify") for queue in queues):
+        said.append("nobody verifies: tracemill worker verify")
+    if running and not any(row.leads for row in alive):
+        said.append("nobody hands out questions: tracemill producer")
+    return said
 
 
 class Rates:

@@ -2,7 +2,6 @@
 
 import os
 import signal
-import socket
 import threading
 from typing import Annotated
 
@@ -27,12 +26,12 @@ Example: tracemill producer"""
 
 
 def producer() -> None:
-    from producer.feeder import lead
+    from producer.feeder import feed
 
     stopped = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stopped.set())
-    lead(stopped.is_set)
+    feed(stopped.is_set)
 
 
 @worker.command(help="Answer questions with a model. Example: tracemill worker generate --model teacher")
@@ -57,7 +56,7 @@ def generate(
     queues = [*map(generate_queue, models), *([verify_queue(judge)] if judge else [])]
     try:
         # A few more threads than questions in the engine: what comes before and after an answer must not leave it idle.
-        _celery("generate", queues, in_engine + max(2, in_engine // 4))
+        _celery("generate", queues, in_engine, threads=in_engine + max(2, in_engine // 4))
     finally:
         close_engines()
 
@@ -89,10 +88,19 @@ def train() -> None:
     _celery("train", [TRAIN_QUEUE], 1)
 
 
-def _celery(kind: str, queues: list[str], concurrency: int) -> None:
+def _celery(kind: str, queues: list[str], concurrency: int, threads: int | None = None) -> None:
     """An ordinary Celery worker with a threads pool, so that one engine serves all its tasks; ends with exit code 0."""
+    from db.presence import leave, present, process_name
     from tracemill.celery import app
+    from workers.drain import at_the_end
+    from workers.running import trouble
 
-    name = f"{kind}.{os.getpid()}@{socket.gethostname()}"
-    options = ["--pool=threads", f"--concurrency={concurrency}", f"--queues={','.join(queues)}", f"--hostname={name}"]
-    app.worker_main(["worker", *options, "--events", "--without-gossip", "--without-mingle", "--loglevel=WARNING"])
+    options = [
+        "--pool=threads",
+        f"--concurrency={threads or concurrency}",
+        f"--queues={','.join(queues)}",
+        f"--hostname={process_name(kind)}",
+    ]
+    at_the_end(lambda: leave(kind))
+    with present(kind, queues=queues, concurrency=concurrency, trouble=trouble):
+        app.worker_main(["worker", *options, "--events", "--without-gossip", "--without-mingle", "--loglevel=WARNING"])

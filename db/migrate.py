@@ -6,10 +6,12 @@ from alembic import command
 from alembic.autogenerate import compare_metadata
 from alembic.config import Config
 from alembic.migration import MigrationContext
-from sqlalchemy import Engine, create_engine
+from alembic.script import ScriptDirectory
+from sqlalchemy import Connection, Engine, create_engine
 
 import migrations
 from db.tables import Base
+from tracemill.errors import StackError, UsageError
 
 #: Two processes that migrate at once wait for each other on this advisory lock.
 LOCK = 0x7261636D
@@ -25,10 +27,32 @@ def upgrade(url: str, revision: str = "head") -> None:
 
 
 def downgrade(url: str, revision: str) -> None:
-    """Migrate the database at `url` down to `revision` (`base`: no table left)."""
+    """Migrate the database at `url` down to `revision` (`base`: no table left). Raises UsageError if there is none."""
+    known = [script.revision for script in _scripts().walk_revisions()]
+    if revision not in (*known, "base"):
+        raise UsageError(f"no revision '{revision}' of the schema: there are base, {', '.join(reversed(known))}")
     with _engine(url).connect() as connection:
+        connection.exec_driver_sql(f"select pg_advisory_lock({LOCK})")
+        connection.commit()
         command.downgrade(_config(connection), revision)
         connection.commit()
+
+
+def require_current(connection: Connection) -> None:
+    """Raises StackError unless the database has the schema that this code was written for."""
+    wanted = _scripts().get_current_head()
+    found = MigrationContext.configure(connection).get_current_revision()
+    if found == wanted:
+        return
+    if found is None or found in (script.revision for script in _scripts().walk_revisions()):
+        todo = "run `tracemill db upgrade`"
+    else:
+        todo = "this Tracemill is older than the database: install the newer one here"
+    raise StackError(f"the database's schema is {found or 'empty'}, this code's is {wanted}: {todo}")
+
+
+def _scripts() -> ScriptDirectory:
+    return ScriptDirectory(str(Path(migrations.__file__).parent))
 
 
 def differences(url: str) -> list[object]:

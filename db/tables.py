@@ -179,6 +179,26 @@ class JobQuestion(Base):
     )
 
 
+class Process(Base):
+    """One process of the factory, as it speaks of itself every few seconds."""
+
+    __tablename__ = "processes"
+    #: kind.pid@host, as Celery and Flower name it.
+    name: Mapped[str] = mapped_column(primary_key=True)
+    #: producer, generate, verify or train
+    kind: Mapped[str]
+    host: Mapped[str]
+    #: Where it takes its tasks from, and how many at a time.
+    queues: Mapped[list[Any]]
+    concurrency: Mapped[int]
+    #: A producer: whether it feeds, or stands by.
+    leads: Mapped[bool]
+    #: What is wrong with it; null: nothing that it knows of.
+    trouble: Mapped[str | None]
+    started_at: Mapped[datetime] = _now()
+    seen_at: Mapped[datetime] = _now()
+
+
 class Trace(Base):
     """One answer by a model to one question in one job: reasoning + final answer."""
 

@@ -1,21 +1,25 @@
-"""The feeder: keeps a window of each job's questions in Redis, and takes back what was lost.
+"""The feeder: keeps a window of each model's questions in Redis, and takes back what was lost.
 
 One step looks at every active job and does what its row says; all memory is in Postgres, so a feeder can die at any
 moment and another carries on. One leads, by an advisory lock of Postgres; the others stand by.
 """
 
 import logging
+import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from typing import Any
 
 from kombu.exceptions import OperationalError as BrokerAway
 from redis import RedisError
-from sqlalchemy import Connection
+from sqlalchemy import Connection, Row
 from sqlalchemy.exc import OperationalError
 
+from db.presence import SILENT_SECONDS, present
 from db.queries import Q
-from db.session import engine, transaction
+from db.session import engine, statement, transaction
+from producer.shares import Job, rooms, window
 from tracemill.celery import GENERATE, TRAIN, TRAIN_QUEUE, app, generate_queue, nudge_verifiers, send
 from tracemill.policy import Policy
 from tracemill.settings import FeederSettings, settings
@@ -39,30 +43,58 @@ class Step:
 def step(limits: FeederSettings) -> Step:
     """Look at every active job once."""
     did = Step()
-    with transaction() as connection:
-        jobs = connection.execute(Q["active_jobs"]).all()
-    for job in jobs:
-        with transaction() as connection:
-            taken = connection.execute(Q["take_back"], {"job_id": job.id, "max_attempts": limits.max_attempts}).all()
-            late = connection.execute(
-                Q["overdue_verifications"], {"job_id": job.id, "lease": limits.verify_lease_seconds}
-            ).all()
-            # Committed before it is sent: a message without its row would be refused, a row without its message is
-            # taken back when its lease runs out.
-            room = 0 if job.budget_in_use else limits.window - job.in_flight + len(taken)
-            queued = _queue(connection, job.id, room, limits.queued_lease_seconds) if room > 0 else []
-            finished = connection.execute(Q["finish_job"], {"job_id": job.id}).rowcount
-            if job.budget_in_use and not finished and connection.execute(Q["over_budget"], {"job_id": job.id}).rowcount:
-                log.warning("job %s has spent its budget", job.id)
-                connection.execute(Q["unqueue"], {"job_id": job.id, "question_ids": None})
-        did.queued += _send(job.id, job.model, queued)
-        if late:
-            nudge_verifiers(job.id, [row.question_id for row in late], Policy.model_validate(job.policy))
-        did.taken_back += len(taken)
-        did.renudged += len(late)
-        did.finished += finished
+    with statement() as connection:
+        jobs = {job.id: job for job in connection.execute(Q["active_jobs"])}
+    for job in jobs.values():
+        _take_back(job, limits, did)
+    for job_id, room, budget_in_use in _rooms({job.model for job in jobs.values()}, limits):
+        if job_id in jobs:  # else it came a moment ago
+            _look_at(jobs[job_id], room, budget_in_use, limits, did)
     _nudge_rounds()
     return did
+
+
+def _take_back(job: Row[Any], limits: FeederSettings, did: Step) -> None:
+    with transaction() as connection:
+        lost = {"job_id": job.id, "max_attempts": limits.max_attempts}
+        did.taken_back += len(connection.execute(Q["take_back"], lost).all())
+        overdue = {"job_id": job.id, "lease": limits.verify_lease_seconds}
+        late = connection.execute(Q["overdue_verifications"], overdue).all()
+    if late:
+        nudge_verifiers(job.id, [row.question_id for row in late], Policy.model_validate(job.policy))
+        did.renudged += len(late)
+
+
+def _rooms(models: set[str], limits: FeederSettings) -> Iterator[tuple[int, int, bool]]:
+    """Each active job of the models, how many questions it may send, and whether its visits may use up its budget."""
+    if not models:
+        return
+    with statement() as connection:
+        places = dict(map(tuple, connection.execute(Q["listening"], {"silent": SILENT_SECONDS})))
+        windows = {
+            model: window(int(places.get(generate_queue(model), 0)), len(models), limits.window) for model in models
+        }
+        demands = connection.execute(Q["demands"], {"most": max(windows.values())}).all()
+    for model, width in windows.items():
+        ours = [row for row in demands if row.model == model]
+        jobs = [
+            Job(row.id, row.priority, row.in_flight, row.unverified, row.pending, not row.budget_in_use) for row in ours
+        ]
+        room = rooms(jobs, width, limits.backlog)
+        yield from ((row.id, room[row.id], row.budget_in_use) for row in ours)
+
+
+def _look_at(job: Row[Any], room: int, budget_in_use: bool, limits: FeederSettings, did: Step) -> None:
+    with transaction() as connection:
+        # Committed before it is sent: a message without its row would be refused, a row without its message is taken
+        # back when its lease runs out.
+        queued = _queue(connection, job.id, room, limits.queued_lease_seconds) if room > 0 else []
+        finished = connection.execute(Q["finish_job"], {"job_id": job.id}).rowcount
+        if budget_in_use and not finished and connection.execute(Q["over_budget"], {"job_id": job.id}).rowcount:
+            log.warning("job %s has spent its budget", job.id)
+            connection.execute(Q["unqueue"], {"job_id": job.id, "question_ids": None})
+    did.queued += _send(job.id, job.model, queued)
+    did.finished += finished
 
 
 def _queue(connection: Connection, job_id: int, room: int, lease: float) -> list[int]:
@@ -94,7 +126,14 @@ def _nudge_rounds() -> None:
         send(TRAIN, [row.id], TRAIN_QUEUE)
 
 
-def lead(stopped: Callable[[], bool]) -> None:
+def feed(stopped: Callable[[], bool]) -> None:
+    """Be a feeder, and be seen as one, until `stopped()`. Raises StackError if the schema is not this code's."""
+    leading = threading.Event()
+    with present("producer", leads=leading.is_set):
+        lead(stopped, leading)
+
+
+def lead(stopped: Callable[[], bool], leading: threading.Event) -> None:
     """Stand by until this process leads, then step until `stopped()`. Outlives an absence of Postgres or Redis."""
     limits = settings().feeder
     while not stopped():
@@ -110,6 +149,7 @@ def lead(stopped: Callable[[], bool]) -> None:
                     time.sleep(1)
                 if not stopped():
                     log.warning("this feeder leads")
+                    leading.set()
                 while not stopped():
                     connection.exec_driver_sql("select 1")  # the lock is gone if this connection is
                     did = step(limits)
@@ -118,3 +158,5 @@ def lead(stopped: Callable[[], bool]) -> None:
         except OperationalError as error:
             log.warning("Postgres is away, trying again: %s", str(error.orig).splitlines()[0])
             time.sleep(limits.interval_seconds)
+        finally:
+            leading.clear()

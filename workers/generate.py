@@ -29,10 +29,11 @@ from tracemill.settings import model, settings
 from tracemill.text import storable
 from tracemill.together import together
 from workers.checks.kinds import Kind, guess
+from workers.drain import at_the_end, draining
 from workers.job import Chains, WorkerJob, worker_job
 from workers.loop import run
 from workers.methods import named
-from workers.running import end_worker, engine
+from workers.running import answered, end_worker, engine
 from workers.traces import trace_row
 from workers.visit import Asking, Slot, Visit, most_tokens, slots
 
@@ -67,6 +68,9 @@ class Claim:
 @app.task(name=GENERATE)  # type: ignore[untyped-decorator]
 def generate(job_id: int, question_id: int) -> None:
     """Answer one question of one job."""
+    if draining():
+        _unqueue(job_id, question_id)
+        return
     claim = _claim(job_id, question_id)
     if claim is None:
         return
@@ -81,6 +85,8 @@ def _visit(claim: Claim) -> None:
     try:
         if claim.missing:
             visit = _ask(claim)
+            if visit.answers:
+                answered(claim.job.model)
         complete = _store((claim, visit))
         if visit.error is not None and not complete:
             raise visit.error
@@ -88,6 +94,8 @@ def _visit(claim: Claim) -> None:
         _release(claim, error, counts=False)
         end_worker(error)
     except TracemillError as error:
+        if isinstance(error, EngineAway):
+            answered(claim.job.model, error)
         _release(claim, error, permanent=isinstance(error, RequestRefused), counts=not isinstance(error, EngineAway))
     except Exception as error:
         _release(claim, error)
@@ -122,6 +130,17 @@ def _claim_within_budget(job_id: int, question_id: int) -> Claim | None:
         if claim is None:  # what is left of the budget may be held by others: the feeder sends it again
             connection.execute(Q["unqueue"], {"job_id": job_id, "question_ids": [question_id]})
         return claim
+
+
+def _unqueue(job_id: int, question_id: int) -> None:
+    with statement() as connection:
+        connection.execute(Q["unqueue"], {"job_id": job_id, "question_ids": [question_id]})
+
+
+@at_the_end
+def _hand_back() -> None:
+    with statement() as connection:
+        connection.execute(Q["hand_back"], _ids(list(_held)) | {"owner": owner()})
 
 
 def _claims(connection: Connection, keys: Sequence[tuple[int, int]], reserved: float) -> dict[tuple[int, int], Claim]:
@@ -269,11 +288,9 @@ def _renew() -> None:
     lease = settings().feeder.running_lease_seconds
     while True:
         time.sleep(lease / 3)
-        held = list(_held)
-        row = {"job_ids": [job for job, _ in held], "question_ids": [question for _, question in held]}
         try:
             with transaction() as connection:
-                connection.execute(Q["renew"], row | {"owner": owner(), "lease": lease})
+                connection.execute(Q["renew"], _ids(list(_held)) | {"owner": owner(), "lease": lease})
         except (
             SQLAlchemyError,
             TracemillError,

@@ -8,7 +8,7 @@ import os
 import threading
 from typing import NoReturn
 
-from tracemill.errors import EngineDead
+from tracemill.errors import EngineAway, EngineDead
 from tracemill.settings import model, settings
 from workers.engines import Engine, start
 from workers.loop import run
@@ -21,7 +21,12 @@ ENGINE_DIED = 70
 #: Settings of an alias that mean nothing to its engine.
 NOT_THE_ENGINES = {"price_in", "price_out"}
 
+#: Seconds without a step of an engine that has work, which are worth a word.
+SLOW_SECONDS = 20.0
+
 _engines: dict[str, Engine] = {}
+#: Aliases whose engine could not be reached when it was last asked, and why.
+_away: dict[str, str] = {}
 _starting = threading.Lock()
 
 
@@ -34,6 +39,22 @@ def engine(alias: str) -> Engine:
             log.warning("starting engine %s for %s (%s)", wanted.engine, alias, wanted.model)
             _engines[key] = start(wanted, settings().data_dir.resolve())
         return _engines[key]
+
+
+def answered(alias: str, error: EngineAway | None = None) -> None:
+    """Remember whether the engine of an alias could be reached."""
+    if error is not None:
+        _away[alias] = str(error)
+    elif _away:
+        _away.pop(alias, None)
+
+
+def trouble() -> str | None:
+    """What is wrong with the engines of this process."""
+    silent = max((found.silent for found in list(_engines.values())), default=0.0)
+    if silent > SLOW_SECONDS:
+        return f"the engine has made no step for {silent:.0f} s"
+    return "; ".join(f"{alias}: {why}" for alias, why in list(_away.items())) or None
 
 
 def close_engines() -> None:

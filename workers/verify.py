@@ -8,6 +8,7 @@ accepted. Each signal is stored by itself; the policy then says whether the trac
 import json
 import logging
 import os
+import threading
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from itertools import groupby
@@ -27,6 +28,7 @@ from workers.checks.code import check_code
 from workers.checks.majority import Vote, count
 from workers.checks.pool import CheckPool
 from workers.checks.sandbox import Sandbox
+from workers.drain import at_the_end, draining
 from workers.job import WorkerJob, worker_job
 from workers.judging import judge_traces
 from workers.methods import named
@@ -56,6 +58,32 @@ os.register_at_fork(after_in_child=pool.cache_clear)
 @app.task(name=VERIFY)  # type: ignore[untyped-decorator]
 def verify(job_id: int, question_ids: list[int]) -> None:
     """Verify what some questions of one job have so far, and settle them."""
+    _held[threading.get_ident()] = (job_id, question_ids)
+    try:
+        if draining():
+            _again(job_id, question_ids)
+        else:
+            _verify(job_id, question_ids)
+    finally:
+        del _held[threading.get_ident()]
+
+
+#: What this process is verifying right now, by thread.
+_held: dict[int, tuple[int, list[int]]] = {}
+
+
+def _again(job_id: int, question_ids: list[int]) -> None:
+    with statement() as connection:
+        connection.execute(Q["verify_again"], {"job_id": job_id, "question_ids": question_ids})
+
+
+@at_the_end
+def _hand_back() -> None:
+    for job_id, question_ids in list(_held.values()):
+        _again(job_id, question_ids)
+
+
+def _verify(job_id: int, question_ids: list[int]) -> None:
     job = worker_job(job_id)
     with statement() as connection:
         rows = connection.execute(Q["to_verify"], {"job_id": job_id, "question_ids": question_ids}).mappings()
@@ -69,7 +97,7 @@ def verify(job_id: int, question_ids: list[int]) -> None:
     except TracemillError as error:  # no sandbox, or no judge: the question waits for one
         if len(question_ids) > 1:  # which of them?
             for question_id in question_ids:
-                verify(job_id, [question_id])
+                _verify(job_id, [question_id])
             return
         log.error("question %s of job %s is not verified: %s", question_ids[0], job_id, error)
         waiting = {"job_id": job_id, "question_id": question_ids[0], "error": storable(str(error))}

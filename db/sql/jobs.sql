@@ -80,13 +80,22 @@ where id = :job_id and state = 'done'
   and exists (select from job_questions q where q.job_id = j.id and q.state = 'pending')
 
 -- name: active_jobs
-select j.id, j.model, j.policy, j.budget <= j.spent + f.reserved as budget_in_use, f.in_flight
+select id, model, policy from jobs where state in ('filling', 'running') order by priority desc, id
+
+-- name: demands
+-- Where the questions of the active jobs are. Those that are pending are counted up to what could be sent at most.
+select j.id, j.model, j.priority, f.in_flight, f.unverified, p.pending,
+       coalesce(j.budget <= j.spent + f.reserved, false) as budget_in_use
 from jobs j, lateral (
-    select count(*) as in_flight, coalesce(sum(reserved), 0) as reserved
-    from job_questions q where q.job_id = j.id and q.state in ('queued', 'running')
-) f
+    select count(*) filter (where state in ('queued', 'running')) as in_flight,
+           count(*) filter (where state = 'generated') as unverified,
+           coalesce(sum(reserved) filter (where state in ('queued', 'running')), 0) as reserved
+    from job_questions q where q.job_id = j.id and q.state in ('queued', 'running', 'generated')
+) f, lateral (
+    select count(*) as pending
+    from (select from job_questions q where q.job_id = j.id and q.state = 'pending' limit :most) first
+) p
 where j.state in ('filling', 'running')
-order by j.priority desc, j.id
 
 -- name: over_budget
 -- running -> over_budget, when the budget is spent and what was paid for is verified.
@@ -171,6 +180,13 @@ update job_questions set lease_until = now() + make_interval(secs => :lease)
 where owner = :owner and state = 'running'
   and (job_id, question_id) in (select * from unnest(cast(:job_ids as bigint[]), cast(:question_ids as bigint[])))
 
+-- name: hand_back
+-- running -> pending: their worker was asked to end. Not the question's fault, so the visit does not count.
+update job_questions
+set state = 'pending', owner = null, lease_until = null, reserved = 0, attempts = greatest(attempts - 1, 0), updated_at = now()
+where owner = :owner and state = 'running'
+  and (job_id, question_id) in (select * from unnest(cast(:job_ids as bigint[]), cast(:question_ids as bigint[])))
+
 -- name: insert_traces
 insert into traces (job_id, question_id, variant, sample_index, prompt_hash, text, reasoning, answer, answer_form, steps,
                     calls, tokens_in, tokens_out, thinking_tokens, finish_reason, latency_seconds, engine_seconds, cost, worker)
@@ -239,6 +255,11 @@ on conflict do nothing
 -- Later samples change what the earlier ones' votes are worth.
 update verdicts set majority = :majority, margin = :margin, proof = :proof, accepted = :accepted
 where trace_id = :trace_id and verifier = :verifier
+
+-- name: verify_again
+-- generated stays generated: the verifier that was told of it ends, so the feeder shall tell another one at once.
+update job_questions set lease_until = now()
+where job_id = :job_id and question_id = any(:question_ids) and state = 'generated'
 
 -- name: not_verified
 -- generated stays generated: the feeder nudges again when the lease is over, perhaps a worker that can verify it.

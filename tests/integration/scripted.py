@@ -14,6 +14,7 @@ from tests.scripted_server import ScriptedServer
 SETTINGS = """
 generate_concurrency = 8
 verify_concurrency = 2
+grace_seconds = 3
 [models.teacher]
 engine = "openai"
 base_url = "{teacher}"

@@ -9,6 +9,7 @@ import redis
 from kombu import Connection
 from sqlalchemy.exc import OperationalError
 
+from db.presence import present
 from db.queries import Q
 from db.session import engine, transaction
 from producer import feeder
@@ -117,12 +118,43 @@ def test_a_job_is_done_when_everything_is_settled_and_not_before(fed: Stack) -> 
     assert value("select finished_at is not null from jobs") is True
 
 
-def test_each_job_has_its_own_window_so_a_large_one_does_not_starve_a_small_one(fed: Stack) -> None:
+def test_the_jobs_of_a_model_share_its_window_so_a_large_one_does_not_starve_a_small_one(fed: Stack) -> None:
     fill(additions(100), "large")
-    fill(additions(5), "small")
+    fill(additions(3), "small")
+    fill(additions(100), "elsewhere", model="student")
     step(LIMITS)
-    assert states("large")["queued"] == 10
-    assert states("small") == {"queued": 5}
+    assert states("large")["queued"] == 7
+    assert states("small") == {"queued": 3}
+    assert states("elsewhere")["queued"] == 10
+
+
+def test_a_job_of_a_higher_priority_goes_first_and_the_others_get_what_it_leaves(fed: Stack) -> None:
+    fill(additions(100), "ordinary")
+    fill(additions(8), "urgent", priority=1)
+    step(LIMITS)
+    assert states("urgent") == {"queued": 8}
+    assert states("ordinary")["queued"] == 2
+
+
+def test_a_slow_verifier_slows_the_job_down_before_traces_pile_up(fed: Stack) -> None:
+    job_id = fill(additions(100), "sums").job_id
+    limits = FeederSettings(window=10, backlog=25)
+    for _ in range(6):
+        step(limits)
+        change("update job_questions set state = 'generated', lease_until = now() + interval '1 hour' "
+               "where state = 'queued'")  # fmt: skip
+    assert states("sums") == {"generated": 25, "pending": 75}
+    change("update job_questions set state = 'done' where job_id = :job and question_id <= 4", job=job_id)
+    assert step(limits).queued == 4
+
+
+def test_the_window_follows_the_workers_that_are_there(fed: Stack) -> None:
+    fill(additions(1000), "sums")
+    assert step(FeederSettings()).queued == 256
+    with present("generate", queues=["generate.teacher"], concurrency=100):
+        assert step(FeederSettings()).queued == 144
+    change("update job_questions set state = 'done' where state = 'queued'")
+    assert step(FeederSettings()).queued == 256
 
 
 @pytest.mark.parametrize("state", ["paused", "cancelled", "done"])
@@ -265,7 +297,7 @@ def test_an_error_of_postgres_does_not_leave_the_lock_with_a_feeder_that_lost_th
     several = [engine().connect() for _ in range(4)]
     for connection in several:
         connection.close()
-    leading = threading.Thread(target=feeder.lead, args=(lambda: len(steps) >= 3,))
+    leading = threading.Thread(target=feeder.lead, args=(lambda: len(steps) >= 3, threading.Event()))
     leading.start()
     leading.join(10)
     came = len(steps)

@@ -8,6 +8,8 @@ from sqlalchemy import text
 
 from db import migrate
 from db.session import transaction
+from tests.integration.factory import Processes, change
+from tracemill.errors import UsageError
 from tracemill.stack import Stack
 
 pytestmark = pytest.mark.integration
@@ -33,6 +35,30 @@ def test_a_database_can_be_migrated_down_to_nothing_and_up_again(stack: Stack) -
     finally:
         migrate.upgrade(stack.database_url)
     assert migrate.differences(stack.database_url) == []
+
+
+@pytest.mark.parametrize(
+    ("revision", "advice"),
+    [("0003", "run `tracemill db upgrade`"), ("9999", "this Tracemill is older than the database")],
+)
+def test_a_process_whose_code_does_not_match_the_schema_says_so_and_stops(
+    stack: Stack, tmp_path: Path, revision: str, advice: str
+) -> None:
+    change("update alembic_version set version_num = :revision", revision=revision)
+    processes = Processes(tmp_path, {})
+    try:
+        assert processes.start("worker", "worker", "verify").wait(30) == 1
+    finally:
+        processes.stop_all()
+        change("update alembic_version set version_num = '0004'")
+    assert advice in processes.log("worker").read_text()
+    with transaction() as connection:
+        migrate.require_current(connection)
+
+
+def test_an_unknown_revision_is_an_error_that_names_those_there_are(stack: Stack) -> None:
+    with pytest.raises(UsageError, match="no revision 'yesterday' of the schema: there are base, 0001, "):
+        migrate.downgrade(stack.database_url, "yesterday")
 
 
 def test_every_column_of_every_view_is_documented_and_the_page_is_up_to_date(stack: Stack) -> None:

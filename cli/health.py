@@ -1,0 +1,95 @@
+"""`tracemill health`: what is there, and what is wrong with it."""
+
+import socket
+from dataclasses import asdict, dataclass
+from typing import Annotated
+
+import typer
+
+from cli.output import Json, print_json, print_rows
+from tracemill.errors import TracemillError
+from tracemill.settings import settings
+
+HEALTH = """Say how Postgres, Redis and every process of the factory are. Exit code 1 if anything is wrong.
+
+With --here only this host's processes count: a readiness probe for a container. Example: tracemill health --here"""
+
+
+@dataclass(frozen=True)
+class Part:
+    """One part of the factory; `trouble` is null when it is well."""
+
+    name: str
+    trouble: str | None
+    about: str = ""
+
+    @property
+    def state(self) -> str:
+        return self.trouble or "well"
+
+
+def register(app: typer.Typer) -> None:
+    app.command(help=HEALTH, rich_help_panel="Processes")(health)
+
+
+def health(
+    here: Annotated[bool, typer.Option(help="Only the processes of this host.")] = False, json: Json = False
+) -> None:
+    parts = _parts(here)
+    if json:
+        print_json([asdict(part) | {"well": part.trouble is None} for part in parts])
+    else:
+        print_rows(({"part": p.name, "state": p.state, "about": p.about} for p in parts), ("part", "state", "about"))
+    if any(part.trouble for part in parts):
+        raise typer.Exit(1)
+
+
+def _parts(here: bool) -> list[Part]:
+    redis = _redis()
+    try:
+        return [Part("postgres", None), redis, *_processes(here)]
+    except TracemillError as error:
+        return [Part("postgres", str(error)), redis]
+
+
+def _redis() -> Part:
+    import redis
+
+    url = settings().redis_url
+    if url is None:
+        return Part("redis", "none is configured: start the local stack with `tracemill up`, or set redis_url")
+    try:
+        with redis.Redis.from_url(url.get_secret_value(), socket_connect_timeout=5, socket_timeout=5) as client:
+            client.ping()
+    except redis.RedisError as error:
+        return Part("redis", f"it does not answer: {error}")
+    return Part("redis", None)
+
+
+def _processes(here: bool) -> list[Part]:
+    """The processes that were seen in the last day. Raises StackError if Postgres is away or has another schema."""
+    from sqlalchemy.exc import OperationalError
+
+    from db.migrate import require_current
+    from db.presence import SILENT_SECONDS
+    from db.queries import Q
+    from db.session import engine
+    from tracemill.errors import StackError
+
+    try:
+        with engine().connect() as connection:
+            require_current(connection)
+            rows = connection.execute(Q["processes"], {"host": socket.gethostname() if here else None}).all()
+    except OperationalError as error:
+        raise StackError(f"it does not answer: {str(error.orig).splitlines()[0]}") from error
+    parts = []
+    for row in rows:
+        silent = f"silent for {row.silent_seconds:.0f} s" if row.silent_seconds > SILENT_SECONDS else None
+        about = f"takes {row.concurrency} from {', '.join(row.queues)}" if row.queues else ""
+        parts.append(Part(row.name, silent or row.trouble, "leads" if row.leads else about))
+    alive = [row for row in rows if row.silent_seconds <= SILENT_SECONDS]
+    if here:
+        return parts or [Part("processes", "none of this host says that it is alive")]
+    if not any(row.leads for row in alive):
+        parts.append(Part("feeder", "no producer leads: nothing is handed out"))
+    return parts

@@ -1,0 +1,30 @@
+-- The processes of the factory, as they speak of themselves.
+
+-- name: beat
+insert into processes (name, kind, host, queues, concurrency, leads, trouble)
+values (:name, :kind, :host, cast(:queues as jsonb), :concurrency, :leads, :trouble)
+on conflict (name) do update set seen_at = now(), leads = excluded.leads, trouble = excluded.trouble
+
+-- name: process_ended
+delete from processes where name = :name
+
+-- name: forget_processes
+-- Killed ones never took their leave.
+delete from processes where seen_at < now() - interval '10 minutes' or name = any(:gone)
+
+-- name: processes_of_host
+select name from processes where host = :host
+
+-- name: processes
+select name, kind, host, queues, concurrency, leads, trouble, started_at,
+       cast(extract(epoch from now() - seen_at) as double precision) as silent_seconds
+from processes
+where seen_at > now() - interval '10 minutes' and (cast(:host as text) is null or host = :host)
+order by kind, name
+
+-- name: listening
+-- Tasks that the living workers of each queue take at a time.
+select queue, sum(concurrency) as places
+from processes, jsonb_array_elements_text(queues) as queue
+where seen_at > now() - make_interval(secs => :silent)
+group by queue

@@ -19,6 +19,7 @@ from typing import Any, TypeAlias
 from sqlalchemy import Connection
 from sqlalchemy.exc import SQLAlchemyError
 
+from db.patience import patiently
 from db.queries import Q
 from db.session import statement, transaction
 from tracemill.celery import GENERATE, app, nudge_verifiers
@@ -71,7 +72,7 @@ def generate(job_id: int, question_id: int) -> None:
     if draining():
         _unqueue(job_id, question_id)
         return
-    claim = _claim(job_id, question_id)
+    claim = patiently(lambda: _claim(job_id, question_id))
     if claim is None:
         return
     try:
@@ -87,7 +88,7 @@ def _visit(claim: Claim) -> None:
             visit = _ask(claim)
             if visit.answers:
                 answered(claim.job.model)
-        complete = _store((claim, visit))
+        complete = patiently(lambda: _store((claim, visit)))
         if visit.error is not None and not complete:
             raise visit.error
     except EngineDead as error:
@@ -133,14 +134,17 @@ def _claim_within_budget(job_id: int, question_id: int) -> Claim | None:
 
 
 def _unqueue(job_id: int, question_id: int) -> None:
-    with statement() as connection:
-        connection.execute(Q["unqueue"], {"job_id": job_id, "question_ids": [question_id]})
+    _change("unqueue", {"job_id": job_id, "question_ids": [question_id]})
 
 
 @at_the_end
 def _hand_back() -> None:
+    _change("hand_back", _ids(list(_held)) | {"owner": owner()})
+
+
+def _change(query: str, row: Row) -> None:
     with statement() as connection:
-        connection.execute(Q["hand_back"], _ids(list(_held)) | {"owner": owner()})
+        connection.execute(Q[query], row)
 
 
 def _claims(connection: Connection, keys: Sequence[tuple[int, int]], reserved: float) -> dict[tuple[int, int], Claim]:
@@ -209,12 +213,16 @@ def _values(claim: Claim) -> dict[str, str]:
         values["gold"] = claim.gold
     if "trace" in needs:
         key = {"from_job_id": job.from_job_id, "question_id": claim.question_id}
-        with transaction() as connection:
-            trace = connection.execute(Q["trace_to_quote"], key).scalar()
+        trace = patiently(lambda: _trace_to_quote(key))
         if trace is None:
             raise RequestRefused(f"method {job.method} needs a trace to quote, and the job it builds on has none here")
         values["trace"] = trace
     return values
+
+
+def _trace_to_quote(key: Row) -> str | None:
+    with statement() as connection:
+        return connection.execute(Q["trace_to_quote"], key).scalar()
 
 
 def _store_all(visits: list[tuple[Claim, Visit]]) -> list[bool]:
@@ -261,19 +269,16 @@ _store = together(_store_all, most=64, wait=0.05)
 def _release(claim: Claim, error: Exception, *, permanent: bool = False, counts: bool = True) -> None:
     message = f"{type(error).__name__}: {error}"[:2000]
     log.warning("question %s of job %s: %s", claim.question_id, claim.job.id, message)
-    with transaction() as connection:
-        connection.execute(
-            Q["release"],
-            {
-                "job_id": claim.job.id,
-                "question_id": claim.question_id,
-                "owner": owner(),
-                "error": storable(message),
-                "permanent": permanent,
-                "counts": counts,
-                "max_attempts": settings().feeder.max_attempts,
-            },
-        )
+    row = {
+        "job_id": claim.job.id,
+        "question_id": claim.question_id,
+        "owner": owner(),
+        "error": storable(message),
+        "permanent": permanent,
+        "counts": counts,
+        "max_attempts": settings().feeder.max_attempts,
+    }
+    patiently(lambda: _change("release", row))
 
 
 @once
@@ -289,8 +294,7 @@ def _renew() -> None:
     while True:
         time.sleep(lease / 3)
         try:
-            with transaction() as connection:
-                connection.execute(Q["renew"], _ids(list(_held)) | {"owner": owner(), "lease": lease})
+            _change("renew", _ids(list(_held)) | {"owner": owner(), "lease": lease})
         except (
             SQLAlchemyError,
             TracemillError,

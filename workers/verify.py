@@ -15,6 +15,7 @@ from itertools import groupby
 from operator import itemgetter
 from typing import Any
 
+from db.patience import patiently
 from db.queries import Q
 from db.session import statement, transaction
 from tracemill.celery import VERIFY, app
@@ -63,7 +64,7 @@ def verify(job_id: int, question_ids: list[int]) -> None:
         if draining():
             _again(job_id, question_ids)
         else:
-            _verify(job_id, question_ids)
+            patiently(lambda: _verify(job_id, question_ids))
     finally:
         del _held[threading.get_ident()]
 

@@ -40,12 +40,15 @@ class Teacher(ScriptedServer):
     """Answers "What is n + 1?" in four ways; may break at one question, or give one sample however many are asked."""
 
     broken_question = ""
+    #: Requests so far.
+    asked = 0
     one_at_a_time = False
 
     def __init__(self, port: int = 0) -> None:
         super().__init__(self.say, port=port)
 
     def say(self, question: str) -> list[str]:
+        self.asked += 1
         if question == self.broken_question:
             raise RuntimeError("scripted to fail")  # the server answers 500
         return list(answers(question))

@@ -2,8 +2,11 @@
 
 import os
 import signal
+import time
+from contextlib import suppress
 from itertools import repeat
 
+import psycopg
 import pytest
 import redis
 
@@ -17,6 +20,14 @@ from tracemill.stack import Stack
 from workers.running import ENGINE_DIED
 
 pytestmark = pytest.mark.integration
+
+FULL_DISK = """
+create or replace function full_disk() returns trigger language plpgsql as $$
+begin raise exception 'could not extend file: No space left on device' using errcode = '53100'; end $$
+"""
+OTHERS_END = """
+select pg_terminate_backend(pid) from pg_stat_activity where application_name = 'tracemill' and pid <> all(%s)
+"""
 
 
 def test_a_generate_worker_that_is_killed_costs_nothing_but_time(factory: Processes, teacher: Teacher) -> None:
@@ -61,6 +72,48 @@ def test_an_emptied_redis_costs_nothing_but_time(factory: Processes, teacher: Te
     change("update job_questions set lease_until = now() where state = 'generated'")
     wait_for("flushed")
     check("flushed", 100)
+
+
+@pytest.mark.parametrize("table", ["traces", "verdicts"])
+def test_a_full_disk_costs_nothing_but_time(factory: Processes, teacher: Teacher, table: str) -> None:
+    """SQLSTATE 53100 is what Postgres answers then; here a trigger says it."""
+    teacher.latency = 0.1
+    job = f"full-{table}"
+    change(FULL_DISK)
+    change(f"create trigger full_disk before insert on {table} for each row execute function full_disk()")
+    try:
+        before = teacher.asked
+        fill(additions(20), job)
+        worker = "generate" if table == "traces" else "verify"
+        wait_until(lambda: factory.log(worker).read_text().count("No space left on device") >= 10)
+    finally:
+        change("drop function full_disk cascade")
+    wait_for(job)
+    check(job, 20)
+    assert teacher.asked - before == 20  # what was paid for was kept until it could be stored
+
+
+def test_a_postgres_that_takes_no_more_connections_costs_nothing_but_time(
+    factory: Processes, teacher: Teacher, stack: Stack
+) -> None:
+    teacher.latency = 0.1
+    fill(additions(60), "crowded")
+    crowd = []
+    try:
+        for _ in range(5):
+            with suppress(psycopg.OperationalError):
+                while True:
+                    crowd.append(psycopg.connect(stack.database_url.replace("+psycopg", ""), autocommit=True))
+            # The factory's end, and we take their place.
+            crowd[0].execute(OTHERS_END, [[one.info.backend_pid for one in crowd]])
+            time.sleep(0.5)
+    finally:
+        for connection in crowd:
+            connection.close()
+    said = factory.log("generate").read_text() + factory.log("producer").read_text()
+    assert "too many clients" in said or "connection slots are reserved" in said
+    wait_for("crowded")
+    check("crowded", 60)
 
 
 @pytest.mark.parametrize("service", ["redis", "postgres"])

@@ -158,7 +158,8 @@ class Settings(BaseSettings):
     #: Questions that one generate worker answers at a time; each asks for the job's n samples.
     generate_concurrency: int = Field(64, ge=1)
     #: Seconds that a worker which is asked to end (SIGTERM) may still work on what it holds; then it hands it back.
-    grace_seconds: float = Field(60, ge=0)
+    #: Supervisors kill what takes longer than theirs: 20 s in the local stack, 30 s in Docker and Kubernetes.
+    grace_seconds: float = Field(15, ge=0)
     #: Verify tasks at a time, and child processes for symbolic work (0: one a core).
     verify_concurrency: int = Field(0, ge=0)
 

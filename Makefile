@@ -11,7 +11,7 @@ UV := UV_NO_CACHE=1 UV_SYSTEM_CERTS=1 UV_NATIVE_TLS=1 UV_HTTP_RETRIES=0 VIRTUAL_
 PIP := $(BIN)/pip --disable-pip-version-check --quiet
 
 .DEFAULT_GOAL := help
-.PHONY: help install sandbox demo test test-all test-fast check format clean
+.PHONY: help install sandbox demo test test-all test-fast chaos check format clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -54,13 +54,16 @@ check: $(INSTALLED) ## lint, formatting, types and the directions of imports
 	@$(BIN)/lint-imports
 
 test: check sandbox ## check, then every test that fits into 25 minutes
-	@$(BIN)/pytest -m "not slow" tests/unit tests/integration
+	@$(BIN)/pytest -m "not slow" tests/unit tests/integration tests/chaos
 
 test-fast: $(INSTALLED) ## the unit tests alone, in seconds
 	@$(BIN)/pytest tests/unit
 
 test-all: check sandbox ## every test, also the slow ones
-	@$(BIN)/pytest tests/unit tests/integration
+	@$(BIN)/pytest tests/unit tests/integration tests/chaos
+
+chaos: $(INSTALLED) ## kill everything at random, three times over (CHAOS_SEED=n: once, with that seed)
+	@$(BIN)/pytest -s -m slow tests/chaos
 
 format: $(INSTALLED) ## put the code into its standard form
 	@$(BIN)/ruff check --fix .

@@ -1,0 +1,37 @@
+"""The time that each kind of fault cost, by what Postgres says of when each question was settled."""
+
+from collections.abc import Mapping, Sequence
+from itertools import pairwise
+from statistics import median
+
+from tests.chaos.faults import Hit, Kind
+
+
+def standstill(settled: Sequence[float], since: float, until: float) -> float:
+    """The longest time in which no question was settled, of those that began after `since` and before `until`."""
+    times = [since, *(time for time in settled if time > since)]
+    return max((after - before for before, after in pairwise(times) if before < until), default=0.0)
+
+
+def table(hits: Sequence[Hit], settled: Mapping[int, float]) -> str:
+    """Median and worst seconds by kind of fault.
+
+    `stood still`: the longest time without a settled question between this fault and the next. `under way`: from the
+    fault until the last question was settled that was under way at that moment. Faults may come shortly after one
+    another, so a kind also bears some of its neighbours' time.
+    """
+    times = sorted(settled.values())
+    ends = [*(hit.at for hit in hits[1:]), float("inf")]
+    still: dict[Kind, list[float]] = {}
+    held: dict[Kind, list[float]] = {}
+    for hit, end in zip(hits, ends, strict=True):
+        still.setdefault(hit.kind, []).append(standstill(times, hit.at, end))
+        if hit.held:
+            held.setdefault(hit.kind, []).append(max(settled[one] for one in hit.held) - hit.at)
+    lines = [f"{'seconds (median, worst)':24}{'faults':>8}{'stood still':>18}{'under way':>18}"]
+    for kind in Kind:
+        if kind in still:
+            columns = (still[kind], held.get(kind, []))
+            shown = (f"{median(found):.1f}  {max(found):5.1f}" if found else "" for found in columns)
+            lines.append(f"{kind:24}{len(still[kind]):>8}{next(shown):>18}{next(shown):>18}")
+    return "\n".join(lines)

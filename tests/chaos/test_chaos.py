@@ -1,0 +1,137 @@
+"""Nothing is lost and nothing is repeated, whatever dies, and nobody has to do anything about it.
+
+A factory works through a job while processes are killed, Redis is emptied and the model misbehaves, at random times
+from a seeded generator. CHAOS_SEED=n repeats a run, as far as the machine's own timing lets it be repeated.
+"""
+
+import os
+import random
+import time
+from collections import Counter
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+from sqlalchemy.exc import OperationalError
+
+from tests.chaos.faults import KINDS, Hit, plan, strike
+from tests.chaos.losses import table
+from tests.chaos.world import World, world
+from tests.integration.factory import additions, fill, job_state, rows, states, wait_until
+from tests.integration.scripted import answers
+
+pytestmark = pytest.mark.integration
+
+JOB = "chaos"
+SAMPLES = 4
+#: Seconds before the first fault, to see how fast the factory is without any.
+QUIET = 3.0
+SEED = os.environ.get("CHAOS_SEED")
+
+
+@dataclass(frozen=True)
+class Form:
+    """How much chaos."""
+
+    questions: int
+    faults: int
+    #: From the first settled question to the last fault, and from there to the end at most.
+    seconds: float
+    patience: float
+    #: Questions that the model is asked at a time.
+    in_flight: int
+
+    @property
+    def latency(self) -> float:
+        """Seconds before an answer, on average: so many that there is work left when the last fault happens."""
+        return 1.1 * self.in_flight * self.seconds / self.questions
+
+    @property
+    def max_attempts(self) -> int:
+        """More visits than a question can lose here, since none is at fault.
+
+        A visit counts when its worker was killed, when its lease ran out while Postgres was away, and when the model
+        answered 500 or nonsense five times or nothing at all; not when the model was away or said 429. No fault lasts
+        long enough to cost one question more than two of them.
+        """
+        return 2 * self.faults + 1
+
+
+SHORT = Form(questions=300, faults=len(KINDS), seconds=30, patience=120, in_flight=8)
+LONG = Form(questions=5000, faults=5 * len(KINDS), seconds=260, patience=1200, in_flight=16)
+
+
+def test_every_kind_of_fault_once_costs_nothing_but_time(tmp_path: Path) -> None:
+    survive(SHORT, int(SEED or 1), tmp_path)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(2400)
+@pytest.mark.parametrize("seed", [int(SEED)] if SEED else [1, 2, 3])
+def test_many_faults_cost_nothing_but_time(seed: int, tmp_path: Path) -> None:
+    survive(LONG, seed, tmp_path)
+
+
+def survive(form: Form, seed: int, folder: Path) -> None:
+    """One run: every question is done, every trace is there once with its right verdict, no process is left over."""
+    dice = random.Random(seed)
+    hits = plan(form.faults, form.seconds, QUIET, dice)
+    print(f"\nseed {seed}: {form}")
+    with world(
+        folder, seed=seed, in_flight=form.in_flight, latency=form.latency, max_attempts=form.max_attempts
+    ) as factory:
+        try:
+            fill(additions(form.questions), JOB)
+            wait_until(lambda: states(JOB).get("done"), 60, lambda: states(JOB))
+            began = time.time()
+            for hit in hits:
+                time.sleep(max(0.0, began + hit.after - time.time()))
+                strike(factory, hit, dice)
+                print(f"{hit.at - began:7.2f} s  {hit.kind}  {hit.pid or ''}", flush=True)
+            wait_until(is_done, form.patience, lambda: states(JOB))
+            check(form, hits)
+            wait_until(lambda: not factory.orphans(), 10, factory.orphans)
+        except BaseException:
+            print(said(factory))
+            raise
+        settled = dict(map(tuple, rows("select question_id, extract(epoch from updated_at)::float from job_questions")))
+        took = max(settled.values()) - began
+        print(f"{took:.0f} s in all; died without being killed: {factory.deaths() or 'none'}")
+        print(table(hits, settled), flush=True)
+
+
+def is_done() -> bool:
+    """False as well while Postgres is away."""
+    try:
+        return job_state(JOB) == "done"
+    except OperationalError:
+        return False
+
+
+def check(form: Form, hits: list[Hit]) -> None:
+    assert states(JOB) == {"done": form.questions}
+    found = rows(
+        "select q.question, t.sample_index, t.text, count(v) as verdicts, bool_and(v.correct) as correct, "
+        "bool_and(v.accepted) as accepted from traces t join questions q on q.id = t.question_id "
+        "left join verdicts v on v.trace_id = t.id group by q.id, t.id"
+    )
+    wanted = {(question.text, place) for question in additions(form.questions) for place in range(SAMPLES)}
+    there = Counter((row.question, row.sample_index) for row in found)
+    assert wanted - there.keys() == set(), "lost"
+    assert there - Counter(wanted) == Counter(), "repeated"
+    assert [row for row in found if row.verdicts != 1] == []
+    assert [row for row in found if (row.correct, row.accepted) != answers(row.question)[row.text]] == []
+    (last,) = rows("select extract(epoch from max(updated_at))::float as settled from job_questions")
+    assert max(hit.at for hit in hits) < last.settled, "the last faults met no work"
+
+
+def said(factory: World) -> str:
+    """What there is to understand a failure: states, errors, deaths, logs."""
+    try:
+        errors = rows(
+            "select count(*), state, last_error from job_questions where last_error is not null group by 2, 3"
+        )
+        asked = "\n".join(map(str, [states(JOB), *errors]))
+    except OperationalError as error:
+        asked = f"Postgres does not answer: {error}"
+    return f"{asked}\ndied without being killed: {factory.deaths()}\n{factory.log_tails()}"

@@ -12,8 +12,8 @@ from pathlib import Path
 
 from aiohttp import web
 
-from tests.integration.scripted import Teacher
-from tests.scripted_server import Fault
+from tests.integration.answers import answers
+from tests.scripted_server import Fault, ScriptedServer
 
 #: What some proxies say with status 200.
 GARBAGE = b"<html>\x00\xff It works! </html>"
@@ -23,13 +23,12 @@ GARBLED = "garbled"
 SHORTEST, LONGEST = 0.2, 1.8
 
 
-class Model(Teacher):
-    """A teacher in the mood that a file tells, read at each request."""
+class Model(ScriptedServer):
+    """In the mood that a file tells, read at each request."""
 
     def __init__(self, port: int, latency: float, seed: int, mood: Path) -> None:
-        super().__init__(port)
+        super().__init__(lambda question: list(answers(question)), faults=moods(mood), port=port)
         self.mean, self.random = latency, random.Random(seed)
-        self.faults = moods(mood)
 
     async def _handle(self, request: web.Request) -> web.StreamResponse:
         self.latency = self.mean * self.random.uniform(SHORTEST, LONGEST)

@@ -17,8 +17,8 @@ from sqlalchemy.exc import OperationalError
 from tests.chaos.faults import KINDS, Hit, plan, strike
 from tests.chaos.losses import table
 from tests.chaos.world import World, world
+from tests.integration.answers import answers
 from tests.integration.factory import additions, fill, job_state, rows, states, wait_until
-from tests.integration.scripted import answers
 
 pytestmark = pytest.mark.integration
 
@@ -57,7 +57,7 @@ class Form:
         return 2 * self.faults + 1
 
 
-SHORT = Form(questions=300, faults=len(KINDS), seconds=30, patience=120, in_flight=8)
+SHORT = Form(questions=300, faults=len(KINDS), seconds=25, patience=120, in_flight=8)
 LONG = Form(questions=5000, faults=5 * len(KINDS), seconds=260, patience=1200, in_flight=16)
 
 

@@ -1,12 +1,12 @@
 """A factory whose model is scripted: what it answers, and what the verifier must find in each answer."""
 
-import re
 import subprocess
 import sys
 from typing import Any
 
 from sqlalchemy.exc import OperationalError
 
+from tests.integration.answers import answers
 from tests.integration.factory import ROOT, Processes, additions, job_state, rows, states, value, wait_until
 from tests.scripted_server import ScriptedServer
 
@@ -55,17 +55,6 @@ class Teacher(ScriptedServer):
 
     def _completion(self, asked: dict[str, Any]) -> dict[str, Any]:
         return super()._completion(asked | {"n": 1} if self.one_at_a_time else asked)
-
-
-def answers(question: str) -> dict[str, tuple[bool, bool]]:
-    """The scripted texts, each with what the verifier must find: correct, accepted."""
-    n = int(re.findall(r"\d+", question)[0])
-    return {
-        f"{n} + 1 = {n + 1}. The answer is {n + 1}.": (True, True),
-        f"{n} + 1 = {n + 2}. The answer is {n + 2}.": (False, False),
-        f"{n} + 2 = {n + 1}. The answer is {n + 1}.": (True, False),  # right by luck
-        f"It must be {n + 1}": (True, False),  # not in the asked form
-    }
 
 
 def start_all(processes: Processes) -> None:

@@ -100,7 +100,7 @@ def _flush(world: World) -> None:
         except redis.RedisError:  # it was killed a moment ago
             return False
 
-    wait_until(flushed, 15)
+    wait_until(flushed, 60)
 
 
 def _target(world: World, kind: Kind, dice: random.Random) -> ProcessStatus:
@@ -109,7 +109,7 @@ def _target(world: World, kind: Kind, dice: random.Random) -> ProcessStatus:
     def running() -> list[ProcessStatus]:
         return [row for row in local.status(world.folder) if row.name.split("-")[0] == name and row.state == "RUNNING"]
 
-    wait_until(running, 15, lambda: [f"{row.name} {row.state}" for row in local.status(world.folder)])
+    wait_until(running, 60, lambda: [f"{row.name} {row.state}" for row in local.status(world.folder)])
     found = running()
     leading = [row for row in found if kind is Kind.PRODUCER and row.pid and _leads(row.pid)]
     return dice.choice(leading or found)

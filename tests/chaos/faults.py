@@ -43,16 +43,16 @@ class Kind(StrEnum):
 
 
 KINDS = tuple(kind for kind in Kind if kind is not Kind.NOTHING)
+#: What the model answers with, and for how many seconds. Each 429 makes a worker ask for a quarter less, and it takes a
+#: minute to dare as much again: one is enough.
 MOODS = {
-    Kind.BUSY: Fault.BUSY,
-    Kind.BROKEN: Fault.BROKEN,
-    Kind.GARBLED: GARBLED,
-    Kind.MALFORMED: Fault.MALFORMED,
-    Kind.CUT_OFF: Fault.CUT_OFF,
-    Kind.HANGS: Fault.HANGS,
+    Kind.BUSY: (Fault.BUSY, 0.5),
+    Kind.BROKEN: (Fault.BROKEN, 1.5),
+    Kind.GARBLED: (GARBLED, 1.5),
+    Kind.MALFORMED: (Fault.MALFORMED, 1.5),
+    Kind.CUT_OFF: (Fault.CUT_OFF, 1.5),
+    Kind.HANGS: (Fault.HANGS, 1.5),
 }
-#: Seconds that a mood lasts.
-MOOD_SECONDS = 1.5
 
 
 @dataclass
@@ -81,7 +81,7 @@ def strike(world: World, hit: Hit, dice: random.Random) -> None:
         found = rows("select question_id from job_questions where state in ('running', 'generated')")
         hit.held = [row.question_id for row in found]
     if hit.kind in MOODS:
-        tell(world.mood, MOODS[hit.kind], MOOD_SECONDS)
+        tell(world.mood, *MOODS[hit.kind])
     elif hit.kind is Kind.FLUSHED:
         _flush(world)
     elif hit.kind is not Kind.NOTHING:

@@ -57,7 +57,7 @@ class Form:
         return 2 * self.faults + 1
 
 
-SHORT = Form(questions=300, faults=len(KINDS), seconds=25, patience=240, in_flight=8)
+SHORT = Form(questions=250, faults=len(KINDS), seconds=22, patience=240, in_flight=8)
 LONG = Form(questions=5000, faults=5 * len(KINDS), seconds=260, patience=2400, in_flight=16)
 
 

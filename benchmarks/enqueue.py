@@ -1,0 +1,201 @@
+"""Does enqueue hold at a million questions? Its speed and memory, Redis meanwhile, and what a feeder's step costs.
+
+`tracemill enqueue` reads a JSONL file in a process of its own while a feeder runs; then another job's enqueue is killed
+three times on its way and run again. Workers are not what is measured: a thread here takes their messages and marks the
+questions done, so that the feeder always has something to do.
+"""
+
+import json
+import statistics
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import NamedTuple, cast
+
+import redis
+from sqlalchemy import text
+
+from benchmarks.common import main
+from benchmarks.stack import Factory, factory, one
+from cli.local import prepare, programs
+from db.queries import Q
+from db.session import transaction
+from producer.feeder import step
+from tracemill import stack as local
+from tracemill.celery import app, generate_queue
+from tracemill.errors import StackError
+from tracemill.settings import settings
+
+SETTINGS = """
+[local]
+generate = []
+judge = ""
+train = false
+flower = false
+"""
+
+KILLED_AT = (0.25, 0.5, 0.75)
+STEPS = 40
+#: Questions that are settled between two steps, which the next step replaces.
+HANDFUL = 8
+LOOK_SECONDS = 0.02
+
+
+class Ended(NamedTuple):
+    """What an enqueue process took, and how it ended."""
+
+    seconds: float
+    peak_rss_mb: float
+    code: int
+
+
+def measure(quick: bool) -> dict[str, float]:
+    count = 20_000 if quick else 1_000_000
+    with factory(SETTINGS) as ours:
+        app.conf.broker_url = _redis_url()
+        file = write_problems(ours.folder.parent / "problems.jsonl", count)
+        _run_only(ours)
+        enqueued(file, "small", limit=1_000)
+        at_1k = _step_ms("small")
+        _run_only(ours, "producer")
+        with standing_in_for_workers() as seen:
+            done = enqueued(file, "measured")
+        _run_only(ours)
+        at_1m = _step_ms("measured")
+        _run_only(ours, "producer")
+        with standing_in_for_workers() as seen_later:
+            for share in KILLED_AT:
+                enqueued(file, "killed", kill_at=int(share * count))
+            enqueued(file, "killed")
+        rows = stored("killed")
+        questions = one("select count(*) from questions where dataset = 'killed'")
+    return {
+        "questions_per_s": count / done.seconds,
+        "peak_rss_mb": done.peak_rss_mb,
+        "redis_messages_max": max(*seen, *seen_later),
+        "feeder_ms_at_1k": at_1k,
+        "feeder_ms_at_1m": at_1m,
+        "rows_after_kills": rows,
+        "questions_after_kills": questions,
+    }
+
+
+def write_problems(file: Path, count: int) -> Path:
+    """A JSONL file of `count` short word problems, no two alike."""
+    with file.open("w", encoding="utf-8") as out:
+        for n in range(count):
+            baked, bought = divmod(n, 1000)
+            question = (
+                f"A baker has {baked} loaves on the shelf. In the morning she bakes {bought} more and puts them beside "
+                "the others. How many loaves are on the shelf now?"
+            )
+            out.write(json.dumps({"question": question, "answer": str(baked + bought)}) + "\n")
+    return file
+
+
+def enqueued(file: Path, job: str, *, limit: int | None = None, kill_at: int | None = None) -> Ended:
+    """Run `tracemill enqueue`, to its end or until it is killed with so many rows stored.
+
+    Raises StackError if it fails, or ends before it was to be killed.
+    """
+    words = ["--name", job, "--dataset", job, *(["--limit", str(limit)] if limit else [])]
+    start, peak = time.monotonic(), 0.0
+    with subprocess.Popen(
+        [sys.executable, "-m", "cli", "enqueue", str(file), *words], stdout=subprocess.PIPE
+    ) as process:
+        while process.poll() is None:
+            peak = max(peak, _peak_rss_mb(process.pid))
+            if kill_at is not None and stored(job) >= kill_at:
+                process.kill()
+            time.sleep(LOOK_SECONDS)
+    done = Ended(time.monotonic() - start, peak, process.returncode)
+    if done.code != (0 if kill_at is None else -9):
+        raise StackError(f"enqueue of {job} ended with {done.code}")
+    print(f"{job}: {stored(job):,} rows after {done.seconds:.1f} s, {'killed' if done.code else 'complete'}")
+    return done
+
+
+def stored(job: str) -> int:
+    """Rows of the job so far."""
+    found = one("select count(*) from job_questions where job_id = (select id from jobs where name = :job)", job=job)
+    return int(found)
+
+
+def _peak_rss_mb(pid: int) -> float:
+    """The most memory that the process has had; not of `getrusage`, which counts the process that started it."""
+    try:
+        status = Path(f"/proc/{pid}/status").read_text()
+    except OSError:
+        return 0.0
+    return next((int(line.split()[1]) / 1024 for line in status.splitlines() if line.startswith("VmHWM")), 0.0)
+
+
+@contextmanager
+def standing_in_for_workers() -> Iterator[list[int]]:
+    """Take the messages and mark queued questions done; yields how many messages there were at each look."""
+    stopped, seen = threading.Event(), [0]
+
+    def work() -> None:
+        with redis.Redis.from_url(_redis_url()) as client:
+            client.delete(generate_queue("teacher"))
+            while not stopped.wait(5 * LOOK_SECONDS):
+                seen.append(sum(cast(int, client.llen(key)) for key in client.scan_iter(_type="list")))
+                client.delete(generate_queue("teacher"))
+                _settle()
+
+    thread = threading.Thread(target=work)
+    thread.start()
+    try:
+        yield seen
+    finally:
+        stopped.set()
+        thread.join()
+
+
+def _settle(most: int | None = None) -> None:
+    with transaction() as connection:
+        connection.execute(
+            text(
+                "update job_questions set state = 'done', lease_until = null where (job_id, question_id) in "
+                "(select job_id, question_id from job_questions where state = 'queued' limit :most)"
+            ),
+            {"most": most},
+        )
+
+
+def _step_ms(job: str) -> float:
+    """Median milliseconds of a feeder's step that replaces a handful of this job's questions; the job is cancelled."""
+    limits, took = settings().feeder, []
+    while step(limits).queued:
+        pass
+    for _ in range(STEPS):
+        _settle(HANDFUL)
+        start = time.perf_counter()
+        queued = step(limits).queued
+        took.append(1000 * (time.perf_counter() - start))
+        if queued != HANDFUL:
+            raise StackError(f"a step queued {queued} questions where {HANDFUL} were settled")
+    with transaction() as connection:
+        connection.execute(
+            Q["set_job_state"], {"name": job, "state": "cancelled", "budget": None, "allowed": ["running"]}
+        )
+    return statistics.median(took)
+
+
+def _run_only(ours: Factory, *names: str) -> None:
+    """Of the factory's programs run these, beside Postgres and Redis."""
+    local.up(ours.folder, lambda stack: [each for each in programs(stack) if each.name in names], prepare=prepare)
+
+
+def _redis_url() -> str:
+    url = settings().redis_url
+    assert url is not None
+    return url.get_secret_value()
+
+
+if __name__ == "__main__":
+    main("enqueue", measure)

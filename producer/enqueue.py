@@ -1,13 +1,14 @@
 """Enqueue: stream a source into `questions` and the job's rows into `job_questions`, in batches, in constant memory.
 
 Every batch is one transaction, and a question is known by its content: so an enqueue that was killed is resumed by
-running it again, and the same question twice is stored once.
+running it again, and the same question twice is stored once. While Postgres stores one batch, the next is read.
 """
 
 import json
 from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
-from itertools import islice
+from typing import TypeAlias
 
 from psycopg import Connection as Psycopg
 from sqlalchemy import Connection
@@ -20,11 +21,16 @@ from tracemill.text import content_hash, fingerprint
 
 #: Questions a transaction: large enough that COPY pays, small enough that little is repeated after a kill.
 BATCH = 2000
+#: … and fewer where they are long, as a thousand documents would not fit into memory.
+BATCH_CHARS = 8_000_000
 
 STAGED = (
     "create temp table if not exists staged_questions (content_hash text, fingerprint text, dataset text, domain text, "
     "kind text, question text, gold text, meta jsonb) on commit delete rows"
 )
+
+#: A row of it.
+Staged: TypeAlias = tuple[str | None, ...]
 
 
 @dataclass
@@ -54,12 +60,22 @@ def enqueue(
     """
     with transaction() as connection:
         done = Enqueued(open_job(connection, spec))
-    questions = _questions(rows, done)
-    while batch := list(islice(questions, BATCH)):
-        with transaction() as connection:
-            done.new += _insert(connection, done.job_id, batch, dataset, domain)
-        done.read += len(batch)
+
+    def stored(read: int, writing: Future[int]) -> None:
+        done.new += writing.result()
+        done.read += read
         progress(done)
+
+    # At most two batches are in memory: one is written while the other is read. Leaving the block waits for the writer.
+    with ThreadPoolExecutor(1, "enqueue") as writer:
+        under_way: tuple[int, Future[int]] | None = None
+        for batch in _batches(_questions(rows, done)):
+            staged = _staged(batch, dataset, domain)
+            if under_way:
+                stored(*under_way)
+            under_way = len(batch), writer.submit(_insert, done.job_id, staged)
+        if under_way:
+            stored(*under_way)
     with transaction() as connection:
         _filled(connection, done.job_id)
     return done
@@ -95,27 +111,46 @@ def _questions(rows: Iterable[Question | Problem], done: Enqueued) -> Iterator[Q
             yield row
 
 
-def _insert(connection: Connection, job_id: int, batch: list[Question], dataset: str, domain: str) -> int:
-    connection.exec_driver_sql(STAGED)
-    raw = connection.connection.driver_connection
-    assert isinstance(raw, Psycopg)
-    seen: set[str] = set()
-    with raw.cursor() as cursor, cursor.copy("copy staged_questions from stdin") as copy:
-        for question in batch:
-            key = content_hash(dataset, question.text, question.gold)
-            if key in seen:
-                continue
-            seen.add(key)
-            copy.write_row(
-                (
-                    key,
-                    fingerprint(question.text),
-                    dataset,
-                    question.domain or domain,
-                    question.kind,
-                    question.text,
-                    question.gold,
-                    json.dumps(question.meta),
-                )
+def _batches(questions: Iterable[Question]) -> Iterator[list[Question]]:
+    batch: list[Question] = []
+    chars = 0
+    for question in questions:
+        batch.append(question)
+        chars += len(question.text) + len(question.gold or "")
+        if len(batch) == BATCH or chars >= BATCH_CHARS:
+            yield batch
+            batch, chars = [], 0
+    if batch:
+        yield batch
+
+
+def _staged(batch: list[Question], dataset: str, domain: str) -> list[Staged]:
+    """The batch's rows of the staging table, each question once."""
+    rows: dict[str, Staged] = {}
+    for question in batch:
+        key = content_hash(dataset, question.text, question.gold)
+        if key not in rows:
+            rows[key] = (
+                key,
+                fingerprint(question.text),
+                dataset,
+                question.domain or domain,
+                question.kind,
+                question.text,
+                question.gold,
+                json.dumps(question.meta) if question.meta else "{}",
             )
-    return connection.execute(Q["insert_questions"], {"job_id": job_id}).rowcount
+    return list(rows.values())
+
+
+def _insert(job_id: int, staged: list[Staged]) -> int:
+    """Store the rows in one transaction; how many of them are new in the job."""
+    with transaction() as connection:
+        connection.exec_driver_sql(STAGED)
+        raw = connection.connection.driver_connection
+        assert isinstance(raw, Psycopg)
+        with raw.cursor() as cursor, cursor.copy("copy staged_questions from stdin") as copy:
+            for row in staged:
+                copy.write_row(row)
+        connection.execute(Q["insert_questions"])
+        return connection.execute(Q["insert_job_questions"], {"job_id": job_id}).rowcount

@@ -36,18 +36,17 @@ select j.*, r.adapter_path from jobs j left join rounds r on r.id = j.round_id w
 
 -- name: insert_questions
 -- The staging table is filled by COPY and belongs to the transaction.
-with new as (
-    insert into questions (content_hash, fingerprint, dataset, domain, kind, question, gold, meta)
-    select content_hash, fingerprint, dataset, domain, kind, question, gold, meta from staged_questions
-    on conflict (content_hash) do nothing
-    returning id, content_hash
-), known as (
-    select id from new
-    union
-    select q.id from questions q join staged_questions s using (content_hash)
-)
+insert into questions (content_hash, fingerprint, dataset, domain, kind, question, gold, meta)
+select content_hash, fingerprint, dataset, domain, kind, question, gold, meta from staged_questions
+on conflict (content_hash) do nothing
+
+-- name: insert_job_questions
+-- A statement of its own, so that it sees what another enqueue committed while insert_questions waited for it. Each question is
+-- looked up by its hash: a join may be planned as a scan of all questions, in every batch.
 insert into job_questions (job_id, question_id, wanted)
-select j.id, known.id, least(j.batch, j.enough) from known, jobs j where j.id = :job_id order by known.id
+select j.id, q.id, least(j.batch, j.enough)
+from jobs j, staged_questions s, lateral (select id from questions where content_hash = s.content_hash limit 1) q
+where j.id = :job_id order by q.id
 on conflict do nothing
 
 -- name: copy_job_questions

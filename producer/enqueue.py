@@ -11,7 +11,6 @@ from dataclasses import dataclass, field
 from typing import TypeAlias
 
 from psycopg import Connection as Psycopg
-from sqlalchemy import Connection
 
 from db.jobs import JobSpec, open_job
 from db.queries import Q
@@ -23,6 +22,9 @@ from tracemill.text import content_hash, fingerprint
 BATCH = 2000
 #: … and fewer where they are long, as a thousand documents would not fit into memory.
 BATCH_CHARS = 8_000_000
+#: New rows after which Postgres looks at the tables again, then and at the end. Until it does, it plans for the tables
+#: as they were, and a look of the feeder may read all that is pending; by itself it comes round once a minute.
+ANALYSE_AT = 10_000
 
 STAGED = (
     "create temp table if not exists staged_questions (content_hash text, fingerprint text, dataset text, domain text, "
@@ -62,8 +64,10 @@ def enqueue(
         done = Enqueued(open_job(connection, spec))
 
     def stored(read: int, writing: Future[int]) -> None:
-        done.new += writing.result()
+        before, done.new = done.new, done.new + writing.result()
         done.read += read
+        if before < ANALYSE_AT <= done.new:
+            _analyse()
         progress(done)
 
     # At most two batches are in memory: one is written while the other is read. Leaving the block waits for the writer.
@@ -76,8 +80,7 @@ def enqueue(
             under_way = len(batch), writer.submit(_insert, done.job_id, staged)
         if under_way:
             stored(*under_way)
-    with transaction() as connection:
-        _filled(connection, done.job_id)
+    _filled(done)
     return done
 
 
@@ -92,13 +95,21 @@ def enqueue_from(spec: JobSpec, *, accepted: bool | None, limit: int | None) -> 
         wanted = {"job_id": done.job_id, "from_job_id": spec.from_job_id, "accepted": accepted, "most": limit}
         done.new = connection.execute(Q["copy_job_questions"], wanted).rowcount
         done.read = connection.execute(Q["count_job_questions"], {"job_id": done.job_id}).scalar_one()
-        _filled(connection, done.job_id)
+    _filled(done)
     return done
 
 
-def _filled(connection: Connection, job_id: int) -> None:
-    for change in ("drop_empty_job", "job_filled", "reopen_job"):
-        connection.execute(Q[change], {"job_id": job_id})
+def _filled(done: Enqueued) -> None:
+    if done.new >= ANALYSE_AT:
+        _analyse()
+    with transaction() as connection:
+        for change in ("drop_empty_job", "job_filled", "reopen_job"):
+            connection.execute(Q[change], {"job_id": done.job_id})
+
+
+def _analyse() -> None:
+    with transaction() as connection:
+        connection.exec_driver_sql("analyze questions, job_questions")
 
 
 def _questions(rows: Iterable[Question | Problem], done: Enqueued) -> Iterator[Question]:

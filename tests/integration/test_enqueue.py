@@ -1,9 +1,13 @@
 """Enqueue against the real database: running it again completes it, and nothing is stored twice."""
 
+import signal
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import psycopg
 import pytest
+from sqlalchemy import text
 
 from db.jobs import one_prompt
 from db.queries import Q
@@ -11,11 +15,23 @@ from db.session import transaction
 from producer import enqueue as enqueuing
 from producer.enqueue import enqueue
 from producer.sources import Problem, Question, open_source
-from tests.integration.factory import additions, change, fill, job_spec, job_state, rows, states, value
+from tests.integration.factory import (
+    Processes,
+    additions,
+    change,
+    fill,
+    job_spec,
+    job_state,
+    rows,
+    states,
+    value,
+    wait_until,
+)
 from tracemill.errors import UsageError
 from tracemill.policy import Policy
 from tracemill.prompts import Prompt
 from tracemill.stack import Stack
+from tracemill.text import content_hash
 
 pytestmark = pytest.mark.integration
 
@@ -51,6 +67,72 @@ def test_an_enqueue_that_died_half_way_is_completed_by_running_it_again(
     assert (done.read, done.new) == (40, 20)
     assert states("sums") == {"pending": 40}
     assert job_state("sums") == "running"
+
+
+def test_an_enqueue_that_was_killed_is_completed_by_running_the_command_again(clean: Stack, tmp_path: Path) -> None:
+    processes = Processes(tmp_path, {})
+    words = ("enqueue", "words:?size=30000", "--name", "words")
+    try:
+        process = processes.start("killed", *words)
+        wait_until(lambda: value("select exists (select from job_questions)"), what=processes.log("killed").read_text)
+        processes.kill("killed")
+        assert process.returncode == -signal.SIGKILL
+        assert 0 < states("words")["pending"] < 30_000
+        assert processes.start("again", *words).wait(60) == 0
+    finally:
+        processes.stop_all()
+    assert states("words") == {"pending": 30_000}
+    assert value("select count(*) from questions") == 30_000
+
+
+def test_a_batch_that_cannot_be_stored_ends_the_enqueue_and_those_before_it_are_kept(
+    clean: Stack, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(enqueuing, "BATCH", 10)
+    broken = Question("zero \0 byte", None, None, None, {}, None)
+    with pytest.raises(psycopg.DataError):
+        fill([*additions(15), broken, *additions(50, first=15)], "sums")
+    assert states("sums") == {"pending": 10}
+    assert job_state("sums") == "filling"
+
+
+def test_long_questions_are_stored_in_smaller_batches(clean: Stack, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(enqueuing, "BATCH_CHARS", 1000)
+    documents = [Question(f"{n} " + 498 * "x", None, None, None, {}, None) for n in range(10, 15)]
+    reads: list[int] = []
+    done = enqueue(
+        documents, job_spec("law"), dataset="law", domain="legal", progress=lambda so_far: reads.append(so_far.read)
+    )
+    assert reads == [2, 4, 5]
+    assert done.new == 5
+
+
+def test_postgres_knows_how_large_a_job_is_as_soon_as_it_is_filled(
+    clean: Stack, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(enqueuing, "ANALYSE_AT", 100)
+    size = "select reltuples from pg_class where relname = 'job_questions'"
+    fill(additions(99), "small")
+    assert value(size) == -1
+    fill(additions(100), "large")
+    assert value(size) == 199
+
+
+def test_a_question_that_another_enqueue_is_just_storing_is_in_this_job_too(clean: Stack) -> None:
+    with ThreadPoolExecutor(1) as pool:
+        with transaction() as other:
+            other.execute(
+                text(
+                    "insert into questions (content_hash, fingerprint, dataset, domain, question) "
+                    "values (:hash, '', 'sums', 'math', '')"
+                ),
+                {"hash": content_hash("sums", additions(1)[0].text, additions(1)[0].gold)},
+            )
+            filling = pool.submit(fill, additions(3), "sums")
+            wait_until(lambda: value("select exists (select from pg_locks where not granted)"))
+        assert filling.result().new == 3
+    assert states("sums") == {"pending": 3}
+    assert value("select count(*) from questions") == 3
 
 
 @pytest.mark.parametrize(

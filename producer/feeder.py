@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
+from kombu.exceptions import BatchPublishError
 from kombu.exceptions import OperationalError as BrokerAway
 from redis import RedisError
 from sqlalchemy import Connection, Row
@@ -110,7 +111,7 @@ def _send(job_id: int, model: str, question_ids: list[int]) -> int:
                 app.send_task(
                     GENERATE, args=[job_id, question_id], queue=generate_queue(model), producer=producer, retry=False
                 )
-    except (BrokerAway, RedisError) as error:
+    except (BrokerAway, BatchPublishError, RedisError) as error:
         log.warning("Redis is away, %d questions wait in Postgres: %s", len(question_ids), error)
         with transaction() as connection:
             # Some may have been sent: a message whose question is pending finds it all the same.

@@ -41,7 +41,9 @@ def _broker() -> str:
 
 
 broker.install()
-app = Celery("tracemill", broker=_broker(), include=["workers.generate", "workers.verify", "trainer.service"])
+app = Celery(
+    "tracemill", broker=_broker(), amqp=broker.Wires, include=["workers.generate", "workers.verify", "trainer.service"]
+)
 app.conf.update(
     task_serializer="json",
     accept_content=["json"],
@@ -54,6 +56,7 @@ app.conf.update(
     worker_hijack_root_logger=False,
     worker_cancel_long_running_tasks_on_connection_loss=False,
     broker_connection_retry_on_startup=True,
+    broker_connection_max_retries=None,  # for ever: a worker has nothing better to do
     broker_transport_options={
         # A killed worker's unstarted messages come back after this; the claim in Postgres makes a repeat harmless.
         "visibility_timeout": 60,

@@ -5,6 +5,7 @@ import signal
 import time
 from contextlib import suppress
 from itertools import repeat
+from pathlib import Path
 
 import psycopg
 import pytest
@@ -17,6 +18,8 @@ from tracemill import stack as local
 from tracemill.policy import Policy
 from tracemill.settings import settings
 from tracemill.stack import Stack
+from tracemill.stack.state import folder_of
+from tracemill.stack.supervise import Supervisor
 from workers.running import ENGINE_DIED
 
 pytestmark = pytest.mark.integration
@@ -72,6 +75,32 @@ def test_an_emptied_redis_costs_nothing_but_time(factory: Processes, teacher: Te
     change("update job_questions set lease_until = now() where state = 'generated'")
     wait_for("flushed")
     check("flushed", 100)
+
+
+@pytest.mark.timeout(600)
+@pytest.mark.parametrize("seconds", [20, pytest.param(300, marks=pytest.mark.slow)])
+def test_while_redis_is_away_nobody_ends_and_when_it_is_back_everything_goes_on(
+    factory: Processes, teacher: Teacher, stack: Stack, seconds: float
+) -> None:
+    teacher.latency = 0.5
+    job = f"redis-away-{seconds}"
+    fill(additions(100), job)
+    wait_until(lambda: traces(job) >= 8)
+    assert states(job).get("running", 0) > 0
+    supervisor = Supervisor(folder_of(settings().data_dir), Path(stack.run_dir))
+    supervisor.stop(["redis"], 6)
+    try:
+        time.sleep(seconds)
+        assert states(job).get("done", 0) < 100
+        assert all(process.poll() is None for process in factory.running.values())
+    finally:
+        supervisor.apply()
+        supervisor.settle(["redis"], 10)
+    asked = teacher.asked
+    wait_until(lambda: teacher.asked > asked, 10)
+    wait_for(job)
+    check(job, 100)
+    assert all(process.poll() is None for process in factory.running.values())
 
 
 @pytest.mark.parametrize("table", ["traces", "verdicts"])

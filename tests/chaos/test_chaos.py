@@ -57,8 +57,8 @@ class Form:
         return 2 * self.faults + 1
 
 
-SHORT = Form(questions=250, faults=len(KINDS), seconds=22, patience=240, in_flight=8)
-LONG = Form(questions=5000, faults=5 * len(KINDS), seconds=260, patience=2400, in_flight=16)
+SHORT = Form(questions=240, faults=len(KINDS), seconds=20, patience=240, in_flight=8)
+LONG = Form(questions=5000, faults=5 * len(KINDS), seconds=260, patience=1200, in_flight=16)
 
 
 def test_every_kind_of_fault_once_costs_nothing_but_time(tmp_path: Path) -> None:

@@ -96,8 +96,9 @@ def survive(form: Form, seed: int, folder: Path) -> None:
             raise
         settled = dict(map(tuple, rows("select question_id, extract(epoch from updated_at)::float from job_questions")))
         took = max(settled.values()) - began
-        print(f"{took:.0f} s in all; died without being killed: {factory.deaths() or 'none'}")
+        print(f"{took:.0f} s in all")
         print(table(hits, settled), flush=True)
+        assert factory.deaths() == {}, said(factory)
 
 
 def is_done() -> bool:

@@ -48,9 +48,9 @@ def step(limits: FeederSettings) -> Step:
         jobs = {job.id: job for job in connection.execute(Q["active_jobs"])}
     for job in jobs.values():
         _take_back(job, limits, did)
-    for job_id, room, budget_in_use in _rooms({job.model for job in jobs.values()}, limits):
-        if job_id in jobs:  # else it came a moment ago
-            _look_at(jobs[job_id], room, budget_in_use, limits, did)
+    for demand, room in _rooms({job.model for job in jobs.values()}, limits):
+        if demand.id in jobs:  # else it came a moment ago
+            _look_at(jobs[demand.id], demand, room, limits, did)
     _nudge_rounds()
     return did
 
@@ -66,8 +66,8 @@ def _take_back(job: Row[Any], limits: FeederSettings, did: Step) -> None:
         did.renudged += len(late)
 
 
-def _rooms(models: set[str], limits: FeederSettings) -> Iterator[tuple[int, int, bool]]:
-    """Each active job of the models, how many questions it may send, and whether its visits may use up its budget."""
+def _rooms(models: set[str], limits: FeederSettings) -> Iterator[tuple[Row[Any], int]]:
+    """Each active job of the models, where its questions are, and how many it may send."""
     if not models:
         return
     with statement() as connection:
@@ -82,16 +82,18 @@ def _rooms(models: set[str], limits: FeederSettings) -> Iterator[tuple[int, int,
             Job(row.id, row.priority, row.in_flight, row.unverified, row.pending, not row.budget_in_use) for row in ours
         ]
         room = rooms(jobs, width, limits.backlog)
-        yield from ((row.id, room[row.id], row.budget_in_use) for row in ours)
+        yield from ((row, room[row.id]) for row in ours)
 
 
-def _look_at(job: Row[Any], room: int, budget_in_use: bool, limits: FeederSettings, did: Step) -> None:
+def _look_at(job: Row[Any], demand: Row[Any], room: int, limits: FeederSettings, did: Step) -> None:
     with transaction() as connection:
         # Committed before it is sent: a message without its row would be refused, a row without its message is taken
         # back when its lease runs out.
         queued = _queue(connection, job.id, room, limits.queued_lease_seconds) if room > 0 else []
-        finished = connection.execute(Q["finish_job"], {"job_id": job.id}).rowcount
-        if budget_in_use and not finished and connection.execute(Q["over_budget"], {"job_id": job.id}).rowcount:
+        # Asked only then: with many questions Postgres may read them all to find one that is not settled.
+        settled = not (demand.pending or demand.in_flight or demand.unverified)
+        finished = connection.execute(Q["finish_job"], {"job_id": job.id}).rowcount if settled else 0
+        if demand.budget_in_use and not finished and connection.execute(Q["over_budget"], {"job_id": job.id}).rowcount:
             log.warning("job %s has spent its budget", job.id)
             connection.execute(Q["unqueue"], {"job_id": job.id, "question_ids": None})
     did.queued += _send(job.id, job.model, queued)

@@ -42,8 +42,7 @@ log = logging.getLogger(__name__)
 
 Row: TypeAlias = dict[str, Any]
 
-#: What this process is answering right now, as (job, question): the claims that are renewed. A claim that could not be
-#: given back because Postgres was away is not among them, so its lease runs out.
+#: What this process is answering right now, as (job, question): the claims that are renewed.
 _held: set[tuple[int, int]] = set()
 
 

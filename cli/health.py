@@ -67,7 +67,7 @@ def _redis() -> Part:
 
 
 def _processes(here: bool) -> list[Part]:
-    """The processes that were seen in the last ten minutes. Raises StackError if Postgres is away or has another schema."""
+    """The processes seen in the last ten minutes. Raises StackError if Postgres is away or has another schema."""
     from sqlalchemy.exc import OperationalError
 
     from db.migrate import require_current

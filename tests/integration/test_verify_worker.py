@@ -266,3 +266,16 @@ def test_the_canaries_of_a_job_are_asked_once_however_many_questions_are_verifie
         list(threads.map(lambda row: verify(job_id, [row.question_id]), rows("select question_id from job_questions")))
     assert len(asked) == 1
     assert states("crowd") == {"done": 8}
+
+
+def test_a_verifier_that_is_asked_to_end_leaves_its_questions_to_another_at_once(
+    database: Stack, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    job_id = fill(sums(2), "left", samples=2).job_id
+    store("left", right_and_wrong(sums(2)), check=False)
+    change("update job_questions set lease_until = now() + interval '1 hour'")
+    found = [row.question_id for row in rows("select question_id from job_questions")]
+    monkeypatch.setattr("workers.verify.draining", lambda: True)
+    verify(job_id, found)
+    assert states("left") == {"generated": 2}
+    assert value("select count(*) from job_questions where lease_until <= now()") == 2

@@ -16,6 +16,7 @@ from sqlalchemy import (
     Index,
     LargeBinary,
     MetaData,
+    SmallInteger,
     UniqueConstraint,
     func,
     text,
@@ -357,9 +358,27 @@ class Example(Base):
     __tablename__ = "examples"
     round_id: Mapped[int] = mapped_column(ForeignKey("rounds.id", ondelete="CASCADE"), primary_key=True)
     trace_id: Mapped[int] = mapped_column(ForeignKey("traces.id"), primary_key=True)
+    #: sft (a trace to learn from), or chosen and rejected, of which a pair shares its position.
     role: Mapped[str] = mapped_column(primary_key=True)
+    #: 0-based place in the training order.
     position: Mapped[int]
+    #: 0-based stage of the curriculum: all epochs of one stage come before the next.
+    stage: Mapped[int] = mapped_column(SmallInteger, server_default="0")
     __table_args__ = (Index("ix_examples_trace_id", "trace_id"),)
+
+
+class Exclusion(Base):
+    """A question kept out of a round because it overlaps a question of an evaluation."""
+
+    __tablename__ = "exclusions"
+    round_id: Mapped[int] = mapped_column(ForeignKey("rounds.id", ondelete="CASCADE"), primary_key=True)
+    question_id: Mapped[int] = mapped_column(ForeignKey("questions.id"), primary_key=True)
+    #: How the overlap was found (`trainer.select.overlap`).
+    rule: Mapped[str]
+    evaluation_question_id: Mapped[int] = mapped_column(ForeignKey("questions.id"))
+    #: Share of the word n-grams of the shorter question that are in the other, 0 to 1.
+    share: Mapped[float]
+    __table_args__ = (_one_of("rule", "exact", "normalised", "ngram"),)
 
 
 class Evaluation(Base):

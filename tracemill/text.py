@@ -1,4 +1,4 @@
-"""Three small functions that every part must agree on: when two questions are the same, and what a gold answer is.
+"""Small functions that every part must agree on: when two questions are the same, and what a gold answer is.
 
 A question's *content hash* is exact and keys its row in Postgres. Its *fingerprint* is forgiving: it finds a training
 question inside an evaluation set although somebody changed its spacing, quotes or capitals on the way.
@@ -40,7 +40,13 @@ _IDLE_POINT = re.compile(r",|\.(?!\d)")
 
 
 def fingerprint(text: str) -> str:
-    """32 hex digits that two questions share when they differ only in spacing, case, quotes or punctuation.
+    """32 hex digits that two questions share when they differ only in spacing, case, quotes or punctuation."""
+    normalised = " ".join(words(text))
+    return blake2b(normalised.encode("utf-8", "surrogatepass"), digest_size=_HASH_BYTES).hexdigest()
+
+
+def words(text: str) -> list[str]:
+    """The words, numbers and signs of a text, without what spacing, case, quotes and punctuation add to them.
 
     Text is brought to NFKC and case-folded (Unicode UAX #15, #21). Digits, decimal points and the signs of arithmetic
     keep their meaning: "1.5" is not "15" and "3 - 2" is not "3 2", while "3-2", "3 − 2" and "3 - 2" are one. Brackets
@@ -49,7 +55,7 @@ def fingerprint(text: str) -> str:
     text = unicodedata.normalize("NFKC", text.translate(_SUPERSCRIPTS)).casefold()
     text = _THOUSANDS.sub("", _WORD_HYPHEN.sub(" ", text))
     text = _IDLE_POINT.sub(" ", _SIGN.sub(r" \g<0> ", text.translate(_REDUCE)))
-    return blake2b(" ".join(text.split()).encode("utf-8", "surrogatepass"), digest_size=_HASH_BYTES).hexdigest()
+    return text.split()
 
 
 def content_hash(*parts: str | None) -> str:

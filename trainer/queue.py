@@ -15,7 +15,8 @@ from tracemill.prompts import SLOT
 from tracemill.settings import model
 from trainer import objectives
 from trainer.evaluate import jobs_by_names
-from trainer.spec import RoundSpec
+from trainer.select.wants import wants
+from trainer.spec import RoundSpec, parse
 
 
 def queue_round(spec: RoundSpec) -> int:
@@ -23,6 +24,15 @@ def queue_round(spec: RoundSpec) -> int:
 
     Raises UsageError naming what is wrong: an unknown alias, job or objective, or a name that belongs to another round.
     """
+    with transaction() as connection:
+        round_id = _store(connection, spec, checked(connection, spec))
+    with suppress(OperationalError):  # Redis is away: the feeder nudges until a trainer takes the round
+        app.send_task(TRAIN, args=[round_id], retry=False)
+    return round_id
+
+
+def checked(connection: Connection, spec: RoundSpec) -> str:
+    """Hash of the prompt that the round's examples and evaluations share. Raises UsageError if anything is wrong."""
     student = model(spec.student)
     if student.engine != "vllm":
         raise UsageError(
@@ -35,11 +45,14 @@ def queue_round(spec: RoundSpec) -> int:
             f"max_lora_rank = {spec.fit.lora_rank} under [models.{spec.student}]"
         )
     objectives.find(spec.fit.objective)
-    with transaction() as connection:
-        round_id = _store(connection, spec, _prompt_hash(connection, spec))
-    with suppress(OperationalError):  # Redis is away: the feeder nudges until a trainer takes the round
-        app.send_task(TRAIN, args=[round_id], retry=False)
-    return round_id
+    if wants(spec.fit.objective).pairs and spec.select.accepted is not True:
+        raise UsageError(f"select.accepted: the pairs of fit.objective = '{spec.fit.objective}' need accepted traces")
+    like = {"name": spec.select.like}
+    if spec.select.like and connection.execute(Q["round_by_name"], like).one_or_none() is None:
+        raise UsageError(
+            f"select.like: there is no round '{spec.select.like}'. `tracemill rounds` lists those there are."
+        )
+    return _prompt_hash(connection, spec)
 
 
 def _store(connection: Connection, spec: RoundSpec, prompt_hash: str) -> int:
@@ -48,7 +61,9 @@ def _store(connection: Connection, spec: RoundSpec, prompt_hash: str) -> int:
     if new is not None:
         return int(new)
     known = connection.execute(Q["round_by_name"], {"name": spec.name}).mappings().one()
-    different = _difference(known["spec"], json.loads(row["spec"]))
+    # A round of an older release lacks the keys that came later: it meant their defaults.
+    stored = json.loads(parse(known["spec"], f"round '{spec.name}'").model_dump_json())
+    different = _difference(stored, json.loads(row["spec"]))
     if different:
         raise UsageError(f"round '{spec.name}' exists with another {different}. Give this round another name.")
     connection.execute(Q["retry_round"], {"round_id": known["id"]})

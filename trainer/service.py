@@ -26,7 +26,7 @@ from trainer.child import fit_in_child
 from trainer.evaluate import advance
 from trainer.fit import round_folder
 from trainer.lease import Lease
-from trainer.select import select
+from trainer.select.choose import select
 from trainer.spec import RoundSpec, parse
 
 log = logging.getLogger(__name__)

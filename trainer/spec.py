@@ -8,19 +8,7 @@ from pydantic import Field, ValidationError
 
 from tracemill.errors import UsageError
 from tracemill.settings import Section
-
-
-class SelectSpec(Section):
-    """The filter over traces. Only accepted traces of jobs with purpose `teach` can pass it."""
-
-    #: Names of the `teach` jobs whose traces are used.
-    jobs: list[str] = Field(min_length=1)
-    #: Traces of one question at most; 0: all.
-    max_per_question: int = Field(default=4, ge=0)
-    #: Traces in all at most; 0: all.
-    limit: int = Field(default=0, ge=0)
-    #: Which traces remain where there are too many, and the order of training.
-    seed: int = 0
+from trainer.select.spec import CurriculumSpec, SelectSpec
 
 
 class FitSpec(Section):
@@ -62,6 +50,8 @@ class RoundSpec(Section):
     #: Model alias of the model to train.
     student: str = "student"
     select: SelectSpec
+    #: Absent: one stage of fit.epochs.
+    curriculum: CurriculumSpec | None = None
     fit: FitSpec = FitSpec()
     evaluate: EvaluateSpec
 

@@ -77,56 +77,11 @@ where id = :round_id and owner = :owner and state = 'evaluating'
 update rounds set state = 'failed', error = :error, owner = null, lease_until = null, finished_at = now()
 where id = :round_id and owner = :owner and state in ('selecting', 'fitting', 'evaluating')
 
--- name: delete_examples
--- Of an earlier try whose fit did not succeed.
-delete from examples where round_id = :round_id
-
--- name: select_examples
--- The filter over traces: writes the examples of a round and counts, filter by filter, what each took away. Where there
--- are too many, those with the smallest hash of (seed, trace) stay, so the same seed always chooses the same ones.
-with benchmark as (
-    select q.fingerprint
-    from jobs j join job_questions jq on jq.job_id = j.id join questions q on q.id = jq.question_id
-    where j.purpose = 'evaluate'
-), taught as (
-    select s.trace_id, s.question_id, s.accepted, md5(s.text) as content,
-           md5(cast(:seed as text) || ':' || s.trace_id) as lot,
-           q.fingerprint in (select fingerprint from benchmark) as held_out
-    from trace_scores s join questions q on q.id = s.question_id
-    where s.purpose = 'teach' and not s.negative and s.job = any(:jobs)
-), usable as (
-    select *, row_number() over (partition by question_id, content order by lot, trace_id) as copy
-    from taught where accepted and not held_out
-), distinct_texts as (
-    select trace_id, lot, row_number() over (partition by question_id order by lot, trace_id) as nth
-    from usable where copy = 1
-), few as (
-    select trace_id, row_number() over (order by lot, trace_id) - 1 as position
-    from distinct_texts where :max_per_question = 0 or nth <= :max_per_question
-), chosen as (
-    insert into examples (round_id, trace_id, role, position)
-    select :round_id, trace_id, :role, position from few where :limit = 0 or position < :limit
-    returning trace_id
-), counted as (
-    select count(*) as traces,
-           count(*) filter (where accepted is null) as unverified,
-           count(*) filter (where not accepted) as rejected,
-           count(*) filter (where accepted and held_out) as overlapping,
-           count(*) filter (where accepted and not held_out) as usable
-    from taught
-)
-select traces, unverified, rejected, overlapping,
-       usable - (select count(*) from distinct_texts) as repeated,
-       (select count(*) from distinct_texts) - (select count(*) from few) as over_max_per_question,
-       (select count(*) from few) - (select count(*) from chosen) as over_limit,
-       (select count(*) from chosen) as examples
-from counted
-
 -- name: examples_of_round
 select e.role, q.question, t.text
 from examples e join traces t on t.id = e.trace_id join questions q on q.id = t.question_id
 where e.round_id = :round_id
-order by e.position, e.role
+order by e.stage, e.position, e.role
 
 -- name: jobs_by_names
 select * from jobs where name = any(:names)

@@ -39,7 +39,7 @@ def test_a_database_can_be_migrated_down_to_nothing_and_up_again(stack: Stack) -
 
 @pytest.mark.parametrize(
     ("revision", "advice"),
-    [("0003", "run `tracemill db upgrade`"), ("9999", "this Tracemill is older than the database")],
+    [("0004", "run `tracemill db upgrade`"), ("9999", "this Tracemill is older than the database")],
 )
 def test_a_process_whose_code_does_not_match_the_schema_says_so_and_stops(
     stack: Stack, tmp_path: Path, revision: str, advice: str
@@ -50,7 +50,7 @@ def test_a_process_whose_code_does_not_match_the_schema_says_so_and_stops(
         assert processes.start("worker", "worker", "verify").wait(30) == 1
     finally:
         processes.stop_all()
-        change("update alembic_version set version_num = '0004'")
+        change("update alembic_version set version_num = '0005'")
     assert advice in processes.log("worker").read_text()
     with transaction() as connection:
         migrate.require_current(connection)

@@ -7,7 +7,7 @@ from db.session import transaction
 from tests.integration.rounds import job, new_round, question, round_spec, trace
 from tracemill.errors import TracemillError
 from tracemill.stack import Stack
-from trainer.select import Selection, select
+from trainer.select.choose import select
 
 
 def _examples(round_id: int) -> list[int]:
@@ -44,9 +44,7 @@ def test_only_accepted_traces_of_teach_jobs_are_examples(clean: Stack) -> None:
         round_id = new_round(connection, spec)
         found = select(connection, round_id, spec)
     assert _examples(round_id) == [good]
-    assert found == Selection(
-        traces=3, unverified=1, rejected=1, overlapping=0, repeated=0, over_max_per_question=0, over_limit=0, examples=1
-    )
+    assert (found.traces, found.removed, found.kept) == (3, {"unverified": 1, "accepted": 1}, 1)
 
 
 def test_a_question_of_any_evaluation_is_never_trained_on_however_it_is_written(clean: Stack) -> None:
@@ -63,7 +61,7 @@ def test_a_question_of_any_evaluation_is_never_trained_on_however_it_is_written(
         round_id = new_round(connection, spec)
         found = select(connection, round_id, spec)
     assert _examples(round_id) == [good]
-    assert (found.overlapping, found.examples) == (2, 1)
+    assert (found.removed, found.examples) == ({"overlapping": 2}, 1)
 
 
 def test_a_text_counts_once_for_its_question(clean: Stack) -> None:
@@ -75,7 +73,7 @@ def test_a_text_counts_once_for_its_question(clean: Stack) -> None:
         trace(connection, teach, ids[1], "same")
         spec = round_spec()
         found = select(connection, new_round(connection, spec), spec)
-    assert (found.repeated, found.examples) == (2, 3)
+    assert (found.removed, found.examples) == ({"repeated": 2}, 3)
 
 
 def test_the_seed_chooses_and_chooses_the_same_again(clean: Stack) -> None:
@@ -86,7 +84,7 @@ def test_the_seed_chooses_and_chooses_the_same_again(clean: Stack) -> None:
         with transaction() as connection:
             round_id = new_round(connection, spec)
             found = select(connection, round_id, spec)
-        assert (found.over_max_per_question, found.over_limit, found.examples) == (18, 5, 7)
+        assert (found.removed, found.examples) == ({"max_per_question": 18, "limit": 5}, 7)
         chosen.append(_examples(round_id))
     assert chosen[0] == chosen[1] != chosen[2]
 

@@ -1,0 +1,226 @@
+-- Which traces a round trains on (trainer/select). The traces that may still be chosen stand in the temporary table
+-- `candidates`, which lives as long as the transaction: one statement fills it and counts what it left out, filter by
+-- filter, and each later filter is one `delete` of it. Where there are too many, those with the smallest `lot`, a hash of
+-- (seed, trace), stay: the same seed always chooses the same ones.
+
+-- name: drop_temporary
+drop table if exists candidates, overlapping
+
+-- name: create_candidates
+create temporary table candidates (
+    trace_id bigint, -- the trace to learn from; of a pair the right one
+    partner_id bigint, -- of a pair the wrong one
+    question_id bigint,
+    wrong boolean,
+    difficulty text,
+    rate real, -- share of the question's traces in its job that were accepted
+    steps bigint,
+    tokens bigint, -- of a pair both together
+    content uuid,
+    lot uuid,
+    stage smallint,
+    position bigint
+) on commit drop
+
+-- name: create_overlaps
+create temporary table overlapping (
+    question_id bigint primary key, rule text, evaluation_question_id bigint, share real
+) on commit drop
+
+-- name: fill_candidates
+-- Counts the traces of the named jobs by the first filter that each fails (null: none). Where pairs are wanted, wrong traces
+-- are candidates too: those that are known to be wrong, and those of jobs that ask for wrong ones.
+with judged as (
+    select trace_id, question_id, wrong, difficulty, rate, steps, tokens, removed,
+           case when removed is null then md5(text)::uuid end as content,
+           case when removed is null then md5(cast(:seed as text) || ':' || trace_id)::uuid end as lot
+    from (
+        select t.id as trace_id, t.question_id, t.text, t.tokens_out as tokens, v.steps, w.wrong,
+               difficulty(jq.accepted, jq.settled), jq.accepted::real / nullif(jq.settled, 0) as rate,
+               case
+                   when j.negative and not :pairs then 'negative'
+                   when q.domain <> all(cast(:domains as text[])) then 'domains'
+                   when q.dataset <> all(cast(:datasets as text[])) then 'datasets'
+                   when t.created_at < cast(:since as timestamptz) then 'since'
+                   when t.created_at >= cast(:until as timestamptz) then 'until'
+                   when v.id is null and (w.wrong or cast(:accepted as boolean) is not null) then 'unverified'
+                   when j.negative and not v.accepted then 'accepted'
+                   when w.wrong then null
+                   when v.accepted <> cast(:accepted as boolean) then 'accepted'
+                   when v.correct is distinct from coalesce(cast(:correct as boolean), v.correct) then 'correct'
+                   when v.concludes is distinct from coalesce(cast(:concludes as boolean), v.concludes) then 'concludes'
+                   when j.method <> all(cast(:methods as text[])) then 'methods'
+                   when j.model <> all(cast(:models as text[])) then 'models'
+                   when :logprobs and not exists (select from trace_logprobs l where l.trace_id = t.id) then 'logprobs'
+                   when :thresholds then (
+                       select min(k.threshold || '.' || k.score)
+                       from (
+                           select 'at_least' as threshold, key as score, value::float8 as least, null::float8 as most
+                           from jsonb_each_text(cast(:at_least as jsonb))
+                           union all
+                           select 'at_most', key, null, value::float8 from jsonb_each_text(cast(:at_most as jsonb))
+                       ) k, jsonb_build_object(
+                           'faithfulness', v.faithfulness, 'coherence', v.coherence, 'majority', v.majority,
+                           'margin', v.margin, 'steps', v.steps, 'equations_checked', v.equations_checked,
+                           'equations_false', v.equations_false, 'ungrounded', v.ungrounded, 'tokens_out', t.tokens_out,
+                           'thinking_tokens', t.thinking_tokens, 'cost', t.cost
+                       ) as scores, lateral (
+                           select (coalesce(scores ->> k.score, v.signals ->> k.score))::float8 as score
+                       ) as found
+                       where not coalesce(found.score >= k.least, found.score <= k.most, false)
+                   )
+               end as removed
+        from jobs j
+        join traces t on t.job_id = j.id
+        join questions q on q.id = t.question_id
+        left join verdicts v on v.trace_id = t.id and v.verifier = j.verifier
+        left join job_questions jq on jq.job_id = t.job_id and jq.question_id = t.question_id
+        cross join lateral (select :pairs and (j.negative or v.correct is false) as wrong) w
+        where j.purpose = 'teach' and j.name = any(:jobs)
+        offset 0 -- so that each trace is judged once
+    ) each
+), kept as (
+    insert into candidates (trace_id, question_id, wrong, difficulty, rate, steps, tokens, content, lot)
+    select trace_id, question_id, wrong, difficulty, rate, steps, tokens, content, lot from judged where removed is null
+)
+select removed, count(*) as traces from judged group by removed
+
+-- name: analyze_candidates
+analyze candidates
+
+-- name: evaluation_questions
+select id, question from questions
+where id in (select jq.question_id from jobs j join job_questions jq on jq.job_id = j.id where j.purpose = 'evaluate')
+order by id
+
+-- name: find_same_questions
+-- Of the candidates' questions those that an evaluation asks too, to the letter or but for spacing, case and punctuation.
+insert into overlapping
+select distinct on (q.id) q.id, case when e.question = q.question then 'exact' else 'normalised' end, e.id, 1
+from questions q join questions e on e.fingerprint = q.fingerprint
+where q.id in (select question_id from candidates)
+  and e.id in (select jq.question_id from jobs j join job_questions jq on jq.job_id = j.id where j.purpose = 'evaluate')
+order by q.id, e.question <> q.question, e.id
+
+-- name: candidate_questions
+select id, question from questions
+where id in (select question_id from candidates) and id not in (select question_id from overlapping)
+
+-- name: insert_overlap
+insert into overlapping values (:question_id, 'ngram', :evaluation_question_id, :share)
+
+-- name: count_overlaps
+select rule, count(*) as questions from overlapping group by rule
+
+-- name: drop_overlapping
+delete from candidates where question_id in (select question_id from overlapping)
+
+-- name: drop_repeated
+-- The same text for the same question again.
+delete from candidates c
+using (select trace_id, row_number() over (partition by question_id, wrong, content order by lot, trace_id) as copy
+       from candidates) r
+where r.trace_id = c.trace_id and r.copy > 1
+
+-- name: candidate_texts
+select c.trace_id, q.question, t.text
+from candidates c join traces t on t.id = c.trace_id join questions q on q.id = c.question_id
+order by c.lot, c.trace_id
+
+-- name: drop_listed
+delete from candidates where trace_id = any(:traces)
+
+-- name: pair_candidates
+-- The right traces of a question with its wrong ones, in the order of their lots, as far as there are both.
+with ranked as (
+    select trace_id, question_id, wrong, tokens,
+           row_number() over (partition by question_id, wrong order by lot, trace_id) as nth
+    from candidates
+)
+update candidates c set partner_id = w.trace_id, tokens = r.tokens + w.tokens
+from ranked r join ranked w on w.question_id = r.question_id and w.nth = r.nth and w.wrong and not r.wrong
+where c.trace_id = r.trace_id
+
+-- name: drop_unpaired
+delete from candidates where partner_id is null
+
+-- name: drop_over_max_per_question
+delete from candidates c
+using (select trace_id, row_number() over (partition by question_id order by lot, trace_id) as nth from candidates) r
+where r.trace_id = c.trace_id and r.nth > :most
+
+-- name: difficulties
+select difficulty, count(*) as examples, sum(tokens) as tokens from candidates group by difficulty
+
+-- name: drop_over_balance
+delete from candidates c
+using (select trace_id, row_number() over (partition by difficulty order by lot, trace_id) as nth from candidates) r
+where r.trace_id = c.trace_id and r.nth > (cast(:most as jsonb) ->> c.difficulty)::bigint
+
+-- name: tokens_of_round
+-- Of each difficulty, in the examples of another round.
+select difficulty(jq.accepted, jq.settled) as difficulty, sum(t.tokens_out + coalesce(p.tokens_out, 0)) as tokens
+from rounds r
+join examples e on e.round_id = r.id and e.role <> 'rejected'
+join traces t on t.id = e.trace_id
+left join job_questions jq on jq.job_id = t.job_id and jq.question_id = t.question_id
+left join examples x on x.round_id = r.id and x.position = e.position and x.role = 'rejected'
+left join traces p on p.id = x.trace_id
+where r.name = :name
+group by 1
+
+-- name: drop_unlike
+delete from candidates c
+using (select trace_id, sum(tokens) over (partition by difficulty order by lot, trace_id) as tokens from candidates) r
+where r.trace_id = c.trace_id and r.tokens > coalesce((cast(:most as jsonb) ->> c.difficulty)::bigint, 0)
+
+-- name: drop_over_tokens
+delete from candidates c
+using (select trace_id, sum(tokens) over (order by lot, trace_id) as tokens from candidates) r
+where r.trace_id = c.trace_id and r.tokens > :most
+
+-- name: drop_over_limit
+delete from candidates c
+using (select trace_id, row_number() over (order by lot, trace_id) as nth from candidates) r
+where r.trace_id = c.trace_id and r.nth > :most
+
+-- name: order_candidates
+-- The stages of the curriculum, easy ones first, and the place of each example.
+update candidates c set stage = r.stage, position = r.position
+from (
+    select trace_id, row_number() over (order by lot, trace_id) - 1 as position,
+           ntile(cast(:stages as integer)) over (
+               order by case cast(:by as text) when 'complexity' then steps when 'length' then tokens end,
+                        case cast(:by as text) when 'pass_rate' then 1 - coalesce(rate, 0) end,
+                        tokens, lot, trace_id
+           ) - 1 as stage
+    from candidates
+) r
+where r.trace_id = c.trace_id
+
+-- name: stages_of_candidates
+select stage, count(*) as examples, sum(tokens) as tokens from candidates group by stage order by stage
+
+-- name: delete_examples
+-- Of an earlier try whose fit did not succeed.
+with forgotten as (delete from exclusions where round_id = :round_id)
+delete from examples where round_id = :round_id
+
+-- name: store_examples
+insert into examples (round_id, trace_id, role, position, stage)
+select :round_id, trace_id, case when partner_id is null then 'sft' else 'chosen' end, position, stage from candidates
+union all
+select :round_id, partner_id, 'rejected', position, stage from candidates where partner_id is not null
+
+-- name: store_exclusions
+insert into exclusions (round_id, question_id, rule, evaluation_question_id, share)
+select :round_id, question_id, rule, evaluation_question_id, share from overlapping
+
+-- name: chosen_texts
+-- In the order of training; `rejected` is null unless the objective wants pairs.
+select c.stage, c.trace_id, c.question_id, q.question, t.text, p.text as rejected
+from candidates c
+join questions q on q.id = c.question_id
+join traces t on t.id = c.trace_id
+left join traces p on p.id = c.partner_id
+order by c.stage, c.position

@@ -1,0 +1,204 @@
+"""Which traces a round trains on: filter after filter in Postgres, each counted; only texts are compared in Python.
+
+Everything happens in the caller's transaction, in temporary tables: `choose` alone changes nothing that stays.
+"""
+
+import json
+from dataclasses import dataclass, field
+from typing import Any
+
+from sqlalchemy import Connection
+
+from db.queries import Q
+from tracemill.errors import TracemillError
+from trainer.select.duplicates import near_duplicates
+from trainer.select.overlap import Overlaps
+from trainer.select.wants import wants
+from trainer.spec import RoundSpec
+
+#: Rows that come from Postgres, and go there, at a time.
+BATCH = 2000
+
+
+@dataclass
+class Selection:
+    """What became of the traces of the named jobs."""
+
+    #: How many there were: the sum of `removed` and `kept`.
+    traces: int = 0
+    #: How many each filter took, in the order in which they apply (those that took none are absent).
+    removed: dict[str, int] = field(default_factory=dict)
+    #: Traces chosen: two a pair.
+    kept: int = 0
+    #: Examples, or pairs, where the objective wants pairs.
+    examples: int = 0
+    #: Tokens that the teacher wrote for them.
+    tokens: int = 0
+    #: Examples of each difficulty (easy, medium, hard, unknown).
+    difficulties: dict[str, int] = field(default_factory=dict)
+    #: Examples of each stage of the curriculum.
+    stages: list[int] = field(default_factory=list)
+    #: Questions that overlap one of an evaluation, by the rule that found it (exact, normalised, ngram).
+    overlaps: dict[str, int] = field(default_factory=dict)
+
+
+def select(connection: Connection, round_id: int, spec: RoundSpec) -> Selection:
+    """Write the round's examples and exclusions, replacing those of an earlier try.
+
+    Raises TracemillError, naming the filters that took them, when no example is left.
+    """
+    selection = choose(connection, spec)
+    connection.execute(Q["delete_examples"], {"round_id": round_id})
+    connection.execute(Q["store_examples"], {"round_id": round_id})
+    connection.execute(Q["store_exclusions"], {"round_id": round_id})
+    return selection
+
+
+def choose(connection: Connection, spec: RoundSpec) -> Selection:
+    """Fill the temporary tables `candidates` (the chosen ones, in order) and `overlapping`. Raises as `select` does."""
+    chooser = _Chooser(connection, spec)
+    selection = chooser.run()
+    if selection.examples == 0:
+        raise TracemillError(_nothing_left(selection, spec))
+    return selection
+
+
+class _Chooser:
+    """One selection on its way."""
+
+    def __init__(self, connection: Connection, spec: RoundSpec) -> None:
+        self.connection, self.spec = connection, spec.select
+        self.curriculum = spec.curriculum
+        self.wants = wants(spec.fit.objective)
+        self.selection = Selection()
+
+    def run(self) -> Selection:
+        """Every filter in turn."""
+        spec, found = self.spec, self.selection
+        self._fill()
+        self._overlaps()
+        self._drop("repeated")
+        if spec.near_duplicates is not None:
+            rows = self._stream("candidate_texts")
+            listed = near_duplicates(
+                ((row.trace_id, f"{row.question}\n{row.text}") for row in rows), spec.near_duplicates
+            )
+            self._count("near_duplicates", self._execute("drop_listed", traces=list(listed)).rowcount)
+        if self.wants.pairs:
+            pairs = self._execute("pair_candidates").rowcount
+            self._count("unpaired", self._execute("drop_unpaired").rowcount - pairs)
+        if spec.max_per_question:
+            self._drop("max_per_question", "drop_over_max_per_question", most=spec.max_per_question)
+        if spec.balance < 1:
+            most = balanced({row.difficulty: row.examples for row in self._execute("difficulties")}, spec.balance)
+            self._drop("balance", "drop_over_balance", most=json.dumps(most))
+        if spec.like is not None:
+            rows = self._execute("tokens_of_round", name=spec.like)
+            self._drop("like", "drop_unlike", most=json.dumps({row.difficulty: int(row.tokens) for row in rows}))
+        if spec.tokens:
+            self._drop("tokens", "drop_over_tokens", most=spec.tokens)
+        if spec.limit:
+            self._drop("limit", "drop_over_limit", most=spec.limit)
+        self._order()
+        found.kept = found.examples * self._traces_each()
+        return found
+
+    def _fill(self) -> None:
+        for statement in ("drop_temporary", "create_candidates", "create_overlaps"):
+            self._execute(statement)
+        spec, found = self.spec, self.selection
+        chosen = spec.model_dump(include={"jobs", "correct", "concludes", "since", "until", "seed"})
+        listed = {name: getattr(spec, name) or None for name in ("methods", "models", "domains", "datasets")}
+        thresholds = {name: json.dumps(getattr(spec, name)) for name in ("at_least", "at_most")}
+        rows = self._execute(
+            "fill_candidates",
+            **chosen,
+            **listed,
+            **thresholds,
+            thresholds=bool(spec.at_least or spec.at_most),
+            accepted=None if spec.accepted == "any" else spec.accepted,
+            pairs=self.wants.pairs,
+            logprobs=self.wants.logprobs,
+        ).all()
+        found.traces = sum(row.traces for row in rows)
+        for row in sorted(rows, key=lambda row: FILTERS.index(str(row.removed).partition(".")[0])):
+            if row.removed is not None:
+                self._count(row.removed, row.traces)
+        self._execute("analyze_candidates")
+
+    def _overlaps(self) -> None:
+        spec = self.spec
+        self._execute("find_same_questions")
+        known = Overlaps(spec.ngram, spec.overlap)
+        for row in self._stream("evaluation_questions"):
+            known.add(row.id, row.question)
+        found = [
+            {"question_id": row.id, "evaluation_question_id": other[0], "share": other[1]}
+            for row in self._stream("candidate_questions")
+            if (other := known.find(row.question))
+        ]
+        for first in range(0, len(found), BATCH):
+            self.connection.execute(Q["insert_overlap"], found[first : first + BATCH])
+        self.selection.overlaps = {row.rule: row.questions for row in self._execute("count_overlaps")}
+        self._drop("overlapping")
+
+    def _order(self) -> None:
+        found, curriculum = self.selection, self.curriculum
+        by, stages = (curriculum.by, len(curriculum.epochs)) if curriculum else (None, 1)
+        self._execute("order_candidates", by=by, stages=stages)
+        rows = self._execute("stages_of_candidates").all()
+        found.stages = [row.examples for row in rows]
+        found.examples = sum(found.stages)
+        found.tokens = int(sum(row.tokens for row in rows))
+        found.difficulties = {row.difficulty: row.examples for row in self._execute("difficulties")}
+
+    def _drop(self, name: str, statement: str | None = None, **values: Any) -> None:
+        rows = self._execute(statement or f"drop_{name}", **values).rowcount
+        self._count(name, rows * (self._traces_each() if statement else 1))
+
+    def _traces_each(self) -> int:
+        return 2 if self.wants.pairs else 1
+
+    def _count(self, name: str, traces: int) -> None:
+        if traces:
+            self.selection.removed[name] = traces
+
+    def _execute(self, statement: str, /, **values: Any) -> Any:
+        return self.connection.execute(Q[statement], values)
+
+    def _stream(self, name: str) -> Any:
+        return self.connection.execute(Q[name], execution_options={"yield_per": BATCH})
+
+
+#: The filters of `fill_candidates` in their order.
+FILTERS = (
+    *("negative", "domains", "datasets", "since", "until", "unverified", "accepted", "correct", "concludes"),
+    *("methods", "models", "logprobs", "at_least", "at_most", "None"),
+)
+
+
+def balanced(examples: dict[str, int], balance: float) -> dict[str, int]:
+    """How many examples of each difficulty stay: of one with r times as many as the middle one (of two, the smaller)
+    r^balance times as many."""
+    middle = sorted(examples.values())[(len(examples) - 1) // 2] if examples else 0
+    return {
+        name: count if count <= middle else round(middle * (count / middle) ** balance)
+        for name, count in examples.items()
+    }
+
+
+REASONS = {
+    "unverified": "are not verified yet: is a verify worker running?",
+    "accepted": "are not accepted: `trace_scores` shows the verdicts, the job's policy decides",
+    "overlapping": "answer a question that is also in an evaluation: take other questions to teach with",
+    "logprobs": "have no log-probabilities: enqueue the job with --logprobs",
+    "unpaired": "have no trace of the other kind, right or wrong, for their question",
+}
+
+
+def _nothing_left(selection: Selection, spec: RoundSpec) -> str:
+    jobs = ", ".join(spec.select.jobs)
+    if selection.traces == 0:
+        return f"round '{spec.name}': no examples, because the jobs have no traces yet ({jobs}). Let them run first."
+    reasons = (f"{count} {REASONS.get(name, f'are left out by `{name}`')}" for name, count in selection.removed.items())
+    return f"round '{spec.name}': no examples. Of {selection.traces} traces ({jobs}), {'; '.join(reasons)}."

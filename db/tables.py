@@ -7,50 +7,14 @@ row from one state to the next is in `sql/`, one guarded statement a change.
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import (
-    BigInteger,
-    CheckConstraint,
-    DateTime,
-    ForeignKey,
-    Identity,
-    Index,
-    LargeBinary,
-    MetaData,
-    SmallInteger,
-    UniqueConstraint,
-    func,
-    text,
-)
-from sqlalchemy.dialects.postgresql import DOUBLE_PRECISION, JSONB, REAL
-from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
+from sqlalchemy import ForeignKey, Identity, Index, LargeBinary, SmallInteger, UniqueConstraint, text
+from sqlalchemy.dialects.postgresql import DOUBLE_PRECISION
+from sqlalchemy.orm import Mapped, mapped_column
 
-NAMING = {
-    "ix": "ix_%(table_name)s_%(column_0_N_name)s",
-    "uq": "uq_%(table_name)s_%(column_0_N_name)s",
-    "ck": "ck_%(table_name)s_%(constraint_name)s",
-    "fk": "fk_%(table_name)s_%(column_0_N_name)s",
-    "pk": "pk_%(table_name)s",
-}
+from db.base import Base, now, one_of
+from db.judges import Calibration, Canary
 
-
-class Base(DeclarativeBase):
-    metadata = MetaData(naming_convention=NAMING)
-    type_annotation_map = {  # noqa: RUF012 (SQLAlchemy's own declaration)
-        dict[str, Any]: JSONB,
-        list[Any]: JSONB,
-        datetime: DateTime(timezone=True),
-        float: REAL,
-        int: BigInteger,
-    }
-
-
-def _now() -> Any:
-    return mapped_column(server_default=func.now())
-
-
-def _one_of(column: str, *values: str) -> CheckConstraint:
-    listed = ", ".join(f"'{value}'" for value in values)
-    return CheckConstraint(f"{column} in ({listed})", name=column)
+__all__ = ["Base", "Calibration", "Canary"]
 
 
 class PromptRow(Base):
@@ -59,7 +23,7 @@ class PromptRow(Base):
     __tablename__ = "prompts"
     hash: Mapped[str] = mapped_column(primary_key=True)
     messages: Mapped[list[Any]]
-    created_at: Mapped[datetime] = _now()
+    created_at: Mapped[datetime] = now()
 
 
 class Question(Base):
@@ -77,7 +41,7 @@ class Question(Base):
     question: Mapped[str]
     gold: Mapped[str | None]
     meta: Mapped[dict[str, Any]] = mapped_column(server_default=text("'{}'"))
-    created_at: Mapped[datetime] = _now()
+    created_at: Mapped[datetime] = now()
 
 
 class Job(Base):
@@ -120,12 +84,12 @@ class Job(Base):
     verifier: Mapped[str]
     source: Mapped[str]
     priority: Mapped[int] = mapped_column(server_default="0")
-    created_at: Mapped[datetime] = _now()
+    created_at: Mapped[datetime] = now()
     finished_at: Mapped[datetime | None]
     __table_args__ = (
-        _one_of("purpose", "teach", "evaluate"),
-        _one_of("state", "filling", "running", "paused", "over_budget", "cancelled", "done"),
-        _one_of("budget_unit", "tokens", "money"),
+        one_of("purpose", "teach", "evaluate"),
+        one_of("state", "filling", "running", "paused", "over_budget", "cancelled", "done"),
+        one_of("budget_unit", "tokens", "money"),
     )
 
 
@@ -165,9 +129,9 @@ class JobQuestion(Base):
     #: running: the claim's token. Writes of a worker whose claim was taken over change no state.
     owner: Mapped[str | None]
     last_error: Mapped[str | None]
-    updated_at: Mapped[datetime] = _now()
+    updated_at: Mapped[datetime] = now()
     __table_args__ = (
-        _one_of("state", "pending", "queued", "running", "generated", "done", "failed"),
+        one_of("state", "pending", "queued", "running", "generated", "done", "failed"),
         Index("ix_job_questions_pending", "job_id", "question_id", postgresql_where=text("state = 'pending'")),
         Index(
             "ix_job_questions_leased",
@@ -196,8 +160,8 @@ class Process(Base):
     leads: Mapped[bool]
     #: What is wrong with it; null: nothing that it knows of.
     trouble: Mapped[str | None]
-    started_at: Mapped[datetime] = _now()
-    seen_at: Mapped[datetime] = _now()
+    started_at: Mapped[datetime] = now()
+    seen_at: Mapped[datetime] = now()
 
 
 class Trace(Base):
@@ -232,7 +196,7 @@ class Trace(Base):
     #: Its price, in the currency of the settings' price_in and price_out.
     cost: Mapped[float] = mapped_column(server_default="0")
     worker: Mapped[str]
-    created_at: Mapped[datetime] = _now()
+    created_at: Mapped[datetime] = now()
     __table_args__ = (UniqueConstraint("job_id", "question_id", "variant", "sample_index"),)
 
 
@@ -284,49 +248,8 @@ class Verdict(Base):
     accepted: Mapped[bool]
     error: Mapped[str | None]
     seconds: Mapped[float]
-    created_at: Mapped[datetime] = _now()
+    created_at: Mapped[datetime] = now()
     __table_args__ = (UniqueConstraint("trace_id", "verifier"),)
-
-
-class Calibration(Base):
-    """How well one signal of one judge tells right traces from wrong ones, measured once on labelled traces."""
-
-    __tablename__ = "calibrations"
-    id: Mapped[int] = mapped_column(Identity(), primary_key=True)
-    #: The model alias that judged, and the model behind it then.
-    judge: Mapped[str]
-    model: Mapped[str]
-    signal: Mapped[str]
-    source: Mapped[str]
-    n_right: Mapped[int]
-    n_wrong: Mapped[int]
-    #: Area under the ROC curve, with its 95 % interval.
-    auc: Mapped[float]
-    low: Mapped[float]
-    high: Mapped[float]
-    #: Share of traces where "score at least 0.5" equals the label, with its 95 % interval.
-    agreement: Mapped[float]
-    agreement_low: Mapped[float]
-    agreement_high: Mapped[float]
-    #: The reliability curve: {low, high, count, mean, right} a bin.
-    bins: Mapped[list[Any]]
-    created_at: Mapped[datetime] = _now()
-    __table_args__ = (Index("ix_calibrations_judge_model_signal", "judge", "model", "signal", "id"),)
-
-
-class Canary(Base):
-    """What the judge of one job said to a trace that tries to speak for it (`workers.checks.judge`)."""
-
-    __tablename__ = "canaries"
-    job_id: Mapped[int] = mapped_column(ForeignKey("jobs.id", ondelete="CASCADE"), primary_key=True)
-    attack: Mapped[str] = mapped_column(primary_key=True)
-    #: The trace that carries it.
-    name: Mapped[str]
-    #: The rating without and with the attack, 0 to 1.
-    plain: Mapped[float | None]
-    attacked: Mapped[float | None]
-    fooled: Mapped[bool]
-    created_at: Mapped[datetime] = _now()
 
 
 class Round(Base):
@@ -347,9 +270,9 @@ class Round(Base):
     owner: Mapped[str | None]
     lease_until: Mapped[datetime | None]
     error: Mapped[str | None]
-    created_at: Mapped[datetime] = _now()
+    created_at: Mapped[datetime] = now()
     finished_at: Mapped[datetime | None]
-    __table_args__ = (_one_of("state", "queued", "selecting", "fitting", "evaluating", "done", "failed"),)
+    __table_args__ = (one_of("state", "queued", "selecting", "fitting", "evaluating", "done", "failed"),)
 
 
 class Example(Base):
@@ -378,7 +301,7 @@ class Exclusion(Base):
     evaluation_question_id: Mapped[int] = mapped_column(ForeignKey("questions.id"))
     #: Share of the word n-grams of the shorter question that are in the other, 0 to 1.
     share: Mapped[float]
-    __table_args__ = (_one_of("rule", "exact", "normalised", "ngram"),)
+    __table_args__ = (one_of("rule", "exact", "normalised", "ngram"),)
 
 
 class Evaluation(Base):
@@ -397,5 +320,5 @@ class Evaluation(Base):
     #: 95 % Wilson score interval of `accuracy`.
     low: Mapped[float]
     high: Mapped[float]
-    created_at: Mapped[datetime] = _now()
-    __table_args__ = (UniqueConstraint("round_id", "job_id"), _one_of("stage", "before", "after"))
+    created_at: Mapped[datetime] = now()
+    __table_args__ = (UniqueConstraint("round_id", "job_id"), one_of("stage", "before", "after"))

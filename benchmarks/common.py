@@ -22,6 +22,15 @@ def main(name: str, measure: Callable[[bool], dict[str, float]]) -> None:
         print(json.dumps({"name": name, "figures": figures, "machine": machine(), "commit": commit()}))
 
 
+def peak_rss_mb(pid: int) -> float:
+    """The most memory that a process has had; not of `getrusage`, which counts the process that started it."""
+    try:
+        status = Path(f"/proc/{pid}/status").read_text()
+    except OSError:
+        return 0.0
+    return next((int(line.split()[1]) / 1024 for line in status.splitlines() if line.startswith("VmHWM")), 0.0)
+
+
 def machine() -> str:
     """Cores, processor and Python, in one line."""
     lines = Path("/proc/cpuinfo").read_text().splitlines()

@@ -19,7 +19,7 @@ from typing import NamedTuple, cast
 import redis
 from sqlalchemy import text
 
-from benchmarks.common import main
+from benchmarks.common import main, peak_rss_mb
 from benchmarks.stack import Factory, factory, one
 from cli.local import prepare, programs
 from db.queries import Q
@@ -110,7 +110,7 @@ def enqueued(file: Path, job: str, *, limit: int | None = None, kill_at: int | N
         [sys.executable, "-m", "cli", "enqueue", str(file), *words], stdout=subprocess.PIPE
     ) as process:
         while process.poll() is None:
-            peak = max(peak, _peak_rss_mb(process.pid))
+            peak = max(peak, peak_rss_mb(process.pid))
             if kill_at is not None and stored(job) >= kill_at:
                 process.kill()
             time.sleep(LOOK_SECONDS)
@@ -125,15 +125,6 @@ def stored(job: str) -> int:
     """Rows of the job so far."""
     found = one("select count(*) from job_questions where job_id = (select id from jobs where name = :job)", job=job)
     return int(found)
-
-
-def _peak_rss_mb(pid: int) -> float:
-    """The most memory that the process has had; not of `getrusage`, which counts the process that started it."""
-    try:
-        status = Path(f"/proc/{pid}/status").read_text()
-    except OSError:
-        return 0.0
-    return next((int(line.split()[1]) / 1024 for line in status.splitlines() if line.startswith("VmHWM")), 0.0)
 
 
 @contextmanager

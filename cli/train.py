@@ -8,6 +8,7 @@ import typer
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from sqlalchemy import text
 
+from cli.dry_run import dry_run as show_dry_run
 from cli.output import Json, console, print_json, print_rows, progress_console
 from db.queries import Q
 from db.session import transaction
@@ -23,18 +24,23 @@ def register(app: typer.Typer) -> None:
 
 TRAIN = """Queue a training round for the trainer worker and follow it to its evaluation.
 
-Running it again follows the same round. Example: tracemill train round.toml"""
+Running it again follows the same round. With --dry-run it is only shown what it would train on: counts, tokens, three
+examples, the expected time. Example: tracemill train round.toml"""
 
 
 def train(
     file: Annotated[Path, typer.Argument(help="The round's ROUND.toml.")],
     wait: Annotated[bool, typer.Option(help="Follow it to the end.")] = True,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Show what it would train on, and do nothing.")] = False,
     json: Json = False,
 ) -> None:
     from trainer.queue import queue_round
     from trainer.spec import load
 
     spec = load(file)
+    if dry_run:
+        show_dry_run(spec, json)
+        return
     queue_round(spec)
     if wait:
         follow(spec.name)

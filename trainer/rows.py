@@ -3,6 +3,7 @@
 The prompt goes through the same `render` and `token_ids` that generate workers use: training and evaluation ask alike.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -32,6 +33,20 @@ def tokenise(tokenizer: Any, prompt: Prompt, question: str, text: str, end: int)
     asked = token_ids(tokenizer, render(prompt, {"question": question}))
     answered = [*tokenizer(text, add_special_tokens=False)["input_ids"], end]
     return Row(asked + answered, [0] * len(asked) + [1] * len(answered))
+
+
+def tokenise_all(tokenizer: Any, prompt: Prompt, pairs: Sequence[tuple[str, str]]) -> list[Row]:
+    """The rows of many pairs of question and text: as `tokenise` makes them, on all cores."""
+    if not pairs:
+        return []
+    end = end_of_turn(tokenizer)
+    messages = [render(prompt, {"question": question}) for question, _ in pairs]
+    asked = tokenizer.apply_chat_template(messages, add_generation_prompt=True, tokenize=True, return_dict=False)
+    answered = tokenizer([text for _, text in pairs], add_special_tokens=False)["input_ids"]
+    return [
+        Row([*question, *text, end], [0] * len(question) + [1] * (len(text) + 1))
+        for question, text in zip(asked, answered, strict=True)
+    ]
 
 
 def end_of_turn(tokenizer: Any) -> int:

@@ -86,6 +86,9 @@ order by e.stage, e.position, e.role
 -- name: jobs_by_names
 select * from jobs where name = any(:names)
 
+-- name: prompt
+select messages from prompts where hash = :hash
+
 -- name: prompts_asked
 -- The templates that a job's questions are asked with: those of their domains.
 select distinct p.hash, p.messages

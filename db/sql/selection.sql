@@ -218,9 +218,24 @@ select :round_id, question_id, rule, evaluation_question_id, share from overlapp
 
 -- name: chosen_texts
 -- In the order of training; `rejected` is null unless the objective wants pairs.
-select c.stage, c.trace_id, c.question_id, q.question, t.text, p.text as rejected
+select c.stage, c.position, c.trace_id, q.question, t.text, p.text as rejected
 from candidates c
 join questions q on q.id = c.question_id
 join traces t on t.id = c.trace_id
 left join traces p on p.id = c.partner_id
 order by c.stage, c.position
+
+-- name: overlapping_questions
+-- Pairs of questions that were found to overlap, those that are the least alike first.
+select o.rule, o.share, q.id as question_id, q.question, e.id as evaluation_question_id, e.question as evaluation_question
+from overlapping o join questions q on q.id = o.question_id join questions e on e.id = o.evaluation_question_id
+order by o.share, q.id limit :most
+
+-- name: measured_pace
+-- Tokens a second (prompt and answer, each epoch counted) of the last fit of this student with this objective.
+select name, (metrics ->> 'examples_per_second')::float8 * (metrics ->> 'tokens')::float8 / (metrics ->> 'examples')::float8
+           as tokens_per_second
+from rounds
+where spec ->> 'student' = :student and spec -> 'fit' ->> 'objective' = :objective
+  and metrics ?& array['examples_per_second', 'tokens', 'examples'] and (metrics ->> 'examples')::float8 > 0
+order by coalesce(finished_at, created_at) desc limit 1

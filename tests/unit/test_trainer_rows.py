@@ -11,7 +11,7 @@ from tracemill.prompts import Prompt, render, token_ids
 from tracemill.settings import EMBEDDED_MODEL
 from trainer.objectives import find
 from trainer.objectives.sft import passes_a_step
-from trainer.rows import IGNORED, end_of_turn, tokenise
+from trainer.rows import IGNORED, end_of_turn, tokenise, tokenise_all
 
 ASK = Prompt(({"role": "system", "content": "Think."}, {"role": "user", "content": "Q: {question}"}))
 QUESTION, TEXT = "What is 2 + 3?", "2 + 3 = 5. The answer is 5."
@@ -43,6 +43,13 @@ def test_the_whole_row_is_the_conversation_as_the_chat_template_writes_it(tokeni
     row = tokenise(tokenizer, ASK, QUESTION, TEXT, end_of_turn(tokenizer))
     turns = [*render(ASK, {"question": QUESTION}), {"role": "assistant", "content": TEXT}]
     assert tokenizer.decode(row.input_ids) + "\n" == tokenizer.apply_chat_template(turns, tokenize=False)
+
+
+def test_many_rows_at_once_are_the_same_as_one_by_one(tokenizer: Any) -> None:
+    pairs = [(QUESTION, TEXT), ("What is 1 + 1?", "2"), (QUESTION, "")]
+    end = end_of_turn(tokenizer)
+    assert tokenise_all(tokenizer, ASK, pairs) == [tokenise(tokenizer, ASK, *pair, end) for pair in pairs]
+    assert tokenise_all(tokenizer, ASK, []) == []
 
 
 def test_a_turn_ends_with_the_token_of_the_template_even_when_it_is_not_the_eos_token(tokenizer: Any) -> None:

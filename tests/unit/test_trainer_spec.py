@@ -1,5 +1,6 @@
 """ROUND.toml: what is understood, and what is said about what is not."""
 
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -40,11 +41,46 @@ def test_a_round_survives_its_way_through_the_database(tmp_path: Path) -> None:
         ('[fit]\nquantisation = "int3"\n', "fit.quantisation"),
         ("[fit]\nlora_rank = 65\n", "fit.lora_rank"),
         ("[fit\n", "ROUND.toml"),
+        ('[curriculum]\nby = "mood"\n', "curriculum.by"),
+        ('[curriculum]\nby = "length"\nepochs = [1, 0, 1]\n', "curriculum.epochs.1"),
     ],
 )
 def test_a_wrong_key_is_named(tmp_path: Path, more: str, said: str) -> None:
     with pytest.raises(UsageError, match=said):
         _load(tmp_path, LEAST + more)
+
+
+@pytest.mark.parametrize(
+    ("more", "said"),
+    [
+        ("at_least = { beauty = 1 }", r"select\.at_least\.beauty"),
+        ("ngram = 1", r"select\.ngram"),
+        ("overlap = 0", r"select\.overlap"),
+        ('accepted = "maybe"', r"select\.accepted"),
+        ("balance = 2", r"select\.balance"),
+    ],
+)
+def test_a_wrong_filter_is_named(tmp_path: Path, more: str, said: str) -> None:
+    with pytest.raises(UsageError, match=said):
+        _load(tmp_path, LEAST.replace("[evaluate]", f"{more}\n[evaluate]"))
+
+
+@pytest.mark.parametrize(("by", "stages"), [("length", 3), ("complexity", 4), ("pass_rate", 3)])
+def test_a_curriculum_has_as_many_stages_as_epochs_are_given(tmp_path: Path, by: str, stages: int) -> None:
+    more = f'[curriculum]\nby = "{by}"\n'
+    default, given = _load(tmp_path, LEAST + more), _load(tmp_path, LEAST + more + "epochs = [2, 1]\n")
+    assert default.curriculum is not None
+    assert given.curriculum is not None
+    assert (default.curriculum.epochs, given.curriculum.epochs) == ([1] * stages, [2, 1])
+    assert RoundSpec.model_validate_json(default.model_dump_json()) == default
+
+
+def test_a_date_without_a_time_zone_is_in_utc(tmp_path: Path) -> None:
+    spec = _load(
+        tmp_path, LEAST.replace("[evaluate]", "since = 2026-11-01\nuntil = 2026-11-02T01:00:00+01:00\n[evaluate]")
+    )
+    assert spec.select.since == datetime(2026, 11, 1, tzinfo=UTC)
+    assert spec.select.until == datetime(2026, 11, 2, tzinfo=UTC)
 
 
 def test_every_wrong_key_is_named_at_once(tmp_path: Path) -> None:

@@ -67,8 +67,7 @@ class _Chooser:
     """One selection on its way."""
 
     def __init__(self, connection: Connection, spec: RoundSpec) -> None:
-        self.connection, self.spec = connection, spec.select
-        self.curriculum = spec.curriculum
+        self.connection, self.round, self.spec = connection, spec, spec.select
         self.wants = wants(spec.fit.objective)
         self.selection = Selection()
 
@@ -106,20 +105,8 @@ class _Chooser:
     def _fill(self) -> None:
         for statement in ("drop_temporary", "create_candidates", "create_overlaps"):
             self._execute(statement)
-        spec, found = self.spec, self.selection
-        chosen = spec.model_dump(include={"jobs", "correct", "concludes", "since", "until", "seed"})
-        listed = {name: getattr(spec, name) or None for name in ("methods", "models", "domains", "datasets")}
-        thresholds = {name: json.dumps(getattr(spec, name)) for name in ("at_least", "at_most")}
-        rows = self._execute(
-            "fill_candidates",
-            **chosen,
-            **listed,
-            **thresholds,
-            thresholds=bool(spec.at_least or spec.at_most),
-            accepted=None if spec.accepted == "any" else spec.accepted,
-            pairs=self.wants.pairs,
-            logprobs=self.wants.logprobs,
-        ).all()
+        found = self.selection
+        rows = self._execute("fill_candidates", **parameters(self.round)).all()
         found.traces = sum(row.traces for row in rows)
         for row in sorted(rows, key=lambda row: FILTERS.index(str(row.removed).partition(".")[0])):
             if row.removed is not None:
@@ -143,7 +130,7 @@ class _Chooser:
         self._drop("overlapping")
 
     def _order(self) -> None:
-        found, curriculum = self.selection, self.curriculum
+        found, curriculum = self.selection, self.round.curriculum
         by, stages = (curriculum.by, len(curriculum.epochs)) if curriculum else (None, 1)
         self._execute("order_candidates", by=by, stages=stages)
         rows = self._execute("stages_of_candidates").all()
@@ -168,6 +155,22 @@ class _Chooser:
 
     def _stream(self, name: str) -> Any:
         return self.connection.execute(Q[name], execution_options={"yield_per": BATCH})
+
+
+def parameters(spec: RoundSpec) -> dict[str, Any]:
+    """Those of the statement `fill_candidates`."""
+    select, wanted = spec.select, wants(spec.fit.objective)
+    listed = {name: getattr(select, name) or None for name in ("methods", "models", "domains", "datasets")}
+    return {
+        **select.model_dump(include={"jobs", "correct", "concludes", "since", "until", "seed"}),
+        **listed,
+        "accepted": None if select.accepted == "any" else select.accepted,
+        "thresholds": bool(select.at_least or select.at_most),
+        "at_least": json.dumps(select.at_least),
+        "at_most": json.dumps(select.at_most),
+        "pairs": wanted.pairs,
+        "logprobs": wanted.logprobs,
+    }
 
 
 #: The filters of `fill_candidates` in their order.

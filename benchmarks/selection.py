@@ -1,0 +1,176 @@
+"""Do 2,000,000 traces fit through the filter? 100,000 of them are chosen, and rendered exactly as they are trained on.
+
+What is measured is `tracemill train ROUND.toml --dry-run`, in a process of its own, its start included. Postgres itself
+makes up the questions, the traces and their verdicts.
+"""
+
+import json
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import text
+
+from benchmarks.common import main, peak_rss_mb
+from benchmarks.stack import factory
+from cli.local import prepare
+from db.jobs import JobSpec, one_prompt, open_job
+from db.queries import Q
+from db.session import statement, transaction
+from tracemill import stack as local
+from tracemill.errors import StackError
+from tracemill.models import resolve
+from tracemill.policy import Policy
+from tracemill.prompts import Prompt
+from tracemill.settings import settings
+from trainer.select.choose import parameters
+from trainer.spec import RoundSpec, load
+
+SETTINGS = """
+[models.student]
+adapters = true
+
+[local]
+generate = []
+judge = ""
+train = false
+flower = false
+"""
+ROUND = """
+name = "measured"
+
+[select]
+jobs = {jobs}
+at_least = {{ steps = 2 }}
+balance = 0.5
+limit = {limit}
+
+[fit]
+max_tokens = 512
+
+[evaluate]
+jobs = ["before"]
+"""
+ASK = Prompt(({"role": "system", "content": "Think step by step."}, {"role": "user", "content": "{question}"}))
+JOBS, SAMPLES, EVALUATED = 10, 8, 2000
+LOOK_SECONDS = 0.02
+
+#: A question is known by its number n; what an evaluation asks has numbers from 0 on.
+QUESTION = """format(
+    'A baker has %s loaves on the shelf. In the morning she bakes %s more and puts them beside the others, and then '
+    'she sells %s of them to a school. How many loaves are on the shelf now?', n % 997 + 400, n / 997, n % 313
+)"""
+QUESTIONS = f"""
+insert into questions (content_hash, fingerprint, dataset, domain, question)
+select md5(:dataset || n), md5('words ' || n), :dataset, 'math', {QUESTION}
+from generate_series(cast(:first as bigint), :last) n
+"""
+ASKED = """
+insert into job_questions (job_id, question_id, wanted, state, settled, accepted)
+select :job, id, :samples, 'done', :samples, case when :samples = 1 then 1 else hashint8(id) & 7 end
+from questions where dataset = :dataset
+"""
+TRACES = """
+insert into traces (job_id, question_id, sample_index, prompt_hash, text, reasoning, answer, answer_form, steps,
+                    tokens_in, tokens_out, finish_reason, latency_seconds, worker)
+select jq.job_id, jq.question_id, i, :prompt,
+       format('We begin with what is on the shelf, which is %s loaves, as the question says.\n', q.id % 997 + 400)
+           || repeat(format('Then we take the next change and write %s + %s = %s for it.\n', q.id, i, q.id + i),
+                     (2 + (q.id + i) % 5)::int)
+           || format('The answer is %s.', q.id + i),
+       '', (q.id + i)::text, 'stated', '[]', 60, 40 + 30 * ((q.id + i) % 5), 'stop', 1, 'benchmark'
+from job_questions jq join questions q on q.id = jq.question_id, generate_series(0, :samples - 1) i
+where jq.job_id = :job
+"""
+VERDICTS = """
+insert into verdicts (trace_id, verifier, correct, equations_checked, equations_false, steps, signals, findings,
+                      accepted, seconds)
+select t.id, 'checks', r.is_right, 3, 0, 2 + (t.tokens_out - 40) / 30, '{}', '[]', r.is_right, 0
+from traces t join job_questions jq on jq.job_id = t.job_id and jq.question_id = t.question_id,
+     lateral (select t.sample_index < jq.accepted as is_right) r
+where t.job_id = :job
+"""
+
+
+def measure(quick: bool) -> dict[str, float]:
+    each, wanted = (2_500, 10_000) if quick else (25_000, 100_000)
+    with factory(SETTINGS) as ours:
+        local.up(ours.folder, lambda _: [], prepare=prepare)  # Postgres and Redis alone
+        resolve(settings().models["student"].model, settings().data_dir)  # unpacked once, not measured
+        jobs = _made_up(each)
+        file = ours.folder / "round.toml"
+        file.write_text(ROUND.format(jobs=json.dumps(jobs), limit=wanted))
+        print(plan(load(file)))
+        figures = dry_run(file)
+        file.write_text(ROUND.format(jobs=json.dumps(jobs[:1]), limit=wanted))
+        print(plan(load(file)))
+    return figures
+
+
+def dry_run(file: Path) -> dict[str, float]:
+    """Figures of one `tracemill train --dry-run` in a process of its own. Raises StackError if it fails."""
+    start, peak = time.monotonic(), 0.0
+    command = [sys.executable, "-m", "cli", "train", str(file), "--dry-run", "--json"]
+    with file.with_suffix(".json").open("w+") as out, subprocess.Popen(command, stdout=out) as process:
+        while process.poll() is None:
+            peak = max(peak, peak_rss_mb(process.pid))
+            time.sleep(LOOK_SECONDS)
+        seconds = time.monotonic() - start
+        if process.returncode != 0:
+            raise StackError(f"the dry run ended with {process.returncode}")
+        out.seek(0)
+        found = json.load(out)
+    selection = found["selection"]
+    print(json.dumps({**selection, "tokens": found["tokens"]}))
+    return {"seconds": seconds, "peak_rss_mb": peak, "traces": selection["traces"], "examples": selection["examples"]}
+
+
+def plan(spec: RoundSpec) -> str:
+    """How Postgres goes about the filter, and which indexes it uses."""
+    with transaction() as connection:
+        connection.execute(Q["create_candidates"])
+        explained = text("explain (costs off) " + Q["fill_candidates"].text)
+        return "\n".join(connection.execute(explained, parameters(spec)).scalars())
+
+
+def _made_up(each: int) -> list[str]:
+    """Names of the jobs, of `each` questions × 8 traces each; an evaluation of questions that overlap some of them."""
+    start = time.monotonic()
+    names = []
+    first = EVALUATED // 2
+    for number in range(JOBS):
+        names.append(f"teach-{number}")
+        _job(names[-1], first + number * each, first + (number + 1) * each - 1, SAMPLES)
+    _job("before", 0, EVALUATED - 1, 1)
+    with statement() as connection:
+        for table in ("questions", "job_questions", "traces", "verdicts"):
+            connection.execute(text(f"vacuum analyze {table}"))
+    print(f"{JOBS * each * SAMPLES:,} traces made up in {time.monotonic() - start:.0f} s")
+    return names
+
+
+def _job(name: str, first: int, last: int, samples: int) -> None:
+    teach = samples > 1
+    spec = JobSpec(
+        name=name,
+        purpose="teach" if teach else "evaluate",
+        model="teacher" if teach else "student",
+        method="cot",
+        prompts=one_prompt(ASK),
+        samples=samples,
+        sampling={"temperature": 0.7, "max_tokens": 512},
+        policy=Policy(),
+        source="benchmark",
+    )
+    values: dict[str, Any] = {"dataset": name, "first": first, "last": last, "samples": samples, "prompt": ASK.hash}
+    with transaction() as connection:
+        values["job"] = open_job(connection, spec)
+        for each in (QUESTIONS, ASKED, *((TRACES, VERDICTS) if teach else ())):
+            connection.execute(text(each), values)
+        connection.execute(Q["job_filled"], {"job_id": values["job"]})
+
+
+if __name__ == "__main__":
+    main("selection", measure)

@@ -1,0 +1,92 @@
+"""`tracemill train ROUND.toml --dry-run`: what the round would train on. Nothing is queued, nothing is stored."""
+
+from dataclasses import asdict
+from typing import TYPE_CHECKING
+
+from rich.progress import Progress
+from rich.text import Text
+
+from cli.output import console, print_json, print_rows, progress_console
+
+if TYPE_CHECKING:
+    from trainer.select.preview import Preview
+    from trainer.spec import RoundSpec
+
+#: What became of traces, by the filter that took them.
+FILTERS = {
+    "negative": "of jobs that ask for wrong reasoning (only preference pairs use them)",
+    "domains": "of another domain",
+    "datasets": "of another dataset",
+    "since": "older than `since`",
+    "until": "not older than `until`",
+    "unverified": "without a verdict yet",
+    "accepted": "not as `accepted` asks",
+    "correct": "not as `correct` asks",
+    "concludes": "not as `concludes` asks",
+    "methods": "of another method",
+    "models": "of another model",
+    "logprobs": "without log-probabilities",
+    "overlapping": "whose question overlaps one of an evaluation",
+    "repeated": "the same text for the same question again",
+    "near_duplicates": "nearly the same as another",
+    "unpaired": "without a partner for a pair",
+    "max_per_question": "more than `max_per_question`",
+    "balance": "more of its difficulty than `balance` allows",
+    "like": "more tokens of its difficulty than the round `like`",
+    "tokens": "above `tokens`",
+    "limit": "above `limit`",
+}
+
+
+def dry_run(spec: "RoundSpec", json: bool) -> None:
+    """Print what the round would train on, for people or machines. Raises what queueing or selecting would."""
+    from trainer.select.preview import preview
+
+    with Progress(console=progress_console, transient=True) as bar:
+        task = bar.add_task("selecting", total=None)
+        found = preview(spec, lambda done, of: bar.update(task, description="rendering", completed=done, total=of))
+    if json:
+        print_json({"round": spec.name, **asdict(found)})
+    else:
+        _show(spec, found)
+
+
+def _show(spec: "RoundSpec", found: "Preview") -> None:
+    selection = found.selection
+    counts = [{"traces": selection.traces, "": f"of {', '.join(spec.select.jobs)}"}]
+    counts += [
+        {"traces": -taken, "": FILTERS.get(name, f"outside {name}")} for name, taken in selection.removed.items()
+    ]
+    counts.append({"traces": selection.kept, "": "chosen"})
+    print_rows(counts, ("traces", ""), title=f"{spec.name}: what it would train on")
+    totals = {
+        "examples" if selection.kept == selection.examples else "pairs": f"{selection.examples:,}",
+        "by difficulty": ", ".join(f"{name} {count:,}" for name, count in sorted(selection.difficulties.items())),
+        "by stage": ", ".join(f"{count:,}" for count in selection.stages),
+        "tokens written by the teacher": f"{selection.tokens:,}",
+        "tokens of the student, an epoch": f"{found.tokens:,}, of which it learns {found.learnt_tokens:,}",
+        f"longer than {spec.fit.max_tokens} tokens, left out": f"{found.too_long:,}",
+        "expected training time": _time(found),
+    }
+    print_rows([{"": name, "value": value} for name, value in totals.items()], ("", "value"))
+    if found.overlaps:
+        title = "Left out: " + ", ".join(f"{count} {rule}" for rule, count in sorted(selection.overlaps.items()))
+        pairs = [{name: _plain(str(value)) for name, value in pair.items()} for pair in found.overlaps[:5]]
+        print_rows(pairs, ("rule", "question", "evaluation_question"), title=title)
+    for example in found.examples:
+        console.rule(f"trace {example.trace_id}, {example.role}, stage {example.stage}", align="left")
+        for part in example.parts:
+            console.print(Text("[learnt]" if part.learnt else "[read]", style="bold"))
+            console.print(Text(_plain(part.text), style="green" if part.learnt else ""), soft_wrap=True)
+
+
+def _time(found: "Preview") -> str:
+    if found.seconds is None:
+        return "not known: no round of this student with this objective was fitted yet"
+    minutes, seconds = divmod(round(found.seconds), 60)
+    return f"about {minutes} min {seconds:02} s, at the pace of round {found.measured_in}"
+
+
+def _plain(text: str) -> str:
+    """Model text without control characters, which a terminal would obey."""
+    return "".join(char if char.isprintable() or char in "\n\t" else "\N{REPLACEMENT CHARACTER}" for char in text)

@@ -1,0 +1,139 @@
+"""What a round would train on: chosen and rendered as in earnest, counted, and nothing of it kept."""
+
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from itertools import zip_longest
+from typing import Any
+
+from db.queries import Q
+from db.session import engine
+from tracemill.models import resolve
+from tracemill.prompts import Prompt
+from tracemill.settings import model, settings
+from trainer.queue import checked
+from trainer.rows import Row, tokenise_all
+from trainer.select.choose import BATCH, Selection, choose
+from trainer.spec import RoundSpec
+
+#: Examples, and pairs of overlapping questions, that are shown.
+EXAMPLES, OVERLAPS = 3, 100
+
+
+@dataclass(frozen=True)
+class Part:
+    """A piece of a rendered example; special tokens are written out."""
+
+    text: str
+    #: Whether the loss is taken on it; else it is only read.
+    learnt: bool
+
+
+@dataclass(frozen=True)
+class Rendered:
+    """An example as the student will be given it."""
+
+    trace_id: int
+    stage: int
+    #: sft, or chosen, rejected
+    role: str
+    parts: tuple[Part, ...]
+
+
+@dataclass(frozen=True)
+class Preview:
+    """What a round would do."""
+
+    selection: Selection
+    #: Tokens of the student, prompts and answers, of all examples once; and those of them that are learnt.
+    tokens: int
+    learnt_tokens: int
+    #: Examples that will be left out because they exceed fit.max_tokens. They are not counted in the tokens.
+    too_long: int
+    #: Expected seconds of training, by the pace of an earlier round of this student; null: there is none.
+    seconds: float | None
+    measured_in: str | None
+    #: The first ones: their order is random.
+    examples: list[Rendered]
+    #: Pairs of questions that overlap, the least alike first.
+    overlaps: list[dict[str, Any]]
+
+
+def preview(spec: RoundSpec, report: Callable[[int, int], None] = lambda done, of: None) -> Preview:
+    """Choose and render in a transaction that is rolled back; `report` is told how many examples are rendered.
+
+    Raises UsageError and TracemillError as queueing and selecting do.
+    """
+    with engine().connect() as connection, connection.begin() as transaction:
+        prompt_hash = checked(connection, spec)
+        messages = connection.execute(Q["prompt"], {"hash": prompt_hash}).scalar_one()
+        selection = choose(connection, spec)
+        tokenizer = _tokenizer(spec)
+        rendering = _Rendering(tokenizer, Prompt(tuple(messages)), spec.fit.max_tokens)
+        for batch in connection.execute(Q["chosen_texts"], execution_options={"yield_per": BATCH}).partitions():
+            rendering.add(batch)
+            report(rendering.examples, selection.examples)
+        overlaps = connection.execute(Q["overlapping_questions"], {"most": OVERLAPS}).mappings()
+        pace = connection.execute(
+            Q["measured_pace"], {"student": spec.student, "objective": spec.fit.objective}
+        ).one_or_none()
+        found = Preview(
+            selection=selection,
+            tokens=sum(rendering.tokens.values()),
+            learnt_tokens=rendering.learnt,
+            too_long=rendering.too_long,
+            seconds=_seconds(spec, rendering.tokens, pace.tokens_per_second) if pace else None,
+            measured_in=pace.name if pace else None,
+            examples=rendering.shown,
+            overlaps=[dict(row) for row in overlaps],
+        )
+        transaction.rollback()
+    return found
+
+
+def _tokenizer(spec: RoundSpec) -> Any:
+    from transformers import AutoTokenizer
+
+    return AutoTokenizer.from_pretrained(resolve(model(spec.student).model, settings().data_dir))
+
+
+def _seconds(spec: RoundSpec, tokens: dict[int, int], pace: float) -> float:
+    epochs = spec.curriculum.epochs if spec.curriculum else [spec.fit.epochs]
+    return sum(count * epochs[stage] for stage, count in tokens.items()) / pace
+
+
+class _Rendering:
+    """Renders examples, batch by batch, and keeps the sums and the first few."""
+
+    def __init__(self, tokenizer: Any, prompt: Prompt, most: int) -> None:
+        self.tokenizer, self.prompt, self.most = tokenizer, prompt, most
+        self.tokens: dict[int, int] = defaultdict(int)
+        self.examples = self.learnt = self.too_long = 0
+        self.shown: list[Rendered] = []
+
+    def add(self, batch: Sequence[Any]) -> None:
+        """Rows of `chosen_texts`."""
+        chosen = self._rows((row.question, row.text) for row in batch)
+        rejected = self._rows((row.question, row.rejected) for row in batch if row.rejected is not None)
+        for row, right, wrong in zip_longest(batch, chosen, rejected):
+            rows = {"sft": right} if wrong is None else {"chosen": right, "rejected": wrong}
+            self.examples += 1
+            if row.position < EXAMPLES:
+                self.shown += [
+                    Rendered(row.trace_id, row.stage, role, self._parts(each)) for role, each in rows.items()
+                ]
+            if any(len(each.input_ids) > self.most for each in rows.values()):
+                self.too_long += 1
+                continue
+            self.tokens[row.stage] += sum(len(each.input_ids) for each in rows.values())
+            self.learnt += sum(sum(each.completion_mask) for each in rows.values())
+
+    def _rows(self, pairs: Iterable[tuple[str, str]]) -> list[Row]:
+        return tokenise_all(self.tokenizer, self.prompt, list(pairs))
+
+    def _parts(self, row: Row) -> tuple[Part, ...]:
+        asked = row.completion_mask.index(1)
+        return (
+            Part(self.tokenizer.decode(row.input_ids[:asked]), learnt=False),
+            Part(self.tokenizer.decode(row.input_ids[asked:]), learnt=True),
+        )

@@ -1,0 +1,249 @@
+"""Every key of [select] in a real Postgres: thresholds, balance, budgets, pairs, stages."""
+
+from collections import Counter
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from sqlalchemy import Connection, text
+
+from db.session import transaction
+from tests.integration.rounds import job, new_round, question, round_spec, trace
+from tracemill.stack import Stack
+from trainer.select.choose import Selection, choose, select
+from trainer.spec import RoundSpec
+
+#: Accepted traces, of eight, of the questions of each difficulty.
+ACCEPTED = {"easy": 8, "medium": 4, "hard": 1}
+
+
+def _spec(name: str = "r1", curriculum: dict[str, Any] | None = None, objective: str = "sft", **keys: Any) -> RoundSpec:
+    spec = round_spec(name, select={"max_per_question": 0, **keys}, fit={"objective": objective})
+    return RoundSpec.model_validate(spec.model_dump() | {"curriculum": curriculum})
+
+
+def _selected(spec: RoundSpec) -> tuple[Selection, list[Any]]:
+    """What became of the traces, and the round's rows of `examples` with what they hold."""
+    with transaction() as connection:
+        round_id = new_round(connection, spec)
+        found = select(connection, round_id, spec)
+        rows = connection.execute(
+            text(
+                "select e.*, t.text, t.tokens_out, t.question_id from examples e join traces t on t.id = e.trace_id "
+                "where round_id = :id order by stage, position, role"
+            ),
+            {"id": round_id},
+        ).all()
+    assert found.traces == sum(found.removed.values()) + found.kept
+    return found, list(rows)
+
+
+def _set(connection: Connection, trace_id: int, tokens: int = 10, **verdict: Any) -> None:
+    connection.execute(text("update traces set tokens_out = :n where id = :id"), {"n": tokens, "id": trace_id})
+    for column, value in verdict.items():
+        statement = text(f"update verdicts set {column} = :value where trace_id = :id")
+        connection.execute(statement, {"value": value, "id": trace_id})
+
+
+def _settled(connection: Connection, job_id: int, question_id: int, accepted: int) -> None:
+    connection.execute(
+        text("update job_questions set settled = 8, accepted = :n where job_id = :job and question_id = :question"),
+        {"n": accepted, "job": job_id, "question": question_id},
+    )
+
+
+@pytest.fixture
+def graded(clean: Stack) -> Iterator[None]:
+    """Six easy, two medium and one hard question with eight traces each of 10, 20, … 80 tokens and 1, 2, … 8 steps."""
+    with transaction() as connection:
+        grades = [name for name, count in (("easy", 6), ("medium", 2), ("hard", 1)) for _ in range(count)]
+        ids = [question(connection, f"{grade} question number {n}?") for n, grade in enumerate(grades)]
+        teach = job(connection, "teach", ids)
+        for question_id, grade in zip(ids, grades, strict=True):
+            _settled(connection, teach, question_id, ACCEPTED[grade])
+            for index in range(8):
+                accepted = index < ACCEPTED[grade]
+                made = trace(
+                    connection, teach, question_id, f"{grade} {question_id} {index}", index=index, accepted=accepted
+                )
+                _set(connection, made, 10 * (index + 1), steps=index + 1)
+    return
+
+
+def test_a_threshold_takes_what_is_below_above_or_unknown(clean: Stack) -> None:
+    with transaction() as connection:
+        asked = question(connection, "What is 3 + 4?")
+        teach = job(connection, "teach", [asked])
+        good = trace(connection, teach, asked, "good")
+        _set(connection, good, steps=2, faithfulness=0.9, ungrounded=0, signals='{"rating": 0.8}')
+        few = trace(connection, teach, asked, "too few steps", index=1)
+        _set(connection, few, steps=1, faithfulness=0.9, ungrounded=0, signals='{"rating": 0.8}')
+        low = trace(connection, teach, asked, "rated too low", index=2)
+        _set(connection, low, steps=2, faithfulness=0.9, ungrounded=0, signals='{"rating": 0.2}')
+        unknown = trace(connection, teach, asked, "not judged", index=3)
+        _set(connection, unknown, steps=2, ungrounded=0, signals='{"rating": 0.8}')
+        loose = trace(connection, teach, asked, "with a number from nowhere", index=4)
+        _set(connection, loose, steps=2, faithfulness=0.9, ungrounded=1, signals='{"rating": 0.8}')
+    least = {"steps": 2, "faithfulness": 0.5, "rating": 0.5}
+    found, rows = _selected(_spec(at_least=least, at_most={"ungrounded": 0}))
+    assert [row.trace_id for row in rows] == [good]
+    assert found.removed == {
+        "at_least.faithfulness": 1,
+        "at_least.rating": 1,
+        "at_least.steps": 1,
+        "at_most.ungrounded": 1,
+    }
+
+
+@pytest.mark.parametrize(
+    ("keys", "left", "removed"),
+    [
+        ({}, {"right"}, {"unverified": 1, "accepted": 2}),
+        ({"accepted": False}, {"wrong", "right, but by luck"}, {"unverified": 1, "accepted": 1}),
+        ({"accepted": False, "correct": True}, {"right, but by luck"}, {"unverified": 1, "accepted": 1, "correct": 1}),
+        ({"accepted": "any"}, {"right", "wrong", "right, but by luck", "unread"}, {}),
+        ({"accepted": "any", "concludes": True}, {"right"}, {"concludes": 3}),
+        ({"accepted": "any", "methods": ["stepwise"]}, set(), {"methods": 4}),
+        ({"accepted": "any", "models": ["teacher"], "methods": ["cot"]}, None, {}),
+        ({"domains": ["math"], "datasets": ["elsewhere"]}, set(), {"datasets": 4}),
+        ({"accepted": "any", "domains": ["code"]}, set(), {"domains": 4}),
+        ({"accepted": "any", "since": "2000-01-01", "until": "2001-01-01"}, set(), {"until": 4}),
+        ({"accepted": "any", "since": "2999-01-01"}, set(), {"since": 4}),
+    ],
+)
+def test_a_filter_takes_what_it_names(
+    clean: Stack, keys: dict[str, Any], left: set[str] | None, removed: dict[str, int]
+) -> None:
+    with transaction() as connection:
+        asked = question(connection, "What is 3 + 4?")
+        teach = job(connection, "teach", [asked])
+        _set(connection, trace(connection, teach, asked, "right"), concludes=True)
+        trace(connection, teach, asked, "wrong", index=1, accepted=False)
+        _set(connection, trace(connection, teach, asked, "right, but by luck", index=2, accepted=False), correct=True)
+        trace(connection, teach, asked, "unread", index=3, accepted=None)
+        spec = _spec(**keys)
+        if left == set():
+            with pytest.raises(Exception, match=f"4 are left out by `{next(iter(removed))}`"):
+                choose(connection, spec)
+            return
+    found, rows = _selected(spec)
+    assert found.removed == removed
+    assert {row.text for row in rows} == (left or {"right", "wrong", "right, but by luck", "unread"})
+
+
+@pytest.mark.parametrize(
+    ("balance", "examples"),
+    [
+        (1.0, {"easy": 48, "medium": 8, "hard": 1}),
+        (0.5, {"easy": 20, "medium": 8, "hard": 1}),
+        (0.0, {"easy": 8, "medium": 8, "hard": 1}),
+    ],
+)
+def test_easy_questions_are_thinned_towards_those_of_the_middle(
+    graded: None, balance: float, examples: dict[str, int]
+) -> None:
+    found, rows = _selected(_spec(balance=balance))
+    assert found.difficulties == examples
+    assert Counter(row.text.partition(" ")[0] for row in rows) == examples
+
+
+def test_examples_stop_before_their_tokens_exceed_the_budget(graded: None) -> None:
+    everything, _ = _selected(_spec("all"))
+    found, rows = _selected(_spec("some", tokens=500))
+    assert found.tokens == sum(row.tokens_out for row in rows)
+    assert 420 < found.tokens <= 500 < everything.tokens
+
+
+def test_an_unfiltered_round_is_matched_to_another_in_tokens_of_each_difficulty(graded: None) -> None:
+    like, _ = _selected(_spec("verified", balance=0, seed=1))
+    found, rows = _selected(_spec("control", accepted="any", like="verified", seed=2))
+    tokens: Counter[str] = Counter()
+    for row in rows:
+        tokens[row.text.partition(" ")[0]] += row.tokens_out
+    assert found.tokens <= like.tokens
+    assert set(found.difficulties) <= set(like.difficulties)
+    assert 0 <= like.tokens - found.tokens <= 80 * 3
+    assert "like" in found.removed
+    assert tokens["medium"] <= 8 * 45
+
+
+def test_the_same_seed_chooses_the_same_again_through_every_filter(graded: None) -> None:
+    keys: dict[str, Any] = {"balance": 0.5, "tokens": 900, "near_duplicates": 0.9, "limit": 12}
+    runs = [_selected(_spec(name, seed=seed, **keys))[1] for name, seed in (("a", 3), ("b", 3), ("c", 4))]
+    chosen = [[(row.trace_id, row.position, row.stage) for row in rows] for rows in runs]
+    assert chosen[0] == chosen[1] != chosen[2]
+
+
+def test_nearly_the_same_text_counts_once(clean: Stack) -> None:
+    story = "First the baker counts the loaves on the shelf and finds that there are twelve of them in all. "
+    with transaction() as connection:
+        ids = [question(connection, f"How many loaves has baker {name}?") for name in ("Ann", "Bob")]
+        teach = job(connection, "teach", ids)
+        trace(connection, teach, ids[0], story * 2 + "So the answer is 12.")
+        trace(connection, teach, ids[0], story * 2 + "Hence the answer is 12.", index=1)
+        trace(connection, teach, ids[0], "Twelve loaves are on the shelf, as was said at the start: 12.", index=2)
+        trace(connection, teach, ids[1], "Bob bought them elsewhere, so we add one. The answer is 13.")
+    found, _ = _selected(_spec(near_duplicates=0.7))
+    assert (found.removed, found.examples) == ({"near_duplicates": 1}, 3)
+
+
+def test_thirds_by_length_go_from_short_to_long(graded: None) -> None:
+    found, rows = _selected(_spec(curriculum={"by": "length"}))
+    assert found.stages == [19, 19, 19]
+    longest = [max(row.tokens_out for row in rows if row.stage == stage) for stage in range(3)]
+    shortest = [min(row.tokens_out for row in rows if row.stage == stage) for stage in range(3)]
+    assert longest[0] <= shortest[1] <= longest[1] <= shortest[2]
+    assert sorted(row.position for row in rows) == list(range(57))
+
+
+def test_four_levels_of_complexity_go_from_few_steps_to_many(graded: None) -> None:
+    found, rows = _selected(_spec(curriculum={"by": "complexity"}))
+    assert len(found.stages) == 4
+    last = [row.tokens_out for row in rows if row.stage == 3]
+    assert min(last) >= max(row.tokens_out for row in rows if row.stage == 0)
+
+
+def test_stages_by_pass_rate_go_from_easy_to_hard(graded: None) -> None:
+    _, rows = _selected(_spec(curriculum={"by": "pass_rate", "epochs": [1, 2]}, balance=0))
+    grades = [row.text.partition(" ")[0] for row in rows if row.stage == 0]
+    assert set(grades) == {"easy", "medium"}
+    assert {row.text.partition(" ")[0] for row in rows if row.stage == 1} == {"medium", "hard"}
+
+
+def test_pairs_are_a_right_and_a_wrong_trace_of_one_question(graded: None) -> None:
+    with transaction() as connection:
+        easy = connection.execute(text("select min(id) from questions")).scalar_one()
+        contrast = job(connection, "contrast", [easy])
+        connection.execute(text("update jobs set negative = true where id = :id"), {"id": contrast})
+        made_up = trace(connection, contrast, easy, "made up to be wrong")
+        trace(connection, contrast, easy, "meant to be wrong, but is right", index=1, accepted=False)
+    jobs = ["teach", "contrast"]
+    found, rows = _selected(_spec("all", objective="preference", jobs=jobs))
+    # The easy question has one wrong trace, each medium one four of either kind, the hard one a single right one.
+    assert (found.examples, found.kept) == (1 + 4 + 4 + 1, 20)
+    assert found.removed == {"accepted": 1, "unpaired": 57 - 10 + 6}
+    pairs = [(rows[at], rows[at + 1]) for at in range(0, len(rows), 2)]
+    for chosen, rejected in pairs:
+        assert (chosen.role, rejected.role) == ("chosen", "rejected")
+        assert (chosen.stage, chosen.position) == (rejected.stage, rejected.position)
+        assert chosen.question_id == rejected.question_id
+    assert made_up in [rejected.trace_id for _, rejected in pairs]
+    assert found.tokens == sum(row.tokens_out for row in rows)
+
+
+def test_at_most_so_many_pairs_a_question(graded: None) -> None:
+    spec = round_spec("few", select={"max_per_question": 2}, fit={"objective": "preference"})
+    found, _ = _selected(spec)
+    assert (found.examples, found.removed["max_per_question"]) == (2 + 2 + 1, 8)
+
+
+def test_without_log_probabilities_a_trace_is_no_example_of_logit_distillation(graded: None) -> None:
+    with transaction() as connection:
+        connection.execute(
+            text(
+                "insert into trace_logprobs (trace_id, top_k, tokens, encoding, payload) "
+                "select trace_id, 8, 10, 'none', '' from verdicts where accepted order by trace_id limit 5"
+            )
+        )
+    found, _ = _selected(_spec(objective="logits"))
+    assert (found.examples, found.removed) == (5, {"accepted": 15, "logprobs": 52})

@@ -73,24 +73,23 @@ select :job, id, :samples, 'done', :samples, case when :samples = 1 then 1 else 
 from questions where dataset = :dataset
 """
 TRACES = """
-insert into traces (job_id, question_id, sample_index, prompt_hash, text, reasoning, answer, answer_form, steps,
-                    tokens_in, tokens_out, finish_reason, latency_seconds, worker)
-select jq.job_id, jq.question_id, i, :prompt,
-       format('We begin with what is on the shelf, which is %s loaves, as the question says.\n', q.id % 997 + 400)
-           || repeat(format('Then we take the next change and write %s + %s = %s for it.\n', q.id, i, q.id + i),
-                     (2 + (q.id + i) % 5)::int)
-           || format('The answer is %s.', q.id + i),
-       '', (q.id + i)::text, 'stated', '[]', 60, 40 + 30 * ((q.id + i) % 5), 'stop', 1, 'benchmark'
-from job_questions jq join questions q on q.id = jq.question_id, generate_series(0, :samples - 1) i
-where jq.job_id = :job
-"""
-VERDICTS = """
+with made as (
+    insert into traces (job_id, question_id, sample_index, prompt_hash, text, reasoning, answer, answer_form, steps,
+                        tokens_in, tokens_out, finish_reason, latency_seconds, worker)
+    select jq.job_id, q.id, i, :prompt,
+           format('We begin with what is on the shelf, which is %s loaves, as the question says.\n', q.id % 997 + 400)
+               || repeat(format('Then we take the next change and write %s + %s = %s for it.\n', q.id, i, q.id + i),
+                         (2 + (q.id + i) % 5)::int)
+               || format('The answer is %s.', q.id + i),
+           '', (q.id + i)::text, 'stated', '[]', 60, 40 + 30 * ((q.id + i) % 5), 'stop', 1, 'benchmark'
+    from job_questions jq join questions q on q.id = jq.question_id, generate_series(0, :samples - 1) i
+    where jq.job_id = :job
+    returning id, question_id, sample_index, tokens_out
+)
 insert into verdicts (trace_id, verifier, correct, equations_checked, equations_false, steps, signals, findings,
                       accepted, seconds)
-select t.id, 'checks', r.is_right, 3, 0, 2 + (t.tokens_out - 40) / 30, '{}', '[]', r.is_right, 0
-from traces t join job_questions jq on jq.job_id = t.job_id and jq.question_id = t.question_id,
-     lateral (select t.sample_index < jq.accepted as is_right) r
-where t.job_id = :job
+select id, 'checks', is_right, 3, 0, 2 + (tokens_out - 40) / 30, '{}', '[]', is_right, 0
+from made, lateral (select sample_index < hashint8(question_id) & 7 as is_right) r
 """
 
 
@@ -132,7 +131,7 @@ def plan(spec: RoundSpec) -> str:
     with transaction() as connection:
         connection.execute(Q["create_candidates"])
         explained = text("explain (costs off) " + Q["fill_candidates"].text)
-        return "\n".join(connection.execute(explained, parameters(spec)).scalars())
+        return "\n".join(connection.execute(explained, parameters(connection, spec)).scalars())
 
 
 def _made_up(each: int) -> list[str]:
@@ -167,7 +166,7 @@ def _job(name: str, first: int, last: int, samples: int) -> None:
     values: dict[str, Any] = {"dataset": name, "first": first, "last": last, "samples": samples, "prompt": ASK.hash}
     with transaction() as connection:
         values["job"] = open_job(connection, spec)
-        for each in (QUESTIONS, ASKED, *((TRACES, VERDICTS) if teach else ())):
+        for each in (QUESTIONS, ASKED, *((TRACES,) if teach else ())):
             connection.execute(text(each), values)
         connection.execute(Q["job_filled"], {"job_id": values["job"]})
 

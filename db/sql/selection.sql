@@ -3,6 +3,13 @@
 -- filter, and each later filter is one `delete` of it. Where there are too many, those with the smallest `lot`, a hash of
 -- (seed, trace), stay: the same seed always chooses the same ones.
 
+-- name: teaching_jobs
+select id from jobs where purpose = 'teach' and name = any(:jobs) order by id
+
+-- name: more_memory
+-- For sorting and joining candidates; until the end of the transaction.
+set local work_mem = '128MB'
+
 -- name: drop_temporary
 drop table if exists candidates, overlapping
 
@@ -76,7 +83,7 @@ with judged as (
         left join verdicts v on v.trace_id = t.id and v.verifier = j.verifier
         left join job_questions jq on jq.job_id = t.job_id and jq.question_id = t.question_id
         cross join lateral (select :pairs and (j.negative or v.correct is false) as wrong) w
-        where j.purpose = 'teach' and j.name = any(:jobs)
+        where t.job_id = any(:job_ids) -- ids, so that Postgres knows from its statistics how many traces these are
         offset 0 -- so that each trace is judged once
     ) each
 ), kept as (

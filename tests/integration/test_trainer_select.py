@@ -118,3 +118,46 @@ def test_no_example_is_an_error_that_names_the_filter(clean: Stack, accepted: bo
     spec = round_spec()
     with transaction() as connection, pytest.raises(TracemillError, match=said):
         select(connection, new_round(connection, spec), spec)
+
+
+def test_a_planted_evaluation_question_is_removed_and_reported_however_it_is_worded(clean: Stack) -> None:
+    asked = "Natalia sold clips to 48 of her friends in April, and then she sold half as many in May. How many in all?"
+    written = {
+        "exact": asked,
+        "normalised": asked.upper().replace(", ", " , "),
+        "ngram": asked.replace("in April, and then she", "during April, and she"),
+        "": asked.replace("48", "52"),
+    }
+    with transaction() as connection:
+        benchmark = question(connection, asked, "benchmark")
+        job(connection, "an evaluation that the round does not name", [benchmark], evaluate=True)
+        planted = {rule: question(connection, each, "training") for rule, each in written.items()}
+        teach = job(connection, "teach", list(planted.values()))
+        for question_id in planted.values():
+            trace(connection, teach, question_id, f"A trace for {question_id}. The answer is 72.")
+        spec = round_spec(select={"accepted": "any", "overlap": 0.6})
+        round_id = new_round(connection, spec)
+        found = select(connection, round_id, spec)
+        reported = connection.execute(text("select * from round_exclusions order by question_id")).all()
+        kept = connection.execute(text("select question_id from round_lineage")).scalars().all()
+    assert kept == [planted.pop("")]
+    assert (found.removed, found.overlaps) == ({"overlapping": 3}, {"exact": 1, "normalised": 1, "ngram": 1})
+    assert [(row.rule, row.question_id, row.evaluation_question) for row in reported] == [
+        (rule, question_id, asked) for rule, question_id in planted.items()
+    ]
+    assert [row.share for row in reported[:2]] == [1, 1]
+    assert 0.6 < reported[2].share < 1
+
+
+def test_selecting_again_replaces_what_was_excluded(clean: Stack) -> None:
+    with transaction() as connection:
+        ids = [question(connection, f"What is {n} + 1?") for n in range(2)]
+        job(connection, "before", ids[:1], evaluate=True)
+        teach = job(connection, "teach", ids)
+        for question_id in ids:
+            trace(connection, teach, question_id, "2")
+        spec = round_spec()
+        round_id = new_round(connection, spec)
+        for _ in range(2):
+            assert select(connection, round_id, spec).overlaps == {"exact": 1}
+        assert connection.execute(text("select count(*) from exclusions")).scalar() == 1

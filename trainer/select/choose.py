@@ -103,10 +103,10 @@ class _Chooser:
         return found
 
     def _fill(self) -> None:
-        for statement in ("drop_temporary", "create_candidates", "create_overlaps"):
+        for statement in ("more_memory", "drop_temporary", "create_candidates", "create_overlaps"):
             self._execute(statement)
         found = self.selection
-        rows = self._execute("fill_candidates", **parameters(self.round)).all()
+        rows = self._execute("fill_candidates", **parameters(self.connection, self.round)).all()
         found.traces = sum(row.traces for row in rows)
         for row in sorted(rows, key=lambda row: FILTERS.index(str(row.removed).partition(".")[0])):
             if row.removed is not None:
@@ -157,12 +157,14 @@ class _Chooser:
         return self.connection.execute(Q[name], execution_options={"yield_per": BATCH})
 
 
-def parameters(spec: RoundSpec) -> dict[str, Any]:
+def parameters(connection: Connection, spec: RoundSpec) -> dict[str, Any]:
     """Those of the statement `fill_candidates`."""
     select, wanted = spec.select, wants(spec.fit.objective)
+    job_ids = connection.execute(Q["teaching_jobs"], {"jobs": select.jobs}).scalars()
     listed = {name: getattr(select, name) or None for name in ("methods", "models", "domains", "datasets")}
     return {
-        **select.model_dump(include={"jobs", "correct", "concludes", "since", "until", "seed"}),
+        "job_ids": list(job_ids),
+        **select.model_dump(include={"correct", "concludes", "since", "until", "seed"}),
         **listed,
         "accepted": None if select.accepted == "any" else select.accepted,
         "thresholds": bool(select.at_least or select.at_most),

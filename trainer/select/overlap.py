@@ -1,50 +1,79 @@
 """Decontamination: does a training question overlap one of an evaluation, although it is worded differently?
 
 Two questions overlap when they name the same numbers, each as often, and one holds a large part of the other's word
-n-grams (Brown 2020, arXiv:2005.14165, appendix C, took one common 13-gram). Most questions have fewer than 13 words,
-and the questions of a template share all but their numbers and names: so numbers must agree, and the share decides.
-Where two numbers or more agree that alone is rare, and trigrams, which survive a changed word, are evidence enough.
+n-grams. One common 13-gram, which Brown 2020 (arXiv:2005.14165, appendix C) went by, is not enough here and too much:
+many questions are shorter, and questions made from one template share all but numbers and names. So the numbers decide
+first, and n-grams weigh the less the more questions of the evaluations hold them: "which of the following is the most
+likely …" says nothing.
 """
 
 import re
 from array import array
-from collections import Counter
+from collections import Counter, defaultdict
+from collections.abc import Iterable
 
 from tracemill.text import words
 
 NUMBER = re.compile(r"\d+(\.\d+)?")
-#: Length of the n-grams where two numbers or more agree.
+#: Words of an n-gram where the numbers agree and there are any: trigrams outlive a changed word here and there.
 SHORT = 3
+#: An n-gram that so many questions hold weighs next to nothing and is not looked up.
+COMMON = 100
 
 
 class Overlaps:
-    """The questions of the evaluations, by number and n-gram. About 200 bytes an n-gram."""
+    """The questions of the evaluations, by number and n-gram: about 300 bytes an n-gram."""
 
     def __init__(self, ngram: int, share: float) -> None:
         self.ngram, self.share = ngram, share
         self._ids = array("q")
-        self._sizes = array("q")
-        self._where: dict[int, list[int]] = {}
+        self._grams: list[array[int]] = []
+        self._numbers: set[tuple[str, ...]] = set()
+        self._held: Counter[int] = Counter()
+        self._where: defaultdict[int, list[int]] = defaultdict(list)
 
     def add(self, key: int, question: str) -> None:
-        """Know this question under the id `key`."""
-        grams = self._grams(question)
+        """Know this question under the id `key`; all are added before the first is looked for."""
+        numbers, found = _read(question)
+        grams = self._hashes(numbers, found)
+        self._numbers.add(numbers)
         for gram in grams:
-            self._where.setdefault(gram, []).append(len(self._ids))
+            self._where[hash((numbers, gram))].append(len(self._ids))
+        self._held.update(grams)
         self._ids.append(key)
-        self._sizes.append(len(grams))
+        self._grams.append(array("q", grams))
 
     def find(self, question: str) -> tuple[int, float] | None:
-        """Id of the known question that it overlaps most, and the share of common n-grams in the shorter of the two."""
-        grams = self._grams(question)
-        common = Counter(place for gram in grams for place in self._where.get(gram, ()))
-        shares = ((count / min(len(grams), self._sizes[place]), place) for place, count in common.items())
-        share, place = max(shares, key=lambda found: (found[0], -found[1]), default=(0.0, 0))
-        return (self._ids[place], share) if share >= self.share else None
+        """Id of the known question that it overlaps most, and the weight of the n-grams that both hold as a part of the
+        whole weight of the lighter one; none if that is not more than the share that makes an overlap."""
+        numbers, found = _read(question)
+        if numbers not in self._numbers:
+            return None
+        grams = self._hashes(numbers, found)
+        common: defaultdict[int, float] = defaultdict(float)
+        for gram in grams:
+            if self._held[gram] <= COMMON:
+                for place in self._where.get(hash((numbers, gram)), ()):
+                    common[place] += self._weight(gram)
+        if not common:
+            return None
+        whole = self._weigh(grams)
+        share, place = max((weight / min(whole, self._weigh(self._grams[at])), -at) for at, weight in common.items())
+        return (self._ids[-place], min(1.0, share)) if share > self.share else None
 
-    def _grams(self, question: str) -> set[int]:
-        """Hashes of the n-grams, each together with the question's numbers; none of a question shorter than n words."""
-        found = words(question)
-        numbers = tuple(sorted(word for word in found if NUMBER.fullmatch(word)))
-        n = SHORT if len(numbers) > 1 else self.ngram
-        return {hash((numbers, *found[at : at + n])) for at in range(len(found) - n + 1)}
+    def _weight(self, gram: int) -> float:
+        return 1 / max(1, self._held[gram])
+
+    def _weigh(self, grams: Iterable[int]) -> float:
+        return sum(self._weight(gram) for gram in grams if self._held[gram] <= COMMON)
+
+    def _hashes(self, numbers: tuple[str, ...], found: list[str]) -> set[int]:
+        """Of the n-grams of a question; none if it has fewer words."""
+        n = SHORT if numbers else self.ngram
+        return {hash(tuple(found[at : at + n])) for at in range(len(found) - n + 1)}
+
+
+def _read(question: str) -> tuple[tuple[str, ...], list[str]]:
+    """A question's numbers, sorted, and its words."""
+    found = words(question)
+    return tuple(sorted(word for word in found if NUMBER.fullmatch(word))), found

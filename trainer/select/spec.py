@@ -66,10 +66,11 @@ class SelectSpec(Section):
     tokens: int = Field(default=0, ge=0)
     #: Examples in all at most; 0: all.
     limit: int = Field(default=0, ge=0)
-    #: Decontamination: words of the n-grams by which an overlap with a question of an evaluation is found (3 where both
-    #: name the same two numbers or more), and the share of the shorter question's n-grams that makes one.
-    ngram: int = Field(default=8, ge=3, le=50)
-    overlap: float = Field(default=0.5, gt=0, le=1)
+    #: Decontamination: a question overlaps one of an evaluation with the same numbers if they share more than this part
+    #: of their word n-grams.
+    overlap: float = Field(default=0.5, gt=0, lt=1)
+    #: Words of an n-gram in questions without a number (in others: 3).
+    ngram: int = Field(default=6, ge=3, le=50)
     #: Which traces remain where there are too many, and the order of training.
     seed: int = 0
 

@@ -8,13 +8,15 @@ import json
 import subprocess
 import sys
 import time
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+import psutil
 from sqlalchemy import text
 
 from benchmarks.common import main, peak_rss_mb
-from benchmarks.stack import factory
+from benchmarks.stack import cpu_seconds, factory
 from cli.local import prepare
 from db.jobs import JobSpec, one_prompt, open_job
 from db.queries import Q
@@ -102,7 +104,9 @@ def measure(quick: bool) -> dict[str, float]:
         file = ours.folder / "round.toml"
         file.write_text(ROUND.format(jobs=json.dumps(jobs), limit=wanted))
         print(plan(load(file)))
+        before = sum(ours.cpu().values())
         figures = dry_run(file)
+        figures["cpu_seconds"] += sum(ours.cpu().values()) - before
         file.write_text(ROUND.format(jobs=json.dumps(jobs[:1]), limit=wanted))
         print(plan(load(file)))
     return figures
@@ -110,11 +114,13 @@ def measure(quick: bool) -> dict[str, float]:
 
 def dry_run(file: Path) -> dict[str, float]:
     """Figures of one `tracemill train --dry-run` in a process of its own. Raises StackError if it fails."""
-    start, peak = time.monotonic(), 0.0
+    start, peak, cpu = time.monotonic(), 0.0, 0.0
     command = [sys.executable, "-m", "cli", "train", str(file), "--dry-run", "--json"]
     with file.with_suffix(".json").open("w+") as out, subprocess.Popen(command, stdout=out) as process:
         while process.poll() is None:
             peak = max(peak, peak_rss_mb(process.pid))
+            with suppress(psutil.NoSuchProcess):
+                cpu = max(cpu, cpu_seconds(psutil.Process(process.pid)))
             time.sleep(LOOK_SECONDS)
         seconds = time.monotonic() - start
         if process.returncode != 0:
@@ -123,7 +129,13 @@ def dry_run(file: Path) -> dict[str, float]:
         found = json.load(out)
     selection = found["selection"]
     print(json.dumps({**selection, "tokens": found["tokens"]}))
-    return {"seconds": seconds, "peak_rss_mb": peak, "traces": selection["traces"], "examples": selection["examples"]}
+    return {
+        "seconds": seconds,
+        "cpu_seconds": cpu,
+        "peak_rss_mb": peak,
+        "traces": selection["traces"],
+        "examples": selection["examples"],
+    }
 
 
 def plan(spec: RoundSpec) -> str:

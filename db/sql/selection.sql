@@ -60,21 +60,25 @@ with judged as (
                    when j.model <> all(cast(:models as text[])) then 'models'
                    when :logprobs and not exists (select from trace_logprobs l where l.trace_id = t.id) then 'logprobs'
                    when :thresholds then (
-                       select min(k.threshold || '.' || k.score)
-                       from (
-                           select 'at_least' as threshold, key as score, value::float8 as least, null::float8 as most
-                           from jsonb_each_text(cast(:at_least as jsonb))
-                           union all
-                           select 'at_most', key, null, value::float8 from jsonb_each_text(cast(:at_most as jsonb))
-                       ) k, jsonb_build_object(
-                           'faithfulness', v.faithfulness, 'coherence', v.coherence, 'majority', v.majority,
-                           'margin', v.margin, 'steps', v.steps, 'equations_checked', v.equations_checked,
-                           'equations_false', v.equations_false, 'ungrounded', v.ungrounded, 'tokens_out', t.tokens_out,
-                           'thinking_tokens', t.thinking_tokens, 'cost', t.cost
-                       ) as scores, lateral (
-                           select (coalesce(scores ->> k.score, v.signals ->> k.score))::float8 as score
-                       ) as found
-                       where not coalesce(found.score >= k.least, found.score <= k.most, false)
+                       select min(k.bound || '.' || k.score)
+                       from unnest(cast(:bounds as text[]), cast(:scores as text[]), cast(:limits as real[])) -- real, as the columns are
+                           as k (bound, score, allowed),
+                       lateral (select case k.score
+                           when 'faithfulness' then v.faithfulness
+                           when 'coherence' then v.coherence
+                           when 'majority' then v.majority
+                           when 'margin' then v.margin
+                           when 'steps' then v.steps
+                           when 'equations_checked' then v.equations_checked
+                           when 'equations_false' then v.equations_false
+                           when 'ungrounded' then v.ungrounded
+                           when 'tokens_out' then t.tokens_out
+                           when 'thinking_tokens' then t.thinking_tokens
+                           when 'cost' then t.cost
+                           else (v.signals ->> k.score)::real
+                       end as score) as found
+                       where not coalesce(case k.bound when 'at_least' then found.score >= k.allowed
+                                                       else found.score <= k.allowed end, false)
                    )
                end as removed
         from jobs j

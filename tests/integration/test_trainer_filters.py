@@ -75,7 +75,7 @@ def test_a_threshold_takes_what_is_below_above_or_unknown(clean: Stack) -> None:
         asked = question(connection, "What is 3 + 4?")
         teach = job(connection, "teach", [asked])
         good = trace(connection, teach, asked, "good")
-        _set(connection, good, steps=2, faithfulness=0.9, ungrounded=0, signals='{"rating": 0.8}')
+        _set(connection, good, steps=2, faithfulness=0.7, ungrounded=0, signals='{"rating": 0.6}')
         few = trace(connection, teach, asked, "too few steps", index=1)
         _set(connection, few, steps=1, faithfulness=0.9, ungrounded=0, signals='{"rating": 0.8}')
         low = trace(connection, teach, asked, "rated too low", index=2)
@@ -84,7 +84,7 @@ def test_a_threshold_takes_what_is_below_above_or_unknown(clean: Stack) -> None:
         _set(connection, unknown, steps=2, ungrounded=0, signals='{"rating": 0.8}')
         loose = trace(connection, teach, asked, "with a number from nowhere", index=4)
         _set(connection, loose, steps=2, faithfulness=0.9, ungrounded=1, signals='{"rating": 0.8}')
-    least = {"steps": 2, "faithfulness": 0.5, "rating": 0.5}
+    least = {"steps": 2, "faithfulness": 0.7, "rating": 0.6}
     found, rows = _selected(_spec(at_least=least, at_most={"ungrounded": 0}))
     assert [row.trace_id for row in rows] == [good]
     assert found.removed == {

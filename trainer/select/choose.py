@@ -162,14 +162,17 @@ def parameters(connection: Connection, spec: RoundSpec) -> dict[str, Any]:
     select, wanted = spec.select, wants(spec.fit.objective)
     job_ids = connection.execute(Q["teaching_jobs"], {"jobs": select.jobs}).scalars()
     listed = {name: getattr(select, name) or None for name in ("methods", "models", "domains", "datasets")}
+    bounds = {"at_least": select.at_least, "at_most": select.at_most}
+    thresholds = [(bound, score, limit) for bound, each in bounds.items() for score, limit in each.items()]
     return {
         "job_ids": list(job_ids),
         **select.model_dump(include={"correct", "concludes", "since", "until", "seed"}),
         **listed,
         "accepted": None if select.accepted == "any" else select.accepted,
-        "thresholds": bool(select.at_least or select.at_most),
-        "at_least": json.dumps(select.at_least),
-        "at_most": json.dumps(select.at_most),
+        "thresholds": bool(thresholds),
+        "bounds": [bound for bound, _, _ in thresholds],
+        "scores": [score for _, score, _ in thresholds],
+        "limits": [limit for _, _, limit in thresholds],
         "pairs": wanted.pairs,
         "logprobs": wanted.logprobs,
     }

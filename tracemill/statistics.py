@@ -1,7 +1,8 @@
-"""The two statistics that every claim here carries: an interval for a share, and one for a judge's AUC."""
+"""What every claim here carries: intervals, a paired test, and what several answers to one question are worth."""
 
 import math
 from bisect import bisect_left, bisect_right
+from collections import Counter
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
@@ -26,6 +27,77 @@ def share(hits: int, of: int) -> Interval:
     half = Z / (1 + Z**2 / of) * math.sqrt(p * (1 - p) / of + Z**2 / (4 * of**2))
     # Rounding must not leave the share itself outside.
     return Interval(p, max(0.0, min(p, centre - half)), min(1.0, max(p, centre + half)))
+
+
+class Paired(NamedTuple):
+    """The same questions answered twice: how many were right both times, only the first, only the second, neither."""
+
+    both: int
+    first: int
+    second: int
+    neither: int
+
+
+def difference(table: Paired) -> Interval:
+    """Share right the second time minus the first, with its interval. No questions give 0 [-1, 1].
+
+    The interval is Newcombe's for paired shares (1998, Statistics in Medicine 17:2635, method 10): the Wilson
+    intervals of the two shares, joined by their correlation.
+    """
+    n = sum(table)
+    if n == 0:
+        return Interval(0.0, -1.0, 1.0)
+    before, after = share(table.both + table.first, n), share(table.both + table.second, n)
+    correlation = _correlation(table)
+
+    def reach(up: float, down: float) -> float:
+        """How far the difference may lie: `up` from the second share, `down` from the first."""
+        return math.sqrt(max(0.0, up * up - 2 * correlation * up * down + down * down))
+
+    value = after.value - before.value
+    low = value - reach(after.value - after.low, before.high - before.value)
+    high = value + reach(after.high - after.value, before.value - before.low)
+    return Interval(value, max(-1.0, low), min(1.0, high))
+
+
+def mcnemar(table: Paired) -> float:
+    """Chance of a split of the flipped questions at least as uneven, were both directions equally likely.
+
+    The exact, two-sided form of McNemar's test (1947, Psychometrika 12:153): a sign test of the flips.
+    """
+    flips, fewer = table.first + table.second, min(table.first, table.second)
+    return float(min(1.0, 2 * sum(math.comb(flips, k) for k in range(fewer + 1)) / 2**flips))
+
+
+def pass_at(k: int, right: int, of: int) -> float:
+    """Chance that at least one of k samples is right, estimated without bias from `of` samples, of which `right` are.
+
+    Chen et al. 2021, arXiv:2107.03374. Needs 1 <= k <= of.
+    """
+    return 1 - math.comb(of - right, k) / math.comb(of, k)
+
+
+def majority_right(answers: Sequence[tuple[str | None, bool]]) -> float:
+    """Is the most frequent answer right? 0 or 1; with a tie of t answers, of which one is right, 1 / t.
+
+    `answers` are (answer, right) of one question's samples (Wang et al. 2022, arXiv:2203.11171). All right answers are
+    one answer, however they are written; a wrong one is another for each spelling; None has no vote.
+    """
+    given = ((answer, right) for answer, right in answers if answer is not None)
+    votes = Counter("" if right else answer.strip().casefold() or " " for answer, right in given)
+    most = max(votes.values(), default=0)
+    return 1 / sum(count == most for count in votes.values()) if most and votes[""] == most else 0.0
+
+
+def _correlation(table: Paired) -> float:
+    """Phi of the two answers, with Newcombe's continuity correction; 0 where one share is 0 or 1."""
+    a, b, c, d = table
+    product = (a + b) * (c + d) * (a + c) * (b + d)
+    covariance = a * d - b * c
+    if product == 0:
+        return 0.0
+    corrected = covariance if covariance < 0 else max(0.0, covariance - sum(table) / 2)
+    return corrected / math.sqrt(product)
 
 
 def auc(right: Sequence[float], wrong: Sequence[float]) -> Interval | None:

@@ -1,8 +1,11 @@
 """Intervals: known values, and what happens at the edges."""
 
+import math
+from itertools import product
+
 import pytest
 
-from tracemill.statistics import auc, share
+from tracemill.statistics import Paired, auc, difference, majority_right, mcnemar, pass_at, share
 
 
 def test_a_share_has_wilsons_interval() -> None:
@@ -33,3 +36,78 @@ def test_auc_counts_ties_as_half() -> None:
 
 def test_auc_of_one_sided_evidence_is_unknown() -> None:
     assert auc([1.0], []) is None
+
+
+def test_the_interval_of_a_paired_difference_holds_the_truth_in_about_95_of_100_cases() -> None:
+    def coverage(chances: tuple[float, float, float, float], n: int = 20) -> float:
+        """The exact share of all tables of n questions, weighted by their chance, whose interval holds the truth."""
+        truth = chances[2] - chances[1]
+        held = 0.0
+        for both, first, second in product(range(n + 1), repeat=3):
+            if (neither := n - both - first - second) >= 0:
+                table = Paired(both, first, second, neither)
+                found = difference(table)
+                ways = math.factorial(n) / math.prod(map(math.factorial, table))
+                chance = ways * math.prod(p**count for p, count in zip(chances, table, strict=True))
+                held += chance * (found.low <= truth <= found.high)
+        return held
+
+    for chances in ((0.25, 0.25, 0.25, 0.25), (0.1, 0.05, 0.25, 0.6), (0.6, 0.1, 0.1, 0.2), (0.1, 0.4, 0.1, 0.4)):
+        assert 0.93 < coverage(chances) < 0.99, chances
+
+
+def test_a_paired_difference_turns_its_sign_with_the_order() -> None:
+    there, back = difference(Paired(30, 5, 20, 45)), difference(Paired(30, 20, 5, 45))
+    assert there == pytest.approx((-back.value, -back.high, -back.low))
+    assert there.value == pytest.approx(0.15)
+
+
+def test_answers_that_agree_make_the_difference_more_certain() -> None:
+    # 50 % and 60 % right in both; the questions are nearly the same ones, or unrelated.
+    alike, unrelated = difference(Paired(48, 2, 12, 38)), difference(Paired(30, 20, 30, 20))
+    assert alike.value == unrelated.value == pytest.approx(0.1)
+    assert alike.high - alike.low < (unrelated.high - unrelated.low) / 1.5
+
+
+@pytest.mark.parametrize("table", [Paired(0, 0, 0, 0), Paired(10, 0, 0, 0), Paired(0, 0, 10, 0), Paired(0, 10, 0, 0)])
+def test_a_paired_difference_stays_between_minus_one_and_one(table: Paired) -> None:
+    found = difference(table)
+    assert -1 <= found.low <= found.value <= found.high <= 1
+    assert found.low < found.high
+
+
+def test_mcnemar_is_a_sign_test_of_the_flips() -> None:
+    assert mcnemar(Paired(7, 1, 8, 4)) == pytest.approx(2 * (1 + 9) / 2**9)
+    assert mcnemar(Paired(90, 0, 0, 10)) == mcnemar(Paired(0, 5, 5, 0)) == 1.0
+    assert mcnemar(Paired(0, 8, 1, 0)) == mcnemar(Paired(500, 1, 8, 900))
+
+
+def test_mcnemar_takes_thousands_of_flips() -> None:
+    assert 0 < mcnemar(Paired(0, 1000, 1200, 0)) < 0.001
+
+
+def test_pass_at_k_is_the_mean_over_all_choices_of_k_samples() -> None:
+    samples = [True, True, False, False, False]
+    pairs = [(a, b) for i, a in enumerate(samples) for b in samples[i + 1 :]]
+    assert pass_at(2, 2, 5) == pytest.approx(sum(a or b for a, b in pairs) / len(pairs))
+    assert pass_at(1, 2, 5) == pytest.approx(0.4)
+    assert (pass_at(5, 1, 5), pass_at(3, 0, 5)) == (1.0, 0.0)
+
+
+@pytest.mark.parametrize(
+    ("answers", "right"),
+    [
+        ([("7", True), ("7.0", True), ("8", False)], 1.0),
+        ([("7", True), ("8", False), ("8 ", False)], 0.0),
+        ([("7", True), ("8", False), (None, False)], 0.5),
+        ([("7", True), ("8", False), ("9", False)], 1 / 3),
+        ([("A b", False), ("a B", False), ("7", True)], 0.0),
+        ([("", False), ("", False), ("7", True)], 0.0),
+        ([(None, False)], 0.0),
+        ([], 0.0),
+    ],
+)
+def test_a_majority_counts_right_answers_as_one_and_wrong_ones_by_their_spelling(
+    answers: list[tuple[str | None, bool]], right: float
+) -> None:
+    assert majority_right(answers) == pytest.approx(right)

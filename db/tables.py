@@ -312,6 +312,8 @@ class Evaluation(Base):
     round_id: Mapped[int] = mapped_column(ForeignKey("rounds.id", ondelete="CASCADE"))
     job_id: Mapped[int] = mapped_column(ForeignKey("jobs.id"))
     stage: Mapped[str]
+    #: The job of the base model: the name that before and after share.
+    benchmark: Mapped[str]
     questions: Mapped[int]
     #: Right answers, however written; and right answers given in the asked form.
     correct: Mapped[int]
@@ -320,5 +322,13 @@ class Evaluation(Base):
     #: 95 % Wilson score interval of `accuracy`.
     low: Mapped[float]
     high: Mapped[float]
+    #: With several samples: pass@k and majority@k, by k = 1, 2, 4, … and all of them.
+    pass_at: Mapped[dict[str, Any]] = mapped_column(server_default=text("'{}'"))
+    majority_at: Mapped[dict[str, Any]] = mapped_column(server_default=text("'{}'"))
+    #: Means over all samples; faithfulness and coherence only of those that a judge was asked about.
+    steps: Mapped[float | None]
+    faithfulness: Mapped[float | None]
+    coherence: Mapped[float | None]
+    tokens_out: Mapped[float | None]
     created_at: Mapped[datetime] = now()
     __table_args__ = (UniqueConstraint("round_id", "job_id"), one_of("stage", "before", "after"))

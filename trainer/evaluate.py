@@ -3,6 +3,8 @@
 Evaluating is ordinary work: the job is opened here, the feeder and the workers do the rest, this process only waits.
 """
 
+import json
+from statistics import fmean as mean
 from typing import Any
 
 from sqlalchemy import Connection
@@ -12,7 +14,7 @@ from db.queries import Q
 from tracemill.errors import TracemillError
 from tracemill.policy import Policy
 from tracemill.prompts import Prompt
-from tracemill.statistics import share
+from tracemill.statistics import majority_right, pass_at, share
 from trainer.spec import RoundSpec
 
 
@@ -37,8 +39,9 @@ def advance(connection: Connection, round_id: int, spec: RoundSpec) -> bool:
     if len(after) < len(before) or any(job["state"] != "done" for job in (*before.values(), *after.values())):
         return False
     for stage, jobs in (("before", before), ("after", after)):
-        for job in jobs.values():
-            _record(connection, round_id, stage, int(job["id"]))
+        for benchmark, job in zip(before, jobs.values(), strict=True):
+            row = {"round_id": round_id, "job_id": job["id"], "stage": stage, "benchmark": benchmark}
+            connection.execute(Q["insert_evaluation"], row | measure(connection, job))
     return True
 
 
@@ -81,10 +84,30 @@ def _repeat(connection: Connection, round_id: int, spec: RoundSpec, job: dict[st
     connection.execute(Q["job_filled"], {"job_id": job_id})
 
 
-def _record(connection: Connection, round_id: int, stage: str, job_id: int) -> None:
-    counts = connection.execute(Q["evaluation_counts"], {"job_id": job_id}).mappings().one()
+def measure(connection: Connection, job: dict[str, Any]) -> dict[str, Any]:
+    """What a finished evaluation job measured: the columns of `evaluations` from `questions` on."""
+    key = {"job_id": job["id"]}
+    counts = connection.execute(Q["evaluation_counts"], key).mappings().one()
     if counts["questions"] == 0:
-        raise TracemillError(f"evaluation job {job_id} has no questions, so it measured nothing")
+        raise TracemillError(f"evaluation job '{job['name']}' has no questions, so it measured nothing")
     found = share(counts["correct"], counts["questions"])
-    row = {"round_id": round_id, "job_id": job_id, "stage": stage, **counts}
-    connection.execute(Q["insert_evaluation"], {**row, "accuracy": found.value, "low": found.low, "high": found.high})
+    by_k: dict[str, dict[int, float]] = {"pass_at": {}, "majority_at": {}}
+    # Stopping at enough right answers takes more samples where they are wrong: then no estimate is without bias.
+    if job["samples"] > 1 and job["enough"] is None:
+        rows = connection.execute(Q["evaluation_samples"], key)
+        by_k = of_samples([list(zip(row.answers, row.correct, strict=True)) for row in rows], job["samples"])
+    stored = {name: json.dumps(values) for name, values in by_k.items()}
+    return {**counts, **stored, "accuracy": found.value, "low": found.low, "high": found.high}
+
+
+def of_samples(questions: list[list[tuple[str | None, bool]]], samples: int) -> dict[str, dict[int, float]]:
+    """pass@k and majority@k by k = 1, 2, 4, … and `samples`, from the (answer, right) pairs of each question.
+
+    A sample that is missing is wrong and has no vote. The majority is that of the first k: samples have no order.
+    """
+    steps = sorted({samples, *(2**power for power in range(samples.bit_length()))})
+    rights = [sum(right for _, right in answers) for answers in questions]
+    return {
+        "pass_at": {k: mean(pass_at(k, right, samples) for right in rights) for k in steps},
+        "majority_at": {k: mean(majority_right(answers[:k]) for answers in questions) for k in steps},
+    }

@@ -98,17 +98,3 @@ join job_prompts jp on jp.job_id = j.id and jp.domain = coalesce(
     j.ask_as, case when q.domain in (select domain from job_prompts where job_id = j.id) then q.domain else 'general' end)
 join prompts p on p.hash = jp.prompt_hash
 where j.id = :job_id
-
--- name: insert_evaluation
-insert into evaluations (round_id, job_id, stage, questions, correct, correct_strict, accuracy, low, high)
-values (:round_id, :job_id, :stage, :questions, :correct, :correct_strict, :accuracy, :low, :high)
-on conflict (round_id, job_id) do nothing
-
--- name: evaluation_counts
--- A question counts by its first sample, so accuracy is that of one try however many samples the job took; a question
--- without an answer counts as wrong. Strict: also given in a form that was asked for.
-select (select count(*) from job_questions where job_id = :job_id) as questions,
-       count(distinct t.question_id) filter (where v.correct) as correct,
-       count(distinct t.question_id) filter (where v.correct and t.answer_form in ('boxed', 'stated', 'hashes')) as correct_strict
-from traces t join jobs j on j.id = t.job_id left join verdicts v on v.trace_id = t.id and v.verifier = j.verifier
-where t.job_id = :job_id and t.sample_index = 0

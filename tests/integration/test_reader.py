@@ -1,4 +1,4 @@
-"""SQL users: the role `tracemill_reader` reads the three views over TCP, and nothing else."""
+"""SQL users: the role `tracemill_reader` reads the views over TCP, and nothing else."""
 
 import csv
 import io
@@ -18,7 +18,7 @@ from tracemill.stack import Stack
 
 pytestmark = pytest.mark.integration
 
-VIEWS = ("trace_scores", "job_progress", "acceptance", "round_lineage")
+VIEWS = ("trace_scores", "job_progress", "acceptance", "round_lineage", "round_answers", "round_flips", "round_results")
 
 
 @pytest.fixture
@@ -43,7 +43,7 @@ def reader(stack: Stack) -> "psycopg.Connection[tuple[object, ...]]":
     )
 
 
-def test_the_reader_reads_the_three_views(filled: Stack) -> None:
+def test_the_reader_reads_the_views(filled: Stack) -> None:
     with reader(filled) as connection:
         for view in VIEWS:
             connection.execute(f"select * from {view}")

@@ -50,7 +50,7 @@ def test_a_process_whose_code_does_not_match_the_schema_says_so_and_stops(
         assert processes.start("worker", "worker", "verify").wait(30) == 1
     finally:
         processes.stop_all()
-        change("update alembic_version set version_num = '0005'")
+        change("update alembic_version set version_num = '0006'")
     assert advice in processes.log("worker").read_text()
     with transaction() as connection:
         migrate.require_current(connection)

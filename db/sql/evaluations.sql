@@ -1,0 +1,47 @@
+-- What the evaluation jobs of a round measured: `trainer.evaluate` writes it, `trainer.compare` reads it.
+
+-- name: insert_evaluation
+insert into evaluations (round_id, job_id, stage, benchmark, questions, correct, correct_strict, accuracy, low, high,
+                         pass_at, majority_at, steps, faithfulness, coherence, tokens_out)
+values (:round_id, :job_id, :stage, :benchmark, :questions, :correct, :correct_strict, :accuracy, :low, :high,
+        cast(:pass_at as jsonb), cast(:majority_at as jsonb), :steps, :faithfulness, :coherence, :tokens_out)
+on conflict (round_id, job_id) do nothing
+
+-- name: evaluation_counts
+-- A question counts by its first sample, so accuracy is that of one try however many samples the job took; a question
+-- without an answer counts as wrong. Strict: also given in a form that was asked for. The means are of all samples.
+select (select count(*) from job_questions where job_id = :job_id) as questions,
+       count(distinct t.question_id) filter (where first and v.correct) as correct,
+       count(distinct t.question_id) filter (
+           where first and v.correct and t.answer_form in ('boxed', 'stated', 'hashes')) as correct_strict,
+       avg(v.steps) as steps, avg(v.faithfulness) as faithfulness, avg(v.coherence) as coherence,
+       avg(t.tokens_out) as tokens_out
+from traces t join jobs j on j.id = t.job_id left join verdicts v on v.trace_id = t.id and v.verifier = j.verifier,
+     lateral (select t.sample_index = 0 as first) f
+where t.job_id = :job_id
+
+-- name: evaluation_samples
+-- Each question of a job with its samples in order; one without an answer has none.
+select jq.question_id, coalesce(s.answers, '{}') as answers, coalesce(s.correct, '{}') as correct
+from job_questions jq left join (
+    select t.question_id, array_agg(t.answer order by t.sample_index) as answers,
+           array_agg(coalesce(v.correct, false) order by t.sample_index) as correct
+    from traces t join jobs j on j.id = t.job_id left join verdicts v on v.trace_id = t.id and v.verifier = j.verifier
+    where t.job_id = :job_id group by 1
+) s on s.question_id = jq.question_id
+where jq.job_id = :job_id
+
+-- name: evaluations_of_round
+select e.*, j.name as job, j.samples, j.model
+from evaluations e join jobs j on j.id = e.job_id
+where e.round_id = :round_id order by e.benchmark, e.stage desc
+
+-- name: paired_answers
+-- For each benchmark that both sides were measured on: how the answers to the same questions agree.
+select a.benchmark, count(*) filter (where a.correct and b.correct) as both,
+       count(*) filter (where a.correct and not b.correct) as first,
+       count(*) filter (where b.correct and not a.correct) as second,
+       count(*) filter (where not a.correct and not b.correct) as neither
+from round_answers a join round_answers b on b.benchmark = a.benchmark and b.question_id = a.question_id
+where a.round = :first and a.stage = :first_stage and b.round = :second and b.stage = :second_stage
+group by 1 order by 1

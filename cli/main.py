@@ -7,7 +7,22 @@ from typing import Annotated, Any
 
 import typer
 
-from cli import calibrate, database, demo, enqueue, health, jobs, methods, settings, sql, stack, train, verify, workers
+from cli import (
+    calibrate,
+    database,
+    demo,
+    enqueue,
+    health,
+    jobs,
+    methods,
+    rounds,
+    settings,
+    sql,
+    stack,
+    train,
+    verify,
+    workers,
+)
 from tracemill import __version__
 from tracemill.errors import TracemillError
 
@@ -24,7 +39,22 @@ Start with [b]tracemill demo[/b], or with your own questions:
 app = typer.Typer(
     help=HELP, rich_markup_mode="rich", no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False
 )
-for group in (stack, enqueue, methods, jobs, verify, calibrate, workers, health, sql, train, settings, database, demo):
+for group in (
+    stack,
+    enqueue,
+    methods,
+    jobs,
+    verify,
+    calibrate,
+    workers,
+    health,
+    sql,
+    train,
+    rounds,
+    settings,
+    database,
+    demo,
+):
     group.register(app)
 
 

@@ -1,25 +1,20 @@
-"""`tracemill train ROUND.toml` and `tracemill rounds`: distil accepted traces into the student."""
+"""`tracemill train ROUND.toml`: distil accepted traces into the student."""
 
 import time
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
-from sqlalchemy import text
 
 from cli.dry_run import dry_run as show_dry_run
-from cli.output import Json, console, print_json, print_rows, progress_console
-from db.queries import Q
-from db.session import transaction
-from tracemill.errors import TracemillError, UsageError
-
-rounds = typer.Typer(help="Rounds: list, show.", invoke_without_command=True)
+from cli.output import Json, console, print_json, progress_console
+from cli.rounds import one, show
+from tracemill.errors import TracemillError
 
 
 def register(app: typer.Typer) -> None:
     app.command(help=TRAIN, rich_help_panel="Training")(train)
-    app.add_typer(rounds, name="rounds", rich_help_panel="Training")
 
 
 TRAIN = """Queue a training round for the trainer worker and follow it to its evaluation.
@@ -76,50 +71,3 @@ def follow(name: str) -> None:
             if found["state"] == "done":
                 return
             time.sleep(0.5)
-
-
-@rounds.callback()
-def _default(context: typer.Context) -> None:
-    if context.invoked_subcommand is None:
-        list_()
-
-
-@rounds.command("list", help="All rounds with what they measured. Example: tracemill rounds list --json")
-def list_(json: Json = False) -> None:
-    with transaction() as connection:
-        rows = [dict(row) for row in connection.execute(text("select * from rounds order by id")).mappings()]
-    if json:
-        print_json(rows)
-    else:
-        print_rows(rows, ("name", "state", "created_at", "finished_at", "adapter_path", "error"))
-
-
-@rounds.command(
-    "show", help="One round: what it trained on and what it measured. Example: tracemill rounds show round-1"
-)
-def show(name: Annotated[str, typer.Argument(help="The round's name.")], json: Json = False) -> None:
-    found = one(name)
-    if json:
-        print_json(found)
-        return
-    shown = {key: value for key, value in found.items() if key not in ("evaluations", "spec")}
-    shown["metrics"] = {key: value for key, value in found["metrics"].items() if key != "loss"}
-    print_rows([{"": key, "value": value} for key, value in shown.items()], ("", "value"))
-    print_rows(found["evaluations"], ("stage", "job", "questions", "correct", "accuracy", "low", "high"))
-
-
-def one(name: str) -> dict[str, Any]:
-    """The round of that name with its evaluations. Raises UsageError listing the rounds there are."""
-    with transaction() as connection:
-        found = connection.execute(Q["round_by_name"], {"name": name}).mappings().one_or_none()
-        if found is None:
-            known = connection.execute(text("select string_agg(name, ', ' order by id) from rounds")).scalar()
-            raise UsageError(f"no round '{name}'. Rounds: {known or 'none yet'}")
-        evaluations = connection.execute(
-            text(
-                "select e.*, j.name as job from evaluations e join jobs j on j.id = e.job_id "
-                "where e.round_id = :id order by j.round_id nulls first, j.id"
-            ),
-            {"id": found["id"]},
-        ).mappings()
-        return dict(found) | {"evaluations": [dict(row) for row in evaluations]}

@@ -1,0 +1,75 @@
+"""Rounds that were trained and measured, without a model: every row as the workers and the trainer would leave it."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from sqlalchemy import Connection, text
+
+from db.queries import Q
+from tests.integration.rounds import finish, job, new_round, question, round_spec, trace
+from trainer.evaluate import advance
+
+#: Right or wrong, of each question of a benchmark.
+Answers = Sequence[bool]
+
+
+def teach(connection: Connection, count: int = 6, name: str = "teach") -> list[int]:
+    """A job of accepted traces, one a question; the traces."""
+    asked = [question(connection, f"Add {n} and 1 and say what it makes.") for n in range(count)]
+    job_id = job(connection, name, asked)
+    traces = [trace(connection, job_id, q, f"{n} + 1 = {n + 1}. The answer is {n + 1}.") for n, q in enumerate(asked)]
+    connection.execute(
+        text("update job_questions set state = 'done', settled = 1, accepted = 1 where job_id = :job"), {"job": job_id}
+    )
+    return traces
+
+
+def benchmark(connection: Connection, name: str, before: Answers, *, asked: str = "What is {n} + 50?") -> int:
+    """The base model's finished evaluation."""
+    questions = [question(connection, asked.format(n=n), dataset=name) for n in range(len(before))]
+    job_id = job(connection, name, questions, evaluate=True)
+    answer(connection, job_id, before, "base")
+    return job_id
+
+
+def answer(connection: Connection, job_id: int, right: Answers, who: str) -> None:
+    """One trace a question, and the job is done."""
+    asked = connection.execute(
+        text("select question_id from job_questions where job_id = :job order by question_id"), {"job": job_id}
+    )
+    for question_id, correct in zip(asked.scalars(), right, strict=True):
+        trace(connection, job_id, question_id, f"{who} says {'right' if correct else 'wrong'}", accepted=correct)
+    finish(connection, job_id)
+
+
+def measured(
+    connection: Connection,
+    name: str,
+    after: Mapping[str, Answers],
+    traces: Sequence[int],
+    *,
+    select: dict[str, object] | None = None,
+    metrics: str = '{"examples": 6, "tokens": 120, "seconds": 30, "loss": [[1, 2.5], [2, 1.5], [3, 1.0]]}',
+) -> int:
+    """A round that is done: trained on the traces, and its student's answers by benchmark."""
+    spec = round_spec(name, select=select).model_dump()
+    spec = type(round_spec()).model_validate(spec | {"evaluate": {"jobs": list(after)}})
+    round_id = new_round(connection, spec)
+    for position, trace_id in enumerate(traces):
+        connection.execute(
+            text("insert into examples (round_id, trace_id, role, position) values (:round, :trace, 'sft', :position)"),
+            {"round": round_id, "trace": trace_id, "position": position},
+        )
+    values: dict[str, Any] = {"id": round_id, "folder": f"/adapters/{name}", "metrics": metrics}
+    connection.execute(
+        text(
+            "update rounds set state = 'done', adapter_path = :folder, metrics = cast(:metrics as jsonb) where id = :id"
+        ),
+        values,
+    )
+    assert not advance(connection, round_id, spec)  # opens the repetitions
+    for benchmark_, right in after.items():
+        repeated = connection.execute(Q["job_by_name"], {"name": f"{name}/{benchmark_}"}).mappings().one()
+        answer(connection, repeated["id"], right, name)
+    assert advance(connection, round_id, spec)
+    return round_id

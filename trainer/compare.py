@@ -1,0 +1,93 @@
+"""Two sides that answered the same questions: a round before and after, or two rounds after their training."""
+
+from dataclasses import dataclass
+from typing import Any, Literal, NamedTuple
+
+from sqlalchemy import Connection
+
+from db.queries import Q
+from tracemill.statistics import Interval, Paired, difference, mcnemar, share
+
+#: A difference is said to be shown when a split of the flips as uneven as this or more would come by chance less often.
+LEVEL = 0.05
+
+
+class Side(NamedTuple):
+    """A round's base model (`before`) or its student (`after`)."""
+
+    round: str
+    stage: Literal["before", "after"] = "after"
+
+
+@dataclass(frozen=True)
+class Compared:
+    """One benchmark that both sides answered."""
+
+    benchmark: str
+    table: Paired
+
+    @property
+    def questions(self) -> int:
+        """Questions that both were asked."""
+        return sum(self.table)
+
+    @property
+    def first(self) -> Interval:
+        """Share that the first side answered right."""
+        return share(self.table.both + self.table.first, self.questions)
+
+    @property
+    def second(self) -> Interval:
+        """Share that the second side answered right."""
+        return share(self.table.both + self.table.second, self.questions)
+
+    @property
+    def difference(self) -> Interval:
+        """Second minus first."""
+        return difference(self.table)
+
+    @property
+    def p(self) -> float:
+        """McNemar's exact test."""
+        return mcnemar(self.table)
+
+    @property
+    def shown(self) -> bool:
+        """Whether the difference is beyond chance."""
+        return self.p < LEVEL
+
+    def as_json(self) -> dict[str, Any]:
+        """Everything for machines; shares and their difference are 0 to 1."""
+        intervals = {name: getattr(self, name)._asdict() for name in ("first", "second", "difference")}
+        flips = {"only_first": self.table.first, "only_second": self.table.second}
+        agreed = {"both": self.table.both, "neither": self.table.neither}
+        return {"benchmark": self.benchmark, "questions": self.questions, **intervals, "p": self.p, **flips, **agreed}
+
+
+def compare(connection: Connection, first: Side, second: Side) -> list[Compared]:
+    """The benchmarks that both sides were measured on, by name."""
+    sides = {"first": first.round, "first_stage": first.stage, "second": second.round, "second_stage": second.stage}
+    rows = connection.execute(Q["paired_answers"], sides)
+    return [Compared(row.benchmark, Paired(row.both, row.first, row.second, row.neither)) for row in rows]
+
+
+def percent(found: Interval) -> str:
+    """Like `23.5 [20.1, 27.9]`: percent with the 95 % interval."""
+    return "{:.1f} [{:.1f}, {:.1f}]".format(*(100 * value for value in found))
+
+
+def points(found: Interval) -> str:
+    """Like `+8.7 [+3.2, +14.0]`: percentage points with the 95 % interval."""
+    return "{:+.1f} [{:+.1f}, {:+.1f}]".format(*(100 * value for value in found))
+
+
+def p_value(p: float) -> str:
+    """Like `p = 0.031`, or `p < 0.001`."""
+    return "p < 0.001" if p < 0.001 else f"p = {p:.3f}"
+
+
+def verdict(found: Compared) -> str:
+    """Like `+8.7 points [+3.2, +14.0], p = 0.002: more than chance`."""
+    value, _, interval = points(found.difference).partition(" ")
+    said = "more than chance" if found.shown else "no difference is shown"
+    return f"{value} points {interval}, {p_value(found.p)}: {said}"

@@ -40,7 +40,8 @@ def register(app: typer.Typer) -> None:
 ENQUEUE = """Store a source's questions and open a job that answers them. Running it again resumes it.
 
 SOURCE: a JSONL, CSV or Parquet path or glob, hf:name[:config][:split], gym:chain_sum?min_terms=2, words:?size=300, or
-the questions of another job: job:NAME, job:NAME?failed (without an accepted trace), job:NAME?accepted.
+the questions of another job: job:NAME, job:NAME?failed (without an accepted trace), job:NAME?accepted. The test sets
+gsm8k, math-500 and svamp go by their names.
 
 Example: tracemill enqueue gsm8k.jsonl --model teacher --map gold=answer --samples 8 --limit 100
 
@@ -137,7 +138,7 @@ def enqueue(
     for name in asked.gates:
         if why := asked.uninformative.get(name):
             progress_console.print(f"the gate on {name} is ignored: {why}", markup=False)
-    done = _store(source, origin, spec, dataset, domain, mapping(map_ or []), limit)
+    done = store(source, origin, spec, dataset, domain, mapping(map_ or []), limit)
     for problem in done.problems:
         progress_console.print(f"left out {problem.where}: {problem.what}", markup=False)
     if done.bad > len(done.problems):
@@ -154,7 +155,7 @@ def enqueue(
         )
 
 
-def _store(
+def store(
     source: str,
     origin: "Origin | None",
     spec: JobSpec,
@@ -163,7 +164,8 @@ def _store(
     columns: dict[str, str],
     limit: int | None,
 ) -> "Enqueued":
-    from producer.enqueue import enqueue as store
+    """Store the questions of the source, or of the job it names, and open the job; a progress bar on stderr."""
+    from producer.enqueue import enqueue as store_all
     from producer.enqueue import enqueue_from
     from producer.sources import open_source
 
@@ -175,7 +177,7 @@ def _store(
         console=progress_console, transient=True,
     ) as bar:  # fmt: skip
         task = bar.add_task(source, total=limit)
-        return store(
+        return store_all(
             rows,
             spec,
             dataset=dataset,

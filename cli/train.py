@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
+from cli.benchmarks import open_benchmarks
 from cli.dry_run import dry_run as show_dry_run
 from cli.output import Json, console, print_json, progress_console
 from cli.rounds import one, show
@@ -36,6 +37,7 @@ def train(
     if dry_run:
         show_dry_run(spec, json)
         return
+    spec = open_benchmarks(spec)
     queue_round(spec)
     if wait:
         follow(spec.name)

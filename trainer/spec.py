@@ -4,7 +4,7 @@ import tomllib
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import Field, ValidationError
+from pydantic import Field, ValidationError, model_validator
 
 from tracemill.errors import UsageError
 from tracemill.settings import Section
@@ -35,11 +35,30 @@ class FitSpec(Section):
 
 
 class EvaluateSpec(Section):
-    """What is measured before and after."""
+    """What is measured before and after: jobs that were enqueued, benchmarks that the round enqueues, or both."""
 
     #: Names of `evaluate` jobs of the student without an adapter. Each is repeated with the adapter, and the student is
     #: trained on the prompt that they ask with, so all of them must ask with the same one.
-    jobs: list[str] = Field(min_length=1)
+    jobs: list[str] = Field(default=[])
+    #: gsm8k, math-500, svamp, or any SOURCE. Rounds that ask the same of a benchmark share its job.
+    benchmarks: list[str] = Field(default=[])
+    #: How the benchmarks are asked: the domain's way of asking, answers a question, …
+    domain: Literal["math", "code", "legal", "medical", "general"] = "math"
+    samples: int = Field(default=1, ge=1, le=1024)
+    temperature: float = Field(default=0.0, ge=0, le=10)
+    #: … the longest answer in tokens, and how many of the first questions; 0: all.
+    max_tokens: int = Field(default=512, ge=1)
+    limit: int = Field(default=0, ge=0)
+
+    @model_validator(mode="after")
+    def _measures_something(self) -> "EvaluateSpec":
+        if not self.jobs and not self.benchmarks:
+            raise ValueError('name what is measured: jobs = ["…"], or benchmarks = ["gsm8k"]')
+        if self.samples > 1 and self.temperature == 0:
+            raise ValueError(
+                f"{self.samples} samples at temperature 0 are {self.samples} times the same: set temperature"
+            )
+        return self
 
 
 class RoundSpec(Section):

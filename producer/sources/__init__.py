@@ -2,7 +2,7 @@
 
 A SOURCE is a path or glob of JSONL, CSV or Parquet files (`files`), a hub data set (`hf:`, in `hub`), a reasoning-gym
 generator (`gym:`, in `gym`) or our own easy word problems (`words:`, in `words`). Each family registers itself and
-shows its examples; adding one is one file and one import here.
+shows its examples; adding one is one file and one import here. A few test sets have short names (`benchmarks`).
 
 A source is read once, in constant memory, and tells two kinds of trouble apart. Wrong use (no such file, no such
 column) is raised before the first row. A bad row is an item in the stream, a `Problem` with its file and line, and
@@ -15,6 +15,7 @@ from itertools import chain
 from pathlib import Path
 
 from producer.sources import files, gym, hub, words  # noqa: F401 (each registers its family)
+from producer.sources.benchmarks import BENCHMARKS
 from producer.sources.rows import FAMILIES, Problem, Question, Table, pick_columns, questions
 from tracemill.errors import UsageError
 
@@ -32,6 +33,9 @@ def open_source(source: str, *, mapping: Mapping[str, str], limit: int | None = 
     """
     if limit is not None and limit < 1:
         raise UsageError(f"--limit {limit}: at least 1 question must be wanted")
+    if source in BENCHMARKS and not Path(source).exists():
+        source, columns = BENCHMARKS[source]
+        mapping = {**columns, **mapping}
     tables = _tables(source)
     picked = [(table, pick_columns(table, mapping)) for table in tables]
     stream = chain.from_iterable(questions(table, picks) for table, picks in picked)

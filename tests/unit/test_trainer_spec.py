@@ -43,6 +43,7 @@ def test_a_round_survives_its_way_through_the_database(tmp_path: Path) -> None:
         ("[fit\n", "ROUND.toml"),
         ('[curriculum]\nby = "mood"\n', "curriculum.by"),
         ('[curriculum]\nby = "length"\nepochs = [1, 0, 1]\n', "curriculum.epochs.1"),
+        ("samples = 4\n", "set temperature"),
     ],
 )
 def test_a_wrong_key_is_named(tmp_path: Path, more: str, said: str) -> None:
@@ -86,6 +87,16 @@ def test_a_date_without_a_time_zone_is_in_utc(tmp_path: Path) -> None:
 def test_every_wrong_key_is_named_at_once(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match=r"name: .*select\.jobs: .*evaluate: "):
         _load(tmp_path, 'name = "../elsewhere"\n[select]\njobs = []\n')
+
+
+def test_a_round_that_measures_nothing_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match=r"evaluate: .*name what is measured"):
+        _load(tmp_path, LEAST.replace('jobs = ["student-before"]', ""))
+
+
+def test_benchmarks_are_enough_for_an_evaluation(tmp_path: Path) -> None:
+    spec = _load(tmp_path, LEAST.replace('jobs = ["student-before"]', 'benchmarks = ["gsm8k"]'))
+    assert (spec.evaluate.benchmarks, spec.evaluate.jobs) == (["gsm8k"], [])
 
 
 def test_a_missing_file_is_named(tmp_path: Path) -> None:

@@ -1,0 +1,47 @@
+"""The benchmarks that a ROUND.toml names become evaluation jobs before the round is queued."""
+
+from cli.enqueue import Domain, source_name, store
+from db.jobs import JobSpec, open_job
+from db.queries import Q
+from db.session import transaction
+from tracemill.errors import UsageError
+from tracemill.policy import Policy
+from trainer.spec import RoundSpec
+
+
+def open_benchmarks(spec: RoundSpec) -> RoundSpec:
+    """Enqueue each of the round's benchmarks unless its job is there; the round with the names of the jobs.
+
+    Raises UsageError when a job of that name asks in another way.
+    """
+    names = [_open(source, spec) for source in spec.evaluate.benchmarks]
+    jobs = list(dict.fromkeys((*spec.evaluate.jobs, *names)))
+    return spec.model_copy(update={"evaluate": spec.evaluate.model_copy(update={"jobs": jobs})})
+
+
+def _open(source: str, spec: RoundSpec) -> str:
+    from workers.methods import named, prompts
+
+    asked = spec.evaluate
+    first = f"-first-{asked.limit}" if asked.limit else ""
+    times = f"-x{asked.samples}" if asked.samples > 1 else ""
+    job = JobSpec(
+        name=f"{source_name(source)}-{spec.student}{first}{times}",
+        purpose="evaluate",
+        model=spec.student,
+        method="cot",
+        prompts=prompts(named("cot"), []),
+        ask_as=asked.domain,
+        samples=asked.samples,
+        sampling={"temperature": asked.temperature, "top_p": 1.0, "max_tokens": asked.max_tokens, "stop": []},
+        policy=Policy(),
+        source=source,
+    )
+    with transaction() as connection:
+        open_job(connection, job)
+        known = connection.execute(Q["job_by_name"], {"name": job.name}).mappings().one()
+    if known["state"] == "filling":
+        done = store(source, None, job, source_name(source), Domain(asked.domain), {}, asked.limit or None)
+        if not done.read:
+            raise UsageError(f"evaluate.benchmarks: {source} has not one readable question")
+    return job.name

@@ -1,0 +1,71 @@
+"""Benchmarks of a ROUND.toml: opened as evaluation jobs once, however many rounds name them."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from cli.benchmarks import open_benchmarks
+from producer.sources import benchmarks as named
+from producer.sources import open_source
+from tests.integration.factory import rows, value
+from tests.integration.rounds import round_spec
+from tracemill.errors import UsageError
+from tracemill.stack import Stack
+from trainer.spec import RoundSpec
+
+pytestmark = pytest.mark.integration
+
+
+@pytest.fixture
+def source(tmp_path: Path) -> str:
+    path = tmp_path / "sums.jsonl"
+    path.write_text("\n".join(json.dumps({"question": f"{n} + 1?", "answer": str(n + 1)}) for n in range(5)))
+    return str(path)
+
+
+def spec_of(source: str, name: str = "r1", **evaluate: object) -> RoundSpec:
+    whole = round_spec(name).model_dump() | {"evaluate": {"benchmarks": [source], **evaluate}}
+    return RoundSpec.model_validate(whole)
+
+
+def test_a_benchmark_becomes_an_evaluation_job_of_the_student(clean: Stack, source: str) -> None:
+    opened = open_benchmarks(spec_of(source, jobs=["mine"]))
+    assert opened.evaluate.jobs == ["mine", "sums-student"]
+    asked = rows("select purpose, model, state, sampling->>'temperature', round_id from jobs")
+    assert list(map(tuple, asked)) == [("evaluate", "student", "running", "0.0", None)]
+    assert value("select count(*) from job_questions") == 5
+
+
+def test_rounds_share_a_benchmark_that_they_ask_alike(clean: Stack, source: str) -> None:
+    first, second = open_benchmarks(spec_of(source)), open_benchmarks(spec_of(source, "r2"))
+    assert first.evaluate == second.evaluate
+    assert open_benchmarks(first) == first  # the round as it is stored
+    assert value("select count(*) from jobs") == 1
+
+
+def test_part_of_a_benchmark_and_several_samples_are_jobs_of_their_own(clean: Stack, source: str) -> None:
+    open_benchmarks(spec_of(source))
+    part = open_benchmarks(spec_of(source, limit=2, samples=4, temperature=0.7))
+    assert part.evaluate.jobs == ["sums-student-first-2-x4"]
+    counts = rows("select j.name, count(*) from jobs j join job_questions q on q.job_id = j.id group by 1 order by 1")
+    assert list(map(tuple, counts)) == [("sums-student", 5), ("sums-student-first-2-x4", 2)]
+
+
+def test_a_benchmark_that_was_asked_in_another_way_is_refused(clean: Stack, source: str) -> None:
+    open_benchmarks(spec_of(source))
+    with pytest.raises(UsageError, match="sums-student"):
+        open_benchmarks(spec_of(source, max_tokens=64))
+
+
+def test_a_benchmark_that_is_not_there_is_named(clean: Stack) -> None:
+    with pytest.raises(UsageError, match=r"nowhere\.jsonl"):
+        open_benchmarks(spec_of("nowhere.jsonl"))
+
+
+def test_a_known_name_stands_for_its_source_and_its_columns(source: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    Path(source).write_text('{"problem": "2 + 2?", "answer": "4", "solution": "It is 4."}')
+    kept = named.BENCHMARKS["math-500"]
+    monkeypatch.setitem(named.BENCHMARKS, "math-500", kept._replace(source=source))
+    (question,) = open_source("math-500", mapping={})
+    assert (question.text, question.gold) == ("2 + 2?", "4")

@@ -32,7 +32,9 @@ def upgrade() -> None:
 
 
 def downgrade() -> None:
-    op.execute("drop view round_flips, round_results, round_answers, round_lineage, acceptance, job_progress, trace_scores")
+    op.execute(
+        "drop view round_flips, round_results, round_answers, round_lineage, acceptance, job_progress, trace_scores"
+    )
     for name in (*MEANS, *BY_K, "benchmark"):
         op.drop_column("evaluations", name)
     op.execute(sa.text((VIEWS / "0003.sql").read_text(encoding="utf-8")))

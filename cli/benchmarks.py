@@ -10,22 +10,29 @@ from trainer.spec import RoundSpec
 
 
 def open_benchmarks(spec: RoundSpec) -> RoundSpec:
-    """Enqueue each of the round's benchmarks unless its job is there; the round with the names of the jobs.
+    """Enqueue each of the round's benchmarks unless its job is there; the round with the names of these jobs.
 
     Raises UsageError when a job of that name asks in another way.
     """
-    names = [_open(source, spec) for source in spec.evaluate.benchmarks]
+    for source in spec.evaluate.benchmarks:
+        _open(source, spec)
+    return with_benchmarks(spec)
+
+
+def with_benchmarks(spec: RoundSpec) -> RoundSpec:
+    """The round with the names of its benchmarks' jobs, whether they are there or not."""
+    names = (_job(source, spec).name for source in spec.evaluate.benchmarks)
     jobs = list(dict.fromkeys((*spec.evaluate.jobs, *names)))
     return spec.model_copy(update={"evaluate": spec.evaluate.model_copy(update={"jobs": jobs})})
 
 
-def _open(source: str, spec: RoundSpec) -> str:
+def _job(source: str, spec: RoundSpec) -> JobSpec:
     from workers.methods import named, prompts
 
     asked = spec.evaluate
     first = f"-first-{asked.limit}" if asked.limit else ""
     times = f"-x{asked.samples}" if asked.samples > 1 else ""
-    job = JobSpec(
+    return JobSpec(
         name=f"{source_name(source)}-{spec.student}{first}{times}",
         purpose="evaluate",
         model=spec.student,
@@ -37,6 +44,10 @@ def _open(source: str, spec: RoundSpec) -> str:
         policy=Policy(),
         source=source,
     )
+
+
+def _open(source: str, spec: RoundSpec) -> None:
+    job, asked = _job(source, spec), spec.evaluate
     with transaction() as connection:
         open_job(connection, job)
         known = connection.execute(Q["job_by_name"], {"name": job.name}).mappings().one()
@@ -44,4 +55,3 @@ def _open(source: str, spec: RoundSpec) -> str:
         done = store(source, None, job, source_name(source), Domain(asked.domain), {}, asked.limit or None)
         if not done.read:
             raise UsageError(f"evaluate.benchmarks: {source} has not one readable question")
-    return job.name

@@ -7,10 +7,10 @@ from typing import Annotated
 import typer
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
-from cli.benchmarks import open_benchmarks
+from cli.benchmarks import open_benchmarks, with_benchmarks
 from cli.dry_run import dry_run as show_dry_run
 from cli.output import Json, console, print_json, progress_console
-from cli.rounds import one, show
+from cli.rounds import compare, one, show
 from tracemill.errors import TracemillError
 
 
@@ -21,32 +21,43 @@ def register(app: typer.Typer) -> None:
 TRAIN = """Queue a training round for the trainer worker and follow it to its evaluation.
 
 Running it again follows the same round. With --dry-run it is only shown what it would train on: counts, tokens, three
-examples, the expected time. Example: tracemill train round.toml"""
+examples, the expected time. With --control a second round, NAME-control, learns by the same recipe from as many tokens of
+the same difficulty that nobody verified: the difference is what the filter is worth.
+
+Example: tracemill train round.toml --control"""
 
 
 def train(
     file: Annotated[Path, typer.Argument(help="The round's ROUND.toml.")],
+    control: Annotated[bool, typer.Option("--control", help="Train the control arm as well.")] = False,
     wait: Annotated[bool, typer.Option(help="Follow it to the end.")] = True,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Show what it would train on, and do nothing.")] = False,
     json: Json = False,
 ) -> None:
+    from trainer.control import control_of
     from trainer.queue import queue_round
     from trainer.spec import load
 
-    spec = load(file)
+    asked = load(file)
+    twin = control_of(asked) if control else None  # raises before anything is stored
     if dry_run:
-        show_dry_run(spec, json)
+        show_dry_run(with_benchmarks(asked), json)
         return
-    spec = open_benchmarks(spec)
-    queue_round(spec)
-    if wait:
-        follow(spec.name)
+    spec = open_benchmarks(asked)
+    rounds = [spec, *([twin.model_copy(update={"evaluate": spec.evaluate})] if twin else [])]
+    for arm in rounds:
+        queue_round(arm)
+    for arm in rounds if wait else ():
+        follow(arm.name)
     if json:
-        print_json(one(spec.name))
+        print_json(one(spec.name) | ({"control": one(twin.name)} if twin else {}))
     elif wait:
         show(spec.name)
+        if twin is not None:
+            compare(twin.name, spec.name)
     else:
-        console.print(f"round {spec.name} is queued. Follow it: tracemill train {file}", markup=False)
+        names = " and ".join(arm.name for arm in rounds)
+        console.print(f"queued: {names}. Follow: tracemill train {file}{' --control' * control}", markup=False)
 
 
 def follow(name: str) -> None:

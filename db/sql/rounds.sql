@@ -32,7 +32,8 @@ where state in ('queued', 'selecting', 'fitting', 'evaluating') and (lease_until
 returning id
 
 -- name: claim_round
--- queued -> selecting; a round that was left in a later state stays in it.
+-- queued -> selecting; a round that was left in a later state stays in it. One that is to be like another waits until that
+-- one's examples are chosen.
 update rounds r
 set state = case when r.state = 'queued' then 'selecting' else r.state end,
     owner = :owner, lease_until = now() + make_interval(secs => :lease), error = null
@@ -40,6 +41,8 @@ from prompts p
 where r.id = :round_id and r.state in ('queued', 'selecting', 'fitting', 'evaluating')
   and (r.owner is null or r.lease_until is null or r.lease_until < now())
   and p.hash = r.prompt_hash
+  and not exists (
+      select from rounds l where l.name = r.spec -> 'select' ->> 'like' and l.state in ('queued', 'selecting'))
 returning r.*, p.messages
 
 -- name: renew_round

@@ -1,0 +1,103 @@
+"""The control arm: the same recipe on as much of what nobody verified, chosen after the round's own examples."""
+
+import json
+from pathlib import Path
+
+import pytest
+from sqlalchemy import text
+from typer.testing import CliRunner
+
+from cli.main import app
+from db.queries import Q
+from db.session import transaction
+from tests.conftest import forget
+from tests.integration.factory import rows, value
+from tests.integration.measured import benchmark
+from tests.integration.rounds import job, new_round, question, round_spec, trace
+from tracemill.errors import UsageError
+from tracemill.stack import Stack
+from trainer.control import control_of
+from trainer.select.choose import select
+
+pytestmark = pytest.mark.integration
+
+ROUND = """
+name = "r1"
+[select]
+jobs = ["teach"]
+at_most = {tokens_out = 100}
+[fit]
+objective = "OBJECTIVE"
+[evaluate]
+jobs = ["before"]
+"""
+
+
+@pytest.fixture
+def taught(clean: Stack, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Forty questions with one right and one wrong trace each, and a benchmark."""
+    monkeypatch.setenv("TRACEMILL_MODELS", json.dumps({"student": {"adapters": True}}))
+    forget()
+    with transaction() as connection:
+        benchmark(connection, "before", [True, False])
+        asked = [question(connection, f"Find {n} plus {n} for me.") for n in range(40)]
+        teach = job(connection, "teach", asked)
+        for question_id in asked:
+            trace(connection, teach, question_id, "It is so.", index=0)
+            trace(connection, teach, question_id, "It is not so.", index=1, accepted=False)
+        done = "update job_questions set state = 'done', settled = 2, accepted = 1 where job_id = :job"
+        connection.execute(text(done), {"job": teach})
+        connection.execute(text("update traces set tokens_out = 5"))
+
+
+def queue(folder: Path, objective: str = "sft") -> str:
+    path = folder / "ROUND.toml"
+    path.write_text(ROUND.replace("OBJECTIVE", objective))
+    done = CliRunner().invoke(app, ["train", str(path), "--control", "--no-wait"], catch_exceptions=False)
+    assert done.exit_code == 0
+    return done.stdout
+
+
+def test_the_control_differs_in_its_filter_alone(taught: None, tmp_path: Path) -> None:
+    printed = queue(tmp_path)
+    assert "queued: r1 and r1-control" in printed
+    assert printed == queue(tmp_path)  # the same again
+    with transaction() as connection:
+        own, twin = (
+            connection.execute(Q["round_by_name"], {"name": name}).mappings().one() for name in ("r1", "r1-control")
+        )
+    assert (own["spec"]["fit"], own["spec"]["evaluate"]) == (twin["spec"]["fit"], twin["spec"]["evaluate"])
+    assert (twin["spec"]["select"]["accepted"], twin["spec"]["select"]["like"]) == ("any", "r1")
+    assert (own["spec"]["select"]["at_most"], twin["spec"]["select"]["at_most"]) == ({"tokens_out": 100}, {})
+
+
+def test_the_control_waits_until_the_round_has_its_examples(taught: None, tmp_path: Path) -> None:
+    queue(tmp_path)
+    claims = []
+    for state in ("queued", "selecting", "fitting"):
+        with transaction() as connection:
+            connection.execute(text("update rounds set state = :state where name = 'r1'"), {"state": state})
+            twin = connection.execute(Q["round_by_name"], {"name": "r1-control"}).mappings().one()
+            claim = {"round_id": twin["id"], "owner": "a trainer", "lease": 60}
+            claims.append(connection.execute(Q["claim_round"], claim).rowcount)
+    assert claims == [0, 0, 1]
+
+
+def test_the_control_has_as_many_tokens_of_each_difficulty_right_and_wrong(taught: None) -> None:
+    spec = round_spec("r1", select={"limit": 20})
+    with transaction() as connection:
+        own = select(connection, new_round(connection, spec), spec)
+        twin = control_of(spec)
+        other = select(connection, new_round(connection, twin), twin)
+    assert (other.tokens, other.difficulties) == (own.tokens, own.difficulties)
+    accepted = rows(
+        "select r.name, bool_and(v.accepted), bool_or(v.accepted) from examples e join rounds r on r.id = e.round_id "
+        "join verdicts v on v.trace_id = e.trace_id group by 1 order by 1"
+    )
+    assert list(map(tuple, accepted)) == [("r1", True, True), ("r1-control", False, True)]
+
+
+def test_pairs_have_no_control(taught: None, tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="unfiltered traces have none"):
+        queue(tmp_path, "preference")
+    assert value("select count(*) from rounds") == 0

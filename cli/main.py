@@ -15,6 +15,7 @@ from cli import (
     health,
     jobs,
     methods,
+    report,
     rounds,
     settings,
     sql,
@@ -39,22 +40,11 @@ Start with [b]tracemill demo[/b], or with your own questions:
 app = typer.Typer(
     help=HELP, rich_markup_mode="rich", no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False
 )
-for group in (
-    stack,
-    enqueue,
-    methods,
-    jobs,
-    verify,
-    calibrate,
-    workers,
-    health,
-    sql,
-    train,
-    rounds,
-    settings,
-    database,
-    demo,
-):
+GROUPS = (
+    *(stack, enqueue, methods, jobs, verify, calibrate, workers, health, sql),
+    *(train, rounds, report, settings, database, demo),
+)
+for group in GROUPS:
     group.register(app)
 
 

@@ -1,0 +1,97 @@
+"""The parts of a report: pictures that hold what they are given, likeness of questions, and plain amounts."""
+
+import re
+from xml.etree import ElementTree
+
+import pytest
+
+from tracemill.statistics import share
+from trainer.report.charts import Mark, histogram, intervals, lines
+from trainer.report.facts import Bins
+from trainer.report.nearest import nearest
+from trainer.report.page import LONGEST, cut, duration
+
+HOSTILE = '"><script>alert(1)</script>'
+
+
+def test_intervals_are_drawn_in_order_on_one_scale() -> None:
+    found = ElementTree.fromstring(
+        intervals({"sums": [Mark("before", share(10, 100)), Mark("after", share(30, 100))]}, "t")
+    )
+    groups = {str(group.get("class")): group for group in found.iter("g")}
+
+    def at(series: str, kind: str, end: str) -> float:
+        (mark,) = groups[series].iter(kind)
+        return float(str(mark.get(end)))
+
+    assert at("before", "circle", "cx") < at("after", "circle", "cx")
+    for series in groups:
+        assert at(series, "line", "x1") < at(series, "circle", "cx") < at(series, "line", "x2")
+
+
+@pytest.mark.parametrize("counts", [(0, 1), (0, 400), (400, 400)])
+def test_a_picture_holds_shares_of_nothing_and_of_everything(counts: tuple[int, int]) -> None:
+    found = ElementTree.fromstring(intervals({"b": [Mark("before", share(*counts))]}, "t"))
+    width = float(str(found.get("viewBox")).split()[2])
+    assert all(0 <= float(str(line.get(end))) <= width for line in found.iter("line") for end in ("x1", "x2"))
+
+
+@pytest.mark.parametrize("curve", [[(1, 0.0)], [(1, 2.5), (40, 0.3)], [(5, 1e-6), (10, 1e-7)], [(1, 900.0), (2, 1.0)]])
+def test_a_curve_stays_inside_its_picture(curve: list[tuple[float, float]]) -> None:
+    found = ElementTree.fromstring(lines({"after": curve}, "t", "step"))
+    (drawn,) = found.iter("polyline")
+    _, _, width, height = map(float, str(found.get("viewBox")).split())
+    points = [tuple(map(float, pair.split(","))) for pair in str(drawn.get("points")).split()]
+    assert len(points) == len(curve)
+    assert all(0 <= x <= width and 0 <= y <= height for x, y in points)
+
+
+def test_a_histogram_shows_each_group_as_shares_of_its_own() -> None:
+    found = ElementTree.fromstring(histogram(Bins(0, 1, trained=[1, 1], others=[100, 300]), "t"))
+    heights: dict[str, list[float]] = {}
+    for bar in found.iter("rect"):
+        heights.setdefault(str(bar.get("class")), []).append(float(str(bar.get("height"))))
+    assert heights["trained"][0] == heights["trained"][1] == pytest.approx(heights["others"][1] * 2 / 3, abs=0.1)
+    assert heights["others"][0] == pytest.approx(heights["others"][1] / 3, abs=0.1)
+
+
+def test_a_group_without_traces_has_no_bars() -> None:
+    assert "others" not in histogram(Bins(0, 1, trained=[1, 1], others=[0, 0]), "t")
+
+
+def test_labels_are_text_whatever_they_hold() -> None:
+    drawn = intervals({HOSTILE: [Mark("before", share(1, 2))]}, HOSTILE)
+    assert not re.search("<script", drawn)
+    assert HOSTILE in "".join(ElementTree.fromstring(drawn).itertext())
+
+
+def test_the_nearest_question_is_the_most_alike_one() -> None:
+    known = {
+        1: "Tom has 3 apples and eats one of them. How many are left?",
+        2: "What is the capital of France?",
+        3: "What is 12 + 7?",
+    }
+    found = nearest(["Anna has 5 apples and eats two of them. How many are left?", "what is 12  + 9?"], known, 2)
+    assert [near[0].question_id for near in found] == [1, 3]
+    assert 0.3 < found[0][0].similarity <= 1
+    assert nearest([known[2]], known, 1)[0][0].similarity == pytest.approx(1)
+
+
+def test_what_is_like_nothing_has_no_neighbour() -> None:
+    assert nearest(["日本語"], {1: "What is 1 + 1?"}, 3) == [[]]
+    assert nearest(["a", ""], {}, 3) == [[], []]
+
+
+def test_endless_text_is_cut_and_says_so() -> None:
+    assert cut("x" * (LONGEST + 5)).endswith("x … and 5 more characters")
+    assert (cut("short"), cut(None)) == ("short", "(no answer)")
+
+
+def test_times_are_said_in_the_unit_that_fits() -> None:
+    assert [duration(seconds) for seconds in (4.4, 99, 600, 5000, 36000)] == [
+        "4 s",
+        "99 s",
+        "10 min",
+        "83 min",
+        "10.0 h",
+    ]

@@ -1,0 +1,200 @@
+"""What a report is made of: everything that is known of one round, as plain values."""
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+from sqlalchemy import Connection
+
+from db.queries import Q
+from tracemill.errors import UsageError
+from tracemill.statistics import Paired
+from trainer.compare import Compared, Side, compare
+from trainer.control import control_name
+from trainer.report.nearest import nearest
+
+#: Flips of each direction, and training examples beside each of them.
+FLIPS = 4
+NEIGHBOURS = 2
+
+
+@dataclass(frozen=True)
+class Bins:
+    """How often a score falls into each of the equal bins between low and high, among two groups of traces."""
+
+    low: float
+    high: float
+    trained: list[int]
+    others: list[int]
+
+
+@dataclass(frozen=True)
+class Flip:
+    """A question that the adapter flipped: both traces, and the examples whose questions are most like it."""
+
+    flip: str
+    question: str
+    gold: str | None
+    benchmark: str
+    before: str | None
+    after: str | None
+    nearest: list[dict[str, Any]]
+
+
+@dataclass(frozen=True)
+class Cost:
+    """What it took. Tokens are those that were written; the price is in the currency of the models' settings."""
+
+    traces: int = 0
+    tokens: int = 0
+    trained_tokens: int = 0
+    engine_seconds: float = 0.0
+    price: float = 0.0
+    fit_seconds: float = 0.0
+    evaluation_tokens: int = 0
+
+
+@dataclass(frozen=True)
+class Control:
+    """The control arm: how far it is, and once it is measured, the round against it."""
+
+    name: str
+    state: str
+    compared: list[Compared]
+    metrics: dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Facts:
+    """One round."""
+
+    name: str
+    spec: dict[str, Any]
+    metrics: dict[str, Any]
+    finished: str
+    evaluations: list[dict[str, Any]]
+    before_after: list[Compared]
+    control: Control | None
+    breakdown: dict[str, list[Compared]]
+    scores: dict[str, Bins]
+    stages: list[dict[str, Any]]
+    flips: list[Flip]
+    flipped: dict[str, int]
+    cost: Cost
+    #: All benchmarks taken as one.
+    whole: Compared = field(init=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "whole", together(self.before_after))
+
+    def as_json(self) -> dict[str, Any]:
+        """Everything for machines."""
+        found = {key: value for key, value in self.__dict__.items() if key not in ("control", "breakdown")}
+        found |= {
+            "before_after": [c.as_json() for c in self.before_after],
+            "whole": self.whole.as_json(),
+            "breakdown": {by: [c.as_json() for c in cells] for by, cells in self.breakdown.items()},
+            "scores": {name: asdict(bins) for name, bins in self.scores.items()},
+            "flips": [asdict(flip) for flip in self.flips],
+            "cost": asdict(self.cost),
+            "control": None,
+        }
+        if self.control is not None:
+            compared = [c.as_json() for c in self.control.compared]
+            found["control"] = {"name": self.control.name, "state": self.control.state, "compared": compared}
+        return found
+
+
+def together(compared: Sequence[Compared]) -> Compared:
+    """Several benchmarks as one."""
+    tables = [c.table for c in compared]
+    return Compared("all benchmarks", Paired(*(sum(column) for column in zip(*tables, strict=True))))
+
+
+def facts(connection: Connection, name: str) -> Facts:
+    """Raises UsageError when the round is not evaluated yet, or unknown."""
+    row = connection.execute(Q["round_by_name"], {"name": name}).mappings().one_or_none()
+    if row is None:
+        raise UsageError(f"no round '{name}'. `tracemill rounds` lists those there are.")
+    before_after = compare(connection, Side(name, "before"), Side(name, "after"))
+    if not before_after:
+        raise UsageError(f"round '{name}' is {row['state']}: there is nothing to report before it is evaluated")
+    key = {"round_id": row["id"]}
+    jobs = {"jobs": row["spec"]["select"]["jobs"]}
+    stages = [dict(stage) for stage in connection.execute(Q["report_stages"], key).mappings()]
+    flips, flipped = _flips(connection, name, row["id"])
+    return Facts(
+        name=name,
+        spec=row["spec"],
+        metrics=row["metrics"],
+        finished=f"{row['finished_at'] or row['created_at']:%Y-%m-%d}",
+        evaluations=[dict(found) for found in connection.execute(Q["evaluations_of_round"], key).mappings()],
+        before_after=before_after,
+        control=_control(connection, name),
+        breakdown=_breakdown(connection, name),
+        scores=_scores(connection, key | jobs),
+        stages=stages,
+        flips=flips,
+        flipped=flipped,
+        cost=_cost(connection, jobs | {"round": name}, row["metrics"], sum(int(stage["tokens"]) for stage in stages)),
+    )
+
+
+def _control(connection: Connection, name: str) -> Control | None:
+    row = connection.execute(Q["round_by_name"], {"name": control_name(name)}).mappings().one_or_none()
+    if row is None:
+        return None
+    return Control(row["name"], row["state"], compare(connection, Side(row["name"]), Side(name)), row["metrics"])
+
+
+def _breakdown(connection: Connection, name: str) -> dict[str, list[Compared]]:
+    found: dict[str, list[Compared]] = {}
+    for row in connection.execute(Q["report_breakdown"], {"round": name}):
+        table = Paired(row.both, row.first, row.second, row.neither)
+        found.setdefault(row.by, []).append(Compared(row.value, table))
+    return found
+
+
+def _scores(connection: Connection, of: dict[str, Any]) -> dict[str, Bins]:
+    found: dict[str, Bins] = {}
+    for row in connection.execute(Q["report_scores"], of):
+        bins = found.setdefault(row.name, Bins(row.low, row.high, [0] * row.bins, [0] * row.bins))
+        bins.trained[row.bin - 1], bins.others[row.bin - 1] = row.trained, row.others
+    return found
+
+
+def _flips(connection: Connection, name: str, round_id: int) -> tuple[list[Flip], dict[str, int]]:
+    """A few flips of each direction, and how many there are."""
+    rows = connection.execute(Q["report_flips"], {"round": name, "most": FLIPS}).all()
+    trained = connection.execute(Q["report_questions"], {"round_id": round_id})
+    known = {row.question_id: row.question for row in trained} if rows else {}
+    near = nearest([row.question for row in rows], known, NEIGHBOURS)
+    wanted = {"round_id": round_id, "questions": sorted({one.question_id for found in near for one in found})}
+    examples = {row["question_id"]: dict(row) for row in connection.execute(Q["report_examples"], wanted).mappings()}
+    flips = [
+        Flip(
+            flip=row.flip,
+            question=row.question,
+            gold=row.gold,
+            benchmark=row.benchmark,
+            before=row.before_text,
+            after=row.after_text,
+            nearest=[examples[one.question_id] | {"similarity": one.similarity} for one in found],
+        )
+        for row, found in zip(rows, near, strict=True)
+    ]
+    return flips, {"gained": 0, "lost": 0} | {row.flip: row.of for row in rows}
+
+
+def _cost(connection: Connection, of: dict[str, Any], metrics: dict[str, Any], trained_tokens: int) -> Cost:
+    by_purpose = {row.purpose: row for row in connection.execute(Q["report_cost"], of)}
+    teach, evaluate = by_purpose.get("teach"), by_purpose.get("evaluate")
+    return Cost(
+        traces=int(teach.traces) if teach else 0,
+        tokens=int(teach.tokens) if teach else 0,
+        trained_tokens=trained_tokens,
+        engine_seconds=float(teach.engine_seconds) if teach else 0.0,
+        price=float(teach.cost) if teach else 0.0,
+        fit_seconds=float(metrics.get("seconds", 0)),
+        evaluation_tokens=int(evaluate.tokens) if evaluate else 0,
+    )

@@ -1,0 +1,109 @@
+"""The report as one HTML page that needs nothing else: no network, no script, everything that a model wrote escaped."""
+
+from collections.abc import Callable
+from typing import Any
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+
+from trainer.compare import Compared, p_value, percent, points
+from trainer.report.charts import Mark, histogram, intervals, lines
+from trainer.report.facts import Facts
+from trainer.report.headline import control_gain, headline
+
+#: Characters of a text that are shown; what a model wrote may be endless.
+LONGEST = 4000
+SCORES = {
+    "pass_rate": "share of the question's traces that are accepted",
+    "steps": "steps",
+    "tokens_out": "tokens",
+    "faithfulness": "faithfulness",
+    "coherence": "coherence",
+}
+
+
+def page(facts: Facts) -> str:
+    """The whole page."""
+    environment = Environment(
+        loader=PackageLoader("trainer.report", "."),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters |= {"percent": percent, "points": points, "p": p_value, "cut": cut, "duration": duration}
+    return environment.get_template("page.html").render(
+        facts=facts,
+        headline=headline(facts),
+        against_control=control_gain(facts),
+        cost=_cost(facts),
+        removed=facts.metrics.get("selection", {}).get("removed", {}),
+        **_pictures(facts),
+    )
+
+
+def cut(text: str | None) -> str:
+    """The text, without what goes beyond the longest that is shown."""
+    if text is None:
+        return "(no answer)"
+    return text if len(text) <= LONGEST else f"{text[:LONGEST]} … and {len(text) - LONGEST} more characters"
+
+
+def duration(seconds: float) -> str:
+    """Like `48 s`, `12 min` or `3.5 h`."""
+    if seconds < 100:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 6000 else f"{seconds / 3600:.1f} h"
+
+
+def _pictures(facts: Facts) -> dict[str, Any]:
+    controls = {c.benchmark: c for c in facts.control.compared} if facts.control else {}
+    groups = {
+        c.benchmark: [
+            Mark("before", c.first),
+            *([Mark("control", controls[c.benchmark].first)] if c.benchmark in controls else []),
+            Mark("after", c.second),
+        ]
+        for c in facts.before_after
+    }
+    curves = {"after": facts.metrics.get("loss"), "control": facts.control and facts.control.metrics.get("loss")}
+    drawn = {name: [(step, loss) for step, loss in curve] for name, curve in curves.items() if curve}
+    return {
+        "accuracy": intervals(groups, "Right answers before and after, with 95 % intervals"),
+        "loss": lines(drawn, "Loss by optimiser step", "optimiser step") if drawn else None,
+        "breakdown": {
+            by: intervals({f"{c.benchmark} ({c.questions})": _pair(c) for c in cells}, f"Right answers by {by}")
+            for by, cells in facts.breakdown.items()
+            if len(cells) > 1
+        },
+        "scores": {
+            SCORES[name]: histogram(facts.scores[name], f"Traces by {SCORES[name]}")
+            for name in SCORES
+            if name in facts.scores
+        },
+    }
+
+
+def _pair(compared: Compared) -> list[Mark]:
+    return [Mark("before", compared.first), Mark("after", compared.second)]
+
+
+def _cost(facts: Facts) -> list[tuple[str, str, str | None]]:
+    """What it took: name, amount, and amount for each point gained (null where no gain is shown)."""
+    cost, gain = facts.cost, facts.whole
+    rows: list[tuple[str, float, Callable[[float], str]]] = [
+        ("tokens that the teacher wrote, rejected traces included", cost.tokens, "{:,.0f}".format),
+        ("… of which were trained on", cost.trained_tokens, "{:,.0f}".format),
+        ("engine time of the teacher", cost.engine_seconds, duration),
+        ("price of the teacher's traces", cost.price, "{:,.2f}".format),
+        ("time of the fit", cost.fit_seconds, duration),
+        ("tokens that the student wrote to be measured", cost.evaluation_tokens, "{:,.0f}".format),
+    ]
+    value, low, high = (100 * share for share in gain.difference)
+    gained = gain.shown and value > 0
+    found: list[tuple[str, str, str | None]] = []
+    for name, amount, shown in rows:
+        if amount:
+            most = shown(amount / low) if low > 0 else "no bound"
+            each = f"{shown(amount / value)} [{shown(amount / high)}, {most}]" if gained else None
+            found.append((name, shown(amount), each))
+    return found

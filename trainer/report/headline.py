@@ -21,7 +21,7 @@ def headline(facts: Facts) -> Headline:
     gain = facts.whole
     shown: list[str] = []
     not_shown: list[str] = []
-    worth = f"{_points(gain.difference)}, {p_value(gain.p)}"
+    worth = _worth(gain)
     questions = f"{gain.questions} held-out questions"
     moved = f"from {_percent(gain.first)} to {_percent(gain.second)} of {questions}"
     if gain.shown and gain.difference.value > 0:
@@ -66,7 +66,7 @@ def _about_control(facts: Facts) -> str:
         return f"Whether the filter matters: its control arm {facts.control.name} is {facts.control.state}."
     if found is None:
         return "Whether the filter matters: there is no control arm (tracemill train ROUND.toml --control)."
-    worth = f"{_points(found.difference)}, {p_value(found.p)}"
+    worth = _worth(found)
     if not found.shown:
         return f"That the filter matters: against as many tokens of unfiltered traces it is {worth}."
     better = "more" if found.difference.value > 0 else "less"
@@ -91,6 +91,8 @@ def _percent(found: Interval) -> str:
     return f"{100 * found.value:.1f} %"
 
 
-def _points(found: Interval) -> str:
-    value, _, interval = points(found).partition(" ")
-    return f"{value} points {interval}"
+def _worth(found: Compared) -> str:
+    """The difference with its interval and its p value, which no line breaks."""
+    value, _, interval = points(found.difference).partition(" ")
+    p = p_value(found.p).replace(" ", "\N{NO-BREAK SPACE}")
+    return f"{value} points {interval}, {p}"

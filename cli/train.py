@@ -21,8 +21,8 @@ def register(app: typer.Typer) -> None:
 TRAIN = """Queue a training round for the trainer worker and follow it to its evaluation.
 
 Running it again follows the same round. With --dry-run it is only shown what it would train on: counts, tokens, three
-examples, the expected time. With --control a second round, NAME-control, learns by the same recipe from as many tokens of
-the same difficulty that nobody verified: the difference is what the filter is worth.
+examples, the expected time. With --control a second round, NAME-control, learns by the same recipe from as many tokens
+of the same difficulty that nobody verified: the difference is what the filter is worth.
 
 Example: tracemill train round.toml --control"""
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from cli.benchmarks import open_benchmarks
+from cli.benchmarks import open_benchmarks, with_benchmarks
 from producer.sources import benchmarks as named
 from producer.sources import open_source
 from tests.integration.factory import rows, value
@@ -56,6 +56,11 @@ def test_a_benchmark_that_was_asked_in_another_way_is_refused(clean: Stack, sour
     open_benchmarks(spec_of(source))
     with pytest.raises(UsageError, match="sums-student"):
         open_benchmarks(spec_of(source, max_tokens=64))
+
+
+def test_naming_the_jobs_of_benchmarks_opens_none(clean: Stack, source: str) -> None:
+    assert with_benchmarks(spec_of(source)).evaluate.jobs == ["sums-student"]
+    assert value("select count(*) from jobs") == 0
 
 
 def test_a_benchmark_that_is_not_there_is_named(clean: Stack) -> None:

@@ -1,6 +1,7 @@
 """What a round's evaluations say: counted by question, paired with each other, and traced back to the examples."""
 
 import json
+import re
 
 import psycopg
 import pytest
@@ -10,6 +11,7 @@ from typer.testing import CliRunner
 from cli.main import app
 from db.queries import Q
 from db.session import transaction
+from tests.integration.factory import ROOT
 from tests.integration.measured import benchmark, measured, teach
 from tests.integration.rounds import ASK, TEACH, finish, job, question, trace
 from tracemill.errors import UsageError
@@ -50,19 +52,36 @@ def shown(*words: str) -> str:
     return done.stdout
 
 
+def documented(section: str) -> list[str]:
+    """The queries of a section of docs/training.md."""
+    page = (ROOT / "docs" / "training.md").read_text(encoding="utf-8")
+    (part,) = (part for part in page.split("\n## ") if part.startswith(f"{section}\n"))
+    return re.findall(r"```sql\n(.*?)```", part, re.DOTALL)
+
+
 def test_one_query_says_which_traces_trained_the_adapter_that_flipped_a_question(rounds: list[int]) -> None:
     flipped = ask("select question_id from round_flips where round = 'good' and flip = 'gained' limit 1")[0]
-    found = ask(
-        "select * from round_lineage where evaluation_stage = 'after' and (round, benchmark) in "
-        "(select round, benchmark from round_flips where question_id = %(question_id)s) order by position",
-        **flipped,
-    )
+    found = ask(documented("Lineage")[0].replace("17", str(flipped["question_id"])))
     assert [row["trace_id"] for row in found] == rounds
     assert {row["teacher"] for row in found} == {"teacher"}
     assert {row["adapter_path"] for row in found} == {"/adapters/good"}
     assert found[0]["teacher_prompt"] == list(TEACH.messages)
     assert (found[0]["teacher_prompt_hash"], found[0]["student_prompt_hash"]) == (TEACH.hash, ASK.hash)
     assert found[0]["text"] == "0 + 1 = 1. The answer is 1."
+
+
+def test_one_query_says_what_flipped_once_a_trace_was_trained_on(rounds: list[int]) -> None:
+    found = ask(documented("Lineage")[1].replace("= 4 ", f"= {rounds[0]} "))
+    assert sorted(str(row["flip"]) for row in found) == ["gained"] * 9 + ["lost"]
+
+
+def test_the_documented_breakdown_runs(rounds: list[int]) -> None:
+    (query,) = documented("Evaluation")
+    found = ask(query.replace("round-1", "good"))
+    assert [(row["stage"], row["questions"], float(str(row["accuracy"]))) for row in found] == [
+        ("before", 20, 0.2),
+        ("after", 20, 0.6),
+    ]
 
 
 def test_a_flip_shows_both_traces(rounds: list[int]) -> None:

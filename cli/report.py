@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from cli.output import Json, console, print_json
+from cli.output import Json, console, print_json, progress_console
 from db.session import transaction
 from tracemill.settings import settings
 
@@ -29,7 +29,7 @@ def report(
     from trainer.fit import round_folder
     from trainer.report import facts, page
 
-    with transaction() as connection:
+    with progress_console.status("reading what was measured"), transaction() as connection:
         found = facts(connection, name)
     path = output or round_folder(settings().data_dir, name) / "report.html"
     path.parent.mkdir(parents=True, exist_ok=True)

@@ -19,32 +19,34 @@ class Near(NamedTuple):
 def nearest(questions: Sequence[str], known: Mapping[int, str], count: int) -> list[list[Near]]:
     """For each question the `count` most similar ones of `known` (id -> text), the most similar first.
 
-    Similarity is that of TF-IDF vectors (Salton and Buckley 1988). Takes about a second for 10,000 known questions.
+    Texts are vectors of their inverse document frequencies (Spärck Jones 1972). 10,000 known questions take 1 to 3 s.
     """
-    seen = Counter(gram for text in known.values() for gram in set(_grams(text)))
+    seen = Counter(gram for text in known.values() for gram in _grams(text))
+    squares = {gram: math.log(1 + len(known) / n) ** 2 for gram, n in seen.items()}
 
-    def vector(text: str) -> dict[str, float]:
-        weighted = {gram: n * math.log(1 + len(known) / (1 + seen[gram])) for gram, n in Counter(_grams(text)).items()}
-        length = math.sqrt(sum(weight**2 for weight in weighted.values()))
-        return {gram: weight / length for gram, weight in weighted.items()} if length else {}
+    def length(grams: set[str]) -> float:
+        return math.sqrt(sum(squares[gram] for gram in grams))
 
-    # From a gram to the questions that have it: most grams of most known questions are in none.
-    wanted: defaultdict[str, list[tuple[int, float]]] = defaultdict(list)
-    for number, text in enumerate(questions):
-        for gram, weight in vector(text).items():
-            wanted[gram].append((number, weight))
+    asked = [_grams(text) & squares.keys() for text in questions]
+    lengths = [length(grams) for grams in asked]
+    having: defaultdict[str, list[int]] = defaultdict(list)
+    for number, grams in enumerate(asked):
+        for gram in grams:
+            having[gram].append(number)
     near: list[list[Near]] = [[] for _ in questions]
     for question_id, text in known.items():
+        grams = _grams(text)
         products = [0.0] * len(questions)
-        for gram, weight in vector(text).items():
-            for number, other in wanted.get(gram, ()):
-                products[number] += weight * other
+        for gram in grams & having.keys():
+            for number in having[gram]:
+                products[number] += squares[gram]
+        own = length(grams)
         for number, product in enumerate(products):
             if product > 0:
-                near[number].append(Near(product, question_id))
+                near[number].append(Near(product / own / lengths[number], question_id))
     return [nlargest(count, found) for found in near]
 
 
-def _grams(text: str) -> list[str]:
+def _grams(text: str) -> set[str]:
     plain = f" {' '.join(text.casefold().split())} "
-    return [plain[start : start + GRAM] for start in range(max(1, len(plain) - GRAM + 1))]
+    return {plain[start : start + GRAM] for start in range(max(1, len(plain) - GRAM + 1))}

@@ -1,13 +1,13 @@
 """Rounds that were trained and measured, without a model: every row as the workers and the trainer would leave it."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 from sqlalchemy import Connection, text
 
 from db.queries import Q
 from tests.integration.rounds import finish, job, new_round, question, round_spec, trace
 from trainer.evaluate import advance
+from trainer.spec import RoundSpec
 
 #: Right or wrong, of each question of a benchmark.
 Answers = Sequence[bool]
@@ -52,24 +52,27 @@ def measured(
     metrics: str = '{"examples": 6, "tokens": 120, "seconds": 30, "loss": [[1, 2.5], [2, 1.5], [3, 1.0]]}',
 ) -> int:
     """A round that is done: trained on the traces, and its student's answers by benchmark."""
-    spec = round_spec(name, select=select).model_dump()
-    spec = type(round_spec()).model_validate(spec | {"evaluate": {"jobs": list(after)}})
+    whole = round_spec(name, select=select).model_dump()
+    spec = RoundSpec.model_validate(whole | {"evaluate": {"jobs": list(after)}})
     round_id = new_round(connection, spec)
     for position, trace_id in enumerate(traces):
         connection.execute(
             text("insert into examples (round_id, trace_id, role, position) values (:round, :trace, 'sft', :position)"),
             {"round": round_id, "trace": trace_id, "position": position},
         )
-    values: dict[str, Any] = {"id": round_id, "folder": f"/adapters/{name}", "metrics": metrics}
     connection.execute(
-        text(
-            "update rounds set state = 'done', adapter_path = :folder, metrics = cast(:metrics as jsonb) where id = :id"
-        ),
-        values,
+        text("update rounds set metrics = cast(:metrics as jsonb) where id = :id"), {"id": round_id, "metrics": metrics}
     )
-    assert not advance(connection, round_id, spec)  # opens the repetitions
-    for benchmark_, right in after.items():
-        repeated = connection.execute(Q["job_by_name"], {"name": f"{name}/{benchmark_}"}).mappings().one()
-        answer(connection, repeated["id"], right, name)
-    assert advance(connection, round_id, spec)
+    evaluate(connection, round_id, spec, after)
     return round_id
+
+
+def evaluate(connection: Connection, round_id: int, spec: RoundSpec, after: Mapping[str, Answers]) -> None:
+    """The round is fitted; its student answers, and it is done."""
+    done = "update rounds set state = 'done', adapter_path = :folder where id = :id"
+    connection.execute(text(done), {"id": round_id, "folder": f"/adapters/{spec.name}"})
+    assert not advance(connection, round_id, spec)  # opens the repetitions
+    for name, right in after.items():
+        repeated = connection.execute(Q["job_by_name"], {"name": f"{spec.name}/{name}"}).mappings().one()
+        answer(connection, repeated["id"], right, spec.name)
+    assert advance(connection, round_id, spec)

@@ -13,12 +13,13 @@ from db.queries import Q
 from db.session import transaction
 from tests.conftest import forget
 from tests.integration.factory import broker, rows, value
-from tests.integration.measured import benchmark
+from tests.integration.measured import benchmark, evaluate
 from tests.integration.rounds import job, new_round, question, round_spec, trace
 from tracemill.errors import UsageError
 from tracemill.stack import Stack
 from trainer.control import control_of
 from trainer.select.choose import select
+from trainer.spec import parse
 
 pytestmark = pytest.mark.integration
 
@@ -53,18 +54,18 @@ def taught(clean: Stack, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
         yield
 
 
-def queue(folder: Path, objective: str = "sft") -> str:
+def train(folder: Path, *flags: str, objective: str = "sft") -> str:
     path = folder / "ROUND.toml"
     path.write_text(ROUND.replace("OBJECTIVE", objective))
-    done = CliRunner().invoke(app, ["train", str(path), "--control", "--no-wait"], catch_exceptions=False)
+    done = CliRunner().invoke(app, ["train", str(path), "--control", *flags], catch_exceptions=False)
     assert done.exit_code == 0
     return done.stdout
 
 
 def test_the_control_differs_in_its_filter_alone(taught: None, tmp_path: Path) -> None:
-    printed = queue(tmp_path)
+    printed = train(tmp_path, "--no-wait")
     assert "queued: r1 and r1-control" in printed
-    assert printed == queue(tmp_path)  # the same again
+    assert printed == train(tmp_path, "--no-wait")  # the same again
     with transaction() as connection:
         own, twin = (
             connection.execute(Q["round_by_name"], {"name": name}).mappings().one() for name in ("r1", "r1-control")
@@ -75,7 +76,7 @@ def test_the_control_differs_in_its_filter_alone(taught: None, tmp_path: Path) -
 
 
 def test_the_control_waits_until_the_round_has_its_examples(taught: None, tmp_path: Path) -> None:
-    queue(tmp_path)
+    train(tmp_path, "--no-wait")
     claims = []
     for state in ("queued", "selecting", "fitting"):
         with transaction() as connection:
@@ -100,7 +101,18 @@ def test_the_control_has_as_many_tokens_of_each_difficulty_right_and_wrong(taugh
     assert list(map(tuple, accepted)) == [("r1", True, True), ("r1-control", False, True)]
 
 
+def test_the_command_ends_with_what_the_filter_is_worth(taught: None, tmp_path: Path) -> None:
+    train(tmp_path, "--no-wait")
+    with transaction() as connection:
+        for name, right in (("r1", [True, True]), ("r1-control", [True, False])):
+            row = connection.execute(Q["round_by_name"], {"name": name}).mappings().one()
+            evaluate(connection, row["id"], parse(row["spec"], name), {"before": right})
+    assert "right answers of r1 against r1-control" in train(tmp_path)
+    found = json.loads(train(tmp_path, "--json"))
+    assert (found["name"], found["control"]["name"]) == ("r1", "r1-control")
+
+
 def test_pairs_have_no_control(taught: None, tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="unfiltered traces have none"):
-        queue(tmp_path, "preference")
+        train(tmp_path, "--no-wait", objective="preference")
     assert value("select count(*) from rounds") == 0

@@ -9,9 +9,11 @@ from sqlalchemy import text
 from typer.testing import CliRunner
 
 from cli.main import app
+from db import migrate
 from db.queries import Q
 from db.session import transaction
 from tests.integration.factory import ROOT
+from tests.integration.factory import rows as factory_rows
 from tests.integration.measured import benchmark, measured, teach
 from tests.integration.rounds import ASK, TEACH, finish, job, question, trace
 from tracemill.errors import UsageError
@@ -173,3 +175,15 @@ def test_a_round_is_shown_with_its_measures_and_whether_it_gained(rounds: list[i
     found = json.loads(shown("rounds", "show", "good", "--json"))
     assert [row["stage"] for row in found["evaluations"]] == ["before", "after"]
     assert found["before_after"][0]["only_second"] == 9
+
+
+def test_evaluations_of_an_older_release_find_their_benchmark(clean: Stack, rounds: list[int]) -> None:
+    known = "select benchmark, stage, correct from evaluations order by id"
+    before = factory_rows(known)
+    migrate.downgrade(clean.database_url, "0005")
+    try:
+        assert factory_rows("select stage from evaluations") != []
+    finally:
+        migrate.upgrade(clean.database_url)
+    assert factory_rows(known) == before
+    assert {row.benchmark for row in before} == {"sums"}

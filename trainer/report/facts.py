@@ -1,7 +1,7 @@
 """What a report is made of: everything that is known of one round, as plain values."""
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass
 from typing import Any
 
 from sqlalchemy import Connection
@@ -81,16 +81,15 @@ class Facts:
     flips: list[Flip]
     flipped: dict[str, int]
     cost: Cost
-    #: All benchmarks taken as one.
-    whole: Compared = field(init=False)
 
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "whole", together(self.before_after))
+    @property
+    def whole(self) -> Compared:
+        """Before against after, all benchmarks taken as one."""
+        return together(self.before_after)
 
     def as_json(self) -> dict[str, Any]:
         """Everything for machines."""
-        found = {key: value for key, value in self.__dict__.items() if key not in ("control", "breakdown")}
-        found |= {
+        found = vars(self) | {
             "before_after": [c.as_json() for c in self.before_after],
             "whole": self.whole.as_json(),
             "breakdown": {by: [c.as_json() for c in cells] for by, cells in self.breakdown.items()},

@@ -136,6 +136,7 @@ where r.trace_id = c.trace_id and r.copy > 1
 -- name: candidate_texts
 select c.trace_id, q.question, t.text
 from candidates c join traces t on t.id = c.trace_id join questions q on q.id = c.question_id
+where c.wrong = :wrong
 order by c.lot, c.trace_id
 
 -- name: drop_listed

@@ -187,6 +187,18 @@ def test_nearly_the_same_text_counts_once(clean: Stack) -> None:
     assert (found.removed, found.examples) == ({"near_duplicates": 1}, 3)
 
 
+def test_a_wrong_trace_that_is_nearly_a_right_one_stays_for_a_pair(clean: Stack) -> None:
+    story = "First the baker counts the loaves on the shelf and finds that there are twelve of them in all. " * 2
+    with transaction() as connection:
+        asked = question(connection, "How many loaves has the baker?")
+        teach = job(connection, "teach", [asked])
+        trace(connection, teach, asked, story + "The answer is 12.")
+        for index in (1, 2):
+            trace(connection, teach, asked, story + f"The answer is 1{index + 2}.", index=index, accepted=False)
+    found, _ = _selected(_spec(near_duplicates=0.7, objective="preference"))
+    assert (found.examples, found.removed) == (1, {"near_duplicates": 1})
+
+
 def test_thirds_by_length_go_from_short_to_long(graded: None) -> None:
     found, rows = _selected(_spec(curriculum={"by": "length"}))
     assert found.stages == [19, 19, 19]

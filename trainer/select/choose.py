@@ -68,24 +68,25 @@ class _Chooser:
 
     def __init__(self, connection: Connection, spec: RoundSpec) -> None:
         self.connection, self.round, self.spec = connection, spec, spec.select
-        self.wants = wants(spec.fit.objective)
         self.selection = Selection()
+        #: Traces in a row of `candidates`: two once they are paired.
+        self.traces_each = 1
 
     def run(self) -> Selection:
         """Every filter in turn."""
         spec, found = self.spec, self.selection
         self._fill()
         self._overlaps()
-        self._drop("repeated")
+        self._drop("repeated", "drop_repeated")
         if spec.near_duplicates is not None:
-            rows = self._stream("candidate_texts")
-            listed = near_duplicates(
-                ((row.trace_id, f"{row.question}\n{row.text}") for row in rows), spec.near_duplicates
-            )
-            self._count("near_duplicates", self._execute("drop_listed", traces=list(listed)).rowcount)
-        if self.wants.pairs:
+            for wrong in (False, True):  # a wrong trace that is nearly a right one makes the best pair
+                rows = self._stream("candidate_texts", wrong=wrong)
+                texts = ((row.trace_id, f"{row.question}\n{row.text}") for row in rows)
+                self._drop("near_duplicates", "drop_listed", traces=list(near_duplicates(texts, spec.near_duplicates)))
+        if wants(self.round.fit.objective).pairs:
             pairs = self._execute("pair_candidates").rowcount
             self._count("unpaired", self._execute("drop_unpaired").rowcount - pairs)
+            self.traces_each = 2
         if spec.max_per_question:
             self._drop("max_per_question", "drop_over_max_per_question", most=spec.max_per_question)
         if spec.balance < 1:
@@ -99,7 +100,7 @@ class _Chooser:
         if spec.limit:
             self._drop("limit", "drop_over_limit", most=spec.limit)
         self._order()
-        found.kept = found.examples * self._traces_each()
+        found.kept = found.examples * self.traces_each
         return found
 
     def _fill(self) -> None:
@@ -127,7 +128,7 @@ class _Chooser:
         for first in range(0, len(found), BATCH):
             self.connection.execute(Q["insert_overlap"], found[first : first + BATCH])
         self.selection.overlaps = {row.rule: row.questions for row in self._execute("count_overlaps")}
-        self._drop("overlapping")
+        self._drop("overlapping", "drop_overlapping")
 
     def _order(self) -> None:
         found, curriculum = self.selection, self.round.curriculum
@@ -139,22 +140,18 @@ class _Chooser:
         found.tokens = int(sum(row.tokens for row in rows))
         found.difficulties = {row.difficulty: row.examples for row in self._execute("difficulties")}
 
-    def _drop(self, name: str, statement: str | None = None, **values: Any) -> None:
-        rows = self._execute(statement or f"drop_{name}", **values).rowcount
-        self._count(name, rows * (self._traces_each() if statement else 1))
-
-    def _traces_each(self) -> int:
-        return 2 if self.wants.pairs else 1
+    def _drop(self, name: str, statement: str, **values: Any) -> None:
+        self._count(name, self._execute(statement, **values).rowcount * self.traces_each)
 
     def _count(self, name: str, traces: int) -> None:
         if traces:
-            self.selection.removed[name] = traces
+            self.selection.removed[name] = self.selection.removed.get(name, 0) + traces
 
     def _execute(self, statement: str, /, **values: Any) -> Any:
         return self.connection.execute(Q[statement], values)
 
-    def _stream(self, name: str) -> Any:
-        return self.connection.execute(Q[name], execution_options={"yield_per": BATCH})
+    def _stream(self, statement: str, **values: Any) -> Any:
+        return self.connection.execute(Q[statement], values, execution_options={"yield_per": BATCH})
 
 
 def parameters(connection: Connection, spec: RoundSpec) -> dict[str, Any]:

@@ -17,7 +17,7 @@ from trainer.select.wants import wants
 from trainer.spec import RoundSpec
 
 #: Rows that come from Postgres, and go there, at a time.
-BATCH = 2000
+BATCH = 1000
 
 
 @dataclass

@@ -7,7 +7,7 @@ from tracemill.text import words
 
 #: Words of a shingle, values of a signature (the estimate's standard error is at most 1 / (2 √128) = 0.044).
 SHINGLE, PERMUTATIONS = 3, 128
-BATCH = 2000
+BATCH = 1000
 
 
 def near_duplicates(texts: Iterable[tuple[int, str]], threshold: float) -> Iterator[int]:

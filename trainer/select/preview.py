@@ -70,7 +70,7 @@ def preview(spec: RoundSpec, report: Callable[[int, int], None] = lambda done, o
         selection = choose(connection, spec)
         tokenizer = _tokenizer(spec)
         rendering = _Rendering(tokenizer, Prompt(tuple(messages)), spec.fit.max_tokens)
-        for batch in connection.execute(Q["chosen_texts"], execution_options={"yield_per": BATCH}).partitions():
+        for batch in connection.execute(Q["chosen_texts"], execution_options={"yield_per": BATCH}).partitions(BATCH):
             rendering.add(batch)
             report(rendering.examples, selection.examples)
         overlaps = connection.execute(Q["overlapping_questions"], {"most": OVERLAPS}).mappings()

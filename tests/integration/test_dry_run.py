@@ -100,7 +100,7 @@ def test_people_read_a_table_in_which_no_model_text_moves_the_cursor(tmp_path: P
 
 
 def test_a_filter_that_leaves_nothing_is_work_that_failed(tmp_path: Path) -> None:
-    with pytest.raises(RuntimeError, match=r"^1: error: .* 6 are left out by `methods`"):
+    with pytest.raises(RuntimeError, match=r"(?s)^1: .*6 are left out by `methods`"):
         _dry_run(tmp_path, select='methods = ["contrast"]')
 
 

@@ -1,4 +1,4 @@
-"""The fitting process seen from the trainer: started in a group of its own, watched, and never left behind."""
+"""The processes that fit and merge, seen from the trainer: in a group of their own, watched, and never left behind."""
 
 import os
 import signal
@@ -11,20 +11,22 @@ from tracemill.errors import TracemillError
 
 #: Seconds between two looks at the process.
 LOOK_SECONDS = 0.5
+#: How the line begins that says why the process failed: libraries may write more after it.
+SAYS = "tracemill: "
 #: Characters of the log's last line that a round keeps as its error.
 ERROR_LENGTH = 1000
 
 
-def fit_in_child(round_id: int, log: Path, wanted: Callable[[], bool]) -> bool:
-    """Run `python -m trainer.fit` until it ends; False when it was killed, because it was no longer `wanted`.
+def run_in_child(module: str, round_id: int, log: Path, wanted: Callable[[], bool], gpus: int = 1) -> bool:
+    """Run `python -m MODULE ROUND_ID` until it ends; False when it was killed, because it was no longer `wanted`.
 
-    The process writes to `log`. Raises TracemillError with the last line it wrote when it failed.
+    The process writes to `log` and sees at most so many GPUs. Raises TracemillError with what it said when it failed.
     """
     log.parent.mkdir(parents=True, exist_ok=True)
-    command = [sys.executable, "-m", "trainer.fit", str(round_id), "--parent", str(os.getpid())]
+    command = [sys.executable, "-m", module, str(round_id), "--parent", str(os.getpid())]
     with log.open("w") as file:
         process = subprocess.Popen(
-            command, stdin=subprocess.DEVNULL, stdout=file, stderr=file, start_new_session=True, env=_environment()
+            command, stdin=subprocess.DEVNULL, stdout=file, stderr=file, start_new_session=True, env=_environment(gpus)
         )
     try:
         while process.poll() is None:
@@ -41,13 +43,13 @@ def fit_in_child(round_id: int, log: Path, wanted: Callable[[], bool]) -> bool:
     return True
 
 
-def _environment() -> dict[str, str]:
-    # One fit is one process on one GPU; with more in sight the Transformers trainer would wrap the model for all.
-    first_gpu = os.environ.get("CUDA_VISIBLE_DEVICES", "0").partition(",")[0]
+def _environment(gpus: int) -> dict[str, str]:
+    # With more in sight than it has processes the Transformers trainer would wrap the model for all of them.
+    visible = os.environ.get("CUDA_VISIBLE_DEVICES", ",".join(map(str, range(gpus)))).split(",")[:gpus]
     # Threads that spin without end while they wait slow a fit down manyfold when other processes want the same cores;
     # threads that sleep at once slow it down by a quarter when nobody does.
     quiet = {"GOMP_SPINCOUNT": "10000", "TOKENIZERS_PARALLELISM": "false"}
-    return quiet | os.environ | {"CUDA_VISIBLE_DEVICES": first_gpu}
+    return quiet | os.environ | {"CUDA_VISIBLE_DEVICES": ",".join(visible)}
 
 
 def _kill(process: subprocess.Popen[bytes]) -> None:
@@ -62,8 +64,8 @@ def _kill(process: subprocess.Popen[bytes]) -> None:
 def _reason(code: int, log: Path) -> str:
     if code < 0:
         name = signal.Signals(-code).name
-        return f"the fitting process was ended by {name} (SIGKILL: most often out of memory). Its log: {log}"
+        return f"the process was ended by {name} (SIGKILL: most often out of memory). Its log: {log}"
     lines = [line for line in log.read_text(errors="replace").splitlines() if line.strip()]
-    return (
-        lines[-1][:ERROR_LENGTH] if lines else f"the fitting process ended with exit code {code}"
-    ) + f" (log: {log})"
+    said = [line.removeprefix(SAYS) for line in lines if line.startswith(SAYS)]
+    reason = said[-1] if said else lines[-1] if lines else f"the process ended with exit code {code}"
+    return f"{reason[:ERROR_LENGTH]} (log: {log})"

@@ -4,31 +4,29 @@ It reads the round and its examples from Postgres, writes its progress back, sav
 runs in it: a 4-bit model must not be evaluated where it is trained, and its memory must go when it is done.
 """
 
-import argparse
-import ctypes
 import json
 import os
 import shutil
-import signal
 import sys
 import time
-import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any, NoReturn
 
 from sqlalchemy.exc import OperationalError
 
 from db.queries import Q
 from db.session import transaction
-from tracemill.errors import TracemillError, UsageError
+from tracemill.errors import UsageError
 from tracemill.models import resolve
 from tracemill.prompts import Prompt
 from tracemill.settings import model, settings
 from trainer import objectives
-from trainer.spec import parse
+from trainer.card import card
+from trainer.process import main
+from trainer.spec import RoundSpec, parse
 
-PR_SET_PDEATHSIG = 1  # prctl(2)
 #: Seconds between two reports of progress.
 REPORT_SECONDS = 2.0
 
@@ -36,41 +34,83 @@ REPORT_SECONDS = 2.0
 def fit_round(round_id: int) -> Path:
     """Fit the round, which must be in state `fitting`; the folder of its adapter.
 
-    Raises UsageError when there is no such round to fit, TracemillError when it cannot be done.
+    With `fit.processes` > 1 this is done by as many processes; the first of them reports, and saves the adapter. Raises
+    UsageError when there is no such round to fit, TracemillError when it cannot be done.
     """
     with transaction() as connection:
         row = connection.execute(Q["round_for_work"], {"round_id": round_id}).mappings().one_or_none()
         if row is None or row["state"] != "fitting":
             raise UsageError(f"round {round_id} is {row['state'] if row else 'unknown'}: there is nothing to fit")
-        examples = connection.execute(Q["examples_of_round"], {"round_id": round_id}).all()
-    spec = parse(row["spec"], f"round {round_id}")
-    data_dir = settings().data_dir.resolve()
-    folder = round_folder(data_dir, spec.name) / "adapter"
+        spec = parse(row["spec"], f"round {round_id}")
+        if spec.fit.processes > 1 and "RANK" not in os.environ:
+            connection.rollback()
+            _launch(round_id, spec.fit.processes)
+        objective = objectives.find(spec.fit.objective)
+        wanted = {"round_id": round_id, "logprobs": objective.logprobs}
+        examples = connection.execute(Q["examples_of_round"], wanted).all()
+        sources = [dict(source) for source in connection.execute(Q["round_sources"], wanted).mappings()]
+    folder = round_folder(settings().data_dir, spec.name) / "adapter"
     unfinished = folder.with_name(f".adapter.{os.getpid()}")
-    for left in folder.parent.glob(".adapter.*"):  # by fits that were killed
-        shutil.rmtree(left)
-    unfinished.mkdir(parents=True)
-    outcome = objectives.find(spec.fit.objective)(
-        objectives.Lesson(
-            model=resolve(model(spec.student).model, data_dir),
-            prompt=Prompt(tuple(row["messages"])),
-            examples=[objectives.Example(*example) for example in examples],
-            fit=spec.fit,
-            folder=unfinished,
-            report=_reporter(round_id),
-        )
+    first = os.environ.get("RANK", "0") == "0"
+    if first:
+        for left in folder.parent.glob(".*"):  # by fits that were killed
+            shutil.rmtree(left)
+        unfinished.mkdir(parents=True)
+    lesson = objectives.Lesson(
+        model=_path(spec.student),
+        prompt=Prompt(tuple(row["messages"])),
+        examples=[_example(example) for example in examples],
+        fit=spec.fit,
+        epochs=_epochs(spec, max((example.stage for example in examples), default=0) + 1),
+        round=folder.parent,
+        folder=unfinished,
+        report=_reporter(round_id),
+        teachers=_teachers(objective, spec, sources),
     )
-    shutil.rmtree(folder, ignore_errors=True)
-    unfinished.rename(folder)
-    saved = {"round_id": round_id, "adapter_path": str(folder), "metrics": json.dumps(asdict(outcome))}
-    with transaction() as connection:
-        connection.execute(Q["round_adapter"], saved)
+    outcome = asdict(objective.fit(lesson))
+    if first:
+        about = card(spec, model(spec.student).model, row["prompt_hash"], sources, outcome)
+        (unfinished / "README.md").write_text(about)
+        shutil.rmtree(folder, ignore_errors=True)
+        unfinished.rename(folder)
+        saved = {"round_id": round_id, "adapter_path": str(folder), "metrics": json.dumps(outcome)}
+        with transaction() as connection:
+            connection.execute(Q["round_adapter"], saved)
+        shutil.rmtree(folder.parent / "checkpoints", ignore_errors=True)
     return folder
 
 
 def round_folder(data_dir: Path, name: str) -> Path:
-    """Where a round's adapter and its log are."""
+    """Where a round's adapter, its checkpoints and its log are."""
     return data_dir.resolve() / "rounds" / name
+
+
+def _launch(round_id: int, processes: int) -> NoReturn:
+    """Become torchrun, which runs this module in so many processes that know each other, and ends with them."""
+    run = ["-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={processes}"]
+    os.execv(sys.executable, [sys.executable, *run, "-m", "trainer.fit", str(round_id), "--parent", str(os.getpid())])
+
+
+def _example(row: Any) -> objectives.Example:
+    steps = tuple(step["text"] for step in row.steps)
+    return objectives.Example(row.role, row.question, row.text, row.stage, row.position, steps, row.logprobs)
+
+
+def _epochs(spec: RoundSpec, stages: int) -> tuple[int, ...]:
+    """Times that the examples of each stage are seen."""
+    return (spec.fit.epochs,) * stages
+
+
+def _teachers(
+    objective: objectives.Objective, spec: RoundSpec, sources: Sequence[Mapping[str, Any]]
+) -> tuple[str, ...]:
+    if objective.teacher:
+        return (_path(spec.fit.teacher),)
+    return tuple(_path(alias) for alias in sorted({source["model"] for source in sources}) if objective.logprobs)
+
+
+def _path(alias: str) -> str:
+    return resolve(model(alias).model, settings().data_dir.resolve())
 
 
 def _reporter(round_id: int) -> Callable[[objectives.Progress], None]:
@@ -91,32 +131,5 @@ def _reporter(round_id: int) -> Callable[[objectives.Progress], None]:
     return report
 
 
-def _end_with(parent: int) -> None:
-    """Ask the kernel to kill this process when `parent` dies (Linux)."""
-    ctypes.CDLL(None, use_errno=True).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
-    if os.getppid() != parent:  # it died before we asked
-        os._exit(1)
-
-
-def main() -> int:
-    """Run the command line; 0, or the exit code of what went wrong with one line on stderr."""
-    arguments = argparse.ArgumentParser(prog="python -m trainer.fit", description="Fit the adapter of one round.")
-    arguments.add_argument("round_id", type=int)
-    arguments.add_argument("--parent", type=int, help="end when the process with this id ends")
-    given = arguments.parse_args()
-    if given.parent is not None:
-        _end_with(given.parent)
-    try:
-        fit_round(given.round_id)
-    except TracemillError as error:
-        print(error, file=sys.stderr)
-        return error.exit_code
-    except Exception as error:  # whatever torch and its libraries raise; the last line is what the round's row keeps
-        traceback.print_exc(file=sys.stdout)
-        print(f"{type(error).__name__}: {str(error).strip().partition(chr(10))[0]}", file=sys.stderr)
-        return 1
-    return 0
-
-
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(main("trainer.fit", "Fit the adapter of one round.", fit_round))

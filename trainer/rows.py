@@ -3,10 +3,11 @@
 The prompt goes through the same `render` and `token_ids` that generate workers use: training and evaluation ask alike.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol, TypeVar
 
+from tracemill.errors import TracemillError
 from tracemill.prompts import Prompt, render, token_ids
 
 #: The label of a token that is read but not learnt (PyTorch's cross-entropy skips it).
@@ -16,37 +17,75 @@ _MARK = "answer"
 
 @dataclass(frozen=True)
 class Row:
-    """Token ids of prompt + completion; the mask is 1 where the loss is taken (the completion) and 0 in the prompt."""
+    """Token ids of a prompt and of the completion that is learnt, its end-of-turn token included."""
 
-    input_ids: list[int]
-    completion_mask: list[int]
+    prompt: list[int]
+    completion: list[int]
+
+    @property
+    def input_ids(self) -> list[int]:
+        """All tokens."""
+        return self.prompt + self.completion
 
     @property
     def labels(self) -> list[int]:
         """The input ids with every prompt token `IGNORED`."""
-        pairs = zip(self.input_ids, self.completion_mask, strict=True)
-        return [token if learnt else IGNORED for token, learnt in pairs]
+        return [IGNORED] * len(self.prompt) + self.completion
+
+    @property
+    def tokens(self) -> int:
+        """How many tokens it has."""
+        return len(self.prompt) + len(self.completion)
 
 
-def tokenise(tokenizer: Any, prompt: Prompt, question: str, text: str, end: int) -> Row:
-    """The row that teaches to answer `question`, asked with `prompt`, by `text` and the end-of-turn token `end`."""
-    asked = token_ids(tokenizer, render(prompt, {"question": question}))
-    answered = [*tokenizer(text, add_special_tokens=False)["input_ids"], end]
-    return Row(asked + answered, [0] * len(asked) + [1] * len(answered))
+class Reader:
+    """A student's tokenizer, and the prompt that everything is asked with."""
+
+    def __init__(self, tokenizer: Any, prompt: Prompt) -> None:
+        self.tokenizer = tokenizer
+        self.end = end_of_turn(tokenizer)
+        self._prompt = prompt
+
+    def row(self, question: str, text: str) -> Row:
+        """The row that teaches to answer `question` by `text` and the end of the turn."""
+        return Row(self.asked(question), [*self.tokenizer(text, add_special_tokens=False)["input_ids"], self.end])
+
+    def rows(self, pairs: Sequence[tuple[str, str]]) -> list[Row]:
+        """The rows of many pairs of question and text, on all cores."""
+        if not pairs:
+            return []
+        messages = [render(self._prompt, {"question": question}) for question, _ in pairs]
+        asked = self.tokenizer.apply_chat_template(
+            messages, add_generation_prompt=True, tokenize=True, return_dict=False
+        )
+        answered = self.tokenizer([text for _, text in pairs], add_special_tokens=False)["input_ids"]
+        return [Row(question, [*text, self.end]) for question, text in zip(asked, answered, strict=True)]
+
+    def asked(self, question: str) -> list[int]:
+        """The prompt's tokens, up to where the answer begins."""
+        return token_ids(self.tokenizer, render(self._prompt, {"question": question}))
 
 
-def tokenise_all(tokenizer: Any, prompt: Prompt, pairs: Sequence[tuple[str, str]]) -> list[Row]:
-    """The rows of many pairs of question and text: as `tokenise` makes them, on all cores."""
-    if not pairs:
-        return []
-    end = end_of_turn(tokenizer)
-    messages = [render(prompt, {"question": question}) for question, _ in pairs]
-    asked = tokenizer.apply_chat_template(messages, add_generation_prompt=True, tokenize=True, return_dict=False)
-    answered = tokenizer([text for _, text in pairs], add_special_tokens=False)["input_ids"]
-    return [
-        Row([*question, *text, end], [0] * len(question) + [1] * (len(text) + 1))
-        for question, text in zip(asked, answered, strict=True)
-    ]
+class Sized(Protocol):
+    """What can be too long."""
+
+    @property
+    def tokens(self) -> int: ...
+
+
+R = TypeVar("R", bound=Sized)
+
+
+def short(rows: Iterable[R], most: int) -> tuple[list[int], list[R]]:
+    """Those of at most `most` tokens, with their places. Raises TracemillError where there is none."""
+    every = list(rows)
+    kept = [place for place, row in enumerate(every) if row.tokens <= most]
+    if not kept:
+        raise TracemillError(
+            f"all {len(every)} examples are longer than fit.max_tokens = {most}; the shortest has "
+            f"{min((row.tokens for row in every), default=0)} tokens. Raise max_tokens."
+        )
+    return kept, [every[place] for place in kept]
 
 
 def end_of_turn(tokenizer: Any) -> int:

@@ -22,10 +22,11 @@ from db.session import transaction
 from tracemill.celery import TRAIN, app
 from tracemill.errors import TracemillError
 from tracemill.settings import settings
-from trainer.child import fit_in_child
+from trainer.child import run_in_child
 from trainer.evaluate import advance
 from trainer.fit import round_folder
 from trainer.lease import Lease
+from trainer.merge import merged_folder
 from trainer.select.choose import select
 from trainer.spec import RoundSpec, parse
 
@@ -91,8 +92,12 @@ def _work(lease: Lease, state: str, adapter: str | None, spec: RoundSpec) -> Non
                 return
         state = "fitting"
     if state == "fitting":
-        log_file = round_folder(settings().data_dir, spec.name) / "fit.log"
-        if adapter is None and not fit_in_child(lease.round_id, log_file, wanted):
+        folder = round_folder(settings().data_dir, spec.name)
+        fit = ("trainer.fit", lease.round_id, folder / "fit.log", wanted, spec.fit.processes)
+        if adapter is None and not run_in_child(*fit):
+            return
+        merge = spec.fit.merge and not merged_folder(settings().data_dir, spec.name).exists()
+        if merge and not run_in_child("trainer.merge", lease.round_id, folder / "merge.log", wanted):
             return
         if not _change(lease, "round_fitted"):
             return

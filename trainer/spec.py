@@ -8,30 +8,8 @@ from pydantic import Field, ValidationError, model_validator
 
 from tracemill.errors import UsageError
 from tracemill.settings import Section
+from trainer.fit_spec import FitSpec
 from trainer.select.spec import CurriculumSpec, SelectSpec
-
-
-class FitSpec(Section):
-    """How the student learns."""
-
-    #: The objective, by name (`trainer.objectives`).
-    objective: str = "sft"
-    #: Times that every example is seen.
-    epochs: int = Field(default=3, ge=1)
-    #: Peak learning rate of AdamW; it rises over the first twentieth of the steps and then falls to 0 linearly.
-    learning_rate: float = Field(default=1e-3, gt=0)
-    #: Examples in one optimiser step.
-    batch_size: int = Field(default=16, ge=1)
-    #: Rank of the LoRA matrices, at most the student's `max_lora_rank`.
-    lora_rank: int = Field(default=16, ge=1, le=64)
-    #: LoRA's scale: the update is multiplied by alpha ÷ rank.
-    lora_alpha: int = Field(default=32, ge=1)
-    #: Longest prompt + answer, in tokens. Longer examples are left out and counted, never cut.
-    max_tokens: int = Field(default=256, ge=16)
-    #: How the frozen base model is held: nf4 (QLoRA: 4 bits, double quantisation) or none (bfloat16).
-    quantisation: Literal["nf4", "none"] = "nf4"
-    #: Seed of the adapter's first values and of the order within an epoch.
-    seed: int = 0
 
 
 class EvaluateSpec(Section):

@@ -81,10 +81,21 @@ update rounds set state = 'failed', error = :error, owner = null, lease_until = 
 where id = :round_id and owner = :owner and state in ('selecting', 'fitting', 'evaluating')
 
 -- name: examples_of_round
-select e.role, q.question, t.text
+-- A pair (chosen, rejected) shares its stage and position.
+select e.role, q.question, t.text, 0 as stage, e.position, t.steps, case when :logprobs then l.payload end as logprobs
 from examples e join traces t on t.id = e.trace_id join questions q on q.id = t.question_id
+left join trace_logprobs l on l.trace_id = t.id and :logprobs
 where e.round_id = :round_id
 order by e.stage, e.position, e.role
+
+-- name: round_sources
+-- Where a round's examples come from.
+select j.name as job, j.model, j.method, q.dataset, e.role, count(*) as examples, sum(t.tokens_out) as tokens,
+       array_agg(distinct t.prompt_hash order by t.prompt_hash) as prompts
+from examples e join traces t on t.id = e.trace_id join questions q on q.id = t.question_id join jobs j on j.id = t.job_id
+where e.round_id = :round_id
+group by j.id, q.dataset, e.role
+order by j.id, q.dataset, e.role
 
 -- name: jobs_by_names
 select * from jobs where name = any(:names)

@@ -1,16 +1,18 @@
-"""What an objective is: a function from a lesson to an adapter folder, registered under a name.
+"""What an objective is: a function from a lesson to an adapter folder, registered under a name with what it needs.
 
 An objective runs in a process of its own (`trainer.fit`) that trains once and ends: a bitsandbytes 4-bit model that was
 ever switched to evaluation on CPU trains wrongly afterwards, so nothing here generates or evaluates.
 """
 
+import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 from tracemill.errors import UsageError
 from tracemill.prompts import Prompt
-from trainer.spec import FitSpec
+from trainer.fit_spec import FitSpec
 
 
 @dataclass(frozen=True)
@@ -20,6 +22,13 @@ class Example:
     role: str
     question: str
     text: str
+    #: 0-based stage of the curriculum, and place in it; the two examples of a pair share both.
+    stage: int = 0
+    position: int = 0
+    #: The texts of its steps, in order, as they stand in `text`; empty: its method does not tell them apart.
+    steps: tuple[str, ...] = ()
+    #: The teacher's log-probabilities as they are stored (`tracemill.logprobs`); only for objectives that need them.
+    logprobs: bytes | None = None
 
 
 @dataclass(frozen=True)
@@ -30,17 +39,22 @@ class Progress:
     steps: int
     loss: tuple[tuple[int, float], ...]
     examples_per_second: float
+    tokens_per_second: float
     eta_seconds: float
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """What a finished fit used: examples, those left out as too long, prompt + answer tokens of one epoch, seconds."""
+    """What a finished fit used: examples (or pairs), those left out as too long, prompt + answer tokens of one epoch.
+
+    `seconds` are those of the process that finished it, which went on from step `resumed` (0: it did it all).
+    """
 
     examples: int
     too_long: int
     tokens: int
     seconds: float
+    resumed: int
 
 
 @dataclass(frozen=True)
@@ -50,26 +64,54 @@ class Lesson:
     #: The student's folder or hub name.
     model: str
     prompt: Prompt
+    #: By stage and position.
     examples: list[Example]
     fit: FitSpec
+    #: Times that the examples of each stage are seen, one stage after the other.
+    epochs: tuple[int, ...]
+    #: The round's folder, where checkpoints and kept epochs are.
+    round: Path
     #: Where the adapter is saved; the folder is there and empty.
     folder: Path
     #: Called every few steps.
     report: Callable[[Progress], None]
+    #: Folders or hub names: of the teacher to load, or of those whose log-probabilities are learnt.
+    teachers: tuple[str, ...] = ()
+
+    @property
+    def fingerprint(self) -> str:
+        """A hash of all that decides what the fit does: a checkpoint of another lesson must not be gone on from."""
+        decisive = (self.model, self.prompt.hash, self.examples, self.fit.model_dump_json(), self.epochs, self.teachers)
+        return hashlib.blake2b(repr(decisive).encode("utf-8", "surrogatepass"), digest_size=16).hexdigest()
 
 
-Objective = Callable[[Lesson], Outcome]
+@dataclass(frozen=True)
+class Objective:
+    """A way to learn, and what it needs."""
+
+    name: str
+    #: Fits an adapter and saves it (PEFT format). Raises TracemillError where no example is short enough.
+    fit: Callable[[Lesson], Outcome]
+    #: Single traces (role `sft`), or pairs of them (roles `chosen` and `rejected`).
+    examples: Literal["single", "pairs"]
+    #: The teacher's stored log-probabilities.
+    logprobs: bool
+    #: The teacher's weights, beside the student's.
+    teacher: bool
+
 
 #: Every objective by name.
 OBJECTIVES: dict[str, Objective] = {}
 
 
-def objective(name: str) -> Callable[[Objective], Objective]:
-    """Register the decorated function as the objective `name`."""
+def objective(
+    name: str, *, examples: Literal["single", "pairs"] = "single", logprobs: bool = False, teacher: bool = False
+) -> Callable[[Callable[[Lesson], Outcome]], Callable[[Lesson], Outcome]]:
+    """Register the decorated function as the objective `name`. Its module must not import torch when it is imported."""
 
-    def register(function: Objective) -> Objective:
-        OBJECTIVES[name] = function
-        return function
+    def register(fit: Callable[[Lesson], Outcome]) -> Callable[[Lesson], Outcome]:
+        OBJECTIVES[name] = Objective(name, fit, examples, logprobs, teacher)
+        return fit
 
     return register
 

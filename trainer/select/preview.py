@@ -12,7 +12,7 @@ from tracemill.models import resolve
 from tracemill.prompts import Prompt
 from tracemill.settings import model, settings
 from trainer.queue import checked
-from trainer.rows import Row, tokenise_all
+from trainer.rows import Reader, Row
 from trainer.select.choose import BATCH, Selection, choose
 from trainer.spec import RoundSpec
 
@@ -69,7 +69,7 @@ def preview(spec: RoundSpec, report: Callable[[int, int], None] = lambda done, o
         messages = connection.execute(Q["prompt"], {"hash": prompt_hash}).scalar_one()
         selection = choose(connection, spec)
         tokenizer = _tokenizer(spec)
-        rendering = _Rendering(tokenizer, Prompt(tuple(messages)), spec.fit.max_tokens)
+        rendering = _Rendering(Reader(tokenizer, Prompt(tuple(messages))), spec.fit.max_tokens)
         for batch in connection.execute(Q["chosen_texts"], execution_options={"yield_per": BATCH}).partitions(BATCH):
             rendering.add(batch)
             report(rendering.examples, selection.examples)
@@ -105,8 +105,8 @@ def _seconds(spec: RoundSpec, tokens: dict[int, int], pace: float) -> float:
 class _Rendering:
     """Renders examples, batch by batch, and keeps the sums and the first few."""
 
-    def __init__(self, tokenizer: Any, prompt: Prompt, most: int) -> None:
-        self.tokenizer, self.prompt, self.most = tokenizer, prompt, most
+    def __init__(self, reader: Reader, most: int) -> None:
+        self.reader, self.most = reader, most
         self.tokens: dict[int, int] = defaultdict(int)
         self.examples = self.learnt = self.too_long = 0
         self.shown: list[Rendered] = []
@@ -122,18 +122,15 @@ class _Rendering:
                 self.shown += [
                     Rendered(row.trace_id, row.stage, role, self._parts(each)) for role, each in rows.items()
                 ]
-            if any(len(each.input_ids) > self.most for each in rows.values()):
+            if any(each.tokens > self.most for each in rows.values()):
                 self.too_long += 1
                 continue
-            self.tokens[row.stage] += sum(len(each.input_ids) for each in rows.values())
-            self.learnt += sum(sum(each.completion_mask) for each in rows.values())
+            self.tokens[row.stage] += sum(each.tokens for each in rows.values())
+            self.learnt += sum(len(each.completion) for each in rows.values())
 
     def _rows(self, pairs: Iterable[tuple[str, str]]) -> list[Row]:
-        return tokenise_all(self.tokenizer, self.prompt, list(pairs))
+        return self.reader.rows(list(pairs))
 
     def _parts(self, row: Row) -> tuple[Part, ...]:
-        asked = row.completion_mask.index(1)
-        return (
-            Part(self.tokenizer.decode(row.input_ids[:asked]), learnt=False),
-            Part(self.tokenizer.decode(row.input_ids[asked:]), learnt=True),
-        )
+        decode = self.reader.tokenizer.decode
+        return Part(decode(row.prompt), learnt=False), Part(decode(row.completion), learnt=True)

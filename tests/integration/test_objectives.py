@@ -1,0 +1,83 @@
+"""Every objective trains a student held in real NF4 on a few sums: a tiny one always, and the embedded one."""
+
+from pathlib import Path
+from statistics import mean
+from typing import Any
+
+import pytest
+
+from tests.lessons import lesson, pairs, sums, with_logprobs
+from tests.tiny import LAYERS, tiny_model
+from tracemill.errors import TracemillError, UsageError
+from tracemill.models import resolve
+from tracemill.settings import EMBEDDED_MODEL
+from trainer.objectives import Progress, find
+from trainer.objectives.base import OBJECTIVES
+
+COUNT = 12
+#: (objective, settings), by what is tried.
+CASES: dict[str, tuple[str, dict[str, Any]]] = {
+    "sft": ("sft", {}),
+    "stepwise": ("stepwise", {}),
+    "hinge": ("preference", {"preference": "hinge"}),
+    "dpo": ("preference", {"preference": "dpo", "learning_rate": 3e-4}),
+    "logits": ("logits", {"temperature": 2.0}),
+    "features": ("features", {}),
+}
+
+
+@pytest.fixture(scope="module")
+def tiny(models: Path, tmp_path_factory: pytest.TempPathFactory) -> str:
+    return tiny_model(models, tmp_path_factory.mktemp("tiny"))
+
+
+@pytest.fixture(scope="module")
+def wider(models: Path, tmp_path_factory: pytest.TempPathFactory) -> str:
+    """A teacher whose states are wider than the tiny student's."""
+    return tiny_model(models, tmp_path_factory.mktemp("wider"), width=96, seed=1)
+
+
+@pytest.fixture(scope="module")
+def embedded(models: Path) -> str:
+    return resolve(EMBEDDED_MODEL, models)
+
+
+def _learns(case: str, student: str, teacher: str, folder: Path, matrices: int) -> None:
+    from safetensors.torch import load_file
+    from transformers import AutoTokenizer
+
+    name, settings = CASES[case]
+    objective = find(name)
+    examples = pairs(COUNT) if objective.examples == "pairs" else sums(COUNT)
+    if objective.logprobs:
+        examples = with_logprobs(examples, AutoTokenizer.from_pretrained(student))
+    reported: list[Progress] = []
+    teachers = (teacher,) if objective.logprobs or objective.teacher else ()
+    given = lesson(student, folder, examples, report=reported.append, teachers=teachers, objective=name, **settings)
+    outcome = objective.fit(given)
+
+    losses = [loss for _, loss in reported[-1].loss]
+    assert len(losses) == reported[-1].steps == 2 * COUNT / given.fit.batch_size
+    assert mean(losses[-2:]) < mean(losses[:2])
+    assert (outcome.examples, outcome.too_long, outcome.resumed) == (COUNT, 0, 0)
+    adapter = load_file(given.folder / "adapter_model.safetensors")
+    learnt = [weights for key, weights in adapter.items() if "lora_B" in key]
+    assert len(learnt) == matrices == len(adapter) / 2  # every linear layer, and nothing else
+    assert all(weights.abs().max() > 0 for weights in learnt)  # they start as zeros
+
+
+def test_all_objectives_are_tried() -> None:
+    assert {name for name, _ in CASES.values()} == set(OBJECTIVES)
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_an_objective_lowers_its_loss_and_moves_every_matrix_of_the_adapter(
+    case: str, tiny: str, wider: str, tmp_path: Path
+) -> None:
+    _learns(case, tiny, wider, tmp_path, 7 * LAYERS)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("case", CASES)
+def test_an_objective_does_so_with_the_embedded_student(case: str, embedded: str, tmp_path: Path) -> None:
+    _learns(case, embedded, embedded, tmp_path, 7 * 30)

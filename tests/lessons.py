@@ -1,0 +1,62 @@
+"""Lessons for objectives: sums with their steps, right and wrong, and a teacher's log-probabilities."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from tracemill.logprobs import TopK, encode
+from tracemill.prompts import Prompt
+from trainer.fit_spec import FitSpec
+from trainer.objectives import Example, Lesson, Progress
+
+ASK = Prompt(({"role": "user", "content": "{question}"},))
+#: What a teacher leaves to one other token, and then to all others.
+OTHER, REST = 0.08, 0.02
+
+
+def sums(count: int, role: str = "sft", wrong: int = 0) -> list[Example]:
+    """Examples of two steps and an answer; `wrong` is added to every result."""
+    found = []
+    for number in range(count):
+        total = number + 7 + wrong
+        steps = (f"There are {number} and 7.", f"{number} + 7 = {total}.")
+        text = f"{steps[0]}\n{steps[1]}\nThe answer is {total}."
+        found.append(Example(role, f"What is {number} + 7?", text, position=number, steps=steps))
+    return found
+
+
+def pairs(count: int) -> list[Example]:
+    """Right and wrong ones, as a round's examples are ordered."""
+    both = sums(count, "chosen") + sums(count, "rejected", wrong=1)
+    return sorted(both, key=lambda example: (example.position, example.role))
+
+
+def with_logprobs(examples: list[Example], tokenizer: Any) -> list[Example]:
+    """The same, as a teacher would have left them that is rather sure of what it says."""
+    import math
+    from dataclasses import replace
+
+    sure = {True: math.log(1 - OTHER - REST), False: math.log(OTHER)}
+    found = []
+    for example in examples:
+        ids = [*tokenizer(example.text, add_special_tokens=False)["input_ids"], tokenizer.eos_token_id]
+        places = ((token, {token: sure[True], (token + 1) % len(tokenizer): sure[False]}) for token in ids)
+        found.append(replace(example, logprobs=encode(TopK.of(places))))
+    return found
+
+
+def lesson(
+    model: str,
+    folder: Path,
+    examples: list[Example],
+    *,
+    report: Callable[[Progress], None] = lambda progress: None,
+    epochs: tuple[int, ...] = (2,),
+    teachers: tuple[str, ...] = (),
+    **fit: Any,
+) -> Lesson:
+    """A lesson in a round's folder of its own."""
+    adapter = folder / "adapter"
+    adapter.mkdir(parents=True, exist_ok=True)
+    spec = FitSpec.model_validate({"batch_size": 4, "max_tokens": 128, **fit})
+    return Lesson(model, ASK, examples, spec, epochs, folder, adapter, report, teachers)

@@ -1,0 +1,99 @@
+"""Learning from completions: a loss for each token of an answer, and what such losses are made of.
+
+Padding is on the right, where a causal model never looks, so the model is given no mask and attention takes its fast
+path; and only positions with a label go through the last matrix, which is most of a small student's work.
+"""
+
+from collections.abc import Callable, Sequence
+from functools import cached_property
+from typing import Any
+
+import torch
+from torch import Tensor
+from trl import SFTTrainer
+
+from trainer.rows import IGNORED
+
+
+class Pass:
+    """One forward pass over some rows, seen at its N learnt tokens."""
+
+    def __init__(self, model: Any, inputs: dict[str, Tensor], hidden_states: bool = False) -> None:
+        self.inputs = inputs
+        labels = inputs["labels"][:, 1:]
+        #: rows × (tokens − 1): whether the token after this place is learnt.
+        self.learnt = labels != IGNORED
+        columns = self.learnt.any(dim=0).nonzero().flatten()
+        self._chosen = self.learnt[:, columns]
+        #: N.
+        self.labels = labels[self.learnt]
+        self._outputs = model(
+            input_ids=inputs["input_ids"],
+            use_cache=False,
+            logits_to_keep=columns,
+            output_hidden_states=hidden_states,
+        )
+
+    @cached_property
+    def logits(self) -> Tensor:
+        """N × vocabulary, float32: what the student expected in each learnt token's place."""
+        return self._outputs.logits[self._chosen].float()
+
+    def cross_entropy(self) -> Tensor:
+        """N."""
+        return torch.nn.functional.cross_entropy(self.logits, self.labels, reduction="none")
+
+    def hidden(self, layer: int) -> Tensor:
+        """N × width: the output of a layer (1 is the first) where the learnt tokens are predicted."""
+        return self.at_places(self._outputs.hidden_states[layer])
+
+    def at_places(self, values: Tensor) -> Tensor:
+        """N × …: of `values` (rows × tokens × …) those at the places that predict a learnt token."""
+        return values[:, :-1][self.learnt]
+
+    def of_tokens(self, values: Tensor) -> Tensor:
+        """N × …: of `values` (rows × tokens × …) those of the learnt tokens themselves."""
+        return values[:, 1:][self.learnt]
+
+
+class CompletionTrainer(SFTTrainer):  # type: ignore[misc]  # trl is not typed
+    """trl's trainer with the mean of `losses(model, inputs)`, which gives N losses, over all learnt tokens of a step.
+
+    Without `losses` it is cross-entropy. trl has a kernel for that on CUDA, which is used there.
+    """
+
+    def __init__(self, *args: Any, losses: Callable[[Any, Any], Tensor] | None = None, **more: Any) -> None:
+        self._losses = losses
+        super().__init__(*args, **more)
+
+    def compute_loss(
+        self, model: Any, inputs: dict[str, Any], return_outputs: bool = False, num_items_in_batch: Any = None
+    ) -> Any:
+        if self._losses is None and self.args.device.type == "cuda":
+            return super().compute_loss(model, inputs, return_outputs, num_items_in_batch)
+        losses = self._losses(model, inputs) if self._losses else Pass(model, inputs).cross_entropy()
+        if num_items_in_batch is None:
+            return losses.mean()
+        # The number is that of all processes, over which the gradients are then averaged.
+        return losses.sum() / num_items_in_batch * self.accelerator.num_processes
+
+
+class Collator:
+    """Rows to tensors, padded on the right: `input_ids`, `labels`, `attention_mask`, and those of `more`."""
+
+    def __init__(self, pad: int, more: Callable[[Sequence[dict[str, Any]]], dict[str, Tensor]] | None = None) -> None:
+        self._pad = pad
+        self._more = more
+
+    def __call__(self, rows: Sequence[dict[str, Any]]) -> dict[str, Tensor]:
+        every = {
+            "input_ids": padded([torch.tensor(row["input_ids"]) for row in rows], self._pad),
+            "labels": padded([torch.tensor(row["labels"]) for row in rows], IGNORED),
+            "attention_mask": padded([torch.ones(len(row["input_ids"]), dtype=torch.long) for row in rows], 0),
+        }
+        return every | self._more(rows) if self._more else every
+
+
+def padded(rows: Sequence[Tensor], value: float) -> Tensor:
+    """Rows of tokens × …, one below the other, each filled up at its end with `value`."""
+    return torch.nn.utils.rnn.pad_sequence(list(rows), batch_first=True, padding_value=value)

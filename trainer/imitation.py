@@ -1,0 +1,55 @@
+"""Objectives that look at one trace at a time: they imitate it, each with a loss of its own for every learnt token."""
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from transformers import AutoTokenizer, PreTrainedModel
+from trl import SFTConfig
+
+from trainer.completion import Collator, CompletionTrainer
+from trainer.objectives.base import Example, Lesson, Outcome
+from trainer.rows import Reader, Row, short
+from trainer.student import device
+from trainer.training import TOKENS_A_FUSED_PASS, TOKENS_A_PASS, Material, train
+
+
+def imitate(
+    lesson: Lesson,
+    *,
+    read: Callable[[Reader, Example], Row] = lambda reader, example: reader.row(example.question, example.text),
+    columns: Callable[[Reader, Example, Row], dict[str, Any]] = lambda reader, example, row: {},
+    collate: Callable[[Sequence[dict[str, Any]]], dict[str, Any]] | None = None,
+    losses: Callable[[Any, Any], Any] | None = None,
+    prepare: Callable[[PreTrainedModel], None] = lambda model: None,
+) -> Outcome:
+    """Fit an adapter on the lesson's traces by cross-entropy, or by `losses` (`trainer.completion`).
+
+    `read` makes a row of an example, `columns` says what else the losses need of it, and `collate` makes tensors of
+    that. Raises TracemillError when every example is too long.
+    """
+    tokenizer = AutoTokenizer.from_pretrained(lesson.model)
+    reader = Reader(tokenizer, lesson.prompt)
+    places, rows = short((read(reader, example) for example in lesson.examples), lesson.fit.max_tokens)
+    examples = [lesson.examples[place] for place in places]
+    more = [columns(reader, example, row) for example, row in zip(examples, rows, strict=True)]
+    material = Material(
+        columns={
+            "input_ids": [row.input_ids for row in rows],
+            "labels": [row.labels for row in rows],
+            **{name: [entry[name] for entry in more] for name in more[0]},
+        },
+        tokens=[row.tokens for row in rows],
+        stages=[example.stage for example in examples],
+        too_long=len(lesson.examples) - len(rows),
+    )
+    pad = tokenizer.eos_token_id if tokenizer.pad_token_id is None else tokenizer.pad_token_id
+    return train(
+        lesson,
+        material,
+        CompletionTrainer,
+        SFTConfig,
+        arguments={"dataset_kwargs": {"skip_prepare_dataset": True}},
+        options={"data_collator": Collator(pad, collate), "losses": losses},
+        tokens_a_pass=TOKENS_A_FUSED_PASS if losses is None and device() != "cpu" else TOKENS_A_PASS,
+        prepare=prepare,
+    )

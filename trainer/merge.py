@@ -1,0 +1,66 @@
+"""The student with its adapter merged in: `python -m trainer.merge ROUND_ID`, after the fit, in a process of its own.
+
+The adapter was learnt on the base model as it is after quantisation, so that is what it is merged into: NF4 weights are
+brought back to bfloat16 first.
+"""
+
+import os
+import shutil
+import sys
+from pathlib import Path
+
+from db.queries import Q
+from db.session import transaction
+from tracemill.errors import UsageError
+from tracemill.models import resolve
+from tracemill.settings import model, settings
+from trainer.fit import round_folder
+from trainer.process import main
+from trainer.spec import parse
+
+
+def merge_round(round_id: int) -> Path:
+    """Merge the adapter of a round; the folder of the whole model. Raises UsageError when there is no adapter yet."""
+    with transaction() as connection:
+        row = connection.execute(Q["round_for_work"], {"round_id": round_id}).mappings().one_or_none()
+    if row is None or row["adapter_path"] is None:
+        raise UsageError(f"round {round_id} has no adapter that could be merged")
+    spec = parse(row["spec"], f"round {round_id}")
+    data_dir = settings().data_dir.resolve()
+    folder = merged_folder(data_dir, spec.name)
+    base = resolve(model(spec.student).model, data_dir)
+    unfinished = folder.with_name(f".merged.{os.getpid()}")
+    merge(base, Path(row["adapter_path"]), spec.fit.quantisation, unfinished)
+    shutil.rmtree(folder, ignore_errors=True)
+    unfinished.rename(folder)
+    return folder
+
+
+def merged_folder(data_dir: Path, name: str) -> Path:
+    """Where a round's merged model is."""
+    return round_folder(data_dir, name) / "merged"
+
+
+def merge(base: str, adapter: Path, quantisation: str, folder: Path) -> None:
+    """Write an ordinary model folder in bfloat16, with the tokenizer and the adapter's card."""
+    import torch
+    from peft import PeftModel
+    from transformers import AutoTokenizer
+
+    from trainer.student import base_model
+
+    student = base_model(base, quantisation)
+    if quantisation != "none":
+        student = student.dequantize(dtype=torch.bfloat16)
+    whole = PeftModel.from_pretrained(student, str(adapter)).merge_and_unload()
+    whole.save_pretrained(str(folder))
+    AutoTokenizer.from_pretrained(base).save_pretrained(str(folder))
+    card = adapter / "README.md"
+    if card.exists():
+        text = card.read_text()
+        text = text.replace("library_name: peft", "library_name: transformers").replace("lora]", "merged]")
+        (folder / "README.md").write_text(text.replace("A LoRA adapter for", "With its LoRA adapter merged in:"))
+
+
+if __name__ == "__main__":
+    sys.exit(main("trainer.merge", "Merge the adapter of one round into its student.", merge_round))

@@ -1,0 +1,71 @@
+"""Pairs: a right trace is preferred to a wrong one of the same question.
+
+`hinge`: the chosen trace is imitated, and a hinge keeps its log-probability, as far as it has moved from the base
+model's, by a margin of 1 ÷ beta over the rejected one's (SLiC-HF, Zhao et al. 2023, arXiv:2305.10425, with the base
+model as the zero). `dpo`: Direct Preference Optimization (Rafailov et al. 2023, arXiv:2305.18290). Both by trl's
+trainer. The base model is the student without its adapter, in the same process and never switched to evaluation.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from tracemill.errors import TracemillError
+from trainer.objectives.base import Example, Lesson, Outcome, objective
+from trainer.rows import Row, short
+
+
+@dataclass(frozen=True)
+class Pair:
+    """Two answers to one question; a pair is as long as the longer of them."""
+
+    chosen: Row
+    rejected: Row
+    stage: int
+
+    @property
+    def tokens(self) -> int:
+        return max(self.chosen.tokens, self.rejected.tokens)
+
+
+@objective("preference", examples="pairs")
+def fit(lesson: Lesson) -> Outcome:
+    """Fit an adapter on pairs. Raises TracemillError where half a pair is missing, or all pairs are too long."""
+    from transformers import AutoTokenizer
+    from trl import DPOConfig
+
+    from trainer.pairs import PairTrainer
+    from trainer.rows import Reader
+    from trainer.training import TOKENS_A_PASS, Material, train
+
+    reader = Reader(AutoTokenizer.from_pretrained(lesson.model), lesson.prompt)
+    every = [
+        Pair(reader.row(good.question, good.text), reader.row(bad.question, bad.text), good.stage)
+        for good, bad in pairs(lesson.examples)
+    ]
+    _, kept = short(every, lesson.fit.max_tokens)
+    material = Material(
+        columns={
+            "prompt_ids": [pair.chosen.prompt for pair in kept],
+            "chosen_ids": [pair.chosen.completion for pair in kept],
+            "rejected_ids": [pair.rejected.completion for pair in kept],
+        },
+        tokens=[pair.tokens for pair in kept],
+        stages=[pair.stage for pair in kept],
+        too_long=len(every) - len(kept),
+    )
+    hinge = {"loss_type": ["sft", "hinge"], "loss_weights": [1.0, lesson.fit.hinge_weight]}
+    kind = hinge if lesson.fit.preference == "hinge" else {"loss_type": ["sigmoid"]}
+    arguments = {"beta": lesson.fit.beta, **kind}
+    # Each pair is two rows, and trl puts them through the model twice: with the adapter and without.
+    return train(lesson, material, PairTrainer, DPOConfig, arguments=arguments, tokens_a_pass=TOKENS_A_PASS // 2)
+
+
+def pairs(examples: Sequence[Example]) -> list[tuple[Example, Example]]:
+    """(chosen, rejected) pairs: those that share stage and position. Raises TracemillError where one is alone."""
+    roles: dict[tuple[int, int], dict[str, Example]] = {}
+    for example in examples:
+        roles.setdefault((example.stage, example.position), {})[example.role] = example
+    for (stage, position), found in roles.items():
+        if set(found) != {"chosen", "rejected"}:
+            raise TracemillError(f"the pair at stage {stage}, position {position} has only: {', '.join(found)}")
+    return [(found["chosen"], found["rejected"]) for found in roles.values()]

@@ -1,0 +1,40 @@
+"""The model that learns: frozen in 4 bits, with LoRA on every linear layer. QLoRA (Dettmers 2023, arXiv:2305.14314).
+
+The base holds NF4 with double quantisation and computes in bfloat16; LoRA is Hu 2021, arXiv:2106.09685.
+"""
+
+import os
+from typing import Any
+
+import torch
+from peft import LoraConfig
+from transformers import AutoModelForCausalLM, BitsAndBytesConfig
+
+from trainer.fit_spec import FitSpec
+
+
+def device() -> str:
+    """Where this process computes: the GPU of its local rank, or `cpu`."""
+    return f"cuda:{os.environ.get('LOCAL_RANK', 0)}" if torch.cuda.is_available() else "cpu"
+
+
+def base_model(model: str, quantisation: str) -> Any:
+    """The frozen student, in NF4 or bfloat16."""
+    nf4 = BitsAndBytesConfig(
+        load_in_4bit=True,
+        bnb_4bit_quant_type="nf4",
+        bnb_4bit_use_double_quant=True,
+        bnb_4bit_compute_dtype=torch.bfloat16,
+    )
+    return AutoModelForCausalLM.from_pretrained(
+        model,
+        dtype=torch.bfloat16,
+        quantization_config=nf4 if quantisation == "nf4" else None,
+        device_map={"": device()},
+        attn_implementation="sdpa",
+    )
+
+
+def lora(fit: FitSpec) -> LoraConfig:
+    """The adapter's shape."""
+    return LoraConfig(r=fit.lora_rank, lora_alpha=fit.lora_alpha, target_modules="all-linear", task_type="CAUSAL_LM")

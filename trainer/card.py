@@ -5,7 +5,7 @@ from typing import Any
 
 from trainer.spec import RoundSpec
 
-#: Stands where `trainer.publish` puts what was measured.
+#: Stands before and after what was measured.
 EVALUATION = "<!-- evaluation -->"
 
 
@@ -15,11 +15,10 @@ def card(
     prompt_hash: str,
     sources: Sequence[Mapping[str, Any]],
     outcome: Mapping[str, Any],
-    evaluation: str = "Not evaluated yet.",
 ) -> str:
     """The card as Markdown with the Hub's metadata. `base`: folder or hub name of the student.
 
-    `sources`: rows of the query `round_sources`; `outcome`: as `trainer.objectives.Outcome`; `evaluation`: Markdown.
+    `sources`: rows of the query `round_sources`; `outcome`: as `trainer.objectives.Outcome`.
     """
     hub = base if not base.startswith("/") and base.count("/") == 1 else None
     fit = spec.fit
@@ -55,7 +54,7 @@ def card(
             "## Evaluation",
             "",
             EVALUATION,
-            evaluation,
+            "Not evaluated yet.",
             EVALUATION,
             "",
             "## The round",
@@ -66,3 +65,17 @@ def card(
             "",
         ]
     )
+
+
+def evaluated(card: str, measured: Sequence[Mapping[str, Any]]) -> str:
+    """The card with what was measured in its place. `measured`: rows of the query `round_evaluations`."""
+    if not measured:
+        return card
+    before, _, after = card.split(EVALUATION)
+    rows = [
+        f"| {row['job']} | {'yes' if row['stage'] == 'after' else 'no'} | {row['questions']} | {row['correct']} "
+        f"| {100 * row['accuracy']:.1f} % [{100 * row['low']:.1f}, {100 * row['high']:.1f}] |"
+        for row in measured
+    ]
+    head = ["| job | with the adapter | questions | correct | accuracy [95 %] |", "|---|---|---|---|---|"]
+    return EVALUATION.join([before, "\n".join(["", *head, *rows, ""]), after])

@@ -25,13 +25,20 @@ def latest(folder: Path, fingerprint: str) -> Path | None:
     return max(complete, key=_step, default=None)
 
 
-def load_beside(model: Any, checkpoint: Path) -> None:
-    """Give the trained parameters that are no part of the adapter their values back."""
-    saved = checkpoint / BESIDE
-    if saved.exists():
-        parameters = dict(model.named_parameters())
-        for name, value in torch.load(saved, map_location="cpu", weights_only=True).items():
-            parameters[name].data.copy_(value)
+class Resumable:
+    """Put before a Transformers trainer: it takes up an adapter, and what is trained beside it, as it was left."""
+
+    model: Any
+
+    def _load_from_checkpoint(self, checkpoint: str, model: Any = None) -> None:
+        before = {name: value.dtype for name, value in self.model.named_parameters()}
+        super()._load_from_checkpoint(checkpoint, model)  # type: ignore[misc]  # of the trainer
+        beside = Path(checkpoint) / BESIDE
+        saved = torch.load(beside, map_location="cpu", weights_only=True) if beside.exists() else {}
+        for name, value in self.model.named_parameters():
+            if name in saved:
+                value.data.copy_(saved[name])
+            value.data = value.data.to(before[name])  # PEFT loads adapters in float32, whatever they were trained in
 
 
 class Checkpoints(TrainerCallback):  # type: ignore[misc]  # transformers is not typed

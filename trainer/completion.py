@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 from trl import SFTTrainer
 
+from trainer.checkpoints import Resumable
 from trainer.rows import IGNORED
 
 
@@ -56,7 +57,7 @@ class Pass:
         return values[:, 1:][self.learnt]
 
 
-class CompletionTrainer(SFTTrainer):  # type: ignore[misc]  # trl is not typed
+class CompletionTrainer(Resumable, SFTTrainer):  # type: ignore[misc]  # trl is not typed
     """trl's trainer with the mean of `losses(model, inputs)`, which gives N losses, over all learnt tokens of a step.
 
     Without `losses` it is cross-entropy. trl has a kernel for that on CUDA, which is used there.

@@ -4,8 +4,10 @@ from typing import Any
 
 from trl import DPOTrainer
 
+from trainer.checkpoints import Resumable
 
-class PairTrainer(DPOTrainer):  # type: ignore[misc]  # trl is not typed
+
+class PairTrainer(Resumable, DPOTrainer):  # type: ignore[misc]  # trl is not typed
     """Reads `prompt_ids`, `chosen_ids` and `rejected_ids` as they are: trl would tokenise text in its own way."""
 
     def _prepare_dataset(self, dataset: Any, *_: Any) -> Any:

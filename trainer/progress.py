@@ -25,11 +25,11 @@ class Reporter(TrainerCallback):  # type: ignore[misc]  # transformers is not ty
         self._started = time.monotonic()
         self._first = state.global_step
 
-    def on_log(self, args: Any, state: TrainerState, control: Any, **_: Any) -> None:
+    def on_log(self, args: Any, state: TrainerState, control: Any, logs: Any = None, **_: Any) -> None:
+        if "loss" not in (logs or {}) or not state.is_world_process_zero:
+            return
         loss = [(entry["step"], round(entry["loss"], 4)) for entry in state.log_history if "loss" in entry]
         here = state.global_step - self._first
-        if not loss or here < 1 or not state.is_world_process_zero:
-            return
         seconds = time.monotonic() - self._started
         done = here / state.max_steps
         self._report(

@@ -13,7 +13,7 @@ from datasets import Dataset
 from transformers import AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase, Trainer, TrainingArguments
 
 from tracemill.errors import UsageError
-from trainer.checkpoints import Checkpoints, KeptEpochs, latest, load_beside
+from trainer.checkpoints import Checkpoints, KeptEpochs, latest
 from trainer.objectives.base import Lesson, Outcome
 from trainer.order import order
 from trainer.progress import Reporter
@@ -73,8 +73,6 @@ def train(
         **(options or {}),
     )
     prepare(trainer.model)
-    if resumed:
-        load_beside(trainer.model, resumed)
     if fit.keep_epochs:
         ends = _ends(material.stages, lesson.epochs, fit.batch_size)
         trainer.add_callback(KeptEpochs(lesson.round, ends, lambda folder: _save(trainer, folder)))

@@ -8,7 +8,6 @@ import pytest
 
 from tests.lessons import lesson, pairs, sums, with_logprobs
 from tests.tiny import LAYERS, tiny_model
-from tracemill.errors import TracemillError, UsageError
 from tracemill.models import resolve
 from tracemill.settings import EMBEDDED_MODEL
 from trainer.objectives import Progress, find
@@ -40,6 +39,17 @@ def wider(models: Path, tmp_path_factory: pytest.TempPathFactory) -> str:
 @pytest.fixture(scope="module")
 def embedded(models: Path) -> str:
     return resolve(EMBEDDED_MODEL, models)
+
+
+@pytest.fixture(autouse=True)
+def _never_repacked(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What bitsandbytes does to 4-bit weights when they are evaluated on some CPUs; gradients are wrong afterwards."""
+    import bitsandbytes.nn.modules as four_bit
+
+    def refuse(*_: Any) -> None:
+        raise AssertionError("a model that is trained was evaluated")
+
+    monkeypatch.setattr(four_bit, "_convert_weight_packed_for_cpu", refuse)
 
 
 def _learns(case: str, student: str, teacher: str, folder: Path, matrices: int) -> None:

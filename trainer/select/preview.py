@@ -68,8 +68,7 @@ def preview(spec: RoundSpec, report: Callable[[int, int], None] = lambda done, o
         prompt_hash = checked(connection, spec)
         messages = connection.execute(Q["prompt"], {"hash": prompt_hash}).scalar_one()
         selection = choose(connection, spec)
-        tokenizer = _tokenizer(spec)
-        rendering = _Rendering(Reader(tokenizer, Prompt(tuple(messages))), spec.fit.max_tokens)
+        rendering = _Rendering(Reader(_tokenizer(spec), Prompt(tuple(messages))), spec.fit.max_tokens)
         for batch in connection.execute(Q["chosen_texts"], execution_options={"yield_per": BATCH}).partitions(BATCH):
             rendering.add(batch)
             report(rendering.examples, selection.examples)

@@ -5,11 +5,9 @@ from typing import Any
 
 import pytest
 
-from tracemill.errors import UsageError
 from tracemill.models import resolve
 from tracemill.prompts import Prompt, render, token_ids
 from tracemill.settings import EMBEDDED_MODEL
-from trainer.objectives import find
 from trainer.rows import IGNORED, Reader, end_of_turn
 
 ASK = Prompt(({"role": "system", "content": "Think."}, {"role": "user", "content": "Q: {question}"}))
@@ -65,8 +63,3 @@ def test_a_batch_is_split_until_a_pass_fits(longest: int, passes: int) -> None:
     from trainer.training import passes_a_step
 
     assert passes_a_step(16, longest, 2048) == passes
-
-
-def test_an_unknown_objective_is_answered_with_those_there_are() -> None:
-    with pytest.raises(UsageError, match="sft"):
-        find("telepathy")

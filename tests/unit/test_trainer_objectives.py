@@ -1,0 +1,124 @@
+"""What each objective weighs, matches and compares, by hand-made numbers."""
+
+import math
+
+import pytest
+
+from tests.lessons import pairs, sums
+from tracemill.errors import TracemillError, UsageError
+from trainer.fit_spec import FitSpec
+from trainer.objectives import Example, find
+from trainer.objectives.features import distance, evenly, projection
+from trainer.objectives.logits import divergence
+from trainer.objectives.preference import pairs as matched
+from trainer.objectives.stepwise import ends, weights
+
+
+def test_an_unknown_objective_is_answered_with_those_there_are() -> None:
+    with pytest.raises(UsageError, match="features, logits, preference, sft, stepwise"):
+        find("telepathy")
+
+
+def test_a_light_registry_tells_what_each_objective_needs() -> None:
+    for found in (find("sft"), find("stepwise")):
+        assert (found.examples, found.logprobs, found.teacher) == ("single", False, False)
+    assert find("preference").examples == "pairs"
+    assert find("logits").logprobs
+    assert find("features").teacher
+
+
+def test_a_batch_that_processes_cannot_share_is_refused() -> None:
+    with pytest.raises(ValueError, match="cannot be shared by 3 processes"):
+        FitSpec(batch_size=16, processes=3)
+
+
+class TestStepwise:
+    def test_what_comes_after_the_last_step_is_the_answer(self) -> None:
+        example = sums(1)[0]
+        first, second = ends(example)
+        assert example.text[:first] == "There are 0 and 7."
+        assert example.text[first:second] == "\n0 + 7 = 7."
+        assert example.text[second:] == "\nThe answer is 7."
+
+    def test_a_last_step_that_gives_the_answer_is_the_answer(self) -> None:
+        assert ends(Example("sft", "?", "One.\nSo it is 2.", steps=("One.", "So it is 2."))) == [4]
+
+    @pytest.mark.parametrize("steps", [(), ("not in the text",)])
+    def test_a_trace_whose_steps_are_not_known_is_told_apart_by_lines(self, steps: tuple[str, ...]) -> None:
+        assert ends(Example("sft", "?", "One.\n\nTwo.\nIt is 3.", steps=steps)) == [5, 11]
+
+    def test_steps_weigh_alike_however_long_they_are_and_the_answer_as_it_is_told(self) -> None:
+        found = weights(starts=[0, 1, 2, 3, 4, 10, 20, 25], ends=[10, 20], answer=0.4)
+        assert sum(found) == pytest.approx(8)
+        parts = sum(found[:5]) / 8, found[5] / 8, sum(found[6:]) / 8
+        assert parts == pytest.approx((0.3, 0.3, 0.4))
+
+    def test_an_answer_without_steps_is_learnt_as_it_is(self) -> None:
+        assert weights(starts=[0, 3, 9], ends=[], answer=0.4) == [1, 1, 1]
+
+
+class TestPreference:
+    def test_a_pair_shares_its_place(self) -> None:
+        found = matched(pairs(3))
+        assert [(good.role, bad.role) for good, bad in found] == [("chosen", "rejected")] * 3
+        assert all(good.question == bad.question and good.text != bad.text for good, bad in found)
+
+    def test_half_a_pair_is_refused(self) -> None:
+        with pytest.raises(TracemillError, match="position 2 has only: chosen"):
+            matched(pairs(3)[:-1])
+
+
+class TestLogits:
+    def test_a_student_that_expects_what_the_teacher_does_has_no_loss(self) -> None:
+        import torch
+
+        logits = torch.randn(5, 11)
+        top = logits.log_softmax(-1).topk(3)
+        for temperature in (1.0, 2.0):
+            assert divergence(logits, top.indices, top.values, temperature).abs().max() < 1e-5
+
+    def test_with_everything_stored_it_is_the_divergence_of_the_whole_vocabulary(self) -> None:
+        import torch
+
+        teacher, student = torch.randn(2, 4, 6).log_softmax(-1)
+        ids = torch.arange(6).expand(4, 6)
+        # The last token is left to "any other".
+        found = divergence(student, ids[:, :5], teacher[:, :5], 1.0)
+        torch.testing.assert_close(found, (teacher.exp() * (teacher - student)).sum(-1), atol=1e-5, rtol=1e-4)
+
+    def test_rows_of_different_length_and_probabilities_rounded_above_one_are_taken(self) -> None:
+        import torch
+
+        logits = torch.randn(2, 6, requires_grad=True)
+        ids = torch.tensor([[0, 3], [2, 0]])
+        logprobs = torch.tensor([[0.0, math.log(0.01)], [math.log(0.6), -torch.inf]])
+        found = divergence(logits, ids, logprobs, 2.0)
+        found.sum().backward()
+        assert torch.isfinite(found).all()
+        assert torch.isfinite(logits.grad).all()
+        # Of the second place nothing is known of token 0: it is one of the others.
+        probability = logits.detach()[1].softmax(-1)
+        other = (1 - probability[2]) ** 0.5 / (probability[2] ** 0.5 + (1 - probability[2]) ** 0.5)
+        wanted = 0.4**0.5 / (0.6**0.5 + 0.4**0.5)
+        by_hand = wanted * math.log(wanted / other) + (1 - wanted) * math.log((1 - wanted) / (1 - other))
+        assert found[1].item() == pytest.approx(by_hand, abs=1e-5)
+
+
+class TestFeatures:
+    def test_layers_are_matched_at_the_ends_of_equal_parts(self) -> None:
+        assert evenly(12, 32) == ((3, 8), (6, 16), (9, 24), (12, 32))
+        assert evenly(2, 3) == ((1, 2), (2, 3))
+
+    @pytest.mark.parametrize("kind", ["mse", "cosine"])
+    def test_states_that_are_the_same_are_not_apart_whatever_their_size(self, kind: str) -> None:
+        import torch
+
+        states = 1000 * torch.randn(4, 8)
+        assert distance(projection(8, 8, 0)(states), states, kind).abs().max() < 1e-5
+        assert distance(-states, states, kind).min() > 1
+
+    def test_a_projection_between_widths_is_the_same_for_the_same_seed(self) -> None:
+        import torch
+
+        assert projection(8, 12, 3)(torch.ones(1, 8)).shape == (1, 12)
+        assert torch.equal(projection(8, 12, 3).weight, projection(8, 12, 3).weight)

@@ -1,0 +1,41 @@
+"""The order in which rows are seen: every row as often as it should be, stage after stage, like lengths together."""
+
+from collections import Counter
+
+import pytest
+
+from trainer.order import order
+
+LENGTHS = [(7 * row) % 97 + 1 for row in range(103)]
+
+
+@pytest.mark.parametrize("batch", [1, 4, 16, 200])
+def test_every_row_is_seen_once_an_epoch(batch: int) -> None:
+    seen = order(LENGTHS, [0] * 103, [3], batch, 0)
+    assert Counter(seen) == dict.fromkeys(range(103), 3)
+    assert Counter(seen[:103]) == dict.fromkeys(range(103), 1)
+
+
+def test_stages_come_one_after_the_other_with_epochs_of_their_own() -> None:
+    stages = [row % 3 for row in range(103)]
+    seen = order(LENGTHS, stages, [2, 1, 3], 8, 0)
+    assert [stages[row] for row in seen] == [0] * 2 * 35 + [1] * 34 + [2] * 3 * 34
+
+
+def test_a_seed_gives_the_same_order_again_and_another_gives_another() -> None:
+    assert order(LENGTHS, [0] * 103, [2], 8, 1) == order(LENGTHS, [0] * 103, [2], 8, 1)
+    assert order(LENGTHS, [0] * 103, [2], 8, 1) != order(LENGTHS, [0] * 103, [2], 8, 2)
+
+
+def test_no_two_epochs_are_in_the_same_order() -> None:
+    seen = order(LENGTHS, [0] * 103, [2], 8, 0)
+    assert seen[:103] != seen[103:]
+
+
+def test_rows_of_like_length_are_in_one_step_so_that_little_is_padding() -> None:
+    lengths = LENGTHS * 8
+    seen = order(lengths, [0] * len(lengths), [2], 8, 0)
+    steps = [[lengths[row] for row in seen[at : at + 8]] for at in range(0, len(seen), 8)]
+    padded = sum(max(step) * len(step) for step in steps)
+    assert padded / sum(lengths[row] for row in seen) < 1.1
+    assert max(steps[0]) == max(lengths)  # what needs too much memory fails at once

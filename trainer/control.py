@@ -1,7 +1,7 @@
 """The control arm: what would the same recipe have learnt from as many tokens that nobody verified?"""
 
 from tracemill.errors import UsageError
-from trainer.select.wants import wants
+from trainer.objectives import find
 from trainer.spec import RoundSpec, parse
 
 #: What says where traces come from, and how often one question may occur. Everything else in [select] filters by what
@@ -23,7 +23,7 @@ def control_of(spec: RoundSpec) -> RoundSpec:
     It is selected once the round's examples are written (`claim_round`). Raises UsageError when the objective learns
     from pairs of right and wrong traces: without verdicts there are none.
     """
-    if wants(spec.fit.objective).pairs:
+    if find(spec.fit.objective).pairs:
         raise UsageError(
             f"--control: fit.objective = '{spec.fit.objective}' learns from pairs of right and wrong traces, and "
             "unfiltered traces have none. Compare it with a round of another objective: tracemill rounds compare"

@@ -61,7 +61,7 @@ def fit_round(round_id: int) -> Path:
         prompt=Prompt(tuple(row["messages"])),
         examples=[_example(example) for example in examples],
         fit=spec.fit,
-        epochs=_epochs(spec, max((example.stage for example in examples), default=0) + 1),
+        epochs=tuple(spec.curriculum.epochs) if spec.curriculum else (spec.fit.epochs,),
         round=folder.parent,
         folder=unfinished,
         report=_reporter(round_id),
@@ -94,11 +94,6 @@ def _launch(round_id: int, processes: int) -> NoReturn:
 def _example(row: Any) -> objectives.Example:
     steps = tuple(step["text"] for step in row.steps)
     return objectives.Example(row.role, row.question, row.text, row.stage, row.position, steps, row.logprobs)
-
-
-def _epochs(spec: RoundSpec, stages: int) -> tuple[int, ...]:
-    """Times that the examples of each stage are seen."""
-    return (spec.fit.epochs,) * stages
 
 
 def _teachers(

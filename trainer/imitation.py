@@ -38,6 +38,7 @@ def imitate(
             "labels": [row.labels for row in rows],
             **{name: [entry[name] for entry in more] for name in more[0]},
         },
+        lengths=[row.tokens for row in rows],
         tokens=[row.tokens for row in rows],
         stages=[example.stage for example in examples],
         too_long=len(lesson.examples) - len(rows),

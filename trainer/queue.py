@@ -15,7 +15,6 @@ from tracemill.prompts import SLOT
 from tracemill.settings import model
 from trainer import objectives
 from trainer.evaluate import jobs_by_names
-from trainer.select.wants import wants
 from trainer.spec import RoundSpec, parse
 
 
@@ -44,8 +43,7 @@ def checked(connection: Connection, spec: RoundSpec) -> str:
             f"model {spec.student} cannot serve an adapter of rank {spec.fit.lora_rank}: set adapters = true and "
             f"max_lora_rank = {spec.fit.lora_rank} under [models.{spec.student}]"
         )
-    objectives.find(spec.fit.objective)
-    if wants(spec.fit.objective).pairs and spec.select.accepted is not True:
+    if objectives.find(spec.fit.objective).pairs and spec.select.accepted is not True:
         raise UsageError(f"select.accepted: the pairs of fit.objective = '{spec.fit.objective}' need accepted traces")
     like = {"name": spec.select.like}
     if spec.select.like and connection.execute(Q["round_by_name"], like).one_or_none() is None:

@@ -33,7 +33,9 @@ class Material:
 
     #: What the trainer's collator reads, column by column.
     columns: Mapping[str, Sequence[Any]]
-    #: Tokens of each row, and its stage in the curriculum.
+    #: Of each row: how long it is, all tokens that it has (a pair is as long as the longer of two), and its stage in
+    #: the curriculum.
+    lengths: Sequence[int]
     tokens: Sequence[int]
     stages: Sequence[int]
     too_long: int
@@ -56,10 +58,10 @@ def train(
     parameters that are trained beside the adapter.
     """
     fit = lesson.fit
-    seen = order(material.tokens, material.stages, lesson.epochs, fit.batch_size, fit.seed)
+    seen = order(material.lengths, material.stages, lesson.epochs, fit.batch_size, fit.seed)
     checkpoints = lesson.round / "checkpoints"
     resumed = latest(checkpoints, lesson.fingerprint)
-    shared = _arguments(lesson, len(seen), max(material.tokens), tokens_a_pass, checkpoints)
+    shared = _arguments(lesson, len(seen), max(material.lengths), tokens_a_pass, checkpoints)
     trainer = trainer_class(
         model=base_model(lesson.model, fit.quantisation),
         args=arguments_class(**shared, **(arguments or {})),

@@ -82,7 +82,7 @@ where id = :round_id and owner = :owner and state in ('selecting', 'fitting', 'e
 
 -- name: examples_of_round
 -- A pair (chosen, rejected) shares its stage and position.
-select e.role, q.question, t.text, 0 as stage, e.position, t.steps, case when :logprobs then l.payload end as logprobs
+select e.role, q.question, t.text, e.stage, e.position, t.steps, case when :logprobs then l.payload end as logprobs
 from examples e join traces t on t.id = e.trace_id join questions q on q.id = t.question_id
 left join trace_logprobs l on l.trace_id = t.id and :logprobs
 where e.round_id = :round_id

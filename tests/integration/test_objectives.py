@@ -71,7 +71,7 @@ def _learns(case: str, student: str, teacher: str, folder: Path, matrices: int) 
 
     name, settings = CASES[case]
     objective = find(name)
-    examples = pairs(COUNT) if objective.examples == "pairs" else sums(COUNT)
+    examples = pairs(COUNT) if objective.pairs else sums(COUNT)
     if objective.logprobs:
         examples = with_logprobs(examples, AutoTokenizer.from_pretrained(student))
     reported: list[Progress] = []

@@ -21,8 +21,8 @@ def test_an_unknown_objective_is_answered_with_those_there_are() -> None:
 
 def test_a_light_registry_tells_what_each_objective_needs() -> None:
     for found in (find("sft"), find("stepwise")):
-        assert (found.examples, found.logprobs, found.teacher) == ("single", False, False)
-    assert find("preference").examples == "pairs"
+        assert (found.pairs, found.logprobs, found.teacher) == (False, False, False)
+    assert find("preference").pairs
     assert find("logits").logprobs
     assert find("features").teacher
 

@@ -8,7 +8,6 @@ import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
 
 from tracemill.errors import UsageError
 from tracemill.prompts import Prompt
@@ -92,8 +91,8 @@ class Objective:
     name: str
     #: Fits an adapter and saves it (PEFT format). Raises TracemillError where no example is short enough.
     fit: Callable[[Lesson], Outcome]
-    #: Single traces (role `sft`), or pairs of them (roles `chosen` and `rejected`).
-    examples: Literal["single", "pairs"]
+    #: It learns from pairs of traces (roles `chosen` and `rejected`), not from single ones (role `sft`).
+    pairs: bool
     #: The teacher's stored log-probabilities.
     logprobs: bool
     #: The teacher's weights, beside the student's.
@@ -105,12 +104,12 @@ OBJECTIVES: dict[str, Objective] = {}
 
 
 def objective(
-    name: str, *, examples: Literal["single", "pairs"] = "single", logprobs: bool = False, teacher: bool = False
+    name: str, *, pairs: bool = False, logprobs: bool = False, teacher: bool = False
 ) -> Callable[[Callable[[Lesson], Outcome]], Callable[[Lesson], Outcome]]:
     """Register the decorated function as the objective `name`. Its module must not import torch when it is imported."""
 
     def register(fit: Callable[[Lesson], Outcome]) -> Callable[[Lesson], Outcome]:
-        OBJECTIVES[name] = Objective(name, fit, examples, logprobs, teacher)
+        OBJECTIVES[name] = Objective(name, fit, pairs, logprobs, teacher)
         return fit
 
     return register

@@ -27,7 +27,7 @@ class Pair:
         return max(self.chosen.tokens, self.rejected.tokens)
 
 
-@objective("preference", examples="pairs")
+@objective("preference", pairs=True)
 def fit(lesson: Lesson) -> Outcome:
     """Fit an adapter on pairs. Raises TracemillError where half a pair is missing, or all pairs are too long."""
     from transformers import AutoTokenizer
@@ -49,7 +49,8 @@ def fit(lesson: Lesson) -> Outcome:
             "chosen_ids": [pair.chosen.completion for pair in kept],
             "rejected_ids": [pair.rejected.completion for pair in kept],
         },
-        tokens=[pair.tokens for pair in kept],
+        lengths=[pair.tokens for pair in kept],
+        tokens=[pair.chosen.tokens + pair.rejected.tokens for pair in kept],
         stages=[pair.stage for pair in kept],
         too_long=len(every) - len(kept),
     )

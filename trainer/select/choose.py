@@ -11,9 +11,9 @@ from sqlalchemy import Connection
 
 from db.queries import Q
 from tracemill.errors import TracemillError
+from trainer.objectives import find
 from trainer.select.duplicates import near_duplicates
 from trainer.select.overlap import Overlaps
-from trainer.select.wants import wants
 from trainer.spec import RoundSpec
 
 #: Rows that come from Postgres, and go there, at a time.
@@ -68,6 +68,7 @@ class _Chooser:
 
     def __init__(self, connection: Connection, spec: RoundSpec) -> None:
         self.connection, self.round, self.spec = connection, spec, spec.select
+        self.objective = find(spec.fit.objective)
         self.selection = Selection()
         #: Traces in a row of `candidates`: two once they are paired.
         self.traces_each = 1
@@ -83,7 +84,7 @@ class _Chooser:
                 rows = self._stream("candidate_texts", wrong=wrong)
                 texts = ((row.trace_id, f"{row.question}\n{row.text}") for row in rows)
                 self._drop("near_duplicates", "drop_listed", traces=list(near_duplicates(texts, spec.near_duplicates)))
-        if wants(self.round.fit.objective).pairs:
+        if self.objective.pairs:
             pairs = self._execute("pair_candidates").rowcount
             self._count("unpaired", self._execute("drop_unpaired").rowcount - pairs)
             self.traces_each = 2
@@ -156,7 +157,7 @@ class _Chooser:
 
 def parameters(connection: Connection, spec: RoundSpec) -> dict[str, Any]:
     """Those of the statement `fill_candidates`."""
-    select, wanted = spec.select, wants(spec.fit.objective)
+    select, wanted = spec.select, find(spec.fit.objective)
     job_ids = connection.execute(Q["teaching_jobs"], {"jobs": select.jobs}).scalars()
     listed = {name: getattr(select, name) or None for name in ("methods", "models", "domains", "datasets")}
     bounds = {"at_least": select.at_least, "at_most": select.at_most}

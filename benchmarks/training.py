@@ -1,0 +1,178 @@
+"""What a round's fit costs beside a plain trl script: time of a step and memory, in one run, in turn.
+
+Both train the embedded student in NF4 (double quantisation) with LoRA of the same rank on all linear layers, on the
+same rows, in batches of the same size, for as many steps, with the same optimiser, each pass in a process of its own.
+The script is what one writes with trl's documentation: SFTTrainer on prompt and completion. It is measured twice: as it
+comes, and with rows of like length put together, as a round does. Loading is not counted, the first step is.
+"""
+
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+import psutil
+
+from benchmarks.common import main
+from tracemill.models import resolve
+from tracemill.prompts import Prompt
+from tracemill.settings import EMBEDDED_MODEL
+
+ASK = Prompt(({"role": "user", "content": "{question}"},))
+BATCH, RANK, ALPHA, RATE = 16, 16, 32, 1e-3
+
+
+def measure(quick: bool) -> dict[str, float]:
+    """Medians over some passes."""
+    steps, passes = (5, 1) if quick else (12, 4)
+    arms = ("round", "script", "grouped")
+    with tempfile.TemporaryDirectory() as folder:
+        model = resolve(EMBEDDED_MODEL, Path(folder))
+        found: dict[str, list[dict[str, float]]] = {arm: [] for arm in arms}
+        for number in range(passes):
+            for arm in arms[number % 3 :] + arms[: number % 3]:  # nobody always comes first
+                found[arm].append(_pass(arm, model, steps, Path(folder) / f"{arm}-{number}"))
+                print(f"{arm:10} " + "  ".join(f"{key} {value:.2f}" for key, value in found[arm][-1].items()))
+    of = {arm: {key: median(each[key] for each in all_) for key in all_[0]} for arm, all_ in found.items()}
+    # Pass by pass, so that both sides of a ratio knew the same machine.
+    ratios = {
+        arm: median(a["step_s"] / b["step_s"] for a, b in zip(found["round"], found[arm], strict=True)) for arm in arms
+    }
+    return {
+        "step_ratio": ratios["script"],
+        "step_ratio_grouped": ratios["grouped"],
+        "memory_ratio": of["round"]["peak_rss_mb"] / of["script"]["peak_rss_mb"],
+        "round_step_s": of["round"]["step_s"],
+        "script_step_s": of["script"]["step_s"],
+        "round_peak_rss_mb": of["round"]["peak_rss_mb"],
+        "script_peak_rss_mb": of["script"]["peak_rss_mb"],
+        "round_last_loss": of["round"]["loss"],
+        "script_last_loss": of["script"]["loss"],
+    }
+
+
+def _pass(arm: str, model: str, steps: int, folder: Path) -> dict[str, float]:
+    """One fit in a process of its own, whose memory is looked at ten times a second."""
+    command = [sys.executable, "-m", "benchmarks.training", "--pass", arm, model, str(steps), str(folder)]
+    environment = {"GOMP_SPINCOUNT": "10000", "TOKENIZERS_PARALLELISM": "false", **os.environ}
+    with subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, env=environment
+    ) as one:
+        peak, watched = 0, psutil.Process(one.pid)
+        lines: list[str] = []
+        reader = threading.Thread(target=lambda: lines.extend(one.stdout or ()))
+        reader.start()
+        while one.poll() is None:
+            try:
+                peak = max(peak, watched.memory_info().rss)
+            except psutil.NoSuchProcess:
+                break
+            time.sleep(0.1)
+        reader.join()
+    if one.returncode:
+        raise SystemExit(f"the pass of arm '{arm}' failed with exit code {one.returncode}")
+    return {**json.loads(lines[-1]), "peak_rss_mb": peak / 2**20}
+
+
+def _rows(count: int) -> list[tuple[str, str]]:
+    """Questions and traces of one to six steps: lengths differ as those of real traces do."""
+    found = []
+    for number in range(count):
+        lines, total = [], number
+        for step in range(number % 6 + 1):
+            lines.append(f"Adding {step + 2} to {total} gives {total} + {step + 2} = {total + step + 2}.")
+            total += step + 2
+        asked = ", then ".join(f"add {step + 2}" for step in range(number % 6 + 1))
+        found.append((f"Start with {number} and {asked}. What is it?", "\n".join([*lines, f"The answer is {total}."])))
+    return found
+
+
+def _round(model: str, steps: int, folder: Path) -> dict[str, float]:
+    from trainer.fit_spec import FitSpec
+    from trainer.objectives import Example, Lesson, Progress, find
+
+    told: list[Progress] = []
+    examples = [
+        Example("sft", question, text, position=place) for place, (question, text) in enumerate(_rows(steps * BATCH))
+    ]
+    fit = FitSpec(epochs=1, batch_size=BATCH, learning_rate=RATE, lora_rank=RANK, lora_alpha=ALPHA, max_tokens=512)
+    (folder / "adapter").mkdir(parents=True)
+    find("sft").fit(Lesson(model, ASK, examples, fit, (1,), folder, folder / "adapter", told.append))
+    return {"step_s": BATCH / told[-1].examples_per_second, "loss": told[-1].loss[-1][1]}
+
+
+def _script(model: str, steps: int, folder: Path, grouped: bool) -> dict[str, float]:
+    """A plain trl script."""
+    import torch
+    from datasets import Dataset
+    from peft import LoraConfig
+    from transformers import AutoModelForCausalLM, AutoTokenizer, BitsAndBytesConfig, TrainerCallback
+    from trl import SFTConfig, SFTTrainer
+
+    class Clock(TrainerCallback):  # type: ignore[misc]  # transformers is not typed
+        def on_train_begin(self, *_: Any, **__: Any) -> None:
+            self.started = time.monotonic()
+
+        def on_log(self, args: Any, state: Any, control: Any, logs: Any = None, **_: Any) -> None:
+            if "loss" in (logs or {}):
+                self.seconds, self.loss = time.monotonic() - self.started, logs["loss"]
+
+    clock = Clock()
+    cuda = torch.cuda.is_available()
+    nf4 = BitsAndBytesConfig(
+        load_in_4bit=True,
+        bnb_4bit_quant_type="nf4",
+        bnb_4bit_use_double_quant=True,
+        bnb_4bit_compute_dtype=torch.bfloat16,
+    )
+    rows = [
+        {"prompt": [{"role": "user", "content": asked}], "completion": [{"role": "assistant", "content": said}]}
+        for asked, said in _rows(steps * BATCH)
+    ]
+    trainer = SFTTrainer(
+        model=AutoModelForCausalLM.from_pretrained(
+            model, dtype=torch.bfloat16, quantization_config=nf4, device_map={"": "cuda:0" if cuda else "cpu"}
+        ),
+        args=SFTConfig(
+            output_dir=str(folder),
+            num_train_epochs=1,
+            per_device_train_batch_size=BATCH,
+            learning_rate=RATE,
+            lr_scheduler_type="linear",
+            warmup_steps=steps // 20,
+            bf16=True,
+            use_cpu=not cuda,
+            gradient_checkpointing=cuda,
+            dataloader_pin_memory=cuda,
+            train_sampling_strategy="group_by_length" if grouped else "random",
+            max_length=None,
+            logging_steps=1,
+            save_strategy="no",
+            report_to="none",
+            disable_tqdm=True,
+        ),
+        train_dataset=Dataset.from_list(rows),
+        processing_class=AutoTokenizer.from_pretrained(model),
+        peft_config=LoraConfig(r=RANK, lora_alpha=ALPHA, target_modules="all-linear", task_type="CAUSAL_LM"),
+        callbacks=[clock],
+    )
+    trainer.train()
+    trainer.save_model(str(folder))
+    return {"step_s": clock.seconds / steps, "loss": clock.loss}
+
+
+if __name__ == "__main__":
+    if "--pass" in sys.argv:
+        _, _, arm, model, steps, folder = sys.argv
+        if arm == "round":
+            print(json.dumps(_round(model, int(steps), Path(folder))))
+        else:
+            print(json.dumps(_script(model, int(steps), Path(folder), arm == "grouped")))
+    else:
+        main("training", measure)

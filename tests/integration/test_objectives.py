@@ -21,7 +21,7 @@ CASES: dict[str, tuple[str, dict[str, Any]]] = {
     "sft": ("sft", {}),
     "stepwise": ("stepwise", {}),
     "hinge": ("preference", {"preference": "hinge"}),
-    "dpo": ("preference", {"preference": "dpo", "learning_rate": 3e-4}),
+    "dpo": ("preference", {"preference": "dpo"}),
     "logits": ("logits", {"temperature": 2.0}),
     "features": ("features", {}),
 }

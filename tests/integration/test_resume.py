@@ -94,7 +94,7 @@ def test_a_checkpoint_that_is_half_written_or_of_other_examples_is_not_gone_on_f
         find("sft").fit(lesson(tiny, tmp_path, sums(COUNT), report=_stop_at(3), **OFTEN))
     others = find("sft").fit(lesson(tiny, _copy(tmp_path), sums(COUNT + 1), **OFTEN))
     assert others.resumed == 0
-    kept = list((tmp_path / "checkpoints").iterdir())
+    kept = list(tmp_path.glob("checkpoints/checkpoint-*"))
     assert len(kept) == 1  # older ones are removed
     (kept[0] / "complete").unlink()
     assert find("sft").fit(lesson(tiny, tmp_path, sums(COUNT), **OFTEN)).resumed == 0
@@ -107,7 +107,7 @@ def _copy(folder: Path) -> Path:
 def test_the_adapter_of_every_epoch_is_kept_on_request(tiny: str, tmp_path: Path) -> None:
     from safetensors.torch import load_file
 
-    find("sft").fit(lesson(tiny, tmp_path, sums(10), epochs=(1, 2), keep_epochs=True, batch_size=4))
+    find("sft").fit(lesson(tiny, tmp_path, sums(10), epochs=(3,), keep_epochs=True, batch_size=4))
     kept = [load_file(tmp_path / f"epoch-{epoch}" / "adapter_model.safetensors") for epoch in (1, 2, 3)]
     last = load_file(tmp_path / "adapter" / "adapter_model.safetensors")
     assert not (tmp_path / "epoch-4").exists()
@@ -177,7 +177,6 @@ def test_a_round_that_is_killed_in_its_fit_goes_on_from_its_checkpoint(spec_of: 
     assert 8 < metrics["resumed"] < metrics["steps"]
     assert [step for step, _ in metrics["loss"]] == list(range(1, metrics["steps"] + 1))
     assert not (folder / "checkpoints").exists()
-    assert "resumed" not in (folder / "adapter" / "README.md").read_text()
 
 
 def test_a_round_that_is_submitted_again_does_not_train_again(spec_of: Callable[..., Any]) -> None:

@@ -150,7 +150,7 @@ def _fitted(round_id: int) -> dict[str, Any]:
     """Work on a round until its fit is done; then its evaluation is cancelled, for a moment, and it fails."""
     trainer = threading.Thread(target=run_round, args=(round_id,))
     trainer.start()
-    _until(lambda: _round(round_id)["state"] not in ("selecting", "fitting"))
+    _until(lambda: _round(round_id)["state"] not in ("queued", "selecting", "fitting"))
     row = _round(round_id)
     for state in ("cancelled", "done"):
         with transaction() as connection:

@@ -14,6 +14,7 @@ from cli import (
     enqueue,
     health,
     jobs,
+    loop,
     methods,
     report,
     rounds,
@@ -42,7 +43,7 @@ app = typer.Typer(
 )
 GROUPS = (
     *(stack, enqueue, methods, jobs, verify, calibrate, workers, health, sql),
-    *(train, rounds, report, settings, database, demo),
+    *(train, loop, rounds, report, settings, database, demo),
 )
 for group in GROUPS:
     group.register(app)

@@ -67,9 +67,10 @@ def parse(content: dict[str, Any], where: str) -> RoundSpec:
     try:
         return RoundSpec.model_validate(content)
     except ValidationError as error:
-        problems = (f"{_key(problem['loc'])}: {problem['msg']}" for problem in error.errors())
+        problems = (f"{key_of(problem['loc'])}: {problem['msg']}" for problem in error.errors())
         raise UsageError(f"{where}: " + "; ".join(problems)) from None
 
 
-def _key(location: tuple[int | str, ...]) -> str:
+def key_of(location: tuple[int | str, ...]) -> str:
+    """A pydantic error's place as people write it: `select.jobs`."""
     return ".".join(str(part) for part in location)

@@ -1,0 +1,153 @@
+"""`tracemill loop STAR.toml`: the student teaches itself, round after round.
+
+Everything that was done is in the tables under names made of the loop's: running the command again goes on from there.
+"""
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from sqlalchemy import text
+
+from cli.benchmarks import open_benchmarks
+from cli.enqueue import Domain, Origin, read_shots, source_name, store
+from cli.jobs import follow as follow_jobs
+from cli.output import Json, console, print_json, print_rows, progress_console
+from cli.train import follow
+from db.jobs import JobSpec
+from db.queries import Q
+from db.session import transaction
+from tracemill.errors import UsageError
+from tracemill.statistics import share
+from trainer.loop import LoopSpec, RationalizeSpec, ended, load, round_of
+
+
+def register(app: typer.Typer) -> None:
+    app.command(help=LOOP, rich_help_panel="Training")(loop)
+
+
+LOOP = """Let a student teach itself (STaR): attempt, keep what is right, rationalise the rest, train, and again.
+
+Running it again goes on where it was. Example: tracemill loop star.toml"""
+
+
+def loop(file: Annotated[Path, typer.Argument(help="The loop's STAR.toml.")], json: Json = False) -> None:
+    from trainer.queue import queue_round
+
+    spec = load(file)
+    shots = file.parent / spec.attempt.examples if spec.attempt.examples else None
+    rounds: list[dict[str, Any]] = []
+    jobs: list[str] = []
+    before, why = 0.0, None
+    while why is None:
+        number = len(rounds) + 1
+        jobs += _attempt(spec, number, shots)
+        learnt = open_benchmarks(round_of(spec, number, jobs))
+        queue_round(learnt)
+        follow(learnt.name)
+        found = _measured(learnt.name)
+        before = found["before"]["value"]
+        rounds.append(found)
+        why = ended(spec, before, [each["after"]["value"] for each in rounds])
+        progress_console.print(f"{learnt.name}: {_percent(found['after'])} right", markup=False)
+    if json:
+        print_json({"loop": spec.name, "rounds": rounds, "ended": why})
+        return
+    shown = [
+        {"round": "before", "right %": _percent(rounds[0]["before"])},
+        *({**each, "right %": _percent(each["after"])} for each in rounds),
+    ]
+    print_rows([dict.fromkeys(COLUMNS) | row for row in shown], COLUMNS)
+    console.print(f"Ended: {why}.", markup=False)
+
+
+COLUMNS = ("round", "right %", "examples", "of them rationalised", "questions with one")
+
+
+def _attempt(spec: LoopSpec, number: int, shots: Path | None) -> list[str]:
+    """Ask the model of the round before everything, and again with a hint where it failed; the names of the jobs."""
+    adapter = _round_id(f"{spec.name}-{number - 1}") if number > 1 else None
+    attempt = _job(spec, f"{spec.name}-{number}-attempt", adapter, shots if adapter is None else None)
+    asked = spec.attempt
+    done = store(
+        asked.source,
+        None,
+        attempt,
+        source_name(asked.source),
+        Domain(asked.domain),
+        {str(ours): theirs for ours, theirs in asked.map.items()},
+        asked.limit or None,
+    )
+    if not done.read:
+        raise UsageError(f"attempt.source: {asked.source} has not one readable question")
+    follow_jobs([attempt.name])
+    if spec.rationalize is None:
+        return [attempt.name]
+    # A hint is nothing that the student is trained to be given: the form of the answer is shown in every round.
+    again = _job(spec, f"{spec.name}-{number}-rationalize", adapter, shots, spec.rationalize, done.job_id)
+    failed = store("", Origin(done.job_id, accepted=False), again, "", Domain(asked.domain), {}, None)
+    if not failed.read:
+        return [attempt.name]
+    follow_jobs([again.name])
+    return [attempt.name, again.name]
+
+
+def _job(
+    spec: LoopSpec,
+    name: str,
+    adapter: int | None,
+    shots: Path | None,
+    again: RationalizeSpec | None = None,
+    from_job_id: int | None = None,
+) -> JobSpec:
+    from workers.methods import named, prompts
+
+    way = again or spec.attempt
+    method = "rationalize" if again else "cot"
+    return JobSpec(
+        name=name,
+        purpose="teach",
+        model=spec.student,
+        method=method,
+        prompts=prompts(named(method), read_shots(shots)),
+        samples=way.samples,
+        sampling={
+            "temperature": way.temperature,
+            "top_p": 1.0,
+            "max_tokens": spec.attempt.max_tokens,
+            "stop": [],
+        },
+        policy=spec.attempt.policy,
+        source=spec.attempt.source,
+        round_id=adapter,
+        from_job_id=from_job_id,
+    )
+
+
+def _round_id(name: str) -> int:
+    with transaction() as connection:
+        return int(connection.execute(Q["round_by_name"], {"name": name}).mappings().one()["id"])
+
+
+def _measured(name: str) -> dict[str, Any]:
+    """A finished round's share of right answers over all its evaluations, and what it learnt from."""
+    with transaction() as connection:
+        counts = connection.execute(COUNTS, {"name": name}).mappings().all()
+        learnt = connection.execute(LEARNT, {"name": name}).mappings().one()
+    right = {row["stage"]: share(int(row["correct"]), int(row["questions"]))._asdict() for row in counts}
+    return {"round": name, **right, **learnt}
+
+
+COUNTS = text(
+    "select e.stage, sum(e.correct) as correct, sum(e.questions) as questions "
+    "from evaluations e join rounds r on r.id = e.round_id where r.name = :name group by 1"
+)
+LEARNT = text(
+    "select count(*) as examples, count(*) filter (where method = 'rationalize') as \"of them rationalised\", "
+    'count(distinct question_id) as "questions with one" '
+    "from (select distinct trace_id, method, question_id from round_lineage where round = :name) l"
+)
+
+
+def _percent(found: dict[str, float]) -> str:
+    return f"{100 * found['value']:.1f} [{100 * found['low']:.1f}, {100 * found['high']:.1f}]"

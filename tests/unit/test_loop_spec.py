@@ -1,0 +1,77 @@
+"""When a loop ends, and what its file may say."""
+
+import doctest
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tracemill.errors import UsageError
+from trainer import loop
+from trainer.loop import LoopSpec, ended, load, round_of
+
+FILE = """
+name = "star"
+rounds = 3
+[attempt]
+source = "sums.jsonl"
+[select]
+max_per_question = 2
+[evaluate]
+jobs = ["before"]
+"""
+
+
+def spec(**changes: Any) -> LoopSpec:
+    return LoopSpec.model_validate(
+        {"name": "star", "attempt": {"source": "x"}, "evaluate": {"jobs": ["before"]}} | changes
+    )
+
+
+def test_the_examples_of_the_documentation_hold() -> None:
+    assert doctest.testmod(loop).failed == 0
+
+
+@pytest.mark.parametrize(
+    ("settings", "after", "said"),
+    [
+        ({"rounds": 3}, [], None),
+        ({"rounds": 3}, [0.3, 0.4], None),
+        ({"rounds": 3}, [0.3, 0.4, 0.5], "all 3 rounds are done"),
+        ({}, [0.1], "round 1 gained less than 0.5 points"),
+        ({"plateau": 0}, [0.3, 0.3], "round 2 gained less than 0.0 points"),
+        ({"plateau": 0}, [0.3, 0.301], None),
+        ({"plateau": 0.02}, [0.3, 0.4, 0.41], "round 3 gained less than 2.0 points"),
+        ({"target": 0.4}, [0.3, 0.4], "the target of 40.0 % is reached"),
+    ],
+)
+def test_a_loop_ends_at_its_target_on_a_plateau_or_after_its_rounds(
+    settings: dict[str, Any], after: list[float], said: str | None
+) -> None:
+    assert ended(spec(**settings), 0.1, after) == said
+
+
+def test_every_round_starts_from_the_base_and_learns_from_all_jobs_so_far(tmp_path: Path) -> None:
+    (tmp_path / "star.toml").write_text(FILE)
+    made = round_of(load(tmp_path / "star.toml"), 2, ["star-1-attempt", "star-2-attempt"])
+    assert (made.name, made.student, made.select.jobs) == ("star-2", "student", ["star-1-attempt", "star-2-attempt"])
+    assert made.select.max_per_question == 2
+
+
+@pytest.mark.parametrize(
+    ("added", "said"),
+    [
+        ('[select]\njobs = ["others"]', "select.jobs: a round of a loop learns from the loop's own jobs"),
+        ("[select]\nbalanse = 1", "select.balanse"),
+        ("[fit]\nepochs = 0", "fit.epochs"),
+        ("rounds = 0", "rounds"),
+        ("nonsense", "cannot read the loop file"),
+    ],
+)
+def test_what_is_wrong_with_a_loop_is_said_before_anything_runs(tmp_path: Path, added: str, said: str) -> None:
+    file = tmp_path / "star.toml"
+    head, tables = FILE.replace("rounds = 3\n", "").split("[select]\nmax_per_question = 2\n")
+    file.write_text(added + head + tables if not added.startswith("[") else head + tables + added)
+    with pytest.raises(UsageError, match=r"star\.toml") as error:
+        load(file)
+    assert said in str(error.value)

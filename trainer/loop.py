@@ -1,0 +1,117 @@
+"""STAR.toml: rounds one after the other, each taught by the model of the round before, and when that ends.
+
+STaR, Zelikman et al. 2022, arXiv:2203.14465: attempt, keep what is right, rationalise what failed, train from the base
+on all that was kept, and again with the better model.
+"""
+
+import tomllib
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import Field, ValidationError
+
+from tracemill.errors import UsageError
+from tracemill.policy import Policy
+from tracemill.settings import Section
+from trainer.fit_spec import FitSpec
+from trainer.spec import EvaluateSpec, RoundSpec, key_of, parse
+
+
+class AttemptSpec(Section):
+    """How the student is asked, in every round the same questions."""
+
+    #: The questions, with gold answers: a SOURCE as `tracemill enqueue` takes it.
+    source: str
+    #: Which of its columns are ours, as in `--map`: question, gold, domain, kind.
+    map: dict[Literal["question", "gold", "domain", "kind"], str] = Field(default={})
+    domain: Literal["math", "code", "legal", "medical", "general"] = "math"
+    #: At most so many questions; 0: all.
+    limit: int = Field(default=0, ge=0)
+    #: Answers a question.
+    samples: int = Field(default=8, ge=1, le=1024)
+    temperature: float = Field(default=0.7, ge=0, le=10)
+    #: The longest answer, in tokens.
+    max_tokens: int = Field(default=512, ge=1)
+    #: JSONL of question, answer, beside the loop's file: shown to the base model, which does not know the form yet.
+    #: Whoever has learnt from a round is asked as its evaluation asks.
+    examples: str | None = None
+    #: What makes a trace accepted.
+    policy: Policy = Policy()
+
+
+class RationalizeSpec(Section):
+    """How the student is asked again, with the gold answer as a hint, where no attempt was accepted."""
+
+    samples: int = Field(default=4, ge=1, le=1024)
+    temperature: float = Field(default=0.7, ge=0, le=10)
+
+
+class LoopSpec(Section):
+    """One loop."""
+
+    #: The loop's name; its rounds are NAME-1, NAME-2, …
+    name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,47}$")
+    student: str = "student"
+    #: Rounds at most.
+    rounds: int = Field(default=4, ge=1, le=99)
+    #: The share of right answers at which the loop ends. Absent: it does not matter.
+    target: float | None = Field(default=None, gt=0, le=1)
+    #: The loop ends when a round gains less than this share over the best before. 0: when it gains nothing.
+    plateau: float = Field(default=0.005, ge=0, le=1)
+    attempt: AttemptSpec
+    #: Absent: what failed is not asked again.
+    rationalize: RationalizeSpec | None = None
+    #: [select] and [curriculum] of each round, without `jobs`: a round learns from all attempts so far.
+    select: dict[str, Any] = Field(default={})
+    curriculum: dict[str, Any] | None = None
+    fit: FitSpec = FitSpec()
+    evaluate: EvaluateSpec
+
+
+def load(path: Path) -> LoopSpec:
+    """Read a loop's file. Raises UsageError naming the key and what is wrong with it."""
+    try:
+        content = tomllib.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:  # not there, not UTF-8, not TOML
+        raise UsageError(f"cannot read the loop file {path}: {error}") from None
+    try:
+        spec = LoopSpec.model_validate(content)
+    except ValidationError as error:
+        problems = (f"{key_of(problem['loc'])}: {problem['msg']}" for problem in error.errors())
+        raise UsageError(f"{path}: " + "; ".join(problems)) from None
+    if "jobs" in spec.select:
+        raise UsageError(f"{path}: select.jobs: a round of a loop learns from the loop's own jobs")
+    round_of(spec, 1, ["none"], where=str(path))  # what is wrong with [select] is said now
+    return spec
+
+
+def round_of(spec: LoopSpec, number: int, jobs: Sequence[str], where: str = "the loop") -> RoundSpec:
+    """Round `number`, from 1, which learns from the traces of `jobs`, always from the base model."""
+    content = {
+        "name": f"{spec.name}-{number}",
+        "student": spec.student,
+        "select": {**spec.select, "jobs": list(jobs)},
+        "fit": spec.fit.model_dump(),
+        "evaluate": spec.evaluate.model_dump(),
+    }
+    return parse(content | ({"curriculum": spec.curriculum} if spec.curriculum else {}), where)
+
+
+def ended(spec: LoopSpec, before: float, after: Sequence[float]) -> str | None:
+    """Why the loop ends after rounds with these shares of right answers, `before` the base model's; None: it goes on.
+
+    >>> spec = LoopSpec.model_construct(rounds=4, target=0.5, plateau=0.01)
+    >>> ended(spec, 0.1, [0.3]), ended(spec, 0.1, [0.3, 0.305]), ended(spec, 0.1, [0.6])
+    (None, 'round 2 gained less than 1.0 points', 'the target of 50.0 % is reached')
+    """
+    if not after:
+        return None
+    best = max(before, *after[:-1]) if after[:-1] else before
+    if spec.target is not None and after[-1] >= spec.target:
+        return f"the target of {spec.target:.1%} is reached".replace("%", " %")
+    if after[-1] - best < spec.plateau or after[-1] <= best:
+        return f"round {len(after)} gained less than {100 * spec.plateau:.1f} points"
+    if len(after) >= spec.rounds:
+        return f"all {spec.rounds} rounds are done"
+    return None

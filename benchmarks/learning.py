@@ -1,0 +1,151 @@
+"""Does verifying pay? The README demo's recipe on three choices of the same teacher's traces, three seeds each.
+
+- `equations`: right answer, in an asked form, every equation true (the demo's policy).
+- `verified`: right answer, nothing else asked.
+- `unfiltered`: as they come.
+
+`verified` and `unfiltered` get as many tokens of each difficulty as `equations` of the same seed has (`select.like`). A
+seed sets which traces are taken, their order and the adapter's first values. All students answer one held-out set.
+"""
+
+import json
+import math
+from collections.abc import Iterable
+from itertools import islice
+from pathlib import Path
+from statistics import fmean, stdev
+from typing import Any
+
+from sqlalchemy import text
+
+from benchmarks.common import commit, machine, main
+from benchmarks.stack import factory, one
+from cli.demo import EXAMPLES, mixed
+from cli.enqueue import read_shots
+from cli.train import follow
+from db.session import transaction
+from producer.sources import Question
+from tracemill.statistics import Interval, share
+from tracemill.text import fingerprint
+from trainer.compare import Compared, Side, compare, p_value, percent, points
+from trainer.queue import queue_round
+from trainer.spec import RoundSpec
+from workers.methods import named, prompts
+
+RESULT = Path(__file__).parent / "results" / "learning.json"
+SETTINGS = """
+[local]
+judge = ""
+flower = false
+"""
+SEEDS = (1, 2, 3)
+#: How each arm selects, beside the seed; LIKE is the round of the first arm with the same seed.
+LIKE = "equations-{seed}"
+ARMS: dict[str, dict[str, Any]] = {
+    "equations": {},
+    "verified": {"accepted": "any", "correct": True, "like": LIKE},
+    "unfiltered": {"accepted": "any", "like": LIKE},
+}
+PAIRS = (("equations", "unfiltered"), ("verified", "unfiltered"), ("equations", "verified"))
+FIT = {"epochs": 3, "learning_rate": 1e-3, "batch_size": 16, "max_tokens": 192}
+SAMPLING = {"top_p": 1.0, "max_tokens": 80, "stop": []}
+
+
+def measure(quick: bool) -> dict[str, float]:
+    """Right answers of every arm and seed, and the differences between arms; written to `RESULT` as well."""
+    training, held_out, seeds = (40, 40, SEEDS[:1]) if quick else (300, 400, SEEDS)
+    with factory(SETTINGS) as running:
+        taught, tested = questions(training, held_out)
+        running.run("test", tested, **_asked("student", shots=False, samples=1, temperature=0.0, purpose="evaluate"))
+        running.run("teacher", tested, **_asked("teacher", shots=True, samples=1, temperature=0.0, purpose="evaluate"))
+        seconds = running.run("teach", taught, **_asked("teacher", shots=True, samples=8, temperature=0.7))
+        accepted = one("select accepted from job_progress where job = 'teach'")
+        print(f"{accepted} of {8 * len(taught)} traces accepted, {seconds:.0f} s", flush=True)
+        arms = {arm: {str(seed): _train(arm, seed) for seed in seeds} for arm in ARMS}
+        found = {
+            "before": _right("test"),
+            "teacher": _right("teacher"),
+            "arms": arms,
+            "differences": {f"{first}_minus_{second}": _difference(first, second, seeds) for first, second in PAIRS},
+        }
+    if not quick:
+        RESULT.parent.mkdir(exist_ok=True)
+        run = {"name": "learning", "machine": machine(), "commit": commit(), "held_out": held_out, "fit": FIT}
+        RESULT.write_text(json.dumps(run | found, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+    return figures(found)
+
+
+def questions(training: int, held_out: int) -> tuple[list[Question], list[Question]]:
+    """Questions to teach with and held-out ones, no text in both: sums and word problems in turn."""
+    tested = list(mixed(held_out, seed=11, split="test"))
+    known = {fingerprint(question.text) for question in tested}
+    others = (q for q in mixed(2 * training, seed=12, split="train") if fingerprint(q.text) not in known)
+    return list(islice(others, training)), tested
+
+
+def _asked(model: str, *, shots: bool, samples: int, temperature: float, purpose: str = "teach") -> dict[str, Any]:
+    return {
+        "model": model,
+        "prompts": prompts(named("cot"), read_shots(EXAMPLES if shots else None)),
+        "samples": samples,
+        "purpose": purpose,
+        "sampling": SAMPLING | {"temperature": temperature},
+    }
+
+
+def _train(arm: str, seed: int) -> dict[str, Any]:
+    name = f"{arm}-{seed}"
+    choice = {key: LIKE.format(seed=seed) if value == LIKE else value for key, value in ARMS[arm].items()}
+    spec = {
+        "name": name,
+        "select": {"jobs": ["teach"], "max_per_question": 4, "seed": seed, **choice},
+        "fit": FIT | {"seed": seed},
+        "evaluate": {"jobs": ["test"]},
+    }
+    queue_round(RoundSpec.model_validate(spec))
+    follow(name)
+    metrics = one("select metrics from rounds where name = :name", name=name)
+    right = _right(f"{name}/test")
+    print(f"{name}: {percent(Interval(*right.values()))} % right, {metrics['examples']} examples", flush=True)
+    return right | {key: round(metrics[key]) for key in ("examples", "tokens", "seconds")}
+
+
+def _right(job: str) -> dict[str, float]:
+    asked, right = one("select json_build_array(questions, correct) from job_progress where job = :job", job=job)
+    found = share(right, asked)
+    return {"accuracy": found.value, "low": found.low, "high": found.high}
+
+
+def _difference(first: str, second: str, seeds: Iterable[int]) -> dict[str, Any]:
+    """First arm minus second: over all seeds with a 95 % interval over questions, and the paired test of each seed."""
+    with transaction() as connection:
+        by_seed: list[Compared] = []
+        for seed in seeds:
+            by_seed += compare(connection, Side(f"{second}-{seed}"), Side(f"{first}-{seed}"))
+        answers = connection.execute(
+            text(
+                "select avg(case when round like :first then correct::int end) "
+                "- avg(case when round like :second then correct::int end) as gained "
+                "from round_answers where stage = 'after' group by question_id"
+            ),
+            {"first": f"{first}-%", "second": f"{second}-%"},
+        ).scalars()
+        gained = [float(each) for each in answers]
+    value, half = fmean(gained), 1.96 * stdev(gained) / math.sqrt(len(gained))
+    paired = [f"{points(each.difference)}, {p_value(each.p)}" for each in by_seed]
+    return {"value": value, "low": value - half, "high": value + half, "by_seed": paired}
+
+
+def figures(found: dict[str, Any]) -> dict[str, float]:
+    """The same as flat numbers."""
+    flat = {f"{who}_{key}": value for who in ("before", "teacher") for key, value in found[who].items()}
+    for arm, seeds in found["arms"].items():
+        for seed, row in seeds.items():
+            flat |= {f"{arm}_{seed}_{key}": row[key] for key in ("accuracy", "low", "high")}
+    for pair, row in found["differences"].items():
+        flat |= {f"{pair}_{key}": row[key] for key in ("value", "low", "high")}
+    return flat
+
+
+if __name__ == "__main__":
+    main("learning", measure)

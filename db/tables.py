@@ -132,7 +132,10 @@ class JobQuestion(Base):
     updated_at: Mapped[datetime] = now()
     __table_args__ = (
         one_of("state", "pending", "queued", "running", "generated", "done", "failed"),
-        Index("ix_job_questions_pending", "job_id", "question_id", postgresql_where=text("state = 'pending'")),
+        # What the feeder sends next. No other index has this order, so Postgres never passes over those that are done.
+        Index(
+            "ix_job_questions_pending", "job_id", "attempts", "question_id", postgresql_where=text("state = 'pending'")
+        ),
         Index(
             "ix_job_questions_leased",
             "job_id",
@@ -140,7 +143,6 @@ class JobQuestion(Base):
             "lease_until",
             postgresql_where=text("state in ('queued', 'running', 'generated')"),
         ),
-        Index("ix_job_questions_question_id", "question_id"),
     )
 
 

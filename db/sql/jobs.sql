@@ -92,7 +92,8 @@ from jobs j, lateral (
     from job_questions q where q.job_id = j.id and q.state in ('queued', 'running', 'generated')
 ) f, lateral (
     select count(*) as pending
-    from (select from job_questions q where q.job_id = j.id and q.state = 'pending' limit :most) first
+    from (select from job_questions q where q.job_id = j.id and q.state = 'pending'
+          order by attempts, question_id limit :most) first
 ) p
 where j.state in ('filling', 'running')
 
@@ -103,12 +104,12 @@ where id = :job_id and state = 'running' and spent >= budget
   and not exists (select from job_questions q where q.job_id = j.id and q.state in ('running', 'generated'))
 
 -- name: queue
--- pending -> queued, up to :room questions, oldest first.
+-- pending -> queued, up to :room questions: oldest first, and those that failed before after all others.
 update job_questions set state = 'queued', lease_until = now() + make_interval(secs => :lease), updated_at = now()
 where (job_id, question_id) in (
     select job_id, question_id from job_questions
     where job_id = :job_id and state = 'pending'
-    order by question_id limit :room
+    order by attempts, question_id limit :room
     for update skip locked
 )
 returning question_id

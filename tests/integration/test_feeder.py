@@ -246,6 +246,17 @@ def test_a_question_that_keeps_failing_is_failed_and_retry_sends_it_round_again(
     assert step(LIMITS).queued == 1
 
 
+def test_a_question_that_failed_before_is_asked_after_all_others(fed: Stack) -> None:
+    job_id = fill(additions(21), "sums").job_id
+    step(LIMITS)
+    assert claim(job_id, 1)
+    release(job_id, 1)
+    settle(job_id, 9)
+    assert step(LIMITS) == Step(queued=10)
+    assert states("sums") == {"done": 9, "queued": 10, "pending": 2}
+    assert value("select state from job_questions where question_id = 1") == "pending"
+
+
 def test_visits_that_do_not_count_never_fail_a_question_however_many_it_had_before(fed: Stack) -> None:
     job_id = fill(additions(1), "sums").job_id
     for _ in range(LIMITS.max_attempts - 1):

@@ -8,7 +8,7 @@ from sqlalchemy import text
 
 from db import migrate
 from db.session import transaction
-from tests.integration.factory import Processes, change
+from tests.integration.factory import Processes, change, value
 from tracemill.errors import UsageError
 from tracemill.stack import Stack
 
@@ -44,13 +44,14 @@ def test_a_database_can_be_migrated_down_to_nothing_and_up_again(stack: Stack) -
 def test_a_process_whose_code_does_not_match_the_schema_says_so_and_stops(
     stack: Stack, tmp_path: Path, revision: str, advice: str
 ) -> None:
+    current = value("select version_num from alembic_version")
     change("update alembic_version set version_num = :revision", revision=revision)
     processes = Processes(tmp_path, {})
     try:
         assert processes.start("worker", "worker", "verify").wait(30) == 1
     finally:
         processes.stop_all()
-        change("update alembic_version set version_num = '0006'")
+        change("update alembic_version set version_num = :revision", revision=current)
     assert advice in processes.log("worker").read_text()
     with transaction() as connection:
         migrate.require_current(connection)

@@ -10,8 +10,10 @@ from pathlib import Path
 import psycopg
 import pytest
 import redis
+from alembic.script import ScriptDirectory
 
-from tests.integration.factory import Processes, additions, change, fill, rows, states, value, wait_until
+from db import migrate
+from tests.integration.factory import ROOT, Processes, additions, change, fill, rows, states, value, wait_until
 from tests.integration.scripted import Teacher, check, command, everything_came, start_all, traces, wait_for
 from tests.scripted_server import Fault
 from tracemill import stack as local
@@ -218,3 +220,18 @@ def test_a_worker_whose_engine_can_never_answer_ends_with_an_error_and_fails_no_
     for job in ("answered", "asked"):
         wait_for(job)
         check(job, 3)
+
+
+def test_the_schema_is_migrated_while_everybody_works(factory: Processes, teacher: Teacher, stack: Stack) -> None:
+    _, before, *_ = (script.revision for script in ScriptDirectory(str(ROOT / "migrations")).walk_revisions())
+    teacher.latency = 0.2
+    fill(additions(200), "migrated")
+    wait_until(lambda: traces("migrated") >= 8)
+    for _ in range(3):
+        migrate.downgrade(stack.database_url, before)
+        migrate.upgrade(stack.database_url)
+        time.sleep(0.5)
+    assert states("migrated").get("done", 0) < 200
+    wait_for("migrated")
+    check("migrated", 200)
+    assert all(process.poll() is None for process in factory.running.values())

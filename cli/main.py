@@ -12,6 +12,7 @@ from cli import (
     database,
     demo,
     enqueue,
+    export,
     health,
     jobs,
     loop,
@@ -42,7 +43,7 @@ app = typer.Typer(
     help=HELP, rich_markup_mode="rich", no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False
 )
 GROUPS = (
-    *(stack, enqueue, methods, jobs, verify, calibrate, workers, health, sql),
+    *(stack, enqueue, methods, jobs, verify, calibrate, workers, health, sql, export),
     *(train, loop, rounds, report, settings, database, demo),
 )
 for group in GROUPS:

@@ -35,10 +35,11 @@ def printing_on_stderr() -> Iterator[IO[bytes]]:
 
 def print_json(value: Any) -> None:
     """One JSON document on stdout."""
-    print(json.dumps(value, ensure_ascii=False, default=_plain))
+    print(json.dumps(value, ensure_ascii=False, default=plain))
 
 
-def _plain(value: Any) -> Any:
+def plain(value: Any) -> Any:
+    """What `json.dumps` shall write for a value that JSON does not know."""
     match value:
         case datetime():
             return value.isoformat()

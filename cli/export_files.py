@@ -1,0 +1,139 @@
+"""The forms that `tracemill export` writes. A file or folder has its name when it is complete, and not before."""
+
+import json
+import shutil
+import sys
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from datetime import datetime
+from decimal import Decimal
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from cli.output import plain
+
+if TYPE_CHECKING:
+    import pyarrow
+
+#: Columns with the names of their types in Postgres (pg_type).
+Columns = Mapping[str, str]
+Write = Callable[[list[dict[str, Any]]], None]
+
+STDOUT = Path("-")
+#: Rows that are read and written at a time, and rows in one file of a data set's folder (so many batches).
+BATCH = 2_000
+SHARD = 50 * BATCH
+CARD = """---
+configs:
+- config_name: default
+  data_files:
+  - split: train
+    path: data/*.parquet
+---
+Reasoning traces with their verdicts, one a row, exported by Tracemill.
+"""
+
+
+@contextmanager
+def jsonl(output: Path, columns: Columns) -> Iterator[Write]:
+    """One object a line; `-` is standard output."""
+
+    def lines(rows: list[dict[str, Any]]) -> Iterator[str]:
+        return (json.dumps(row, ensure_ascii=False, default=plain) + "\n" for row in rows)
+
+    if output == STDOUT:
+        yield lambda rows: sys.stdout.writelines(lines(rows))
+    else:
+        with _appearing(output) as part, part.open("w", encoding="utf-8") as file:
+            yield lambda rows: file.writelines(lines(rows))
+
+
+@contextmanager
+def parquet(output: Path, columns: Columns) -> Iterator[Write]:
+    """One file; what Postgres keeps as JSON is text in it."""
+    with _appearing(output) as part, _parquet(part, columns) as write:
+        yield write
+
+
+@contextmanager
+def hf(output: Path, columns: Columns) -> Iterator[Write]:
+    """A folder for `datasets.load_dataset`: a card, and Parquet files of `SHARD` rows."""
+    with _appearing(output) as part, ExitStack() as shard:
+        (part / "data").mkdir(parents=True)
+        (part / "README.md").write_text(CARD, encoding="utf-8")
+        written = 0
+        into: Write | None = None
+
+        def write(rows: list[dict[str, Any]]) -> None:
+            nonlocal written, into
+            if into is None or written % SHARD == 0:
+                shard.close()
+                into = shard.enter_context(_parquet(part / "data" / f"train-{written // SHARD:05}.parquet", columns))
+            into(rows)
+            written += len(rows)
+
+        yield write
+
+
+@contextmanager
+def _parquet(file: Path, columns: Columns) -> Iterator[Write]:
+    import pyarrow
+    from pyarrow.parquet import ParquetWriter
+
+    schema = pyarrow.schema([(name, _arrow(kind)) for name, kind in columns.items()])
+    with ParquetWriter(file, schema) as writer:
+        yield lambda rows: writer.write_table(
+            pyarrow.table(
+                {
+                    name: pyarrow.array([_value(row[name], kind) for row in rows], _arrow(kind))
+                    for name, kind in columns.items()
+                }
+            )
+        )
+
+
+def _arrow(kind: str) -> "pyarrow.DataType":
+    import pyarrow
+
+    known = {
+        "int2": pyarrow.int16(),
+        "int4": pyarrow.int32(),
+        "int8": pyarrow.int64(),
+        "float4": pyarrow.float32(),
+        "float8": pyarrow.float64(),
+        "numeric": pyarrow.float64(),
+        "bool": pyarrow.bool_(),
+        "timestamptz": pyarrow.timestamp("us", "UTC"),
+    }
+    return known.get(kind, pyarrow.string())
+
+
+def _value(value: Any, kind: str) -> Any:
+    match value:
+        case None | bool() | int() | float() | str() | datetime():
+            return value
+        case Decimal():
+            return float(value)
+        case _:
+            return json.dumps(value, ensure_ascii=False, default=plain)
+
+
+@contextmanager
+def _appearing(output: Path) -> Iterator[Path]:
+    """A name beside `output` to write to; it becomes `output` when the block ends well. Else nothing is left."""
+    part = output.with_name(f".{output.name}.part")
+    _remove(part)  # of an export that was killed
+    output.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        yield part
+        _remove(output)
+        part.rename(output)
+    finally:
+        _remove(part)
+
+
+def _remove(path: Path) -> None:
+    if path.is_dir():
+        shutil.rmtree(path)
+    else:
+        path.unlink(missing_ok=True)

@@ -6,7 +6,7 @@ import signal
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -102,8 +102,11 @@ def one(query: str, **values: Any) -> Any:
 
 
 @contextmanager
-def factory(toml: str) -> Iterator[Factory]:
-    """Start the stack with these settings, nothing of this machine's; it is gone afterwards, with its data."""
+def factory(toml: str, change: Callable[[Program], Program] = lambda program: program) -> Iterator[Factory]:
+    """Start the stack with these settings, nothing of this machine's; it is gone afterwards, with its data.
+
+    `change`: what to run in place of a program.
+    """
     folder = Path(tempfile.mkdtemp(prefix="tracemill-benchmark-"))
     (folder / "tracemill.toml").write_text(toml)
     before = {name: os.environ.pop(name) for name in list(os.environ) if name.startswith("TRACEMILL_")}
@@ -112,7 +115,9 @@ def factory(toml: str) -> Iterator[Factory]:
     _forget()
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that what is below comes after it, too
     try:
-        local.up(folder / "data", lambda stack: list(map(_profiled, programs(stack))), prepare=prepare)
+        local.up(
+            folder / "data", lambda stack: [_profiled(change(program)) for program in programs(stack)], prepare=prepare
+        )
         _forget()
         yield Factory(folder / "data")
     finally:

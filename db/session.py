@@ -15,6 +15,7 @@ from sqlalchemy.exc import DisconnectionError
 from tracemill.errors import StackError
 from tracemill.once import once
 from tracemill.settings import settings
+from tracemill.silence import POSTGRES_CLIENT, POSTGRES_SERVER
 
 
 @once
@@ -29,11 +30,18 @@ def engine() -> Engine:
         url.get_secret_value(),
         pool_size=8,
         max_overflow=8,
-        connect_args={"connect_timeout": 10, "application_name": "tracemill"},
+        connect_args={"application_name": "tracemill", **POSTGRES_CLIENT},
     )
+    event.listen(made, "connect", _let_go)
     event.listen(made, "checkin", _rested)
     event.listen(made, "checkout", _ping)
     return made
+
+
+def _let_go(connection: Any, record: Any) -> None:
+    """Have Postgres end the session, and give its locks to others, soon after this process was cut off."""
+    connection.execute("select " + ", ".join(f"set_config('{k}', '{v}', false)" for k, v in POSTGRES_SERVER.items()))
+    connection.commit()
 
 
 #: Seconds of rest after which a connection is tried before it is used. SQLAlchemy's own `pool_pre_ping` tries it every

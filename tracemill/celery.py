@@ -14,6 +14,7 @@ from kombu.exceptions import OperationalError as BrokerAway
 from tracemill import broker
 from tracemill.policy import Policy
 from tracemill.settings import settings
+from tracemill.silence import REDIS_CLIENT
 
 log = logging.getLogger(__name__)
 
@@ -63,6 +64,7 @@ app.conf.update(
         "unacked_restore_interval": 1,
         "unacked_restore_throttle": 1,
         "health_check_interval": 10,
+        **REDIS_CLIENT,
     },
     task_routes={TRAIN: {"queue": TRAIN_QUEUE}},
 )

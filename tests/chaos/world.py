@@ -2,7 +2,7 @@
 
 import sys
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -80,16 +80,12 @@ def processes(folder: Path) -> dict[int, str]:
 
 @contextmanager
 def world(folder: Path, *, seed: int, in_flight: int, latency: float, max_attempts: int) -> Iterator[World]:
-    """Start it all with empty tables; afterwards not one process is left."""
-    data, mood, config = folder / "data", folder / "mood", folder / "tracemill.toml"
-    tell(mood, Fault.BUSY, 0)
+    """Two of everything and one model."""
     port = free_port()
-    config.write_text(
-        SETTINGS.format(concurrency=in_flight // WORKERS, window=4 * in_flight, port=port, max_attempts=max_attempts)
+    settings = SETTINGS.format(
+        concurrency=in_flight // WORKERS, window=4 * in_flight, port=port, max_attempts=max_attempts
     )
-    environment = {"TRACEMILL_DATA_DIR": str(data), "TRACEMILL_CONFIG": str(config), "PYTHONPATH": str(ROOT)}
-    model = ["tests.chaos.model", f"--port={port}", f"--latency={latency}", f"--seed={seed}", f"--mood={mood}"]
-    commands = {"model": model} | {
+    commands = {"model": model_command(folder / "mood", port, latency, seed)} | {
         f"{words[0]}-{number}": ["cli", *kind, *words]
         for number in range(1, WORKERS + 1)
         for kind, words in (
@@ -99,17 +95,43 @@ def world(folder: Path, *, seed: int, in_flight: int, latency: float, max_attemp
         )
     }
     programs = [
-        Program(name, [sys.executable, "-m", *words], environment, stop_seconds=5) for name, words in commands.items()
+        Program(name, [sys.executable, "-m", *words], environment(folder), stop_seconds=5)
+        for name, words in commands.items()
     ]
+    tell(folder / "mood", Fault.BUSY, 0)
+    with running(folder, settings, lambda _: programs) as factory:
+        yield factory
+
+
+def model_command(mood: Path, port: int, latency: float, seed: int) -> list[str]:
+    """The words after `python -m` that start a scripted model in this mood."""
+    return ["tests.chaos.model", f"--port={port}", f"--latency={latency}", f"--seed={seed}", f"--mood={mood}"]
+
+
+def environment(folder: Path) -> dict[str, str]:
+    """What a process of the factory in this folder starts with."""
+    return {
+        "TRACEMILL_DATA_DIR": str(folder / "data"),
+        "TRACEMILL_CONFIG": str(folder / "tracemill.toml"),
+        "PYTHONPATH": str(ROOT),
+    }
+
+
+@contextmanager
+def running(folder: Path, settings: str, programs: Callable[[Stack], list[Program]]) -> Iterator[World]:
+    """Start it all with empty tables; afterwards not one process is left. `programs`: of a stack whose data services
+    answer."""
+    data = folder / "data"
+    (folder / "tracemill.toml").write_text(settings)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("TRACEMILL_DATA_DIR", str(data))
-        patch.setenv("TRACEMILL_CONFIG", str(config))
+        for name, value in environment(folder).items():
+            patch.setenv(name, value)
         forget()
         try:
-            stack = local.up(data, lambda _: programs, prepare=prepare)
+            stack = local.up(data, programs, prepare=prepare)
             forget()
             with redis.Redis.from_url(stack.redis_url) as client:
-                yield World(data, mood, stack, client)
+                yield World(data, folder / "mood", stack, client)
         finally:
             local.down(data)
     forget()

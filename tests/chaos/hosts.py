@@ -1,0 +1,120 @@
+"""Hosts that are network namespaces of this machine: each has an address on one bridge, and can be cut off from it.
+
+The bridge is in a namespace too, the hub, where the data services belong: the machine's own network is not touched. It
+takes root and iproute2.
+
+    with network("a", "b") as hosts, inside(hosts.hub): start(hosts.command("a", ["sleep", "9"])); hosts.cut("a")
+"""
+
+import ctypes
+import os
+import re
+import signal
+import subprocess
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+import psutil
+
+#: The names of our namespaces: this, the process that made them, the host.
+OURS = re.compile(r"tracemill-(\d+)-\S+")
+NETWORK = "10.83.0.0/24"
+HUB = "10.83.0.1"
+
+
+@dataclass(frozen=True)
+class Network:
+    """The hosts, by name, and the hub's namespace."""
+
+    addresses: dict[str, str]
+    hub: str
+
+    def command(self, host: str, words: Sequence[str]) -> list[str]:
+        """The command that runs `words` on a host; its process keeps its number."""
+        return ["ip", "netns", "exec", namespace(host), *words]
+
+    def cut(self, host: str) -> None:
+        """Pull its cable: nothing goes through any more, and nobody is told."""
+        _ip("-n", self.hub, "link", "set", "dev", host, "down")
+
+    def join(self, host: str) -> None:
+        """Put it back."""
+        _ip("-n", self.hub, "link", "set", "dev", host, "up")
+
+
+@contextmanager
+def network(*hosts: str) -> Iterator[Network]:
+    """Make it; afterwards nothing of it is left, nor any process on it. Raises OSError where it cannot be made."""
+    _clean_up()
+    made = Network({host: f"10.83.0.{number}" for number, host in enumerate(hosts, 2)}, namespace("hub"))
+    try:
+        _ip("netns", "add", made.hub)
+        _ip("-n", made.hub, "link", "set", "lo", "up")
+        _ip("-n", made.hub, "link", "add", "bridge", "type", "bridge")
+        _ip("-n", made.hub, "address", "add", f"{HUB}/24", "dev", "bridge")
+        _ip("-n", made.hub, "link", "set", "bridge", "up")
+        for host, address in made.addresses.items():
+            own = namespace(host)
+            _ip("netns", "add", own)
+            _ip("-n", own, "link", "set", "lo", "up")
+            _ip("-n", made.hub, "link", "add", "name", host, "type", "veth", "peer", "name", "eth0", "netns", own)
+            _ip("-n", made.hub, "link", "set", "dev", host, "master", "bridge", "up")
+            _ip("-n", own, "address", "add", f"{address}/24", "dev", "eth0")
+            _ip("-n", own, "link", "set", "eth0", "up")
+        yield made
+    finally:
+        _clean_up()
+
+
+def namespace(host: str) -> str:
+    return f"tracemill-{os.getpid()}-{host}"
+
+
+@contextmanager
+def inside(name: str) -> Iterator[None]:
+    """This thread's new connections, and the processes that it starts, are in the namespace."""
+    with open("/proc/thread-self/ns/net") as before, open(f"/run/netns/{name}") as there:
+        _enter(there.fileno())
+        try:
+            yield
+        finally:
+            _enter(before.fileno())
+
+
+def _enter(descriptor: int) -> None:
+    libc = ctypes.CDLL(None, use_errno=True)  # os.setns came with Python 3.12
+    if libc.setns(descriptor, 0) != 0:
+        raise OSError(ctypes.get_errno(), "cannot enter the network namespace")
+
+
+def refusal() -> str | None:
+    """Why there can be no such hosts here; null: there can be."""
+    try:
+        with network("probe") as hosts, inside(hosts.hub):
+            return None
+    except FileNotFoundError:
+        return "there is no `ip` command (iproute2)"
+    except OSError as error:
+        return f"network namespaces cannot be made: {error}"
+
+
+def _ip(*words: str) -> str:
+    done = subprocess.run(["ip", *words], capture_output=True, text=True)
+    if done.returncode != 0:
+        raise OSError(f"ip {' '.join(words)}: {done.stderr.strip()}")
+    return done.stdout
+
+
+def _clean_up() -> None:
+    """Take away what this process made, and what killed ones left behind."""
+    for path in Path("/run/netns").glob("tracemill-*"):
+        if (found := OURS.fullmatch(path.name)) is None:
+            continue
+        maker = int(found[1])
+        if maker == os.getpid() or not psutil.pid_exists(maker):
+            for pid in _ip("netns", "pids", path.name).split():
+                with suppress(ProcessLookupError):
+                    os.kill(int(pid), signal.SIGKILL)
+            _ip("netns", "delete", path.name)

@@ -1,0 +1,249 @@
+"""A worker on another host that is cut off while it holds work, and comes back from the dead, does no harm.
+
+Each producer and worker is on a host of its own (`tests/chaos/hosts.py`), with a scripted model beside it, as with an
+engine in process: so who is cut off goes on working, and has something to store when it is back. Leases are shorter
+than the cut: meanwhile others redo what it held.
+"""
+
+import os
+import signal
+import sys
+import time
+import warnings
+from collections.abc import Sequence
+from pathlib import Path
+
+import pytest
+
+from tests.chaos.hosts import HUB, NETWORK, Network, inside, network, refusal
+from tests.chaos.model import tell
+from tests.chaos.world import World, environment, model_command, running
+from tests.integration.factory import additions, change, fill, rows, states, value, wait_until
+from tests.integration.scripted import check, wait_for
+from tests.scripted_server import Fault
+from tracemill import stack as local
+from tracemill.policy import Policy
+from tracemill.silence import BROKEN
+from tracemill.stack import Program, Stack
+from tracemill.stack.state import Folder, folder_of
+from tracemill.stack.supervise import Supervisor
+
+pytestmark = pytest.mark.integration
+
+JOB = "cut-off"
+KINDS = ("producer", "generate", "verify")
+HOSTS = tuple(f"{kind}-{number}" for kind in KINDS for number in (1, 2))
+MODEL_PORT = 8001
+#: Seconds that a model takes: a teacher, and a judge.
+LATENCY = {"generate": 1.0, "verify": 0.1}
+REFUSAL = refusal()
+
+#: The judge's patience is longer than the cut: what hangs when its worker is cut off ends after its return.
+SETTINGS = f"""
+generate_concurrency = 8
+verify_concurrency = 4
+[models.teacher]
+engine = "openai"
+base_url = "http://127.0.0.1:{MODEL_PORT}/v1"
+model = "scripted"
+[models.verifier]
+engine = "openai"
+base_url = "http://127.0.0.1:{MODEL_PORT}/v1"
+model = "scripted"
+timeout_seconds = {{patience}}
+[feeder]
+window = 64
+interval_seconds = 0.2
+queued_lease_seconds = 5
+running_lease_seconds = 3
+verify_lease_seconds = 5
+"""
+
+#: Who tried to store what, and whether it was kept: a row that is there already is refused without a word.
+WITNESS = """
+create table stored (at timestamptz default clock_timestamp(), host text default host(inet_client_addr()),
+                     what text, trace_id bigint, question_id bigint, sample_index int, kept bool);
+create function witness() returns trigger language plpgsql as $$
+begin
+    insert into stored (what, trace_id, question_id, sample_index, kept)
+    values (tg_table_name, (to_jsonb(new)->>'trace_id')::bigint, (to_jsonb(new)->>'question_id')::bigint,
+            (to_jsonb(new)->>'sample_index')::int, tg_when = 'AFTER');
+    return new;
+end $$;
+create trigger tried before insert on traces for each row execute function witness();
+create trigger kept after insert on traces for each row execute function witness();
+create trigger tried before insert on verdicts for each row execute function witness();
+create trigger kept after insert on verdicts for each row execute function witness();
+"""
+#: Rows of one kind of some questions that a host tried to store after a time, and who had stored them before it.
+LATE = """
+with s as (select stored.*, coalesce(stored.question_id, t.question_id) as question
+           from stored left join traces t on t.id = stored.trace_id where what = :what)
+select late.question, kept.host as keeper from s late join s kept
+on kept.kept and kept.question = late.question and kept.trace_id is not distinct from late.trace_id
+    and kept.sample_index is not distinct from late.sample_index
+where not late.kept and late.host = :host and extract(epoch from late.at) > :since and kept.at < late.at
+    and late.question = any(:questions)
+"""
+
+
+def test_where_there_are_no_hosts_it_is_said() -> None:
+    """Here for a machine without namespaces, where nothing else of this file can run."""
+    if REFUSAL:
+        warnings.warn(f"CUT-OFF WORKERS WERE NOT TESTED: {REFUSAL}", stacklevel=1)
+
+
+def test_one_of_each_kind_that_is_cut_off_for_a_while_does_no_harm(tmp_path: Path) -> None:
+    survive(KINDS, 25, 400, tmp_path)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", KINDS)
+def test_one_that_is_cut_off_for_a_minute_does_no_harm(kind: str, tmp_path: Path) -> None:
+    survive([kind], 60, 1000, tmp_path)
+
+
+def survive(kinds: Sequence[str], seconds: float, questions: int, folder: Path) -> None:
+    """Cut off a process of each kind while it holds work: the rest is done without it, and what it brings late is
+    refused."""
+    if REFUSAL:
+        pytest.skip(f"not tried: {REFUSAL}")
+    for host in HOSTS:
+        tell(folder / f"{host}.mood", Fault.BUSY, 0)
+    settings = SETTINGS.format(patience=seconds + 5)
+    with (
+        network(*HOSTS) as hosts,
+        inside(hosts.hub),
+        running(folder, settings, lambda stack: programs(hosts, stack, folder)) as factory,
+    ):
+        try:
+            change(WITNESS)
+            fill(additions(questions), JOB, policy=Policy(judge="verifier"))
+            wait_until(lambda: states(JOB).get("done", 0) >= 20, 120, lambda: states(JOB))
+            cut_off(kinds, seconds, hosts, folder, factory)
+            wait_for(JOB, 120)
+            check(JOB, questions)
+            assert factory.orphans() == []
+        except BaseException:
+            print(factory.log_tails())
+            raise
+        assert factory.deaths() == {}, factory.log_tails()
+
+
+def cut_off(kinds: Sequence[str], seconds: float, hosts: Network, folder: Path, factory: World) -> None:
+    """Cut one host of each kind off and let it come back; see what became of the work that it held."""
+    cut = {kind: leader(hosts) if kind == "producer" else f"{kind}-1" for kind in kinds}
+    if "verify" in cut:
+        tell(folder / f"{cut['verify']}.mood", Fault.HANGS, seconds)
+        time.sleep(2)  # now it waits for its judge, with all that it can hold
+    for host in cut.values():
+        hosts.cut(host)
+    began = time.time()
+    time.sleep(0.5)  # nothing of theirs is on its way any more
+    held = {"traces": held_by(factory, cut.get("generate")), "verdicts": unverified()}
+    print(f"\ncut off: {', '.join(cut.values())}; {states(JOB)}")
+    kill("redis", factory)  # who is cut off is not told that its connections are gone
+    if "producer" in cut:
+        wait_until(lambda: leader(hosts) not in ("", cut["producer"]), BROKEN + 10)
+        print(f"{leader(hosts)} leads after {time.time() - began:.1f} s")
+    time.sleep(max(0.0, began + seconds - time.time()))
+    print(f"back after {seconds:.0f} s: {states(JOB)}")
+    back = time.time()
+    for host in cut.values():
+        hosts.join(host)
+    for kind, what in (("generate", "traces"), ("verify", "verdicts")):
+        if kind in cut:
+            comes_too_late(hosts.addresses[cut[kind]], what, held[what], back)
+    if "producer" in cut:
+        wait_until(lambda: stands_by(hosts.addresses[cut["producer"]]), 30)
+        print(f"{cut['producer']} stands by {time.time() - back:.1f} s after its return")
+
+
+def comes_too_late(host: str, what: str, held: list[int], back: float) -> None:
+    """What the host held is there by others, and is still once the host brings it; then it does new work."""
+    assert held
+    late = {"what": what, "host": host, "since": back, "questions": held}
+    wait_until(
+        lambda: rows(LATE, **late), 60, lambda: rows("select host, what, kept, count(*) from stored group by 1, 2, 3")
+    )
+    first, refused = time.time() - back, rows(LATE, **late)
+    assert host not in {row.keeper for row in refused}
+    again = (
+        "select count(*) from stored where what = :what and host = :host and kept and extract(epoch from at) > :since"
+    )
+    wait_until(lambda: value(again, what=what, host=host, since=back), 60)
+    print(f"{what}: {len(refused)} refused, {first:.1f} s after the return; new ones after {time.time() - back:.1f} s")
+
+
+def programs(hosts: Network, stack: Stack, folder: Path) -> list[Program]:
+    """Each process of the factory on its host, which knows nothing but the addresses of the data services."""
+    listen(folder_of(folder / "data"), stack)
+    reached = {
+        "TRACEMILL_DATABASE_URL": stack.database_url.replace("127.0.0.1", HUB),
+        "TRACEMILL_REDIS_URL": stack.redis_url.replace("127.0.0.1", HUB),
+    }
+    found = []
+    for host in HOSTS:
+        kind = host.split("-")[0]
+        ours = environment(folder) | reached | {"TRACEMILL_DATA_DIR": str(folder / host)}
+        words = {
+            "producer": ["producer"],
+            "generate": ["worker", "generate", "--model", "teacher"],
+            "verify": ["worker", "verify", "--judge", "verifier"],
+        }[kind]
+        commands = {host: ["cli", *words]}
+        if kind in LATENCY:
+            model = model_command(folder / f"{host}.mood", MODEL_PORT, LATENCY[kind], seed=1)
+            commands[f"model-of-{host}"] = model
+        found += [
+            Program(name, hosts.command(host, [sys.executable, "-m", *command]), ours, stop_seconds=5)
+            for name, command in commands.items()
+        ]
+    return found
+
+
+def listen(folder: Folder, stack: Stack) -> None:
+    """Have the data services listen on the bridge as well; with their passwords."""
+    for file, line in (
+        (folder.postgres / "postgresql.conf", f"listen_addresses = '127.0.0.1, {HUB}'"),
+        (folder.postgres / "pg_hba.conf", f"host all all {NETWORK} scram-sha-256"),
+        (folder.redis / "redis.conf", f"bind 127.0.0.1 {HUB}"),
+    ):
+        with file.open("a") as settings:
+            settings.write(f"{line}\n")
+    supervisor = Supervisor(folder, Path(stack.run_dir))
+    supervisor.stop(["postgres", "redis"], 8)
+    supervisor.apply()
+    supervisor.settle(["postgres", "redis"], 20)
+
+
+def leader(hosts: Network) -> str:
+    """The host of the feeder that leads, by the connection that holds the lock; empty: none does."""
+    held = "select host(client_addr) from pg_locks join pg_stat_activity using (pid) where locktype = 'advisory'"
+    addresses = [row.host for row in rows(held)]
+    return next((host for host, address in hosts.addresses.items() if address in addresses), "")
+
+
+def stands_by(address: str) -> bool:
+    """Whether the feeder of that address asks for the lock."""
+    asks = "select count(*) from pg_stat_activity where host(client_addr) = :host and query like '%pg_try_advisory%'"
+    return bool(value(asks, host=address))
+
+
+def kill(name: str, factory: World) -> None:
+    """kill -9; its supervisor starts it again."""
+    (pid,) = (row.pid for row in local.status(factory.folder) if row.name == name)
+    assert pid is not None
+    factory.killed[name] += 1
+    os.kill(pid, signal.SIGKILL)
+
+
+def held_by(factory: World, host: str | None) -> list[int]:
+    """The questions that the worker has claimed."""
+    pids = [row.pid for row in local.status(factory.folder) if row.name == host]
+    claimed = "select question_id from job_questions where state = 'running' and split_part(owner, ':', 2) = any(:pids)"
+    return [row.question_id for row in rows(claimed, pids=list(map(str, pids)))]
+
+
+def unverified() -> list[int]:
+    return [row.question_id for row in rows("select question_id from job_questions where state = 'generated'")]

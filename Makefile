@@ -11,7 +11,7 @@ UV := UV_NO_CACHE=1 UV_SYSTEM_CERTS=1 UV_NATIVE_TLS=1 UV_HTTP_RETRIES=0 VIRTUAL_
 PIP := $(BIN)/pip --disable-pip-version-check --quiet
 
 .DEFAULT_GOAL := help
-.PHONY: help install sandbox demo test test-all test-fast chaos check format clean
+.PHONY: help install sandbox namespaces demo test test-all test-fast chaos check format clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -44,6 +44,13 @@ sandbox: $(INSTALLED) ## install bubblewrap, in which programs are verified, whe
 		printf '\n%s\n' '!!! NO SANDBOX: the attacks of tests/integration/test_sandbox.py and the proofs of test_code.py WILL NOT RUN.'; \
 		$(BIN)/python -c 'from workers.checks.sandbox import Sandbox; print("!!!", Sandbox().refusal)'; printf '\n'; }
 
+# Only the tests of workers that are cut off need them.
+namespaces: $(INSTALLED) ## install iproute2, with which hosts are made that can be cut off, where that may be done
+	@command -v ip >/dev/null || { test "$$(id -u)" = 0 && command -v apt-get >/dev/null && \
+		{ $(APT) install -y iproute2 || { $(APT) update && $(APT) install -y iproute2; }; } >/dev/null 2>&1; } || true
+	@$(BIN)/python -c 'from tests.chaos.hosts import refusal; raise SystemExit(refusal() and \
+		f"\n!!! NO NETWORK NAMESPACES: what happens to workers that are cut off WILL NOT BE TESTED.\n!!! {refusal()}\n")' || true
+
 demo: $(INSTALLED) ## run the whole factory on real parts and show the student getting better
 	@$(BIN)/tracemill demo
 
@@ -53,16 +60,16 @@ check: $(INSTALLED) ## lint, formatting, types and the directions of imports
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports
 
-test: check sandbox ## check, then every test that fits into 25 minutes
+test: check sandbox namespaces ## check, then every test that fits into 25 minutes
 	@$(BIN)/pytest -m "not slow" tests/unit tests/integration tests/chaos
 
 test-fast: $(INSTALLED) ## the unit tests alone, in seconds
 	@$(BIN)/pytest tests/unit
 
-test-all: check sandbox ## every test, also the slow ones
+test-all: check sandbox namespaces ## every test, also the slow ones
 	@$(BIN)/pytest tests/unit tests/integration tests/chaos
 
-chaos: $(INSTALLED) ## kill everything at random, three times over (CHAOS_SEED=n: once, with that seed)
+chaos: namespaces ## kill everything at random, three times over (CHAOS_SEED=n: once), and cut workers off for a minute
 	@$(BIN)/pytest -s -m slow tests/chaos
 
 format: $(INSTALLED) ## put the code into its standard form

@@ -206,7 +206,9 @@ def draw(path: Path, looks: Sequence[Look], steps: Sequence[Step]) -> None:
         "job_questions: dead rows, thousands": {"": [look.dead / 1000 for look in looks]},
         "the whole database, MB": {"": [look.database_mb for look in looks]},
     }
-    with matplotlib.rc_context({"svg.hashsalt": "tracemill", "svg.fonttype": "none", "font.size": 9, "axes.titlesize": 10}):
+    with matplotlib.rc_context(
+        {"svg.hashsalt": "tracemill", "svg.fonttype": "none", "font.size": 9, "axes.titlesize": 10}
+    ):
         figure = Figure(figsize=(11, 11), layout="constrained")
         axes = figure.subplots(4, 2, sharex=True)
         for panel in axes[-1]:

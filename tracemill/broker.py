@@ -16,18 +16,9 @@ LONGEST_PAUSE = 4.0
 
 
 class Channel(redis.Channel):  # type: ignore[misc]
-    """Keeps the client that it made for its pool; a client that has a pool may be used by any thread.
-
-    What it listens on is checked by the kernel (`tracemill.silence`) and by kombu. redis-py's own check, made before a
-    command is sent, would replace a broken connection by one that the event loop does not watch: a worker that was cut
-    off came back deaf.
-    """
+    """Keeps the client that it made for its pool; a client that has a pool may be used by any thread."""
 
     _kept: Any = None
-
-    def _connparams(self, asynchronous: bool = False) -> Any:
-        found = super()._connparams(asynchronous)
-        return found | {"health_check_interval": 0} if asynchronous else found
 
     def _create_client(self, asynchronous: bool = False) -> Any:
         if asynchronous:

@@ -7,18 +7,20 @@ than the cut: meanwhile others redo what it held.
 
 import os
 import signal
+import subprocess
 import sys
 import time
 import warnings
 from collections.abc import Sequence
 from pathlib import Path
 
+import psutil
 import pytest
 
 from tests.chaos.hosts import HUB, NETWORK, Network, inside, network, refusal
 from tests.chaos.model import tell
 from tests.chaos.world import World, environment, model_command, running
-from tests.integration.factory import additions, change, fill, rows, states, value, wait_until
+from tests.integration.factory import ROOT, additions, change, fill, rows, states, value, wait_until
 from tests.integration.scripted import check, wait_for
 from tests.scripted_server import Fault
 from tracemill import stack as local
@@ -91,6 +93,23 @@ def test_where_there_are_no_hosts_it_is_said() -> None:
     """Here for a machine without namespaces, where nothing else of this file can run."""
     if REFUSAL:
         warnings.warn(f"CUT-OFF WORKERS WERE NOT TESTED: {REFUSAL}", stacklevel=1)
+
+
+def test_what_a_killed_run_left_behind_is_taken_away() -> None:
+    if REFUSAL:
+        pytest.skip(f"not tried: {REFUSAL}")
+    run = (
+        "import subprocess, time; from tests.chaos.hosts import network\nwith network('a') as hosts:\n"
+        "    print(subprocess.Popen(hosts.command('a', ['sleep', '600'])).pid, flush=True); time.sleep(600)"
+    )
+    with subprocess.Popen([sys.executable, "-c", run], cwd=ROOT, stdout=subprocess.PIPE, text=True) as killed:
+        assert killed.stdout is not None
+        left = int(killed.stdout.readline())
+        killed.kill()
+    with network("b"):
+        wait_until(lambda: not psutil.pid_exists(left))
+        assert list(Path("/run/netns").glob(f"tracemill-{killed.pid}-*")) == []
+    assert list(Path("/run/netns").glob(f"tracemill-{os.getpid()}-*")) == []
 
 
 def test_one_of_each_kind_that_is_cut_off_for_a_while_does_no_harm(tmp_path: Path) -> None:

@@ -148,13 +148,10 @@ def _memory(ours: Factory) -> Iterator[tuple[str, float]]:
 
 
 def own_mb(process: psutil.Process) -> float:
-    """A process's share of the memory that it has (PSS), without shared memory: Postgres fills its buffers once, up to
-    the size that is set."""
-    found = {}
-    for line in Path(f"/proc/{process.pid}/smaps_rollup").read_text().splitlines()[1:]:
-        name, kilobytes, _ = line.split()
-        found[name] = int(kilobytes) / 1000
-    return found["Pss:"] - found.get("Pss_Shmem:", 0.0)
+    """The anonymous memory of a process (PSS): what it has allocated. Without code, which it shares with whoever else
+    runs, and without Postgres's buffers, which fill up to the size that is set."""
+    lines = Path(f"/proc/{process.pid}/smaps_rollup").read_text().splitlines()
+    return next(int(line.split()[1]) / 1000 for line in lines if line.startswith("Pss_Anon:"))
 
 
 def figures(looks: Sequence[Look], steps: Sequence[Step], count: int) -> dict[str, float]:
@@ -217,10 +214,10 @@ def draw(path: Path, looks: Sequence[Look], steps: Sequence[Step]) -> None:
             for name, values in lines.items():
                 panel.plot(done[-len(values) :], values, linewidth=1.2, label=name)
             panel.set_title(title, loc="left")
-            panel.set_ylim(bottom=0)
+            panel.set_ylim(0, 1.35 * panel.get_ylim()[1])
             panel.grid(alpha=0.25)
             if len(lines) > 1:
-                panel.legend(frameon=False, fontsize=8, ncols=3)
+                panel.legend(frameon=False, fontsize=8, ncols=3, loc="upper left", columnspacing=1)
         path.parent.mkdir(parents=True, exist_ok=True)
         figure.savefig(path, metadata={"Date": None} if path.suffix == ".svg" else {})
     print(f"picture: {path}")

@@ -37,12 +37,12 @@ KINDS = ("producer", "generate", "verify")
 HOSTS = tuple(f"{kind}-{number}" for kind in KINDS for number in (1, 2))
 MODEL_PORT = 8001
 #: Seconds that a model takes: a teacher, and a judge.
-LATENCY = {"generate": 1.0, "verify": 0.1}
+LATENCY = {"generate": 2.0, "verify": 0.1}
 REFUSAL = refusal()
 
 #: The judge's patience is longer than the cut: what hangs when its worker is cut off ends after its return.
 SETTINGS = f"""
-generate_concurrency = 8
+generate_concurrency = 16
 verify_concurrency = 4
 [models.teacher]
 engine = "openai"
@@ -155,11 +155,13 @@ def cut_off(kinds: Sequence[str], seconds: float, hosts: Network, folder: Path, 
     if "verify" in cut:
         tell(folder / f"{cut['verify']}.mood", Fault.HANGS, seconds)
         wait_until(unverified, 20)  # it waits for its judge
+    if "generate" in cut:
+        wait_until(lambda: len(held_by(factory, cut["generate"])) > 2, 20)
     for host in cut.values():
         hosts.cut(host)
     began = time.time()
     time.sleep(0.5)  # nothing of theirs is on its way any more
-    held = {"traces": held_by(factory, cut.get("generate")), "verdicts": unverified()}
+    held = {"traces": held_by(factory, cut.get("generate", "")), "verdicts": unverified()}
     print(f"\ncut off: {', '.join(cut.values())}; {states(JOB)}")
     kill("redis", factory)  # who is cut off is not told that its connections are gone
     if "producer" in cut:
@@ -257,10 +259,13 @@ def kill(name: str, factory: World) -> None:
     os.kill(pid, signal.SIGKILL)
 
 
-def held_by(factory: World, host: str | None) -> list[int]:
-    """The questions that the worker has claimed."""
+def held_by(factory: World, host: str) -> list[int]:
+    """The questions that the worker claimed long enough ago to know of it."""
     pids = [row.pid for row in local.status(factory.folder) if row.name == host]
-    claimed = "select question_id from job_questions where state = 'running' and split_part(owner, ':', 2) = any(:pids)"
+    claimed = (
+        "select question_id from job_questions where state = 'running' and split_part(owner, ':', 2) = any(:pids) "
+        "and updated_at < now() - interval '1 s'"
+    )
     return [row.question_id for row in rows(claimed, pids=list(map(str, pids)))]
 
 

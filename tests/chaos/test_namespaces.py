@@ -138,7 +138,7 @@ def survive(kinds: Sequence[str], seconds: float, questions: int, folder: Path) 
         try:
             change(WITNESS)
             fill(additions(questions), JOB, policy=Policy(judge="verifier"))
-            wait_until(lambda: states(JOB).get("done", 0) >= 20, 120, lambda: states(JOB))
+            wait_until(lambda: states(JOB).get("done", 0) >= 20, 240, lambda: states(JOB))
             cut_off(kinds, seconds, hosts, folder, factory)
             wait_for(JOB, 120)
             check(JOB, questions)

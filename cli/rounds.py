@@ -148,5 +148,5 @@ def one(name: str) -> dict[str, Any]:
         if found is None:
             known = connection.execute(text("select string_agg(name, ', ' order by id) from rounds")).scalar()
             raise UsageError(f"no round '{name}'. Rounds: {known or 'none yet'}")
-        evaluations = connection.execute(Q["evaluations_of_round"], {"round_id": found["id"]}).mappings()
+        evaluations = connection.execute(Q["round_evaluations"], {"round_id": found["id"]}).mappings()
         return dict(found) | {"evaluations": [dict(row) for row in evaluations]}

@@ -31,7 +31,7 @@ from job_questions jq left join (
 ) s on s.question_id = jq.question_id
 where jq.job_id = :job_id
 
--- name: evaluations_of_round
+-- name: round_evaluations
 select e.*, j.name as job, j.samples, j.model
 from evaluations e join jobs j on j.id = e.job_id
 where e.round_id = :round_id order by e.benchmark, e.stage desc

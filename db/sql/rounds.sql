@@ -112,9 +112,3 @@ join job_prompts jp on jp.job_id = j.id and jp.domain = coalesce(
     j.ask_as, case when q.domain in (select domain from job_prompts where job_id = j.id) then q.domain else 'general' end)
 join prompts p on p.hash = jp.prompt_hash
 where j.id = :job_id
-
--- name: round_evaluations
-select j.name as job, e.stage, e.questions, e.correct, e.accuracy, e.low, e.high
-from evaluations e join jobs j on j.id = e.job_id
-where e.round_id = :round_id
-order by e.stage desc, j.id

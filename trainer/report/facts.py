@@ -127,7 +127,7 @@ def facts(connection: Connection, name: str) -> Facts:
         spec=row["spec"],
         metrics=row["metrics"],
         finished=f"{row['finished_at'] or row['created_at']:%Y-%m-%d}",
-        evaluations=[dict(found) for found in connection.execute(Q["evaluations_of_round"], key).mappings()],
+        evaluations=[dict(found) for found in connection.execute(Q["round_evaluations"], key).mappings()],
         before_after=before_after,
         control=_control(connection, name),
         breakdown=_breakdown(connection, name),

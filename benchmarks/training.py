@@ -15,7 +15,6 @@ import threading
 import time
 from pathlib import Path
 from statistics import median
-from typing import Any
 
 import psutil
 
@@ -103,8 +102,8 @@ def _round(model: str, steps: int, folder: Path) -> dict[str, float]:
     ]
     fit = FitSpec(epochs=1, batch_size=BATCH, learning_rate=RATE, lora_rank=RANK, lora_alpha=ALPHA, max_tokens=512)
     (folder / "adapter").mkdir(parents=True)
-    find("sft").fit(Lesson(model, ASK, examples, fit, (1,), folder, folder / "adapter", told.append))
-    return {"step_s": BATCH / told[-1].examples_per_second, "loss": told[-1].loss[-1][1]}
+    outcome = find("sft").fit(Lesson(model, ASK, examples, fit, (1,), folder, folder / "adapter", told.append))
+    return {"step_s": outcome.seconds / steps, "loss": told[-1].loss[-1][1]}
 
 
 def _script(model: str, steps: int, folder: Path, grouped: bool) -> dict[str, float]:
@@ -112,18 +111,9 @@ def _script(model: str, steps: int, folder: Path, grouped: bool) -> dict[str, fl
     import torch
     from datasets import Dataset
     from peft import LoraConfig
-    from transformers import AutoModelForCausalLM, AutoTokenizer, BitsAndBytesConfig, TrainerCallback
+    from transformers import AutoModelForCausalLM, AutoTokenizer, BitsAndBytesConfig
     from trl import SFTConfig, SFTTrainer
 
-    class Clock(TrainerCallback):  # type: ignore[misc]  # transformers is not typed
-        def on_train_begin(self, *_: Any, **__: Any) -> None:
-            self.started = time.monotonic()
-
-        def on_log(self, args: Any, state: Any, control: Any, logs: Any = None, **_: Any) -> None:
-            if "loss" in (logs or {}):
-                self.seconds, self.loss = time.monotonic() - self.started, logs["loss"]
-
-    clock = Clock()
     cuda = torch.cuda.is_available()
     nf4 = BitsAndBytesConfig(
         load_in_4bit=True,
@@ -160,11 +150,13 @@ def _script(model: str, steps: int, folder: Path, grouped: bool) -> dict[str, fl
         train_dataset=Dataset.from_list(rows),
         processing_class=AutoTokenizer.from_pretrained(model),
         peft_config=LoraConfig(r=RANK, lora_alpha=ALPHA, target_modules="all-linear", task_type="CAUSAL_LM"),
-        callbacks=[clock],
     )
+    started = time.monotonic()
     trainer.train()
+    seconds = time.monotonic() - started
     trainer.save_model(str(folder))
-    return {"step_s": clock.seconds / steps, "loss": clock.loss}
+    losses = [entry["loss"] for entry in trainer.state.log_history if "loss" in entry]
+    return {"step_s": seconds / steps, "loss": losses[-1]}
 
 
 if __name__ == "__main__":

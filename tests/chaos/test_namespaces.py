@@ -137,7 +137,10 @@ def survive(kinds: Sequence[str], seconds: float, questions: int, folder: Path) 
     ):
         try:
             change(WITNESS)
+            wait_until(lambda: value("select count(*) from processes") == len(HOSTS), 240)
             fill(additions(questions), JOB, policy=Policy(judge="verifier"))
+            # Every worker has stored something, so who is cut off was at work.
+            wait_until(lambda: value("select count(distinct host) from stored where kept") == 4, 240)
             wait_until(lambda: states(JOB).get("done", 0) >= 20, 240, lambda: states(JOB))
             cut_off(kinds, seconds, hosts, folder, factory)
             wait_for(JOB, 240)

@@ -47,11 +47,14 @@ def _job(source: str, spec: RoundSpec) -> JobSpec:
 
 
 def _open(source: str, spec: RoundSpec) -> None:
+    from producer.sources.benchmarks import BENCHMARKS
+
     job, asked = _job(source, spec), spec.evaluate
     with transaction() as connection:
         open_job(connection, job)
         known = connection.execute(Q["job_by_name"], {"name": job.name}).mappings().one()
     if known["state"] == "filling":
-        done = store(source, None, job, source_name(source), Domain(asked.domain), {}, asked.limit or None)
+        columns = {} if source in BENCHMARKS else {str(ours): theirs for ours, theirs in asked.map.items()}
+        done = store(source, None, job, source_name(source), Domain(asked.domain), columns, asked.limit or None)
         if not done.read:
             raise UsageError(f"evaluate.benchmarks: {source} has not one readable question")

@@ -64,7 +64,7 @@ def enqueue(
     method: Annotated[str, typer.Option(help="Way of asking (`tracemill methods` lists them).")] = "cot",
     samples: Annotated[int, typer.Option(min=1, max=1024, help="Answers per question, of each variant.")] = 4,
     map_: Annotated[
-        list[str] | None, typer.Option("--map", help="OURS=THEIRS: question, gold, domain or kind.")
+        list[str] | None, typer.Option("--map", help="OURS=THEIRS: question, gold, domain, kind or choices.")
     ] = None,
     limit: Annotated[int | None, typer.Option(min=1, help="At most so many questions.")] = None,
     name: Annotated[str | None, typer.Option(help="The job's name (default: made of source, model, method).")] = None,
@@ -222,8 +222,8 @@ def mapping(pairs: list[str]) -> dict[str, str]:
     found: dict[str, str] = {}
     for pair in pairs:
         ours, equals, theirs = pair.partition("=")
-        if not equals or ours not in ("question", "gold", "domain", "kind") or not theirs:
-            raise UsageError(f"--map {pair}: write OURS=THEIRS with OURS one of question, gold, domain, kind")
+        if not equals or ours not in ("question", "gold", "domain", "kind", "choices") or not theirs:
+            raise UsageError(f"--map {pair}: write OURS=THEIRS with OURS one of question, gold, domain, kind, choices")
         found[ours] = theirs
     return found
 

@@ -9,17 +9,15 @@ from typing import Annotated, Any
 import typer
 from sqlalchemy import text
 
+from cli.asked import job_of, open_, show_plan
 from cli.benchmarks import open_benchmarks
-from cli.enqueue import Domain, Origin, read_shots, source_name, store
 from cli.jobs import follow as follow_jobs
 from cli.output import Json, console, print_json, print_rows, progress_console
-from cli.train import follow
-from db.jobs import JobSpec
+from cli.train import Changes, follow
 from db.queries import Q
 from db.session import transaction
-from tracemill.errors import UsageError
 from tracemill.statistics import share
-from trainer.loop import LoopSpec, RationalizeSpec, ended, load, round_of
+from trainer.loop import LoopSpec, ended, load, round_of
 
 
 def register(app: typer.Typer) -> None:
@@ -31,17 +29,27 @@ LOOP = """Let a student teach itself (STaR): attempt, keep what is right, ration
 Running it again goes on where it was. Example: tracemill loop star.toml"""
 
 
-def loop(file: Annotated[Path, typer.Argument(help="The loop's STAR.toml.")], json: Json = False) -> None:
-    from trainer.queue import queue_round
+def loop(
+    file: Annotated[Path, typer.Argument(help="The loop's STAR.toml.")],
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Show what it would ask first, and do nothing.")] = False,
+    changes: Changes = None,
+    json: Json = False,
+) -> None:
+    from trainer.queue import check_student, queue_round
 
-    spec = load(file)
-    shots = file.parent / spec.attempt.examples if spec.attempt.examples else None
+    spec = load(file, changes or ())
+    first = round_of(spec, 1, ["none"])
+    check_student(first)  # before anything is paid for
+    if dry_run:
+        attempt = job_of(spec.attempt, f"{spec.name}-1-attempt", spec.student, "cot", file.parent)
+        show_plan([attempt], first.evaluate, json)
+        return
     rounds: list[dict[str, Any]] = []
     jobs: list[str] = []
     before, why = 0.0, None
     while why is None:
         number = len(rounds) + 1
-        jobs += _attempt(spec, number, shots)
+        jobs += _attempt(spec, number, file.parent)
         learnt = open_benchmarks(round_of(spec, number, jobs))
         queue_round(learnt)
         follow(learnt.name)
@@ -64,64 +72,23 @@ def loop(file: Annotated[Path, typer.Argument(help="The loop's STAR.toml.")], js
 COLUMNS = ("round", "right %", "examples", "of them rationalised", "questions with one")
 
 
-def _attempt(spec: LoopSpec, number: int, shots: Path | None) -> list[str]:
+def _attempt(spec: LoopSpec, number: int, folder: Path) -> list[str]:
     """Ask the model of the round before everything, and again with a hint where it failed; the names of the jobs."""
-    adapter = _round_id(f"{spec.name}-{number - 1}") if number > 1 else None
-    attempt = _job(spec, f"{spec.name}-{number}-attempt", adapter, shots if adapter is None else None)
-    asked = spec.attempt
-    done = store(
-        asked.source,
-        None,
-        attempt,
-        source_name(asked.source),
-        Domain(asked.domain),
-        {str(ours): theirs for ours, theirs in asked.map.items()},
-        asked.limit or None,
-    )
-    if not done.read:
-        raise UsageError(f"attempt.source: {asked.source} has not one readable question")
-    follow_jobs([attempt.name])
+    name = f"{spec.name}-{number}-attempt"
+    model = _round_id(f"{spec.name}-{number - 1}") if number > 1 else None
+    shown = folder if model is None else None
+    open_(job_of(spec.attempt, name, spec.student, "cot", shown, round_id=model), spec.attempt)
+    follow_jobs([name])
     if spec.rationalize is None:
-        return [attempt.name]
+        return [name]
+    again = f"{spec.name}-{number}-rationalize"
+    failed = {"source": f"job:{name}?failed", "limit": 0}
+    hinted = spec.attempt.model_copy(update=spec.rationalize.model_dump() | failed)
     # A hint is nothing that the student is trained to be given: the form of the answer is shown in every round.
-    again = _job(spec, f"{spec.name}-{number}-rationalize", adapter, shots, spec.rationalize, done.job_id)
-    failed = store("", Origin(done.job_id, accepted=False), again, "", Domain(asked.domain), {}, None)
-    if not failed.read:
-        return [attempt.name]
-    follow_jobs([again.name])
-    return [attempt.name, again.name]
-
-
-def _job(
-    spec: LoopSpec,
-    name: str,
-    adapter: int | None,
-    shots: Path | None,
-    again: RationalizeSpec | None = None,
-    from_job_id: int | None = None,
-) -> JobSpec:
-    from workers.methods import named, prompts
-
-    way = again or spec.attempt
-    method = "rationalize" if again else "cot"
-    return JobSpec(
-        name=name,
-        purpose="teach",
-        model=spec.student,
-        method=method,
-        prompts=prompts(named(method), read_shots(shots)),
-        samples=way.samples,
-        sampling={
-            "temperature": way.temperature,
-            "top_p": 1.0,
-            "max_tokens": spec.attempt.max_tokens,
-            "stop": [],
-        },
-        policy=spec.attempt.policy,
-        source=spec.attempt.source,
-        round_id=adapter,
-        from_job_id=from_job_id,
-    )
+    if not open_(job_of(hinted, again, spec.student, "rationalize", folder, round_id=model), hinted):
+        return [name]
+    follow_jobs([again])
+    return [name, again]
 
 
 def _round_id(name: str) -> int:

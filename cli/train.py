@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
+from cli.asked import planned, show_plan, teach
 from cli.benchmarks import open_benchmarks, with_benchmarks
 from cli.dry_run import dry_run as show_dry_run
 from cli.output import Json, console, print_json, progress_console
@@ -17,6 +18,11 @@ from tracemill.errors import TracemillError
 def register(app: typer.Typer) -> None:
     app.command(help=TRAIN, rich_help_panel="Training")(train)
 
+
+Changes = Annotated[
+    list[str] | None,
+    typer.Option("--set", help="Change the file: KEY=VALUE, like fit.epochs=1. Repeatable."),
+]
 
 TRAIN = """Queue a training round for the trainer worker and follow it to its evaluation.
 
@@ -32,17 +38,24 @@ def train(
     control: Annotated[bool, typer.Option("--control", help="Train the control arm as well.")] = False,
     wait: Annotated[bool, typer.Option(help="Follow it to the end.")] = True,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Show what it would train on, and do nothing.")] = False,
+    changes: Changes = None,
     json: Json = False,
 ) -> None:
     from trainer.control import control_of
-    from trainer.queue import queue_round
+    from trainer.queue import check_student, queue_round
     from trainer.spec import load
 
-    asked = load(file)
+    asked = load(file, changes or ())
+    check_student(asked)  # before anything is paid for
     twin = control_of(asked) if control else None  # raises before anything is stored
     if dry_run:
-        show_dry_run(with_benchmarks(asked), json)
+        plan = planned(asked.teach, file.parent)
+        if plan:
+            show_plan(plan, asked.evaluate, json)
+        else:
+            show_dry_run(with_benchmarks(asked), json)
         return
+    teach(asked.teach, file.parent)
     spec = open_benchmarks(asked)
     rounds = [spec, *([twin.model_copy(update={"evaluate": spec.evaluate})] if twin else [])]
     for arm in rounds:

@@ -4,40 +4,17 @@ STaR, Zelikman et al. 2022, arXiv:2203.14465: attempt, keep what is right, ratio
 on all that was kept, and again with the better model.
 """
 
-import tomllib
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from pydantic import Field, ValidationError
 
 from tracemill.errors import UsageError
-from tracemill.policy import Policy
 from tracemill.settings import Section
+from trainer.ask_spec import AskSpec
 from trainer.fit_spec import FitSpec
-from trainer.spec import EvaluateSpec, RoundSpec, key_of, parse
-
-
-class AttemptSpec(Section):
-    """How the student is asked, in every round the same questions."""
-
-    #: The questions, with gold answers: a SOURCE as `tracemill enqueue` takes it.
-    source: str
-    #: Which of its columns are ours, as in `--map`: question, gold, domain, kind.
-    map: dict[Literal["question", "gold", "domain", "kind"], str] = Field(default={})
-    domain: Literal["math", "code", "legal", "medical", "general"] = "math"
-    #: At most so many questions; 0: all.
-    limit: int = Field(default=0, ge=0)
-    #: Answers a question.
-    samples: int = Field(default=8, ge=1, le=1024)
-    temperature: float = Field(default=0.7, ge=0, le=10)
-    #: The longest answer, in tokens.
-    max_tokens: int = Field(default=512, ge=1)
-    #: JSONL of question, answer, beside the loop's file: shown to the base model, which does not know the form yet.
-    #: Whoever has learnt from a round is asked as its evaluation asks.
-    examples: str | None = None
-    #: What makes a trace accepted.
-    policy: Policy = Policy()
+from trainer.spec import EvaluateSpec, RoundSpec, key_of, parse, read
 
 
 class RationalizeSpec(Section):
@@ -59,7 +36,9 @@ class LoopSpec(Section):
     target: float | None = Field(default=None, gt=0, le=1)
     #: The loop ends when a round gains less than this share over the best before. 0: when it gains nothing.
     plateau: float = Field(default=0.005, ge=0, le=1)
-    attempt: AttemptSpec
+    #: What the student is asked in every round. Examples are shown to the base model, which does not know the form yet,
+    #: and beside every hint; who has learnt from a round is asked as its evaluation asks.
+    attempt: AskSpec
     #: Absent: what failed is not asked again.
     rationalize: RationalizeSpec | None = None
     #: [select] and [curriculum] of each round, without `jobs`: a round learns from all attempts so far.
@@ -69,12 +48,9 @@ class LoopSpec(Section):
     evaluate: EvaluateSpec
 
 
-def load(path: Path) -> LoopSpec:
-    """Read a loop's file. Raises UsageError naming the key and what is wrong with it."""
-    try:
-        content = tomllib.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:  # not there, not UTF-8, not TOML
-        raise UsageError(f"cannot read the loop file {path}: {error}") from None
+def load(path: Path, changes: Sequence[str] = ()) -> LoopSpec:
+    """Read a loop's file, with KEY=VALUE `changes`. Raises UsageError naming the key and what is wrong with it."""
+    content = read(path, "loop", changes)
     try:
         spec = LoopSpec.model_validate(content)
     except ValidationError as error:

@@ -32,6 +32,20 @@ def queue_round(spec: RoundSpec) -> int:
 
 def checked(connection: Connection, spec: RoundSpec) -> str:
     """Hash of the prompt that the round's examples and evaluations share. Raises UsageError if anything is wrong."""
+    check_student(spec)
+    if objectives.find(spec.fit.objective).pairs and spec.select.accepted is not True:
+        raise UsageError(f"select.accepted: the pairs of fit.objective = '{spec.fit.objective}' need accepted traces")
+    like = {"name": spec.select.like}
+    if spec.select.like and connection.execute(Q["round_by_name"], like).one_or_none() is None:
+        raise UsageError(
+            f"select.like: there is no round '{spec.select.like}'. `tracemill rounds` lists those there are."
+        )
+    return _prompt_hash(connection, spec)
+
+
+def check_student(spec: RoundSpec) -> None:
+    """Raises UsageError when the round's student cannot be trained and served, or there is no such objective."""
+    objectives.find(spec.fit.objective)
     student = model(spec.student)
     if student.engine != "vllm":
         raise UsageError(
@@ -43,14 +57,6 @@ def checked(connection: Connection, spec: RoundSpec) -> str:
             f"model {spec.student} cannot serve an adapter of rank {spec.fit.lora_rank}: set adapters = true and "
             f"max_lora_rank = {spec.fit.lora_rank} under [models.{spec.student}]"
         )
-    if objectives.find(spec.fit.objective).pairs and spec.select.accepted is not True:
-        raise UsageError(f"select.accepted: the pairs of fit.objective = '{spec.fit.objective}' need accepted traces")
-    like = {"name": spec.select.like}
-    if spec.select.like and connection.execute(Q["round_by_name"], like).one_or_none() is None:
-        raise UsageError(
-            f"select.like: there is no round '{spec.select.like}'. `tracemill rounds` lists those there are."
-        )
-    return _prompt_hash(connection, spec)
 
 
 def _store(connection: Connection, spec: RoundSpec, prompt_hash: str) -> int:

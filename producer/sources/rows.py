@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from difflib import get_close_matches
 from typing import NewType, TypeAlias
 
+from producer.sources.choices import asked_with, choices, right_one
 from tracemill.errors import UsageError
 from tracemill.text import final_gold
 
@@ -23,6 +24,7 @@ DEFAULT_COLUMNS: Mapping[str, tuple[str, ...]] = {
     "gold": ("gold", "answer", "final_answer", "solution", "target", "output", "label"),
     "domain": ("domain",),
     "kind": ("kind",),
+    "choices": ("choices", "options"),
 }
 META_CHARS = 2000
 
@@ -92,7 +94,7 @@ def nearest(wanted: str, have: Iterable[str]) -> str | None:
 
 
 def pick_columns(table: Table, mapping: Mapping[str, str]) -> dict[str, str]:
-    """Which column of the table serves as our question, gold, domain and kind.
+    """Which column of the table serves as our question, gold, domain, kind and choices.
 
     `mapping` is ours → theirs and must name columns that exist; what it leaves out is found by the usual names.
     """
@@ -141,11 +143,14 @@ def _question(number: int, row: Mapping[str, object], picks: Mapping[str, str]) 
     if not text:
         raise _BadRowError(f"{column!r} is empty: a question needs text")
     used = picks.values()
+    lettered = _choices(picks["choices"], row.get(picks["choices"])) if "choices" in picks else {}
+    gold = right_one(row.get(picks["gold"]), lettered) if "gold" in picks else None
+    kind = _label(picks["kind"], row.get(picks["kind"])) if "kind" in picks else None
     return Question(
-        text=text,
-        gold=_gold(picks["gold"], row.get(picks["gold"])) if "gold" in picks else None,
+        text=asked_with(text, lettered) if lettered else text,
+        gold=_gold(picks["gold"], gold) if "gold" in picks else None,
         domain=_label(picks["domain"], row.get(picks["domain"])) if "domain" in picks else None,
-        kind=_label(picks["kind"], row.get(picks["kind"])) if "kind" in picks else None,
+        kind=kind or ("choice" if lettered else None),
         meta={
             _storable("a column's name", name): kept
             for name, value in row.items()
@@ -167,7 +172,16 @@ def _gold(column: str, value: object) -> str | None:
         return str(int(value)) if value == int(value) and abs(value) < 1e15 else str(value)
     if isinstance(value, str):
         return final_gold(_storable(column, value)) or None
+    if isinstance(value, list) and value and all(isinstance(line, str) for line in value):
+        return _storable(column, "\n".join(value))  # the assertions that a program must pass
     raise _BadRowError(f"{column!r} is {_kind_of(value)}, not text or a number")
+
+
+def _choices(column: str, value: object) -> dict[str, str]:
+    try:
+        return {_storable(column, label): _storable(column, text) for label, text in choices(value).items()}
+    except ValueError as error:
+        raise _BadRowError(f"{column!r} {error}") from None
 
 
 def _label(column: str, value: object) -> str | None:

@@ -1,24 +1,20 @@
 """`tracemill loop` against a real Postgres: a thread plays the workers, and what a trainer would fit is left out."""
 
 import json
-import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
-from sqlalchemy import text
 from typer.testing import CliRunner
 
 from cli.main import app
-from db.queries import Q
 from db.session import transaction
 from tests.conftest import forget
 from tests.integration.factory import rows, value
+from tests.integration.players import everybody_at_work
 from tests.integration.rounds import finish, job, question, trace
 from tracemill.stack import Stack
-from trainer import service
 
 pytestmark = pytest.mark.integration
 
@@ -45,8 +41,6 @@ def file(clean: Stack, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Itera
     """A loop over six questions, with its held-out ones asked already (1 of 4 right)."""
     monkeypatch.setenv("TRACEMILL_MODELS", json.dumps({"student": {"adapters": True}}))
     forget()
-    monkeypatch.setattr(service, "fit_in_child", fit)
-    monkeypatch.setattr(service, "POLL_SECONDS", 0.1)
     with transaction() as connection:
         asked = [question(connection, f"What is {n} + 50?") for n in range(4)]
         before = job(connection, "before", asked, evaluate=True)
@@ -61,49 +55,13 @@ def file(clean: Stack, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Itera
     forget()
 
 
-def fit(round_id: int, *_: Any) -> bool:
-    with transaction() as connection:
-        saved = {"round_id": round_id, "adapter_path": f"/adapter-{round_id}", "metrics": "{}"}
-        connection.execute(Q["round_adapter"], saved)
-    return True
-
-
-@contextmanager
-def everybody_at_work() -> Iterator[None]:
-    """Answer what is asked: the attempts of round n get n + 2 questions right, a hint helps with all but the last."""
-    stopped = threading.Event()
-
-    def trainer() -> None:
-        while not stopped.wait(0.1):
-            for row in rows("select id from rounds where state = 'queued'"):
-                service.run_round(row.id)
-
-    def workers() -> None:
-        while not stopped.wait(0.1):
-            for found in rows("select id, name from jobs where state = 'running'"):
-                answer(found.id, found.name)
-
-    threads = [threading.Thread(target=work) for work in (trainer, workers)]
-    for thread in threads:
-        thread.start()
-    try:
-        yield
-    finally:
-        stopped.set()
-        for thread in threads:
-            thread.join()
-
-
-def answer(job_id: int, name: str) -> None:
-    asked = rows("select question_id from job_questions where job_id = :id order by 1", id=job_id)
-    right = RIGHT.get(name.partition("/")[0]) or (int(name.split("-")[1]) + 2 if "attempt" in name else 5)
-    with transaction() as connection:
-        for place, row in enumerate(asked):
-            accepted = place < right if "rationalize" not in name else place < len(asked) - 1
-            trace(connection, job_id, row.question_id, f"{name} {place}", accepted=accepted)
-            change = "update job_questions set accepted = :accepted where job_id = :job and question_id = :question"
-            connection.execute(text(change), {"accepted": int(accepted), "job": job_id, "question": row.question_id})
-        finish(connection, job_id)
+def accepted(name: str, place: int, count: int) -> bool:
+    """The attempts of round n get n + 2 questions right, a hint helps with all but the last."""
+    if "rationalize" in name:
+        return place < count - 1
+    if "attempt" in name:
+        return place < int(name.split("-")[1]) + 2
+    return place < RIGHT[name.partition("/")[0]]
 
 
 def run(file: Path) -> dict[str, Any]:
@@ -112,8 +70,10 @@ def run(file: Path) -> dict[str, Any]:
     return dict(json.loads(done.stdout.splitlines()[-1]))
 
 
-def test_each_round_is_taught_by_the_model_of_the_round_before_until_it_gains_no_more(file: Path) -> None:
-    with everybody_at_work():
+def test_each_round_is_taught_by_the_model_of_the_round_before_until_it_gains_no_more(
+    file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with everybody_at_work(monkeypatch, accepted):
         found = run(file)
     assert found["ended"] == "round 3 gained less than 0.5 points"
     assert [each["after"]["value"] for each in found["rounds"]] == [0.5, 0.75, 0.75]
@@ -146,7 +106,7 @@ def test_each_round_is_taught_by_the_model_of_the_round_before_until_it_gains_no
 def test_a_loop_that_was_broken_off_goes_on_and_one_that_has_ended_is_found(
     file: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    with everybody_at_work():
+    with everybody_at_work(monkeypatch, accepted):
         with monkeypatch.context() as breaking:
             breaking.setattr("cli.loop.follow", interrupted)
             assert CliRunner().invoke(app, ["loop", str(file)]).exit_code != 0

@@ -1,0 +1,65 @@
+"""Threads that play the workers and the trainer: what is asked is answered by a rule, and nothing is fitted."""
+
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import pytest
+from sqlalchemy import text
+
+from db.queries import Q
+from db.session import transaction
+from tests.integration.factory import rows
+from tests.integration.rounds import finish, trace
+from trainer import service
+
+#: Of a job's name, the place of a question in it and how many it has: is the answer accepted?
+Rule = Callable[[str, int, int], bool]
+
+
+@contextmanager
+def everybody_at_work(monkeypatch: pytest.MonkeyPatch, accepted: Rule) -> Iterator[None]:
+    """The workers answer what is asked, the trainer takes what is queued, until the block ends."""
+    stopped = threading.Event()
+
+    def trainer() -> None:
+        while not stopped.wait(0.1):
+            for row in rows("select id from rounds where state = 'queued'"):
+                service.run_round(row.id)
+
+    def workers() -> None:
+        while not stopped.wait(0.1):
+            for found in rows("select id, name from jobs where state = 'running'"):
+                _answer(found.id, found.name, accepted)
+
+    threads = [threading.Thread(target=work) for work in (trainer, workers)]
+    with monkeypatch.context() as playing:
+        playing.setattr(service, "run_in_child", _fit)
+        playing.setattr(service, "POLL_SECONDS", 0.1)
+        for thread in threads:
+            thread.start()
+        try:
+            yield
+        finally:
+            stopped.set()
+            for thread in threads:
+                thread.join()
+
+
+def _fit(module: str, round_id: int, *_: Any) -> bool:
+    with transaction() as connection:
+        saved = {"round_id": round_id, "adapter_path": f"/adapter-{round_id}", "metrics": "{}"}
+        connection.execute(Q["round_adapter"], saved)
+    return True
+
+
+def _answer(job_id: int, name: str, accepted: Rule) -> None:
+    asked = rows("select question_id from job_questions where job_id = :id order by 1", id=job_id)
+    with transaction() as connection:
+        for place, row in enumerate(asked):
+            right = accepted(name, place, len(asked))
+            trace(connection, job_id, row.question_id, f"{name} {place}", accepted=right)
+            change = "update job_questions set accepted = :accepted where job_id = :job and question_id = :question"
+            connection.execute(text(change), {"accepted": int(right), "job": job_id, "question": row.question_id})
+        finish(connection, job_id)

@@ -1,0 +1,133 @@
+"""The recipes, and rounds that open their own teaching jobs; threads play the workers (`players.py`)."""
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from click.testing import Result
+from typer.testing import CliRunner
+
+from cli.main import app
+from tests.conftest import forget
+from tests.integration.factory import ROOT, rows, value
+from tests.integration.players import everybody_at_work
+from tracemill.errors import UsageError
+from tracemill.stack import Stack
+
+pytestmark = pytest.mark.integration
+
+RECIPES = sorted(path for path in (ROOT / "recipes").glob("*.toml") if path.name != "tracemill.toml")
+
+
+@pytest.fixture(autouse=True)
+def _models(clean: Stack, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """The settings that the recipes are written for."""
+    monkeypatch.setenv("TRACEMILL_CONFIG", str(ROOT / "recipes" / "tracemill.toml"))
+    forget()
+    yield
+    forget()
+
+
+@pytest.fixture
+def source(tmp_path: Path) -> Path:
+    file = tmp_path / "sums.jsonl"
+    sums = ({"question": f"How much is {n} and one more?", "gold": str(n + 1)} for n in range(6))
+    file.write_text("\n".join(map(json.dumps, sums)))
+    return file
+
+
+def run(*words: str | Path) -> Result:
+    return CliRunner().invoke(app, list(map(str, words)))
+
+
+def command(recipe: Path) -> str:
+    return "loop" if "[attempt]" in recipe.read_text() else "train"
+
+
+def accepted(name: str, place: int, count: int) -> bool:
+    return place % 2 == 0
+
+
+def test_there_is_a_recipe_for_every_way() -> None:
+    assert {path.stem for path in RECIPES} == {
+        *("arc-choice", "gsm8k-contrast", "gsm8k-cot", "gsm8k-logits", "gsm8k-orca", "gsm8k-star", "gsm8k-stepwise"),
+        "mbpp-code",
+    }
+
+
+@pytest.mark.parametrize("recipe", RECIPES, ids=lambda path: path.stem)
+def test_a_recipe_says_what_it_will_ask_and_what_it_takes(recipe: Path) -> None:
+    done = run(command(recipe), recipe, "--dry-run", "--json")
+    assert done.exception is None, done.output
+    plan = json.loads(done.stdout)
+    assert plan["teach"]
+    assert plan["evaluate"]
+    assert value("select count(*) from jobs") == 0
+    head = recipe.read_text().split("\nname")[0]
+    assert "GPU: one of" in head
+    assert "not measured" in head
+
+
+def test_a_round_opens_its_teaching_jobs_waits_for_them_and_learns_from_them(
+    source: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    held_out = source.parent / "held-out.jsonl"
+    held_out.write_text(json.dumps({"question": "7 times 8?", "gold": "56"}))
+    changes = [f"teach.0.source={source}", "teach.0.map={}", f'evaluate.benchmarks=["{held_out}"]']
+    words = [part for change in changes for part in ("--set", change)]
+    with everybody_at_work(monkeypatch, accepted):
+        done = run("train", ROOT / "recipes" / "gsm8k-cot.toml", *words, "--json")
+    assert done.exception is None, done.output
+    assert json.loads(done.stdout.splitlines()[-1])["state"] == "done"
+    learnt = rows("select distinct job, teacher, question from round_lineage where round = 'gsm8k-cot'")
+    assert {(row.job, row.teacher) for row in learnt} == {("gsm8k-train-cot", "teacher")}
+    assert len(learnt) == 3
+    assert value("select count(*) from jobs where purpose = 'teach'") == 1
+
+
+def test_a_teaching_job_may_start_from_what_another_one_left(source: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (source.parent / "round.toml").write_text(
+        f"""
+        name = "hinted"
+        [[teach]]
+        name = "plain"
+        source = "{source}"
+        [[teach]]
+        name = "hinted"
+        source = "job:plain?failed"
+        method = "rationalize"
+        [evaluate]
+        benchmarks = ["{source.parent}/held-out.jsonl"]
+        """
+    )
+    (source.parent / "held-out.jsonl").write_text(json.dumps({"question": "7 times 8?", "gold": "56"}))
+    with everybody_at_work(monkeypatch, accepted):
+        done = run("train", source.parent / "round.toml")
+    assert done.exception is None, done.output
+    asked = "select j.name, count(*) as questions from jobs j join job_questions q on q.job_id = j.id "
+    counts = {row.name: row.questions for row in rows(asked + "where purpose = 'teach' group by 1")}
+    assert counts == {"plain": 6, "hinted": 3}
+    assert {row.job for row in rows("select distinct job from round_lineage")} == {"plain", "hinted"}
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        (["teach.0.model=nobody"], "nobody"),
+        (["teach.0.method=shouting"], "unknown method 'shouting'"),
+        (["teach.0.enough=9"], "enough = 9 is more than the 4 traces"),
+        (["teach.0.samples=0"], "teach.0.samples"),
+        (["teach.7.samples=1"], "the file has no such place"),
+        (["teach.0.examples=none.jsonl"], "no such file"),
+        (["student=teacher"], "cannot serve an adapter"),
+        (["fit.objective=luck"], "there is no objective 'luck'"),
+        (["nonsense"], "write KEY=VALUE"),
+    ],
+)
+def test_what_is_wrong_with_a_recipe_is_said_before_anything_is_asked(changes: list[str], said: str) -> None:
+    words = [part for change in changes for part in ("--set", change)]
+    done = run("train", ROOT / "recipes" / "gsm8k-cot.toml", *words)
+    assert isinstance(done.exception, UsageError)
+    assert said in str(done.exception)
+    assert value("select count(*) from jobs") == 0

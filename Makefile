@@ -11,7 +11,7 @@ UV := UV_NO_CACHE=1 UV_SYSTEM_CERTS=1 UV_NATIVE_TLS=1 UV_HTTP_RETRIES=0 VIRTUAL_
 PIP := $(BIN)/pip --disable-pip-version-check --quiet
 
 .DEFAULT_GOAL := help
-.PHONY: help install sandbox namespaces demo test test-all test-fast chaos check format clean
+.PHONY: help install sandbox namespaces demo test test-all test-fast chaos nightly check format clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -71,6 +71,9 @@ test-all: check sandbox namespaces ## every test, also the slow ones
 
 chaos: namespaces ## kill everything at random, three times over (CHAOS_SEED=n: once), and cut workers off for a minute
 	@$(BIN)/pytest -s -m slow tests/chaos
+
+nightly: $(INSTALLED) ## does a student get better by teaching itself? about 40 minutes
+	@$(BIN)/python -m benchmarks.star
 
 format: $(INSTALLED) ## put the code into its standard form
 	@$(BIN)/ruff check --fix .

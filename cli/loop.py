@@ -3,6 +3,8 @@
 Everything that was done is in the tables under names made of the loop's: running the command again goes on from there.
 """
 
+from collections.abc import Iterator
+from itertools import count
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -35,7 +37,7 @@ def loop(
     changes: Changes = None,
     json: Json = False,
 ) -> None:
-    from trainer.queue import check_student, queue_round
+    from trainer.queue import check_student
 
     spec = load(file, changes or ())
     first = round_of(spec, 1, ["none"])
@@ -45,19 +47,13 @@ def loop(
         show_plan([attempt], first.evaluate, json)
         return
     rounds: list[dict[str, Any]] = []
-    jobs: list[str] = []
-    before, why = 0.0, None
-    while why is None:
-        number = len(rounds) + 1
-        jobs += _attempt(spec, number, file.parent)
-        learnt = open_benchmarks(round_of(spec, number, jobs))
-        queue_round(learnt)
-        follow(learnt.name)
-        found = _measured(learnt.name)
-        before = found["before"]["value"]
+    why = None
+    for found in teach_itself(spec, file.parent):
         rounds.append(found)
-        why = ended(spec, before, [each["after"]["value"] for each in rounds])
-        progress_console.print(f"{learnt.name}: {_percent(found['after'])} right", markup=False)
+        progress_console.print(f"{found['round']}: {_percent(found['after'])} right", markup=False)
+        why = ended(spec, found["before"]["value"], [each["after"]["value"] for each in rounds])
+        if why:
+            break
     if json:
         print_json({"loop": spec.name, "rounds": rounds, "ended": why})
         return
@@ -70,6 +66,19 @@ def loop(
 
 
 COLUMNS = ("round", "right %", "examples", "of them rationalised", "questions with one")
+
+
+def teach_itself(spec: LoopSpec, folder: Path) -> Iterator[dict[str, Any]]:
+    """What each finished round measured, without end. `folder`: where the file of examples is."""
+    from trainer.queue import queue_round
+
+    jobs: list[str] = []
+    for number in count(1):
+        jobs += _attempt(spec, number, folder)
+        learnt = open_benchmarks(round_of(spec, number, jobs))
+        queue_round(learnt)
+        follow(learnt.name)
+        yield _measured(learnt.name)
 
 
 def _attempt(spec: LoopSpec, number: int, folder: Path) -> list[str]:

@@ -1,0 +1,108 @@
+"""Does a student get better by teaching itself? STaR with and without rationalisation, and one round of the same size.
+
+- `star`: three rounds; what failed is asked again with the gold answer as a hint.
+- `plain`: three rounds without hints.
+- `once`: one round of the base model, on as many tokens of each difficulty as the last round of `star` learnt from.
+
+All learn from the base model and answer the same held-out questions. `make nightly` runs it.
+"""
+
+import json
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+from benchmarks.common import commit, machine, main
+from benchmarks.learning import SETTINGS, questions
+from benchmarks.stack import factory, one
+from cli.asked import job_of, open_
+from cli.demo import EXAMPLES
+from cli.jobs import follow as follow_jobs
+from cli.loop import teach_itself
+from cli.train import follow
+from producer.sources import Question
+from tracemill.statistics import share
+from trainer.loop import LoopSpec, round_of
+from trainer.queue import queue_round
+from workers.methods import named, prompts
+
+RESULT = Path(__file__).parent / "results" / "star.json"
+ROUNDS = 3
+ATTEMPT = {"samples": 8, "temperature": 0.7, "max_tokens": 80, "examples": EXAMPLES.name}
+FIT = {"epochs": 3, "learning_rate": 1e-3, "batch_size": 16, "max_tokens": 192}
+
+
+def measure(quick: bool) -> dict[str, float]:
+    """Accuracy by arm and round; written to `RESULT` as well."""
+    training, held_out, rounds, samples = (30, 40, 2, 8) if quick else (160, 400, ROUNDS, 32)
+    with factory(SETTINGS) as running:
+        taught, tested = questions(training, held_out)
+        file = _written(running.folder.parent / "train.jsonl", taught)
+        asked = {"model": "student", "prompts": prompts(named("cot"), []), "samples": 1, "purpose": "evaluate"}
+        greedy = {"temperature": 0.0, "top_p": 1.0, "max_tokens": 80, "stop": []}
+        running.run("test", tested, sampling=greedy, **asked)
+        arms = {"star": _loop("star", file, rounds, hints=True), "plain": _loop("plain", file, rounds, hints=False)}
+        arms["once"] = [_once(file, f"star-{rounds}", samples)]
+        before = _right("test")
+    if not quick:
+        RESULT.parent.mkdir(exist_ok=True)
+        said = {"name": "star", "machine": machine(), "commit": commit(), "training": training, "held_out": held_out}
+        RESULT.write_text(json.dumps(said | {"before": before, "arms": arms}, indent=1) + "\n", encoding="utf-8")
+    flat = {f"before_{key}": before[key] for key in ("accuracy", "low", "high")}
+    for arm, found in arms.items():
+        for number, row in enumerate(found, start=1):
+            flat |= {f"{arm}_{number}_{key}": row[key] for key in ("accuracy", "low", "high", "examples")}
+    return flat
+
+
+def _written(file: Path, taught: list[Question]) -> Path:
+    file.write_text("\n".join(json.dumps({"question": each.text, "gold": each.gold}) for each in taught))
+    return file
+
+
+def _spec(name: str, file: Path, rounds: int, **changes: Any) -> LoopSpec:
+    return LoopSpec.model_validate(
+        {
+            "name": name,
+            "rounds": rounds,
+            "plateau": 0,
+            "attempt": ATTEMPT | {"source": str(file)},
+            "select": {"max_per_question": 4, "balance": 0.5},
+            "fit": FIT,
+            "evaluate": {"jobs": ["test"]},
+        }
+        | changes
+    )
+
+
+def _loop(name: str, file: Path, rounds: int, *, hints: bool) -> list[dict[str, Any]]:
+    changes = {"rationalize": {"samples": 4}} if hints else {}
+    spec = _spec(name, file, rounds, **changes)
+    return [_learnt(found["round"]) for found in islice(teach_itself(spec, EXAMPLES.parent), rounds)]
+
+
+def _once(file: Path, like: str, samples: int) -> dict[str, Any]:
+    spec = _spec("once", file, 1, select={"max_per_question": 0, "like": like})
+    ask = spec.attempt.model_copy(update={"samples": samples})
+    open_(job_of(ask, "once-attempt", "student", "cot", EXAMPLES.parent), ask)
+    follow_jobs(["once-attempt"])
+    queue_round(round_of(spec, 1, ["once-attempt"]))
+    follow("once-1")
+    return _learnt("once-1")
+
+
+def _learnt(name: str) -> dict[str, Any]:
+    found = _right(f"{name}/test")
+    examples = one("select count(*) from examples e join rounds r on r.id = e.round_id where r.name = :name", name=name)
+    print(f"{name}: {100 * found['accuracy']:.1f} % right, {examples} examples", flush=True)
+    return found | {"examples": examples}
+
+
+def _right(job: str) -> dict[str, float]:
+    asked, right = one("select json_build_array(questions, correct) from job_progress where job = :job", job=job)
+    found = share(right, asked)
+    return {"accuracy": found.value, "low": found.low, "high": found.high}
+
+
+if __name__ == "__main__":
+    main("star", measure)

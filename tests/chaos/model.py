@@ -4,6 +4,7 @@ python -m tests.chaos.model --port 8001 --latency 0.5 --seed 1 --mood FILE
 """
 
 import argparse
+import asyncio
 import random
 import threading
 import time
@@ -18,6 +19,8 @@ from tests.scripted_server import Fault, ScriptedServer
 #: What some proxies say with status 200.
 GARBAGE = b"<html>\x00\xff It works! </html>"
 GARBLED = "garbled"
+#: Every request waits until the mood is another one, and is answered then.
+HELD = "held"
 
 #: An answer takes between a fifth of the mean latency and nearly twice as much.
 SHORTEST, LONGEST = 0.2, 1.8
@@ -28,9 +31,12 @@ class Model(ScriptedServer):
 
     def __init__(self, port: int, latency: float, seed: int, mood: Path) -> None:
         super().__init__(lambda question: list(answers(question)), faults=moods(mood), port=port)
-        self.mean, self.random = latency, random.Random(seed)
+        self.mean, self.random, self.mood = latency, random.Random(seed), mood
 
     async def _handle(self, request: web.Request) -> web.StreamResponse:
+        while self.mood.read_text().startswith(HELD):
+            self.mood.with_suffix(".waits").touch()
+            await asyncio.sleep(0.1)
         self.latency = self.mean * self.random.uniform(SHORTEST, LONGEST)
         return await super()._handle(request)
 
@@ -40,6 +46,11 @@ def tell(mood: Path, fault: str, seconds: float) -> None:
     new = mood.with_suffix(".new")
     new.write_text(f"{fault} {time.time() + seconds}")
     new.replace(mood)  # at once, so that no request reads half of it
+
+
+def waits(mood: Path) -> bool:
+    """Whether any request has been held so far."""
+    return mood.with_suffix(".waits").exists()
 
 
 def moods(mood: Path) -> Iterator[Fault | bytes | None]:

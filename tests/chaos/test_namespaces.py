@@ -11,14 +11,14 @@ import subprocess
 import sys
 import time
 import warnings
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import psutil
 import pytest
 
 from tests.chaos.hosts import HUB, NETWORK, Network, inside, network, refusal
-from tests.chaos.model import tell
+from tests.chaos.model import HELD, tell, waits
 from tests.chaos.world import World, environment, model_command, running
 from tests.integration.factory import ROOT, additions, change, fill, rows, states, value, wait_until
 from tests.integration.scripted import check, wait_for
@@ -32,7 +32,9 @@ from tracemill.stack.supervise import Supervisor
 
 pytestmark = pytest.mark.integration
 
-JOB = "cut-off"
+JOB, AFTERWARDS = "cut-off", "afterwards"
+#: Questions that are asked when everybody is back.
+MORE = 100
 KINDS = ("producer", "generate", "verify")
 HOSTS = tuple(f"{kind}-{number}" for kind in KINDS for number in (1, 2))
 MODEL_PORT = 8001
@@ -40,19 +42,17 @@ MODEL_PORT = 8001
 LATENCY = {"generate": 2.0, "verify": 0.1}
 REFUSAL = refusal()
 
-#: The judge's patience is longer than the cut: what hangs when its worker is cut off ends after its return.
-SETTINGS = f"""
+SETTINGS = """
 generate_concurrency = 16
 verify_concurrency = 4
 [models.teacher]
 engine = "openai"
-base_url = "http://127.0.0.1:{MODEL_PORT}/v1"
+base_url = "http://127.0.0.1:{port}/v1"
 model = "scripted"
 [models.verifier]
 engine = "openai"
-base_url = "http://127.0.0.1:{MODEL_PORT}/v1"
+base_url = "http://127.0.0.1:{port}/v1"
 model = "scripted"
-timeout_seconds = {{patience}}
 [feeder]
 window = 64
 interval_seconds = 0.2
@@ -129,7 +129,7 @@ def survive(kinds: Sequence[str], seconds: float, questions: int, folder: Path) 
         pytest.skip(f"not tried: {REFUSAL}")
     for host in HOSTS:
         tell(folder / f"{host}.mood", Fault.BUSY, 0)
-    settings = SETTINGS.format(patience=seconds + 8)
+    settings = SETTINGS.format(port=MODEL_PORT)
     with (
         network(*HOSTS) as hosts,
         inside(hosts.hub),
@@ -145,6 +145,8 @@ def survive(kinds: Sequence[str], seconds: float, questions: int, folder: Path) 
             cut_off(kinds, seconds, hosts, folder, factory)
             wait_for(JOB, 240)
             check(JOB, questions)
+            wait_for(AFTERWARDS, 240)
+            assert states(AFTERWARDS) == {"done": MORE}
             assert factory.orphans() == []
         except BaseException:
             print(factory.log_tails())
@@ -156,8 +158,10 @@ def cut_off(kinds: Sequence[str], seconds: float, hosts: Network, folder: Path, 
     """Cut one host of each kind off and let it come back; see what became of the work that it held."""
     cut = {kind: leader(hosts) if kind == "producer" else f"{kind}-1" for kind in kinds}
     if "verify" in cut:
-        tell(folder / f"{cut['verify']}.mood", Fault.HANGS, seconds)
-        wait_until(unverified, 20)  # it waits for its judge
+        # Its judge answers when it is back. It has waited for long enough by then to be told from those that are well.
+        tell(mood := folder / f"{cut['verify']}.mood", HELD, 3600)
+        wait_until(lambda: waits(mood), 60)
+        time.sleep(3)
     if "generate" in cut:
         wait_until(lambda: len(held_by(factory, cut["generate"])) > 2, 20)
     for host in cut.values():
@@ -171,16 +175,28 @@ def cut_off(kinds: Sequence[str], seconds: float, hosts: Network, folder: Path, 
         wait_until(lambda: leader(hosts) not in ("", cut["producer"]), BROKEN + 10)
         print(f"{leader(hosts)} leads after {time.time() - began:.1f} s")
     time.sleep(max(0.0, began + seconds - time.time()))
-    print(f"back after {seconds:.0f} s: {states(JOB)}")
+    wait_until(lambda: redone(held), 60, lambda: states(JOB))  # or the first to store it would be who held it
     back = time.time()
+    print(f"back after {back - began:.0f} s: {states(JOB)}")
     for host in cut.values():
         hosts.join(host)
+        tell(folder / f"{host}.mood", Fault.BUSY, 0)
+    fill(additions(MORE, first=1_000_000), AFTERWARDS, policy=Policy(judge="verifier"))  # to see that they work again
     for kind, what in (("generate", "traces"), ("verify", "verdicts")):
         if kind in cut:
             comes_too_late(hosts.addresses[cut[kind]], what, held[what], back)
     if "producer" in cut:
         wait_until(lambda: stands_by(hosts.addresses[cut["producer"]]), 30)
         print(f"{cut['producer']} stands by {time.time() - back:.1f} s after its return")
+
+
+def redone(held: Mapping[str, list[int]]) -> bool:
+    """Whether others have stored what was held by those who are cut off."""
+    left = "select count(*) from job_questions where question_id = any(:held) and state = any(:states)"
+    asked, waiting = ["pending", "queued", "running"], ["generated"]
+    return not (
+        value(left, held=held["traces"], states=asked) or value(left, held=held["verdicts"], states=asked + waiting)
+    )
 
 
 def comes_too_late(host: str, what: str, held: list[int], back: float) -> None:

@@ -194,6 +194,7 @@ def test_a_round_that_is_submitted_again_does_not_train_again(spec_of: Callable[
         assert connection.execute(text("select count(*) from rounds")).scalar() == 1
 
 
+@pytest.mark.slow
 def test_a_round_shared_by_two_processes_learns_and_leaves_one_adapter(spec_of: Callable[..., Any]) -> None:
     row = _fitted(queue_round(spec_of(epochs=4, processes=2, checkpoint_seconds=0.5)))
     assert row["error"] is None
@@ -205,6 +206,7 @@ def test_a_round_shared_by_two_processes_learns_and_leaves_one_adapter(spec_of: 
     assert [path.name for path in folder.parent.iterdir() if path.name.startswith(".")] == []
 
 
+@pytest.mark.slow
 def test_a_merged_model_gives_what_the_adapter_gives(spec_of: Callable[..., Any], tiny: str) -> None:
     import torch
     from peft import PeftModel

@@ -324,6 +324,7 @@ def test_a_taken_port_is_replaced_unless_the_user_fixed_it(data_dir: Path) -> No
     running = start(data_dir)
     stack.down(data_dir)
     with socket.socket() as foreign:
+        foreign.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # connections to what was there may linger
         foreign.bind(("127.0.0.1", running.postgres_port))
         foreign.listen()
         with pytest.raises(UsageError, match=f"port {running.postgres_port} is taken"):

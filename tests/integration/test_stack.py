@@ -323,10 +323,8 @@ def test_down_reaches_a_stack_whose_up_is_still_waiting(data_dir: Path) -> None:
 def test_a_taken_port_is_replaced_unless_the_user_fixed_it(data_dir: Path) -> None:
     running = start(data_dir)
     stack.down(data_dir)
-    with socket.socket() as foreign:
-        foreign.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # connections to what was there may linger
-        foreign.bind(("127.0.0.1", running.postgres_port))
-        foreign.listen()
+    # Reuses the address: connections to what was there may linger.
+    with socket.create_server(("127.0.0.1", running.postgres_port)):
         with pytest.raises(UsageError, match=f"port {running.postgres_port} is taken"):
             start(data_dir, postgres_port=running.postgres_port)
         moved = start(data_dir)

@@ -25,8 +25,7 @@ def teach(jobs: Sequence[TeachSpec], folder: Path) -> None:
         scheme, _, rest = job.source.partition(":")
         if scheme == "job":  # it starts from what another one has left
             follow([rest.partition("?")[0]])
-        asked = job_of(job, job.name, job.model, job.method, folder, logprobs=job.logprobs, enough=job.enough)
-        open_(asked, job)
+        open_(_taught(job, folder), job)
     if jobs:
         follow([job.name for job in jobs])
 
@@ -38,14 +37,12 @@ def planned(jobs: Sequence[TeachSpec], folder: Path) -> list[JobSpec]:
     names = {f"job:{job.name}" for job in jobs}
     # What starts from another of them cannot know that one's number before it is there.
     alone = (job.model_copy(update={"source": ""}) if job.source.partition("?")[0] in names else job for job in jobs)
-    found = [
-        replace(
-            job_of(each, job.name, job.model, job.method, folder, logprobs=job.logprobs, enough=job.enough),
-            source=job.source,
-        )
-        for job, each in zip(jobs, alone, strict=True)
-    ]
+    found = [replace(_taught(each, folder), source=job.source) for job, each in zip(jobs, alone, strict=True)]
     return found if len(there) < len(jobs) else []
+
+
+def _taught(job: TeachSpec, folder: Path) -> JobSpec:
+    return job_of(job, job.name, job.model, job.method, folder, logprobs=job.logprobs, enough=job.enough)
 
 
 def show_plan(jobs: Sequence[JobSpec], evaluate: EvaluateSpec, json: bool) -> None:

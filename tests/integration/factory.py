@@ -87,12 +87,13 @@ def job_state(job: str) -> str:
     return str(value("select state from jobs where name = :job", job=job))
 
 
-def wait_until(condition: Callable[[], object], seconds: float = 40, what: Callable[[], object] = lambda: "") -> None:
-    """Wait for the condition; fails with `what()` after `seconds`."""
+def wait_until(condition: Callable[[], Any], seconds: float = 40, what: Callable[[], object] = lambda: "") -> Any:
+    """What the condition gives once that is true; fails with `what()` after `seconds`."""
     deadline = time.monotonic() + seconds
-    while not condition():
+    while not (found := condition()):
         assert time.monotonic() < deadline, f"it did not happen in {seconds:.0f} s: {what()}"
         time.sleep(0.05)
+    return found
 
 
 @contextmanager

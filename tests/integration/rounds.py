@@ -2,11 +2,13 @@
 
 import json
 from collections.abc import Sequence
+from typing import Any
 
 from sqlalchemy import Connection, text
 
 from db.jobs import JobSpec, one_prompt, open_job
 from db.queries import Q
+from db.session import transaction
 from tracemill.policy import Policy
 from tracemill.prompts import Prompt
 from tracemill.text import content_hash, fingerprint
@@ -95,6 +97,12 @@ def new_round(connection: Connection, spec: RoundSpec) -> int:
     connection.execute(Q["insert_prompt"], {"hash": ASK.hash, "messages": json.dumps(ASK.messages)})
     row = {"name": spec.name, "spec": spec.model_dump_json(), "prompt_hash": ASK.hash}
     return int(connection.execute(Q["insert_round"], row).scalar_one())
+
+
+def round_row(round_id: int) -> dict[str, Any]:
+    """All that is stored about a round."""
+    with transaction() as connection:
+        return dict(connection.execute(Q["round_for_work"], {"round_id": round_id}).mappings().one())
 
 
 def round_spec(

@@ -7,7 +7,6 @@ import signal
 import subprocess
 import sys
 import threading
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -16,10 +15,10 @@ import psutil
 import pytest
 from sqlalchemy import text
 
-from db.queries import Q
 from db.session import transaction
 from tests.conftest import forget
-from tests.integration.rounds import finish, job, question, round_spec, trace
+from tests.integration.factory import wait_until
+from tests.integration.rounds import finish, job, question, round_row, round_spec, trace
 from tests.lessons import lesson, sums
 from tests.tiny import tiny_model
 from tracemill.settings import settings
@@ -133,25 +132,12 @@ def spec_of(clean: Stack, tiny: str, monkeypatch: pytest.MonkeyPatch) -> Iterato
     forget()
 
 
-def _round(round_id: int) -> dict[str, Any]:
-    with transaction() as connection:
-        return dict(connection.execute(Q["round_for_work"], {"round_id": round_id}).mappings().one())
-
-
-def _until(found: Callable[[], Any], seconds: float = 120) -> Any:
-    deadline = time.monotonic() + seconds
-    while not (value := found()):
-        assert time.monotonic() < deadline, "it did not happen"
-        time.sleep(0.05)
-    return value
-
-
 def _fitted(round_id: int) -> dict[str, Any]:
     """Work on a round until its fit is done; then its evaluation is cancelled, for a moment, and it fails."""
     trainer = threading.Thread(target=run_round, args=(round_id,))
     trainer.start()
-    _until(lambda: _round(round_id)["state"] not in ("queued", "selecting", "fitting"))
-    row = _round(round_id)
+    wait_until(lambda: round_row(round_id)["state"] not in ("queued", "selecting", "fitting"), 120)
+    row = round_row(round_id)
     for state in ("cancelled", "done"):
         with transaction() as connection:
             connection.execute(text("update jobs set state = :state where name = 'before'"), {"state": state})
@@ -164,7 +150,9 @@ def test_a_round_that_is_killed_in_its_fit_goes_on_from_its_checkpoint(spec_of: 
     folder = round_folder(settings().data_dir, "r1")
     code = f"from trainer.service import run_round; run_round({round_id})"
     trainer = subprocess.Popen([sys.executable, "-c", code], env=os.environ)
-    _until(lambda: any(int(mark.parent.name.rpartition("-")[2]) > 8 for mark in folder.glob("checkpoints/*/complete")))
+    wait_until(
+        lambda: any(int(mark.parent.name.rpartition("-")[2]) > 8 for mark in folder.glob("checkpoints/*/complete")), 120
+    )
     fit = psutil.Process(trainer.pid).children()[0]
     trainer.send_signal(signal.SIGKILL)
     trainer.wait()

@@ -6,8 +6,7 @@ import signal
 import subprocess
 import sys
 import threading
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +17,8 @@ from sqlalchemy import text
 from db.queries import Q
 from db.session import transaction
 from tests.conftest import forget
-from tests.integration.rounds import ASK, finish, job, question, round_spec, trace
+from tests.integration.factory import wait_until
+from tests.integration.rounds import ASK, finish, job, question, round_row, round_spec, trace
 from tracemill.errors import UsageError
 from tracemill.models import resolve
 from tracemill.settings import EMBEDDED_MODEL
@@ -59,19 +59,6 @@ def before(_student: None) -> int:
     return job_id
 
 
-def _round(round_id: int) -> dict[str, Any]:
-    with transaction() as connection:
-        return dict(connection.execute(Q["round_for_work"], {"round_id": round_id}).mappings().one())
-
-
-def _until(found: Callable[[], Any], seconds: float = 120) -> Any:
-    deadline = time.monotonic() + seconds
-    while not (value := found()):
-        assert time.monotonic() < deadline, "it did not happen"
-        time.sleep(0.2)
-    return value
-
-
 def _answer_everything_right(round_id: int) -> None:
     """Play the feeder and the workers for the jobs that the round opened."""
 
@@ -80,7 +67,7 @@ def _answer_everything_right(round_id: int) -> None:
             rows = connection.execute(text("select id from jobs where round_id = :id"), {"id": round_id})
             return [row.id for row in rows]
 
-    for job_id in _until(opened):
+    for job_id in wait_until(opened, 120):
         with transaction() as connection:
             asked = connection.execute(text("select question_id from job_questions where job_id = :id"), {"id": job_id})
             for row in asked.all():
@@ -104,7 +91,7 @@ def test_a_round_fits_a_real_adapter_and_measures_before_and_after(before: int) 
     _answer_everything_right(round_id)
     trainer.join(60)
 
-    row = _round(round_id)
+    row = round_row(round_id)
     assert (row["state"], row["error"], row["owner"]) == ("done", None, None)
     metrics = row["metrics"]
     assert metrics["selection"]["examples"] == metrics["examples"] == QUESTIONS
@@ -147,11 +134,11 @@ def test_a_fit_that_fails_leaves_its_reason_in_the_round_and_can_be_tried_again(
     spec = round_spec(fit=QUICK)
     round_id = queue_round(spec)
     run_round(round_id)
-    row = _round(round_id)
+    row = round_row(round_id)
     assert row["state"] == "failed"
     assert "longer than fit.max_tokens = 64" in row["error"]
     assert queue_round(spec) == round_id
-    assert (_round(round_id)["state"], _round(round_id)["error"]) == ("queued", None)
+    assert (round_row(round_id)["state"], round_row(round_id)["error"]) == ("queued", None)
 
 
 def test_a_round_left_with_its_adapter_saved_is_not_fitted_again(before: int, tmp_path: Path) -> None:
@@ -161,7 +148,7 @@ def test_a_round_left_with_its_adapter_saved_is_not_fitted_again(before: int, tm
     trainer.start()
     _answer_everything_right(round_id)
     trainer.join(60)
-    assert (_round(round_id)["state"], _round(round_id)["adapter_path"]) == ("done", str(tmp_path))
+    assert (round_row(round_id)["state"], round_row(round_id)["adapter_path"]) == ("done", str(tmp_path))
 
 
 def test_a_round_that_a_trainer_holds_is_left_alone_until_its_lease_runs_out(before: int) -> None:
@@ -170,7 +157,7 @@ def test_a_round_that_a_trainer_holds_is_left_alone_until_its_lease_runs_out(bef
     with transaction() as connection:
         assert connection.execute(Q["claim_round"], claim).rowcount == 1
     run_round(round_id)
-    assert (_round(round_id)["state"], _round(round_id)["owner"]) == ("selecting", "somebody")
+    assert (round_row(round_id)["state"], round_row(round_id)["owner"]) == ("selecting", "somebody")
     with transaction() as connection:
         assert connection.execute(Q["overdue_rounds"]).all() == []
         connection.execute(text("update rounds set lease_until = now() - interval '1 second'"))
@@ -183,12 +170,12 @@ def test_a_trainer_that_is_killed_takes_its_fit_with_it_and_another_may_go_on(be
     round_id = queue_round(round_spec(fit={**QUICK, "epochs": 50}))
     code = f"from trainer.service import run_round; run_round({round_id})"
     trainer = subprocess.Popen([sys.executable, "-c", code], env=os.environ)
-    fit = _until(lambda: psutil.Process(trainer.pid).children())[0]
-    _until(lambda: _round(round_id)["metrics"].get("step"))
+    fit = wait_until(lambda: psutil.Process(trainer.pid).children(), 120)[0]
+    wait_until(lambda: round_row(round_id)["metrics"].get("step"), 120)
     trainer.send_signal(signal.SIGKILL)
     trainer.wait()
-    _until(lambda: not fit.is_running() or fit.status() == psutil.STATUS_ZOMBIE, 10)
-    row = _round(round_id)
+    wait_until(lambda: not fit.is_running() or fit.status() == psutil.STATUS_ZOMBIE, 10)
+    row = round_row(round_id)
     assert (row["state"], row["adapter_path"]) == ("fitting", None)
     with transaction() as connection:
         connection.execute(text("update rounds set lease_until = now()"))
@@ -203,8 +190,8 @@ def test_a_cancelled_evaluation_fails_the_round(before: int, tmp_path: Path) -> 
     with transaction() as connection:
         connection.execute(text("update jobs set state = 'cancelled' where name = 'before'"))
     run_round(round_id)
-    assert _round(round_id)["state"] == "failed"
-    assert "'before' was cancelled" in _round(round_id)["error"]
+    assert round_row(round_id)["state"] == "failed"
+    assert "'before' was cancelled" in round_row(round_id)["error"]
 
 
 def _spec(**changes: Any) -> RoundSpec:

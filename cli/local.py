@@ -4,7 +4,6 @@ import os
 import sys
 from pathlib import Path
 
-from db.migrate import upgrade
 from tracemill.settings import config_file, settings
 from tracemill.stack import Program, Stack, up
 
@@ -25,6 +24,8 @@ def start(*, services_only: bool = False, postgres_port: int | None = None, redi
 
 def prepare(stack: Stack) -> None:
     """Bring the stack's database to this code's schema."""
+    from db.migrate import upgrade
+
     upgrade(stack.database_url)
 
 

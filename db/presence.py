@@ -15,7 +15,6 @@ from contextlib import contextmanager, suppress
 import psutil
 from sqlalchemy.exc import OperationalError, SQLAlchemyError
 
-from db.migrate import require_current
 from db.queries import Q
 from db.session import engine, statement
 
@@ -89,6 +88,8 @@ def _forget_the_dead() -> None:
 
 
 def _wait_for_schema() -> None:
+    from db.migrate import require_current  # Alembic, which a command that only looks does not need
+
     waited = False
     while True:
         try:

@@ -31,7 +31,7 @@ base_url = "{url}"
 
 
 def measure(quick: bool) -> dict[str, float]:
-    return _at_once(1_000 if quick else 10_000) | _in_flight(4 * IN_FLIGHT if quick else 8 * IN_FLIGHT)
+    return _at_once(1_000 if quick else 10_000) | _in_flight((4 if quick else 40) * IN_FLIGHT)
 
 
 def _at_once(count: int) -> dict[str, float]:

@@ -64,12 +64,15 @@ def measure(quick: bool) -> dict[str, float]:
             for number in range(rounds):
                 if number % 2 == 0:  # whoever comes second finds caches warm, or a machine that has slowed down
                     bare.append(call.tokens_per_second())
+                before = running.cpu()
                 requests, all_of_it = _factory(running, questions, f"pass-{number}")
+                spent = {name: seconds - before[name] for name, seconds in running.cpu().items()}
                 ours.append(requests)
                 whole.append(all_of_it)
                 if number % 2:
                     bare.append(call.tokens_per_second())
                 print(f"tokens a second: {bare[-1]:.0f} bare, {requests:.0f} factory, {all_of_it:.0f} with verdicts")
+                print("CPU seconds:", ", ".join(f"{name} {seconds:.1f}" for name, seconds in spent.items()))
         finally:
             call.close()
     return {

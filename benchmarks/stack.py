@@ -29,6 +29,8 @@ from workers.methods import named, prompts
 
 #: A folder in which each worker leaves what `benchmarks.profiled` found; not set: nobody looks.
 PROFILE = "BENCHMARK_PROFILE"
+#: Between two looks at a job. They are this benchmark's cost, not the factory's, so they are few.
+LOOK_SECONDS = 2.0
 
 
 @dataclass(frozen=True)
@@ -56,7 +58,7 @@ class Factory:
         enqueue(questions, JobSpec(**(fields | changes)), dataset=name, domain="math")
         while (state := one("select state from jobs where name = :job", job=name)) != "done":
             self._check(state)
-            time.sleep(0.5)
+            time.sleep(LOOK_SECONDS)
         wanted = len(questions) * int(changes.get("samples", 4))
         found = one("select verified from job_progress where job = :job", job=name)
         if found != wanted:
@@ -75,7 +77,7 @@ class Factory:
                 raise StackError(f"{row.name} died while its job was {state}:\n{row.log.read_text()[-2000:]}")
 
     def cpu(self) -> dict[str, float]:
-        """CPU seconds so far by program; of the verify worker's children apart."""
+        """CPU seconds so far by program; of workers' children (engines, checks) apart."""
         seconds: dict[str, float] = {}
         for row in local.status(self.folder):
             if row.pid is None:
@@ -83,8 +85,8 @@ class Factory:
             process = psutil.Process(row.pid)
             seconds[row.name] = cpu_seconds(process)
             children = sum(map(cpu_seconds, process.children(recursive=True)))
-            if row.name == "verify":
-                seconds["its check children"] = children
+            if row.name in ("generate", "verify"):
+                seconds[f"children of {row.name}"] = children
             else:
                 seconds[row.name] += children
         return seconds

@@ -12,7 +12,7 @@ from cli.benchmarks import open_benchmarks, with_benchmarks
 from cli.dry_run import dry_run as show_dry_run
 from cli.output import Json, console, print_json, progress_console
 from cli.rounds import compare, one, show
-from tracemill.errors import TracemillError
+from tracemill.errors import TracemillError, UsageError
 
 
 def register(app: typer.Typer) -> None:
@@ -28,7 +28,8 @@ TRAIN = """Queue a training round for the trainer worker and follow it to its ev
 
 Running it again follows the same round. With --dry-run it is only shown what it would train on: counts, tokens, three
 examples, the expected time. With --control a second round, NAME-control, learns by the same recipe from as many tokens
-of the same difficulty that nobody verified: the difference is what the filter is worth.
+of the same difficulty that nobody verified: the difference is what the filter is worth. With --push the adapter, its
+card and a merged model go to a model hub in the end, by the token in HF_TOKEN.
 
 Example: tracemill train round.toml --control"""
 
@@ -38,15 +39,22 @@ def train(
     control: Annotated[bool, typer.Option("--control", help="Train the control arm as well.")] = False,
     wait: Annotated[bool, typer.Option(help="Follow it to the end.")] = True,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Show what it would train on, and do nothing.")] = False,
+    push: Annotated[str | None, typer.Option("--push", help="Upload what it made to OWNER/NAME on the hub.")] = None,
+    public: Annotated[bool, typer.Option("--public", help="With --push: for everybody to see.")] = False,
     changes: Changes = None,
     json: Json = False,
 ) -> None:
     from trainer.control import control_of
+    from trainer.publish import publish, token_for
     from trainer.queue import check_student, queue_round
     from trainer.spec import load
 
     asked = load(file, changes or ())
     check_student(asked)  # before anything is paid for
+    if push and not wait:
+        raise UsageError("--push comes after the round, so it has to wait for it: leave --no-wait out")
+    if push:
+        token_for(push)  # raises now, not after hours
     twin = control_of(asked) if control else None  # raises before anything is stored
     if dry_run:
         plan = planned(asked.teach, file.parent)
@@ -62,12 +70,16 @@ def train(
         queue_round(arm)
     for arm in rounds if wait else ():
         follow(arm.name)
+    address = publish(spec.name, push, private=not public) if push else None
     if json:
-        print_json(one(spec.name) | ({"control": one(twin.name)} if twin else {}))
+        more = {"control": one(twin.name)} if twin else {}
+        print_json(one(spec.name) | more | ({"hub": address} if address else {}))
     elif wait:
         show(spec.name)
         if twin is not None:
             compare(twin.name, spec.name)
+        if address:
+            console.print(f"pushed to {address}", markup=False, soft_wrap=True)
     else:
         names = " and ".join(arm.name for arm in rounds)
         console.print(f"queued: {names}. Follow: tracemill train {file}{' --control' * control}", markup=False)

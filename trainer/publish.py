@@ -13,6 +13,21 @@ from trainer.card import evaluated
 TOKEN = "HF_TOKEN"
 
 
+def token_for(repo: str) -> str:
+    """The hub's token. Raises UsageError when there is none, or when `repo` is no name that the hub would take."""
+    from huggingface_hub.errors import HFValidationError
+    from huggingface_hub.utils import validate_repo_id
+
+    try:
+        validate_repo_id(repo)
+    except HFValidationError as error:
+        raise UsageError(f"'{repo}' is no name of a repository: {error}") from None
+    token = os.environ.get(TOKEN)
+    if not token:
+        raise UsageError(f"publishing needs a token of the hub that may write, in the variable {TOKEN}")
+    return token
+
+
 def publish(name: str, repo: str, *, private: bool = True) -> str:
     """Upload what round `name` made to the hub's model repository `repo` (owner/name); its address.
 
@@ -20,6 +35,7 @@ def publish(name: str, repo: str, *, private: bool = True) -> str:
     made one, to the folder `merged`. The token is read from HF_TOKEN. Raises UsageError when there is no such round, no
     adapter yet or no token, TracemillError with the hub's words when it refuses.
     """
+    token = token_for(repo)
     with transaction() as connection:
         row = connection.execute(Q["round_by_name"], {"name": name}).mappings().one_or_none()
         if row is None or row["adapter_path"] is None:
@@ -27,9 +43,6 @@ def publish(name: str, repo: str, *, private: bool = True) -> str:
         measured = [
             dict(found) for found in connection.execute(Q["round_evaluations"], {"round_id": row["id"]}).mappings()
         ]
-    token = os.environ.get(TOKEN)
-    if not token:
-        raise UsageError(f"publishing needs a token of the hub that may write, in the variable {TOKEN}")
     adapter = Path(row["adapter_path"])
     return upload(adapter, adapter.with_name("merged"), measured, repo, token, private=private)
 
@@ -39,7 +52,7 @@ def upload(
 ) -> str:
     """Write `measured` into the cards and upload the folders that are there; the repository's address."""
     from huggingface_hub import HfApi
-    from huggingface_hub.errors import HfHubHTTPError, HFValidationError
+    from huggingface_hub.errors import HfHubHTTPError
 
     hub = HfApi(token=token)
     try:
@@ -49,8 +62,6 @@ def upload(
                 card = folder / "README.md"
                 card.write_text(evaluated(card.read_text(), measured))
                 hub.upload_folder(repo_id=repo, folder_path=folder, path_in_repo=place, commit_message="Tracemill")
-    except HFValidationError as error:
-        raise UsageError(f"'{repo}' is no name of a repository: {error}") from None
     except (HfHubHTTPError, OSError) as error:
         raise TracemillError(f"the hub did not take {repo}: {error}") from None
     return address

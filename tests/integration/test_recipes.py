@@ -12,6 +12,7 @@ from cli.main import app
 from tests.conftest import forget
 from tests.integration.factory import ROOT, rows, value
 from tests.integration.players import everybody_at_work
+from tests.unit.test_trainer_card import Hub
 from tracemill.errors import UsageError
 from tracemill.stack import Stack
 
@@ -84,6 +85,38 @@ def test_a_round_opens_its_teaching_jobs_waits_for_them_and_learns_from_them(
     assert {(row.job, row.teacher) for row in learnt} == {("gsm8k-train-cot", "teacher")}
     assert len(learnt) == 3
     assert value("select count(*) from jobs where purpose = 'teach'") == 1
+
+
+def test_what_a_round_made_goes_to_the_hub_on_request(source: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    held_out = source.parent / "held-out.jsonl"
+    held_out.write_text(json.dumps({"question": "7 times 8?", "gold": "56"}))
+    changes = [f"teach.0.source={source}", "teach.0.map={}", f'evaluate.benchmarks=["{held_out}"]']
+    words = [part for change in changes for part in ("--set", change)]
+    monkeypatch.setenv("HF_TOKEN", "secret")
+    monkeypatch.setattr("huggingface_hub.HfApi", Hub)
+    with everybody_at_work(monkeypatch, accepted):
+        done = run("train", ROOT / "recipes" / "gsm8k-cot.toml", *words, "--push", "me/mine", "--json")
+    assert done.exception is None, done.output
+    assert json.loads(done.stdout.splitlines()[-1])["hub"] == "hub/me/mine"
+    assert Hub.calls[:2] == [("token", "secret"), ("me/mine", True)]
+
+
+@pytest.mark.parametrize(
+    ("token", "words", "said"),
+    [
+        ("", ["--push", "me/mine"], "HF_TOKEN"),
+        ("secret", ["--push", "not a name"], "no name of a repository"),
+        ("secret", ["--push", "me/mine", "--no-wait"], "leave --no-wait out"),
+    ],
+)
+def test_what_would_keep_a_round_from_the_hub_is_said_before_anything_is_asked(
+    token: str, words: list[str], said: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HF_TOKEN", token)
+    done = run("train", ROOT / "recipes" / "gsm8k-cot.toml", *words)
+    assert isinstance(done.exception, UsageError)
+    assert said in str(done.exception)
+    assert value("select count(*) from jobs") == 0
 
 
 def test_a_teaching_job_may_start_from_what_another_one_left(source: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -16,7 +16,7 @@ TOKEN = "HF_TOKEN"
 def token_for(repo: str) -> str:
     """The hub's token. Raises UsageError when there is none, or when `repo` is no name that the hub would take."""
     from huggingface_hub.errors import HFValidationError
-    from huggingface_hub.utils import validate_repo_id
+    from huggingface_hub.utils import validate_repo_id  # type: ignore[attr-defined]
 
     try:
         validate_repo_id(repo)

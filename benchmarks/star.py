@@ -2,7 +2,8 @@
 
 - `star`: three rounds; what failed is asked again with the gold answer as a hint.
 - `plain`: three rounds without hints.
-- `once`: one round of the base model, on as many tokens of each difficulty as the last round of `star` learnt from.
+- `once`: one round of the base model, asked three times as often, on as many tokens of each difficulty as the last round
+  of `star` learnt from, as far as there are so many.
 
 All learn from the base model and answer the same held-out questions. `make nightly` runs it.
 """
@@ -34,16 +35,18 @@ FIT = {"epochs": 3, "learning_rate": 1e-3, "batch_size": 16, "max_tokens": 192}
 
 def measure(quick: bool) -> dict[str, float]:
     """Accuracy by arm and round; written to `RESULT` as well."""
-    training, held_out, rounds, samples = (30, 40, 2, 8) if quick else (160, 400, ROUNDS, 32)
+    training, held_out, rounds, samples = (30, 40, 2, 8) if quick else (240, 400, ROUNDS, 24)
     with factory(SETTINGS) as running:
         taught, tested = questions(training, held_out)
         file = _written(running.folder.parent / "train.jsonl", taught)
         asked = {"model": "student", "prompts": prompts(named("cot"), []), "samples": 1, "purpose": "evaluate"}
         greedy = {"temperature": 0.0, "top_p": 1.0, "max_tokens": 80, "stop": []}
         running.run("test", tested, sampling=greedy, **asked)
-        arms = {"star": _loop("star", file, rounds, hints=True), "plain": _loop("plain", file, rounds, hints=False)}
-        arms["once"] = [_once(file, f"star-{rounds}", samples)]
         before = _right("test")
+        print(f"before: {100 * before['accuracy']:.1f} % right", flush=True)
+        arms = {"star": _loop("star", file, rounds, hints=True)}
+        arms["once"] = [_once(file, f"star-{rounds}", samples)]
+        arms["plain"] = _loop("plain", file, rounds, hints=False)
     if not quick:
         RESULT.parent.mkdir(exist_ok=True)
         said = {"name": "star", "machine": machine(), "commit": commit(), "training": training, "held_out": held_out}

@@ -6,11 +6,12 @@ from contextlib import nullcontext
 from typing import Annotated, Any
 
 import typer
+from rich.console import Console
 from rich.live import Live
 from rich.table import Table
 from sqlalchemy import text
 
-from cli.output import Json, console, print_json, print_rows
+from cli.output import Json, console, print_json, print_rows, progress_console
 from cli.policies import in_words
 from db.presence import SILENT_SECONDS
 from db.queries import Q
@@ -90,14 +91,14 @@ def watch(
 ) -> None:
     if name:
         one(name)
-    follow([name] if name else None, seconds)
+    follow([name] if name else None, seconds, console)
 
 
-def follow(names: list[str] | None, seconds: float = 1.0) -> None:
+def follow(names: list[str] | None, seconds: float = 1.0, out: Console = progress_console) -> None:
     """Show the named jobs (null: all) until they are done: a live table, or a line now and then without a terminal."""
     rates = Rates()
     spoken = time.monotonic()
-    with Live(console=console, auto_refresh=False, transient=True) if console.is_terminal else nullcontext() as live:
+    with Live(console=out, auto_refresh=False, transient=True) if out.is_terminal else nullcontext() as live:
         while True:
             rows = [row for row in progress() if names is None or row["job"] in names]
             table = rates.table(rows)
@@ -106,11 +107,11 @@ def follow(names: list[str] | None, seconds: float = 1.0) -> None:
                 live.update(table, refresh=True)
             elif time.monotonic() - spoken > QUIET_SECONDS:
                 spoken = time.monotonic()
-                console.print("; ".join([*map(rates.line, rows), *missing(rows)]), markup=False, soft_wrap=True)
+                out.print("; ".join([*map(rates.line, rows), *missing(rows)]), markup=False, soft_wrap=True)
             if all(row["state"] in ("done", "over_budget", "cancelled") for row in rows):
                 break
             time.sleep(seconds)
-    console.print(table)
+    out.print(table)
 
 
 def missing(rows: Sequence[Mapping[str, Any]]) -> list[str]:

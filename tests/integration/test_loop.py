@@ -67,7 +67,7 @@ def accepted(name: str, place: int, count: int) -> bool:
 def run(file: Path) -> dict[str, Any]:
     done = CliRunner().invoke(app, ["loop", str(file), "--json"])
     assert done.exception is None, done.output
-    return dict(json.loads(done.stdout.splitlines()[-1]))
+    return dict(json.loads(done.stdout))
 
 
 def test_each_round_is_taught_by_the_model_of_the_round_before_until_it_gains_no_more(

@@ -80,7 +80,7 @@ def test_a_round_opens_its_teaching_jobs_waits_for_them_and_learns_from_them(
     with everybody_at_work(monkeypatch, accepted):
         done = run("train", ROOT / "recipes" / "gsm8k-cot.toml", *words, "--json")
     assert done.exception is None, done.output
-    assert json.loads(done.stdout.splitlines()[-1])["state"] == "done"
+    assert json.loads(done.stdout)["state"] == "done"
     learnt = rows("select distinct job, teacher, question from round_lineage where round = 'gsm8k-cot'")
     assert {(row.job, row.teacher) for row in learnt} == {("gsm8k-train-cot", "teacher")}
     assert len(learnt) == 3
@@ -97,7 +97,7 @@ def test_what_a_round_made_goes_to_the_hub_on_request(source: Path, monkeypatch:
     with everybody_at_work(monkeypatch, accepted):
         done = run("train", ROOT / "recipes" / "gsm8k-cot.toml", *words, "--push", "me/mine", "--json")
     assert done.exception is None, done.output
-    assert json.loads(done.stdout.splitlines()[-1])["hub"] == "hub/me/mine"
+    assert json.loads(done.stdout)["hub"] == "hub/me/mine"
     assert Hub.calls[:2] == [("token", "secret"), ("me/mine", True)]
 
 

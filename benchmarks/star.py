@@ -2,8 +2,8 @@
 
 - `star`: three rounds; what failed is asked again with the gold answer as a hint.
 - `plain`: three rounds without hints.
-- `once`: one round of the base model, asked three times as often, on as many tokens of each difficulty as the last round
-  of `star` learnt from, as far as there are so many.
+- `once`: one round of the base model, asked three times as often, on as many tokens of each difficulty as the last
+  round of `star` learnt from, as far as there are so many.
 
 All learn from the base model and answer the same held-out questions. `make nightly` runs it.
 """
@@ -68,7 +68,7 @@ def _spec(name: str, file: Path, rounds: int, **changes: Any) -> LoopSpec:
         {
             "name": name,
             "rounds": rounds,
-            "plateau": 0,
+            "plateau": -1,
             "attempt": ATTEMPT | {"source": str(file)},
             "select": {"max_per_question": 4, "balance": 0.5},
             "fit": FIT,

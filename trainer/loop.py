@@ -34,8 +34,8 @@ class LoopSpec(Section):
     rounds: int = Field(default=4, ge=1, le=99)
     #: The share of right answers at which the loop ends. Absent: it does not matter.
     target: float | None = Field(default=None, gt=0, le=1)
-    #: The loop ends when a round gains less than this share over the best before. 0: when it gains nothing.
-    plateau: float = Field(default=0.005, ge=0, le=1)
+    #: The loop ends when a round gains no more than this share over the best before; -1: never for that.
+    plateau: float = Field(default=0.005, ge=-1, le=1)
     #: What the student is asked in every round. Examples are shown to the base model, which does not know the form yet,
     #: and beside every hint; who has learnt from a round is asked as its evaluation asks.
     attempt: AskSpec
@@ -79,15 +79,15 @@ def ended(spec: LoopSpec, before: float, after: Sequence[float]) -> str | None:
 
     >>> spec = LoopSpec.model_construct(rounds=4, target=0.5, plateau=0.01)
     >>> ended(spec, 0.1, [0.3]), ended(spec, 0.1, [0.3, 0.305]), ended(spec, 0.1, [0.6])
-    (None, 'round 2 gained less than 1.0 points', 'the target of 50.0 % is reached')
+    (None, 'round 2 gained no more than 1.0 points', 'the target of 50.0 % is reached')
     """
     if not after:
         return None
     best = max(before, *after[:-1]) if after[:-1] else before
     if spec.target is not None and after[-1] >= spec.target:
         return f"the target of {spec.target:.1%} is reached".replace("%", " %")
-    if after[-1] - best < spec.plateau or after[-1] <= best:
-        return f"round {len(after)} gained less than {100 * spec.plateau:.1f} points"
+    if after[-1] - best <= spec.plateau:
+        return f"round {len(after)} gained no more than {100 * spec.plateau:.1f} points"
     if len(after) >= spec.rounds:
         return f"all {spec.rounds} rounds are done"
     return None

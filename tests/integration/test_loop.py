@@ -75,7 +75,7 @@ def test_each_round_is_taught_by_the_model_of_the_round_before_until_it_gains_no
 ) -> None:
     with everybody_at_work(monkeypatch, accepted):
         found = run(file)
-    assert found["ended"] == "round 3 gained less than 0.5 points"
+    assert found["ended"] == "round 3 gained no more than 0.5 points"
     assert [each["after"]["value"] for each in found["rounds"]] == [0.5, 0.75, 0.75]
     assert found["rounds"][0]["before"]["value"] == 0.25
     asked = rows(
@@ -111,7 +111,7 @@ def test_a_loop_that_was_broken_off_goes_on_and_one_that_has_ended_is_found(
             breaking.setattr("cli.loop.follow", interrupted)
             assert CliRunner().invoke(app, ["loop", str(file)]).exit_code != 0
         found = run(file)
-        assert found["ended"] == "round 3 gained less than 0.5 points"
+        assert found["ended"] == "round 3 gained no more than 0.5 points"
         traces = value("select count(*) from traces")
         assert run(file) == found
     assert value("select count(*) from traces") == traces

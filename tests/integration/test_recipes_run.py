@@ -124,7 +124,7 @@ def test_programs_are_learnt_from_where_they_pass_their_assertions(run: Run, tmp
     held_out.write_text(json.dumps(task("sum_of_two", "+")))
     # A model of this size seldom writes a right program, so right or wrong, it learns from all of them.
     changes = of("teach.0", f"source={file}", "max_tokens=120", "policy.finished=false")
-    changes += [*SMALL, f'evaluate.benchmarks=["{held_out}"]', "select.accepted=any", "select.near_duplicates=0"]
+    changes += [*SMALL, f'evaluate.benchmarks=["{held_out}"]', "select.accepted=any", "select.near_duplicates=1"]
     check(run("train", recipe("mbpp-code"), "--json", changes=changes))
 
 
@@ -147,7 +147,7 @@ def test_multiple_choice_is_learnt_from(run: Run, tmp_path: Path) -> None:
 
 def test_a_student_teaches_itself(run: Run) -> None:
     changes = [*of("attempt", f"source={WORDS}", "map={}", *LENIENT, "policy.grounded=false", SHOWN)]
-    done = run("loop", recipe("gsm8k-star"), "--json", changes=[*changes, *SMALL, HELD_OUT, "rounds=2", "plateau=0"])
+    done = run("loop", recipe("gsm8k-star"), "--json", changes=[*changes, *SMALL, HELD_OUT, "rounds=2", "plateau=-1"])
     assert [row["round"] for row in done["rounds"]] == ["gsm8k-star-1", "gsm8k-star-2"]
     assert all(row["examples"] > 0 for row in done["rounds"])
     for row in done["rounds"]:

@@ -36,15 +36,18 @@ def forget() -> None:
 
 @pytest.fixture(scope="session")
 def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[local.Stack]:
-    """Postgres and Redis of our own, migrated; the settings point at them."""
+    """Postgres and Redis of our own, migrated; the settings and this process's Celery app point at them."""
     from cli.local import prepare
+    from tests.integration.factory import broker
 
     folder = tmp_path_factory.mktemp("stack")
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("TRACEMILL_DATA_DIR", str(folder))
         forget()
         try:
-            yield local.up(folder, lambda _: [], prepare=prepare)
+            running = local.up(folder, lambda _: [], prepare=prepare)
+            with broker(running.redis_url):
+                yield running
         finally:
             local.down(folder)
     forget()

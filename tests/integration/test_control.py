@@ -1,7 +1,6 @@
 """The control arm: the same recipe on as much of what nobody verified, chosen after the round's own examples."""
 
 import json
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -12,7 +11,7 @@ from cli.main import app
 from db.queries import Q
 from db.session import transaction
 from tests.conftest import forget
-from tests.integration.factory import broker, rows, value
+from tests.integration.factory import rows, value
 from tests.integration.measured import benchmark, evaluate
 from tests.integration.rounds import job, new_round, question, round_spec, trace
 from tracemill.errors import UsageError
@@ -36,7 +35,7 @@ jobs = ["before"]
 
 
 @pytest.fixture
-def taught(clean: Stack, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+def taught(clean: Stack, monkeypatch: pytest.MonkeyPatch) -> None:
     """Forty questions with one right and one wrong trace each, and a benchmark."""
     monkeypatch.setenv("TRACEMILL_MODELS", json.dumps({"student": {"adapters": True}}))
     forget()
@@ -50,8 +49,6 @@ def taught(clean: Stack, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
         done = "update job_questions set state = 'done', settled = 2, accepted = 1 where job_id = :job"
         connection.execute(text(done), {"job": teach})
         connection.execute(text("update traces set tokens_out = 5"))
-    with broker(clean.redis_url):
-        yield
 
 
 def train(folder: Path, *flags: str, objective: str = "sft") -> str:

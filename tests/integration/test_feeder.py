@@ -36,13 +36,6 @@ LIMITS = FeederSettings(window=10, max_attempts=3)
 
 
 @pytest.fixture
-def fed(clean: Stack) -> Iterator[Stack]:
-    """An empty stack to which the feeder in this process sends its messages."""
-    with broker(clean.redis_url):
-        yield clean
-
-
-@pytest.fixture
 def processes(clean: Stack, tmp_path: Path) -> Iterator[Processes]:
     started = Processes(tmp_path, {})
     yield started
@@ -77,17 +70,17 @@ def leases_run_out() -> None:
     change("update job_questions set lease_until = now() - interval '1 second' where lease_until is not null")
 
 
-def test_no_more_than_the_window_is_in_redis_however_often_the_feeder_looks(fed: Stack) -> None:
+def test_no_more_than_the_window_is_in_redis_however_often_the_feeder_looks(clean: Stack) -> None:
     fill(additions(50), "sums")
     assert [step(LIMITS).queued for _ in range(3)] == [10, 0, 0]
-    assert waiting(fed) == 10
+    assert waiting(clean) == 10
     assert states("sums") == {"queued": 10, "pending": 40}
 
 
-def test_a_message_names_a_job_and_a_question_and_holds_nothing_else(fed: Stack) -> None:
+def test_a_message_names_a_job_and_a_question_and_holds_nothing_else(clean: Stack) -> None:
     job_id = fill(additions(3), "sums").job_id
     step(LIMITS)
-    with Connection(fed.redis_url) as connection, connection.SimpleQueue("generate.teacher") as queue:
+    with Connection(clean.redis_url) as connection, connection.SimpleQueue("generate.teacher") as queue:
         message = queue.get_nowait()
         assert message.content_type == "application/json"
         arguments, keywords, _ = message.payload
@@ -95,7 +88,7 @@ def test_a_message_names_a_job_and_a_question_and_holds_nothing_else(fed: Stack)
     assert (arguments, keywords) == ([job_id, 1], {})
 
 
-def test_the_window_is_refilled_as_work_completes(fed: Stack) -> None:
+def test_the_window_is_refilled_as_work_completes(clean: Stack) -> None:
     job_id = fill(additions(25), "sums").job_id
     step(LIMITS)
     settle(job_id, 4)
@@ -107,7 +100,7 @@ def test_the_window_is_refilled_as_work_completes(fed: Stack) -> None:
     assert states("sums") == {"done": 24, "queued": 1}
 
 
-def test_a_job_is_done_when_everything_is_settled_and_not_before(fed: Stack) -> None:
+def test_a_job_is_done_when_everything_is_settled_and_not_before(clean: Stack) -> None:
     job_id = fill(additions(3), "sums").job_id
     step(LIMITS)
     settle(job_id, 2)
@@ -118,7 +111,7 @@ def test_a_job_is_done_when_everything_is_settled_and_not_before(fed: Stack) -> 
     assert value("select finished_at is not null from jobs") is True
 
 
-def test_the_jobs_of_a_model_share_its_window_so_a_large_one_does_not_starve_a_small_one(fed: Stack) -> None:
+def test_the_jobs_of_a_model_share_its_window_so_a_large_one_does_not_starve_a_small_one(clean: Stack) -> None:
     fill(additions(100), "large")
     fill(additions(3), "small")
     fill(additions(100), "elsewhere", model="student")
@@ -128,7 +121,7 @@ def test_the_jobs_of_a_model_share_its_window_so_a_large_one_does_not_starve_a_s
     assert states("elsewhere")["queued"] == 10
 
 
-def test_a_job_of_a_higher_priority_goes_first_and_the_others_get_what_it_leaves(fed: Stack) -> None:
+def test_a_job_of_a_higher_priority_goes_first_and_the_others_get_what_it_leaves(clean: Stack) -> None:
     fill(additions(100), "ordinary")
     fill(additions(8), "urgent", priority=1)
     step(LIMITS)
@@ -136,7 +129,7 @@ def test_a_job_of_a_higher_priority_goes_first_and_the_others_get_what_it_leaves
     assert states("ordinary")["queued"] == 2
 
 
-def test_a_slow_verifier_slows_the_job_down_before_traces_pile_up(fed: Stack) -> None:
+def test_a_slow_verifier_slows_the_job_down_before_traces_pile_up(clean: Stack) -> None:
     job_id = fill(additions(100), "sums").job_id
     limits = FeederSettings(window=10, backlog=25)
     for _ in range(6):
@@ -148,7 +141,7 @@ def test_a_slow_verifier_slows_the_job_down_before_traces_pile_up(fed: Stack) ->
     assert step(limits).queued == 4
 
 
-def test_the_window_follows_the_workers_that_are_there(fed: Stack) -> None:
+def test_the_window_follows_the_workers_that_are_there(clean: Stack) -> None:
     fill(additions(1000), "sums")
     assert step(FeederSettings()).queued == 256
     with present("generate", queues=["generate.teacher"], concurrency=100):
@@ -158,14 +151,14 @@ def test_the_window_follows_the_workers_that_are_there(fed: Stack) -> None:
 
 
 @pytest.mark.parametrize("state", ["paused", "cancelled", "done"])
-def test_a_job_that_is_not_running_gives_nothing(fed: Stack, state: str) -> None:
+def test_a_job_that_is_not_running_gives_nothing(clean: Stack, state: str) -> None:
     fill(additions(5), "sums")
     change("update jobs set state = :state", state=state)
     assert step(LIMITS) == Step()
-    assert waiting(fed) == 0
+    assert waiting(clean) == 0
 
 
-def test_questions_flow_while_their_enqueue_still_runs(fed: Stack) -> None:
+def test_questions_flow_while_their_enqueue_still_runs(clean: Stack) -> None:
     fill(additions(5), "sums")
     change("update jobs set state = 'filling'")
     assert step(LIMITS).queued == 5
@@ -173,18 +166,18 @@ def test_questions_flow_while_their_enqueue_still_runs(fed: Stack) -> None:
     assert step(LIMITS).finished == 0
 
 
-def test_a_message_that_was_lost_is_sent_again_when_its_lease_runs_out(fed: Stack) -> None:
+def test_a_message_that_was_lost_is_sent_again_when_its_lease_runs_out(clean: Stack) -> None:
     fill(additions(4), "sums")
     step(LIMITS)
-    redis.Redis.from_url(fed.redis_url).flushall()
+    redis.Redis.from_url(clean.redis_url).flushall()
     assert step(LIMITS) == Step()
     leases_run_out()
     assert step(LIMITS) == Step(queued=4, taken_back=4)
-    assert waiting(fed) == 4
+    assert waiting(clean) == 4
     assert value("select max(attempts) from job_questions") == 0
 
 
-def test_a_question_comes_back_when_its_worker_is_lost_and_the_loss_is_written_down(fed: Stack) -> None:
+def test_a_question_comes_back_when_its_worker_is_lost_and_the_loss_is_written_down(clean: Stack) -> None:
     job_id = fill(additions(1), "sums").job_id
     step(LIMITS)
     assert claim(job_id, 1, "host:1")
@@ -196,7 +189,7 @@ def test_a_question_comes_back_when_its_worker_is_lost_and_the_loss_is_written_d
     assert claim(job_id, 1, "host:2")
 
 
-def test_a_question_that_takes_its_worker_with_it_every_time_is_failed_with_an_error(fed: Stack) -> None:
+def test_a_question_that_takes_its_worker_with_it_every_time_is_failed_with_an_error(clean: Stack) -> None:
     job_id = fill(additions(2), "sums").job_id
     for visit in range(LIMITS.max_attempts):
         step(LIMITS)
@@ -208,7 +201,7 @@ def test_a_question_that_takes_its_worker_with_it_every_time_is_failed_with_an_e
     assert states("sums") == {"failed": 1, "queued": 1}
 
 
-def test_a_lost_worker_does_not_cost_the_job_its_window(fed: Stack) -> None:
+def test_a_lost_worker_does_not_cost_the_job_its_window(clean: Stack) -> None:
     job_id = fill(additions(30), "sums").job_id
     step(LIMITS)
     for question_id in range(1, 11):
@@ -218,7 +211,7 @@ def test_a_lost_worker_does_not_cost_the_job_its_window(fed: Stack) -> None:
     assert states("sums") == {"queued": 10, "pending": 20}
 
 
-def test_a_worker_renews_only_the_questions_that_it_has_in_hand(fed: Stack) -> None:
+def test_a_worker_renews_only_the_questions_that_it_has_in_hand(clean: Stack) -> None:
     job_id = fill(additions(2), "sums").job_id
     step(LIMITS)
     assert claim(job_id, 1)
@@ -231,7 +224,7 @@ def test_a_worker_renews_only_the_questions_that_it_has_in_hand(fed: Stack) -> N
     assert states("sums") == {"queued": 1, "running": 1}
 
 
-def test_a_question_that_keeps_failing_is_failed_and_retry_sends_it_round_again(fed: Stack) -> None:
+def test_a_question_that_keeps_failing_is_failed_and_retry_sends_it_round_again(clean: Stack) -> None:
     job_id = fill(additions(1), "sums").job_id
     for _ in range(LIMITS.max_attempts):
         assert step(LIMITS).queued == 1
@@ -246,7 +239,7 @@ def test_a_question_that_keeps_failing_is_failed_and_retry_sends_it_round_again(
     assert step(LIMITS).queued == 1
 
 
-def test_a_question_that_failed_before_is_asked_after_all_others(fed: Stack) -> None:
+def test_a_question_that_failed_before_is_asked_after_all_others(clean: Stack) -> None:
     job_id = fill(additions(21), "sums").job_id
     step(LIMITS)
     assert claim(job_id, 1)
@@ -257,7 +250,7 @@ def test_a_question_that_failed_before_is_asked_after_all_others(fed: Stack) -> 
     assert value("select state from job_questions where question_id = 1") == "pending"
 
 
-def test_visits_that_do_not_count_never_fail_a_question_however_many_it_had_before(fed: Stack) -> None:
+def test_visits_that_do_not_count_never_fail_a_question_however_many_it_had_before(clean: Stack) -> None:
     job_id = fill(additions(1), "sums").job_id
     for _ in range(LIMITS.max_attempts - 1):
         claim(job_id, 1)
@@ -271,14 +264,14 @@ def test_visits_that_do_not_count_never_fail_a_question_however_many_it_had_befo
     assert states("sums") == {"failed": 1}
 
 
-def test_a_question_without_verdicts_is_nudged_again_when_its_lease_runs_out(fed: Stack) -> None:
+def test_a_question_without_verdicts_is_nudged_again_when_its_lease_runs_out(clean: Stack) -> None:
     fill(additions(2), "sums")
     change("update job_questions set state = 'generated', lease_until = now() + interval '1 minute'")
     assert step(LIMITS) == Step()
     leases_run_out()
     assert step(LIMITS) == Step(renudged=2)
     assert step(LIMITS) == Step()
-    with redis.Redis.from_url(fed.redis_url) as client:
+    with redis.Redis.from_url(clean.redis_url) as client:
         assert client.llen("verify") == 1  # one message for both
 
 
@@ -287,13 +280,12 @@ def test_without_redis_everything_waits_in_postgres_and_goes_on_afterwards(clean
     with broker("redis://127.0.0.1:1/0"):
         assert step(LIMITS).queued == 0
     assert states("sums") == {"pending": 5}
-    with broker(clean.redis_url):
-        assert step(LIMITS).queued == 5
+    assert step(LIMITS).queued == 5
     assert waiting(clean) == 5
 
 
 def test_an_error_of_postgres_does_not_leave_the_lock_with_a_feeder_that_lost_the_lead(
-    fed: Stack, monkeypatch: pytest.MonkeyPatch
+    clean: Stack, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     steps: list[int] = []
 

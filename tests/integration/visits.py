@@ -8,7 +8,7 @@ import pytest
 
 from producer.feeder import step
 from tests.conftest import forget
-from tests.integration.factory import broker, rows, states, value
+from tests.integration.factory import rows, states, value
 from tests.scripted_server import ScriptedServer
 from tracemill.settings import settings
 from tracemill.stack import Stack
@@ -30,8 +30,7 @@ def in_this_process(stack: Stack, server: ScriptedServer, folder: Path) -> Itera
         forget()
         worker_job.cache_clear()
         priors._known.clear()
-        with broker(stack.redis_url):
-            yield stack
+        yield stack
         close_engines()
     forget()
 

@@ -51,6 +51,8 @@ def train(
 
     asked = load(file, changes or ())
     check_student(asked)  # before anything is paid for
+    if public and not push:
+        raise UsageError("--public is for --push OWNER/NAME")
     if push and not wait:
         raise UsageError("--push comes after the round, so it has to wait for it: leave --no-wait out")
     if push:

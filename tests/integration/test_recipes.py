@@ -10,9 +10,9 @@ from typer.testing import CliRunner
 
 from cli.main import app
 from tests.conftest import forget
+from tests.hub import Hub
 from tests.integration.factory import ROOT, rows, value
 from tests.integration.players import everybody_at_work
-from tests.unit.test_trainer_card import Hub
 from tracemill.errors import UsageError
 from tracemill.stack import Stack
 
@@ -107,6 +107,7 @@ def test_what_a_round_made_goes_to_the_hub_on_request(source: Path, monkeypatch:
         ("", ["--push", "me/mine"], "HF_TOKEN"),
         ("secret", ["--push", "not a name"], "no name of a repository"),
         ("secret", ["--push", "me/mine", "--no-wait"], "leave --no-wait out"),
+        ("secret", ["--public"], "--push OWNER/NAME"),
     ],
 )
 def test_what_would_keep_a_round_from_the_hub_is_said_before_anything_is_asked(

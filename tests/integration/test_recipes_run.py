@@ -42,9 +42,9 @@ def of(place: str, *changes: str) -> list[str]:
     return [f"{place}.{change}" for change in changes]
 
 
-def taught(*more: str, source: str = WORDS) -> list[str]:
+def taught(*more: str) -> list[str]:
     """What every recipe of word problems is given instead of GSM8K."""
-    return [*of("teach.0", f"source={source}", "map={}", *LENIENT, *more), *SMALL, HELD_OUT]
+    return [*of("teach.0", f"source={WORDS}", "map={}", *LENIENT, *more), *SMALL, HELD_OUT]
 
 
 SHOWN = f"examples={EXAMPLES}"
@@ -71,9 +71,11 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Run]:
         assert done.returncode == 0, done.stdout + done.stderr
         return dict(json.loads(done.stdout)) if "--json" in words else {}
 
-    run("up")
-    yield run
-    run("down")
+    try:
+        run("up")
+        yield run
+    finally:
+        run("down")
 
 
 def recipe(name: str) -> Path:
@@ -112,7 +114,7 @@ def test_a_recipe_runs_with_its_control_arm_and_is_reported(run: Run, tmp_path: 
     assert again["finished_at"] == found["finished_at"]
 
 
-def test_programs_are_learnt_from_where_they_pass_their_assertions(run: Run, tmp_path: Path) -> None:
+def test_programs_are_asked_for_and_learnt_from(run: Run, tmp_path: Path) -> None:
     def task(name: str, sign: str) -> dict[str, Any]:
         return {
             "text": f"Write a Python function {name}(a, b) that returns a {sign} b.",

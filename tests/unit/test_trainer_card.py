@@ -1,10 +1,10 @@
 """The model card, and what is uploaded."""
 
 from pathlib import Path
-from typing import Any
 
 import pytest
 
+from tests.hub import Hub
 from tests.integration.rounds import round_spec
 from tracemill.errors import TracemillError
 from trainer.card import card, evaluated
@@ -47,22 +47,6 @@ def test_what_was_measured_takes_its_place_and_can_be_replaced() -> None:
     assert "Not evaluated yet." not in once
     assert "| r1/before | yes | 40 | 20 | 50.0 % [35.0, 65.0] |" in once
     assert evaluated(once, MEASURED) == once
-
-
-class Hub:
-    """Keeps what it is told to upload."""
-
-    calls: list[tuple[str, Any]]
-
-    def __init__(self, token: str) -> None:
-        Hub.calls = [("token", token)]
-
-    def create_repo(self, repo: str, *, private: bool, exist_ok: bool) -> str:
-        Hub.calls.append((repo, private))
-        return f"hub/{repo}"
-
-    def upload_folder(self, *, repo_id: str, folder_path: Path, path_in_repo: str, commit_message: str) -> None:
-        Hub.calls.append((path_in_repo, sorted(path.name for path in folder_path.iterdir())))
 
 
 def test_the_adapter_and_the_merged_model_are_uploaded_with_what_was_measured(

@@ -6,11 +6,12 @@ import threading
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from db.patience import patiently
 from db.queries import Q
 from db.session import transaction
 from tracemill.errors import EngineAway, EngineDead, EngineError
 from workers.checks import Findings
-from workers.checks.judge import Case, Judged, ask, canaries
+from workers.checks.judge import CanaryResult, Case, Judged, ask, canaries
 from workers.job import WorkerJob
 from workers.loop import run
 from workers.running import engine
@@ -55,9 +56,7 @@ def _watch(job: WorkerJob) -> None:
     with _watching:
         if job.id in _watched:
             return
-        with transaction() as connection:
-            known = connection.execute(Q["job_canaries"], {"job_id": job.id}).all()
-        if not known:
+        if not patiently(lambda: _known(job)):
             try:
                 results = run(canaries(engine(job.policy.judge)))
             except (EngineAway, EngineDead):
@@ -65,6 +64,15 @@ def _watch(job: WorkerJob) -> None:
             except EngineError as error:
                 log.warning("job %s: the canaries could not be asked: %s", job.id, error)
                 return
-            with transaction() as connection:
-                connection.execute(Q["insert_canary"], [{"job_id": job.id} | result._asdict() for result in results])
+            patiently(lambda: _store(job, results))
         _watched.add(job.id)
+
+
+def _known(job: WorkerJob) -> bool:
+    with transaction() as connection:
+        return bool(connection.execute(Q["job_canaries"], {"job_id": job.id}).all())
+
+
+def _store(job: WorkerJob, results: Sequence[CanaryResult]) -> None:
+    with transaction() as connection:
+        connection.execute(Q["insert_canary"], [{"job_id": job.id} | result._asdict() for result in results])

@@ -73,6 +73,7 @@ def revote(policy: Policy, trace: Mapping[str, Any], vote: Vote | None, negative
     return {
         "trace_id": trace["id"],
         "verifier": policy.verifier,
+        "wanted": trace["wanted"],
         "majority": row["majority"],
         "margin": row["margin"],
         "proof": storable(vote.proof) if vote else old["proof"],

@@ -64,7 +64,7 @@ def verify(job_id: int, question_ids: list[int]) -> None:
         if draining():
             _again(job_id, question_ids)
         else:
-            patiently(lambda: _verify(job_id, question_ids))
+            _verify(job_id, question_ids)
     finally:
         del _held[threading.get_ident()]
 
@@ -85,10 +85,8 @@ def _hand_back() -> None:
 
 
 def _verify(job_id: int, question_ids: list[int]) -> None:
-    job = worker_job(job_id)
-    with statement() as connection:
-        rows = connection.execute(Q["to_verify"], {"job_id": job_id, "question_ids": question_ids}).mappings()
-        questions = [list(group) for _, group in groupby(map(dict, rows), key=itemgetter("question_id"))]
+    job = patiently(lambda: worker_job(job_id))
+    questions = patiently(lambda: _traces(job_id, question_ids))
     if not questions:
         return
     try:
@@ -102,9 +100,27 @@ def _verify(job_id: int, question_ids: list[int]) -> None:
             return
         log.error("question %s of job %s is not verified: %s", question_ids[0], job_id, error)
         waiting = {"job_id": job_id, "question_id": question_ids[0], "error": storable(str(error))}
-        with statement() as connection:
-            connection.execute(Q["not_verified"], waiting)
+        patiently(lambda: _not_verified(waiting))
         return
+    # Only this is done again while Postgres is away: a judge is paid for what it says once.
+    patiently(lambda: _store(job, questions, verdicts, revoted))
+
+
+def _traces(job_id: int, question_ids: list[int]) -> list[list[Mapping[str, Any]]]:
+    """Those of each question."""
+    with statement() as connection:
+        rows = connection.execute(Q["to_verify"], {"job_id": job_id, "question_ids": question_ids}).mappings()
+        return [list(group) for _, group in groupby(map(dict, rows), key=itemgetter("question_id"))]
+
+
+def _not_verified(waiting: Row) -> None:
+    with statement() as connection:
+        connection.execute(Q["not_verified"], waiting)
+
+
+def _store(
+    job: WorkerJob, questions: Sequence[Sequence[Mapping[str, Any]]], verdicts: list[Row], revoted: list[Row]
+) -> None:
     by_trace = {row["trace_id"]: bool(row["accepted"]) for row in (*verdicts, *revoted)}
     settled = [_settled(job, traces, by_trace) for traces in questions]
     with transaction() as connection:
@@ -112,7 +128,7 @@ def _verify(job_id: int, question_ids: list[int]) -> None:
             connection.execute(Q["insert_verdicts"], {"rows": json.dumps(verdicts)})
         if revoted:
             connection.execute(Q["revote"], revoted)
-        connection.execute(Q["settle"], {"job_id": job_id, "rows": json.dumps(settled)})
+        connection.execute(Q["settle"], {"job_id": job.id, "rows": json.dumps(settled)})
 
 
 def _settled(job: WorkerJob, traces: Sequence[Mapping[str, Any]], verdicts: Mapping[int, bool]) -> Row:

@@ -252,9 +252,11 @@ from jsonb_to_recordset(cast(:rows as jsonb)) as row (
 on conflict do nothing
 
 -- name: revote
--- Later samples change what the earlier ones' votes are worth.
-update verdicts set majority = :majority, margin = :margin, proof = :proof, accepted = :accepted
-where trace_id = :trace_id and verifier = :verifier
+-- Later samples change what the earlier ones' votes are worth. Guarded as `settle` is: a vote that comes late is an old one.
+update verdicts v set majority = :majority, margin = :margin, proof = :proof, accepted = :accepted
+from traces t join job_questions jq on jq.job_id = t.job_id and jq.question_id = t.question_id
+where v.trace_id = :trace_id and v.verifier = :verifier and t.id = v.trace_id
+  and jq.state = 'generated' and jq.wanted = :wanted
 
 -- name: verify_again
 -- generated stays generated: the verifier that was told of it ends, so the feeder shall tell another one at once.

@@ -5,6 +5,7 @@ import json
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import pytest
 from typer.testing import CliRunner
@@ -22,10 +23,11 @@ from tracemill.policy import Policy
 from tracemill.stack import Stack
 from workers import calibration, judging
 from workers.calibration import judged_traces
-from workers.checks.judge import CanaryResult
+from workers.checks.judge import CanaryResult, Judged
 from workers.checks.sandbox import Sandbox
 from workers.engines import Completion, Engine
 from workers.job import worker_job
+from workers.judging import judge_traces
 from workers.methods import Call, named
 from workers.running import close_engines
 from workers.traces import trace_row
@@ -279,3 +281,57 @@ def test_a_verifier_that_is_asked_to_end_leaves_its_questions_to_another_at_once
     verify(job_id, found)
     assert states("left") == {"generated": 2}
     assert value("select count(*) from job_questions where lease_until <= now()") == 2
+
+
+def test_what_the_judge_said_is_stored_when_postgres_is_back_and_not_asked_again(
+    database: Stack, judges: dict[str, ScriptedServer], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fill(sums(2), "away", samples=2, policy=Policy(judge="firm"))
+    store("away", right_and_wrong(sums(2)), check=False)
+    job_id = value("select id from jobs where name = 'away'")
+
+    def judged_before_postgres_goes(*given: Any) -> list[Judged | None]:
+        said = judge_traces(*given)
+        judges["firm"].requests.clear()
+        change("alter table verdicts add constraint gone check (away())")
+        return said
+
+    # As a server says it that shuts down (SQLSTATE class 57); for as long as the sequence is below 3.
+    change("create sequence attempts")
+    change(
+        "create function away() returns bool language plpgsql as $$ begin if nextval('attempts') < 3 then "
+        "raise exception 'shutting down' using errcode = '57P01'; end if; return true; end $$"
+    )
+    monkeypatch.setattr("workers.verify.judge_traces", judged_before_postgres_goes)
+    try:
+        verify(job_id, [row.question_id for row in rows("select question_id from job_questions")])
+    finally:
+        change("alter table verdicts drop constraint if exists gone")
+        change("drop function away; drop sequence attempts")
+    assert states("away") == {"done": 2}
+    assert accepted("away")["accepted"] == 2
+    assert list(judges["firm"].requests) == []
+
+
+def test_a_vote_that_comes_late_changes_nothing(database: Stack, monkeypatch: pytest.MonkeyPatch) -> None:
+    question = Question("Which number do I think of?", None, "math", None, {}, None)
+    job_id = fill([question], "late", samples=4, policy=Policy(majority=0.5)).job_id
+    store("late", {question.text: ["The answer is 2.", "The answer is 2."]})
+    question_id = value("select question_id from job_questions")
+    change("update job_questions set wanted = 3, state = 'generated'")
+    store("late", {question.text: ["The answer is 3."]}, check=False)
+
+    def later(*given: Any) -> list[Judged | None]:
+        """While one verifier looks at three traces, two more come and another verifier is done with all five."""
+        monkeypatch.setattr("workers.verify.judge_traces", judge_traces)
+        store("late", {question.text: ["The answer is 3."] * 2}, check=False)
+        change("update job_questions set wanted = 5")
+        with ThreadPoolExecutor(1) as other:
+            other.submit(verify, job_id, [question_id]).result()
+        return judge_traces(*given)
+
+    monkeypatch.setattr("workers.verify.judge_traces", later)
+    verify(job_id, [question_id])
+    found = rows("select majority, accepted from trace_scores where job = 'late' order by sample_index")
+    assert [row.majority for row in found] == pytest.approx([0.4, 0.4, 0.6, 0.6, 0.6])
+    assert [row.accepted for row in found] == [False, False, True, True, True]

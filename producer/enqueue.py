@@ -11,6 +11,9 @@ from dataclasses import dataclass, field
 from typing import TypeAlias
 
 from psycopg import Connection as Psycopg
+from psycopg.errors import DeadlockDetected
+from sqlalchemy import Connection
+from sqlalchemy.exc import OperationalError
 
 from db.jobs import JobSpec, open_job
 from db.queries import Q
@@ -156,12 +159,22 @@ def _staged(batch: list[Question], dataset: str, domain: str) -> list[Staged]:
 
 def _insert(job_id: int, staged: list[Staged]) -> int:
     """Store the rows in one transaction; how many of them are new in the job."""
-    with transaction() as connection:
-        connection.exec_driver_sql(STAGED)
-        raw = connection.connection.driver_connection
-        assert isinstance(raw, Psycopg)
-        with raw.cursor() as cursor, cursor.copy("copy staged_questions from stdin") as copy:
-            for row in staged:
-                copy.write_row(row)
-        connection.execute(Q["insert_questions"])
-        return connection.execute(Q["insert_job_questions"], {"job_id": job_id}).rowcount
+    while True:
+        try:
+            with transaction() as connection:
+                connection.exec_driver_sql(STAGED)
+                _copy(connection, staged)
+                connection.execute(Q["insert_questions"])
+                return connection.execute(Q["insert_job_questions"], {"job_id": job_id}).rowcount
+        except OperationalError as error:
+            # Another enqueue stores the same questions in another order: it is through once this one has let go.
+            if not isinstance(error.orig, DeadlockDetected):
+                raise
+
+
+def _copy(connection: Connection, staged: list[Staged]) -> None:
+    raw = connection.connection.driver_connection
+    assert isinstance(raw, Psycopg)
+    with raw.cursor() as cursor, cursor.copy("copy staged_questions from stdin") as copy:
+        for row in staged:
+            copy.write_row(row)

@@ -135,6 +135,26 @@ def test_a_question_that_another_enqueue_is_just_storing_is_in_this_job_too(clea
     assert value("select count(*) from questions") == 3
 
 
+def test_the_same_questions_in_another_order_can_be_enqueued_at_the_same_time(clean: Stack) -> None:
+    change(
+        "create function slowly() returns trigger language plpgsql as "
+        "$$ begin perform pg_sleep(0.05); return new; end $$"
+    )
+    change("create trigger slowly before insert on questions for each row execute function slowly()")
+    questions = additions(10)
+    try:
+        with ThreadPoolExecutor(2) as both:
+            for done in [
+                both.submit(enqueue, questions[::step], job_spec(name), dataset="sums", domain="math")
+                for name, step in (("forwards", 1), ("backwards", -1))
+            ]:
+                assert done.result().new == 10
+    finally:
+        change("drop function slowly cascade")
+    assert value("select count(*) from questions") == 10
+    assert states("forwards") == states("backwards") == {"pending": 10}
+
+
 @pytest.mark.parametrize(
     ("changes", "named"),
     [

@@ -1,6 +1,6 @@
 """Which answer a trace gives, and in which form."""
 
-from time import perf_counter
+from time import thread_time
 
 import pytest
 
@@ -143,6 +143,6 @@ def test_the_last_strict_form_in_the_text_counts() -> None:
      "</think>", "$1$ ", "1 or ", "(A) ", "yes no ", "\n", "1 1/", "Since 1, ", "|>", "答案是", "the answer is\n- 1\n"],
 )  # fmt: skip
 def test_a_megabyte_of_anything_is_read_in_a_moment(unit: str, kind: Kind) -> None:
-    start = perf_counter()
+    start = thread_time()
     extract(unit * (1_000_000 // len(unit)), kind)
-    assert perf_counter() - start < 2
+    assert thread_time() - start < 2

@@ -168,9 +168,9 @@ def test_the_program_of_a_trace_is_found(name: str) -> None:
     ids=lambda text: repr(text[:9]),
 )  # fmt: skip
 def test_a_hostile_text_is_read_in_linear_time(text: str) -> None:
-    start = time.perf_counter()
+    start = time.thread_time()
     program(text)
-    assert time.perf_counter() - start < 5
+    assert time.thread_time() - start < 5
 
 
 @pytest.mark.parametrize("name", PROOFS)

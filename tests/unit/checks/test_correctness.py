@@ -1,6 +1,6 @@
 """Which answers are right, which are wrong, and which the checks must not decide."""
 
-from time import perf_counter
+from time import thread_time
 
 import pytest
 
@@ -153,8 +153,8 @@ def test_code_is_left_to_the_sandbox() -> None:
 )
 def test_a_long_answer_is_compared_in_a_moment(unit: str) -> None:
     answer = (unit * 50_000)[:50_000]
-    start = perf_counter()
+    start = thread_time()
     for gold in ("5", "x^2", "Paris", "B"):
         compare(gold, answer)
         compare(answer, gold)
-    assert perf_counter() - start < 2
+    assert thread_time() - start < 2

@@ -2,7 +2,7 @@
 
 import random
 from math import pi
-from time import perf_counter
+from time import thread_time
 
 import pytest
 from hypothesis import example, given, settings
@@ -174,10 +174,10 @@ def test_hostile_text_takes_little_time(text: str) -> None:
     others = ["5", r"\sqrt{2}", "x^2+y^2=1", text[:398] + "+1"]
     seconds = []
     for other in others:
-        start = perf_counter()
+        start = thread_time()
         same(text, other)
         same(other, text)
-        seconds.append(perf_counter() - start)
+        seconds.append(thread_time() - start)
     assert min(seconds) < 0.1
     assert max(seconds) < 1
 
@@ -186,9 +186,9 @@ def test_reading_takes_linear_time() -> None:
     def seconds(text: str) -> float:
         times = []
         for _ in range(5):
-            start = perf_counter()
+            start = thread_time()
             same(text, "5")
-            times.append(perf_counter() - start)
+            times.append(thread_time() - start)
         return min(times)
 
     assert seconds("+1" * 180) < 30 * seconds("+1" * 18)

@@ -1,6 +1,6 @@
 """Which kind of answer a gold answer and a question ask for."""
 
-from time import perf_counter
+from time import thread_time
 
 import pytest
 
@@ -36,8 +36,8 @@ def test_the_kind_is_guessed_from_gold_and_question(gold: str | None, question: 
 @pytest.mark.parametrize("unit", ["(A) ", "A. x ", "is ", "1,", "\\text{", "{", "write a ", "a ", " "])
 def test_a_megabyte_is_guessed_in_a_moment(unit: str) -> None:
     text = unit * (1_000_000 // len(unit))
-    start = perf_counter()
+    start = thread_time()
     guess(text, text)
     guess(None, text)
     guess("x y", text)
-    assert perf_counter() - start < 2
+    assert thread_time() - start < 2

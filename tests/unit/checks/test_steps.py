@@ -1,6 +1,6 @@
 """How the text of a trace is cut into steps."""
 
-from time import perf_counter
+from time import thread_time
 
 import pytest
 
@@ -51,8 +51,8 @@ UNITS = ["1. ", "1. a\n", "\n", "a. ", "```", "```\n", "\\[\n", "$$", "=\n", "St
 
 @pytest.mark.parametrize("unit", UNITS)
 def test_a_megabyte_of_anything_is_split_in_a_moment(unit: str) -> None:
-    start = perf_counter()
+    start = thread_time()
     steps = split(unit * (1_000_000 // len(unit)))
-    assert perf_counter() - start < 4
+    assert thread_time() - start < 4
     assert len(steps) <= MAX_STEPS
     assert all(steps)

@@ -113,7 +113,7 @@ def test_what_a_killed_run_left_behind_is_taken_away() -> None:
 
 
 def test_one_of_each_kind_that_is_cut_off_for_a_while_does_no_harm(tmp_path: Path) -> None:
-    survive(KINDS, 22, 400, tmp_path)
+    survive(KINDS, 22, 260, tmp_path)
 
 
 @pytest.mark.slow

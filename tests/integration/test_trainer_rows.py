@@ -10,6 +10,8 @@ from tracemill.prompts import Prompt, render, token_ids
 from tracemill.settings import EMBEDDED_MODEL
 from trainer.rows import IGNORED, Reader, end_of_turn
 
+pytestmark = pytest.mark.integration
+
 ASK = Prompt(({"role": "system", "content": "Think."}, {"role": "user", "content": "Q: {question}"}))
 QUESTION, TEXT = "What is 2 + 3?", "2 + 3 = 5. The answer is 5."
 

@@ -11,7 +11,6 @@ seed sets which traces are taken, their order and the adapter's first values. Al
 import json
 import math
 from collections.abc import Iterable
-from itertools import islice
 from pathlib import Path
 from statistics import fmean, stdev
 from typing import Any
@@ -79,8 +78,7 @@ def questions(training: int, held_out: int) -> tuple[list[Question], list[Questi
     """Questions to teach with and held-out ones, no text in both: sums and word problems in turn."""
     tested = list(mixed(held_out, seed=11, split="test"))
     known = {fingerprint(question.text) for question in tested}
-    others = (q for q in mixed(2 * training, seed=12, split="train") if fingerprint(q.text) not in known)
-    return list(islice(others, training)), tested
+    return list(mixed(training, seed=12, split="train", known=known)), tested
 
 
 def _asked(model: str, *, shots: bool, samples: int, temperature: float, purpose: str = "teach") -> dict[str, Any]:

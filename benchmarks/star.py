@@ -29,13 +29,14 @@ from workers.methods import named, prompts
 
 RESULT = Path(__file__).parent / "results" / "star.json"
 ROUNDS = 3
-ATTEMPT = {"samples": 8, "temperature": 0.7, "max_tokens": 80, "examples": EXAMPLES.name}
+#: Rather many questions than many answers to each: there is more to learn from at the same price.
+ATTEMPT = {"samples": 4, "temperature": 0.7, "max_tokens": 80, "examples": EXAMPLES.name}
 FIT = {"epochs": 3, "learning_rate": 1e-3, "batch_size": 16, "max_tokens": 192}
 
 
 def measure(quick: bool) -> dict[str, float]:
     """Accuracy by arm and round; written to `RESULT` as well."""
-    training, held_out, rounds, samples = (30, 40, 2, 8) if quick else (240, 400, ROUNDS, 24)
+    training, held_out, rounds, samples = (40, 40, 2, 8) if quick else (480, 400, ROUNDS, 12)
     with factory(SETTINGS) as running:
         taught, tested = questions(training, held_out)
         file = _written(running.folder.parent / "train.jsonl", taught)
@@ -70,7 +71,7 @@ def _spec(name: str, file: Path, rounds: int, **changes: Any) -> LoopSpec:
             "rounds": rounds,
             "plateau": -1,
             "attempt": ATTEMPT | {"source": str(file)},
-            "select": {"max_per_question": 4, "balance": 0.5},
+            "select": {"max_per_question": 2, "balance": 0.5},
             "fit": FIT,
             "evaluate": {"jobs": ["test"]},
         }
@@ -79,7 +80,7 @@ def _spec(name: str, file: Path, rounds: int, **changes: Any) -> LoopSpec:
 
 
 def _loop(name: str, file: Path, rounds: int, *, hints: bool) -> list[dict[str, Any]]:
-    changes = {"rationalize": {"samples": 4}} if hints else {}
+    changes = {"rationalize": {"samples": 2}} if hints else {}
     spec = _spec(name, file, rounds, **changes)
     return [_learnt(found["round"]) for found in islice(teach_itself(spec, EXAMPLES.parent), rounds)]
 

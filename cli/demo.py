@@ -6,7 +6,7 @@ and the student is trained on them by QLoRA. Everything printed is measured in t
 """
 
 import time
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
@@ -95,8 +95,7 @@ def demo(
         names = Names(_unfinished())
         test = list(mixed(held_out, seed=1, split="test"))
         known = {fingerprint(question.text) for question in test}
-        training = [q for q in mixed(2 * questions, seed=2, split="train") if fingerprint(q.text) not in known]
-        training = training[:questions]
+        training = list(mixed(questions, seed=2, split="train", known=known))
         overlap = known & {fingerprint(question.text) for question in training}
         if overlap or len(known) < held_out or len(training) < questions:
             raise TracemillError("the demo's training and held-out questions are not disjoint, or too few")
@@ -147,11 +146,11 @@ def _unfinished() -> str:
     return next(name for number in range(1, 10**6) if (name := f"demo-{number}") not in done)
 
 
-def mixed(count: int, *, seed: int, split: str) -> Iterator["Question"]:
-    """Distinct questions, sums and word problems in turn."""
+def mixed(count: int, *, seed: int, split: str, known: Collection[str] = ()) -> Iterator["Question"]:
+    """Distinct questions, sums and word problems in turn. `known`: fingerprints of questions not to give."""
     from producer.sources import Question, open_source
 
-    seen: set[str] = set()
+    seen = set(known)
 
     def distinct(source: str, wanted: int) -> list[Question]:
         found: list[Question] = []

@@ -13,6 +13,13 @@ def test_questions_are_distinct_and_half_sums_half_word_problems() -> None:
     assert all(question.gold is not None for question in questions)
 
 
+def test_questions_to_learn_from_are_others_than_the_held_out_ones_and_as_mixed() -> None:
+    known = {fingerprint(question.text) for question in mixed(100, seed=5, split="test")}
+    questions = list(mixed(100, seed=6, split="train", known=known))
+    assert known.isdisjoint(fingerprint(question.text) for question in questions)
+    assert sum(question.text.startswith("State the final answer") for question in questions) == 50
+
+
 def test_the_worked_examples_are_readable_and_end_in_the_asked_form() -> None:
     shots = read_shots(EXAMPLES)
     assert len(shots) == 4

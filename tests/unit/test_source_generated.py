@@ -144,6 +144,11 @@ def test_reasoning_gym_gives_questions_with_gold_the_same_each_time() -> None:
         assert q.gold == str(sum(int(term) for term in re.findall(r"-?\d+", numbers[1].replace("- ", "-"))))
 
 
+def test_two_seeds_of_reasoning_gym_give_different_questions() -> None:
+    source = "gym:chain_sum?min_terms=4&max_terms=6&min_digits=2&max_digits=4&size=500&seed="
+    assert {q.text for q in read(source + "1")}.isdisjoint(q.text for q in read(source + "2"))
+
+
 def test_reasoning_gym_without_a_seed_can_still_be_run_again() -> None:
     assert read("gym:chain_sum?size=5") == read("gym:chain_sum?size=5")
 

@@ -14,7 +14,7 @@ from workers.checks import Findings
 from workers.checks.judge import CanaryResult, Case, Judged, ask, canaries
 from workers.job import WorkerJob
 from workers.loop import run
-from workers.running import engine
+from workers.running import answered, engine
 
 log = logging.getLogger(__name__)
 
@@ -25,8 +25,8 @@ _watching = threading.Lock()
 
 def judge_traces(
     job: WorkerJob, traces: Sequence[Mapping[str, Any]], found: Sequence[Findings], wanted: Sequence[bool]
-) -> list[Judged | None]:
-    """What the judge says of each wanted trace that has an answer. Raises EngineAway or EngineDead.
+) -> list[Judged | EngineAway | None]:
+    """What the judge says of each wanted trace that has an answer, or why it said nothing yet. Raises EngineDead.
 
     A judge that fails otherwise is an error on the trace, never a lost verdict.
     """
@@ -36,18 +36,27 @@ def judge_traces(
         else None
         for trace, findings, asked in zip(traces, found, wanted, strict=True)
     ]
-    if job.policy.judge is None or not any(cases):
+    alias = job.policy.judge
+    if alias is None or not any(cases):
         return [None] * len(cases)
-    judge = engine(job.policy.judge)
-    _watch(job)
+    judge = engine(alias)
 
-    async def every() -> list[Judged | None]:
-        async def one(case: Case | None) -> Judged | None:
+    async def one(case: Case | None) -> Judged | EngineAway | None:
+        try:
             return None if case is None else await ask(judge, case, job.policy.signals)
+        except EngineAway as error:
+            return error
 
+    async def every() -> list[Judged | EngineAway | None]:
         return await asyncio.gather(*map(one, cases))
 
-    return run(every())
+    try:
+        _watch(job)
+        said = run(every())
+    except EngineAway as error:  # the canaries could not be asked
+        said = [error if case else None for case in cases]
+    answered(alias, next((one for one in said if isinstance(one, EngineAway)), None))
+    return said
 
 
 def _watch(job: WorkerJob) -> None:

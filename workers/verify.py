@@ -13,13 +13,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from itertools import groupby
 from operator import itemgetter
-from typing import Any
+from typing import Any, NamedTuple
 
 from db.patience import patiently
 from db.queries import Q
 from db.session import statement, transaction
 from tracemill.celery import VERIFY, app
-from tracemill.errors import EngineDead, TracemillError
+from tracemill.errors import EngineAway, EngineDead, TracemillError
 from tracemill.once import once
 from tracemill.settings import settings
 from tracemill.text import storable
@@ -90,20 +90,19 @@ def _verify(job_id: int, question_ids: list[int]) -> None:
     if not questions:
         return
     try:
-        verdicts, revoted = _verdicts(job, questions)
+        verdicts = _verdicts(job, questions)
     except EngineDead as error:
         end_worker(error)
-    except TracemillError as error:  # no sandbox, or no judge: the question waits for one
+    except TracemillError as error:  # no sandbox: the question waits for one
         if len(question_ids) > 1:  # which of them?
             for question_id in question_ids:
                 _verify(job_id, [question_id])
             return
-        log.error("question %s of job %s is not verified: %s", question_ids[0], job_id, error)
-        waiting = {"job_id": job_id, "question_id": question_ids[0], "error": storable(str(error))}
-        patiently(lambda: _not_verified(waiting))
+        _not_verified(job_id, {question_ids[0]: error})
         return
     # Only this is done again while Postgres is away: a judge is paid for what it says once.
-    patiently(lambda: _store(job, questions, verdicts, revoted))
+    patiently(lambda: _store(job, questions, verdicts))
+    _not_verified(job_id, verdicts.waiting)
 
 
 def _traces(job_id: int, question_ids: list[int]) -> list[list[Mapping[str, Any]]]:
@@ -113,21 +112,42 @@ def _traces(job_id: int, question_ids: list[int]) -> list[list[Mapping[str, Any]
         return [list(group) for _, group in groupby(map(dict, rows), key=itemgetter("question_id"))]
 
 
-def _not_verified(waiting: Row) -> None:
-    with statement() as connection:
-        connection.execute(Q["not_verified"], waiting)
+def _not_verified(job_id: int, waiting: Mapping[int, Exception]) -> None:
+    rows = [
+        {"job_id": job_id, "question_id": question_id, "error": storable(str(error))}
+        for question_id, error in waiting.items()
+    ]
+    for row in rows:
+        log.error("question %s of job %s is not verified: %s", row["question_id"], job_id, row["error"])
+
+    def store() -> None:
+        with statement() as connection:
+            connection.execute(Q["not_verified"], rows)
+
+    if rows:
+        patiently(store)
 
 
-def _store(
-    job: WorkerJob, questions: Sequence[Sequence[Mapping[str, Any]]], verdicts: list[Row], revoted: list[Row]
-) -> None:
-    by_trace = {row["trace_id"]: bool(row["accepted"]) for row in (*verdicts, *revoted)}
-    settled = [_settled(job, traces, by_trace) for traces in questions]
+class Verdicts(NamedTuple):
+    """What was found out about some questions."""
+
+    #: Of traces that had none.
+    new: list[Row]
+    #: What later votes change in those of the others.
+    revoted: list[Row]
+    #: Questions with a trace of which the judge could say nothing, and why. What it said of their others is kept.
+    waiting: dict[int, EngineAway]
+
+
+def _store(job: WorkerJob, questions: Sequence[Sequence[Mapping[str, Any]]], verdicts: Verdicts) -> None:
+    by_trace = {row["trace_id"]: bool(row["accepted"]) for row in (*verdicts.new, *verdicts.revoted)}
+    whole = [traces for traces in questions if traces[0]["question_id"] not in verdicts.waiting]
+    settled = [_settled(job, traces, by_trace) for traces in whole]
     with transaction() as connection:
-        if verdicts:
-            connection.execute(Q["insert_verdicts"], {"rows": json.dumps(verdicts)})
-        if revoted:
-            connection.execute(Q["revote"], revoted)
+        if verdicts.new:
+            connection.execute(Q["insert_verdicts"], {"rows": json.dumps(verdicts.new)})
+        if verdicts.revoted:
+            connection.execute(Q["revote"], verdicts.revoted)
         connection.execute(Q["settle"], {"job_id": job.id, "rows": json.dumps(settled)})
 
 
@@ -148,11 +168,8 @@ def _settled(job: WorkerJob, traces: Sequence[Mapping[str, Any]], verdicts: Mapp
     }
 
 
-def _verdicts(job: WorkerJob, questions: Sequence[Sequence[Mapping[str, Any]]]) -> tuple[list[Row], list[Row]]:
-    """The verdicts of the traces that have none, and what later votes change in those of the others.
-
-    Raises TracemillError where there is no sandbox for a program, or no judge.
-    """
+def _verdicts(job: WorkerJob, questions: Sequence[Sequence[Mapping[str, Any]]]) -> Verdicts:
+    """Verify the traces that have no verdict. Raises TracemillError where there is no sandbox for a program."""
     policy, method = job.policy, named(job.method)
     voting = [_voting(traces) for traces in questions]
     every = [trace for traces in voting for trace in traces]
@@ -173,13 +190,17 @@ def _verdicts(job: WorkerJob, questions: Sequence[Sequence[Mapping[str, Any]]]) 
         and (policy.judge_refused or passes(policy, hoped(policy, row), trace))
         for row, trace in zip(rows, new, strict=True)
     ]
-    verdicts = []
+    verdicts: list[Row] = []
+    waiting: dict[int, EngineAway] = {}
     asked = judge_traces(job, new, [found[trace["id"]] for trace in new], wanted)
     for trace, row, said in zip(new, rows, asked, strict=True):
+        if isinstance(said, EngineAway):
+            waiting[trace["question_id"]] = said
+            continue
         row = with_judge(policy, row | agreed(policy, row, said), said)
         verdicts.append(row | {"accepted": accepted(policy, row, trace, said.scores if said else {}, job.negative)})
     old = [trace for trace in every if trace["verdict"] is not None]
-    return verdicts, [revote(policy, trace, votes[trace["id"]], job.negative) for trace in old]
+    return Verdicts(verdicts, [revote(policy, trace, votes[trace["id"]], job.negative) for trace in old], waiting)
 
 
 def _voting(traces: Sequence[Mapping[str, Any]]) -> Sequence[Mapping[str, Any]]:

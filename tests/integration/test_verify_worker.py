@@ -2,7 +2,7 @@
 
 import asyncio
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -19,17 +19,18 @@ from tests.conftest import forget
 from tests.integration.factory import ASK, change, fill, rows, states, value
 from tests.scripted_judges import firm, gullible, of_known_quality, scripted_judge
 from tests.scripted_server import ScriptedServer
-from tracemill.policy import Policy
+from tracemill.errors import EngineAway
+from tracemill.policy import Policy, Signal
 from tracemill.stack import Stack
 from workers import calibration, judging
 from workers.calibration import judged_traces
-from workers.checks.judge import CanaryResult, Judged
+from workers.checks.judge import CanaryResult, Case, Judged, ask
 from workers.checks.sandbox import Sandbox
 from workers.engines import Completion, Engine
 from workers.job import worker_job
 from workers.judging import judge_traces
 from workers.methods import Call, named
-from workers.running import close_engines
+from workers.running import close_engines, trouble
 from workers.traces import trace_row
 from workers.verify import verify
 from workers.visit import Answer, Link, Slot
@@ -290,7 +291,7 @@ def test_what_the_judge_said_is_stored_when_postgres_is_back_and_not_asked_again
     store("away", right_and_wrong(sums(2)), check=False)
     job_id = value("select id from jobs where name = 'away'")
 
-    def judged_before_postgres_goes(*given: Any) -> list[Judged | None]:
+    def judged_before_postgres_goes(*given: Any) -> list[Judged | EngineAway | None]:
         said = judge_traces(*given)
         judges["firm"].requests.clear()
         change("alter table verdicts add constraint gone check (away())")
@@ -313,6 +314,40 @@ def test_what_the_judge_said_is_stored_when_postgres_is_back_and_not_asked_again
     assert list(judges["firm"].requests) == []
 
 
+def test_what_a_judge_said_before_it_went_away_is_kept_and_only_the_rest_asked_later(
+    database: Stack, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[str] = []
+
+    async def goes_away(engine: Engine, case: Case, signals: Iterable[Signal]) -> Judged:
+        asked.append(case.steps[0])
+        if case.steps[0] == "A fourth.":
+            raise EngineAway("no answer")
+        return await ask(engine, case, signals)
+
+    questions = sums(2)
+    starts = iter(["A first.", "A second.", "A third.", "A fourth."])
+    texts = {q.text: [f"{next(starts)}\nThe answer is {q.gold}." for _ in range(2)] for q in questions}
+    job_id = fill(questions, "halved", samples=2, policy=Policy(judge="firm")).job_id
+    store("halved", texts, check=False)
+    found = [row.question_id for row in rows("select question_id from job_questions")]
+    with monkeypatch.context() as patch:
+        patch.setattr(judging, "ask", goes_away)
+        verify(job_id, found)
+        assert sorted(asked) == ["A first.", "A fourth.", "A second.", "A third."]
+        assert states("halved") == {"done": 1, "generated": 1}
+        assert value("select last_error from job_questions where state = 'generated'") == "no answer"
+        assert value("select count(*) from verdicts") == 3
+        assert "no answer" in str(trouble())
+        asked.clear()
+        verify(job_id, found)
+        assert asked == ["A fourth."]
+    verify(job_id, found)
+    assert states("halved") == {"done": 2}
+    assert accepted("halved")["right"] == 4
+    assert trouble() is None
+
+
 def test_a_vote_that_comes_late_changes_nothing(database: Stack, monkeypatch: pytest.MonkeyPatch) -> None:
     question = Question("Which number do I think of?", None, "math", None, {}, None)
     job_id = fill([question], "late", samples=4, policy=Policy(majority=0.5)).job_id
@@ -321,7 +356,7 @@ def test_a_vote_that_comes_late_changes_nothing(database: Stack, monkeypatch: py
     change("update job_questions set wanted = 3, state = 'generated'")
     store("late", {question.text: ["The answer is 3."]}, check=False)
 
-    def later(*given: Any) -> list[Judged | None]:
+    def later(*given: Any) -> list[Judged | EngineAway | None]:
         """While one verifier looks at three traces, two more come and another verifier is done with all five."""
         monkeypatch.setattr("workers.verify.judge_traces", judge_traces)
         store("late", {question.text: ["The answer is 3."] * 2}, check=False)

@@ -31,6 +31,8 @@ RESULT = Path(__file__).parent / "results" / "star.json"
 ROUNDS = 3
 #: Rather many questions than many answers to each: there is more to learn from at the same price.
 ATTEMPT = {"samples": 4, "temperature": 0.7, "max_tokens": 80, "examples": EXAMPLES.name}
+#: No skipped steps: a model as small that learns to add three numbers at once is wrong nearly always.
+SELECT = {"max_per_question": 2, "balance": 0.5, "at_most": {"equations_compound": 0, "unused": 0}}
 FIT = {"epochs": 3, "learning_rate": 1e-3, "batch_size": 16, "max_tokens": 192}
 
 
@@ -71,7 +73,7 @@ def _spec(name: str, file: Path, rounds: int, **changes: Any) -> LoopSpec:
             "rounds": rounds,
             "plateau": -1,
             "attempt": ATTEMPT | {"source": str(file)},
-            "select": {"max_per_question": 2, "balance": 0.5},
+            "select": SELECT,
             "fit": FIT,
             "evaluate": {"jobs": ["test"]},
         }
@@ -86,7 +88,7 @@ def _loop(name: str, file: Path, rounds: int, *, hints: bool) -> list[dict[str, 
 
 
 def _once(file: Path, like: str, samples: int) -> dict[str, Any]:
-    spec = _spec("once", file, 1, select={"max_per_question": 0, "like": like})
+    spec = _spec("once", file, 1, select=SELECT | {"max_per_question": 0, "balance": 1, "like": like})
     ask = spec.attempt.model_copy(update={"samples": samples})
     open_(job_of(ask, "once-attempt", "student", "cot", EXAMPLES.parent), ask)
     follow_jobs(["once-attempt"])

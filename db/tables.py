@@ -227,6 +227,9 @@ class Verdict(Base):
     coherence: Mapped[float | None]
     equations_checked: Mapped[int]
     equations_false: Mapped[int]
+    #: Equations that do several operations at once, and numbers of the question that no equation works with.
+    equations_compound: Mapped[int | None]
+    unused: Mapped[int | None]
     #: number, expression, choice, boolean, text or code: what kind of answer was looked for.
     kind: Mapped[str | None]
     #: Share of the question's samples whose answers agree with this one, and its distance to the next answer; only

@@ -31,6 +31,8 @@ def verdict(trace_id: int, policy: Policy, found: Findings, vote: Vote | None) -
         "coherence": None,
         "equations_checked": found.equations_checked,
         "equations_false": found.equations_false,
+        "equations_compound": found.equations_compound,
+        "unused": found.unused,
         "steps": len(found.steps),
         "first_error": found.first_error,
         "ungrounded": None if found.ungrounded is None else len(found.ungrounded),

@@ -71,6 +71,8 @@ with judged as (
                            when 'steps' then v.steps
                            when 'equations_checked' then v.equations_checked
                            when 'equations_false' then v.equations_false
+                           when 'equations_compound' then v.equations_compound
+                           when 'unused' then v.unused
                            when 'ungrounded' then v.ungrounded
                            when 'tokens_out' then t.tokens_out
                            when 'thinking_tokens' then t.thinking_tokens

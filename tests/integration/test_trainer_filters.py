@@ -73,25 +73,31 @@ def graded(clean: Stack) -> Iterator[None]:
 def test_a_threshold_takes_what_is_below_above_or_unknown(clean: Stack) -> None:
     with transaction() as connection:
         asked = question(connection, "What is 3 + 4?")
+        whole = {"ungrounded": 0, "equations_compound": 0, "unused": 0}
         teach = job(connection, "teach", [asked])
         good = trace(connection, teach, asked, "good")
-        _set(connection, good, steps=2, faithfulness=0.7, ungrounded=0, signals='{"rating": 0.6}')
+        _set(connection, good, steps=2, faithfulness=0.7, signals='{"rating": 0.6}', **whole)
         few = trace(connection, teach, asked, "too few steps", index=1)
-        _set(connection, few, steps=1, faithfulness=0.9, ungrounded=0, signals='{"rating": 0.8}')
+        _set(connection, few, steps=1, faithfulness=0.9, signals='{"rating": 0.8}', **whole)
         low = trace(connection, teach, asked, "rated too low", index=2)
-        _set(connection, low, steps=2, faithfulness=0.9, ungrounded=0, signals='{"rating": 0.2}')
+        _set(connection, low, steps=2, faithfulness=0.9, signals='{"rating": 0.2}', **whole)
         unknown = trace(connection, teach, asked, "not judged", index=3)
-        _set(connection, unknown, steps=2, ungrounded=0, signals='{"rating": 0.8}')
+        _set(connection, unknown, steps=2, signals='{"rating": 0.8}', **whole)
         loose = trace(connection, teach, asked, "with a number from nowhere", index=4)
-        _set(connection, loose, steps=2, faithfulness=0.9, ungrounded=1, signals='{"rating": 0.8}')
+        _set(connection, loose, steps=2, faithfulness=0.9, signals='{"rating": 0.8}', **whole | {"ungrounded": 1})
+        for index, score in enumerate(("equations_compound", "unused"), 5):
+            skips = trace(connection, teach, asked, f"that skips a step: {score}", index=index)
+            _set(connection, skips, steps=2, faithfulness=0.9, signals='{"rating": 0.8}', **whole | {score: 1})
     least = {"steps": 2, "faithfulness": 0.7, "rating": 0.6}
-    found, rows = _selected(_spec(at_least=least, at_most={"ungrounded": 0}))
+    found, rows = _selected(_spec(at_least=least, at_most=whole))
     assert [row.trace_id for row in rows] == [good]
     assert found.removed == {
         "at_least.faithfulness": 1,
         "at_least.rating": 1,
         "at_least.steps": 1,
         "at_most.ungrounded": 1,
+        "at_most.equations_compound": 1,
+        "at_most.unused": 1,
     }
 
 

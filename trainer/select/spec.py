@@ -16,6 +16,8 @@ Score = Literal[
     "steps",
     "equations_checked",
     "equations_false",
+    "equations_compound",
+    "unused",
     "ungrounded",
     "tokens_out",
     "thinking_tokens",

@@ -49,6 +49,10 @@ class Findings:
     equations_checked: int = 0
     equations_false: int = 0
     false_equations: list[AtStep] = field(default_factory=list)
+    #: equations that do several operations at once: steps were skipped
+    equations_compound: int = 0
+    #: numbers of the question that no equation works with; None: there is no question
+    unused: int | None = None
     #: numbers that neither the question nor an earlier result explains; None: there is no question to look in
     ungrounded: list[AtStep] | None = None
     #: does the last value that the reasoning derives equal its answer; None: it derives none
@@ -98,6 +102,8 @@ def check(item: Item) -> Findings:
         equations_checked=equations.checked,
         equations_false=len(equations.false),
         false_equations=equations.false[:MAX_FINDINGS],
+        equations_compound=equations.compound,
+        unused=reasoning.unused,
         ungrounded=None if unexplained is None else unexplained[:MAX_FINDINGS],
         concludes=reasoning.concludes,
         seconds=perf_counter() - start,

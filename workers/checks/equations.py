@@ -43,12 +43,16 @@ _DOUBT = re.compile(
 class Equations:
     """`checked`: how many could be checked; `false`: the false ones as "left = right" at their step, in order;
 
-    `last`: the value after the last equals sign; None if there is no such sign, or what follows cannot be read.
+    `last`: the value after the last equals sign; None if there is no such sign, or what follows cannot be read;
+
+    `compound`: how many do several operations at once, as 3 + 4 + 4 = 11 does; `used`: the numbers on their left sides.
     """
 
     checked: int
     false: list[AtStep]
     last: Rational | None = None
+    compound: int = 0
+    used: Sequence[Rational] = ()
 
 
 def cut(step: str) -> list[str]:
@@ -82,6 +86,8 @@ def check_cut(steps: Sequence[list[str]]) -> Equations:
     checked = 0
     false: list[AtStep] = []
     last: Rational | None = None
+    compound = 0
+    used: list[Rational] = []
     for place, pieces in enumerate(steps):
         if not any("=" in gap or "≈" in gap or "\\approx" in gap or gap.endswith(_SAYS) for gap in pieces[::2]):
             continue
@@ -93,6 +99,7 @@ def check_cut(steps: Sequence[list[str]]) -> Equations:
             if (value := _plain(tokens, at)) is not None:
                 checked += 1
                 last = value
+                used += (tokens[at - 3].value, tokens[at - 1].value)
                 continue
             right = after(tokens, at + 1)
             left = before(tokens, at)
@@ -101,6 +108,8 @@ def check_cut(steps: Sequence[list[str]]) -> Equations:
                 last = value
             if left is None or right is None or value is None:
                 continue
+            used += (one.value for one in left.tokens if one.kind == "num")
+            compound += left.operations > 1
             verdict = _true(left, token.kind, right, value)
             if verdict is False:
                 doubt = _DOUBT.search("0".join(pieces[::2])) is not None if doubt is None else doubt
@@ -108,7 +117,7 @@ def check_cut(steps: Sequence[list[str]]) -> Equations:
             checked += verdict is not None
             if verdict is False:
                 false.append(AtStep(place, f"{left.text} = {right.text}"))
-    return Equations(checked, false, last)
+    return Equations(checked, false, last, compound, used)
 
 
 def _plain(tokens: list[Token], at: int) -> Rational | None:

@@ -8,6 +8,7 @@ numbers, "3rd", x2, exponents) and coefficients (3x) are passed over.
 """
 
 import re
+from collections import Counter
 from collections.abc import Sequence
 from fractions import Fraction
 from functools import lru_cache
@@ -72,6 +73,12 @@ def ungrounded_cut(question: str, steps: Sequence[list[str]]) -> list[AtStep]:
                 continue
             found.append(AtStep(place, text))
     return found
+
+
+def unused_cut(question: str, used: Sequence[Rational]) -> int:
+    """How many of the question's numbers in digits, each as often as it stands there, are not among the used ones."""
+    given = Counter(Fraction(text.replace(",", "")) for text in cut(question[:MAX_QUESTION])[1::2])
+    return (given - Counter(map(Fraction, used))).total()
 
 
 @lru_cache(maxsize=1_024)

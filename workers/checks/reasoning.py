@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from workers.checks.equations import Equations, check_cut, cut, shortened
-from workers.checks.grounding import concludes_cut, ungrounded_cut
+from workers.checks.grounding import concludes_cut, ungrounded_cut, unused_cut
 from workers.checks.steps import AtStep
 
 
@@ -15,6 +15,8 @@ class Reasoning:
     equations: Equations
     #: numbers that neither the question nor an earlier result explains; None: there is no question to look in
     ungrounded: list[AtStep] | None
+    #: numbers of the question that no equation works with; None: there is no question
+    unused: int | None
     #: does the last value that the reasoning derives equal its answer; None: it derives none, or there is no answer
     concludes: bool | None
 
@@ -26,5 +28,6 @@ def read(question: str | None, steps: Sequence[str], answer: str | None) -> Reas
     return Reasoning(
         equations,
         None if question is None else ungrounded_cut(question, cuts),
+        None if question is None else unused_cut(question, equations.used),
         None if answer is None else concludes_cut(cuts, equations.last, answer),
     )

@@ -24,6 +24,11 @@ class Side(NamedTuple):
         return " ".join(_SHOWN.get(token.text, token.text) for token in self.tokens)
 
     @property
+    def operations(self) -> int:
+        """How many numbers are joined to others; a sign is no operation, and 2(3 + 4) has two."""
+        return sum(token.kind in ("op", "over") for token in self.tokens[self.tokens[0].kind == "op" :])
+
+    @property
     def computes(self) -> bool:
         return any(
             token.kind in _WORKS or token.text in ("√(", "binom")

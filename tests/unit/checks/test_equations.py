@@ -136,6 +136,17 @@ def test_what_stands_after_the_last_equals_sign_is_known() -> None:
 
 
 @pytest.mark.parametrize(
+    ("text", "compound"),
+    [
+        ("3 + 4 + 4 = 11", 1), ("3 + 4 = 7. 7 + 4 = 11", 0), ("(3+4)*2=14", 1), ("3+4=7*2=14", 0), ("-3 + 4 = 1", 0),
+        ("$5 + $3 = $8", 0), ("10 / 4 = 2.5 miles", 0), ("3 + 4 + 4 = 12", 1), ("x + 3 + 4 = 9", 0), ("So 5.", 0),
+    ],
+)  # fmt: skip
+def test_an_equation_that_does_several_operations_at_once_is_counted(text: str, compound: int) -> None:
+    assert check_equations([text]).compound == compound
+
+
+@pytest.mark.parametrize(
     "unit", ["1+1=", "1+1=2 ", "(", "1 x ", "a a a = ", "<<1=", "=", "1,", "1.", "1,111", "$", "\\", "- ", "** ",
     "\n- 1=1", "((1)"]
 )  # fmt: skip

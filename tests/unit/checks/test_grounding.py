@@ -99,6 +99,22 @@ def test_reading_once_finds_the_same() -> None:
 
 
 @pytest.mark.parametrize(
+    ("question", "text", "unused"),
+    [
+        ("What is 3 + 4 + 4?", "3 + 4 = 7. 7 + 4 = 11.", 0),
+        ("What is 3 + 4 + 4?", "3 + 4 = 7.", 1),  # the other 4
+        ("What is 3 + 4 + 4?", "The answer is 11.", 3),
+        ("Tom has 1,200 pens and 2.50 dollars.", "1200 * 2.5 = 3000", 0),
+        ("Tom has three pens and buys 4.", "So he has 7.", 1),
+        ("Is it so?", "Yes.", 0),
+    ],
+)
+def test_numbers_of_the_question_that_no_equation_works_with_are_counted(question: str, text: str, unused: int) -> None:
+    assert read(question, [text], None).unused == unused
+    assert read(None, [text], None).unused is None
+
+
+@pytest.mark.parametrize(
     "unit", ["1+1=", "1 ", "= ", "1=1\n", "a", "1 is ", "12,345", ".5", "1/", "half of 3 %", "answer 1 "]
 )
 def test_a_megabyte_of_anything_is_read_in_a_moment(unit: str) -> None:

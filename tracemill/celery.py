@@ -12,6 +12,7 @@ from celery import Celery
 from kombu.exceptions import OperationalError as BrokerAway
 
 from tracemill import broker
+from tracemill.errors import UsageError
 from tracemill.policy import Policy
 from tracemill.settings import settings
 from tracemill.silence import REDIS_CLIENT
@@ -37,7 +38,10 @@ TRAIN_QUEUE = "train"
 
 
 def _broker() -> str:
-    url = settings().redis_url
+    try:
+        url = settings().redis_url
+    except UsageError:  # this is imported by every command: it says itself what is wrong with its settings
+        url = None
     return url.get_secret_value() if url else "redis://127.0.0.1:6379/0"
 
 

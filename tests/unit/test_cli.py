@@ -1,6 +1,7 @@
 """The command line's manners: an error is a sentence and never a traceback; exit code 2 is wrong use, 1 failed work."""
 
 import json
+import os
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -232,13 +233,23 @@ def test_the_help_of_every_command_shows_an_example_of_itself(run: Run, words: t
     assert f"Example: tracemill {' '.join(words)}" in said
 
 
-def test_the_installed_command_exits_like_this_too(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("settings", "words", "said"),
+    [
+        ("", ["enqueue", "none.jsonl"], "error: there is no file none.jsonl"),
+        ("workers = [", ["config"], "error: cannot read the settings (tracemill.toml"),
+    ],
+)
+def test_the_installed_command_exits_like_this_too(tmp_path: Path, settings: str, words: list[str], said: str) -> None:
+    (tmp_path / "tracemill.toml").write_text(settings)
     ended = subprocess.run(
-        [Path(sys.executable).with_name("tracemill"), "enqueue", "none.jsonl"],
+        [Path(sys.executable).with_name("tracemill"), *words],
         cwd=tmp_path,
+        env={**os.environ, "TRACEMILL_CONFIG": "tracemill.toml"},
         capture_output=True,
         text=True,
         timeout=60,
     )
     assert (ended.returncode, ended.stdout) == (2, "")
-    assert ended.stderr == "error: there is no file none.jsonl\n"
+    assert ended.stderr.startswith(said)
+    assert len(ended.stderr.splitlines()) == 1

@@ -45,7 +45,7 @@ class Equations:
 
     `last`: the value after the last equals sign; None if there is no such sign, or what follows cannot be read;
 
-    `compound`: how many do several operations at once, as 3 + 4 + 4 = 11 does; `used`: the numbers on their left sides.
+    `compound`: how many do several operations at once, as 3 + 4 + 4 = 11 does; `used`: the numbers that they work with.
     """
 
     checked: int
@@ -108,7 +108,8 @@ def check_cut(steps: Sequence[list[str]]) -> Equations:
                 last = value
             if left is None or right is None or value is None:
                 continue
-            used += (one.value for one in left.tokens if one.kind == "num")
+            if left.computes:
+                used += (one.value for one in left.tokens if one.kind == "num")
             compound += left.operations > 1
             verdict = _true(left, token.kind, right, value)
             if verdict is False:

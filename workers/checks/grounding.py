@@ -77,8 +77,13 @@ def ungrounded_cut(question: str, steps: Sequence[list[str]]) -> list[AtStep]:
 
 def unused_cut(question: str, used: Sequence[Rational]) -> int:
     """How many of the question's numbers in digits, each as often as it stands there, are not among the used ones."""
-    given = Counter(Fraction(text.replace(",", "")) for text in cut(question[:MAX_QUESTION])[1::2])
-    return (given - Counter(map(Fraction, used))).total()
+    return (_digits(question) - Counter(map(Fraction, used))).total()
+
+
+@lru_cache(maxsize=1_024)
+def _digits(question: str) -> Counter[Fraction]:
+    """The question's numbers in digits, with how often each stands there."""
+    return Counter(Fraction(text.replace(",", "")) for text in cut(question[:MAX_QUESTION])[1::2])
 
 
 @lru_cache(maxsize=1_024)

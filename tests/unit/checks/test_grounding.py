@@ -104,6 +104,7 @@ def test_reading_once_finds_the_same() -> None:
         ("What is 3 + 4 + 4?", "3 + 4 = 7. 7 + 4 = 11.", 0),
         ("What is 3 + 4 + 4?", "3 + 4 = 7.", 1),  # the other 4
         ("What is 3 + 4 + 4?", "The answer is 11.", 3),
+        ("What is 3 + 4 + 4?", "4 = 4. 3 = 3. The answer is 11.", 3),
         ("Tom has 1,200 pens and 2.50 dollars.", "1200 * 2.5 = 3000", 0),
         ("Tom has three pens and buys 4.", "So he has 7.", 1),
         ("Is it so?", "Yes.", 0),

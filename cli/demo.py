@@ -96,9 +96,8 @@ def demo(
         test = list(mixed(held_out, seed=1, split="test"))
         known = {fingerprint(question.text) for question in test}
         training = list(mixed(questions, seed=2, split="train", known=known))
-        overlap = known & {fingerprint(question.text) for question in training}
-        if overlap or len(known) < held_out or len(training) < questions:
-            raise TracemillError("the demo's training and held-out questions are not disjoint, or too few")
+        if len(test) < held_out or len(training) < questions:
+            raise TracemillError("there are not so many different questions: ask for fewer")
 
         _say(f"Measuring the student, and the teacher, on {held_out} held-out questions …")
         _enqueue(names.before, test, "student", shots=False, samples=1, purpose="evaluate", policy=Policy())

@@ -35,8 +35,8 @@ def open_gym(spec: str) -> list[Table]:
         raise UsageError(
             f"gym:{name}: reasoning-gym has no such data set. {hint}There is {', '.join(sorted(DATASETS))}"
         )
-    # Without a seed the library draws one: a killed enqueue that is run again must meet the same questions.
     values = _typed(name, texts, _settable(DATASETS[name][1]))
+    # Without a seed the library draws one: a killed enqueue that is run again must meet the same questions.
     # 31 bits, as numpy's generators take no more than 32; 10 million questions from two seeds meet once in a hundred.
     values["seed"] = Random(str(values.get("seed", 0))).getrandbits(31)
     try:

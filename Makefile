@@ -63,7 +63,7 @@ check: $(INSTALLED) ## lint, formatting, types and the directions of imports
 test: check sandbox namespaces ## check, then every test that fits into 25 minutes
 	@$(BIN)/pytest -m "not slow" tests/unit tests/integration tests/chaos
 
-test-fast: $(INSTALLED) ## the unit tests alone, in seconds
+test-fast: $(INSTALLED) ## the unit tests alone, in two or three minutes
 	@$(BIN)/pytest tests/unit
 
 test-all: check sandbox namespaces ## every test, also the slow ones

@@ -20,6 +20,9 @@ Json = Annotated[bool, typer.Option("--json", help="Print JSON for machines.")]
 console = Console(highlight=False, width=None if sys.stdout.isatty() else 120)
 progress_console = Console(stderr=True, highlight=False)
 
+#: Characters of a column and its border below which nothing in it could be read.
+NARROWEST = 6
+
 
 @contextmanager
 def printing_on_stderr() -> Iterator[IO[bytes]]:
@@ -52,14 +55,29 @@ def plain(value: Any) -> Any:
 
 
 def print_rows(rows: Iterable[Mapping[Any, Any]], columns: Iterable[str], title: str | None = None) -> None:
-    """A table on stdout. Text of the rows is data: it is never read as markup."""
-    table = Table(title=title, title_justify="left")
+    """A table on stdout, or, with more columns than fit, each row with a line a column. Text of the rows is data: it is
+    never read as markup."""
     names = list(columns)
+    if len(names) * NARROWEST > console.width:
+        _print_records(rows, names, title)
+        return
+    table = Table(title=title, title_justify="left")
     for name in names:
         table.add_column(name, overflow="fold")
     for row in rows:
         table.add_row(*(_cell(row[name]) for name in names))
     console.print(table)
+
+
+def _print_records(rows: Iterable[Mapping[Any, Any]], names: Iterable[str], title: str | None) -> None:
+    if title:
+        console.print(title, markup=False)
+    for number, row in enumerate(rows, start=1):
+        console.rule(f"row {number}", align="left")
+        record = Table.grid(padding=(0, 2))
+        for name in names:
+            record.add_row(_cell(name), _cell(row[name]))
+        console.print(record)
 
 
 def _cell(value: Any) -> Any:

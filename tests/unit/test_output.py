@@ -1,0 +1,22 @@
+"""What commands print can be read, however much of it there is."""
+
+import pytest
+
+from cli.output import print_rows
+
+
+def test_few_columns_are_a_table(capsys: pytest.CaptureFixture[str]) -> None:
+    print_rows([{"job": "math", "accepted": 3}], ["job", "accepted"])
+    assert "│ math │ 3        │" in capsys.readouterr().out
+
+
+def test_more_columns_than_fit_are_a_line_each(capsys: pytest.CaptureFixture[str]) -> None:
+    row = {f"column_{number}": f"[bold]{number}" for number in range(46)}
+    print_rows([row, row], row, title="scores")
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0] == "scores"
+    assert lines[1].startswith("row 1 ─")
+    assert lines[2].split() == ["column_0", "[bold]0"]
+    assert lines[47].split() == ["column_45", "[bold]45"]
+    assert lines[48].startswith("row 2 ─")
+    assert len(lines) == 2 + 46 + 1 + 46

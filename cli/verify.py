@@ -37,8 +37,8 @@ VERIFY = (
     "standard input.\n\n"
     'Each object is written back, in order, with its own fields and "correct" (true, false or null), "proof", '
     '"answer", "steps", "first_error", "equations", "faithfulness", "coherence", "seconds", "kind", "false_equations", '
-    '"ungrounded", "concludes" and "error"; with --judge also "agreement" (of free text with its gold answer) and '
-    '"judge".\n\n'
+    '"equations_compound", "unused", "ungrounded", "concludes" and "error"; with --judge also "agreement" (of free '
+    'text with its gold answer) and "judge".\n\n'
     'An object that cannot be verified is written back with the reason in "error", a line that is no JSON object is '
     "left out. Both are reported with their line number, and the exit code is then 1.\n\n"
     "A run that was stopped goes on after the last complete line of OUT when the same command is run again.\n\n"

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 #: What a verdict adds to a row, and what a judge adds to that.
 FIELDS = (
     *("correct", "proof", "answer", "steps", "first_error", "equations", "faithfulness", "coherence", "seconds"),
-    *("kind", "false_equations", "ungrounded", "concludes", "error"),
+    *("kind", "false_equations", "equations_compound", "unused", "ungrounded", "concludes", "error"),
 )
 JUDGE_FIELDS = ("agreement", "judge")
 
@@ -93,6 +93,8 @@ def _fields(
         "seconds": round(findings.seconds + seconds, 6),
         "kind": findings.kind,
         "false_equations": [finding._asdict() for finding in findings.false_equations],
+        "equations_compound": findings.equations_compound,
+        "unused": findings.unused,
         "ungrounded": None if ungrounded is None else [finding._asdict() for finding in ungrounded],
         "concludes": findings.concludes,
         "error": error,

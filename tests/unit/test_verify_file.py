@@ -17,7 +17,7 @@ from workers.verifier import Verifier
 
 #: design.md, section 7, and what is added to it.
 PROMISED = ["correct", "proof", "answer", "steps", "first_error", "equations", "faithfulness", "coherence", "seconds"]
-ADDED = ["kind", "false_equations", "ungrounded", "concludes", "error"]
+ADDED = ["kind", "false_equations", "equations_compound", "unused", "ungrounded", "concludes", "error"]
 
 
 @pytest.fixture
@@ -41,6 +41,14 @@ def test_each_row_is_written_back_in_order_with_its_own_fields_and_its_verdict(v
     assert third["kind"] == "number"
     assert (third["faithfulness"], third["coherence"], third["error"]) == (None, None, None)
     assert 0 < third["seconds"] < 3
+
+
+def test_what_a_trace_skips_is_written_back(verify: Verify, tmp_path: Path) -> None:
+    said = ("3 + 4 = 7. 7 + 5 = 12. So 12.", "3 + 4 + 5 = 12. So 12.", "3 + 4 = 7. So 7.")
+    rows = [{"question": "What is 3 + 4 + 5?", "gold": "12", "trace": trace} for trace in said]
+    verify(write(tmp_path / "in.jsonl", rows), "-o", tmp_path / "out.jsonl")
+    done = read(tmp_path / "out.jsonl")
+    assert [(row["equations_compound"], row["unused"]) for row in done] == [(0, 0), (1, 0), (0, 1)]
 
 
 def test_a_row_that_brings_steps_and_kind_keeps_them(verify: Verify, tmp_path: Path) -> None:

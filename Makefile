@@ -72,7 +72,7 @@ test-all: check sandbox namespaces ## every test, also the slow ones
 chaos: namespaces ## kill everything at random, three times over (CHAOS_SEED=n: once), and cut workers off for a minute
 	@$(BIN)/pytest -s -m slow tests/chaos
 
-nightly: $(INSTALLED) ## does a student get better by teaching itself? an hour or more
+nightly: $(INSTALLED) ## does a student get better by teaching itself? an hour and three quarters
 	@$(BIN)/python -m benchmarks.star
 
 format: $(INSTALLED) ## put the code into its standard form

@@ -12,7 +12,7 @@ from typing import IO, Annotated, Any
 
 import typer
 from rich.console import Console
-from rich.table import Table
+from rich.table import Column, Table
 
 Json = Annotated[bool, typer.Option("--json", help="Print JSON for machines.")]
 
@@ -72,12 +72,15 @@ def print_rows(rows: Iterable[Mapping[Any, Any]], columns: Iterable[str], title:
 def _print_records(rows: Iterable[Mapping[Any, Any]], names: Iterable[str], title: str | None) -> None:
     if title:
         console.print(title, markup=False)
+    number = 0
     for number, row in enumerate(rows, start=1):
         console.rule(f"row {number}", align="left")
-        record = Table.grid(padding=(0, 2))
+        record = Table.grid("", Column(overflow="fold"), padding=(0, 2))
         for name in names:
             record.add_row(_cell(name), _cell(row[name]))
         console.print(record)
+    if number == 0:
+        console.print("no rows")
 
 
 def _cell(value: Any) -> Any:

@@ -20,3 +20,14 @@ def test_more_columns_than_fit_are_a_line_each(capsys: pytest.CaptureFixture[str
     assert lines[47].split() == ["column_45", "[bold]45"]
     assert lines[48].startswith("row 2 ─")
     assert len(lines) == 2 + 46 + 1 + 46
+
+
+def test_a_long_word_of_a_record_is_whole(capsys: pytest.CaptureFixture[str]) -> None:
+    row = {f"column_{number}": "x" * 300 for number in range(46)}
+    print_rows([row], row)
+    assert capsys.readouterr().out.count("x") == 46 * 300
+
+
+def test_many_columns_of_no_row_say_so(capsys: pytest.CaptureFixture[str]) -> None:
+    print_rows([], [f"column_{number}" for number in range(46)])
+    assert capsys.readouterr().out == "no rows\n"

@@ -15,11 +15,13 @@ def main(name: str, measure: Callable[[bool], dict[str, float]]) -> None:
     parser.add_argument("--quick", action="store_true", help="smaller, in seconds; noisier")
     parser.add_argument("--json", action="store_true", help="the last line is one JSON object")
     options = parser.parse_args()
+    # Asked before: the run can take hours, and writes files that are under version control.
+    run = {"name": name, "machine": machine(), "commit": commit()}
     figures = {key: round(value, 4) for key, value in measure(options.quick).items()}
     for key, value in figures.items():
         print(f"{key:40} {value:>14,.4g}")
     if options.json:
-        print(json.dumps({"name": name, "figures": figures, "machine": machine(), "commit": commit()}))
+        print(json.dumps(run | {"figures": figures}))
 
 
 def peak_rss_mb(pid: int) -> float:

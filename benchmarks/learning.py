@@ -52,6 +52,7 @@ SAMPLING = {"top_p": 1.0, "max_tokens": 80, "stop": []}
 
 def measure(quick: bool) -> dict[str, float]:
     """Right answers of every arm and seed, and the differences between arms; written to `RESULT` as well."""
+    run = {"name": "learning", "machine": machine(), "commit": commit()}
     training, held_out, seeds = (40, 40, SEEDS[:1]) if quick else (300, 400, SEEDS)
     with factory(SETTINGS) as running:
         taught, tested = questions(training, held_out)
@@ -69,8 +70,8 @@ def measure(quick: bool) -> dict[str, float]:
         }
     if not quick:
         RESULT.parent.mkdir(exist_ok=True)
-        run = {"name": "learning", "machine": machine(), "commit": commit(), "held_out": held_out, "fit": FIT}
-        RESULT.write_text(json.dumps(run | found, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+        said = json.dumps(run | {"held_out": held_out, "fit": FIT} | found, indent=1, ensure_ascii=False)
+        RESULT.write_text(said + "\n", encoding="utf-8")
     return figures(found)
 
 

@@ -38,6 +38,7 @@ FIT = {"epochs": 3, "learning_rate": 1e-3, "batch_size": 8, "max_tokens": 192}
 
 def measure(quick: bool) -> dict[str, float]:
     """Accuracy by arm and round; written to `RESULT` as well, after every arm."""
+    run = {"name": "star", "machine": machine(), "commit": commit()}
     training, held_out, rounds = (40, 40, 2) if quick else (800, 400, ROUNDS)
     with factory(SETTINGS) as running:
         taught, tested = questions(training, held_out)
@@ -52,8 +53,8 @@ def measure(quick: bool) -> dict[str, float]:
             arms[arm] = _once(file, rounds) if arm == "once" else _loop(arm, file, rounds, hints=arm == "star")
             if not quick:
                 RESULT.parent.mkdir(exist_ok=True)
-                run = {"name": "star", "machine": machine(), "commit": commit(), "training": training}
-                said = json.dumps(run | {"held_out": held_out, "before": before, "arms": arms}, indent=1)
+                asked_of = {"training": training, "held_out": held_out}
+                said = json.dumps(run | asked_of | {"before": before, "arms": arms}, indent=1)
                 RESULT.write_text(said + "\n", encoding="utf-8")
     flat = {f"before_{key}": before[key] for key in ("accuracy", "low", "high")}
     for arm, found in arms.items():

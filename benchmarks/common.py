@@ -15,13 +15,17 @@ def main(name: str, measure: Callable[[bool], dict[str, float]]) -> None:
     parser.add_argument("--quick", action="store_true", help="smaller, in seconds; noisier")
     parser.add_argument("--json", action="store_true", help="the last line is one JSON object")
     options = parser.parse_args()
-    # Asked before: the run can take hours, and writes files that are under version control.
-    run = {"name": name, "machine": machine(), "commit": commit()}
+    run = about(name)
     figures = {key: round(value, 4) for key, value in measure(options.quick).items()}
     for key, value in figures.items():
         print(f"{key:40} {value:>14,.4g}")
     if options.json:
         print(json.dumps(run | {"figures": figures}))
+
+
+def about(name: str) -> dict[str, object]:
+    """What a result says of its run. To be asked at its start: it can take hours, and writes files that git knows."""
+    return {"name": name, "machine": machine(), "commit": commit()}
 
 
 def peak_rss_mb(pid: int) -> float:

@@ -17,7 +17,7 @@ from typing import Any
 
 from sqlalchemy import text
 
-from benchmarks.common import commit, machine, main
+from benchmarks.common import about, main
 from benchmarks.stack import factory, one
 from cli.demo import EXAMPLES, mixed
 from cli.enqueue import read_shots
@@ -52,25 +52,25 @@ SAMPLING = {"top_p": 1.0, "max_tokens": 80, "stop": []}
 
 def measure(quick: bool) -> dict[str, float]:
     """Right answers of every arm and seed, and the differences between arms; written to `RESULT` as well."""
-    run = {"name": "learning", "machine": machine(), "commit": commit()}
     training, held_out, seeds = (40, 40, SEEDS[:1]) if quick else (300, 400, SEEDS)
+    run = about("learning") | {"held_out": held_out, "fit": FIT}
     with factory(SETTINGS) as running:
         taught, tested = questions(training, held_out)
-        running.run("test", tested, **_asked("student", shots=False, samples=1, temperature=0.0, purpose="evaluate"))
-        running.run("teacher", tested, **_asked("teacher", shots=True, samples=1, temperature=0.0, purpose="evaluate"))
-        seconds = running.run("teach", taught, **_asked("teacher", shots=True, samples=8, temperature=0.7))
+        running.run("test", tested, **asked("student", shots=False, samples=1, temperature=0.0, purpose="evaluate"))
+        running.run("teacher", tested, **asked("teacher", shots=True, samples=1, temperature=0.0, purpose="evaluate"))
+        seconds = running.run("teach", taught, **asked("teacher", shots=True, samples=8, temperature=0.7))
         accepted = one("select accepted from job_progress where job = 'teach'")
         print(f"{accepted} of {8 * len(taught)} traces accepted, {seconds:.0f} s", flush=True)
         arms = {arm: {str(seed): _train(arm, seed) for seed in seeds} for arm in ARMS}
         found = {
-            "before": _right("test"),
-            "teacher": _right("teacher"),
+            "before": right("test"),
+            "teacher": right("teacher"),
             "arms": arms,
             "differences": {f"{first}_minus_{second}": _difference(first, second, seeds) for first, second in PAIRS},
         }
     if not quick:
         RESULT.parent.mkdir(exist_ok=True)
-        said = json.dumps(run | {"held_out": held_out, "fit": FIT} | found, indent=1, ensure_ascii=False)
+        said = json.dumps(run | found, indent=1, ensure_ascii=False)
         RESULT.write_text(said + "\n", encoding="utf-8")
     return figures(found)
 
@@ -82,7 +82,7 @@ def questions(training: int, held_out: int) -> tuple[list[Question], list[Questi
     return list(mixed(training, seed=12, split="train", known=known)), tested
 
 
-def _asked(model: str, *, shots: bool, samples: int, temperature: float, purpose: str = "teach") -> dict[str, Any]:
+def asked(model: str, *, shots: bool, samples: int, temperature: float, purpose: str = "teach") -> dict[str, Any]:
     return {
         "model": model,
         "prompts": prompts(named("cot"), read_shots(EXAMPLES if shots else None)),
@@ -104,14 +104,15 @@ def _train(arm: str, seed: int) -> dict[str, Any]:
     queue_round(RoundSpec.model_validate(spec))
     follow(name)
     metrics = one("select metrics from rounds where name = :name", name=name)
-    right = _right(f"{name}/test")
-    print(f"{name}: {percent(Interval(*right.values()))} % right, {metrics['examples']} examples", flush=True)
-    return right | {key: round(metrics[key]) for key in ("examples", "tokens", "seconds")}
+    found = right(f"{name}/test")
+    print(f"{name}: {percent(Interval(*found.values()))} % right, {metrics['examples']} examples", flush=True)
+    return found | {key: round(metrics[key]) for key in ("examples", "tokens", "seconds")}
 
 
-def _right(job: str) -> dict[str, float]:
-    asked, right = one("select json_build_array(questions, correct) from job_progress where job = :job", job=job)
-    found = share(right, asked)
+def right(job: str) -> dict[str, float]:
+    """The share of a job's questions with a right first answer, and its interval."""
+    number, correct = one("select json_build_array(questions, correct) from job_progress where job = :job", job=job)
+    found = share(correct, number)
     return {"accuracy": found.value, "low": found.low, "high": found.high}
 
 

@@ -13,8 +13,8 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from benchmarks.common import commit, machine, main
-from benchmarks.learning import SETTINGS, questions
+from benchmarks.common import about, main
+from benchmarks.learning import SETTINGS, asked, questions, right
 from benchmarks.stack import factory, one
 from cli.asked import job_of, open_
 from cli.demo import EXAMPLES
@@ -22,14 +22,12 @@ from cli.jobs import follow as follow_jobs
 from cli.loop import teach_itself
 from cli.train import follow
 from producer.sources import Question
-from tracemill.statistics import share
 from trainer.loop import LoopSpec, round_of
 from trainer.queue import queue_round
-from workers.methods import named, prompts
 
 RESULT = Path(__file__).parent / "results" / "star.json"
 ROUNDS = 3
-#: Many questions, few samples: one more trace of a question teaches less than the first of another.
+#: Many questions, few samples: from half as many, asked twice as often, `star` learnt less (README.md).
 ATTEMPT = {"samples": 4, "temperature": 0.7, "max_tokens": 80, "examples": EXAMPLES.name}
 #: No skipped steps: a model as small that learns to add three numbers at once is wrong nearly always.
 SELECT = {"max_per_question": 1, "at_most": {"equations_compound": 0, "unused": 0}}
@@ -38,23 +36,20 @@ FIT = {"epochs": 3, "learning_rate": 1e-3, "batch_size": 8, "max_tokens": 192}
 
 def measure(quick: bool) -> dict[str, float]:
     """Accuracy by arm and round; written to `RESULT` as well, after every arm."""
-    run = {"name": "star", "machine": machine(), "commit": commit()}
     training, held_out, rounds = (40, 40, 2) if quick else (800, 400, ROUNDS)
+    run = about("star") | {"training": training, "held_out": held_out}
     with factory(SETTINGS) as running:
         taught, tested = questions(training, held_out)
         file = _written(running.folder.parent / "train.jsonl", taught)
-        asked = {"model": "student", "prompts": prompts(named("cot"), []), "samples": 1, "purpose": "evaluate"}
-        greedy = {"temperature": 0.0, "top_p": 1.0, "max_tokens": 80, "stop": []}
-        running.run("test", tested, sampling=greedy, **asked)
-        before = _right("test")
+        running.run("test", tested, **asked("student", shots=False, samples=1, temperature=0.0, purpose="evaluate"))
+        before = right("test")
         print(f"before: {100 * before['accuracy']:.1f} % right", flush=True)
         arms: dict[str, list[dict[str, Any]]] = {}
         for arm in ("star", "plain", "once"):
             arms[arm] = _once(file, rounds) if arm == "once" else _loop(arm, file, rounds, hints=arm == "star")
             if not quick:
                 RESULT.parent.mkdir(exist_ok=True)
-                asked_of = {"training": training, "held_out": held_out}
-                said = json.dumps(run | asked_of | {"before": before, "arms": arms}, indent=1)
+                said = json.dumps(run | {"before": before, "arms": arms}, indent=1)
                 RESULT.write_text(said + "\n", encoding="utf-8")
     flat = {f"before_{key}": before[key] for key in ("accuracy", "low", "high")}
     for arm, found in arms.items():
@@ -101,16 +96,10 @@ def _once(file: Path, rounds: int) -> list[dict[str, Any]]:
 
 
 def _learnt(name: str) -> dict[str, Any]:
-    found = _right(f"{name}/test")
+    found = right(f"{name}/test")
     examples = one("select count(*) from examples e join rounds r on r.id = e.round_id where r.name = :name", name=name)
     print(f"{name}: {100 * found['accuracy']:.1f} % right, {examples} examples", flush=True)
     return found | {"examples": examples}
-
-
-def _right(job: str) -> dict[str, float]:
-    asked, right = one("select json_build_array(questions, correct) from job_progress where job = :job", job=job)
-    found = share(right, asked)
-    return {"accuracy": found.value, "low": found.low, "high": found.high}
 
 
 if __name__ == "__main__":

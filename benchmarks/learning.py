@@ -24,12 +24,12 @@ from cli.enqueue import read_shots
 from cli.train import follow
 from db.session import transaction
 from producer.sources import Question
+from tracemill.methods import named, prompts
 from tracemill.statistics import Interval, share
 from tracemill.text import fingerprint
 from trainer.compare import Compared, Side, compare, p_value, percent, points
 from trainer.queue import queue_round
 from trainer.spec import RoundSpec
-from workers.methods import named, prompts
 
 RESULT = Path(__file__).parent / "results" / "learning.json"
 SETTINGS = """

@@ -71,7 +71,7 @@ def job_of(
     enough: int | None = None,
 ) -> JobSpec:
     """The job of purpose `teach`. Examples are read from `folder`; None: they are not shown."""
-    from workers.methods import named, prompts
+    from tracemill.methods import named, prompts
 
     model_settings(model)  # an unknown alias is an error before anything is stored
     way = named(method)

@@ -27,7 +27,7 @@ def with_benchmarks(spec: RoundSpec) -> RoundSpec:
 
 
 def _job(source: str, spec: RoundSpec) -> JobSpec:
-    from workers.methods import named, prompts
+    from tracemill.methods import named, prompts
 
     asked = spec.evaluate
     first = f"-first-{asked.limit}" if asked.limit else ""

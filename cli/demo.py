@@ -169,7 +169,8 @@ def mixed(count: int, *, seed: int, split: str, known: Collection[str] = ()) -> 
 
 def _calibrate(job: str) -> None:
     """Measure the judge on what it rated in `job`, and store it, as `tracemill calibrate --job` does."""
-    from workers.calibration import judged_traces, measure, store
+    from db.calibrations import judged_traces, store
+    from tracemill.verification.calibration import measure
 
     measured = measure(judged_traces(job, "verifier", None))
     if measured:  # there were enough right ones and enough wrong ones
@@ -180,7 +181,7 @@ def _enqueue(
     name: str, questions: "list[Question]", model: str, *, shots: bool, samples: int, purpose: str, policy: Policy
 ) -> None:
     from producer.enqueue import enqueue
-    from workers.methods import named, prompts
+    from tracemill.methods import named, prompts
 
     teach = purpose == "teach"
     spec = JobSpec(

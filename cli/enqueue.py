@@ -17,7 +17,7 @@ from tracemill.settings import model as model_settings
 
 if TYPE_CHECKING:
     from producer.enqueue import Enqueued
-    from workers.methods import Shot
+    from tracemill.methods import Shot
 
 
 class Purpose(StrEnum):
@@ -92,7 +92,7 @@ def enqueue(
     policy: Annotated[Path | None, typer.Option(help="TOML file: what makes a trace accepted.")] = None,
     json: Json = False,
 ) -> None:
-    from workers.methods import named, prompts
+    from tracemill.methods import named, prompts
 
     used = model_settings(model)
     way = named(method)
@@ -237,7 +237,7 @@ def source_name(source: str) -> str:
 
 def read_shots(path: Path | None) -> "list[Shot]":
     """The worked examples of a JSONL file. Raises UsageError with the line that is wrong."""
-    from workers.methods import Shot
+    from tracemill.methods import Shot
 
     if path is None:
         return []

@@ -76,7 +76,8 @@ def signals_of(text: str) -> list[Signal]:
 
 def informed(policy: Policy) -> Policy:
     """The policy with what the judge's newest calibration says of its signals."""
-    from workers.calibration import latest, why_not
+    from db.calibrations import latest
+    from tracemill.verification.calibration import why_not
 
     if policy.judge is None:
         return policy

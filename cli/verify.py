@@ -18,8 +18,8 @@ from tracemill.errors import TracemillError, UsageError
 from tracemill.settings import model as model_settings
 
 if TYPE_CHECKING:
-    from workers.checks.judge import CanaryResult
-    from workers.files import Done
+    from tracemill.verification.files import Done
+    from tracemill.verification.judge import CanaryResult
 
 NAMED = 100  # problems that are said one by one
 REASONS, MOST_REASONS = 5, 1000  # shown in the table; different ones that are counted at all
@@ -55,9 +55,9 @@ def verify(
     workers: Annotated[int | None, typer.Option(min=1, help="Check processes (default: one a core).")] = None,
     json: Json = False,
 ) -> None:
-    from workers.files import STANDARD, Input, verified
-    from workers.resume import Output, OutputFile
-    from workers.verifier import Verifier
+    from tracemill.verification.files import STANDARD, Input, verified
+    from tracemill.verification.resume import Output, OutputFile
+    from tracemill.verification.verifier import Verifier
 
     if judge:
         model_settings(judge)

@@ -28,7 +28,7 @@ class JobSpec:
     prompts: Mapping[str, Chains]
     #: Per question and variant of the method.
     samples: int
-    #: temperature, top_p, max_tokens, stop, logprobs (`workers.engines.Sampling`).
+    #: temperature, top_p, max_tokens, stop, logprobs (`tracemill.engines.Sampling`).
     sampling: dict[str, Any]
     policy: Policy
     #: Where the questions came from, for people.

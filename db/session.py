@@ -13,9 +13,9 @@ from sqlalchemy import Connection, Engine, create_engine, event
 from sqlalchemy.exc import DisconnectionError
 
 from tracemill.errors import StackError
+from tracemill.keepalive import POSTGRES_CLIENT, POSTGRES_SERVER
 from tracemill.once import once
 from tracemill.settings import settings
-from tracemill.silence import POSTGRES_CLIENT, POSTGRES_SERVER
 
 
 @once

@@ -61,7 +61,7 @@ class Job(Base):
     ask_as: Mapped[str | None]
     #: The job whose questions, and traces where the method quotes them, this one builds on.
     from_job_id: Mapped[int | None] = mapped_column(ForeignKey("jobs.id"))
-    #: Its traces show how not to reason (`workers.methods.Method.negative`).
+    #: Its traces show how not to reason (`tracemill.methods.Method.negative`).
     negative: Mapped[bool] = mapped_column(server_default=text("false"))
     #: Samples per question and variant of the method.
     samples: Mapped[int]
@@ -247,7 +247,7 @@ class Verdict(Base):
     signals: Mapped[dict[str, Any]]
     #: Per-step findings: false equations and the like.
     findings: Mapped[list[Any]]
-    #: Why a trace of this method is of no use, however right it is (`workers.methods.Method.refusal`).
+    #: Why a trace of this method is of no use, however right it is (`tracemill.methods.Method.refusal`).
     refused: Mapped[str | None]
     #: The verdict passes its job's policy.
     accepted: Mapped[bool]
@@ -301,7 +301,7 @@ class Exclusion(Base):
     __tablename__ = "exclusions"
     round_id: Mapped[int] = mapped_column(ForeignKey("rounds.id", ondelete="CASCADE"), primary_key=True)
     question_id: Mapped[int] = mapped_column(ForeignKey("questions.id"), primary_key=True)
-    #: How the overlap was found (`trainer.select.overlap`).
+    #: How the overlap was found (`trainer.select.decontamination`).
     rule: Mapped[str]
     evaluation_question_id: Mapped[int] = mapped_column(ForeignKey("questions.id"))
     #: Share of the word n-grams of the shorter question that are in the other, 0 to 1.

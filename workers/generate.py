@@ -19,22 +19,22 @@ from typing import Any, TypeAlias
 from sqlalchemy import Connection
 from sqlalchemy.exc import SQLAlchemyError
 
-from db.patience import patiently
 from db.queries import Q
+from db.retry import patiently
 from db.session import statement, transaction
 from tracemill.celery import GENERATE, app, nudge_verifiers
+from tracemill.engines.registry import answered, end_worker, engine
 from tracemill.errors import EngineAway, EngineDead, RequestRefused, TracemillError
+from tracemill.event_loop import run
 from tracemill.logprobs import ENCODING, encode
+from tracemill.methods import named
 from tracemill.once import once
 from tracemill.settings import model, settings
 from tracemill.text import storable
 from tracemill.together import together
-from workers.checks.kinds import Kind, guess
-from workers.drain import at_the_end, draining
+from tracemill.verification.answers.kinds import Kind, guess
 from workers.job import Chains, WorkerJob, worker_job
-from workers.loop import run
-from workers.methods import named
-from workers.running import answered, end_worker, engine
+from workers.shutdown import at_the_end, draining
 from workers.traces import trace_row
 from workers.visit import Asking, Slot, Visit, most_tokens, slots
 

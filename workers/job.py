@@ -7,12 +7,12 @@ from pathlib import Path
 
 from db.queries import Q
 from db.session import transaction
+from tracemill.engines import Sampling
 from tracemill.errors import TracemillError
+from tracemill.methods import Call
 from tracemill.policy import Policy
 from tracemill.prompts import Prompt, prompt_domain
 from workers.adaptive import Plan
-from workers.engines import Sampling
-from workers.methods import Call
 
 #: The variants of a method, each with its chain of calls.
 Chains = Mapping[str, tuple[Call, ...]]

@@ -4,13 +4,13 @@ import logging
 from collections.abc import Mapping
 from typing import Any, TypeAlias
 
+from tracemill.methods import Method
 from tracemill.policy import Policy, Signal
 from tracemill.text import storable
-from workers.checks import Findings
-from workers.checks.answers import STRICT_FORMS
-from workers.checks.judge import Judged
-from workers.checks.majority import Vote
-from workers.methods import Method
+from tracemill.verification.answers.extract import STRICT_FORMS
+from tracemill.verification.answers.voting import Vote
+from tracemill.verification.checks import Findings
+from tracemill.verification.judge import Judged
 
 log = logging.getLogger(__name__)
 

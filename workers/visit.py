@@ -12,13 +12,13 @@ from pathlib import Path
 from typing import NamedTuple
 from weakref import WeakKeyDictionary
 
+from tracemill.engines import Completion, Engine, Sampling
 from tracemill.errors import EngineError
+from tracemill.methods import Call
 from tracemill.prompts import Prompt, render
 from tracemill.settings import ModelSettings
-from workers.clock import EngineClock
-from workers.engines import Completion, Engine, Sampling
+from workers.engine_clock import EngineClock
 from workers.job import Chains
-from workers.methods import Call
 
 _clocks: "WeakKeyDictionary[Engine, EngineClock]" = WeakKeyDictionary()
 

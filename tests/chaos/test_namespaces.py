@@ -24,8 +24,8 @@ from tests.integration.factory import ROOT, additions, change, fill, rows, state
 from tests.integration.scripted import check, wait_for
 from tests.scripted_server import Fault
 from tracemill import stack as local
+from tracemill.keepalive import BROKEN
 from tracemill.policy import Policy
-from tracemill.silence import BROKEN
 from tracemill.stack import Program, Stack
 from tracemill.stack.state import Folder, folder_of
 from tracemill.stack.supervise import Supervisor

@@ -10,13 +10,14 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from cli.main import app
+from db.calibrations import latest
 from tests.conftest import forget
 from tests.integration.factory import ASK, additions, change, fill, rows, value
 from tests.scripted_server import ScriptedServer
 from tracemill.errors import UsageError
 from tracemill.policy import Policy
 from tracemill.stack import Stack
-from workers.calibration import latest, why_not
+from tracemill.verification.calibration import why_not
 
 pytestmark = pytest.mark.integration
 

@@ -7,8 +7,8 @@ import psutil
 import pytest
 
 from benchmarks.traces import gsm8k_like, math_like
-from workers.checks import Item
-from workers.checks.pool import CheckPool
+from tracemill.verification.checks import Item
+from tracemill.verification.pool import CheckPool
 
 pytestmark = [pytest.mark.integration, pytest.mark.slow]
 

@@ -13,9 +13,9 @@ from db.session import transaction
 from tests.conftest import forget
 from tests.integration.rounds import finish, job, question, trace
 from tracemill.errors import UsageError
-from tracemill.models import resolve
 from tracemill.settings import EMBEDDED_MODEL
 from tracemill.stack import Stack
+from tracemill.weights import resolve
 from trainer.select.preview import preview
 from trainer.spec import load
 

@@ -9,7 +9,7 @@ import redis
 from kombu import Connection
 from sqlalchemy.exc import OperationalError
 
-from db.presence import present
+from db.heartbeat import present
 from db.queries import Q
 from db.session import engine, transaction
 from producer import feeder

@@ -17,15 +17,15 @@ from pathlib import Path
 import pytest
 
 from tests.integration.factory import ROOT
-from tracemill.models import resolve
+from tracemill.engines import Completion, Engine, Generation, Sampling, Score
+from tracemill.engines.openai import OpenaiEngine
+from tracemill.engines.plugin import OWNER
+from tracemill.engines.vllm import VllmEngine
+from tracemill.event_loop import run
 from tracemill.prompts import Message
 from tracemill.settings import EMBEDDED_MODEL, ModelSettings
 from tracemill.stack.state import free_port
-from workers.engines import Completion, Engine, Generation, Sampling, Score
-from workers.engines.openai import OpenaiEngine
-from workers.engines.plugin import OWNER
-from workers.engines.vllm import VllmEngine
-from workers.loop import run
+from tracemill.weights import resolve
 
 pytestmark = pytest.mark.integration
 

@@ -20,10 +20,10 @@ from pathlib import Path
 import psutil
 import pytest
 
-from workers.checks import syscalls
-from workers.checks.code import check_code
-from workers.checks.sandbox import INTERPRETER, Sandbox
-from workers.checks.watch import OUTPUT_MB
+from tracemill.verification.code import seccomp
+from tracemill.verification.code.check import check_code
+from tracemill.verification.code.monitor import OUTPUT_MB
+from tracemill.verification.code.sandbox import INTERPRETER, Sandbox
 
 REFUSAL = Sandbox().refusal
 ROOT = Path(__file__).resolve().parents[2]
@@ -242,14 +242,14 @@ def test_a_program_has_no_capability_and_gets_none_by_starting_another(sandbox: 
 
 
 def test_every_refused_system_call_is_refused(sandbox: Sandbox) -> None:
-    column = syscalls.ARCHITECTURES[os.uname().machine][0]
-    numbers = {name: both[column] for name, both in syscalls.REFUSED.items()}
+    column = seccomp.ARCHITECTURES[os.uname().machine][0]
+    numbers = {name: both[column] for name, both in seccomp.REFUSED.items()}
     run = sandbox.run(
         f"import ctypes\nlibc = ctypes.CDLL(None, use_errno=True)\nfor name, number in {numbers}.items():\n"
         "    if libc.syscall(number, 0, 0, 0, 0, 0) != -1 or ctypes.get_errno() != 1: print('ESCAPED', name)\n"
         "for flag in (0x20000, 0x10000000, 0x40000000):\n"
-        f"    if libc.syscall({syscalls.CLONE[column]}, flag | 17, 0, 0, 0, 0) != -1: print('ESCAPED clone', flag)\n"
-        f"if libc.syscall({syscalls.CLONE3[column]}, 0, 0) != -1 or ctypes.get_errno() != 38: print('ESCAPED clone3')\n"
+        f"    if libc.syscall({seccomp.CLONE[column]}, flag | 17, 0, 0, 0, 0) != -1: print('ESCAPED clone', flag)\n"
+        f"if libc.syscall({seccomp.CLONE3[column]}, 0, 0) != -1 or ctypes.get_errno() != 38: print('ESCAPED clone3')\n"
         "print('end')"
     )
     assert (run.out, run.err) == ("end\n", "")
@@ -315,7 +315,7 @@ def test_several_run_at_once_and_do_not_feel_each_other(sandbox: Sandbox) -> Non
 
 
 def test_a_program_dies_with_a_parent_that_is_killed(sandbox: Sandbox) -> None:
-    code = f"from workers.checks.sandbox import Sandbox\nbox = Sandbox(seconds=600)\nbox.require()\nprint(1, flush=True)\nbox.run({DAEMON + SLEEP!r})"
+    code = f"from tracemill.verification.code.sandbox import Sandbox\nbox = Sandbox(seconds=600)\nbox.require()\nprint(1, flush=True)\nbox.run({DAEMON + SLEEP!r})"
     with subprocess.Popen([sys.executable, "-c", code], cwd=ROOT, stdout=subprocess.PIPE) as parent:
         assert parent.stdout is not None
         parent.stdout.readline()

@@ -9,7 +9,7 @@ from sqlalchemy import text
 from db.session import statement
 from tests.integration.factory import broker
 from tracemill.celery import app
-from tracemill.silence import BROKEN
+from tracemill.keepalive import BROKEN
 from tracemill.stack import Stack
 
 pytestmark = pytest.mark.integration

@@ -20,9 +20,9 @@ from tests.conftest import forget
 from tests.integration.factory import wait_until
 from tests.integration.rounds import ASK, finish, job, question, round_row, round_spec, trace
 from tracemill.errors import UsageError
-from tracemill.models import resolve
 from tracemill.settings import EMBEDDED_MODEL
 from tracemill.stack import Stack
+from tracemill.weights import resolve
 from trainer.queue import queue_round
 from trainer.service import run_round
 from trainer.spec import RoundSpec

@@ -5,9 +5,9 @@ from typing import Any
 
 import pytest
 
-from tracemill.models import resolve
 from tracemill.prompts import Prompt, render, token_ids
 from tracemill.settings import EMBEDDED_MODEL
+from tracemill.weights import resolve
 from trainer.rows import IGNORED, Reader, end_of_turn
 
 pytestmark = pytest.mark.integration

@@ -12,6 +12,8 @@ from typer.testing import CliRunner
 
 from cli.main import app
 from cli.policies import in_words, informed
+from db import calibrations
+from db.calibrations import judged_traces
 from db.queries import Q
 from db.session import transaction
 from producer.sources import Question
@@ -19,18 +21,18 @@ from tests.conftest import forget
 from tests.integration.factory import ASK, change, fill, rows, states, value
 from tests.scripted_judges import firm, gullible, of_known_quality, scripted_judge
 from tests.scripted_server import ScriptedServer
+from tracemill.engines import Completion, Engine
+from tracemill.engines.registry import close_engines, trouble
 from tracemill.errors import EngineAway
+from tracemill.methods import Call, named
 from tracemill.policy import Policy, Signal
 from tracemill.stack import Stack
-from workers import calibration, judging
-from workers.calibration import judged_traces
-from workers.checks.judge import CanaryResult, Case, Judged, ask
-from workers.checks.sandbox import Sandbox
-from workers.engines import Completion, Engine
+from tracemill.verification import calibration
+from tracemill.verification.code.sandbox import Sandbox
+from tracemill.verification.judge import CanaryResult, Case, Judged, ask
+from workers import judging
 from workers.job import worker_job
 from workers.judging import judge_traces
-from workers.methods import Call, named
-from workers.running import close_engines, trouble
 from workers.traces import trace_row
 from workers.verify import verify
 from workers.visit import Answer, Link, Slot
@@ -115,7 +117,7 @@ def calibrated(judge: str) -> None:
     fill(questions, f"labelled-{judge}", samples=2, policy=Policy(judge=judge, judge_refused=True))
     store(f"labelled-{judge}", right_and_wrong(questions))
     measured = calibration.measure(judged_traces(f"labelled-{judge}", judge, None))
-    calibration.store(judge, f"scripted {judge}", "test", measured)
+    calibrations.store(judge, f"scripted {judge}", "test", measured)
 
 
 def accepted(job: str) -> dict[str, int]:

@@ -15,14 +15,14 @@ import psutil
 import pytest
 
 from tests.unit.engine_contract import QUESTION, EngineContract
+from tracemill.engines import Completion, Generation, Sampling, Score
+from tracemill.engines.vllm import VllmEngine
 from tracemill.errors import EngineDead, EngineError, RequestRefused, UsageError
+from tracemill.event_loop import run
 from tracemill.logprobs import encode
 from tracemill.prompts import Message, token_ids
 from tracemill.settings import EMBEDDED_MODEL, ModelSettings
-from workers.checks.judge import SIGNALS, Case, ask
-from workers.engines import Completion, Generation, Sampling, Score
-from workers.engines.vllm import VllmEngine
-from workers.loop import run
+from tracemill.verification.judge import SIGNALS, Case, ask
 
 pytestmark = pytest.mark.integration
 
@@ -32,7 +32,7 @@ OWNER = """
 import sys, time
 from pathlib import Path
 from tests.integration.test_vllm_engine import SMALL
-from workers.engines.vllm import VllmEngine
+from tracemill.engines.vllm import VllmEngine
 
 if __name__ == "__main__":
     engine = VllmEngine(SMALL, Path(sys.argv[1]))

@@ -9,10 +9,10 @@ import pytest
 
 from tests.scripted_server import ScriptedServer
 from tests.unit.engine_contract import QUESTION
+from tracemill.engines import Sampling, openai_server
+from tracemill.engines.openai import OpenaiEngine
+from tracemill.event_loop import run
 from tracemill.settings import ModelSettings
-from workers.engines import Sampling, openai_server
-from workers.engines.openai import OpenaiEngine
-from workers.loop import run
 
 KEY = "sk-0123456789abcdef"
 SAMPLING = Sampling(max_tokens=64)

@@ -8,9 +8,9 @@ import math
 
 import pytest
 
+from tracemill.engines import Engine, Sampling, Score
+from tracemill.event_loop import run
 from tracemill.prompts import Message
-from workers.engines import Engine, Sampling, Score
-from workers.loop import run
 
 QUESTION: list[Message] = [
     {"role": "system", "content": "Answer briefly."},

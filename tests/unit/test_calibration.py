@@ -18,7 +18,7 @@ from tests.conftest import forget
 from tests.scripted_server import Fault, ScriptedServer
 from tracemill.errors import EngineDead, StackError, TracemillError, UsageError
 from tracemill.statistics import Interval, auc
-from workers.calibration import Bin, Measured, Rated, measure, reliability, why_not
+from tracemill.verification.calibration import Bin, Measured, Rated, measure, reliability, why_not
 
 
 def rated(right: list[float], wrong: list[float]) -> list[Rated]:

@@ -2,7 +2,7 @@
 
 import torch
 
-from workers.engines.cpu_lora import bgmv_expand, bgmv_expand_slice, bgmv_shrink
+from tracemill.engines.cpu_lora import bgmv_expand, bgmv_expand_slice, bgmv_shrink
 
 ROWS, SLOTS, HIDDEN, RANK, OUT = 6, 2, 8, 4, 10
 INPUTS = torch.randn(ROWS, HIDDEN)

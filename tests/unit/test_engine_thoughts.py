@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import pytest
 
-from workers.engines.thoughts import count, span
+from tracemill.engines.thoughts import count, span
 
 ANSWERS: dict[str, tuple[list[str], bool, int, str]] = {
     "none": (["It", " is", " 4"], False, 0, ""),

@@ -9,12 +9,12 @@ import pytest
 from tests.scripted_server import ANSWER, Fault, token_id
 from tests.unit.conftest import SAMPLING, Start, body, said
 from tests.unit.engine_contract import QUESTION
+from tracemill.engines import Completion, Generation, Sampling
+from tracemill.engines import openai_server as transport
+from tracemill.engines.openai import OpenaiEngine
 from tracemill.errors import RequestRefused
+from tracemill.event_loop import run
 from tracemill.logprobs import TopK
-from workers.engines import Completion, Generation, Sampling
-from workers.engines import openai_server as transport
-from workers.engines.openai import OpenaiEngine
-from workers.loop import run
 
 LIKELY = Sampling(max_tokens=64, logprobs=2)
 

@@ -13,12 +13,12 @@ import pytest
 from tests.scripted_server import ANSWER, Fault
 from tests.unit.conftest import KEY, SAMPLING, Start, body, said, settings, texts
 from tests.unit.engine_contract import QUESTION, EngineContract
+from tracemill.engines import Sampling, Score
+from tracemill.engines import openai_server as transport
+from tracemill.engines.openai import OpenaiEngine
+from tracemill.engines.openai_server import pause, retry_after
 from tracemill.errors import EngineDead, EngineError, RequestRefused, UsageError
-from workers.engines import Sampling, Score
-from workers.engines import openai_server as transport
-from workers.engines.openai import OpenaiEngine
-from workers.engines.openai_server import pause, retry_after
-from workers.loop import run
+from tracemill.event_loop import run
 
 ASKED = QUESTION[-1]["content"]
 

@@ -4,8 +4,8 @@ from typing import Any
 
 import pytest
 
-from workers.engines import Score
-from workers.engines.openai_protocol import PromptToken, score_at_end, token_shares
+from tracemill.engines import Score
+from tracemill.engines.openai_protocol import PromptToken, score_at_end, token_shares
 
 
 @pytest.mark.parametrize(

@@ -11,12 +11,12 @@ from hypothesis import strategies as st
 from tests.scripted_server import ANSWER, Fault
 from tests.unit.conftest import SAMPLING, Start, texts
 from tests.unit.engine_contract import QUESTION, EngineContract
+from tracemill.engines import Sampling
+from tracemill.engines import openai_server as transport
+from tracemill.engines.openai import OpenaiEngine
+from tracemill.engines.openai_stream import Events
 from tracemill.errors import EngineAway, EngineError, RequestRefused
-from workers.engines import Sampling
-from workers.engines import openai_server as transport
-from workers.engines.openai import OpenaiEngine
-from workers.engines.openai_stream import Events
-from workers.loop import run
+from tracemill.event_loop import run
 
 
 class TestContract(EngineContract):

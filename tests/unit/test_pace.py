@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from workers.engines.pace import FIRST_HOLD, LONGEST_HOLD, LONGEST_RETRY_AFTER, RECOVERY, Pace, Started
+from tracemill.engines.rate_limit import FIRST_HOLD, LONGEST_HOLD, LONGEST_RETRY_AFTER, RECOVERY, Pace, Started
 
 
 def starts(pace: Pace, seconds: float, tokens: int = 1) -> Iterator[float]:

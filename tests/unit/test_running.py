@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import forget
-from workers.running import close_engines, engine
+from tracemill.engines.registry import close_engines, engine
 
 ALIASES = """
 [models.teacher]

@@ -2,7 +2,7 @@
 
 import pytest
 
-from trainer.select.overlap import Overlaps
+from trainer.select.decontamination import Overlaps
 
 NATALIA = (
     "Natalia sold clips to 48 of her friends in April, and then she sold half as many clips in May. "

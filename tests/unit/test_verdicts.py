@@ -1,10 +1,10 @@
 """From findings to the row of a verdict: nothing is lost, nothing poses as what it is not."""
 
 from tracemill.policy import Policy
-from workers.checks import Findings
-from workers.checks.judge import Judged
-from workers.checks.majority import Vote
-from workers.checks.steps import AtStep
+from tracemill.verification.answers.voting import Vote
+from tracemill.verification.checks import Findings
+from tracemill.verification.judge import Judged
+from tracemill.verification.reasoning.steps import AtStep
 from workers.verdicts import agreed, hoped, passes, verdict, with_judge
 
 JUDGED = Policy(judge="verifier", signals=("rating", "coherence", "agreement"))

@@ -11,9 +11,9 @@ from pathlib import Path
 import pytest
 
 from tests.unit.verify_command import ROOT, Verify, command, read, runner, sums, write
-from workers import files
-from workers.files import Line, verified
-from workers.verifier import Verifier
+from tracemill.verification import files
+from tracemill.verification.files import Line, verified
+from tracemill.verification.verifier import Verifier
 
 #: design.md, section 7, and what is added to it.
 PROMISED = ["correct", "proof", "answer", "steps", "first_error", "equations", "faithfulness", "coherence", "seconds"]
@@ -301,7 +301,7 @@ def test_programs_are_run_in_the_sandbox_or_reported_as_not_run(verify: Verify, 
 def test_without_bubblewrap_programs_are_reported_once_and_not_run(
     verify: Verify, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from workers.verifier import _sandbox
+    from tracemill.verification.verifier import _sandbox
 
     monkeypatch.setenv("PATH", str(tmp_path))
     _sandbox.cache_clear()
@@ -329,7 +329,7 @@ def test_the_summary_counts_what_was_found(verify: Verify, tmp_path: Path) -> No
 
 def test_the_command_starts_without_anything_heavy() -> None:
     code = (
-        "import sys, cli.verify, workers.files, workers.resume\n"
+        "import sys, cli.verify, tracemill.verification.files, tracemill.verification.resume\n"
         "heavy = {'torch', 'transformers', 'vllm', 'sympy', 'math_verify', 'aiohttp', 'db'} & set(sys.modules)\n"
         "assert not heavy, heavy"
     )

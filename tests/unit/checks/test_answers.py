@@ -4,8 +4,8 @@ from time import thread_time
 
 import pytest
 
-from workers.checks.answers import STRICT_FORMS, Answer, extract
-from workers.checks.kinds import Kind
+from tracemill.verification.answers.extract import STRICT_FORMS, Answer, extract
+from tracemill.verification.answers.kinds import Kind
 
 TABLE = [
     # boxes

@@ -4,7 +4,7 @@ from fractions import Fraction
 
 import pytest
 
-from workers.checks.arithmetic import evaluate, parts, tokenize
+from tracemill.verification.reasoning.arithmetic import evaluate, parts, tokenize
 
 VALUES = [
     ("3 + 4 * 2", 11), ("(3 + 4) * 2", 14), ("2(3 + 4)", 14), ("(1 + 1)(2 + 3)", 10), ("-5 + 3", -2), ("- 5", -5),

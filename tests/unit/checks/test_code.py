@@ -6,9 +6,9 @@ import time
 import pytest
 
 from tracemill.errors import TracemillError, UsageError
-from workers.checks.code import check_code, program
-from workers.checks.sandbox import Sandbox
-from workers.checks.trial.wire import decode, encode
+from tracemill.verification.code.check import check_code, program
+from tracemill.verification.code.sandbox import Sandbox
+from tracemill.verification.code.trial.wire import decode, encode
 
 F = "def f(x):\n    return x + 1"
 # fmt: off

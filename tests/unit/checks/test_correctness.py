@@ -4,9 +4,9 @@ from time import thread_time
 
 import pytest
 
-from workers.checks.algebra import too_costly
-from workers.checks.correctness import compare
-from workers.checks.kinds import Kind
+from tracemill.verification.answers.compare import compare
+from tracemill.verification.answers.kinds import Kind
+from tracemill.verification.answers.math_verify import too_costly
 
 RIGHT = [
     # numbers, however they are spelt

@@ -7,8 +7,8 @@ from time import thread_time
 
 import pytest
 
-from workers.checks.equations import check_equations
-from workers.checks.steps import split
+from tracemill.verification.reasoning.equations import check_equations
+from tracemill.verification.reasoning.steps import split
 
 SOLUTIONS = [json.loads(line) for line in (Path(__file__).parent / "solutions.jsonl").read_text().splitlines()]
 

@@ -5,7 +5,7 @@ Each line of the tables below is ``gold ~ answer``.
 
 import pytest
 
-from workers.checks.expressions import same
+from tracemill.verification.answers.expressions import same
 
 SAME = r"""
     2x ~ x*2

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from workers.checks.expressions import same
+from tracemill.verification.answers.expressions import same
 
 # Random expressions, as nested tuples, written in two ways.
 

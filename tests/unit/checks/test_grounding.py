@@ -7,9 +7,9 @@ from time import thread_time
 
 import pytest
 
-from workers.checks.grounding import concludes, ungrounded
-from workers.checks.reasoning import read
-from workers.checks.steps import split
+from tracemill.verification.reasoning import read
+from tracemill.verification.reasoning.grounding import concludes, ungrounded
+from tracemill.verification.reasoning.steps import split
 
 SOLUTIONS = [json.loads(line) for line in (Path(__file__).parent / "solutions.jsonl").read_text().splitlines()]
 APPLES = "There are 35 apples in each of three boxes; 20% of them rot. How many are good?"

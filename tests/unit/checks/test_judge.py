@@ -12,17 +12,17 @@ import pytest
 
 from tests.scripted_judges import firm, first_words, gullible, of_known_quality, scripted_judge
 from tests.scripted_server import Fault, ScriptedServer
+from tracemill.engines import openai_server
+from tracemill.engines.openai import OpenaiEngine
 from tracemill.errors import EngineDead
+from tracemill.event_loop import run
 from tracemill.policy import Signal
 from tracemill.settings import ModelSettings
 from tracemill.statistics import auc
-from workers.checks.judge import SIGNALS, Case, Judged, ask, canaries
-from workers.checks.judge.answered import TRANSITIONS, spread
-from workers.checks.judge.canaries import ATTACKS
-from workers.checks.judge.quoted import quoted
-from workers.engines import openai_server
-from workers.engines.openai import OpenaiEngine
-from workers.loop import run
+from tracemill.verification.judge import SIGNALS, Case, Judged, ask, canaries
+from tracemill.verification.judge.canaries import ATTACKS
+from tracemill.verification.judge.quoting import quoted
+from tracemill.verification.judge.yes_no import TRANSITIONS, spread
 
 SUM = Case("What is 3 + 4?", ("3 + 4 = 7.", "The answer is 7."), "7")
 LONG = Case("What is 3 + 4 - 5?", ("3 + 4 = 7.", "7 - 5 = 2.", "2 is even.", "So the answer is 2."), "2")

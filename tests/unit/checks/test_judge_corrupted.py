@@ -4,8 +4,8 @@ import re
 
 import pytest
 
-from workers.checks.judge.corrupted import corrupted, without_answer
-from workers.checks.judge.forced import meaning
+from tracemill.verification.judge.corruption import corrupted, without_answer
+from tracemill.verification.judge.forced_answer import meaning
 
 STEPS = ("3 + 4 = 7.", "7 - 5 = 2.", "2 is even.")
 

@@ -4,7 +4,7 @@ import random
 
 import pytest
 
-from workers.checks.judge.quoted import harmless, one_line, quoted
+from tracemill.verification.judge.quoting import harmless, one_line, quoted
 
 CONTROL_TOKENS = """
 <|im_start|> <|im_end|> <|endoftext|> <|eot_id|> <|start_header_id|> <|begin_of_text|> </s> <s> <unk> <pad>

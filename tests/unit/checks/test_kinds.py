@@ -4,7 +4,7 @@ from time import thread_time
 
 import pytest
 
-from workers.checks.kinds import Kind, guess
+from tracemill.verification.answers.kinds import Kind, guess
 
 OPTIONS = "Which one? (A) Paris (B) Rome (C) Oslo"
 

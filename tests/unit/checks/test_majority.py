@@ -1,6 +1,6 @@
 """Self-consistency: a vote is recorded as a vote."""
 
-from workers.checks.majority import Vote, count, groups
+from tracemill.verification.answers.voting import Vote, count, groups
 
 
 def test_answers_are_grouped_by_what_they_mean() -> None:

@@ -4,7 +4,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from workers.checks import Item, check
+from tracemill.verification.checks import Item, check
 
 PAIRS: list[dict[str, Any]] = [
     json.loads(line) for line in Path(__file__).with_name("pairs.jsonl").read_text("utf-8").splitlines()

@@ -12,8 +12,8 @@ import psutil
 import pytest
 
 from tracemill.errors import TracemillError, UsageError
-from workers.checks import Findings, Item, check
-from workers.checks.pool import CheckPool
+from tracemill.verification.checks import Findings, Item, check
+from tracemill.verification.pool import CheckPool
 
 GOOD = Item("12 + 7 = 19. The answer is 19.", "19")
 
@@ -27,14 +27,14 @@ def pool() -> Iterator[CheckPool]:
 
 
 def test_only_the_trace_that_hangs_is_left_undecided(pool: CheckPool, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("workers.checks.pool.check_batch", _hang_at_endless)
+    monkeypatch.setattr("tracemill.verification.pool.check_batch", _hang_at_endless)
     found = pool.check_all([GOOD] * 5 + [Item("endless", "19")] + [GOOD] * 5)
     assert [one.correct for one in found] == [True] * 5 + [None] + [True] * 5
     assert found[5].proof == "timeout after 1 s"
 
 
 def test_a_trace_that_eats_memory_is_killed_and_said_so(pool: CheckPool, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("workers.checks.pool.check_batch", _eat_memory)
+    monkeypatch.setattr("tracemill.verification.pool.check_batch", _eat_memory)
     (found,) = pool.check_all([GOOD])
     monkeypatch.undo()
     assert (found.correct, found.proof) == (None, "killed: memory")
@@ -42,7 +42,7 @@ def test_a_trace_that_eats_memory_is_killed_and_said_so(pool: CheckPool, monkeyp
 
 
 def test_a_child_stuck_inside_one_c_call_is_killed_too(pool: CheckPool, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("workers.checks.pool.check_batch", _stuck)
+    monkeypatch.setattr("tracemill.verification.pool.check_batch", _stuck)
     start = time.monotonic()
     (found,) = pool.check_all([GOOD])
     monkeypatch.undo()
@@ -89,7 +89,7 @@ def test_answers_that_mean_the_same_are_one_group(pool: CheckPool) -> None:
 def test_answers_that_cannot_be_compared_in_time_are_told_apart_by_their_text(
     pool: CheckPool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("workers.checks.pool.groups", _stuck)
+    monkeypatch.setattr("tracemill.verification.pool.groups", _stuck)
     assert pool.group(["1", "1.0", "1"], "number") == [0, 1, 0]
 
 
@@ -107,8 +107,8 @@ def test_a_pool_without_workers_is_wrong_use() -> None:
 
 SCRIPT = """
 import sys, time
-from workers.checks import Item
-from workers.checks.pool import CheckPool
+from tracemill.verification.checks import Item
+from tracemill.verification.pool import CheckPool
 print("started", flush=True)
 pool = CheckPool(1)
 print(pool.check_all([Item("The answer is 5", "5")])[0].correct, flush=True)
@@ -143,8 +143,8 @@ def test_a_daemon_child_like_celerys_can_have_a_pool(tmp_path: Path) -> None:
     script = tmp_path / "script.py"
     script.write_text(
         "import billiard\n"
-        "from workers.checks import Item\n"
-        "from workers.checks.pool import CheckPool\n"
+        "from tracemill.verification.checks import Item\n"
+        "from tracemill.verification.pool import CheckPool\n"
         "def work(pool):\n"
         "    print(pool.check_all([Item('The answer is 5', '5')])[0].correct, flush=True)\n"
         "pool = CheckPool(1)\n"
@@ -164,8 +164,8 @@ def test_a_script_without_a_main_guard_runs_once_and_its_children_ignore_group_s
     script.write_text(
         "import os, signal\n"
         "print('started', flush=True)\n"
-        "from workers.checks import Item\n"
-        "from workers.checks.pool import CheckPool\n"
+        "from tracemill.verification.checks import Item\n"
+        "from tracemill.verification.pool import CheckPool\n"
         "pool = CheckPool(1)\n"
         "pool.check_all([Item('The answer is 5', '5')])\n"
         "for number in (signal.SIGTERM, signal.SIGINT):\n"
@@ -183,7 +183,7 @@ def test_a_script_without_a_main_guard_runs_once_and_its_children_ignore_group_s
 
 def _eat_memory(_items: object) -> None:
     """In the child: the real batch, with a check that asks for more than the limit."""
-    from workers.checks import pool as in_child
+    from tracemill.verification import pool as in_child
 
     in_child.check = lambda _item: bytearray(2**31)  # type: ignore
     in_child.check_batch([GOOD])
@@ -199,7 +199,9 @@ def _stuck(*_anything: object) -> int:
 
 def _check_children(parent: int) -> list[psutil.Process]:
     servers = [
-        child for child in psutil.Process(parent).children() if "workers.checks.warm" in " ".join(child.cmdline())
+        child
+        for child in psutil.Process(parent).children()
+        if "tracemill.verification.preload" in " ".join(child.cmdline())
     ]
     return [child for server in servers for child in server.children()]
 

@@ -4,7 +4,7 @@ from time import thread_time
 
 import pytest
 
-from workers.checks.steps import MAX_STEPS, split
+from tracemill.verification.reasoning.steps import MAX_STEPS, split
 
 SPLITS = [
     ("3 + 4 = 7. 7 * 2 = 14. The answer is 14.", ["3 + 4 = 7.", "7 * 2 = 14.", "The answer is 14."]),

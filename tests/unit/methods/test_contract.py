@@ -8,12 +8,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tracemill.methods import Call, Method, Shot, all_methods
+from tracemill.methods.templates import TemplateMethod
 from tracemill.prompts import DOMAINS, SLOT, render
 from tracemill.settings import CallSettings, MethodSettings
-from workers.checks import Findings, Item, check
-from workers.checks.kinds import Kind
-from workers.methods import Call, Method, Shot, all_methods
-from workers.methods.templates import TemplateMethod
+from tracemill.verification.answers.kinds import Kind
+from tracemill.verification.checks import Findings, Item, check
 
 TEMPLATES: list[Method] = [
     TemplateMethod("my-own", MethodSettings(paper="arXiv:1234.56789", variants={"short": "{end}", "long": "Go on."})),

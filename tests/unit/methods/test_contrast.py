@@ -2,10 +2,10 @@
 
 import pytest
 
-from workers.checks import Item, check
-from workers.checks.giveaways import giveaway
-from workers.checks.kinds import Kind
-from workers.methods import named
+from tracemill.methods import named
+from tracemill.verification.answers.kinds import Kind
+from tracemill.verification.checks import Item, check
+from tracemill.verification.leakage.giveaways import giveaway
 
 CONTRAST = named("contrast")
 WRONG = "The bags hold 3 * 4 = 14 apples. She eats 2, so 14 - 2 = 12. The answer is 12."

@@ -1,6 +1,6 @@
 """The prompt that every student of the past was trained on stays what it was."""
 
-from workers.methods import named
+from tracemill.methods import named
 
 
 def test_cot_asks_about_mathematics_with_the_prompt_that_it_always_had() -> None:

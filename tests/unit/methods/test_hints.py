@@ -4,9 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from workers.checks import Item, check
-from workers.checks.hints import betrayal
-from workers.methods import named
+from tracemill.methods import named
+from tracemill.verification.checks import Item, check
+from tracemill.verification.leakage.hints import betrayal
 
 HERE = Path(__file__).parent
 BETRAYALS = (HERE / "betrayals.txt").read_text(encoding="utf-8").splitlines()

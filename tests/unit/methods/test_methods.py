@@ -3,9 +3,9 @@
 import pytest
 
 from tracemill.errors import UsageError
+from tracemill.methods import named
 from tracemill.prompts import SLOT
-from workers.checks import Item, check
-from workers.methods import named
+from tracemill.verification.checks import Item, check
 
 
 def test_a_question_is_explained_in_four_voices() -> None:

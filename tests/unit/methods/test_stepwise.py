@@ -2,8 +2,8 @@
 
 import pytest
 
-from workers.checks import Item, check
-from workers.methods import Parsed, named
+from tracemill.methods import Parsed, named
+from tracemill.verification.checks import Item, check
 
 LINES = "Step 1: The bags hold 3 * 4 = 12 apples.\nStep 2: She eats 2, so 12 - 2 = 10 are left."
 

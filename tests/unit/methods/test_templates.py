@@ -7,8 +7,8 @@ import pytest
 
 from tests.conftest import forget
 from tracemill.errors import UsageError
+from tracemill.methods import Method, Shot, all_methods, named
 from tracemill.prompts import render
-from workers.methods import Method, Shot, all_methods, named
 
 EXAMPLE = Path(__file__).parents[3] / "tracemill.example.toml"
 

@@ -2,8 +2,8 @@
 
 import pytest
 
-from workers.checks.answers import extract
-from workers.methods.thoughts import apart
+from tracemill.methods.thoughts import apart
+from tracemill.verification.answers.extract import extract
 
 
 @pytest.mark.parametrize(

@@ -41,7 +41,7 @@ sandbox: $(INSTALLED) ## install bubblewrap, in which programs are verified, whe
 	@command -v bwrap >/dev/null || { test "$$(id -u)" = 0 && command -v apt-get >/dev/null && \
 		{ $(APT) install -y bubblewrap || { $(APT) update && $(APT) install -y bubblewrap; }; } >/dev/null 2>&1; } || true
 	@$(BIN)/python -c 'from tracemill.verification.code.sandbox import Sandbox; Sandbox().require()' 2>/dev/null || { \
-		printf '\n%s\n' '!!! NO SANDBOX: the attacks of tests/integration/test_sandbox.py and the proofs of test_code.py WILL NOT RUN.'; \
+		printf '\n%s\n' '!!! NO SANDBOX: the attacks of test_sandbox.py and the proofs of test_check.py WILL NOT RUN.'; \
 		$(BIN)/python -c 'from tracemill.verification.code.sandbox import Sandbox; print("!!!", Sandbox().refusal)'; printf '\n'; }
 
 # Only the tests of workers that are cut off need them.

@@ -17,13 +17,13 @@ from db.jobs import JobSpec, one_prompt
 from db.session import transaction
 from producer.enqueue import Enqueued, enqueue
 from producer.sources import Problem, Question
+from tests import ROOT
 from tracemill.celery import app, generate_queue
 from tracemill.policy import Policy
 from tracemill.prompts import Prompt
 from tracemill.settings import settings
 from tracemill.stack import Stack
 
-ROOT = Path(__file__).parents[2]
 ASK = Prompt(({"role": "user", "content": "{question}"},))
 
 

@@ -6,8 +6,9 @@ from typing import Any
 
 from sqlalchemy.exc import OperationalError
 
+from tests import ROOT
 from tests.integration.answers import answers
-from tests.integration.factory import ROOT, Processes, additions, job_state, rows, states, value, wait_until
+from tests.integration.factory import Processes, additions, job_state, rows, states, value, wait_until
 from tests.scripted_server import ScriptedServer
 
 #: Leases short enough that a test can wait for them, and so few attempts that an unjust one shows.

@@ -13,7 +13,8 @@ import redis
 from alembic.script import ScriptDirectory
 
 from db import migrate
-from tests.integration.factory import ROOT, Processes, additions, change, fill, rows, states, value, wait_until
+from tests import ROOT
+from tests.integration.factory import Processes, additions, change, fill, rows, states, value, wait_until
 from tests.integration.scripted import Teacher, check, command, everything_came, start_all, traces, wait_for
 from tests.scripted_server import Fault
 from tracemill import stack as local

@@ -12,7 +12,8 @@ import psutil
 import pytest
 
 from cli.local import flower_command, flower_login
-from tests.integration.factory import ROOT, Processes, additions, fill, rows, states, wait_until
+from tests import ROOT
+from tests.integration.factory import Processes, additions, fill, rows, states, wait_until
 from tests.integration.scripted import Teacher, check, wait_for
 from tracemill.policy import Policy
 from tracemill.stack import Stack

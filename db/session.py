@@ -12,9 +12,9 @@ from typing import Any
 from sqlalchemy import Connection, Engine, create_engine, event
 from sqlalchemy.exc import DisconnectionError
 
+from tracemill.concurrency import once
 from tracemill.errors import StackError
 from tracemill.keepalive import POSTGRES_CLIENT, POSTGRES_SERVER
-from tracemill.once import once
 from tracemill.settings import settings
 
 

@@ -9,7 +9,7 @@ import threading
 from collections.abc import Coroutine
 from typing import Any, TypeVar
 
-from tracemill.once import once
+from tracemill.concurrency import once
 
 T = TypeVar("T")
 

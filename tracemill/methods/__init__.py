@@ -15,9 +15,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+from tracemill.concurrency import once
 from tracemill.errors import UsageError
 from tracemill.methods.thoughts import apart
-from tracemill.once import once
 from tracemill.prompts import DOMAINS, Prompt
 from tracemill.settings import settings
 from tracemill.verification.answers.extract import extract

@@ -8,8 +8,8 @@ from importlib.util import find_spec
 from time import perf_counter
 from typing import TYPE_CHECKING, Any
 
+from tracemill.concurrency import once
 from tracemill.errors import UsageError
-from tracemill.once import once
 from tracemill.policy import Signal
 from tracemill.text import storable
 from tracemill.verification.checks import Findings, Item

@@ -4,7 +4,7 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 from threading import Barrier
 
-from tracemill.once import once
+from tracemill.concurrency import once
 
 
 def test_threads_that_come_together_get_the_same_value() -> None:

@@ -6,7 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from tracemill.together import together
+from tracemill.concurrency import batched
 
 
 def test_every_caller_gets_its_own_result_and_most_of_them_share_a_call() -> None:
@@ -17,7 +17,7 @@ def test_every_caller_gets_its_own_result_and_most_of_them_share_a_call() -> Non
         time.sleep(0.002)
         return [2 * item for item in items]
 
-    doubled = together(double, most=16, wait=0.005)
+    doubled = batched(double, max_items=16, wait=0.005)
     with ThreadPoolExecutor(32) as threads:
         assert list(threads.map(doubled, range(500))) == [2 * item for item in range(500)]
     assert sum(calls) == 500
@@ -26,7 +26,7 @@ def test_every_caller_gets_its_own_result_and_most_of_them_share_a_call() -> Non
 
 
 def test_a_caller_that_comes_alone_does_not_wait() -> None:
-    same = together(lambda items: items, most=16, wait=5.0)
+    same = batched(lambda items: items, max_items=16, wait=5.0)
     started = time.monotonic()
     assert same("alone") == "alone"
     assert time.monotonic() - started < 2
@@ -38,7 +38,7 @@ def test_what_is_wrong_with_one_stays_its_own() -> None:
             raise ValueError("odd")
         return [item // 2 for item in items]
 
-    halved = together(halve, most=8, wait=0.01)
+    halved = batched(halve, max_items=8, wait=0.01)
 
     def outcome(item: int) -> object:
         try:
@@ -55,7 +55,7 @@ def test_a_call_that_dies_leaves_nobody_waiting() -> None:
     def dies(items: list[int]) -> list[int]:
         raise SystemExit("the end")
 
-    dying = together(dies, most=4, wait=0.01)
+    dying = batched(dies, max_items=4, wait=0.01)
     ended: list[BaseException] = []
 
     def call() -> None:
@@ -74,4 +74,4 @@ def test_a_call_that_dies_leaves_nobody_waiting() -> None:
 
 def test_too_few_results_are_an_error_and_not_a_wrong_result() -> None:
     with pytest.raises(ValueError, match="shorter"):
-        together(lambda items: [], most=4, wait=0.01)("one")
+        batched(lambda items: [], max_items=4, wait=0.01)("one")

@@ -1,10 +1,3 @@
--- How hard a question turned out to be in a job, by the share of its traces that were accepted: as in view acceptance.
-create function difficulty(accepted bigint, settled bigint) returns text immutable parallel safe
-return case when coalesce(settled, 0) = 0 then 'unknown'
-            when accepted >= 0.7 * settled then 'easy'
-            when accepted >= 0.3 * settled then 'medium'
-            else 'hard' end;
-
 create view round_exclusions as
 select r.name as round,
        q.id as question_id,
@@ -30,5 +23,3 @@ comment on column round_exclusions.share is 'Share of the word n-grams of the sh
 comment on column round_exclusions.evaluation_question_id is 'The question of an evaluation that it overlaps (of several, the one with the largest share).';
 comment on column round_exclusions.evaluation_question is 'Its text.';
 comment on column round_exclusions.evaluation_dataset is 'The dataset that it belongs to.';
-
-grant select on round_exclusions to tracemill_reader;

@@ -22,6 +22,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from db.queries import Q
 from db.retry import patiently
 from db.session import statement, transaction
+from tracemill import thinking
 from tracemill.celery import GENERATE, app, nudge_verifiers
 from tracemill.concurrency import batched, once
 from tracemill.engines.registry import answered, end_worker, engine
@@ -214,7 +215,7 @@ def _values(claim: Claim) -> dict[str, str]:
         trace = patiently(lambda: _trace_to_quote(key))
         if trace is None:
             raise RequestRefused(f"method {job.method} needs a trace to quote, and the job it builds on has none here")
-        values["trace"] = trace
+        values["trace"] = thinking.answer_of(trace)
     return values
 
 

@@ -31,7 +31,7 @@ def judge_traces(
     A judge that fails otherwise is an error on the trace, never a lost verdict.
     """
     cases = [
-        Case(trace["question"], findings.steps, findings.answer, trace["gold"])
+        Case(trace["question"], findings.steps, findings.answer, trace["gold"], findings.steps_are_thoughts)
         if asked and findings.answer is not None
         else None
         for trace, findings, asked in zip(traces, found, wanted, strict=True)

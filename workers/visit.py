@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import NamedTuple
 from weakref import WeakKeyDictionary
 
+from tracemill import thinking
 from tracemill.engines import Completion, Engine, Sampling
 from tracemill.errors import EngineError
 from tracemill.methods import Call
@@ -116,7 +117,7 @@ class Asking:
         links = [first]
         try:
             while len(links) < len(chain):
-                earlier = {link.call.name: link.completion.text for link in links}
+                earlier = {link.call.name: thinking.answer_of(link.completion.text) for link in links}
                 links += await self._links(visit, chain, len(links), 1, {**values, **earlier})
         except EngineError as error:
             visit.error = visit.error or error

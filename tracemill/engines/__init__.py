@@ -30,7 +30,7 @@ class Sampling:
 
 @dataclass(frozen=True)
 class Completion:
-    """One sample: its text, with thoughts between `<think>` and `</think>`, its length in tokens, and why it ended."""
+    """One sample: its text, with any thoughts between thinking marks, its length in tokens, and why it ended."""
 
     text: str
     tokens: int

@@ -11,10 +11,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from tracemill import thinking
 from tracemill.engines import AROUND_WORDS, Generation, Sampling, Score, choice_shares
 from tracemill.engines.openai_protocol import MOST_LIKELY, completions, score_at_end
 from tracemill.engines.openai_server import Server
-from tracemill.engines.thoughts import END
 from tracemill.errors import RequestRefused
 from tracemill.prompts import Message
 from tracemill.settings import ModelSettings
@@ -156,5 +156,5 @@ class OpenaiEngine:
 
 def first_word(text: str) -> str:
     """The first word that is said, after any thoughts and without the punctuation around it; empty if there is none."""
-    words = text.rpartition(END)[2].lstrip(AROUND_WORDS).split(maxsplit=1)
+    words = thinking.split(text).answer.lstrip(AROUND_WORDS).split(maxsplit=1)
     return words[0] if words else ""

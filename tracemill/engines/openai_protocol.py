@@ -10,8 +10,8 @@ from collections.abc import Sequence
 
 from pydantic import BaseModel, Field
 
+from tracemill import thinking
 from tracemill.engines import Completion, Score
-from tracemill.engines.thoughts import BEGIN, END, span
 from tracemill.logprobs import LONGEST_ROW, MOST_IDS, TopK
 
 #: Postgres' largest integer: no server may claim more tokens than can be stored.
@@ -37,9 +37,9 @@ class Said(BaseModel):
         return self.reasoning_content or self.reasoning or ""
 
     @property
-    def text(self) -> str:
-        """The thoughts, if any, between `<think>` marks, then the answer or the refusal."""
-        return (f"{BEGIN}{self.thoughts}{END}\n" if self.thoughts else "") + (self.content or self.refusal or "")
+    def answer(self) -> str:
+        """The answer or the refusal."""
+        return self.content or self.refusal or ""
 
 
 class Likely(BaseModel):
@@ -81,6 +81,15 @@ class Choice(BaseModel):
     def places(self) -> list[Place]:
         """The tokens of the answer; empty if the server does not give them."""
         return (self.logprobs and self.logprobs.content) or []
+
+    @property
+    def text(self) -> str:
+        """The thoughts, if any, between thinking marks, then the answer; thoughts that were cut off are not closed."""
+        thoughts, answer = self.message.thoughts, self.message.answer
+        if not thoughts:
+            return answer
+        is_cut_off = self.finish_reason == "length" and not answer
+        return thinking.BEGIN + thoughts + ("" if is_cut_off else f"{thinking.END}\n{answer}")
 
     @property
     def ended(self) -> str | None:
@@ -129,7 +138,7 @@ def completions(answer: Answer, k: int) -> list[Completion]:
     A server counts the tokens of all samples together. Each sample's are its places if the server gave them, otherwise
     its share by text length; its thoughts are shared likewise. The shares add up to the server's count.
     """
-    texts = [choice.message.text for choice in answer.choices]
+    texts = [choice.text for choice in answer.choices]
     tokens = token_shares(answer.counted.completion_tokens, texts)
     tops = [top_k(choice, k) if k else None for choice in answer.choices]
     tokens = [share if top is None else len(top.chosen) for share, top in zip(tokens, tops, strict=True)]
@@ -146,7 +155,7 @@ def top_k(choice: Choice, k: int) -> TopK | None:
     Raises LookupError, with what is missing, if there are none or if they are texts: many tokens share a text, and no
     other model's tokenizer could tell which was meant.
     """
-    if not choice.places and (choice.message.text or choice.ended in ("refusal", "content_filter")):
+    if not choice.places and (choice.text or choice.ended in ("refusal", "content_filter")):
         if choice.ended in ("refusal", "content_filter"):
             return None
         raise LookupError("gives no log-probabilities")
@@ -163,7 +172,7 @@ def top_k(choice: Choice, k: int) -> TopK | None:
 
 def thinking_shares(usage: Usage, texts: Sequence[str], tokens: Sequence[int]) -> list[int]:
     """How many tokens of each sample are thoughts, by the server's count or by their share of the text."""
-    thoughts = [end - start for start, end in map(span, texts)]
+    thoughts = [thinking.length(text) for text in texts]
     counted = usage.completion_tokens_details and usage.completion_tokens_details.reasoning_tokens
     if counted:  # thoughts that are counted and not shown are shared as the tokens are
         return shares(counted, thoughts if any(thoughts) else tokens)

@@ -8,6 +8,7 @@ import itertools
 import logging
 import math
 import os
+import re
 import time
 from collections.abc import AsyncIterator, Coroutine, Sequence
 from pathlib import Path
@@ -15,9 +16,9 @@ from typing import Any
 
 from pydantic import ValidationError
 
+from tracemill import thinking
 from tracemill.engines import Completion, Generation, Sampling, Score, choice_shares
 from tracemill.engines.plugin import OWNER
-from tracemill.engines.thoughts import BEGIN, count, span
 from tracemill.errors import EngineDead, EngineError, RequestRefused, UsageError
 from tracemill.logprobs import TopK
 from tracemill.prompts import Message, token_ids
@@ -102,7 +103,8 @@ class VllmEngine:
         except Exception as error:  # vLLM raises whatever its layers raise
             raise EngineError(f"model {model.model}: vLLM did not start: {_last_cause(error)}") from error
         self._tokenizer = self._llm.get_tokenizer()
-        self._marks = {mark: number for mark, number in self._tokenizer.get_added_vocab().items() if "think>" in mark}
+        self._closing_ids = thinking.closing_ids(self._tokenizer.get_added_vocab())
+        self._hidden = hidden_tokens(self._tokenizer)
         self._max_model_len = model.max_model_len
         self._adapters_served = model.adapters
         self._timeout = model.timeout_seconds
@@ -134,6 +136,7 @@ class VllmEngine:
                 max_tokens=sampling.max_tokens,
                 stop=list(sampling.stop),
                 include_stop_str_in_output=True,
+                skip_special_tokens=self._hidden is None,
                 logprobs=sampling.logprobs or None,
                 flat_logprobs=True,
                 # In the default kind each update holds only the samples that changed, so some of n > 1 are lost.
@@ -144,19 +147,23 @@ class VllmEngine:
         started = time.monotonic()
         prompt = token_ids(self._tokenizer, messages)
         output = await self._final(prompt, params, adapter)
-        opened = self._decoded(prompt[-PROMPT_END:]).rstrip().endswith(BEGIN)
+        opened = thinking.opened_at_end(self._decoded(prompt[-PROMPT_END:]))
         completions = tuple(self._completion(one, opened) for one in output.outputs)
         return Generation(completions, len(prompt), time.monotonic() - started)
 
-    def _completion(self, output: Any, opened: bool) -> Completion:
+    def _completion(self, output: Any, opened: str) -> Completion:
         ids = output.token_ids
-        text = f"{BEGIN}\n{output.text}" if opened else output.text
-        start, end = span(text)
-        thinking = count(ids, self._marks, self._decoded, opened) if end > start else 0
-        return Completion(text, len(ids), output.finish_reason, thinking, top_k(ids, output.logprobs))
+        opened = f"{opened}\n" if opened else ""
+        text = opened + self._shown(output.text)
+        thoughts = thinking.count_tokens(text, ids, self._closing_ids, self._decoded, opened)
+        return Completion(text, len(ids), output.finish_reason, thoughts, top_k(ids, output.logprobs))
 
     def _decoded(self, ids: Sequence[int]) -> str:
-        return str(self._tokenizer.decode(ids, skip_special_tokens=True))
+        return self._shown(str(self._tokenizer.decode(ids, skip_special_tokens=self._hidden is None)))
+
+    def _shown(self, text: str) -> str:
+        """The text without special tokens, thinking marks excepted."""
+        return text if self._hidden is None else self._hidden.sub("", text)
 
     async def choose(self, messages: list[Message], choices: Sequence[str]) -> dict[str, float] | None:
         from vllm import SamplingParams
@@ -263,6 +270,14 @@ def top_k(chosen: Sequence[int], found: Any) -> TopK | None:
         places = [*range(start + 1, end), start]
         rows.append({found.token_ids[place]: found.logprobs[place] for place in places})
     return TopK.of(zip(chosen, rows, strict=True))
+
+
+def hidden_tokens(tokenizer: Any) -> re.Pattern[str] | None:
+    """The special tokens to take out of a text, where others are thinking marks; None: vLLM can skip all of them."""
+    added = getattr(tokenizer, "added_tokens_decoder", {}).values()
+    special = set(tokenizer.all_special_tokens) | {token.content for token in added if token.special}
+    marks = thinking.control_tokens(special)
+    return re.compile("|".join(map(re.escape, sorted(special - marks, key=len, reverse=True)))) if marks else None
 
 
 def continuation_ids(tokenizer: Any, messages: list[Message], prompt: list[int], continuation: str) -> list[int]:

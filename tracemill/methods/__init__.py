@@ -15,9 +15,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+from tracemill import thinking
 from tracemill.concurrency import once
 from tracemill.errors import UsageError
-from tracemill.methods.thoughts import apart
 from tracemill.prompts import DOMAINS, Prompt
 from tracemill.settings import settings
 from tracemill.verification.answers.extract import extract
@@ -78,7 +78,7 @@ class Method(ABC):
 
     def parse(self, text: str, kind: Kind) -> Parsed:
         """Read the text of a trace. Model output is hostile: must be linear in its length and must not raise."""
-        thoughts, said = apart(text)
+        thoughts, said, _ = thinking.split(text)
         answer = extract(text, kind)
         return Parsed(
             reasoning=(said if thoughts is None else thoughts).strip(),

@@ -14,6 +14,7 @@ Refused:        3 * 4 = 13, which is wrong on purpose. The answer is 13.
 from collections.abc import Mapping, Sequence
 from itertools import pairwise
 
+from tracemill import thinking
 from tracemill.methods import Call, Method, Shot, method
 from tracemill.methods.chat import chat
 from tracemill.methods.domains import instruction
@@ -76,7 +77,7 @@ class Contrast(Method):
 
     def refusal(self, text: str, found: Findings) -> str | None:
         """Trivially wrong, or given away: no negative that anything can be learnt from."""
-        if words := giveaway(text):
+        if words := giveaway(thinking.split(text).answer):
             return f'it gives itself away: "{words}"'
         if found.answer is None:
             return "it states no answer"

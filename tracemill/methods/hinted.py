@@ -1,5 +1,6 @@
 """What methods share that tell the model the gold answer: how it is told, and that nobody may notice."""
 
+from tracemill import thinking
 from tracemill.methods.labels import asserted
 from tracemill.verification.checks import Findings
 from tracemill.verification.leakage.hints import betrayal
@@ -15,5 +16,5 @@ QUESTION_AND_GOLD = "{question}\n\n[Correct answer, for your eyes only: {gold}]"
 
 def refusal_of_hinted(text: str, found: Findings) -> str | None:
     """Why a trace shows that its model knew the answer, or does nothing but state it; null: neither."""
-    words = betrayal(text)
+    words = betrayal(thinking.split(text).answer)
     return f'it betrays that the answer was given: "{words}"' if words else asserted(text, found)

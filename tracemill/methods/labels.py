@@ -11,7 +11,7 @@ Rationale: 3 * 4 = 12
 import re
 from typing import NamedTuple
 
-from tracemill.methods.thoughts import apart
+from tracemill import thinking
 from tracemill.verification.answers import conclusions, quantities
 from tracemill.verification.answers.choices import letters
 from tracemill.verification.answers.extract import TAIL, extract
@@ -91,7 +91,7 @@ def rationale(text: str, kind: Kind = "number") -> str:
 
 def stated(text: str, kind: Kind) -> list[str]:
     """The answers that the labels of `text` state, in order; of very many the last ones."""
-    said = apart(text)[1]
+    said = thinking.split(text).answer
     answers = (extract(said[span.start : span.end], kind) for span in labels(said, kind)[-MAX_LABELS:])
     return [answer.value for answer in answers if answer]
 
@@ -114,7 +114,7 @@ def asserted(text: str, found: Findings) -> str | None:
 
     Reasoning is a calculation, another number than the answer, or, where words are asked, a few words.
     """
-    thoughts, said = apart(text)
+    thoughts, said, _ = thinking.split(text)
     kind = found.kind or "number"
     spans = labels(said, kind)
     before = said[: spans[-1].start] if spans else said

@@ -11,6 +11,7 @@ answer:   3 * 4 = 12. 12 - 2 = 10. The answer is 10.
 import re
 from collections.abc import Mapping, Sequence
 
+from tracemill import thinking
 from tracemill.methods import Call, Method, Shot, method
 from tracemill.methods.chat import chat
 from tracemill.methods.domains import instruction, review
@@ -58,5 +59,5 @@ class Refine(Method):
         }
 
     def refusal(self, text: str, found: Findings) -> str | None:
-        spoken = _SPEAKS_OF_IT.search(text)
+        spoken = _SPEAKS_OF_IT.search(thinking.split(text).answer)
         return f'it speaks of a draft that its reader has not seen: "{spoken[0]}"' if spoken else None

@@ -15,12 +15,12 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from tracemill import thinking
 from tracemill.methods import Call, Method, Need, Parsed, Shot, method
 from tracemill.methods.chat import chat
 from tracemill.methods.domains import instruction
 from tracemill.methods.hinted import DISCREET, QUESTION_AND_GOLD, refusal_of_hinted
 from tracemill.methods.labels import rationale
-from tracemill.methods.thoughts import apart
 from tracemill.verification.answers.kinds import Kind
 from tracemill.verification.checks import Findings
 from tracemill.verification.reasoning.arithmetic import tokens_of
@@ -50,7 +50,7 @@ class Stepwise(Method):
     def parse(self, text: str, kind: Kind) -> Parsed:
         """`reasoning` is the rationale without the label; a reasoning model's thoughts only where it said no more."""
         parsed = super().parse(text, kind)
-        thoughts, said = apart(text)
+        thoughts, said, _ = thinking.split(text)
         reasons = rationale(said, kind)
         return Parsed(reasons or thoughts or "", parsed.answer, parsed.answer_form, _steps(reasons))
 

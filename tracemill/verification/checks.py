@@ -13,7 +13,8 @@ from tracemill.verification.answers.compare import compare
 from tracemill.verification.answers.extract import extract
 from tracemill.verification.answers.kinds import Kind, guess
 from tracemill.verification.reasoning import read
-from tracemill.verification.reasoning.steps import AtStep, split
+from tracemill.verification.reasoning.steps import AtStep, Steps
+from tracemill.verification.reasoning.steps import read as read_steps
 
 MAX_TEXT = 1_000_000  # characters of a trace or a gold answer; the longest reasoning models write is a quarter of it
 MAX_FINDINGS = 20  # of one sort, kept for one trace
@@ -45,6 +46,8 @@ class Findings:
     kind: Kind | None = None
     #: the steps of the reasoning; findings below name them by their place from 0
     steps: list[str] = field(default_factory=list)
+    #: whether the steps are a reasoning model's thoughts: none of the findings below is then held against the trace
+    steps_are_thoughts: bool = False
     #: arithmetic equations in the steps that could be checked, how many of them are false, and the first false ones
     equations_checked: int = 0
     equations_false: int = 0
@@ -81,9 +84,10 @@ def check(item: Item) -> Findings:
     text = _clean(item.text)
     gold = item.gold if item.gold and item.gold.strip() else None
     kind = item.kind or guess(gold, item.question)
-    steps = [_clean(step) for step in item.steps] or split(text)
+    steps, are_thoughts = Steps([_clean(step) for step in item.steps]) if item.steps else read_steps(text)
     answer = extract(text, kind)
-    reasoning = read(None if item.question is None else _clean(item.question), steps, answer.value if answer else None)
+    question = None if item.question is None else _clean(item.question)
+    reasoning = read(question, steps, answer.value if answer else None, are_thoughts)
     equations, unexplained = reasoning.equations, reasoning.ungrounded
     if gold is None:
         correct, proof = None, "no gold answer"
@@ -99,6 +103,7 @@ def check(item: Item) -> Findings:
         answer_form=answer.form if answer else None,
         kind=kind,
         steps=steps,
+        steps_are_thoughts=are_thoughts,
         equations_checked=equations.checked,
         equations_false=len(equations.false),
         false_equations=equations.false[:MAX_FINDINGS],

@@ -170,7 +170,8 @@ class _Judge:
             if findings.kind == "text" and item.gold and findings.correct is None:
                 signals.append("agreement")
         gold = storable(item.gold) if item.gold else None
-        case = Case(storable(item.question or ""), findings.steps, findings.answer or "", gold)
+        question, answer = storable(item.question or ""), findings.answer or ""
+        case = Case(question, findings.steps, answer, gold, findings.steps_are_thoughts)
         async with self._places:
             start = perf_counter()
             said = await ask(self._engine, case, signals)

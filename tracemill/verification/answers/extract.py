@@ -3,8 +3,8 @@ r"""What did the trace answer? The text is read from its end: the last word coun
 Three forms are *strict*, the trace said that this is its answer: ``\boxed{X}``, "The answer is X" (also "Final answer:
 X", a heading "Final answer" with X under it, ``<answer>X</answer>``) and GSM8K's ``#### X``. If several occur, the last
 one in the text counts; two boxes in one breath ("\boxed{1} or \boxed{2}") are one answer of two. Failing these, the
-last sentence that holds a value is a *lenient* guess (`conclusions`). What was only thought (``<think>…</think>``) does
-not count once something was said after it.
+last sentence that holds a value is a *lenient* guess (`conclusions`). Thoughts (`tracemill.thinking`) are searched only
+where they are complete and no answer follows them.
 
 A value keeps its units, its percent and money signs and everything that makes it two answers ("5 or 6"): whether these
 matter depends on the gold answer, so `correctness.compare` decides. Markdown, ``$…$`` around it and a dot after it go.
@@ -14,6 +14,7 @@ import re
 from dataclasses import dataclass
 from typing import Literal
 
+from tracemill import thinking
 from tracemill.verification.answers import conclusions
 from tracemill.verification.answers.kinds import Kind
 from tracemill.verification.answers.normalize import VALUE, tidy
@@ -24,10 +25,6 @@ STRICT_FORMS: frozenset[Form] = frozenset({"boxed", "stated", "hashes"})
 TAIL = 100_000  # characters: an answer lies near the end, and every search below stays short on hostile text
 LENIENT = 10_000
 
-#: What ends the thoughts of a reasoning model, as the models of several makers write it.
-THOUGHT_END = re.compile(
-    r"</(?:think|thinking|thought|reasoning)>|<\|end_of_thought\|>|<\|channel\|>final<\|message\|>", re.IGNORECASE
-)
 _MARK = re.compile(r"<<[^<>\n]{0,200}>>")
 _BOX = re.compile(r"(?:\\(?:boxed|fbox|framebox)|\x08oxed|(?<![\w\\])boxed)[ \t]{0,3}(?:(\{)|(-?\d[\d.,]{0,30}))")
 _DENIED_BEFORE = re.compile(r"(?:\bnot|n't|\bnever)(?: be| equal to)?[\s$*(\\]{1,5}$")
@@ -108,16 +105,10 @@ def extract(text: str, kind: Kind = "number") -> Answer | None:
 
 
 def _said(text: str) -> str:
-    """The last `TAIL` characters of what was said after thinking; of the thoughts, if nothing was."""
+    """The last `TAIL` characters of the answer, or of complete thoughts that no answer follows."""
+    text = thinking.answer_of(text)
     if "</" in text or "|>" in text:
-        end = max((mark.end() for mark in THOUGHT_END.finditer(text)), default=0)
-        for _ in range(10):  # marks of a chat template
-            stripped = text.rstrip()
-            if not stripped.endswith(("|>", "</s>", "<eos>")):
-                break
-            text = stripped[: max(stripped.rfind("<"), 0)]
-        if end and text[end:].strip():
-            text = text[end:]
+        text = thinking.without_turn_end(text)
     return text[-TAIL:]
 
 

@@ -10,6 +10,7 @@ import json
 import re
 from time import monotonic
 
+from tracemill import thinking
 from tracemill.errors import TracemillError
 from tracemill.verification.code import trial
 from tracemill.verification.code.sandbox import Run, Sandbox
@@ -33,12 +34,9 @@ _TELLING = re.compile(
 
 def program(text: str) -> str | None:
     """The program that `text` gives: its last fenced block marked as Python, else its last block without a mark, else
-    the whole text if that is plainly code. Thinking aloud does not count. Takes linear time.
+    the whole text if that is plainly code. Thoughts do not count. Takes linear time.
     """
-    _, closed, said = text.rpartition("</think>")
-    if not closed and "<think>" in text:
-        return None
-    said = said.replace("\r\n", "\n").replace("\0", "")
+    said = thinking.split(text).answer.replace("\r\n", "\n").replace("\0", "")
     last: dict[str, str] = {}
     fence, mark, start = "", "", 0
     for match in _FENCE.finditer(said):

@@ -15,6 +15,8 @@ class Case:
     answer: str
     #: The reference answer; only `agreement` is shown it.
     gold: str | None = None
+    #: Whether the steps are thoughts, which may be dropped again; the answer itself is then a single statement.
+    steps_are_thoughts: bool = False
 
     @property
     def length(self) -> int:

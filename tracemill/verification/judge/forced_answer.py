@@ -10,6 +10,7 @@ import re
 from collections.abc import Sequence
 from fractions import Fraction
 
+from tracemill import thinking
 from tracemill.engines import Engine, Sampling
 from tracemill.prompts import Message, render
 from tracemill.verification.judge import prompt_parts
@@ -60,7 +61,8 @@ async def counterfactual(engine: Engine, case: Case, room: int) -> float | None:
     """Share of corrupted reasonings after which the judge's forced answer is another than after the intact one, 0 to 1.
 
     High: the answer depends on what the reasoning says. Low: the judge answers the same whatever stands there, so the
-    reasoning explains nothing to it. Null when there is nothing to corrupt. Lanham et al. 2023 (arXiv:2307.13702).
+    reasoning explains nothing to it. Null when there is nothing to corrupt, or the
+    judge's own thoughts left no room for its answer. Lanham et al. 2023 (arXiv:2307.13702).
     """
     steps = without_answer(case.steps, case.answer)
     variants = corrupted(steps)
@@ -69,6 +71,8 @@ async def counterfactual(engine: Engine, case: Case, room: int) -> float | None:
     intact, *others = await asyncio.gather(
         *(engine.generate(_shown(case, shown, room), 1, FORCE) for shown in [steps, *variants])
     )
+    if thinking.split(intact.completions[0].text).is_cut_off:
+        return None
     answer = meaning(intact.completions[0].text)
     return sum(meaning(other.completions[0].text) != answer for other in others) / len(others)
 
@@ -90,7 +94,7 @@ def meaning(answer: str) -> str:
 
     Deliberately no algebra: this runs in the worker's own process, on hostile text.
     """
-    line = next((line for line in answer.rpartition("</think>")[2][:2000].splitlines() if line.strip()), "")
+    line = next((line for line in thinking.split(answer).answer[:2000].splitlines() if line.strip()), "")
     if lead := _LEAD.match(line):
         line = line[lead.end() :]
     line = line.replace("\\boxed{", "").strip(" \t*_`\"'$.!:;(){}[]\\")

@@ -45,9 +45,10 @@ async def coherence(engine: Engine, case: Case, room: int) -> float | None:
     """Does each step follow from those before? The mean over the steps from the second on; a single step scores 1.
 
     Of more than `TRANSITIONS` as many are asked about, evenly spread. Null when there is no step, or the judge says
-    neither yes nor no about any. Golovneva et al. 2023 (ROSCOE, arXiv:2212.07919) name the aspect.
+    neither yes nor no about any. Steps that are thoughts are not asked about: a dropped idea is no gap in the answer,
+    which is one step then. Golovneva et al. 2023 (ROSCOE, arXiv:2212.07919) name the aspect.
     """
-    if len(case.steps) < 2:
+    if len(case.steps) < 2 or case.steps_are_thoughts:
         return 1.0 if case.steps else None
 
     async def follows(place: int) -> float | None:

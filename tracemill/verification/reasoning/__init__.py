@@ -1,7 +1,7 @@
 """Everything that is checked about the reasoning of a trace without a model; its text is read once for all of it."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from tracemill.verification.reasoning.equations import Equations, check_cut, cut, shortened
 from tracemill.verification.reasoning.grounding import concludes_cut, ungrounded_cut, unused_cut
@@ -21,10 +21,22 @@ class Reasoning:
     concludes: bool | None
 
 
-def read(question: str | None, steps: Sequence[str], answer: str | None) -> Reasoning:
-    """Check the steps of one trace, with the text of the answer that was found in it. Takes linear time."""
+def read(question: str | None, steps: Sequence[str], answer: str | None, are_thoughts: bool = False) -> Reasoning:
+    """Check the steps of one trace, with the text of the answer that was found in it. Takes linear time.
+
+    Thoughts may be dropped again ("2 + 2 = 5, no"), and nobody can tell which were. So they can speak for the answer,
+    never against it: their false equations do not count, nor do their ungrounded numbers or another conclusion.
+    """
     cuts = [cut(step) for step in shortened(steps)]
     equations = check_cut(cuts)
+    if are_thoughts:
+        concludes = answer is not None and concludes_cut(cuts, equations.last, answer)
+        return Reasoning(
+            replace(equations, checked=equations.checked - len(equations.false), false=[]),
+            None if question is None else [],
+            None if question is None else unused_cut(question, equations.used),
+            concludes or None,
+        )
     return Reasoning(
         equations,
         None if question is None else ungrounded_cut(question, cuts),

@@ -1,7 +1,7 @@
 r"""The steps of a trace, as its text shows them.
 
-The reasoning is what stands between ``<think>`` and ``</think>``, unless more is written after it: then it is told
-again there, for the reader. Its steps are, in this order of preference,
+The reasoning is what the answer says. Where the answer only states its result, the reasoning is what a reasoning model
+thought before it (`tracemill.thinking`). Its steps are, in this order of preference,
 
 1. "Step 3:", "**Step 2**", "### Step 4", where at least two lines begin so; then "1." or "1)"; then "First", "Second";
    then bullets. What follows such a line belongs to it; before the first and after the last, behind an empty line, 2
@@ -17,6 +17,8 @@ A fenced code block and a displayed formula are never cut and belong to the step
 import re
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
+
+from tracemill import thinking
 
 MAX_STEPS = 2_000  # whatever follows belongs to the last one
 
@@ -39,10 +41,19 @@ _FORMULA = re.compile(r"\s{0,20}(?:\\\[|\$\$|\\begin\{|[=&≈]|\\\\)")
 _BLOCK = re.compile(r"```|\[asy\]|\\\[|\\begin\{|\$\$|\n\s{0,20}(?:[=&≈]|\\\\)")
 _DISPLAY = re.compile(r"(?<!\\)\\[\[\]]|\\(?:begin|end)\{|\$\$")
 _SENTENCE = re.compile(r"(?<=[.!?])[\"')\]*]{0,3}[ \t]{1,9}(?=[A-Z0-9$\\(\"'*<])")
+_CALCULATES = re.compile(r"(?:[-+*/×÷·^]|\\(?:times|cdot|d?frac|div)(?![a-z]))[^=≈\n]{0,80}[=≈]")
 _ABBREVIATION = re.compile(
     r"(?:\b(?:mr|mrs|ms|dr|st|vs|nos?|eqs?|fig|approx|e\.g|i\.e|etc|resp|cf|[b-hj-wyz])\.|^\s*\(?\d{1,3}\.)$",
     re.IGNORECASE,
 )
+
+
+class Steps(NamedTuple):
+    """The steps of a trace, in order, and where they come from."""
+
+    steps: list[str]
+    #: Whether they are thoughts: a model tries ideas there and drops them, so no mistake in them counts.
+    are_thoughts: bool = False
 
 
 class AtStep(NamedTuple):
@@ -54,7 +65,18 @@ class AtStep(NamedTuple):
 
 def split(text: str) -> list[str]:
     """The steps of `text`, in order, at most `MAX_STEPS`; none is empty. Takes linear time."""
-    lines = _lines(_reasoning(text).strip())
+    return read(text).steps
+
+
+def read(text: str) -> Steps:
+    """The steps of `text`, as `split` gives them, and whether they are thoughts."""
+    thoughts, answer, _ = thinking.split(text)
+    steps = _split(answer)
+    return Steps(steps) if thoughts is None or _reasons(steps) else Steps(_split(thoughts), are_thoughts=True)
+
+
+def _split(text: str) -> list[str]:
+    lines = _lines(text.strip())
     if len(lines) > 1 and _ANSWER.match(lines[-1]):
         lines.pop()
     found = _with_headings(_items(lines))
@@ -63,12 +85,11 @@ def split(text: str) -> list[str]:
     return found
 
 
-def _reasoning(text: str) -> str:
-    before, end, after = text.rpartition("</think>")
-    if not end:
-        return text.partition("<think>")[2] if "<think>" in text else text
-    thought = before.rpartition("<think>")[2]
-    return thought if len(thought.strip()) >= len(after.strip()) else after
+def _reasons(steps: Sequence[str]) -> bool:
+    """Do the steps of an answer say more than its result: a calculation, or two sentences?"""
+    lines = (line for step in steps for line in step.split("\n") if line.strip())
+    sentences = [sentence for line in lines for sentence in _sentences(line) if not _STATES.match(sentence)]
+    return len(sentences) > 1 or any(map(_CALCULATES.search, sentences))
 
 
 def _lines(text: str) -> list[str]:

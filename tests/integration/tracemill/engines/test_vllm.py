@@ -155,7 +155,7 @@ def test_sampling_that_cannot_be_is_refused(engine: VllmEngine, sampling: Sampli
 
 
 def test_thoughts_are_counted_in_the_models_own_tokens(engine: VllmEngine) -> None:
-    def completion(text: str, opened: bool = False) -> Completion:
+    def completion(text: str, opened: str = "") -> Completion:
         ids = engine._tokenizer.encode(text, add_special_tokens=False)
         return engine._completion(
             SimpleNamespace(text=text, token_ids=ids, finish_reason="stop", logprobs=None), opened
@@ -163,8 +163,8 @@ def test_thoughts_are_counted_in_the_models_own_tokens(engine: VllmEngine) -> No
 
     thoughts = len(engine._tokenizer.encode("2 + 2 makes 4", add_special_tokens=False))
     assert completion("<think>2 + 2 makes 4</think>\nFour").thinking_tokens == thoughts
-    assert completion("2 + 2 makes 4</think>\nFour", opened=True).thinking_tokens == thoughts
-    cut = completion("2 + 2 makes 4", opened=True)
+    assert completion("2 + 2 makes 4</think>\nFour", opened="<think>").thinking_tokens == thoughts
+    cut = completion("2 + 2 makes 4", opened="<think>")
     assert (cut.text, cut.thinking_tokens, cut.tokens) == ("<think>\n2 + 2 makes 4", thoughts, thoughts)
 
 

@@ -32,8 +32,12 @@ def test_the_words_that_betray_it_are_the_evidence() -> None:
     assert betrayal("We add.\n3 + 4 = 7, which **matches\nthe given answer**.") == "matches the given answer"
 
 
-def test_a_betrayal_is_found_in_thoughts_and_deep_in_a_long_text() -> None:
-    assert refusal("<think>The hint says the answer is 7.</think>3 + 4 = 7. The answer is 7.")
+def test_a_betrayal_is_found_in_the_answer_not_in_the_thoughts() -> None:
+    assert refusal("<think>The hint says the answer is 7.</think>3 + 4 = 7. The answer is 7.") is None
+    assert refusal("<think>3 + 4 = 7</think>As the hint says, the answer is 7.")
+
+
+def test_a_betrayal_is_found_deep_in_a_long_text() -> None:
     assert betrayal("3 + 4 = 7. " * 20_000 + "As the hint says, it is 7.")
 
 

@@ -152,13 +152,13 @@ def length(text: str) -> int:
 def count_tokens(
     text: str,
     ids: Sequence[int],
-    closing_ids: Mapping[str, int],
+    closing: Mapping[str, int],
     decode: Callable[[Sequence[int]], str],
     opened: str = "",
 ) -> int:
     """How many of an answer's tokens are thoughts, the marks around them not counted.
 
-    `text`: `opened`, which the prompt holds, and what `ids` decode to. `closing_ids`: the ids of the closing marks that
+    `text`: `opened`, which the prompt holds, and what `ids` decode to. `closing`: the ids of the closing marks that
     are single tokens. Any other border is looked for in the text of ever longer beginnings (`decode`).
     """
     borders = _borders(text)
@@ -171,7 +171,7 @@ def count_tokens(
     start, end = borders.thoughts
     count = 0
     if end > start:
-        mark = closing_ids.get(borders.closing)
+        mark = closing.get(borders.closing)
         last = len(ids) - 1 - ids[::-1].index(mark) if mark in ids else tokens(end)
         count = max(0, last - tokens(start))
     start, end = borders.rest

@@ -15,6 +15,7 @@ from rich.table import Table
 
 from cli.output import Json, printing_on_stderr, progress_console
 from tracemill.errors import TracemillError, UsageError
+from tracemill.scores import SCORE_FIELDS
 from tracemill.settings import model as model_settings
 
 if TYPE_CHECKING:
@@ -30,6 +31,8 @@ def register(app: typer.Typer) -> None:
     app.command(help=VERIFY, rich_help_panel="Traces")(verify)
 
 
+_SCORES = ", ".join(f'"{name}"' for name in SCORE_FIELDS)
+
 VERIFY = (
     "Verify the traces of a JSONL file: is the answer right, which equations are false. Needs no stack.\n\n"
     'FILE holds an object a line: "trace" and, optionally, "id", "question", "gold", "kind" (number, expression, '
@@ -37,8 +40,7 @@ VERIFY = (
     "standard input.\n\n"
     'Each object is written back, in order, with its own fields and "correct" (true, false or null), "proof", '
     '"answer", "steps", "first_error", "equations", "faithfulness", "coherence", "seconds", "kind", "false_equations", '
-    '"equations_compound", "unused", "ungrounded", "concludes" and "error"; with --judge also "agreement" (of free '
-    'text with its gold answer) and "judge".\n\n'
+    f'{_SCORES} and "error"; with --judge also "agreement" (of free text with its gold answer) and "judge".\n\n'
     'An object that cannot be verified is written back with the reason in "error", a line that is no JSON object is '
     "left out. Both are reported with their line number, and the exit code is then 1.\n\n"
     "A run that was stopped goes on after the last complete line of OUT when the same command is run again.\n\n"

@@ -239,16 +239,12 @@ order by t.question_id, t.sample_index, t.variant
 
 -- name: insert_verdicts
 insert into verdicts (trace_id, verifier, correct, proof, kind, majority, margin, faithfulness, coherence,
-                      equations_checked, equations_false, equations_compound, unused, steps, first_error, ungrounded, concludes,
-                      signals, findings, refused, accepted, error, seconds)
+                      {score_names}, signals, findings, refused, accepted, error, seconds)
 select trace_id, verifier, correct, proof, kind, majority, margin, faithfulness, coherence,
-       equations_checked, equations_false, equations_compound, unused, steps, first_error, ungrounded, concludes,
-       signals, findings, refused, accepted, error, seconds
+       {score_names}, signals, findings, refused, accepted, error, seconds
 from jsonb_to_recordset(cast(:rows as jsonb)) as row (
     trace_id bigint, verifier text, correct boolean, proof text, kind text, majority real, margin real,
-    faithfulness real, coherence real, equations_checked bigint, equations_false bigint,
-    equations_compound bigint, unused bigint, steps bigint,
-    first_error bigint, ungrounded bigint, concludes boolean, signals jsonb, findings jsonb, refused text,
+    faithfulness real, coherence real, {score_types}, signals jsonb, findings jsonb, refused text,
     accepted boolean, error text, seconds real)
 on conflict do nothing
 

@@ -10,6 +10,7 @@ from sqlalchemy import Connection, text
 from sqlalchemy.exc import InternalError, OperationalError
 
 from tracemill.errors import StackError
+from tracemill.scores import SCORES
 
 #: In an order in which each can be created: a view stands after those that it reads.
 VIEWS = (
@@ -27,12 +28,17 @@ FUNCTIONS = ("difficulty",)
 #: SQL users log in as this role, which can read the views and nothing else. `tracemill up` gives it a password.
 READER = "tracemill_reader"
 
+_SCORE_COLUMNS = ",\n       ".join(f"v.{score.name}" for score in SCORES)
+_SCORE_COMMENTS = "\n".join(
+    f"comment on column trace_scores.{score.name} is '{score.about.replace(chr(39), chr(39) * 2)}';" for score in SCORES
+)
 _DEPENDENT_OBJECTS = "2BP01"  # SQLSTATE
 
 
 def definition(name: str) -> str:
     """The statements that create a view or a function, with its comments."""
-    return Path(__file__).with_name(f"{name}.sql").read_text(encoding="utf-8")
+    content = Path(__file__).with_name(f"{name}.sql").read_text(encoding="utf-8")
+    return content.replace("{score_columns}", _SCORE_COLUMNS).replace("{score_comments}", _SCORE_COMMENTS)
 
 
 def are_current(connection: Connection) -> bool:

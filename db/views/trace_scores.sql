@@ -19,8 +19,7 @@ select t.id as trace_id,
        t.answer_form,
        v.correct,
        v.proof,
-       v.equations_checked,
-       v.equations_false,
+       {score_columns},
        v.faithfulness,
        v.coherence,
        v.signals,
@@ -31,10 +30,6 @@ select t.id as trace_id,
        v.kind,
        v.majority,
        v.margin,
-       v.steps,
-       v.first_error,
-       v.ungrounded,
-       v.concludes,
        v.findings,
        t.tokens_in,
        t.tokens_out,
@@ -46,9 +41,7 @@ select t.id as trace_id,
        t.calls,
        t.prompt_hash,
        t.created_at,
-       v.created_at as verified_at,
-       v.equations_compound,
-       v.unused
+       v.created_at as verified_at
 from traces t
 join jobs j on j.id = t.job_id
 join questions q on q.id = t.question_id
@@ -76,8 +69,7 @@ comment on column trace_scores.answer is 'The final answer found in the text; nu
 comment on column trace_scores.answer_form is 'Where it was found: boxed, stated, hashes (asked forms); equation, last number, last line (lenient).';
 comment on column trace_scores.correct is 'The answer equals the gold answer; null: could not be decided.';
 comment on column trace_scores.proof is 'How correctness was decided, or why it was not.';
-comment on column trace_scores.equations_checked is 'Equations in the text that could be evaluated.';
-comment on column trace_scores.equations_false is 'How many of them are false.';
+{score_comments}
 comment on column trace_scores.faithfulness is 'Does the reasoning lead to this answer, 0 to 1, by the LLM verifier; null: not asked.';
 comment on column trace_scores.coherence is 'Does each step follow from the last, 0 to 1; null: not asked.';
 comment on column trace_scores.signals is 'Each raw signal of the verifier by name.';
@@ -88,10 +80,6 @@ comment on column trace_scores.verifier is 'The verifier whose verdict this is.'
 comment on column trace_scores.kind is 'The kind of answer that was looked for: number, expression, choice, boolean, text or code.';
 comment on column trace_scores.majority is 'Share of the question''s samples that agree with this answer; only without a gold answer.';
 comment on column trace_scores.margin is 'That share minus the share of the next answer.';
-comment on column trace_scores.steps is 'Steps of the reasoning.';
-comment on column trace_scores.first_error is 'First step with a false equation, counted from 0; null: none was found.';
-comment on column trace_scores.ungrounded is 'Numbers that neither the question nor an earlier result explains.';
-comment on column trace_scores.concludes is 'The last value that the reasoning derives is its answer; null: it derives none.';
 comment on column trace_scores.findings is 'False equations and ungrounded numbers, each with its step.';
 comment on column trace_scores.tokens_in is 'Tokens of the prompt, of all calls of the trace together.';
 comment on column trace_scores.tokens_out is 'Tokens written, in all calls of the trace together.';
@@ -104,5 +92,3 @@ comment on column trace_scores.calls is 'The earlier calls of the trace, where t
 comment on column trace_scores.prompt_hash is 'The template that was asked with (table prompts).';
 comment on column trace_scores.created_at is 'When the trace was stored.';
 comment on column trace_scores.verified_at is 'When its verdict was stored.';
-comment on column trace_scores.equations_compound is 'Equations that do several operations at once, as 3 + 4 + 4 = 11 does: steps were skipped.';
-comment on column trace_scores.unused is 'Numbers of the question, in digits, that no equation of the trace works with.';

@@ -60,6 +60,8 @@ class Findings:
     ungrounded: list[AtStep] | None = None
     #: does the last value that the reasoning derives equal its answer; None: it derives none
     concludes: bool | None = None
+    #: share of the sentences that repeat the question or an earlier one; None: there is no sentence to count
+    restatements: float | None = None
     #: wall time
     seconds: float = 0.0
     #: what went wrong in the checks themselves
@@ -111,6 +113,7 @@ def check(item: Item) -> Findings:
         unused=reasoning.unused,
         ungrounded=None if unexplained is None else unexplained[:MAX_FINDINGS],
         concludes=reasoning.concludes,
+        restatements=reasoning.restatements,
         seconds=perf_counter() - start,
     )
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from tracemill.concurrency import once
 from tracemill.errors import UsageError
 from tracemill.policy import Signal
+from tracemill.scores import SCORE_FIELDS, scores_of
 from tracemill.text import storable
 from tracemill.verification.checks import Findings, Item
 from tracemill.verification.pool import CheckPool
@@ -22,7 +23,9 @@ if TYPE_CHECKING:
 #: What a verdict adds to a row, and what a judge adds to that.
 FIELDS = (
     *("correct", "proof", "answer", "steps", "first_error", "equations", "faithfulness", "coherence", "seconds"),
-    *("kind", "false_equations", "equations_compound", "unused", "ungrounded", "concludes", "error"),
+    *("kind", "false_equations"),
+    *SCORE_FIELDS,
+    "error",
 )
 JUDGE_FIELDS = ("agreement", "judge")
 
@@ -93,10 +96,8 @@ def _fields(
         "seconds": round(findings.seconds + seconds, 6),
         "kind": findings.kind,
         "false_equations": [finding._asdict() for finding in findings.false_equations],
-        "equations_compound": findings.equations_compound,
-        "unused": findings.unused,
+        **{name: value for name, value in scores_of(findings).items() if name in SCORE_FIELDS},
         "ungrounded": None if ungrounded is None else [finding._asdict() for finding in ungrounded],
-        "concludes": findings.concludes,
         "error": error,
     }
 

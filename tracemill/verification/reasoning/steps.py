@@ -88,7 +88,7 @@ def _split(text: str) -> list[str]:
 def _reasons(steps: Sequence[str]) -> bool:
     """Do the steps of an answer say more than its result: a calculation, or two sentences?"""
     lines = (line for step in steps for line in step.split("\n") if line.strip())
-    sentences = [sentence for line in lines for sentence in _sentences(line) if not _STATES.match(sentence)]
+    sentences = [sentence for line in lines for sentence in sentences(line) if not _STATES.match(sentence)]
     return len(sentences) > 1 or any(map(_CALCULATES.search, sentences))
 
 
@@ -155,14 +155,15 @@ def _prose(lines: Sequence[str]) -> list[str]:
     if sum(not _STATES.match(paragraph) and not _heads(paragraph) for paragraph in found) > 1:
         return found
     found = [line.strip() for line in lines if line]
-    return list(_sentences(found[0])) if len(found) == 1 and "\n" not in found[0] else found
+    return list(sentences(found[0])) if len(found) == 1 and "\n" not in found[0] else found
 
 
 def _heads(text: str) -> bool:
     return (text[-1:] in (":", "*") or text[:1] == "#") and bool(_HEADING.match(text))
 
 
-def _sentences(line: str) -> Iterator[str]:
+def sentences(line: str) -> Iterator[str]:
+    """The sentences of one line, in order. Takes linear time."""
     start = 0
     for match in _SENTENCE.finditer(line):
         if not _ABBREVIATION.search(line[max(start, match.start() - 12) : match.start()]):

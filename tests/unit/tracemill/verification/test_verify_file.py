@@ -18,7 +18,7 @@ from tracemill.verification.verifier import Verifier
 
 #: design.md, section 7, and what is added to it.
 PROMISED = ["correct", "proof", "answer", "steps", "first_error", "equations", "faithfulness", "coherence", "seconds"]
-ADDED = ["kind", "false_equations", "equations_compound", "unused", "ungrounded", "concludes", "error"]
+ADDED = ["kind", "false_equations", "equations_compound", "unused", "ungrounded", "concludes", "restatements", "error"]
 
 
 @pytest.fixture

@@ -11,7 +11,7 @@ UV := UV_NO_CACHE=1 UV_SYSTEM_CERTS=1 UV_NATIVE_TLS=1 UV_HTTP_RETRIES=0 VIRTUAL_
 PIP := $(BIN)/pip --disable-pip-version-check --quiet
 
 .DEFAULT_GOAL := help
-.PHONY: help install sandbox namespaces demo test test-all test-fast chaos nightly check format clean
+.PHONY: help install sandbox namespaces demo test test-all test-fast mutants chaos nightly check format clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -68,6 +68,11 @@ test-fast: $(INSTALLED) ## the unit tests alone, in two or three minutes
 
 test-all: check sandbox namespaces ## every test, also the slow ones
 	@$(BIN)/pytest tests/unit tests/integration tests/chaos
+
+COUNT ?= 20
+SEED ?= 0
+mutants: $(INSTALLED) ## change COUNT lines of FILES="…", one at a time in a copy, and show which changes TESTS="…" do not notice
+	@$(BIN)/python tests/mutants.py $(FILES) --tests $(TESTS) --count $(COUNT) --seed $(SEED)
 
 chaos: namespaces ## kill everything at random, three times over (CHAOS_SEED=n: once), and cut workers off for a minute
 	@$(BIN)/pytest -s -m slow tests/chaos

@@ -94,6 +94,65 @@ def test_answers_that_cannot_be_compared_in_time_are_told_apart_by_their_text(
     assert pool.group(["1", "1.0", "1"], "number") == [0, 1, 0]
 
 
+def test_answers_that_hang_cost_their_deadline_and_their_child() -> None:
+    others = set(_check_children(os.getpid()))
+    pool = CheckPool(1, seconds=1.0)
+    try:
+        assert pool.group(["1", "1.0"], "number") == [0, 0]
+        (child,) = set(_check_children(os.getpid())) - others
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr("tracemill.verification.pool.groups", _stuck)
+            start = time.monotonic()
+            assert pool.group(["1", "1.0", "1"], "number") == [0, 1, 0]
+            assert 0.9 < time.monotonic() - start < 5
+        assert psutil.wait_procs([child], timeout=5)[1] == []
+        assert pool.group(["1", "1.0"], "number") == [0, 0]
+    finally:
+        pool.close()
+
+
+def test_answers_are_grouped_by_meaning_after_the_pool_broke() -> None:
+    pool = CheckPool(1)
+    try:
+        pool._running().stop()
+        assert pool.group(["1", "1.0"], "number") == [0, 0]
+    finally:
+        pool.close()
+
+
+def test_a_pool_that_breaks_six_times_in_a_row_gives_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    pools: list[object] = []
+
+    def broken(_pool: CheckPool, children: object, batches: list[tuple[list[int], list[Item]]]) -> Iterator[object]:
+        pools.append(children)
+        return iter([(batch, None) for batch, _ in batches])
+
+    monkeypatch.setattr(CheckPool, "_run", broken)
+    pool = CheckPool(1)
+    with pytest.raises(TracemillError, match="died 6 times in a row"):
+        pool.check_all([GOOD])
+    pool.close()
+    assert len(set(map(id, pools))) == len(pools) == 6  # each time with new children
+
+
+@pytest.mark.parametrize(
+    ("lengths", "batches"),
+    [
+        ([10] * 32, [16, 16]),
+        ([10] * 33, [16, 16, 1]),
+        ([10] * 20, [10, 10]),  # shared among the children
+        ([250_000, 250_000, 1], [2, 1]),
+        ([250_000, 250_001], [1, 1]),
+        ([900_000, 1], [1, 1]),
+    ],
+)
+def test_a_batch_holds_at_most_16_traces_and_half_a_million_characters(lengths: list[int], batches: list[int]) -> None:
+    items = [Item("x" * (length - 2), "19") for length in lengths]
+    pool = CheckPool(2)
+    assert [len(batch) for batch in pool._batches(items, list(range(len(items))))] == batches
+    pool.close()
+
+
 def test_a_closed_pool_says_so() -> None:
     pool = CheckPool(1)
     pool.close()
@@ -101,9 +160,18 @@ def test_a_closed_pool_says_so() -> None:
         pool.check_all([GOOD])
 
 
-def test_a_pool_without_workers_is_wrong_use() -> None:
-    with pytest.raises(UsageError, match="at least 1 worker"):
-        CheckPool(0)
+@pytest.mark.parametrize(("workers", "seconds", "memory_mb"), [(0, 1, 256), (1, 0, 256), (1, 1, 255)])
+def test_a_pool_without_workers_time_or_memory_is_wrong_use(workers: int, seconds: float, memory_mb: int) -> None:
+    with pytest.raises(UsageError, match="at least 1 worker, some time, and 256 MB"):
+        CheckPool(workers, seconds, memory_mb)
+
+
+def test_the_smallest_pool_checks() -> None:
+    pool = CheckPool(1, 3, 256)
+    try:
+        assert pool.check_all([GOOD])[0].correct is True
+    finally:
+        pool.close()
 
 
 SCRIPT = """

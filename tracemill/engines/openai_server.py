@@ -124,6 +124,8 @@ class Server:
         if reply.status != 200:
             said = f"{reply.status} {reply.reason or ''}".rstrip()
             wait = retry_after(reply.headers.get("Retry-After", ""))
+            if location := reply.headers.get("Location"):
+                said += f". Redirects are not followed: {self._quoted(location)}"
             raise self._failure(reply.status, f"{said}: {self._quoted(_text(body))}", wait)
         try:
             return Answer.model_validate_json(body)
@@ -163,8 +165,8 @@ class Server:
         if status in (408, 429) or status >= 500:
             kind = EngineAway if status in (429, 503) else EngineError
             return _Passing(said, kind, status == 429, wait)
-        # With a wrong key, address or model no question can be answered.
-        return (EngineDead if status in (401, 403, 404) else RequestRefused)(said)
+        # With a wrong key, address (to which a redirect points as well) or model no question can be answered.
+        return (EngineDead if status in (401, 403, 404) or 300 <= status < 400 else RequestRefused)(said)
 
     def _misshapen(self, error: ValidationError, body: bytes) -> _Passing:
         first = error.errors(include_url=False, include_input=False, include_context=False)[0]

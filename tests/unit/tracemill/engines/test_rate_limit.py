@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tracemill.engines.rate_limit import FIRST_HOLD, LONGEST_HOLD, LONGEST_RETRY_AFTER, RECOVERY, Pace, Started
+from tracemill.engines.rate_limit import Pace, Started
 
 
 def starts(pace: Pace, seconds: float, tokens: int = 1) -> Iterator[float]:
@@ -86,7 +86,7 @@ def test_one_request_that_is_told_to_wait_makes_all_of_them_wait() -> None:
 def test_a_server_cannot_ask_for_more_than_a_minute(end: str) -> None:
     pace = Pace(None, None)
     getattr(pace, end)(0, pace.start(0, 1), retry_after=10**9)
-    assert pace.wait(0) == LONGEST_RETRY_AFTER
+    assert pace.wait(0) == 60
 
 
 def asked(pace: Pace, seconds: float, every: float) -> list[Started]:
@@ -99,14 +99,14 @@ def test_a_429_lowers_the_rate_and_a_minute_brings_it_back() -> None:
     assert pace.rate(0) == math.inf
     pace.busy(100, asked(pace, 100, every=0.1)[-1])
     assert pace.rate(100) == pytest.approx(450, rel=0.02)
-    assert pace.rate(100 + RECOVERY / 2) == pytest.approx(525, rel=0.02)
-    assert pace.rate(100 + RECOVERY) == pytest.approx(600, rel=0.02)
+    assert pace.rate(100 + 30) == pytest.approx(525, rel=0.02)
+    assert pace.rate(100 + 60) == pytest.approx(600, rel=0.02)
 
 
 def test_a_server_that_bears_the_old_rate_again_is_asked_for_twice_as_much_a_minute_later() -> None:
     pace = Pace(None, None)
     pace.busy(100, asked(pace, 100, every=0.1)[-1])
-    assert pace.rate(100 + 2 * RECOVERY) == pytest.approx(1200, rel=0.02)
+    assert pace.rate(100 + 120) == pytest.approx(1200, rel=0.02)
     assert pace.rate(10**9) < math.inf
 
 
@@ -147,15 +147,83 @@ def test_some_requests_always_come_through() -> None:
     assert pace.wait(now) <= 61
 
 
-def test_a_server_that_says_429_and_no_more_is_left_alone_for_longer_and_longer() -> None:
-    pace, now, waits = Pace(None, None), 0.0, []
-    for _ in range(12):
-        pace.busy(now, pace.start(now, 1))
-        waits.append(pace.wait(now))
-        now += waits[-1] + 0.001
-    assert waits[0] == FIRST_HOLD
-    assert waits == sorted(waits)
-    assert LONGEST_HOLD <= waits[-1] <= 61
+def test_a_server_that_says_429_and_no_more_is_left_alone_twice_as_long_each_time() -> None:
+    pace, now, holds = Pace(None, None), 0.0, []
+    for _ in range(9):
+        started = pace.start(now + 1, 1)
+        now += 1000  # past all that the rate holds back
+        pace.busy(now, started)
+        holds.append(pace.wait(now))
+    assert holds == pytest.approx([0.5, 1, 2, 4, 8, 16, 20, 20, 20])
+    pace.answered(pace.start(now, 1), 1)
+    pace.busy(now + 1000, pace.start(now + 1000, 1))
+    assert pace.wait(now + 1000) == pytest.approx(0.5)
+
+
+def test_a_second_of_requests_may_start_at_once_and_the_next_exactly_at_its_time() -> None:
+    pace = Pace(61, None)  # one a second: 61 in the minute and the second before it
+    pace.start(0, 1)
+    assert pace.wait(0) == 0
+    pace.start(0, 1)
+    assert pace.wait(0) == pytest.approx(1)
+    assert pace.wait(0.75) == pytest.approx(0.25)
+    assert pace.wait(1) == 0
+
+
+def test_a_request_is_charged_all_its_tokens_until_the_first_answer_tells_more() -> None:
+    pace = Pace(None, 61)
+    started = pace.start(0, 5)
+    assert (started.at, started.most, started.charged) == (0, 5, 5)
+    assert pace.wait(0) == pytest.approx(4)
+    pace.answered(started, 3)
+    assert pace.wait(0) == pytest.approx(2)
+    assert pace.start(0, 5).charged == pytest.approx(3)
+
+
+def test_an_answer_that_took_more_than_was_charged_holds_back_the_next() -> None:
+    pace = Pace(None, 61)
+    pace.answered(pace.start(0, 5), 9)
+    assert pace.wait(0) == pytest.approx(8)
+    assert pace.start(0, 5).charged == pytest.approx(5)  # never more than the most
+
+
+def test_of_many_answers_the_newest_counts_a_tenth() -> None:
+    pace = Pace(None, None)
+    for tokens in [100] * 20 + [0, 50]:
+        pace.answered(pace.start(0, 100), tokens)
+    assert pace.start(0, 100).charged == pytest.approx(95)
+
+
+def test_the_first_ten_answers_are_averaged() -> None:
+    pace = Pace(None, None)
+    for tokens in range(10, 60, 10):
+        pace.answered(pace.start(0, 100), tokens)
+    assert pace.start(0, 100).charged == pytest.approx(30)
+
+
+def test_a_request_that_started_at_the_moment_of_the_cut_lowers_nothing() -> None:
+    pace = Pace(None, None)
+    before, at, later = pace.start(4, 1), pace.start(5, 1), pace.start(5.001, 1)
+    pace.busy(5, before)
+    rate = pace.rate(5)
+    assert rate == pytest.approx(90)  # three quarters of the least that is taken for its cause
+    pace.busy(5, at)
+    assert pace.rate(5) == rate
+    pace.busy(5.001, later)
+    assert pace.rate(5.001) < 0.76 * rate
+
+
+def test_a_pause_that_the_server_names_replaces_the_guessed_one() -> None:
+    pace = Pace(None, None)
+    pace.busy(0, pace.start(0, 1), retry_after=0.2)
+    assert pace.wait(0) == pytest.approx(0.2)
+
+
+@pytest.mark.parametrize(("pause", "wait"), [(59.5, 59.5), (60, 60), (60.5, 60)])
+def test_a_pause_of_a_minute_is_the_longest_that_is_kept(pause: float, wait: float) -> None:
+    pace = Pace(None, None)
+    pace.failed(0, pace.start(0, 1), retry_after=pause)
+    assert pace.wait(0) == wait
 
 
 @dataclass

@@ -9,9 +9,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tracemill.logprobs import LONGEST_ROW, MOST_BYTES, MOST_IDS, MOST_STEPS, STEPS, TopK, decode, encode
+from tracemill import logprobs
+from tracemill.logprobs import TopK, decode, encode
 
-LOWEST = -MOST_STEPS / STEPS
+# What the format can say.
+LOWEST = -511.9921875  # 65,535 steps of 1/128
+LONGEST_ROW = 254
+MOST_IDS = 2**24
+MOST_BYTES = 2**24
 
 token_ids = st.integers(0, MOST_IDS - 1)
 rows = st.dictionaries(token_ids, st.floats(max_value=0, allow_nan=False), max_size=12)
@@ -35,7 +40,7 @@ def test_ids_come_back_as_they_were_and_log_probabilities_within_a_step(top: Top
         assert len(kept) == len(given_)
         assert list(kept) == sorted(kept, reverse=True)
         for one, other in zip(kept, given_, strict=True):
-            assert abs(one - max(other, LOWEST)) <= 1 / (2 * STEPS)
+            assert abs(one - max(other, LOWEST)) <= 1 / 256
 
 
 @given(tops())
@@ -111,3 +116,52 @@ def test_eight_likely_tokens_take_less_than_half_of_their_bare_bytes() -> None:
         logprobs = sorted((-luck.expovariate(0.3) for _ in ids), reverse=True)
         places.append((ids[0], dict(zip(ids, logprobs, strict=True))))
     assert len(encode(TopK.of(places))) / 200 < 24  # bare, as two 32-bit numbers each: 64
+
+
+def test_what_an_earlier_version_stored_can_still_be_read() -> None:
+    stored = "789c62666060600162809819190062646000885da78091930920064641a008400c200106801c121ef00204620306001dc7025c"
+    assert decode(bytes.fromhex(stored)) == TopK(
+        (7, 9, 2), ((7, 300, 70000), (1,), ()), ((-0.5, -1.25, -3.0), (-0.1015625,), ())
+    )
+
+
+def test_the_largest_row_and_token_come_back() -> None:
+    last = 2**24 - 1
+    row = (*range(253), last)
+    for chosen in (0, last, last - 1):
+        top = TopK((chosen,), (row,), ((-1.0,) * 254,))
+        assert decode(encode(top)) == top
+
+
+def test_as_many_bytes_as_allowed_are_stored_and_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    top = TopK((5,), ((5,),), ((-1.0,),))  # 15 bytes before compression
+    data = encode(top)
+    monkeypatch.setattr(logprobs, "MOST_BYTES", 15)
+    assert (encode(top), decode(data)) == (data, top)
+    monkeypatch.setattr(logprobs, "MOST_BYTES", 14)
+    with pytest.raises(ValueError, match="more than 14 bytes"):
+        encode(top)
+    with pytest.raises(ValueError, match="too long"):
+        decode(data)
+
+
+@pytest.mark.parametrize(
+    ("columns", "what"),
+    [
+        ("00000000 0000000000", "do not fit"),
+        ("01000000 00000000 00", "do not fit"),
+        ("01000000 01000000 01 02 0000000000", "outside its row"),
+        ("01000000 01000000 00 01 0000000000", "do not fit"),
+        ("00000000 000000", "damaged"),
+    ],
+)
+def test_columns_that_contradict_each_other_are_refused(columns: str, what: str) -> None:
+    with pytest.raises(ValueError, match=what):
+        decode(zlib.compress(bytes.fromhex(columns)))
+
+
+def test_the_least_columns_that_fit_are_read() -> None:
+    assert decode(zlib.compress(bytes.fromhex("00000000 00000000"))) == TopK((), (), ())
+    assert decode(zlib.compress(bytes.fromhex("01000000 01000000 01 01 050000 8000"))) == TopK(
+        (5,), ((5,),), ((-1.0,),)
+    )

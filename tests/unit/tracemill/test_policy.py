@@ -106,7 +106,52 @@ def test_the_judge_sees_about_the_share_of_questions_it_was_given_and_always_the
     policy = Policy(judge="verifier", judge_share=0.1)
     rated = [number for number in range(10_000) if policy.judges(number)]
     assert 900 < len(rated) < 1100
-    assert rated == [number for number in range(10_000) if policy.judges(number)]
+    assert [number for number in rated if number < 60] == [0, 5, 13, 26, 34, 47]
+
+
+def test_a_question_exactly_at_the_share_is_not_judged() -> None:
+    policy = Policy(judge="verifier", judge_share=0.5)
+    assert [policy.judges(number) for number in (2**31, 2**31 + 1, 2**32)] == [False, True, True]
+
+
+def test_the_judge_sees_every_question_unless_told_otherwise() -> None:
+    assert all(Policy(judge="verifier").judges(number) for number in range(1000))
+
+
+def test_nothing_is_asked_for_but_a_right_answer_stated_with_true_equations() -> None:
+    asked = Policy().model_dump(exclude={"gates", "uninformative", "signals"})
+    assert [name for name, value in asked.items() if value is True] == ["correct", "equations", "stated"]
+    assert asked["steps"] == 0
+    assert (asked["judge_share"], asked["auc_above"]) == (1, 0.5)
+
+
+@pytest.mark.parametrize(
+    ("field", "allowed", "refused"),
+    [
+        ("majority", [0.001, 1], [0, 1.001]),
+        ("steps", [0, 1], [-1]),
+        ("auc_above", [0.5, 0.999], [0.499, 1]),
+        ("judge_share", [0.001, 1], [0, 1.001]),
+    ],
+)
+def test_the_bounds_of_a_policy_are_exact(field: str, allowed: list[float], refused: list[float]) -> None:
+    for value in allowed:
+        assert getattr(Policy.model_validate({field: value}), field) == value
+    for value in refused:
+        with pytest.raises(ValidationError, match=field):
+            Policy.model_validate({field: value})
+
+
+@pytest.mark.parametrize(("steps", "passes"), [(1, False), (2, True), (3, True)])
+def test_as_many_steps_as_asked_for_are_enough(steps: int, passes: bool) -> None:
+    assert Policy(steps=2).passes(GOOD | {"steps": steps}, stated=True, finished=True) is passes
+
+
+def test_all_gates_must_be_passed() -> None:
+    policy = Policy(judge="verifier", signals=("rating", "coherence"), gates={"rating": 0.7, "coherence": 0.5})
+    assert policy.passes_gates({"rating": 0.7, "coherence": 0.5})
+    assert not policy.passes_gates({"rating": 0.7, "coherence": 0.49})
+    assert not policy.passes_gates({"rating": 0.69, "coherence": 0.5})
 
 
 def test_without_a_judge_nothing_is_rated() -> None:

@@ -4,7 +4,7 @@ import time
 
 import pytest
 
-from tracemill.text import content_hash, final_gold, fingerprint
+from tracemill.text import content_hash, final_gold, fingerprint, storable, words
 
 
 @pytest.mark.parametrize(
@@ -47,6 +47,20 @@ def test_questions_that_mean_different_things_have_different_fingerprints(one: s
     assert fingerprint(one) != fingerprint(other)
 
 
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("1,234,567 and 1,2 and 12,3456", "1234567 and 1 2 and 12 3456"),
+        ("1.5. Then .5, and 3.", "1.5 then .5 and 3"),
+        ("well-known a-b x-1 3-2", "well known a - b x - 1 3 - 2"),
+        ("a≤b", "a ≤ b"),
+        ("5⁄6 · 2", "5 / 6 * 2"),
+    ],
+)
+def test_a_text_is_cut_into_words_numbers_and_signs(text: str, expected: str) -> None:
+    assert words(text) == expected.split()
+
+
 def test_a_fingerprint_is_32_hex_digits_that_never_change() -> None:
     assert fingerprint("What is 3 - 2?") == "2abad0cbcb7898a10856663e36b807ec"
 
@@ -71,7 +85,14 @@ def test_content_hashes_tell_apart_how_parts_are_divided_and_what_is_absent() ->
         content_hash(),
     ]
     assert len(set(hashes)) == len(hashes)
-    assert content_hash("ab", None) == content_hash("ab", None)
+    # Keys of rows in Postgres: they never change.
+    assert content_hash("ab", None) == "6c98250832fc2cf5ab2a911af32d42de"
+
+
+def test_what_postgres_cannot_store_is_taken_out_or_replaced() -> None:
+    assert storable("a\x00b") == "ab"
+    assert storable("a\ud800b") == "a?b"
+    assert storable("é — 你好 😀") == "é — 你好 😀"
 
 
 @pytest.mark.parametrize(

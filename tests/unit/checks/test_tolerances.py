@@ -40,7 +40,7 @@ SILENT = [
     "10 * 100 ≈ 1020", "10 * 100 ≈ 980", "12 + 7 ≈ 20", "12 + 7 ≈ 18",
     # 0.33 may be up to 0.335: 198 ± 3
     "0.33 * 600 = 201", "0.33 * 600 = 195",
-    "8/3 = 2", "200 * 3 = 10 hours", "200.9 * 3 = 10 hours", "20% * 50 = 1000",
+    "8/3 = 2", "200 * 3 = 10 hours", "200.9 * 3 = 10 hours", "20% * 50 = 1000", "20% = 3 * 4",
 ]  # fmt: skip
 FALSE = [
     "1/8 = 0.14", "2/3 = 0.65", "2/3 = 0.68", "0.67 * 1 = 0.66", "7/2 = 5",
@@ -49,7 +49,7 @@ FALSE = [
     "49999999999999999999 * 2 = 99999999999999999999",
     "10 * 100 ≈ 1021", "10 * 100 ≈ 979", "12 + 7 ≈ 21", "12 + 7 ≈ 17",
     "0.33 * 600 = 202", "0.33 * 600 = 194", "$0.33 * 600 = 200",
-    "201 * 3 = 10 hours", "20% * 50 = 999",
+    "201 * 3 = 10 hours", "20% * 50 = 999", "13 * 3 = 3 weeks",
 ]  # fmt: skip
 
 
@@ -69,6 +69,18 @@ def test_a_result_that_may_be_meant_otherwise_is_not_checked(equation: str) -> N
 def test_a_result_just_outside_of_the_tolerance_is_false(equation: str) -> None:
     equations = check_equations([equation])
     assert (equations.checked, len(equations.false)) == (1, 1)
+
+
+@pytest.mark.parametrize("ratio", [7, 12, 16, 24, 30, 52, 60, 100, 365, 1000, 3600])
+def test_a_result_may_be_told_in_another_unit(ratio: int) -> None:
+    assert check_equations([f"{ratio} * 3 = 3 weeks"]).checked == 0
+    assert check_equations([f"3 * 4 = {12 * ratio} minutes"]).checked == 0
+    assert len(check_equations([f"{ratio + max(1, ratio // 50)} * 3 = 3 weeks"]).false) == 1
+
+
+@pytest.mark.parametrize(("text", "last"), [("50 + 50 = 100%", 1), ("3 + 4 = 7 * 2", 14), ("2 + 2 = 4 and so on", 4)])
+def test_a_right_side_is_read_to_its_end(text: str, last: int) -> None:
+    assert check_equations([text]).last == last
 
 
 @pytest.mark.parametrize(("n", "checked"), [(999, 999), (1000, 1000), (1001, 1000)])
@@ -146,6 +158,19 @@ def test_what_a_question_gives_and_nothing_beside_it(question: str, given: str, 
     steps = [f"Here is {number} now" for number in strange.split()]
     for step, number in zip(steps, strange.split(), strict=True):
         assert [named.text for named in ungrounded(question, [step])] == [number], step
+
+
+@pytest.mark.parametrize(
+    ("step", "names"),
+    [
+        ("3 apples. So x = 37", []),
+        ("3 apples. So it makes 37", ["37"]),
+        ("3 " + "a" * 37 + " = 37", []),  # 39 characters between
+        ("3 " + "a" * 38 + " = 37", ["37"]),
+    ],
+)
+def test_a_number_is_a_result_where_a_formula_or_a_variable_stands_before_it(step: str, names: list[str]) -> None:
+    assert [number.text for number in ungrounded("3 apples", [step])] == names
 
 
 def test_a_question_is_read_up_to_twenty_thousand_characters() -> None:

@@ -3,12 +3,12 @@
 import re
 import subprocess
 import sys
-from itertools import islice
+from itertools import islice, product
 
 import pytest
 
 from producer.sources import Problem, Question, examples, open_source
-from producer.sources.templates import TEMPLATES
+from producer.sources.templates import TEMPLATES, Template
 from producer.sources.words import split_of
 from tracemill.errors import UsageError
 from tracemill.text import content_hash, fingerprint
@@ -38,6 +38,14 @@ def test_word_problems_stay_small_and_sensible() -> None:
         assert q.gold is not None
         assert 1 <= int(q.gold) <= 60, q.text
         assert all(2 <= number <= 20 for number in numbers), q.text
+
+
+@pytest.mark.parametrize("template", TEMPLATES, ids=lambda template: template.name)
+def test_every_story_of_a_template_has_an_answer_from_1_to_60(template: Template) -> None:
+    numbers = product(*(range(low, high + 1) for low, high in template.ranges))
+    answers = [template.answer(*each) for each in numbers if template.allowed(*each)]
+    assert answers
+    assert all(1 <= answer <= 60 for answer in answers)
 
 
 def test_word_problems_read_as_finished_english() -> None:
@@ -94,7 +102,19 @@ def test_train_and_test_never_share_a_story_whatever_is_asked_for() -> None:
     assert len(train) > 1000
     assert len(test) > 300
     assert not train & test
-    assert (split_of("gets-more", (2, 3)), split_of("gets-more", (2, 4))) == ("train", "train")
+
+
+def test_a_story_belongs_to_its_split_for_good_and_one_in_five_to_the_test() -> None:
+    splits = [split_of("gets-more", (2, number)) for number in range(2, 21)]
+    assert [number for number, split in enumerate(splits, 2) if split == "test"] == [6, 10, 20]
+    stock = {split: _stock(split) for split in ("train", "test")}
+    assert 0.18 < stock["test"] / (stock["train"] + stock["test"]) < 0.22
+
+
+def _stock(split: str) -> int:
+    with pytest.raises(UsageError) as caught:
+        read(f"words:?size=999999999&split={split}")
+    return int(re.findall(r"to ([0-9,]+) for", str(caught.value))[0].replace(",", ""))
 
 
 def test_small_templates_give_all_they_have_when_much_is_asked_for() -> None:

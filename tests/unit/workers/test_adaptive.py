@@ -10,7 +10,7 @@ from hypothesis import assume, example, given
 from hypothesis import strategies as st
 
 from benchmarks.sampling import Question, made_up, replay
-from workers.adaptive import FEWEST_QUESTIONS, Decision, Plan, Prior, chance, decide, fit, next_wanted
+from workers.adaptive import Decision, Plan, Prior, chance, decide, fit, next_wanted
 
 PLAN = Plan(most=8, batch=2, enough=2, give_up=0.05)
 
@@ -196,8 +196,8 @@ def test_no_other_spread_makes_the_counts_likelier(seed: int) -> None:
 def test_too_few_questions_tell_nothing() -> None:
     assert fit({}) is None
     assert fit({(0, 0): 1_000}) is None
-    assert fit({(2, 0): FEWEST_QUESTIONS - 1}) is None
-    assert fit({(2, 0): FEWEST_QUESTIONS}) is not None
+    assert fit({(2, 0): 31}) is None
+    assert fit({(2, 0): 32}) is not None
 
 
 @given(
@@ -265,5 +265,5 @@ def test_giving_up_spends_a_third_less_on_hard_questions() -> None:
 
 
 def test_a_job_too_small_to_judge_gives_up_nothing() -> None:
-    questions = [Question([False] * 8, [1] * 8)] * (FEWEST_QUESTIONS - 1)
+    questions = [Question([False] * 8, [1] * 8)] * 31
     assert replay(Plan(8, 2, 2, 1.0), questions).traces == [8] * len(questions)

@@ -10,9 +10,8 @@ from tests.scripted_server import ANSWER, Fault, token_id
 from tests.unit.tracemill.engines.conftest import SAMPLING, Start, body, said
 from tests.unit.tracemill.engines.engine_contract import QUESTION
 from tracemill.engines import Completion, Generation, Sampling
-from tracemill.engines import openai_server as transport
 from tracemill.engines.openai import OpenaiEngine
-from tracemill.errors import RequestRefused
+from tracemill.errors import EngineAway, RequestRefused
 from tracemill.event_loop import run
 from tracemill.logprobs import TopK
 
@@ -191,7 +190,7 @@ def test_many_requests_that_a_server_has_no_time_for_are_all_answered_later(star
 
 
 def test_a_server_that_never_has_time_is_away(start: Start) -> None:
-    server, engine = start(faults=[Fault.BUSY] * transport.ATTEMPTS)
-    with pytest.raises(transport.EngineAway, match="429"):
+    server, engine = start(faults=[Fault.BUSY] * 5)
+    with pytest.raises(EngineAway, match="429"):
         run(engine.generate(QUESTION, 1, SAMPLING))
-    assert len(server.requests) == transport.ATTEMPTS
+    assert len(server.requests) == 5

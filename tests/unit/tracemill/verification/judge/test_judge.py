@@ -22,7 +22,7 @@ from tracemill.statistics import auc
 from tracemill.verification.judge import SIGNALS, Case, Judged, ask, canaries
 from tracemill.verification.judge.canaries import ATTACKS
 from tracemill.verification.judge.quoting import quoted
-from tracemill.verification.judge.yes_no import TRANSITIONS, spread
+from tracemill.verification.judge.yes_no import spread
 
 SUM = Case("What is 3 + 4?", ("3 + 4 = 7.", "The answer is 7."), "7")
 LONG = Case("What is 3 + 4 - 5?", ("3 + 4 = 7.", "7 - 5 = 2.", "2 is even.", "So the answer is 2."), "2")
@@ -103,9 +103,9 @@ def test_a_single_step_is_coherent_without_asking(judging: Judging) -> None:
 
 
 def test_of_many_steps_some_are_asked_about_evenly_spread_with_the_first_and_the_last() -> None:
-    for transitions in (1, 2, TRANSITIONS, TRANSITIONS + 1, 333, 10_000):
+    for transitions in (1, 2, 19, 20, 21, 333, 10_000):
         places = spread(transitions)
-        assert len(set(places)) == len(places) == min(transitions, TRANSITIONS)
+        assert len(set(places)) == len(places) == min(transitions, 20)
         assert (places[0], places[-1]) == (1, transitions)
         gaps = [b - a for a, b in pairwise(places)]
         assert not gaps or max(gaps) - min(gaps) <= 1

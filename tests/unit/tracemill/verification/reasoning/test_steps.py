@@ -4,7 +4,7 @@ from time import thread_time
 
 import pytest
 
-from tracemill.verification.reasoning.steps import MAX_STEPS, split
+from tracemill.verification.reasoning.steps import split
 
 SPLITS = [
     ("3 + 4 = 7. 7 * 2 = 14. The answer is 14.", ["3 + 4 = 7.", "7 * 2 = 14.", "The answer is 14."]),
@@ -54,5 +54,12 @@ def test_a_megabyte_of_anything_is_split_in_a_moment(unit: str) -> None:
     start = thread_time()
     steps = split(unit * (1_000_000 // len(unit)))
     assert thread_time() - start < 4
-    assert len(steps) <= MAX_STEPS
+    assert len(steps) <= 2000
     assert all(steps)
+
+
+@pytest.mark.parametrize(("lines", "steps"), [(1999, 1999), (2000, 2000), (2001, 2000)])
+def test_what_follows_the_last_of_two_thousand_steps_belongs_to_it(lines: int, steps: int) -> None:
+    cut = split("\n".join(f"line {number}" for number in range(lines)))
+    assert len(cut) == steps
+    assert cut[-1].splitlines()[-1] == f"line {lines - 1}"

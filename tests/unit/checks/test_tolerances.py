@@ -78,7 +78,10 @@ def test_a_result_may_be_told_in_another_unit(ratio: int) -> None:
     assert len(check_equations([f"{ratio + max(1, ratio // 50)} * 3 = 3 weeks"]).false) == 1
 
 
-@pytest.mark.parametrize(("text", "last"), [("50 + 50 = 100%", 1), ("3 + 4 = 7 * 2", 14), ("2 + 2 = 4 and so on", 4)])
+@pytest.mark.parametrize(
+    ("text", "last"),
+    [("50 + 50 = 100%", 1), ("3 + 4 = 7 * 2", 14), ("3 + 4 = 7 times 2", 14), ("2 + 2 = 4 and so on", 4)],
+)
 def test_a_right_side_is_read_to_its_end(text: str, last: int) -> None:
     assert check_equations([text]).last == last
 

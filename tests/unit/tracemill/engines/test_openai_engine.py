@@ -318,6 +318,7 @@ def test_an_adapter_is_refused_with_what_to_do_instead(start: Start) -> None:
         ("http://", "must look like|not an address"),
         ("http://[::1/v1", "not an address"),
         ("https://me:secret-word@host/v1", "must hold no user, password or query"),
+        ("https://secret-word@host/v1", "must hold no user, password or query"),
         ("https://host/v1?key=secret-word", "must hold no user, password or query"),
     ],
 )

@@ -116,6 +116,14 @@ def test_meta_keeps_nothing_that_json_in_postgres_cannot_hold(tmp_path: Path) ->
     assert read(path)[0][0].meta == {"c": "123456789012345678901", "d": 1.5}
 
 
+def test_a_whole_number_of_meta_stays_one_up_to_64_bits(tmp_path: Path) -> None:
+    path = write(
+        tmp_path / "q.jsonl",
+        f'{{"question": "q", "a": {2**63 - 1}, "b": {2**63}, "c": {-(2**63)}, "d": {-(2**63) - 1}}}',
+    )
+    assert read(path)[0][0].meta == {"a": 2**63 - 1, "b": str(2**63), "c": -(2**63), "d": str(-(2**63) - 1)}
+
+
 def test_a_line_of_five_megabytes_is_a_question(tmp_path: Path) -> None:
     text = "x" * 5_000_000
     path = write(tmp_path / "q.jsonl", "\n".join([json.dumps({"question": text}), *good(1)]))

@@ -4,7 +4,6 @@ import pytest
 
 from tests.scripted_server import ANSWER, Fault
 from tests.unit.tracemill.engines.conftest import KEY, Start, texts
-from tracemill.engines import rate_limit
 from tracemill.errors import EngineAway, EngineDead, EngineError, RequestRefused
 
 

@@ -1,6 +1,7 @@
 """What tests share: a real local stack, started once for all tests that ask for it, and ended with them."""
 
 import os
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -25,13 +26,21 @@ def _no_settings_of_this_machine(tmp_path_factory: pytest.TempPathFactory) -> It
         forget()
         yield
     forget()
+    assert _threads_left() == []
 
 
 def forget() -> None:
-    """Forget the settings, and the connections and methods that were made from others."""
+    """Forget the settings and the methods, and close the connections, that were made from others."""
     settings.cache_clear()
     all_methods.cache_clear()
-    engine.cache_clear()
+    if (connections := engine.pop()) is not None:
+        connections.dispose()
+
+
+def _threads_left() -> list[str]:
+    """Threads of the factory that outlive the tests and may still want Postgres; the event loop never does."""
+    names = [thread.name for thread in threading.enumerate()]
+    return [name for name in names if name.startswith("tracemill-") and name != "tracemill-loop"]
 
 
 @pytest.fixture(scope="session")

@@ -9,8 +9,6 @@ import json
 import logging
 import os
 import socket
-import threading
-import time
 import uuid
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -24,7 +22,7 @@ from db.retry import patiently
 from db.session import statement, transaction
 from tracemill import thinking
 from tracemill.celery import GENERATE, app, nudge_verifiers
-from tracemill.concurrency import batched, once
+from tracemill.concurrency import Periodic, batched, once
 from tracemill.engines.registry import answered, end_worker, engine
 from tracemill.errors import EngineAway, EngineDead, RequestRefused, TracemillError
 from tracemill.event_loop import run
@@ -281,21 +279,14 @@ def _release(claim: Claim, error: Exception, *, permanent: bool = False, counts:
 
 
 @once
-def heartbeat() -> threading.Thread:
+def heartbeat() -> Periodic:
     """The thread that renews the claims in hand, so that a lease only runs out when nobody works on its question."""
-    thread = threading.Thread(target=_renew, name="tracemill-heartbeat", daemon=True)
-    thread.start()
-    return thread
-
-
-def _renew() -> None:
     lease = settings().feeder.running_lease_seconds
-    while True:
-        time.sleep(lease / 3)
-        try:
-            _change("renew", _ids(list(_held)) | {"owner": owner(), "lease": lease})
-        except (
-            SQLAlchemyError,
-            TracemillError,
-        ):  # Postgres is away: the next beat tries again; a lost lease is harmless
-            log.warning("could not renew the claims", exc_info=True)
+    return Periodic("heartbeat", lease / 3, lambda: _renew(lease))
+
+
+def _renew(lease: float) -> None:
+    try:
+        _change("renew", _ids(list(_held)) | {"owner": owner(), "lease": lease})
+    except (SQLAlchemyError, TracemillError):  # Postgres is away: the next beat tries again; a lost lease is harmless
+        log.warning("could not renew the claims", exc_info=True)

@@ -241,9 +241,9 @@ def test_a_fit_takes_no_time_that_matters() -> None:
     counts = sampled(Prior(0.4, 0.6), 2_000, Plan(64, 8, 8, 0.0), seed=3)
     best = math.inf
     for _ in range(5):
-        start = time.perf_counter()
+        start = time.process_time()
         fit(counts)
-        best = min(best, time.perf_counter() - start)
+        best = min(best, time.process_time() - start)
     assert best < 0.005
 
 

@@ -277,6 +277,34 @@ def test_settling_never_takes_back_what_a_question_shall_have(generated: int) ->
     assert rows("select state, wanted from job_questions") == [("done", 2)]
 
 
+VERDICT = {"verifier": "rules", "equations_checked": 0, "equations_false": 0, "steps": 1, "signals": {}, "findings": []}
+
+
+def insert_verdict(trace_id: int, *, accepted: bool) -> int:
+    verdict = VERDICT | {"trace_id": trace_id, "accepted": accepted, "seconds": 0.1}
+    return execute("insert_verdicts", rows=json.dumps([verdict]))
+
+
+def test_the_first_verdict_of_a_verifier_is_kept(generated: int) -> None:
+    assert [insert_verdict(1, accepted=False), insert_verdict(1, accepted=True)] == [1, 0]
+    assert rows("select trace_id, accepted from verdicts") == [(1, False)]
+
+
+def test_a_vote_counts_only_while_its_question_waits_for_these_traces(generated: int) -> None:
+    insert_verdict(1, accepted=False)
+    insert_verdict(2, accepted=False)
+    vote = {"trace_id": 1, "verifier": "rules", "majority": 1, "margin": 1, "proof": "majority 2/2", "accepted": True}
+    assert execute("revote", vote | {"wanted": 3}) == 0
+    assert execute("revote", vote | {"wanted": 2, "verifier": "another"}) == 0
+    assert execute("revote", vote | {"wanted": 2}) == 1
+    assert rows("select trace_id, accepted, proof from verdicts order by 1") == [
+        (1, True, "majority 2/2"),
+        (2, False, None),
+    ]
+    settle(generated)
+    assert execute("revote", vote | {"wanted": 2, "accepted": False}) == 0
+
+
 # Jobs.
 
 JOB_STATES = ("filling", "running", "paused", "over_budget", "cancelled", "done")

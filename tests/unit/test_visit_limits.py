@@ -104,6 +104,22 @@ def test_the_limit_of_a_visit_that_costs_the_most_is_what_it_costs() -> None:
     assert brought.cost == pytest.approx(2e-6 * brought.tokens)
 
 
+class Mute(Costly):
+    """An engine that gives no answer, and is paid for the prompt."""
+
+    async def generate(
+        self, messages: list[Message], n: int, sampling: Sampling, adapter: Path | None = None
+    ) -> Generation:
+        return Generation((), 1000, 0.1)
+
+
+def test_a_request_that_brought_no_answer_is_paid_for() -> None:
+    asking = Asking(Mute(), ModelSettings(price_in=2, price_out=3), Sampling(), None)
+    asked = {"": (call("answer", "{question}"),)}
+    brought = asyncio.run(asking.visit(asked, slots(asked, 2), {"question": "?"}))
+    assert (brought.answers, brought.tokens, brought.cost) == ([], 1000, pytest.approx(0.002))
+
+
 @pytest.mark.parametrize("name", all_methods())
 def test_a_methods_visits_stay_within_their_limits(name: str) -> None:
     asked = dict(all_methods()[name].variants("math", ()))

@@ -269,6 +269,7 @@ def test_copying_again_adds_what_was_settled_meanwhile(first: int) -> None:
 
 def test_a_limit_takes_the_first_questions_of_the_other_job_alone(first: int) -> None:
     fill(additions(3, first=50), "between")
+    change("update job_questions set attempts = 1 where question_id in (1, 9)")  # the rows lie in another order now
     assert copied(first, "limited", None, limit=3)[1] == [1, 2, 3]
     assert copied(first, "limited failed", False, limit=1)[1] == [9]
 

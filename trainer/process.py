@@ -1,17 +1,14 @@
 """What the processes that a trainer starts have in common: they end with it, and say in one line what went wrong."""
 
 import argparse
-import ctypes
 import os
-import signal
 import sys
 import traceback
 from collections.abc import Callable
 
 from tracemill.errors import TracemillError
+from tracemill.processes import die_with_parent
 from trainer.child import SAYS
-
-PR_SET_PDEATHSIG = 1  # prctl(2)
 
 
 def main(module: str, what: str, do: Callable[[int], object]) -> int:
@@ -35,7 +32,7 @@ def main(module: str, what: str, do: Callable[[int], object]) -> int:
 
 
 def _end_with(parent: int) -> None:
-    """Ask the kernel to kill this process when `parent` dies (Linux)."""
-    ctypes.CDLL(None, use_errno=True).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
-    if os.getppid() != parent:  # it died before we asked
+    """End this process when `parent` ends."""
+    die_with_parent()
+    if os.getppid() != parent:  # it ended before the call
         os._exit(1)

@@ -7,10 +7,7 @@ finds, so a task that comes twice, or after a crash, repeats nothing that is don
 
 import json
 import logging
-import os
-import socket
 import threading
-import uuid
 from dataclasses import asdict
 from typing import Any
 
@@ -21,6 +18,7 @@ from db.queries import Q
 from db.session import transaction
 from tracemill.celery import TRAIN, app
 from tracemill.errors import TracemillError
+from tracemill.processes import unique_name
 from tracemill.settings import settings
 from trainer.child import run_in_child
 from trainer.evaluate import advance
@@ -54,7 +52,7 @@ def run_round(round_id: int) -> None:
     Returns at once when the round cannot be claimed. When Postgres is away or this worker shuts down the round stays as
     it is, for the next nudge.
     """
-    owner = f"{socket.gethostname()}:{os.getpid()}:{uuid.uuid4().hex[:8]}"
+    owner = unique_name()
     lease = Lease(round_id, owner, settings().feeder.running_lease_seconds)
     claim = {"round_id": round_id, "owner": owner, "lease": lease.seconds}
     with transaction() as connection:

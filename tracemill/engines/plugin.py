@@ -4,13 +4,12 @@ vLLM calls `enter` in its engine core and in each worker, because the project re
 processes of their own, and after a kill -9 of ours they would stay behind with all their memory (on a GPU: the card's).
 """
 
-import ctypes
 import os
-import signal
+
+from tracemill.processes import die_with_parent
 
 #: Set by the process that starts vLLM: its own id.
 OWNER = "TRACEMILL_ENGINE_OWNER"
-PR_SET_PDEATHSIG = 1  # prctl(2)
 
 
 def enter() -> None:
@@ -18,10 +17,8 @@ def enter() -> None:
     owner = os.environ.get(OWNER)
     if owner is None or int(owner) == os.getpid():
         return
-    # Linux only, like vLLM. The kernel watches the thread that started this process: engines are started from threads
-    # that live as long as their process.
-    ctypes.CDLL(None, use_errno=True).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
-    if not os.path.exists(f"/proc/{owner}"):  # it died before we asked
+    die_with_parent()  # engines are started from threads that live as long as their process
+    if not os.path.exists(f"/proc/{owner}"):  # it ended before the call
         os._exit(1)
 
     from vllm.platforms import current_platform

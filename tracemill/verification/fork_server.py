@@ -12,7 +12,6 @@ multiprocessing's fork server does almost what is needed. What is changed here, 
   the pipe that keeps it alive. The kernel does the killing: a child stuck inside a big-integer power dies too.
 """
 
-import ctypes
 import io
 import multiprocessing
 import os
@@ -22,7 +21,7 @@ import sys
 from multiprocessing import context, forkserver, popen_forkserver, process, reduction, util
 from typing import Any
 
-_PR_SET_PDEATHSIG = 1
+from tracemill.processes import die_with_parent
 
 
 def _new_server() -> forkserver.ForkServer:
@@ -92,7 +91,7 @@ def allow_children() -> None:
 
 def settle_child(memory_bytes: int) -> None:
     """First thing in a child: die with the server, die of SIGTERM at once, and take no more than `memory_bytes`."""
-    ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+    die_with_parent()
     os.close(forkserver._forkserver._forkserver_alive_fd)  # type: ignore[attr-defined]
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
     resource.setrlimit(resource.RLIMIT_AS, (memory_bytes, memory_bytes))

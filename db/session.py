@@ -13,7 +13,7 @@ from sqlalchemy import Connection, Engine, create_engine, event
 from sqlalchemy.exc import DisconnectionError
 
 from tracemill.concurrency import once
-from tracemill.errors import StackError
+from tracemill.errors import no_postgres
 from tracemill.keepalive import POSTGRES_CLIENT, POSTGRES_SERVER
 from tracemill.settings import settings
 
@@ -23,9 +23,7 @@ def engine() -> Engine:
     """This process's connection pool. Raises StackError when no database is configured."""
     url = settings().database_url
     if url is None:
-        raise StackError(
-            "no Postgres: start the local stack with `tracemill up`, or set database_url (TRACEMILL_DATABASE_URL)"
-        )
+        raise no_postgres("database_url (TRACEMILL_DATABASE_URL)")
     made = create_engine(
         url.get_secret_value(),
         pool_size=8,

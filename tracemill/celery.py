@@ -5,10 +5,12 @@ result is kept, and a message that is lost or repeated costs a lease or one SQL 
 """
 
 import logging
+import threading
 from collections.abc import Iterable
 from typing import Any
 
 from celery import Celery
+from celery.signals import worker_shutting_down
 from kombu.exceptions import OperationalError as BrokerAway
 
 from tracemill import broker
@@ -72,6 +74,15 @@ app.conf.update(
     },
     task_routes={TRAIN: {"queue": TRAIN_QUEUE}},
 )
+
+
+#: Set as soon as this worker process is asked to end (SIGTERM).
+shutting_down = threading.Event()
+
+
+@worker_shutting_down.connect  # type: ignore[untyped-decorator]  # celery is not typed
+def _shut_down(**_: Any) -> None:
+    shutting_down.set()
 
 
 def send(task: str, args: list[Any], queue: str) -> bool:

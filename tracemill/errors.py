@@ -21,6 +21,18 @@ class StackError(TracemillError):
     """The local stack (Postgres, Redis, supervised processes) could not do what was asked."""
 
 
+def no_postgres(setting: str, alternative: str = "") -> StackError:
+    """The error for a missing database address. `alternative`: another way to continue, as ", or …"."""
+    return StackError(f"no Postgres: start the local stack with `tracemill up`, or set {setting}{alternative}")
+
+
+def unreachable(service: str, error: object, alternative: str = "") -> StackError:
+    """The error for a server (Postgres, Redis) that does not answer; it quotes the first line of `error`."""
+    lines = str(error).strip().splitlines()
+    reason = lines[0] if lines else type(error).__name__
+    return StackError(f"cannot reach {service}: {reason}. `tracemill up` starts it{alternative}.")
+
+
 class EngineError(TracemillError):
     """A model could not be reached, or could not answer."""
 

@@ -1,6 +1,6 @@
-"""What a worker does when it is asked to end (SIGTERM): no new work, and some time for what it holds.
+"""End a worker on SIGTERM: it starts no new task and has `grace_seconds` to finish the others.
 
-Then it hands back what is left. Celery alone waits for ever, and still starts what it has fetched.
+Then it hands back the work that is left. Celery alone waits without limit, and still starts the tasks that it fetched.
 """
 
 import logging
@@ -12,30 +12,29 @@ from typing import Any
 
 from celery.signals import worker_shutting_down
 
+from tracemill.celery import shutting_down
 from tracemill.settings import settings
 
 log = logging.getLogger(__name__)
 
-_asked = threading.Event()
 _hand_back: list[Callable[[], None]] = []
 
 
 def draining() -> bool:
-    """Whether this worker was asked to end: a task that only starts now gives its work back."""
-    return _asked.is_set()
+    """Whether this worker is shutting down. A task that starts now gives its work back."""
+    return shutting_down.is_set()
 
 
 def at_the_end(hand_back: Callable[[], None]) -> Callable[[], None]:
-    """Register what gives back the work in hand when the time of grace is over. It must not take long."""
+    """Register a function that hands back the work in progress after `grace_seconds`. It must be fast."""
     _hand_back.append(hand_back)
     return hand_back
 
 
 @worker_shutting_down.connect  # type: ignore[untyped-decorator]  # celery is not typed
 def _begin(**_: Any) -> None:
-    if not _asked.is_set():
-        _asked.set()
-        threading.Thread(target=_end, name="tracemill-drain", daemon=True).start()
+    if _ending.ident is None:  # a second SIGTERM changes nothing
+        _ending.start()
 
 
 def _end() -> None:
@@ -44,7 +43,10 @@ def _end() -> None:
     for hand_back in _hand_back:
         try:
             hand_back()
-        except Exception as error:  # the leases bring it back, later
+        except Exception as error:  # the work comes back when its leases run out
             log.warning("could not hand back: %s", error)
-    # Threads that wait for an engine cannot be ended in an orderly way; the engine's processes end with this one.
+    # A thread that waits for an engine cannot be stopped. The engine's processes end with this one.
     os._exit(0)
+
+
+_ending = threading.Thread(target=_end, name="tracemill-shutdown", daemon=True)

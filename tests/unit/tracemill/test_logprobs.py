@@ -15,10 +15,10 @@ from tracemill.logprobs import TopK, decode, encode
 # What the format can say.
 LOWEST = -511.9921875  # 65,535 steps of 1/128
 LONGEST_ROW = 254
-MOST_IDS = 2**24
-MOST_BYTES = 2**24
+MAX_IDS = 2**24
+MAX_BYTES = 2**24
 
-token_ids = st.integers(0, MOST_IDS - 1)
+token_ids = st.integers(0, MAX_IDS - 1)
 rows = st.dictionaries(token_ids, st.floats(max_value=0, allow_nan=False), max_size=12)
 
 
@@ -76,7 +76,7 @@ def test_columns_that_do_not_fit_are_refused_even_with_a_right_checksum(columns:
 
 def test_a_few_bytes_cannot_claim_all_memory() -> None:
     with pytest.raises(ValueError, match="too long"):
-        decode(zlib.compress(bytes(4 * MOST_BYTES)))
+        decode(zlib.compress(bytes(4 * MAX_BYTES)))
 
 
 def test_rows_are_sorted_by_falling_log_probability() -> None:
@@ -97,7 +97,7 @@ def test_impossible_values_are_kept_within_what_is_possible() -> None:
         (TopK((1,), (tuple(range(LONGEST_ROW + 1)),), ((-1.0,) * (LONGEST_ROW + 1),)), "at most 254"),
         (TopK((1,), ((1, 2),), ((-2.0, -1.0),)), "not sorted"),
         (TopK((1,), ((1,),), ((math.nan,),)), "not a number"),
-        (TopK((MOST_IDS,), ((1,),), ((-1.0,),)), "token id"),
+        (TopK((MAX_IDS,), ((1,),), ((-1.0,),)), "token id"),
         (TopK((-1,), ((1,),), ((-1.0,),)), "token id"),
         (TopK((1,) * 10**5, ((*range(40),),) * 10**5, ((-1.0,) * 40,) * 10**5), "more than 16777216 bytes"),
     ],
@@ -136,9 +136,9 @@ def test_the_largest_row_and_token_come_back() -> None:
 def test_as_many_bytes_as_allowed_are_stored_and_read(monkeypatch: pytest.MonkeyPatch) -> None:
     top = TopK((5,), ((5,),), ((-1.0,),))  # 15 bytes before compression
     data = encode(top)
-    monkeypatch.setattr(logprobs, "MOST_BYTES", 15)
+    monkeypatch.setattr(logprobs, "MAX_BYTES", 15)
     assert (encode(top), decode(data)) == (data, top)
-    monkeypatch.setattr(logprobs, "MOST_BYTES", 14)
+    monkeypatch.setattr(logprobs, "MAX_BYTES", 14)
     with pytest.raises(ValueError, match="more than 14 bytes"):
         encode(top)
     with pytest.raises(ValueError, match="too long"):

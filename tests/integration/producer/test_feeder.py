@@ -70,7 +70,7 @@ def leases_run_out() -> None:
     change("update job_questions set lease_until = now() - interval '1 second' where lease_until is not null")
 
 
-def test_no_more_than_the_window_is_in_redis_however_often_the_feeder_looks(clean: Stack) -> None:
+def test_redis_never_holds_more_than_the_window_after_many_steps(clean: Stack) -> None:
     fill(additions(50), "sums")
     assert [step(LIMITS).queued for _ in range(3)] == [10, 0, 0]
     assert waiting(clean) == 10
@@ -111,7 +111,7 @@ def test_a_job_is_done_when_everything_is_settled_and_not_before(clean: Stack) -
     assert value("select finished_at is not null from jobs") is True
 
 
-def test_the_jobs_of_a_model_share_its_window_so_a_large_one_does_not_starve_a_small_one(clean: Stack) -> None:
+def test_a_large_job_does_not_starve_a_small_job_of_the_same_model(clean: Stack) -> None:
     fill(additions(100), "large")
     fill(additions(3), "small")
     fill(additions(100), "elsewhere", model="student")
@@ -121,7 +121,7 @@ def test_the_jobs_of_a_model_share_its_window_so_a_large_one_does_not_starve_a_s
     assert states("elsewhere")["queued"] == 10
 
 
-def test_a_job_of_a_higher_priority_goes_first_and_the_others_get_what_it_leaves(clean: Stack) -> None:
+def test_a_job_of_higher_priority_goes_first_and_others_get_the_rest(clean: Stack) -> None:
     fill(additions(100), "ordinary")
     fill(additions(8), "urgent", priority=1)
     step(LIMITS)
@@ -177,7 +177,7 @@ def test_a_message_that_was_lost_is_sent_again_when_its_lease_runs_out(clean: St
     assert value("select max(attempts) from job_questions") == 0
 
 
-def test_a_question_comes_back_when_its_worker_is_lost_and_the_loss_is_written_down(clean: Stack) -> None:
+def test_a_lost_workers_question_comes_back_with_an_error_note(clean: Stack) -> None:
     job_id = fill(additions(1), "sums").job_id
     step(LIMITS)
     assert claim(job_id, 1, "host:1")
@@ -189,7 +189,7 @@ def test_a_question_comes_back_when_its_worker_is_lost_and_the_loss_is_written_d
     assert claim(job_id, 1, "host:2")
 
 
-def test_a_question_that_takes_its_worker_with_it_every_time_is_failed_with_an_error(clean: Stack) -> None:
+def test_a_question_whose_workers_always_die_fails_with_an_error(clean: Stack) -> None:
     job_id = fill(additions(2), "sums").job_id
     for visit in range(LIMITS.max_attempts):
         step(LIMITS)
@@ -224,7 +224,7 @@ def test_a_worker_renews_only_the_questions_that_it_has_in_hand(clean: Stack) ->
     assert states("sums") == {"queued": 1, "running": 1}
 
 
-def test_a_question_that_keeps_failing_is_failed_and_retry_sends_it_round_again(clean: Stack) -> None:
+def test_a_question_that_keeps_failing_ends_failed_and_retry_reopens_it(clean: Stack) -> None:
     job_id = fill(additions(1), "sums").job_id
     for _ in range(LIMITS.max_attempts):
         assert step(LIMITS).queued == 1
@@ -250,7 +250,7 @@ def test_a_question_that_failed_before_is_asked_after_all_others(clean: Stack) -
     assert value("select state from job_questions where question_id = 1") == "pending"
 
 
-def test_visits_that_do_not_count_never_fail_a_question_however_many_it_had_before(clean: Stack) -> None:
+def test_uncounted_visits_never_fail_a_question_after_many_attempts(clean: Stack) -> None:
     job_id = fill(additions(1), "sums").job_id
     for _ in range(LIMITS.max_attempts - 1):
         claim(job_id, 1)
@@ -264,7 +264,7 @@ def test_visits_that_do_not_count_never_fail_a_question_however_many_it_had_befo
     assert states("sums") == {"failed": 1}
 
 
-def test_a_question_without_verdicts_is_nudged_again_when_its_lease_runs_out(clean: Stack) -> None:
+def test_verifiers_are_nudged_again_when_the_verification_lease_runs_out(clean: Stack) -> None:
     fill(additions(2), "sums")
     change("update job_questions set state = 'generated', lease_until = now() + interval '1 minute'")
     assert step(LIMITS) == Step()
@@ -284,9 +284,7 @@ def test_without_redis_everything_waits_in_postgres_and_goes_on_afterwards(clean
     assert waiting(clean) == 5
 
 
-def test_an_error_of_postgres_does_not_leave_the_lock_with_a_feeder_that_lost_the_lead(
-    clean: Stack, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_feeder_gives_back_its_lock_after_an_error_of_postgres(clean: Stack, monkeypatch: pytest.MonkeyPatch) -> None:
     steps: list[int] = []
 
     def fails_once(_: FeederSettings) -> Step:
@@ -309,9 +307,7 @@ def test_an_error_of_postgres_does_not_leave_the_lock_with_a_feeder_that_lost_th
     assert came == 3
 
 
-def test_of_two_feeders_one_leads_and_the_other_takes_over_when_it_is_killed(
-    clean: Stack, processes: Processes
-) -> None:
+def test_one_of_two_feeders_leads_and_the_other_takes_over_after_a_kill(clean: Stack, processes: Processes) -> None:
     names = ("one", "two")
     for name in names:
         processes.start(name, "producer", TRACEMILL_FEEDER__WINDOW="10")

@@ -20,7 +20,7 @@ def test_the_examples_hold() -> None:
 
 
 @given(jobs, st.integers(1, 100))
-def test_no_job_gets_more_than_it_has_and_all_together_no_more_than_the_window(found: list[Job], width: int) -> None:
+def test_jobs_get_at_most_their_pending_questions_and_at_most_the_window(found: list[Job], width: int) -> None:
     given_ = rooms(found, width)
     assert set(given_) == {job.id for job in found}
     assert all(0 <= given_[job.id] <= (job.pending if job.may_send else 0) for job in found)
@@ -54,7 +54,7 @@ def test_what_waits_for_its_verdict_counts_against_the_backlog() -> None:
     assert rooms([Job(1, 0, 0, 79, 50)], 20) == {1: 1}
 
 
-def test_redis_holds_few_messages_however_many_workers_and_models_there_are() -> None:
+def test_redis_holds_few_messages_with_any_number_of_workers_and_models() -> None:
     assert window(1_000_000, 1) == 10_000
     assert 50 * window(1_000_000, 50) == 10_000
     assert window(1_000_000, 20_000) == 1  # every model gets on

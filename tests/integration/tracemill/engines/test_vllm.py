@@ -89,7 +89,7 @@ def test_a_base_answer_is_the_same_beside_an_adapter_in_one_batch(engine: VllmEn
     assert set(texts[1::2]).isdisjoint({alone})
 
 
-def test_a_score_is_the_sum_of_what_the_engine_reports_when_it_says_that_itself(engine: VllmEngine) -> None:
+def test_a_score_equals_the_sum_of_reported_token_log_probabilities(engine: VllmEngine) -> None:
     from vllm import SamplingParams
 
     prompt = token_ids(engine._tokenizer, QUESTION)
@@ -113,7 +113,7 @@ def test_a_score_is_what_vllm_itself_gives_for_the_text_in_a_prompt(engine: Vllm
     assert score.logprob == pytest.approx(sum(logprobs), abs=0.3)
 
 
-def test_the_probabilities_of_answers_that_exclude_each_other_add_up_to_at_most_one(engine: VllmEngine) -> None:
+def test_probabilities_of_exclusive_answers_add_up_to_at_most_one(engine: VllmEngine) -> None:
     question: list[Message] = [{"role": "user", "content": "2+2=? Reply with one digit only."}]
 
     async def scores() -> list[Score]:
@@ -129,7 +129,7 @@ def test_an_adapter_has_its_own_scores(engine: VllmEngine, tmp_path: Path) -> No
     assert abs(base.logprob - adapted.logprob) > 1
 
 
-def test_stored_log_probabilities_of_a_real_answer_take_about_twenty_bytes_a_token(engine: VllmEngine) -> None:
+def test_log_probabilities_of_a_real_answer_take_about_20_bytes_a_token(engine: VllmEngine) -> None:
     question: list[Message] = [{"role": "user", "content": "Why is the sky blue? Explain it to a child."}]
     generation = run(engine.generate(question, 4, Sampling(max_tokens=160, logprobs=8)))
     tops = [completion.logprobs for completion in generation.completions if completion.logprobs is not None]
@@ -138,7 +138,7 @@ def test_stored_log_probabilities_of_a_real_answer_take_about_twenty_bytes_a_tok
     assert sum(len(encode(top)) for top in tops) / places < 23
 
 
-def test_more_log_probabilities_than_the_engine_was_started_for_are_refused(engine: VllmEngine) -> None:
+def test_more_log_probabilities_than_max_logprobs_are_refused(engine: VllmEngine) -> None:
     with pytest.raises(RequestRefused, match="greater than max allowed: 20"):
         run(engine.generate(QUESTION, 1, Sampling(logprobs=21)))
 
@@ -245,7 +245,7 @@ def test_after_kill_9_of_its_owner_no_engine_process_is_left(models: Path, tmp_p
         time.sleep(0.1)
 
 
-def test_an_engine_that_makes_no_step_is_dead_and_one_that_is_only_slow_is_not(
+def test_an_engine_without_steps_is_dead_and_a_slow_engine_is_not(
     engine: VllmEngine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(engine, "_stall", 3)

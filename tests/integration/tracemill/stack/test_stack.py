@@ -122,7 +122,7 @@ def test_the_reader_sees_no_table_until_it_is_granted(data_dir: Path) -> None:
         psycopg.connect(running.reader_url, dbname="postgres")
 
 
-def test_every_socket_is_loopback_and_no_command_line_or_readable_file_shows_a_password(data_dir: Path) -> None:
+def test_sockets_are_loopback_and_passwords_are_not_visible_to_others(data_dir: Path) -> None:
     running = start(data_dir, replace(SLEEPER, environment={"TOKEN": "a-secret-token"}))
     processes = left(data_dir)
     assert {"postgres", "sleep"} <= {process.name() for process in processes}
@@ -148,7 +148,7 @@ def test_every_socket_is_loopback_and_no_command_line_or_readable_file_shows_a_p
     assert all(path.stat().st_mode & 0o077 == 0 for path in secretive)
 
 
-def test_programs_carry_the_mark_and_their_environment_and_write_their_own_log(data_dir: Path) -> None:
+def test_programs_have_the_mark_their_environment_and_their_own_log(data_dir: Path) -> None:
     show = "import os; print(os.environ['TRACEMILL_STACK'], os.environ['COLOUR'])"
     start(data_dir, stack.Program("show", [sys.executable, "-c", show], {"COLOUR": "blue"}, restart=False))
     log = data_dir / "logs" / "show.log"
@@ -223,7 +223,7 @@ def test_a_killed_data_service_comes_back_with_what_was_committed(data_dir: Path
         assert client.get("kept") == b"7"
 
 
-def test_a_hopeless_program_ends_fatal_with_the_end_of_its_log_and_the_rest_stays_up(data_dir: Path) -> None:
+def test_a_hopeless_program_shows_the_end_of_its_log_and_others_stay_up(data_dir: Path) -> None:
     hopeless = stack.Program("hopeless", [sys.executable, "-c", "raise SystemExit('no model here')"])
     with pytest.raises(StackError, match=r"(?s)hopeless does not start.*hopeless\.log.*no model here"):
         start(data_dir, SLEEPER, hopeless)
@@ -243,7 +243,7 @@ def test_a_data_service_that_cannot_start_is_reported_with_its_log(
     assert value(start(data_dir), "select 1") == 1
 
 
-def test_after_the_supervisor_was_killed_up_ends_the_orphans_and_keeps_the_data(data_dir: Path) -> None:
+def test_up_after_a_killed_supervisor_ends_orphans_and_keeps_the_data(data_dir: Path) -> None:
     running = start(data_dir, SLEEPER)
     with owner(running) as connection:
         connection.execute("create table kept as select 7 as x")
@@ -333,7 +333,7 @@ def test_a_taken_port_is_replaced_unless_the_user_fixed_it(data_dir: Path) -> No
     assert value(moved, "select 1") == 1
 
 
-def test_a_port_fixed_while_the_stack_runs_moves_the_service_and_its_programs(data_dir: Path) -> None:
+def test_fixing_a_port_of_a_running_stack_moves_service_and_programs(data_dir: Path) -> None:
     def programs(running: stack.Stack) -> list[stack.Program]:
         return [replace(SLEEPER, environment={"URL": running.redis_url})]
 
@@ -376,7 +376,7 @@ def test_a_database_of_another_version_asks_for_that_version(data_dir: Path) -> 
         start(data_dir)
 
 
-def test_where_user_namespaces_are_forbidden_root_drops_to_an_unprivileged_account(
+def test_without_user_namespaces_root_drops_to_an_unprivileged_account(
     data_dir: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     forbidden = tmp_path / "unshare"

@@ -66,9 +66,7 @@ def test_a_jsonl_file_gives_questions_with_gold_meta_and_line(tmp_path: Path) ->
         (b"[" * 100_000, "nested too deeply"),
     ],
 )
-def test_a_bad_line_is_a_problem_with_its_number_and_its_neighbours_survive(
-    tmp_path: Path, line: bytes, says: str
-) -> None:
+def test_a_bad_line_is_a_problem_with_its_number_and_the_rest_is_read(tmp_path: Path, line: bytes, says: str) -> None:
     first, last = (text.encode() for text in good(2))
     path = write(tmp_path / "q.jsonl", b"\n".join([first, line, last]))
     questions, problems = read(path)
@@ -355,7 +353,7 @@ def test_unusable_parquet_files_are_wrong_use(tmp_path: Path) -> None:
             open_source(str(path), mapping={})
 
 
-def test_parquet_read_in_part_is_silent_leaves_no_trace_and_calls_no_server(tmp_path: Path) -> None:
+def test_a_partly_read_parquet_file_leaves_no_output_thread_or_connection(tmp_path: Path) -> None:
     path = parquet(tmp_path / "q.parquet", {"question": ["a"] * 5_000}, row_group_size=500)
     program = (
         "import socket, sys\n"

@@ -17,7 +17,7 @@ def shrunk(slots: torch.Tensor) -> torch.Tensor:
     return output
 
 
-def test_each_row_is_shrunk_by_its_own_adapter_and_rows_without_one_are_zero() -> None:
+def test_shrink_uses_each_rows_adapter_and_zeroes_rows_without_one() -> None:
     for row, (slot, found) in enumerate(zip(MIXED.tolist(), shrunk(MIXED), strict=True)):
         wanted = torch.zeros(RANK) if slot < 0 else 0.5 * DOWN[slot, 0] @ INPUTS[row]
         torch.testing.assert_close(found, wanted)
@@ -32,7 +32,7 @@ def test_a_row_without_an_adapter_keeps_the_base_models_output() -> None:
         torch.testing.assert_close(output[row], base[row] + added)
 
 
-def test_a_batch_that_shares_one_adapter_and_one_that_has_none_are_right_too() -> None:
+def test_a_batch_with_one_adapter_and_a_batch_with_none_are_right() -> None:
     for slots in (torch.ones(ROWS, dtype=torch.long), torch.full((ROWS,), -1)):
         output = torch.zeros(ROWS, OUT)
         bgmv_expand(shrunk(slots), UP, output, slots)

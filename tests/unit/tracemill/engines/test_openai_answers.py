@@ -65,7 +65,7 @@ def test_thoughts_are_counted_by_the_server_or_by_their_share_of_the_text(
     assert all(completion.thinking_tokens <= completion.tokens for completion in found)
 
 
-def test_thoughts_that_are_counted_and_not_shown_are_shared_like_the_tokens(start: Start) -> None:
+def test_hidden_thoughts_are_shared_in_proportion_to_the_tokens(start: Start) -> None:
     usage = {"completion_tokens": 200, "completion_tokens_details": {"reasoning_tokens": 150}}
     found = completions(start, body(said(content="4"), said(content="4"), usage=usage), n=2)
     assert [(completion.tokens, completion.thinking_tokens) for completion in found] == [(100, 75), (100, 75)]
@@ -183,7 +183,7 @@ def test_waiting_for_its_turn_does_not_count_as_the_request(start: Start) -> Non
     assert all(generation.seconds < 0.3 for generation in generations)
 
 
-def test_many_requests_that_a_server_has_no_time_for_are_all_answered_later(start: Start) -> None:
+def test_all_requests_to_a_busy_server_are_answered_later(start: Start) -> None:
     server, engine = start(faults=[Fault.BUSY] * 30)
     timed(engine, 60)
     assert len(server.requests) == 90

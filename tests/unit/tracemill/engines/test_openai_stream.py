@@ -52,7 +52,7 @@ def test_a_streamed_answer_is_the_one_that_comes_at_once(start: Start) -> None:
     assert in_pieces.tokens_in == at_once.tokens_in > 0
 
 
-def test_a_streamed_answer_may_take_longer_than_the_timeout_as_long_as_something_comes(start: Start) -> None:
+def test_a_streamed_answer_may_exceed_the_timeout_while_parts_arrive(start: Start) -> None:
     _, engine = start(lambda _: "word " * 20, stream=True, word_seconds=0.04, timeout_seconds=0.5)
     started = time.monotonic()
     assert texts(engine) == ["word " * 20]
@@ -158,7 +158,7 @@ def test_pieces_are_put_together_by_sample(
     assert [completion.finish_reason for completion in completions] == reasons
 
 
-def test_a_stream_without_an_end_mark_is_whole_when_each_sample_says_why_it_ended(start: Start) -> None:
+def test_a_stream_without_an_end_mark_is_complete_with_all_finish_reasons(start: Start) -> None:
     chunks = [piece(0, content="a", finish_reason="stop"), piece(1, content="b", finish_reason="length")]
     server, engine = start(faults=[stream(*chunks, end="")], stream=True)
     assert texts(engine, 2) == ["a", "b"]

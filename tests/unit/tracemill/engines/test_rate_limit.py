@@ -103,7 +103,7 @@ def test_a_429_lowers_the_rate_and_a_minute_brings_it_back() -> None:
     assert pace.rate(100 + 60) == pytest.approx(600, rel=0.02)
 
 
-def test_a_server_that_bears_the_old_rate_again_is_asked_for_twice_as_much_a_minute_later() -> None:
+def test_the_rate_doubles_a_minute_after_the_old_rate_is_reached() -> None:
     pace = Pace(None, None)
     pace.busy(100, asked(pace, 100, every=0.1)[-1])
     assert pace.rate(100 + 120) == pytest.approx(1200, rel=0.02)
@@ -147,7 +147,7 @@ def test_some_requests_always_come_through() -> None:
     assert pace.wait(now) <= 61
 
 
-def test_a_server_that_says_429_and_no_more_is_left_alone_twice_as_long_each_time() -> None:
+def test_the_pause_doubles_after_each_429_without_retry_after() -> None:
     pace, now, holds = Pace(None, None), 0.0, []
     for _ in range(9):
         started = pace.start(now + 1, 1)
@@ -160,7 +160,7 @@ def test_a_server_that_says_429_and_no_more_is_left_alone_twice_as_long_each_tim
     assert pace.wait(now + 1000) == pytest.approx(0.5)
 
 
-def test_a_second_of_requests_may_start_at_once_and_the_next_exactly_at_its_time() -> None:
+def test_requests_of_one_second_start_at_once_and_the_next_on_time() -> None:
     pace = Pace(61, None)  # one a second: 61 in the minute and the second before it
     pace.start(0, 1)
     assert pace.wait(0) == 0
@@ -170,7 +170,7 @@ def test_a_second_of_requests_may_start_at_once_and_the_next_exactly_at_its_time
     assert pace.wait(1) == 0
 
 
-def test_a_request_is_charged_all_its_tokens_until_the_first_answer_tells_more() -> None:
+def test_requests_are_charged_all_their_tokens_until_the_first_answer() -> None:
     pace = Pace(None, 61)
     started = pace.start(0, 5)
     assert (started.at, started.most, started.charged) == (0, 5, 5)
@@ -278,7 +278,7 @@ def ask(server: Server, pace: Pace, seconds: float, begin: float = 0, in_flight:
 
 @pytest.mark.parametrize("per_minute", [10, 60, 600, 3000])
 @pytest.mark.parametrize("latency", [0.05, 2])
-def test_a_server_that_counts_by_the_minute_is_used_well_and_hardly_bothered(per_minute: int, latency: float) -> None:
+def test_a_limit_by_the_minute_is_used_well_with_few_429_answers(per_minute: int, latency: float) -> None:
     server, pace = Server(per_minute, latency=latency), Pace(None, None)
     ask(server, pace, 1200)
     assert server.answered > 0.8 * 20 * per_minute

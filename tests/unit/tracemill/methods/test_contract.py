@@ -108,7 +108,7 @@ def test_each_domain_is_asked_in_its_own_way(name: str, domain: str) -> None:
 
 
 @every_method
-def test_the_variants_are_the_same_in_all_domains_and_differ_in_what_they_ask(method: Method) -> None:
+def test_all_domains_have_the_same_variants_with_different_prompts(method: Method) -> None:
     names = {tuple(method.variants(domain, ())) for domain in DOMAINS}
     assert len(names) == 1
     for domain in DOMAINS:

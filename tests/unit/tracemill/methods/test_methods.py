@@ -22,7 +22,7 @@ def test_the_expert_is_one_of_the_domain() -> None:
     assert len(set(experts.values())) == 5
 
 
-def test_refining_is_a_draft_then_a_critique_of_it_then_an_answer_that_has_seen_both() -> None:
+def test_refine_writes_a_draft_a_critique_and_an_answer_that_sees_both() -> None:
     calls = named("refine").variants("math", ())[""]
     quoted = [{slot for m in call.prompt.messages for slot in SLOT.findall(m["content"])} for call in calls]
     assert [call.name for call in calls] == ["draft", "critique", "answer"]

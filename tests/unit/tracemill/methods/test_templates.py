@@ -50,7 +50,7 @@ def test_what_a_method_needs_is_seen_from_its_slots(toml: Path) -> None:
     assert (method.needs, method.negative, method.paper) == (frozenset({"gold", "trace"}), True, "me")
 
 
-def test_the_domain_says_how_to_work_and_how_to_end_where_the_template_wants_it(toml: Path) -> None:
+def test_the_domains_instructions_fill_the_slots_work_and_end(toml: Path) -> None:
     toml.write_text('[methods.wise]\nsystem = "Be wise. {work} {end}"\n')
     assert "cite the rule" in texts(named("wise"), "legal")[0]
     assert texts(named("wise"), "general")[0].startswith('Be wise. End with one sentence: "The answer is N."')

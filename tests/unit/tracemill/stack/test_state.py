@@ -78,7 +78,7 @@ def test_a_port_the_user_fixed_wins_over_the_kept_one() -> None:
     assert state.choose_port("Redis", fixed, state.free_port((fixed,)), ()) == fixed
 
 
-def test_sockets_go_to_a_short_private_folder_when_the_data_folder_lies_deep(tmp_path: Path) -> None:
+def test_sockets_use_a_short_private_folder_if_the_data_path_is_long(tmp_path: Path) -> None:
     folder = state.folder_of(tmp_path / ("deep" * 30))
     folder.create()
     inside = str(folder.root / "run")

@@ -110,7 +110,7 @@ def test_the_launcher_counts_starts_and_says_why_it_cannot_start(tmp_path: Path)
     assert supervise.restarts(folder, "worker") == 1
 
 
-def test_a_program_that_dies_again_and_again_is_hopeless_and_one_that_dies_now_and_then_is_not() -> None:
+def test_frequent_deaths_make_a_program_hopeless_and_rare_deaths_do_not() -> None:
     often = [float(second) for second in range(0, 20 * launch.MANY_STARTS, 20)]
     assert launch.is_hopeless(often, now=often[-1] + 20)
     assert not launch.is_hopeless(often[:-1], now=often[-1])

@@ -1,19 +1,20 @@
-"""What happens in every process that vLLM starts for us; in a vLLM that Tracemill did not start, nothing does.
+"""vLLM plugin for the processes that vLLM starts for Tracemill.
 
-vLLM calls `enter` in its engine core and in each worker, because the project registers it as a vLLM plugin. Those are
-processes of their own, and after a kill -9 of ours they would stay behind with all their memory (on a GPU: the card's).
+vLLM calls `enter` in its engine core and in each worker, because the project registers this plugin. These processes
+would survive a kill -9 of their owner and keep their memory, on a GPU the GPU's. In a vLLM that Tracemill did not
+start, the plugin does nothing.
 """
 
 import os
 
 from tracemill.processes import die_with_parent
 
-#: Set by the process that starts vLLM: its own id.
+#: Environment variable with the process id of the owner. The owner sets it before it starts vLLM.
 OWNER = "TRACEMILL_ENGINE_OWNER"
 
 
 def enter() -> None:
-    """Tie this process's life to its parent's, and put the CPU's LoRA right."""
+    """End this process together with its parent, and install the correct LoRA functions on CPU."""
     owner = os.environ.get(OWNER)
     if owner is None or int(owner) == os.getpid():
         return

@@ -10,7 +10,7 @@ import pytest
 from tests.unit.tracemill.verification.verify_command import Verify, runner
 from tracemill.engines import Completion, Generation, Sampling
 from tracemill.engines.openai import first_word
-from tracemill.engines.openai_protocol import Choice, Said, Usage, thinking_shares
+from tracemill.engines.openai_protocol import Choice, ModelMessage, Usage, thinking_shares
 from tracemill.engines.vllm import VllmEngine, hidden_tokens
 from tracemill.methods import named
 from tracemill.methods.labels import asserted, stated
@@ -199,7 +199,7 @@ def test_a_later_call_quotes_the_answer_not_the_thoughts(mark: Mark) -> None:
     ],
 )
 def test_separate_thoughts_get_a_closing_mark_unless_cut_off(finish_reason: str, answer: str | None, text: str) -> None:
-    message = Said(content=answer, reasoning_content="2 + 2")
+    message = ModelMessage(content=answer, reasoning_content="2 + 2")
     assert Choice(message=message, finish_reason=finish_reason).text == text
 
 

@@ -1,4 +1,4 @@
-"""Methods of several calls and variants, adaptive sampling, budgets, and what a trace costs."""
+"""Methods with several calls and variants, adaptive sampling, budgets, and costs of traces."""
 
 import sqlalchemy as sa
 from alembic import op
@@ -7,7 +7,7 @@ from sqlalchemy.dialects import postgresql
 revision = "0003"
 down_revision = "0002"
 
-#: An older job asked every question with one prompt: the domains that it may have questions of.
+#: The domains of questions. An older job has the same single prompt for all of them.
 DOMAINS = "(values ('math'), ('code'), ('legal'), ('medical'), ('general')) as d (domain)"
 STATES = "'filling', 'running', 'paused', 'cancelled', 'done'"
 

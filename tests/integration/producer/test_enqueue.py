@@ -193,15 +193,15 @@ def test_the_same_text_with_another_gold_or_dataset_is_another_question(clean: S
 
 def test_a_question_keeps_its_own_domain_kind_and_columns(clean: Stack) -> None:
     fill([Question("May he?", "no", "legal", "boolean", {"page": 7}, 1), *additions(1)], "mixed")
-    found = rows("select domain, kind, meta from questions order by id")
-    assert sorted(map(tuple, found), key=str) == [("legal", "boolean", {"page": 7}), ("math", None, {})]
+    stored = rows("select domain, kind, meta from questions order by id")
+    assert sorted(map(tuple, stored), key=str) == [("legal", "boolean", {"page": 7}), ("math", None, {})]
 
 
 def test_a_job_of_either_purpose_says_so_in_its_progress(clean: Stack) -> None:
     fill(additions(1), "teaching")
     fill(additions(1), "measuring", purpose="evaluate")
-    found = rows("select job, purpose, questions, pending from job_progress order by job")
-    assert [tuple(row) for row in found] == [("measuring", "evaluate", 1, 1), ("teaching", "teach", 1, 1)]
+    stored = rows("select job, purpose, questions, pending from job_progress order by job")
+    assert [tuple(row) for row in stored] == [("measuring", "evaluate", 1, 1), ("teaching", "teach", 1, 1)]
 
 
 def test_bad_rows_are_reported_and_the_good_ones_around_them_are_kept(clean: Stack, tmp_path: Path) -> None:

@@ -41,7 +41,7 @@ ADDED = {
     "trace_logprobs": (("tokens", sa.BigInteger(), "0"),),
     "verdicts": (("refused", sa.String(), None),),
 }
-#: Filled in by whoever writes the row.
+#: The code that inserts a row sets these columns.
 NO_DEFAULT = (("jobs", "most"), ("jobs", "batch"), ("job_questions", "wanted"), ("trace_logprobs", "tokens"))
 
 
@@ -87,7 +87,7 @@ def upgrade() -> None:
 
 def downgrade() -> None:
     op.add_column("jobs", sa.Column("prompt_hash", sa.String(), nullable=True))
-    # Of a job that asked in several ways the older code knows the first.
+    # The older code knows only the first prompt of a job.
     op.execute(
         "update jobs j set prompt_hash = (select p.prompt_hash from job_prompts p where p.job_id = j.id "
         "order by p.domain <> 'general', p.domain, p.variant_place, p.call_place limit 1)"

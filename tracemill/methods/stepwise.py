@@ -63,8 +63,8 @@ class StepwiseGold(Stepwise):
     def variants(self, domain: str, shots: Sequence[Shot]) -> Mapping[str, tuple[Call, ...]]:
         return {"": (Call("answer", chat(instruction(f"{TASK} {DISCREET}", domain), QUESTION_AND_GOLD, shots)),)}
 
-    def refusal(self, text: str, found: Findings) -> str | None:
-        return refusal_of_hinted(text, found)
+    def refusal(self, text: str, findings: Findings) -> str | None:
+        return refusal_of_hinted(text, findings)
 
 
 def _steps(reasons: str) -> list[dict[str, Any]]:

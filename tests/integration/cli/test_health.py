@@ -48,9 +48,9 @@ def test_a_worker_that_was_killed_is_missed_and_one_that_was_stopped_is_not(whol
     assert whole.stop("producer") == 0
     code, parts = health(whole)
     assert code == 1
-    (silent_seconds,) = map(int, re.findall(r"^silent for (\d+) s", parts["verify"]["trouble"]))
+    (silent_seconds,) = map(int, re.findall(r"^no heartbeat for (\d+) s", parts["verify"]["trouble"]))
     assert 40 <= silent_seconds <= 41 + time.monotonic() - changed
-    assert parts["feeder"]["trouble"] == "no producer leads: nothing is handed out"
+    assert parts["feeder"]["trouble"] == "no producer leads, so no questions are handed out"
     assert "producer" not in parts
     code, parts = health(whole, "--here")
     assert code == 1

@@ -1,4 +1,4 @@
-"""Policies on the command line: read from a file and flags, and said in words."""
+"""Policies on the command line: read from a file and flags, and put into words."""
 
 import re
 from pathlib import Path
@@ -21,10 +21,10 @@ def test_flags_stand_above_the_file(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "gates", "said"),
     [
-        ("graunded = true", [], "graunded: no such field. There are correct, majority"),
+        ("graunded = true", [], "graunded: no such field. The fields are correct, majority"),
         ("steps = -1", [], "steps: Input should be greater than or equal to 0"),
         ("steps = ", [], "is not TOML"),
-        ('uninformative = { rating = "no" }', [], "found out, not set"),
+        ('uninformative = { rating = "no" }', [], "measured by `tracemill calibrate` and cannot be set"),
         ("", ["rating=high"], "write NAME=LEAST"),
         ("", ["rating=0.5"], "gates need a judge that sees every question"),
         ('judge = "nobody"', [], "unknown model alias 'nobody'"),
@@ -44,7 +44,7 @@ def test_a_file_that_is_not_there_is_wrong_use() -> None:
 
 def test_unknown_signals_are_named() -> None:
     assert signals_of("coherence, rating") == ["rating", "coherence"]
-    with pytest.raises(UsageError, match="unknown mood: there are rating"):
+    with pytest.raises(UsageError, match=re.escape("unknown mood. The signals are rating")):
         signals_of("rating,mood")
 
 

@@ -204,7 +204,7 @@ class Summary:
 
 def print_summary(figures: dict[str, Any]) -> None:
     """Print the counts, and below `undecided` the count of each reason, on standard error."""
-    counts = {}
+    counts: dict[str, str] = {}
     for name, value in figures.items():
         if name == "reasons":
             counts |= {f"  {reason}": f"{count:,}" for reason, count in value.items()}

@@ -130,15 +130,18 @@ def _teaching(connection: Connection) -> None:
         "teach",
         state="running",
         samples=2,
-        most=4,
+        most=16,
         enough=2,
         budget=90000.0,
         budget_unit="tokens",
         spent=1234.5,
+        policy={"uninformative": {"rating": "not calibrated"}},
     )
     job(connection, 22, "wrong", method="contrast", negative=True, verifier="checks+judge", samples=1, most=2)
     for n, settled, accepted in ((11, 10, 7), (12, 10, 6), (14, 10, 3), (15, 10, 2), (16, 0, 0)):
-        settled_question(connection, 21, n, "done" if n < 13 else "generated", settled, accepted, "enough")
+        settled_question(
+            connection, 21, n, "done" if n < 13 else "generated", settled, accepted, "enough" if n == 11 else None
+        )
     for state, numbers in WAITING.items():
         for n in numbers:
             settled_question(connection, 21, n, state, 0, 0, None)
@@ -154,7 +157,14 @@ def _teaching(connection: Connection) -> None:
     ):
         trace(connection, n, 21, question, sample)
         if accepted is not None:
-            verdict(connection, n, accepted=accepted, correct={102: True, 105: None}.get(n, accepted))
+            equations_false = 0 if n == 101 else n + 2
+            verdict(
+                connection,
+                n,
+                accepted=accepted,
+                correct={102: True, 105: None}.get(n, accepted),
+                equations_false=equations_false,
+            )
             verdict(connection, n, id=2000 + n, accepted=not accepted, correct=not accepted, verifier="checks+judge")
     for n in (11, 31):
         settled_question(connection, 22, n, "done", 2, 1, None)

@@ -86,7 +86,7 @@ def verdict_columns(n: int, verifier: str, *, correct: bool | None, accepted: bo
         "correct": correct,
         "proof": f"proof {n}",
         "equations_checked": n + 1,
-        "equations_false": n + 2,
+        "equations_false": 0 if n == 101 else n + 2,
         "faithfulness": n / 16,
         "coherence": n / 32,
         "signals": {"rating": n / 4096},
@@ -140,7 +140,7 @@ def test_a_job_has_one_row_with_the_states_of_its_questions_and_its_sums(views: 
     whose = "job_id job purpose state model adapter method samples enough most created_at finished_at"
     jobs = table(
         whose,
-        (21, "teach", "teach", "running", "teacher", None, "cot", 2, 2, 4, at(21), None),
+        (21, "teach", "teach", "running", "teacher", None, "cot", 2, 2, 16, at(21), None),
         (22, "wrong", "teach", "done", "teacher", None, "contrast", 1, None, 2, at(22), at(9022)),
         (23, "exam", "evaluate", "done", "student", None, "cot", 3, None, 3, at(23), at(9023)),
         (24, "r1/exam", "evaluate", "done", "student", "r1", "cot", 3, None, 3, at(24), at(9024)),

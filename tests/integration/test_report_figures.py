@@ -14,7 +14,7 @@ from db.session import transaction
 from tests.integration import scenario
 from tests.integration.scenario import question_text
 from tracemill.stack import Stack
-from tracemill.statistics import Paired
+from tracemill.statistics import Paired, share
 from trainer.compare import Compared, Side, compare
 from trainer.report.facts import Bins, Cost, Facts, facts
 
@@ -243,3 +243,14 @@ def test_the_demo_counts_what_teaching_gave_and_cost(demo: dict[str, Any]) -> No
         "fooled_by": ["instruction"],
     }
     assert demo["training"] == {"seconds": 30.5, "selection": {"removed": {"accepted": 4}}}
+
+
+def test_the_demo_counts_a_question_once_and_one_without_answer_as_wrong(demo: dict[str, Any]) -> None:
+    def of(strict: int, lenient: int) -> dict[str, Any]:
+        return {"questions": 8, "strict": share(strict, 8)._asdict(), "lenient": share(lenient, 8)._asdict()}
+
+    assert demo["accuracy"] == {
+        "student before": of(2, 2),
+        "teacher, four examples shown": of(2, 2),
+        "student after": of(3, 5),
+    }

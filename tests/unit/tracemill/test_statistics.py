@@ -8,9 +8,32 @@ import pytest
 from tracemill.statistics import Paired, auc, difference, majority_right, mcnemar, pass_at, share
 
 
-def test_a_share_has_wilsons_interval() -> None:
-    # Newcombe 1998, table I, method 3: 81 of 263 -> 0.2553 to 0.3662
-    assert share(81, 263) == pytest.approx((0.30798, 0.2553, 0.3662), abs=1e-4)
+@pytest.mark.parametrize(
+    ("hits", "of", "low", "high"),
+    [(81, 263, 0.2553, 0.3662), (15, 148, 0.0624, 0.1605), (0, 20, 0.0, 0.1611), (1, 29, 0.0061, 0.1718)],
+)
+def test_a_share_has_wilsons_interval(hits: int, of: int, low: float, high: float) -> None:
+    # Newcombe 1998, Statistics in Medicine 17:857, table I, method 3
+    assert share(hits, of) == pytest.approx((hits / of, low, high), abs=5e-5)
+
+
+@pytest.mark.parametrize(("hits", "of"), [(0, 3), (1, 4), (7, 7), (250, 1000)])
+def test_the_ends_of_an_interval_are_as_far_from_the_share_as_1_96_of_their_errors(hits: int, of: int) -> None:
+    found = share(hits, of)
+    for end in (found.low, found.high):
+        assert (found.value - end) ** 2 == pytest.approx(1.959964**2 * end * (1 - end) / of, abs=1e-12)
+
+
+def test_rounding_leaves_no_share_outside_its_interval() -> None:
+    for of in range(1, 200):
+        for hits in (0, of // 2, of):
+            found = share(hits, of)
+            assert 0 <= found.low <= found.value <= found.high <= 1
+
+
+def test_a_paired_difference_has_newcombes_interval() -> None:
+    # Newcombe 1998, Statistics in Medicine 17:2635, method 10: 36 both, 12 one way, 2 the other way, 0 neither
+    assert difference(Paired(36, 2, 12, 0)) == pytest.approx((0.2, 0.0569, 0.3404), abs=5e-5)
 
 
 def test_nothing_asked_means_nothing_known() -> None:

@@ -1,7 +1,8 @@
 """One small database in which every column has a value of its own, so that no figure is right by accident.
 
-Two teaching jobs, an evaluation, and three rounds: `r1` is measured, `r1-control` too, `r2` is not yet. All numbers
-follow from the id n of a trace: 10 n tokens out, n / 8 of money, n + 5 steps, … Fractions are exact in binary.
+Three teaching jobs, two evaluations with the same questions, and four rounds: `r1` and `r1-control` are measured by one
+of them, `r2` is not measured yet, and `r3` is by both, where it answers nothing. All numbers follow from the id n of a
+trace: 10 n tokens out, n / 8 of money, n + 5 steps, … Fractions are exact in binary.
 """
 
 from datetime import UTC, datetime, timedelta
@@ -105,7 +106,7 @@ def _questions(connection: Connection) -> None:
 
 
 def _rounds(connection: Connection) -> None:
-    for n, name, state in ((1, "r1", "done"), (2, "r1-control", "done"), (3, "r2", "fitting")):
+    for n, name, state in ((1, "r1", "done"), (2, "r1-control", "done"), (3, "r2", "fitting"), (4, "r3", "done")):
         spec = round_spec(name, select={"jobs": ["teach", "wrong"]}).model_dump(mode="json")
         metrics = {"seconds": 30.5, "loss": [[1, 2.5], [2, 1.5]], "selection": {"removed": {"accepted": 4}}}
         add(
@@ -172,6 +173,11 @@ def _teaching(connection: Connection) -> None:
         trace(connection, n, 22, question, 0, variant=variant)
         verdict(connection, n, accepted=accepted, correct=accepted, verifier="checks+judge")
         verdict(connection, n, id=2000 + n, accepted=not accepted, correct=not accepted)
+    # The student of `r1` taught as well: no trace of that is one of `r1`, nor of what measuring it took.
+    job(connection, 29, "own", model="student", round_id=1, samples=1, most=1)
+    settled_question(connection, 29, 14, "done", 0, 0, None)
+    trace(connection, 601, 29, 14, 0)
+    verdict(connection, 601, accepted=False, correct=True)
     for attack, fooled in (("instruction", True), ("flattery", False), ("authority", False)):
         row = {"job_id": 21, "attack": attack, "name": f"canary {attack}", "plain": 0.25, "attacked": 0.5}
         add(connection, Canary, **row, fooled=fooled)
@@ -182,7 +188,9 @@ def _exams(connection: Connection) -> None:
         (23, "exam", None, BEFORE),
         (24, "r1/exam", 1, AFTER),
         (25, "r1-control/exam", 2, CONTROL),
+        (26, "r3/exam", 4, ()),
         (27, "other-exam", None, OTHER),
+        (28, "r3/other-exam", 4, ()),
     ):
         job(connection, job_id, name, purpose="evaluate", model="student", round_id=round_id, samples=3, most=3)
         for n in range(31, 39):
@@ -197,19 +205,24 @@ def _exams(connection: Connection) -> None:
 
 def _lineage(connection: Connection) -> None:
     for round_id, trace_id, role, position, stage in (
-        (1, 101, "chosen", 0, 0),
+        (1, 103, "chosen", 0, 0),
         (1, 112, "rejected", 0, 0),
-        (1, 103, "sft", 1, 1),
+        (1, 101, "chosen", 1, 0),
+        (1, 113, "rejected", 1, 0),
         (1, 108, "sft", 2, 1),
         (3, 102, "sft", 7, 2),
     ):
         row = {"round_id": round_id, "trace_id": trace_id, "role": role, "position": position, "stage": stage}
         add(connection, Example, **row)
-    for n, round_id, job_id, stage in (
-        (1, 1, 23, "before"),
-        (2, 1, 24, "after"),
-        (3, 2, 23, "before"),
-        (4, 2, 25, "after"),
+    for n, round_id, job_id, stage, benchmark in (
+        (1, 1, 23, "before", "exam"),
+        (2, 1, 24, "after", "exam"),
+        (3, 2, 23, "before", "exam"),
+        (4, 2, 25, "after", "exam"),
+        (5, 4, 23, "before", "exam"),
+        (6, 4, 26, "after", "exam"),
+        (7, 4, 27, "before", "other-exam"),
+        (8, 4, 28, "after", "other-exam"),
     ):
         measures = {
             "questions": 8,
@@ -220,7 +233,7 @@ def _lineage(connection: Connection) -> None:
             "high": n / 4,
         }
         means = {"steps": n + 0.5, "faithfulness": n / 32, "coherence": n / 64, "tokens_out": n * 100.0}
-        key = {"id": n, "round_id": round_id, "job_id": job_id, "stage": stage, "benchmark": "exam"}
+        key = {"id": n, "round_id": round_id, "job_id": job_id, "stage": stage, "benchmark": benchmark}
         by_k = {"pass_at": {"1": n / 8, "3": n / 4}, "majority_at": {"1": n / 16}}
         add(connection, Evaluation, **key, **measures, **means, **by_k)
     for question_id, rule, other, share in ((41, "exact", 31, 1.0), (42, "ngram", 33, 0.625)):

@@ -80,60 +80,62 @@ def test_the_breakdown_has_a_cell_for_each_value_easiest_first(r1: Facts) -> Non
     }
 
 
+def test_a_question_of_two_benchmarks_counts_once_in_each(filled: None) -> None:
+    with transaction() as connection:
+        found = facts(connection, "r3")
+    assert found.whole == Compared("all benchmarks", Paired(0, 4, 0, 12))
+    assert found.breakdown["domain"] == cells(("code", 0, 1, 0, 1), ("legal", 0, 0, 0, 6), ("math", 0, 3, 0, 5))
+
+
 def test_two_sides_are_paired_in_the_order_they_are_named(filled: None) -> None:
     with transaction() as connection:
         assert compare(connection, Side("r1"), Side("r1-control")) == cells(("exam", 2, 3, 1, 2))
         assert compare(connection, Side("r1", "before"), Side("r1-control")) == cells(("exam", 2, 0, 1, 5))
         assert compare(connection, Side("r1"), Side("r2")) == []
+        both = cells(("exam", 0, 2, 0, 6), ("other-exam", 0, 2, 0, 6))
+        assert compare(connection, Side("r3", "before"), Side("r3")) == both
 
 
 def test_scores_are_counted_in_bins_of_equal_width(r1: Facts) -> None:
-    # trained on: 101, 103, 108, 112; others: 102, 105, 106, 107, 111, 113, and 104, which has no verdict
+    # trained on: 101, 103, 108, 112, 113; others: 102, 105, 106, 107, 111, and 104, which has no verdict
     steps = {101: 1, 102: 2, 103: 3, 105: 5, 106: 6, 107: 7, 108: 8, 111: 11, 112: 12, 113: 13}
     trained, others = [0] * 13, [0] * 13
     for n, number in steps.items():
-        (trained if n in (101, 103, 108, 112) else others)[number - 1] += 1
+        (trained if n in (101, 103, 108, 112, 113) else others)[number - 1] += 1
     assert r1.scores["steps"] == Bins(106.0, 118.0, trained, others)
     # 16 bins of 7.5 tokens from 1010 to 1130
     assert r1.scores["tokens_out"] == Bins(
         1010.0,
         1130.0,
-        [1, 0, 1, 0, 0, 0, 0, 0, 0, 1, 0, 0, 0, 0, 1, 0],
-        [0, 1, 0, 0, 1, 1, 1, 0, 1, 0, 0, 0, 0, 1, 0, 1],
+        [1, 0, 1, 0, 0, 0, 0, 0, 0, 1, 0, 0, 0, 0, 1, 1],
+        [0, 1, 0, 0, 1, 1, 1, 0, 1, 0, 0, 0, 0, 1, 0, 0],
     )
     # Shares accepted of 0.2, 0.3, 0.5, 0.6 and 0.7; question 16 is not settled.
-    assert r1.scores["pass_rate"] == Bins(0.2, 0.7, [0, 0, 0, 1, 3], [1, 1, 0, 2, 2])
-    tenths = [1, 1, 0, 0, 0, 1, 0, 0, 0, 1], [1, 0, 0, 1, 1, 1, 0, 0, 1, 1]
+    assert r1.scores["pass_rate"] == Bins(0.2, 0.7, [0, 0, 0, 2, 3], [1, 1, 0, 1, 2])
+    tenths = [1, 1, 0, 0, 0, 1, 0, 0, 0, 2], [1, 0, 0, 1, 1, 1, 0, 0, 1, 0]
     assert r1.scores["faithfulness"] == Bins(101 / 16, 113 / 16, *tenths)
     assert r1.scores["coherence"] == Bins(101 / 32, 113 / 32, *tenths)
     assert set(r1.scores) == {"steps", "tokens_out", "pass_rate", "faithfulness", "coherence"}
 
 
 def test_a_stage_counts_a_pair_once_and_its_tokens_twice(r1: Facts) -> None:
-    first, second = r1.stages
+    first, second = ({name: float(number) for name, number in stage.items()} for stage in r1.stages)
     assert first == {
         "stage": 0,
-        "examples": 1,
-        "tokens": 1010 + 1120,
-        "length": 1065,
-        "steps": (106 + 117) / 2,
-        "pass_rate": pytest.approx((0.7 + 0.5) / 2),
-    }
-    assert second == {
-        "stage": 1,
         "examples": 2,
-        "tokens": 1030 + 1080,
-        "length": 1055,
-        "steps": (108 + 113) / 2,
-        "pass_rate": pytest.approx((0.6 + 0.7) / 2),
+        "tokens": 1030 + 1120 + 1010 + 1130,
+        "length": 1072.5,
+        "steps": (108 + 117 + 106 + 118) / 4,
+        "pass_rate": pytest.approx((0.6 + 0.5 + 0.7 + 0.5) / 4),
     }
+    assert second == {"stage": 1, "examples": 1, "tokens": 1080, "length": 1080, "steps": 113, "pass_rate": 0.7}
 
 
 def test_the_cost_is_that_of_all_traces_of_the_round_s_jobs(r1: Facts) -> None:
     assert r1.cost == Cost(
         traces=8 + 3,
         tokens=8360 + 3360,
-        trained_tokens=1010 + 1120 + 1030 + 1080,
+        trained_tokens=4290 + 1080,
         engine_seconds=209.0 + 84.0,
         price=104.5 + 42.0,
         fit_seconds=30.5,
@@ -148,7 +150,7 @@ def test_a_flip_shows_both_answers_and_its_nearest_examples(r1: Facts) -> None:
     assert (lost.flip, lost.gold, lost.benchmark) == ("lost", "gold 32", "exam")
     assert (lost.before, lost.after) == ("text 204", "text 302")
     assert flips[question_text(37)].before is None
-    # The long question is more like the long one, and the first example of question 11 is trace 101.
+    # The long question is more like the long one. The first example of question 11 is trace 101: 112 is a rejected one.
     assert [near["question_id"] for near in lost.nearest] == [12, 11]
     assert [near["question_id"] for near in flips[question_text(35)].nearest] == [11, 12]
     likeness = lost.nearest[1].pop("similarity")

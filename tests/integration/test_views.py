@@ -22,8 +22,8 @@ ORDERS = {
     "acceptance": "job, variant, domain, difficulty",
     "round_lineage": "round, position, role, evaluation_stage desc",
     "round_exclusions": "question_id",
-    "round_answers": "round, stage desc, question_id",
-    "round_flips": "round, question_id",
+    "round_answers": "round, stage desc, benchmark, question_id",
+    "round_flips": "round, benchmark, question_id",
     "round_results": "round, stage desc, domain, length desc, difficulty",
 }
 #: Wilson's 95 % interval of 0 of 1 to 1 of 3, from the roots of (p - x)² = 1.959964² x (1 - x) / n.
@@ -110,7 +110,7 @@ def verdict_columns(n: int, verifier: str, *, correct: bool | None, accepted: bo
 
 def test_a_trace_has_one_row_with_all_its_scores(views: dict[str, list[Row]]) -> None:
     scores = {row["trace_id"]: row for row in views["trace_scores"]}
-    assert len(scores) == len(views["trace_scores"]) == value("select count(*) from traces") == 37
+    assert len(scores) == len(views["trace_scores"]) == value("select count(*) from traces") == 38
     teach = {"job": "teach", "purpose": "teach", "model": "teacher", "adapter": None, "method": "cot"}
     easy = {"dataset": "data 11", "domain": "math", "question_id": 11, "question": "question 11", "gold": "gold 11"}
     one = teach | easy | {"negative": False, "variant": "", "sample_index": 0}
@@ -145,13 +145,17 @@ def test_a_job_has_one_row_with_the_states_of_its_questions_and_its_sums(views: 
         (23, "exam", "evaluate", "done", "student", None, "cot", 3, None, 3, at(23), at(9023)),
         (24, "r1/exam", "evaluate", "done", "student", "r1", "cot", 3, None, 3, at(24), at(9024)),
         (25, "r1-control/exam", "evaluate", "done", "student", "r1-control", "cot", 3, None, 3, at(25), at(9025)),
+        (26, "r3/exam", "evaluate", "done", "student", "r3", "cot", 3, None, 3, at(26), at(9026)),
         (27, "other-exam", "evaluate", "done", "student", None, "cot", 3, None, 3, at(27), at(9027)),
+        (28, "r3/other-exam", "evaluate", "done", "student", "r3", "cot", 3, None, 3, at(28), at(9028)),
+        (29, "own", "teach", "done", "student", "r1", "cot", 1, None, 1, at(29), at(9029)),
     )
     questions = table(
         "questions pending queued running generated done failed",
         (21, 6, 5, 4, 3, 2, 1),
         (2, 0, 0, 0, 0, 2, 0),
-        *[(8, 0, 0, 0, 0, 8, 0)] * 4,
+        *[(8, 0, 0, 0, 0, 8, 0)] * 6,
+        (1, 0, 0, 0, 0, 1, 0),
     )
     traces = table(
         "traces verified correct accepted tokens_in tokens_out cost engine_seconds first_trace_at last_trace_at",
@@ -160,22 +164,23 @@ def test_a_job_has_one_row_with_the_states_of_its_questions_and_its_sums(views: 
         (11, 11, 4, 0, 2266, 22660, 283.25, 566.5, at(201), at(211)),
         (8, 7, 6, 0, 2436, 24360, 304.5, 609.0, at(301), at(308)),
         (3, 3, 3, 0, 1208, 12080, 151.0, 302.0, at(401), at(405)),
+        (0, 0, 0, 0, 0, 0, 0.0, 0.0, None, None),
         (4, 4, 3, 0, 2010, 20100, 251.25, 502.5, at(501), at(504)),
+        (0, 0, 0, 0, 0, 0, 0.0, 0.0, None, None),
+        (1, 1, 1, 0, 601, 6010, 75.125, 150.25, at(601), at(601)),
     )
-    budgets = table("budget budget_unit spent", (90000.0, "tokens", 1234.5), *[(None, None, 0.0)] * 5)
+    budgets = table("budget budget_unit spent", (90000.0, "tokens", 1234.5), *[(None, None, 0.0)] * 8)
     assert views["job_progress"] == [a | b | c | d for a, b, c, d in zip(jobs, questions, traces, budgets, strict=True)]
 
 
-def test_a_job_without_traces_has_a_row_of_zeros(filled: None) -> None:
+def test_a_job_without_questions_has_a_row_of_zeros(filled: None) -> None:
     with transaction() as connection:
-        scenario.job(connection, 28, "empty", samples=1, most=1)
+        scenario.job(connection, 39, "empty", samples=1, most=1)
         shown = text("select * from job_progress where job = 'empty'")
         row = dict(connection.execute(shown).mappings().one())
-        connection.execute(text("delete from jobs where id = 28"))
-    counts = "questions pending queued running generated done failed traces verified correct accepted tokens_in"
-    sums = [*counts.split(), "tokens_out", "cost", "engine_seconds", "spent"]
-    assert {name: row[name] for name in sums} == dict.fromkeys(sums, 0)
-    assert (row["first_trace_at"], row["last_trace_at"]) == (None, None)
+        connection.execute(text("delete from jobs where id = 39"))
+    counts = ["questions", "pending", "queued", "running", "generated", "done", "failed"]
+    assert {name: row[name] for name in counts} == dict.fromkeys(counts, 0)
 
 
 def test_acceptance_has_a_row_for_each_variant_domain_and_difficulty(views: dict[str, list[Row]]) -> None:
@@ -206,6 +211,7 @@ def test_acceptance_has_a_row_for_each_variant_domain_and_difficulty(views: dict
         ("exam", "math", 8),
         ("other-exam", "code", 1),
         ("other-exam", "math", 3),
+        ("own", "math", 1),
         ("r1-control/exam", "math", 3),
         ("r1/exam", "code", 1),
         ("r1/exam", "legal", 1),
@@ -233,9 +239,10 @@ def test_difficulty_is_the_share_accepted(stack: Stack, accepted: int, settled: 
 def test_an_example_has_one_row_for_each_evaluation_of_its_round(views: dict[str, list[Row]]) -> None:
     examples = table(
         "round round_state role position question_id question trace_id job method text curriculum_stage adapter_path",
-        ("r1", "done", "chosen", 0, 11, "question 11", 101, "teach", "cot", "text 101", 0, "/adapters/r1"),
+        ("r1", "done", "chosen", 0, 12, question_text(12), 103, "teach", "cot", "text 103", 0, "/adapters/r1"),
         ("r1", "done", "rejected", 0, 11, "question 11", 112, "wrong", "contrast", "text 112", 0, "/adapters/r1"),
-        ("r1", "done", "sft", 1, 12, question_text(12), 103, "teach", "cot", "text 103", 1, "/adapters/r1"),
+        ("r1", "done", "chosen", 1, 11, "question 11", 101, "teach", "cot", "text 101", 0, "/adapters/r1"),
+        ("r1", "done", "rejected", 1, 31, question_text(31), 113, "wrong", "contrast", "text 113", 0, "/adapters/r1"),
         ("r1", "done", "sft", 2, 11, "question 11", 108, "teach", "cot", "text 108", 1, "/adapters/r1"),
         ("r2", "fitting", "sft", 7, 11, "question 11", 102, "teach", "cot", "text 102", 2, None),
     )
@@ -311,11 +318,29 @@ CONTROL = (
 )
 
 
-def answers(name: str, stage: str, job: str, given: Sequence[tuple[bool, bool, int | None, int]]) -> list[Row]:
+NOTHING = ((False, False, None, 0),) * 8
+#: The same questions in `other-exam`: here the answers of `exam` are those given elsewhere.
+OTHER_EXAM = tuple(
+    (domain, difficulty, length)
+    for (domain, _, length), difficulty in zip(
+        EXAM, ("easy", "medium", "hard", "level 3", "level 4", "hard", "unknown", "hard"), strict=True
+    )
+)
+OTHER_BEFORE = ((True, True, 501, 2), NOTHING[0], (True, True, 504, 1), *NOTHING[:5])
+
+
+def answers(
+    name: str,
+    stage: str,
+    job: str,
+    given: Sequence[tuple[bool, bool, int | None, int]],
+    benchmark: str = "exam",
+) -> list[Row]:
     """The rows of round_answers for one evaluation."""
+    asked = EXAM if benchmark == "exam" else OTHER_EXAM
     shown = []
     for question, (correct, strict, n, right), (domain, difficulty, length) in zip(
-        range(31, 39), given, EXAM, strict=True
+        range(31, 39), given, asked, strict=True
     ):
         verified = n is not None and n != 308
         written = n is not None
@@ -323,7 +348,7 @@ def answers(name: str, stage: str, job: str, given: Sequence[tuple[bool, bool, i
             {
                 "round": name,
                 "stage": stage,
-                "benchmark": "exam",
+                "benchmark": benchmark,
                 "job": job,
                 "question_id": question,
                 "question": question_text(question),
@@ -354,24 +379,32 @@ def test_a_question_has_one_row_a_stage_however_many_samples_it_has(views: dict[
         *answers("r1", "after", "r1/exam", AFTER),
         *answers("r1-control", "before", "exam", BEFORE),
         *answers("r1-control", "after", "r1-control/exam", CONTROL),
+        *answers("r3", "before", "exam", BEFORE),
+        *answers("r3", "before", "other-exam", OTHER_BEFORE, "other-exam"),
+        *answers("r3", "after", "r3/exam", NOTHING),
+        *answers("r3", "after", "r3/other-exam", NOTHING, "other-exam"),
     ]
 
 
 def test_a_flip_shows_the_question_and_both_answers(views: dict[str, list[Row]]) -> None:
     expected = []
-    for name, flip, question, before, after in (
-        ("r1", "lost", 32, 204, 302),
-        ("r1", "gained", 33, 206, 304),
-        ("r1", "gained", 34, 207, 305),
-        ("r1", "gained", 35, 209, 306),
-        ("r1", "gained", 37, None, 307),
-        ("r1-control", "gained", 35, 209, 405),
+    for name, benchmark, flip, question, before, after in (
+        ("r1", "exam", "lost", 32, 204, 302),
+        ("r1", "exam", "gained", 33, 206, 304),
+        ("r1", "exam", "gained", 34, 207, 305),
+        ("r1", "exam", "gained", 35, 209, 306),
+        ("r1", "exam", "gained", 37, None, 307),
+        ("r1-control", "exam", "gained", 35, 209, 405),
+        ("r3", "exam", "lost", 31, 201, None),
+        ("r3", "exam", "lost", 32, 204, None),
+        ("r3", "other-exam", "lost", 31, 501, None),
+        ("r3", "other-exam", "lost", 33, 504, None),
     ):
-        domain, difficulty, length = EXAM[question - 31]
+        domain, difficulty, length = (EXAM if benchmark == "exam" else OTHER_EXAM)[question - 31]
         expected.append(
             {
                 "round": name,
-                "benchmark": "exam",
+                "benchmark": benchmark,
                 "flip": flip,
                 "question_id": question,
                 "question": question_text(question),
@@ -383,8 +416,8 @@ def test_a_flip_shows_the_question_and_both_answers(views: dict[str, list[Row]])
                 "before_answer": before and f"answer {before}",
                 "before_text": before and f"text {before}",
                 "after_trace_id": after,
-                "after_answer": f"answer {after}",
-                "after_text": f"text {after}",
+                "after_answer": after and f"answer {after}",
+                "after_text": after and f"text {after}",
             }
         )
     assert views["round_flips"] == expected

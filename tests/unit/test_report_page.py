@@ -150,6 +150,27 @@ def test_the_control_s_table_has_the_control_before_the_round() -> None:
     ] in shown
 
 
+def shares(facts: Facts) -> list[str]:
+    """What each mark of the pictures stands for, in order."""
+    return [unescape(tip).partition(" [")[0] for tip in re.findall(r"<title>(.*? %.*?)</title>", page(facts))]
+
+
+def test_the_picture_has_the_control_between_before_and_after() -> None:
+    control_arm = control(Compared("sums", Paired(both=30, first=5, second=20, neither=45)))
+    assert shares(FACTS) == ["before: 15.0 %", "after: 45.0 %"]
+    assert shares(control_arm) == ["before: 15.0 %", "control: 35.0 %", "after: 45.0 %"]
+
+
+def test_a_breakdown_is_drawn_where_it_has_more_than_one_cell() -> None:
+    cells = [GAIN, replace(LOSS, benchmark="long")]
+    parts = replace(FACTS, breakdown={"length": cells, "domain": [GAIN]})
+    assert shares(parts)[2:] == ["before: 15.0 %", "after: 45.0 %", "before: 45.0 %", "after: 15.0 %"]
+    assert "sums (100)" in words(parts)
+    assert "long (100)" in words(parts)
+    assert "By length of the question" in words(parts)
+    assert "By domain" not in words(parts)
+
+
 def test_stages_and_what_was_left_out_are_counted_largest_first() -> None:
     shown = rows(FACTS)
     assert ["1", "1,000", "20,000", "20", "2.8", "0.88"] in shown

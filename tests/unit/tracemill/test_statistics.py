@@ -34,6 +34,8 @@ def test_rounding_leaves_no_share_outside_its_interval() -> None:
 def test_a_paired_difference_has_newcombes_interval() -> None:
     # Newcombe 1998, Statistics in Medicine 17:2635, method 10: 36 both, 12 one way, 2 the other way, 0 neither
     assert difference(Paired(36, 2, 12, 0)) == pytest.approx((0.2, 0.0569, 0.3404), abs=5e-5)
+    # Answers that agree, by hand: phi is 1250 less the correction of 50, over the root of 35 * 65 * 50 * 50: 0.50317.
+    assert difference(Paired(30, 5, 20, 45)) == pytest.approx((0.15, 0.053489, 0.241370), abs=5e-6)
 
 
 def test_nothing_asked_means_nothing_known() -> None:
@@ -55,6 +57,17 @@ def test_auc_counts_ties_as_half() -> None:
     assert found is not None
     # pairs won: 1>0; 2>0 and two ties; 3 beats all three = 1 + 1 + 2 * 0.5 + 3 = 6 of 9
     assert found.value == pytest.approx(6 / 9)
+
+
+def test_the_interval_of_an_auc_is_widened_where_scores_spread_unequally() -> None:
+    found = auc([0.9] * 5 + [0.1] * 5, [0.5] * 10)
+    assert found is not None
+    assert found.value == 0.5
+    # DeLong: ten placements of 0 or 1 around 0.5, 2.5 / (9 * 10); Newcombe: 0.25 / 100 * (1 + 9 * 2 / 3).
+    widened = (2.5 / 90) / (0.25 / 100 * 7)
+    for end in (found.low, found.high):
+        variance = end * (1 - end) / 100 * (1 + 9 * ((1 - end) / (2 - end) + end / (1 + end)))
+        assert abs(end - 0.5) == pytest.approx(1.959964 * math.sqrt(widened * variance))
 
 
 def test_auc_of_one_sided_evidence_is_unknown() -> None:

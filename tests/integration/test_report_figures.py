@@ -4,28 +4,18 @@ import json
 from typing import Any
 
 import pytest
-from sqlalchemy import text
 from typer.testing import CliRunner
 
 from cli.demo_report import report as demo_report
 from cli.main import app
 from cli.output import console
 from db.session import transaction
-from tests.integration import scenario
 from tests.integration.scenario import question_text
-from tracemill.stack import Stack
 from tracemill.statistics import Paired, share
 from trainer.compare import Compared, Side, compare
 from trainer.report.facts import Bins, Cost, Facts, facts
 
 pytestmark = pytest.mark.integration
-
-
-@pytest.fixture(scope="module")
-def filled(stack: Stack) -> None:
-    with transaction() as connection:
-        connection.execute(text("truncate questions, jobs, rounds, prompts, calibrations restart identity cascade"))
-        scenario.build(connection)
 
 
 @pytest.fixture(scope="module")

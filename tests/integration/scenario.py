@@ -309,6 +309,7 @@ def verdict(connection: Connection, n: int, **columns: Any) -> None:
         "equations_false": n + 2,
         "equations_compound": n + 3,
         "unused": n + 4,
+        "restatements": n / 128,
         "steps": n + 5,
         "first_error": n + 6,
         "ungrounded": n + 7,

@@ -65,6 +65,7 @@ def verdict_columns(n: int, verifier: str, *, correct: bool | None, accepted: bo
         "verified_at": at(1000 + n),
         "equations_compound": n + 3,
         "unused": n + 4,
+        "restatements": n / 128,
     }
 
 

@@ -9,10 +9,10 @@ from collections.abc import Iterable
 from typing import Any
 
 from celery import Celery
+from celery.loaders.app import AppLoader
 from kombu.exceptions import OperationalError as BrokerAway
 
 from tracemill import broker
-from tracemill.errors import UsageError
 from tracemill.keepalive import REDIS_CLIENT
 from tracemill.policy import Policy
 from tracemill.settings import settings
@@ -37,17 +37,21 @@ def verify_queue(judge: str | None) -> str:
 TRAIN_QUEUE = "train"
 
 
-def _broker() -> str:
-    try:
+class Loader(AppLoader):  # type: ignore[misc]
+    """How Celery finds its broker.
+
+    Celery asks for the configuration when it first connects, so that importing this module reads no settings: the flags
+    of the command line come later.
+    """
+
+    def read_configuration(self, *_: Any, **__: Any) -> dict[str, Any]:
         url = settings().redis_url
-    except UsageError:  # this is imported by every command: it says itself what is wrong with its settings
-        url = None
-    return url.get_secret_value() if url else "redis://127.0.0.1:6379/0"
+        return {"broker_url": url.get_secret_value() if url else "redis://127.0.0.1:6379/0"}
 
 
 broker.install()
 app = Celery(
-    "tracemill", broker=_broker(), amqp=broker.Wires, include=["workers.generate", "workers.verify", "trainer.service"]
+    "tracemill", loader=Loader, amqp=broker.Wires, include=["workers.generate", "workers.verify", "trainer.service"]
 )
 app.conf.update(
     task_serializer="json",

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from tests.installed import environment, succeed
+from tests.installed import environment, succeed, tracemill
 
 pytestmark = pytest.mark.integration
 
@@ -56,6 +56,7 @@ def test_a_stack_starts_in_the_folder_of_the_data_dir_flag(tmp_path: Path) -> No
         assert {row["name"]: row["state"] for row in rows} == {"postgres": "RUNNING", "redis": "RUNNING"}
         assert [path.name for path in tmp_path.iterdir()] == ["X"]
         assert json.loads(succeed(tmp_path, *flags, "jobs", "list", "--json")) == []
+        assert "No nodes replied" in tracemill(tmp_path, *flags, "celery", "status").stderr
     finally:
         succeed(tmp_path, *flags, "down")
 

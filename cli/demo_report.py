@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from sqlalchemy import text
+from sqlalchemy import RowMapping, text
 
 from cli.output import console, print_facts, print_line, print_rows
 from db.calibrations import latest
@@ -13,8 +13,6 @@ from tracemill.settings import model as model_settings
 from tracemill.settings import settings
 from tracemill.statistics import Interval, share
 from trainer.compare import percent
-
-STRICT = "('boxed', 'stated', 'hashes')"
 
 QUERIES = (
     ("How far is each job?", "select job, questions, traces, correct, accepted, tokens_out from job_progress"),
@@ -44,12 +42,15 @@ def report(round_name: str, before: str, teacher: str, teach: str, seconds: dict
             "select count(*) filter (where correct and equations_false > 0) as n from trace_scores where job = :name",
             name=teach,
         )
-        scores = f"""select count(*) as questions, count(*) filter (where correct) as lenient,
-            count(*) filter (where correct and answer_form in {STRICT}) as strict from trace_scores where job = :name"""
+
+        def counts(name: str) -> RowMapping:
+            job_id = row("select id from jobs where name = :name", name=name)["id"]
+            return connection.execute(Q["evaluation_counts"], {"job_id": job_id}).mappings().one()
+
         evaluations = {
-            "student before": row(scores, name=before),
-            "teacher, four examples shown": row(scores, name=teacher),
-            "student after": row(scores, name=f"{round_name}/{before}"),
+            "student before": counts(before),
+            "teacher, four examples shown": counts(teacher),
+            "student after": counts(f"{round_name}/{before}"),
         }
         rated = row(
             "select count(*) filter (where signals ? 'rating') as n from trace_scores where job = any(:names)",
@@ -74,9 +75,12 @@ def report(round_name: str, before: str, teacher: str, teach: str, seconds: dict
             "tokens_per_second": round(int(job["tokens_out"]) / max(0.1, seconds["ask and verify"])),
         },
         "accuracy": {
-            model: {kind: share(counts[kind], counts["questions"])._asdict() for kind in ("strict", "lenient")}
-            | {"questions": counts["questions"]}
-            for model, counts in evaluations.items()
+            model: {
+                "strict": share(evaluation["correct_strict"], evaluation["questions"])._asdict(),
+                "lenient": share(evaluation["correct"], evaluation["questions"])._asdict(),
+                "questions": evaluation["questions"],
+            }
+            for model, evaluation in evaluations.items()
         },
         "judge": {
             "rated": rated,

@@ -1,9 +1,14 @@
 """Tables stay readable at every width: no name, figure or heading is cut."""
 
+import json
+from datetime import UTC, datetime
+from decimal import Decimal
+from pathlib import Path
+
 import pytest
 from rich.console import Console
 
-from cli.output import print_facts, print_rows
+from cli.output import print_facts, print_json, print_rows
 
 NAME = "gsm8k-train-teacher-rationalize-2"
 FIGURE = 123_456_789_012
@@ -100,3 +105,29 @@ def test_facts_are_a_line_each_and_long_paths_are_folded(capsys: pytest.CaptureF
 def test_large_figures_keep_all_their_digits(capsys: pytest.CaptureFixture[str], number: float, text: str) -> None:
     print_facts({"figure": number})
     assert capsys.readouterr().out.split() == ["figure", text]
+
+
+def test_a_cell_is_read_without_knowing_python(capsys: pytest.CaptureFixture[str]) -> None:
+    row = {
+        "none": None,
+        "yes": True,
+        "no": False,
+        "share": 2 / 3,
+        "time": datetime(2026, 3, 1, 12, 30, 59, 999, tzinfo=UTC),
+        "list": ["é", 1],
+    }
+    print_rows([row], row)
+    cells = [cell.strip() for cell in capsys.readouterr().out.splitlines()[3].strip("│").split("│")]
+    assert cells == ["", "yes", "no", "0.6667", "2026-03-01 12:30:59", '["é", 1]']
+
+
+def test_json_holds_plain_numbers_and_times(capsys: pytest.CaptureFixture[str]) -> None:
+    print_json(
+        {"sum": Decimal("12"), "mean": Decimal("1.5"), "at": datetime(2026, 3, 1, tzinfo=UTC), "to": Path("a/b")}
+    )
+    assert json.loads(capsys.readouterr().out) == {
+        "sum": 12,
+        "mean": 1.5,
+        "at": "2026-03-01T00:00:00+00:00",
+        "to": "a/b",
+    }

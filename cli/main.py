@@ -43,9 +43,25 @@ Start with [b]tracemill demo[/b], or with your own questions:
 app = typer.Typer(
     help=HELP, rich_markup_mode="rich", no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False
 )
+#: In the order of `tracemill --help`.
 GROUPS = (
-    *(stack, enqueue, methods, jobs, verify, calibrate, workers, health, sql, export),
-    *(train, loop, rounds, report, settings, database, demo),
+    stack,
+    enqueue,
+    methods,
+    jobs,
+    verify,
+    calibrate,
+    workers,
+    health,
+    sql,
+    export,
+    train,
+    loop,
+    rounds,
+    report,
+    settings,
+    database,
+    demo,
 )
 for group in GROUPS:
     group.register(app)

@@ -106,10 +106,16 @@ def verify(
 def _bar(size: int | None, summary: "Summary", hidden: bool) -> Iterator[Callable[[int], None]]:
     """Show a progress bar on a terminal. Yields a function that moves it to a position in the input of `size` bytes."""
     bar = Progress(
-        TextColumn("verifying"), BarColumn(), TaskProgressColumn(), TextColumn("{task.fields[done]}"),
-        TimeRemainingColumn(), console=progress_console, transient=True, auto_refresh=False,
+        TextColumn("verifying"),
+        BarColumn(),
+        TaskProgressColumn(),
+        TextColumn("{task.fields[done]}"),
+        TimeRemainingColumn(),
+        console=progress_console,
+        transient=True,
+        auto_refresh=False,
         disable=hidden or not progress_console.is_terminal,
-    )  # fmt: skip
+    )
     with bar:
         task = bar.add_task("", total=size, done="starting")
         next_update = 0.0

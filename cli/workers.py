@@ -1,4 +1,4 @@
-"""`tracemill producer`, `worker generate|verify|train` and `celery`: the processes of a cluster, and a look at them."""
+"""`tracemill producer`, `worker generate|verify|train` and `celery`: run and inspect the processes of a cluster."""
 
 import os
 import signal
@@ -18,7 +18,7 @@ Judge = Annotated[str | None, typer.Option(help="Model alias that rates traces, 
 def register(app: typer.Typer) -> None:
     app.command(help=PRODUCER, rich_help_panel="Processes")(producer)
     app.add_typer(worker, name="worker", rich_help_panel="Processes")
-    app.command(help=CELERY, rich_help_panel="Processes", context_settings=AS_THEY_ARE)(celery)
+    app.command(help=CELERY, rich_help_panel="Processes", context_settings=PASS_THROUGH)(celery)
 
 
 PRODUCER = """Run the feeder, which fills the queues. For failover run two: one of them leads.
@@ -35,8 +35,8 @@ def producer() -> None:
     feed(stopped.is_set)
 
 
-#: Celery reads its own words, options and `--help` among them.
-AS_THEY_ARE = {"allow_extra_args": True, "allow_interspersed_args": False}
+#: Pass all arguments to Celery, also options and `--help`.
+PASS_THROUGH = {"allow_extra_args": True, "allow_interspersed_args": False}
 
 CELERY = """Run a command of Celery on Tracemill's app: inspect, status, control, purge, flower, …
 

@@ -11,7 +11,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from sqlalchemy.exc import OperationalError
 
 from cli.calibration_picture import can_draw, check_picture, draw
-from cli.jobs import one as job_of_name
+from cli.jobs import job_named
 from cli.output import Json, print_json, print_line, print_rows, printing_on_stderr, progress_console
 from cli.policies import signals_of
 from db import calibrations
@@ -118,7 +118,7 @@ def rows_of(job: str, judge: str, requested: Sequence[Signal], limit: int | None
     with transaction() as connection:
         known = connection.execute(Q["job_by_name"], {"name": job}).mappings().one_or_none()
     if known is None:
-        job_of_name(job)  # raises UsageError, which lists the known jobs
+        job_named(job)  # raises UsageError, which lists the known jobs
     elif known["verifier"] != Policy(judge=judge).verifier:
         raise UsageError(f"job {job} was not judged by {judge}: its verifier is {known['verifier']}")
     rows = [

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Literal, NamedTuple
 import typer
 from rich.progress import MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
-from cli.jobs import one
+from cli.jobs import job_named
 from cli.output import Json, console, print_json, progress_console
 from cli.policies import informed, read_policy, signals_of
 from db.jobs import JobSpec
@@ -203,7 +203,7 @@ def job_source(source: str) -> Origin | None:
     filters = {"": None, "failed": False, "accepted": True}
     if which not in filters:
         raise UsageError(f"{source}: write job:NAME, job:NAME?failed or job:NAME?accepted")
-    return Origin(one(name)["job_id"], filters[which])
+    return Origin(job_named(name)["job_id"], filters[which])
 
 
 def _budget(

@@ -72,7 +72,7 @@ def list_(json: Json = False) -> None:
 
 @jobs.command(help="Show everything about one job. Example: tracemill jobs show gsm8k-teacher-cot")
 def show(name: Name, json: Json = False) -> None:
-    job = one(name)
+    job = job_named(name)
     with transaction() as connection:
         settings = dict(connection.execute(Q["job_by_name"], {"name": name}).mappings().one())
         key = {"job_id": job["job_id"]}
@@ -103,7 +103,7 @@ def watch(
     seconds: Annotated[float, typer.Option(min=0.1, help="Seconds between two updates.")] = 1.0,
 ) -> None:
     if name:
-        one(name)
+        job_named(name)
     follow([name] if name else None, seconds, console)
 
 
@@ -199,7 +199,7 @@ def resume(
     budget_tokens: Annotated[float | None, typer.Option(min=1, help="The new budget, in tokens.")] = None,
     budget_money: Annotated[float | None, typer.Option(min=0.000001, help="The new budget, in money.")] = None,
 ) -> None:
-    job = one(name)
+    job = job_named(name)
     budget, unit = (budget_tokens, "tokens") if budget_tokens is not None else (budget_money, "money")
     if budget is not None and unit != job["budget_unit"]:
         raise UsageError(f"job {name} has {'a' if job['budget_unit'] else 'no'} budget in {job['budget_unit'] or unit}")
@@ -218,7 +218,7 @@ def cancel(name: Name) -> None:
 
 @jobs.command(help="Retry the failed questions of a job. Example: tracemill jobs retry NAME")
 def retry(name: Name) -> None:
-    job = one(name)
+    job = job_named(name)
     with transaction() as connection:
         count = connection.execute(Q["retry_failed"], {"job_id": job["job_id"]}).rowcount
         connection.execute(Q["reopen_job"], {"job_id": job["job_id"]})
@@ -261,7 +261,7 @@ def progress() -> list[dict[str, Any]]:
         return [dict(row) for row in connection.execute(text("select * from job_progress order by job_id")).mappings()]
 
 
-def one(name: str) -> dict[str, Any]:
+def job_named(name: str) -> dict[str, Any]:
     """Return the job of that name. Raises UsageError, which lists the known jobs."""
     rows = progress()
     for row in rows:
@@ -272,7 +272,7 @@ def one(name: str) -> dict[str, Any]:
 
 
 def _change(name: str, state: str, allowed: list[str], budget: float | None = None) -> None:
-    job = one(name)
+    job = job_named(name)
     with transaction() as connection:
         changed = connection.execute(
             Q["set_job_state"], {"name": name, "state": state, "allowed": allowed, "budget": budget}

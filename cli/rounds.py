@@ -52,7 +52,7 @@ def list_(json: Json = False) -> None:
     "show", help="Show the training data and the evaluations of one round. Example: tracemill rounds show round-1"
 )
 def show(name: Name, json: Json = False) -> None:
-    stored = one(name)
+    stored = round_named(name)
     if json:
         print_json(stored | {"before_after": [c.as_json() for c in _before_after(name)]})
         return
@@ -76,7 +76,7 @@ def compare(
     second: Annotated[str, typer.Argument(help="Another round, measured on the same questions.")],
     json: Json = False,
 ) -> None:
-    rounds = {name: one(name) for name in (first, second)}
+    rounds = {name: round_named(name) for name in (first, second)}
     with transaction() as connection:
         compared = compare_sides(connection, Side(first), Side(second))
     if not compared:
@@ -144,7 +144,7 @@ def _differing(first: Mapping[str, Any], second: Mapping[str, Any], under: str =
             yield {"key": f"{under}{key}", "first": old, "second": new}
 
 
-def one(name: str) -> dict[str, Any]:
+def round_named(name: str) -> dict[str, Any]:
     """Return the round of that name with its evaluations. Raises UsageError, which lists the known rounds."""
     with transaction() as connection:
         stored = connection.execute(Q["round_by_name"], {"name": name}).mappings().one_or_none()

@@ -11,7 +11,7 @@ from cli.asked import planned, show_plan, teach
 from cli.benchmarks import open_benchmarks, with_benchmarks
 from cli.dry_run import dry_run as show_dry_run
 from cli.output import Json, console, print_json, progress_console
-from cli.rounds import compare, one, show
+from cli.rounds import compare, round_named, show
 from tracemill.errors import TracemillError, UsageError
 
 
@@ -74,8 +74,8 @@ def train(
         follow(arm.name)
     address = publish(spec.name, push, private=not public) if push else None
     if json:
-        more = {"control": one(twin.name)} if twin else {}
-        print_json(one(spec.name) | more | ({"hub": address} if address else {}))
+        more = {"control": round_named(twin.name)} if twin else {}
+        print_json(round_named(spec.name) | more | ({"hub": address} if address else {}))
     elif wait:
         show(spec.name)
         if twin is not None:
@@ -94,7 +94,7 @@ def follow(name: str) -> None:
         task = bar.add_task("queued", total=None)
         spoken = ""
         while True:
-            found = one(name)
+            found = round_named(name)
             metrics = found["metrics"]
             line = f"{name}: {found['state']} {10 * metrics.get('step', 0) // max(1, metrics.get('steps', 1)) * 10} %"
             if not progress_console.is_terminal and line != spoken:

@@ -39,8 +39,9 @@ def register(app: typer.Typer) -> None:
 
 CALIBRATE = """Measure a judge on labelled traces, and store which of its signals are informative.
 
-FILE is JSONL with trace, question, and a label: correct (true or false, by a person), or gold (an answer for the
-symbolic checks). With --job no model runs: the stored scores of that job are compared with the symbolic checks.
+FILE is JSONL with trace, question, and a label: correct (true or false, by a
+person), or gold (an answer for the symbolic checks). With --job no model runs:
+the stored scores of that job are compared with the symbolic checks.
 
 Example: tracemill calibrate --judge verifier labelled.jsonl --signals rating,coherence"""
 
@@ -49,7 +50,9 @@ def calibrate(
     judge: Annotated[str, typer.Option(help="Model alias of the judge.")],
     file: Annotated[Path | None, typer.Argument(help="Labelled traces, JSONL.")] = None,
     job: Annotated[str | None, typer.Option(help="Use the stored verdicts of this job instead of a file.")] = None,
-    signals: Annotated[str, typer.Option(help="Signals to measure, separated by commas.")] = ",".join(SIGNALS),
+    signals: Annotated[
+        str, typer.Option(show_default="all", help="Signals to measure, separated by commas.")
+    ] = ",".join(SIGNALS),
     limit: Annotated[int | None, typer.Option(min=1, help="Use only the first LIMIT traces.")] = None,
     picture: Annotated[
         Path | None,

@@ -84,7 +84,9 @@ def train(
             console.print(f"pushed to {address}", markup=False, soft_wrap=True)
     else:
         names = " and ".join(arm.name for arm in rounds)
-        console.print(f"queued: {names}. Follow: tracemill train {file}{' --control' * control}", markup=False)
+        console.print(
+            f"queued: {names}. Follow: tracemill train {file}{' --control' * control}", markup=False, soft_wrap=True
+        )
 
 
 def follow(name: str) -> None:

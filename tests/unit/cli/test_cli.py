@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -232,6 +233,7 @@ def test_the_help_of_every_command_shows_an_example_of_itself(run: Run, words: t
     ended = run(*words, "--help")
     assert ended.code == 0
     assert f"Example: tracemill {' '.join(words)}" in " ".join(ended.out.split())
+    assert not re.search(r"\w…", ended.out)  # no default and no name is cut
 
 
 @pytest.mark.parametrize(

@@ -37,13 +37,13 @@ def register(app: typer.Typer) -> None:
     app.command(help=CALIBRATE, rich_help_panel="Traces")(calibrate)
 
 
-CALIBRATE = """Measure a judge on labelled traces, and store which of its signals are informative.
-
-FILE is JSONL with trace, question, and a label: correct (true or false, by a
-person), or gold (an answer for the symbolic checks). With --job no model runs:
-the stored scores of that job are compared with the symbolic checks.
-
-Example: tracemill calibrate --judge verifier labelled.jsonl --signals rating,coherence"""
+CALIBRATE = (
+    "Measure a judge on labelled traces, and store which of its signals are informative.\n\n"
+    "FILE is JSONL with trace, question, and a label: correct (true or false, by a person), or gold (an answer for the "
+    "symbolic checks). With --job no model runs: the stored scores of that job are compared with the symbolic "
+    "checks.\n\n"
+    "Example: tracemill calibrate --judge verifier labelled.jsonl --signals rating,coherence"
+)
 
 
 def calibrate(

@@ -4,14 +4,13 @@ A signal may gate traces only if it scores right ones above wrong ones more ofte
 and it decides; the reliability curve and the agreement tell people what a score of this judge is worth.
 """
 
-import asyncio
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from itertools import groupby
 from typing import TYPE_CHECKING, NamedTuple
 
 from tracemill.policy import SIGNALS, Signal
-from tracemill.settings import settings
 from tracemill.statistics import Interval, auc, share
 
 if TYPE_CHECKING:
@@ -81,37 +80,21 @@ class Measured:
 
 
 def ask_all(
-    judge: str, cases: "Sequence[Case]", signals: Sequence[Signal], heard: Callable[[], None]
+    alias: str, cases: "Sequence[Case]", signals: Sequence[Signal], progress: Callable[[], None]
 ) -> "list[Judged]":
-    """What the judge says of each case, in order; its engine runs in this process and is ended afterwards.
+    """The judge's signals of each case, in order. Its engine runs in this process and ends with the call.
 
-    `heard` is called after each answer. Raises UsageError or EngineError when the judge cannot be asked at all.
+    `progress` is called after each reply. Raises UsageError or EngineError when the judge cannot be asked at all.
     """
-    from tracemill.engines.registry import close_engines, engine
-    from tracemill.event_loop import run
-    from tracemill.verification.judge import ask  # every command imports this module, and hardly any needs a judge
+    # Every command imports this module, and few need a judge.
+    from tracemill.verification.judge.bounded import Judge, Request
 
-    async def every() -> "list[Judged]":
-        room = asyncio.Semaphore(settings().generate_concurrency)
-
-        async def one(case: "Case") -> "Judged":
-            async with room:
-                judged = await ask(running, case, signals)
-            heard()
-            return judged
-
-        asking = [asyncio.ensure_future(one(case)) for case in cases]
-        try:
-            return await asyncio.gather(*asking)
-        finally:  # a dead engine is not asked again
-            for left in asking:
-                left.cancel()
-
-    try:
-        running = engine(judge)
-        return run(every())
-    finally:
-        close_engines()
+    with closing(Judge(alias)) as judge:
+        replies = [reply for reply in judge.ask([Request(case, signals) for case in cases], progress) if reply]
+    away = next((reply.away for reply in replies if reply.away), None)
+    if away is not None:
+        raise away
+    return replies
 
 
 def measure(rows: Sequence[Rated]) -> list[Measured]:

@@ -26,10 +26,21 @@ class Item(NamedTuple):
     text: str
     gold: str | None = None
     question: str | None = None
-    #: null: guessed from gold and question
+    #: None: guessed from gold and question.
     kind: Kind | None = None
-    #: The steps that the trace brings; none: they are read from the text.
+    #: The steps that the trace brings; empty: they are read from the text.
     steps: tuple[str, ...] = ()
+
+    # The checks do not read the following fields; votes and policies do.
+
+    #: Samples of one question share it. Without a gold answer they vote. None: no vote.
+    question_id: int | None = None
+    #: Whether the answer has an asked form, as the method reads it; None: as the checks read it.
+    is_stated: bool | None = None
+    #: The model reached its longest length before it ended.
+    is_cut_off: bool = False
+    #: The trace has its verdict and only votes again: it is neither judged nor accepted.
+    only_votes: bool = False
 
 
 @dataclass(frozen=True)

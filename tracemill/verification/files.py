@@ -15,11 +15,13 @@ from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import IO, Any, NamedTuple, cast, get_args
 
-from tracemill.errors import UsageError
+from tracemill.errors import EngineAway, UsageError
 from tracemill.text import final_gold
 from tracemill.verification.answers.kinds import Kind
 from tracemill.verification.checks import Item
-from tracemill.verification.verifier import Verifier
+from tracemill.verification.pipeline import Verifier
+from tracemill.verification.rows import fields_of, fields_without_verdict
+from tracemill.verification.verdict import Verdict
 
 STANDARD = "-"  # the name of standard input and output
 
@@ -140,13 +142,13 @@ decode = json.JSONDecoder(parse_float=_finite, parse_constant=lambda _: None).de
 def verified(lines: Iterator[Line], verifier: Verifier) -> Iterator[list[Done]]:
     """The lines with their rows, in order, while the next ones are read and verified.
 
-    Raises TracemillError when nothing can be verified any more. What is in flight when the caller stops ends with
-    `verifier.close()`.
+    Raises TracemillError when nothing can be verified any more. If the caller stops early, `verifier.close()` ends the
+    batches in flight.
     """
     in_flight: deque[tuple[int, Future[list[Done]]]] = deque()
     threads = ThreadPoolExecutor(IN_FLIGHT, thread_name_prefix="verify")
     try:
-        for batch in _batches(lines, verifier.batch):
+        for batch in _batches(lines, verifier.batch_size):
             in_flight.append((sum(line.size for line in batch), threads.submit(_done, batch, verifier)))
             while len(in_flight) == IN_FLIGHT or sum(size for size, _ in in_flight) > IN_FLIGHT_BYTES:
                 yield in_flight.popleft()[1].result()
@@ -170,15 +172,25 @@ def _batches(lines: Iterator[Line], rows: int) -> Iterator[list[Line]]:
 
 
 def _done(batch: list[Line], verifier: Verifier) -> list[Done]:
-    verdicts = iter(verifier.verdicts([line.item for line in batch if line.item is not None]))
+    verdicts = iter(verifier.verify([line.item for line in batch if line.item is not None]))
     done = []
     for line in batch:
         row = line.row
         if row is not None:
-            verdict = next(verdicts) if line.item is not None else verifier.none(line.problem or "")
-            row = row | verdict | own_values(row)
+            if line.item is None:
+                fields = fields_without_verdict(line.problem or "", verifier.judge)
+            else:
+                fields = fields_of(_reached(next(verdicts)), verifier.judge)
+            row = row | fields | own_values(row)
         done.append(Done(line, row))
     return done
+
+
+def _reached(verdict: Verdict) -> Verdict:
+    """The verdict. Raises EngineAway if the judge could not be reached: the run stops and can be resumed."""
+    if isinstance(verdict.blocked_by, EngineAway):
+        raise verdict.blocked_by
+    return verdict
 
 
 def own_values(row: dict[str, Any]) -> dict[str, Any]:

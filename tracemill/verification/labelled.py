@@ -4,7 +4,6 @@ A label is a person's (`correct`), or else the symbolic checks' (`gold`). What c
 named, and its neighbours stay.
 """
 
-import os
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import closing
@@ -12,11 +11,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
 
-from tracemill.text import storable
 from tracemill.verification.checks import Item
 from tracemill.verification.files import Input
 from tracemill.verification.judge import Case
-from tracemill.verification.verifier import Verifier
+from tracemill.verification.pipeline import Verifier, case_of
 
 
 class Labelled(NamedTuple):
@@ -43,32 +41,26 @@ def read_labelled(path: Path, limit: int | None, progress: Callable[[int, int], 
     The lines are those of `tracemill verify`, with a question, and with `correct` or `gold`. `progress` hears how many
     of how many are labelled. Raises UsageError for a file that cannot be read.
     """
-    found = LabelledFile()
+    file = LabelledFile()
     lines: list[tuple[Item, bool | None]] = []
-    for line in _read(path, found.broken):
+    for line in _read(path, file.broken):
         if limit is not None and len(lines) == limit:
             break
         lines.append(line)
-    with closing(Verifier(len(os.sched_getaffinity(0)))) as verifier:
-        for start in range(0, len(lines), verifier.batch):
-            batch = lines[start : start + verifier.batch]
-            verdicts = verifier.verdicts([item for item, _ in batch])
+    with closing(Verifier()) as verifier:
+        for start in range(0, len(lines), verifier.batch_size):
+            batch = lines[start : start + verifier.batch_size]
+            verdicts = verifier.verify([item for item, _ in batch])
             for (item, label), verdict in zip(batch, verdicts, strict=True):
-                correct = verdict["correct"] if label is None else label
+                correct = verdict.correct if label is None else label
                 if correct is None:
-                    found.left_out["undecided by the symbolic checks"] += 1
-                elif verdict["answer"] is None:
-                    found.left_out["without an answer"] += 1
+                    file.left_out["undecided by the symbolic checks"] += 1
+                elif verdict.answer is None:
+                    file.left_out["without an answer"] += 1
                 else:
-                    case = Case(
-                        storable(item.question or ""),
-                        verdict["steps"],
-                        verdict["answer"],
-                        None if item.gold is None else storable(item.gold),
-                    )
-                    found.traces.append(Labelled(case, correct))
+                    file.traces.append(Labelled(case_of(item, verdict.findings), correct))
             progress(start + len(batch), len(lines))
-    return found
+    return file
 
 
 def _read(path: Path, broken: list[str]) -> Iterator[tuple[Item, bool | None]]:

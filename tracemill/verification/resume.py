@@ -15,7 +15,7 @@ from typing import IO, Any
 
 from tracemill.errors import TracemillError, UsageError
 from tracemill.verification.files import LONGEST, Done, Input, Line, decode, own_values
-from tracemill.verification.verifier import FIELDS, JUDGE_FIELDS
+from tracemill.verification.rows import FIELDS, JUDGE_FIELDS
 
 
 class Output:

@@ -39,6 +39,10 @@ class Judged:
     scores: dict[Signal, float] = field(default_factory=dict)
     #: Which signals failed, and why.
     error: str | None = None
+    #: The judge cannot be reached for now, so there is no reply.
+    away: EngineAway | None = None
+    #: Wall time of the requests.
+    seconds: float = 0.0
 
 
 async def ask(engine: Engine, case: Case, signals: Iterable[Signal]) -> Judged:

@@ -3,7 +3,9 @@
 from collections.abc import Mapping
 from typing import Any, NamedTuple, TypeAlias
 
-from tracemill.policy import Policy
+from sqlalchemy import RowMapping
+
+from tracemill.policy import Policy, Signal
 from tracemill.scores import SCORES, scores_of
 from tracemill.text import storable
 from tracemill.verification import Item, Verdict
@@ -19,7 +21,7 @@ class StoredVerdict(NamedTuple):
     accepted: bool
     proof: str
     refusal: str | None
-    signals: Mapping[str, Any]
+    signals: Mapping[Signal, Any]
     #: What a policy reads, as `Verdict.columns`.
     columns: Mapping[str, Any]
 
@@ -35,7 +37,7 @@ class StoredTrace(NamedTuple):
     verdict: StoredVerdict | None
 
 
-def stored_trace(row: Mapping[str, Any]) -> StoredTrace:
+def stored_trace(row: RowMapping) -> StoredTrace:
     """The trace in a row of the query `to_verify`."""
     verdict = row["verdict"]
     item = Item(

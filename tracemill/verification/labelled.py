@@ -1,7 +1,7 @@
-"""Labelled traces for a calibration: read from a file, each with what a judge is asked and whether the trace is right.
+"""Labelled traces for a calibration, read from a file.
 
-A label is a person's (`correct`), or else the symbolic checks' (`gold`). What cannot be used is left out, counted, and
-named, and its neighbours stay.
+A person's label (`correct`) comes first; without one the symbolic checks compare the answer with `gold`. Lines and
+traces that cannot be used are left out, counted and named; the others stay.
 """
 
 from collections import Counter
@@ -18,7 +18,7 @@ from tracemill.verification.pipeline import Verifier, case_of
 
 
 class Labelled(NamedTuple):
-    """What the judge is asked about a trace, and whether the trace is right."""
+    """A trace as a judge is shown it, and whether it is right."""
 
     case: Case
     correct: bool
@@ -26,20 +26,20 @@ class Labelled(NamedTuple):
 
 @dataclass
 class LabelledFile:
-    """The usable traces of a file in its order, and what was left out."""
+    """The usable traces of a file, in order, and the reasons why others were left out."""
 
     traces: list[Labelled] = field(default_factory=list)
-    #: Why traces of good lines were left out, with their number.
+    #: Reasons why traces of readable lines were left out, each with the number of traces.
     left_out: Counter[str] = field(default_factory=Counter)
     #: Lines that are no labelled trace: "traces.jsonl:17: why".
     broken: list[str] = field(default_factory=list)
 
 
 def read_labelled(path: Path, limit: int | None, progress: Callable[[int, int], None]) -> LabelledFile:
-    """The labelled traces of a JSONL file (or .jsonl.gz), at most the first `limit` good lines of it.
+    """The labelled traces of a JSONL file (or .jsonl.gz), from at most the first `limit` readable lines.
 
-    The lines are those of `tracemill verify`, with a question, and with `correct` or `gold`. `progress` hears how many
-    of how many are labelled. Raises UsageError for a file that cannot be read.
+    The lines are those of `tracemill verify`, with a question, and with `correct` or `gold`. `progress` is called with
+    the number of labelled lines and of all lines. Raises UsageError for a file that cannot be read.
     """
     file = LabelledFile()
     lines: list[tuple[Item, bool | None]] = []

@@ -211,7 +211,7 @@ def test_nesting_is_either_written_back_or_reported(verify: Verify, tmp_path: Pa
 def test_a_line_too_long_to_hold_is_passed_over(
     verify: Verify, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(files, "LONGEST", 300)
+    monkeypatch.setattr(files, "MAX_LINE", 300)
     monkeypatch.setattr(files, "_CHUNK", 64)
     rows = sums(3)
     rows[1]["trace"] = "long " * 2000

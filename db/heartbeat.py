@@ -7,7 +7,6 @@ import json
 import logging
 import os
 import socket
-import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
@@ -17,6 +16,7 @@ from sqlalchemy.exc import OperationalError, SQLAlchemyError
 
 from db.queries import Q
 from db.session import engine, statement
+from tracemill.concurrency import Periodic
 
 log = logging.getLogger(__name__)
 
@@ -52,24 +52,17 @@ def present(
         "queues": json.dumps(list(queues)),
         "concurrency": concurrency,
     }
-    ended = threading.Event()
 
     def beat() -> None:
         with suppress(SQLAlchemyError), statement() as connection:  # Postgres is away: the next beat tries again
             connection.execute(Q["beat"], row | {"leads": leads(), "trouble": trouble()})
 
-    def beats() -> None:
-        while not ended.wait(BEAT_SECONDS):
-            beat()
-
     _forget_the_dead()
     beat()
-    thread = threading.Thread(target=beats, name="tracemill-presence", daemon=True)
-    thread.start()
     try:
-        yield
+        with Periodic("presence", BEAT_SECONDS, beat):
+            yield
     finally:
-        ended.set()
         leave(kind)
 
 

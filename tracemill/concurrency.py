@@ -1,8 +1,9 @@
-"""Two tools for threads: a value made exactly once a process, and calls of many threads batched into one."""
+"""Three tools for threads: a value made exactly once a process, work that repeats, and calls batched into one."""
 
 import threading
 import time
 from collections.abc import Callable, Sequence
+from types import TracebackType
 from typing import Generic, TypeVar, cast
 
 T = TypeVar("T")
@@ -10,7 +11,7 @@ R = TypeVar("R")
 
 
 class once(Generic[T]):
-    """Wrap a function without parameters: call it at first use, and keep its value until `cache_clear()`.
+    """Wrap a function without parameters: call it at first use, and keep its value until `cache_clear()` or `pop()`.
 
     `functools.cache` may call its function twice when two threads call it at the same time. The process would then have
     two event loops, or two pools of children. Here the second thread waits.
@@ -30,10 +31,48 @@ class once(Generic[T]):
                     self._made = True
         return self._value
 
+    def pop(self) -> T | None:
+        """Forget the value and return it, so that it can be ended; None if there was none."""
+        with self._lock:
+            value = self._value if self._made else None
+            self._made = False
+        return value
+
     def cache_clear(self) -> None:
         """Forget the value. Safe in a forked child, where another thread may have held the lock."""
         self._lock = threading.Lock()
         self._made = False
+
+
+class Periodic:
+    """Call `work` every `seconds`, for the first time after the first interval.
+
+    The thread is a daemon, so it never keeps a process alive. `work` catches what must not end the repetition.
+    """
+
+    def __init__(self, name: str, seconds: float, work: Callable[[], None]) -> None:
+        self._seconds = seconds
+        self._work = work
+        self._stopped = threading.Event()
+        self._thread = threading.Thread(target=self._run, name=f"tracemill-{name}", daemon=True)
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Return when the last call of `work` has ended; no other call follows."""
+        self._stopped.set()
+        self._thread.join()
+
+    def __enter__(self) -> "Periodic":
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.stop()
+
+    def _run(self) -> None:
+        while not self._stopped.wait(self._seconds):
+            self._work()
 
 
 class _Call(Generic[T, R]):

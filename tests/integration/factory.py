@@ -87,7 +87,7 @@ def job_state(job: str) -> str:
     return str(value("select state from jobs where name = :job", job=job))
 
 
-def wait_until(condition: Callable[[], Any], seconds: float = 40, what: Callable[[], object] = lambda: "") -> Any:
+def wait_until(condition: Callable[[], Any], seconds: float = 120, what: Callable[[], object] = lambda: "") -> Any:
     """What the condition gives once that is true; fails with `what()` after `seconds`."""
     deadline = time.monotonic() + seconds
     while not (found := condition()):

@@ -64,7 +64,7 @@ def start_all(processes: Processes) -> None:
     processes.start("verify", "worker", "verify", "--judge", "verifier")
 
 
-def wait_for(job: str, seconds: float = 45) -> None:
+def wait_for(job: str, seconds: float = 120) -> None:
     wait_until(lambda: job_state(job) == "done", seconds, lambda: states(job))
 
 

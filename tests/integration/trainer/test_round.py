@@ -27,6 +27,8 @@ from trainer.queue import queue_round
 from trainer.service import run_round
 from trainer.spec import RoundSpec
 
+pytestmark = pytest.mark.integration
+
 QUESTIONS = 32
 QUICK = {"epochs": 1, "batch_size": 4, "max_tokens": 64}
 

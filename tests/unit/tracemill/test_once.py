@@ -34,3 +34,18 @@ def test_a_value_can_be_forgotten() -> None:
     assert (value(), value()) == (1, 1)
     value.cache_clear()
     assert value() == 2
+
+
+def test_a_value_can_be_taken_back_to_be_ended() -> None:
+    made: list[int] = []
+
+    @once
+    def value() -> int:
+        made.append(1)
+        return len(made)
+
+    assert value.pop() is None
+    assert value() == 1
+    assert value.pop() == 1
+    assert value.pop() is None
+    assert value() == 2

@@ -67,10 +67,10 @@ def test_a_fingerprint_is_32_hex_digits_that_never_change() -> None:
 
 @pytest.mark.parametrize("hostile", ["-" * 10**6, "1,000" * 200_000, "ab-" * 300_000, "." * 10**6])
 def test_a_megabyte_of_hostile_text_is_fingerprinted_in_linear_time(hostile: str) -> None:
-    start = time.perf_counter()
+    start = time.process_time()
     fingerprint(hostile)
     final_gold("####" + hostile)
-    assert time.perf_counter() - start < 10
+    assert time.process_time() - start < 10
 
 
 def test_content_hashes_tell_apart_how_parts_are_divided_and_what_is_absent() -> None:

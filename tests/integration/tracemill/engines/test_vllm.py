@@ -43,13 +43,8 @@ if __name__ == "__main__":
 
 
 @pytest.fixture(scope="module")
-def data_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tmp_path_factory.mktemp("data")
-
-
-@pytest.fixture(scope="module")
-def engine(data_dir: Path) -> Iterator[VllmEngine]:
-    engine = VllmEngine(SMALL, data_dir)
+def engine(models: Path) -> Iterator[VllmEngine]:
+    engine = VllmEngine(SMALL, models)
     yield engine
     run(engine.close())
 
@@ -225,19 +220,17 @@ def save_adapter(folder: Path) -> None:
         ({"enable_prefix_caching": "perhaps"}, "enable_prefix_caching: Input should be a valid boolean"),
     ],
 )
-def test_an_option_that_vllm_does_not_take_is_wrong_use(
-    data_dir: Path, options: dict[str, object], reason: str
-) -> None:
+def test_an_option_that_vllm_does_not_take_is_wrong_use(models: Path, options: dict[str, object], reason: str) -> None:
     with pytest.raises(UsageError, match=rf"^model {EMBEDDED_MODEL}: vLLM does not take these settings .*{reason}"):
-        VllmEngine(SMALL.model_copy(update={"options": options}), data_dir)
+        VllmEngine(SMALL.model_copy(update={"options": options}), models)
 
 
 @pytest.mark.usefixtures("engine")  # it has unpacked the model
-def test_after_kill_9_of_its_owner_no_engine_process_is_left(data_dir: Path, tmp_path: Path) -> None:
+def test_after_kill_9_of_its_owner_no_engine_process_is_left(models: Path, tmp_path: Path) -> None:
     script = tmp_path / "owner.py"
     script.write_text(OWNER)
     with subprocess.Popen(
-        [sys.executable, str(script), str(data_dir)], cwd=ROOT, env=_importing(ROOT), stdout=subprocess.PIPE, text=True
+        [sys.executable, str(script), str(models)], cwd=ROOT, env=_importing(ROOT), stdout=subprocess.PIPE, text=True
     ) as owner:
         assert owner.stdout is not None
         # The engine's processes write to the same pipe, at times into the middle of a line.

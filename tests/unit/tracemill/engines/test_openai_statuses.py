@@ -4,12 +4,13 @@ import pytest
 
 from tests.scripted_server import ANSWER, Fault
 from tests.unit.tracemill.engines.conftest import KEY, Start, texts
+from tracemill.engines import rate_limit
 from tracemill.errors import EngineAway, EngineDead, EngineError, RequestRefused
 
 
 @pytest.fixture(autouse=True)
 def _hardly_a_pause(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(pace, "FIRST_HOLD", 0.001)
+    monkeypatch.setattr(rate_limit, "FIRST_HOLD", 0.001)
 
 
 @pytest.mark.parametrize(("status", "reason"), [(401, "Unauthorized"), (403, "Forbidden"), (404, "Not Found")])

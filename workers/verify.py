@@ -26,7 +26,7 @@ from tracemill.settings import settings
 from tracemill.text import storable
 from tracemill.verification import Findings, Verifier
 from tracemill.verification.acceptance import Acceptance
-from workers.adaptive import Decision, decide, next_wanted
+from workers.adaptive import Decision, decide, next_target
 from workers.job import WorkerJob, worker_job
 from workers.judging import ask_judge
 from workers.priors import prior
@@ -204,6 +204,6 @@ def _settlement(job: WorkerJob, traces: Sequence[StoredTrace], accepted: Mapping
         wanted=n_requested,
         traces=len(traces),
         accepted=n_accepted,
-        next=next_wanted(job.plan, len(traces), n_accepted) if gets_more else n_requested,
+        next=next_target(job.plan, len(traces), n_accepted) if gets_more else n_requested,
         ended=None if gets_more or job.plan.enough is None else decision.value,
     )

@@ -1,12 +1,13 @@
 """A fork server for the children that check traces; the children never outlive the parent.
 
-It changes multiprocessing's fork server in four ways:
+It changes multiprocessing's fork server in five ways:
 
 - Each process starts a server of its own at first use. A process that was itself forked (a Celery prefork child) starts
   another one, because it cannot wait for the server of its parent.
 - A child does not import the main module of the parent. `check` is in an importable module; a second run of a user's
   script would be a trap, and one of Celery's costs 0.3 s a child. A child gets no authentication key either: in a
   Celery child the key is billiard's and cannot be pickled.
+- Neither the server nor the resource tracker has the current folder on its import path.
 - The server leaves the process group of the parent. Ctrl-C and signals to the group reach only the parent, which then
   ends the children.
 - A child dies with the server (PR_SET_PDEATHSIG). The server dies with the parent, because the children close the pipe
@@ -20,8 +21,10 @@ import os
 import resource
 import signal
 import sys
-from multiprocessing import context, forkserver, popen_forkserver, process, reduction, util
+from multiprocessing import context, forkserver, popen_forkserver, process, reduction, resource_tracker, util
 from typing import Any
+
+from tracemill.interpreter import protected_children
 
 _PR_SET_PDEATHSIG = 1
 
@@ -59,7 +62,8 @@ class _Popen(popen_forkserver.Popen):
             reduction.dump(process_obj, message)
         finally:
             context.set_spawning_popen(None)
-        self.sentinel, writer = _server.connect_to_new_process(self._fds)
+        with protected_children():
+            self.sentinel, writer = _server.connect_to_new_process(self._fds)
         # The child keeps the reading end. The parent keeps a copy of the writing end as long as it has the child.
         self.finalizer = util.Finalize(self, util.close_fds, (os.dup(writer), self.sentinel))  # type: ignore[attr-defined]
         with open(writer, "wb") as pipe:
@@ -81,6 +85,11 @@ class CheckContext(context.ForkServerContext):
     """A multiprocessing context for `pebble.ProcessPool`, whose children are forked from the server above."""
 
     Process = _Child
+
+    def __init__(self) -> None:
+        super().__init__()
+        with protected_children():
+            resource_tracker.ensure_running()  # otherwise a lock of pebble starts it later
 
 
 def allow_children() -> None:

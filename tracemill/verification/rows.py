@@ -6,27 +6,11 @@ from tracemill.scores import SCORE_FIELDS, scores_of
 from tracemill.verification.checks import Findings
 from tracemill.verification.verdict import Verdict
 
-#: The fields that a verdict adds to a row, and those that a judge adds.
-FIELDS = (
-    "correct",
-    "proof",
-    "answer",
-    "steps",
-    "first_error",
-    "equations",
-    "faithfulness",
-    "coherence",
-    "seconds",
-    "kind",
-    "false_equations",
-    *SCORE_FIELDS,
-    "error",
-)
 JUDGE_FIELDS = ("agreement", "judge")
 
 
 def fields_of(verdict: Verdict, judge: str | None) -> dict[str, Any]:
-    """The fields of a verdict, in the order of `FIELDS`; with a judge also `JUDGE_FIELDS`."""
+    """The fields that a verdict adds to a row, in order; with the alias of a judge also `JUDGE_FIELDS`."""
     findings, judged = verdict.findings, verdict.judged
     ungrounded = findings.ungrounded
     fields = {
@@ -52,3 +36,7 @@ def fields_without_verdict(problem: str, judge: str | None) -> dict[str, Any]:
     """The same fields for a row that cannot be verified."""
     verdict = Verdict(Findings(None, f"not verified: {problem}"))
     return fields_of(verdict, judge) | {"error": problem}
+
+
+#: The fields that a verdict adds to a row. A judge adds `JUDGE_FIELDS`.
+FIELDS = tuple(fields_of(Verdict(Findings(None, "")), None))

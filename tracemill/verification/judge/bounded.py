@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 from tracemill.engines import Engine
 from tracemill.engines.registry import close_engines, engine
 from tracemill.errors import EngineAway
-from tracemill.event_loop import run
+from tracemill.event_loop import gather, run
 from tracemill.policy import Signal
 from tracemill.settings import settings
 from tracemill.verification.judge import CanaryResult, Judged, ask, canaries
@@ -52,7 +52,9 @@ class Judge:
     ) -> list[Judged | None]:
         away: list[EngineAway] = []
 
-        async def rate(request: Request) -> Judged:
+        async def rate(request: Request | None) -> Judged | None:
+            if request is None:
+                return None
             async with self._slots:
                 if away:
                     return Judged(away=away[0])
@@ -69,13 +71,9 @@ class Judge:
         assert batch is not None
         self._batches.add(batch)
         try:
-            async with asyncio.TaskGroup() as group:
-                tasks = [None if request is None else group.create_task(rate(request)) for request in requests]
-        except BaseExceptionGroup as errors:
-            raise errors.exceptions[0] from None
+            return await gather(*map(rate, requests))
         finally:
             self._batches.discard(batch)
-        return [None if task is None else task.result() for task in tasks]
 
     def close(self) -> None:
         """Cancel the calls under way, which then raise, and end every engine of this process."""

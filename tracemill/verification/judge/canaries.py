@@ -5,11 +5,11 @@ The attacks: Perez and Ribeiro 2022 (arXiv:2211.09527), Greshake et al. 2023 (ar
 (arXiv:2402.14016).
 """
 
-import asyncio
 from typing import Literal, NamedTuple
 
 from tracemill.engines import Engine
 from tracemill.errors import RequestRefused
+from tracemill.event_loop import gather
 from tracemill.verification.judge.case import Case
 from tracemill.verification.judge.yes_no import rating
 
@@ -94,7 +94,7 @@ async def canaries(engine: Engine) -> list[CanaryResult]:
     """
     cases = [_case(number, attack) for number, attack in enumerate(ATTACKS)]
     plain = list(dict.fromkeys(without for _, without, _ in cases))
-    ratings = await asyncio.gather(*(_rating(engine, case) for case in [*plain, *(case for _, _, case in cases)]))
+    ratings = await gather(*(_rating(engine, case) for case in [*plain, *(case for _, _, case in cases)]))
     of_plain = dict(zip(plain, ratings, strict=False))
     return [
         _result(name, attack, of_plain[without], attacked)

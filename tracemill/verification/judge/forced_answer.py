@@ -4,7 +4,6 @@ Both show the question and a reasoning without its final answer, and ask for the
 have the same beginning, which the engine computes once (prefix caching).
 """
 
-import asyncio
 import math
 import re
 from collections.abc import Sequence
@@ -12,6 +11,7 @@ from fractions import Fraction
 
 from tracemill import thinking
 from tracemill.engines import Engine, Sampling
+from tracemill.event_loop import gather
 from tracemill.prompts import Message, render
 from tracemill.verification.judge import prompt_parts
 from tracemill.verification.judge.case import Case
@@ -50,10 +50,10 @@ async def uplift(engine: Engine, case: Case, max_chars: int) -> float | None:
     if not steps:
         return 0.0
     with_it, without = _shown(case, steps, max_chars), _shown(case, [], max_chars)
-    scores = await asyncio.gather(engine.score(with_it, answer), engine.score(without, answer))
+    scores = await gather(engine.score(with_it, answer), engine.score(without, answer))
     if scores[0] is not None and scores[1] is not None:
         return math.exp(scores[0].logprob) - math.exp(scores[1].logprob)
-    shares = await asyncio.gather(_share(engine, with_it, answer), _share(engine, without, answer))
+    shares = await gather(_share(engine, with_it, answer), _share(engine, without, answer))
     return shares[0] - shares[1]
 
 
@@ -68,7 +68,7 @@ async def counterfactual(engine: Engine, case: Case, max_chars: int) -> float | 
     variants = corrupted(steps)
     if not variants:
         return None
-    intact, *others = await asyncio.gather(
+    intact, *others = await gather(
         *(engine.generate(_shown(case, shown, max_chars), 1, FORCE) for shown in [steps, *variants])
     )
     if thinking.split(intact.completions[0].text).is_cut_off:

@@ -1,8 +1,7 @@
 """Signals from one yes-or-no question: rating, coherence, agreement. The score is the probability of "yes", 0 to 1."""
 
-import asyncio
-
 from tracemill.engines import Engine
+from tracemill.event_loop import gather
 from tracemill.verification.judge import prompt_parts
 from tracemill.verification.judge.case import Case
 from tracemill.verification.judge.quoting import quoted
@@ -59,7 +58,7 @@ async def coherence(engine: Engine, case: Case, max_chars: int) -> float | None:
         }
         return await prompt_parts.yes(engine, COHERENCE, slots)
 
-    scores = await asyncio.gather(*(follows(index) for index in spread(len(case.steps) - 1)))
+    scores = await gather(*(follows(index) for index in spread(len(case.steps) - 1)))
     known = [score for score in scores if score is not None]
     return sum(known) / len(known) if known else None
 

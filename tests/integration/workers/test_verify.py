@@ -234,6 +234,20 @@ def test_a_program_without_a_sandbox_waits_for_a_worker_that_has_one(
     assert value("select correct from trace_scores where job = 'waiting'") is True
 
 
+def test_without_a_sandbox_only_the_questions_of_programs_wait(
+    database: Stack, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("tracemill.verification.pipeline.sandbox", lambda: Sandbox(bwrap="/no/such/bwrap"))
+    program = Question("Write a function one().", "assert one() == 1", "code", "code", {}, None)
+    job_id = fill([program, *sums(1)], "mixed", samples=2).job_id
+    texts = {program.text: ["```python\ndef one():\n    return 1\n```"] * 2} | right_and_wrong(sums(1))
+    store("mixed", texts, check=False)
+    verify(job_id, [row.question_id for row in rows("select question_id from job_questions")])
+    assert states("mixed") == {"generated": 1, "done": 1}
+    assert value("select count(*) from verdicts") == 2
+    assert value("select count(*) from job_questions where last_error like 'no sandbox%'") == 1
+
+
 def test_an_answer_that_was_cut_off_is_refused_where_the_policy_asks(database: Stack) -> None:
     fill(sums(1), "cut", samples=2, policy=Policy(finished=True))
     store("cut", right_and_wrong(sums(1)), finish_reason="length")

@@ -13,8 +13,10 @@ from tests.scripted_server import ScriptedServer
 from tracemill.errors import UsageError
 from tracemill.policy import Policy
 from tracemill.verification import Item, verify
-from tracemill.verification.checks import MAX_TEXT
+from tracemill.verification.checks import MAX_TEXT, check
 from tracemill.verification.code.sandbox import Sandbox
+from tracemill.verification.judge import Case
+from tracemill.verification.pipeline import case_of
 
 RIGHT = Item("3 + 4 = 7. The answer is 7.", gold="7", question="What is 3 + 4?")
 PROGRAM = Item("```python\ndef one():\n    return 1\n```", gold="assert one() == 1", kind="code")
@@ -64,6 +66,12 @@ def test_without_a_sandbox_a_program_is_undecided_and_says_so(monkeypatch: pytes
     assert (right.correct, right.accepted, right.blocked_by) == (True, True, None)
     assert (program.correct, program.proof, program.accepted) == (None, "not run: no sandbox", None)
     assert "no sandbox: /no/such/bwrap cannot be executed" in str(program.blocked_by)
+
+
+def test_a_judge_is_told_which_steps_are_thoughts() -> None:
+    thinking = RIGHT._replace(text="<think>3 + 4 = 8, no. 3 + 4 = 7.</think>\nThe answer is 7.\x00")
+    case = case_of(thinking, check(thinking))
+    assert case == Case("What is 3 + 4?", ["3 + 4 = 8, no. 3 + 4 = 7."], "7", "7", steps_are_thoughts=True)
 
 
 @pytest.fixture

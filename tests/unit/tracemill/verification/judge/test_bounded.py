@@ -21,12 +21,12 @@ class Replies:
 
     def __init__(self) -> None:
         self.in_flight = self.highest = 0
-        self.asked: list[int] = []
+        self.sent: list[int] = []
         self.act: Callable[[int], None] = lambda number: None
 
     async def ask(self, engine: Engine, case: Case, signals: Iterable[Signal]) -> Judged:
         number = int(case.answer)
-        self.asked.append(number)
+        self.sent.append(number)
         self.in_flight += 1
         self.highest = max(self.highest, self.in_flight)
         await asyncio.sleep(0.02 / (number + 1))
@@ -63,14 +63,14 @@ def test_all_threads_together_have_a_bounded_number_of_traces_in_flight(replies:
 
 
 def test_replies_come_in_order_with_none_for_no_request(replies: Replies) -> None:
-    heard: list[None] = []
-    batch = Judge("judge").ask([None, *requests(2), None], lambda: heard.append(None))
+    calls: list[None] = []
+    batch = Judge("judge").ask([None, *requests(2), None], lambda: calls.append(None))
     assert [reply and reply.scores for reply in batch] == [None, {"rating": 0.0}, {"rating": 0.01}, None]
     assert all(reply.seconds > 0 for reply in batch if reply)
-    assert len(heard) == 2
+    assert len(calls) == 2
 
 
-def test_a_judge_that_is_away_keeps_its_replies_and_hears_no_more(replies: Replies) -> None:
+def test_a_judge_that_is_away_keeps_its_replies_and_gets_no_more_requests(replies: Replies) -> None:
     def away_at_one(number: int) -> None:
         if number == 1:
             raise EngineAway("no answer")
@@ -80,8 +80,8 @@ def test_a_judge_that_is_away_keeps_its_replies_and_hears_no_more(replies: Repli
     assert len(batch) == 50
     assert {str(reply.away) for reply in batch if reply.away} == {"no answer"}
     kept = [number for number, reply in enumerate(batch) if reply.scores]
-    assert set(kept) == set(replies.asked) - {1}
-    assert len(replies.asked) < 10
+    assert set(kept) == set(replies.sent) - {1}
+    assert len(replies.sent) < 10
 
 
 def test_a_dead_judge_raises_and_its_other_requests_are_cancelled(replies: Replies) -> None:
@@ -91,7 +91,7 @@ def test_a_dead_judge_raises_and_its_other_requests_are_cancelled(replies: Repli
     replies.act = die
     with pytest.raises(EngineDead, match="its key is wrong"):
         Judge("judge").ask(requests(50))
-    assert len(replies.asked) <= 2 * BOUND
+    assert len(replies.sent) <= 2 * BOUND
 
 
 def test_closing_a_judge_ends_the_calls_under_way(replies: Replies, monkeypatch: pytest.MonkeyPatch) -> None:

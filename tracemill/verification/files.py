@@ -15,12 +15,12 @@ from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import IO, Any, NamedTuple, cast, get_args
 
-from tracemill.errors import EngineAway, UsageError
+from tracemill.errors import EngineAway, TracemillError, UsageError
 from tracemill.text import final_gold
 from tracemill.verification.answers.kinds import Kind
-from tracemill.verification.checks import Item
+from tracemill.verification.checks import Findings, Item
 from tracemill.verification.pipeline import Verifier
-from tracemill.verification.rows import fields_of, fields_without_verdict
+from tracemill.verification.rows import fields_of
 from tracemill.verification.verdict import Verdict
 
 STANDARD = "-"  # the name of standard input and output
@@ -177,13 +177,15 @@ def _done(batch: list[Line], verifier: Verifier) -> list[Done]:
     for line in batch:
         row = line.row
         if row is not None:
-            if line.item is None:
-                fields = fields_without_verdict(line.problem or "", verifier.judge)
-            else:
-                fields = fields_of(_reached(next(verdicts)), verifier.judge)
-            row = row | fields | kept_values(row)
+            verdict = _reached(next(verdicts)) if line.item is not None else _unverified(line.problem or "")
+            row = row | fields_of(verdict, verifier.judge) | kept_values(row)
         done.append(Done(line, row))
     return done
+
+
+def _unverified(problem: str) -> Verdict:
+    """The verdict on an object without a trace that can be verified."""
+    return Verdict(Findings(None, f"not verified: {problem}"), blocked_by=TracemillError(problem))
 
 
 def _reached(verdict: Verdict) -> Verdict:

@@ -32,11 +32,5 @@ def fields_of(verdict: Verdict, judge: str | None) -> dict[str, Any]:
     return fields | ({"agreement": verdict.signals.get("agreement"), "judge": judge} if judge else {})
 
 
-def fields_without_verdict(problem: str, judge: str | None) -> dict[str, Any]:
-    """The same fields for a row that cannot be verified."""
-    verdict = Verdict(Findings(None, f"not verified: {problem}"))
-    return fields_of(verdict, judge) | {"error": problem}
-
-
 #: The fields that a verdict adds to a row. A judge adds `JUDGE_FIELDS`.
 FIELDS = tuple(fields_of(Verdict(Findings(None, "")), None))

@@ -26,7 +26,7 @@ def test_a_vote_is_the_proof_and_correctness_stays_unknown() -> None:
     assert (row["correct"], row["proof"], row["majority"], row["margin"]) == (None, "majority 6/8", 0.75, 0.625)
 
 
-def test_each_signal_is_stored_by_itself_and_an_uninformative_one_is_marked() -> None:
+def test_each_signal_is_stored_and_an_uninformative_one_is_marked() -> None:
     policy = Policy(judge="verifier", signals=("rating", "coherence"))
     policy = policy.model_copy(update={"uninformative": {"coherence": "not calibrated"}})
     judged = Judged({"rating": 0.8, "coherence": 0.6}, "slow")

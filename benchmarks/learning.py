@@ -24,6 +24,7 @@ from cli.enqueue import read_shots
 from cli.train import follow
 from db.session import transaction
 from producer.sources import Question
+from tracemill.sampling import Sampling
 from tracemill.statistics import Interval, share
 from tracemill.text import fingerprint
 from trainer.compare import Compared, Side, compare, p_value, percent, points
@@ -47,7 +48,6 @@ ARMS: dict[str, dict[str, Any]] = {
 }
 PAIRS = (("equations", "unfiltered"), ("verified", "unfiltered"), ("equations", "verified"))
 FIT = {"epochs": 3, "learning_rate": 1e-3, "batch_size": 16, "max_tokens": 192}
-SAMPLING = {"top_p": 1.0, "max_tokens": 80, "stop": []}
 
 
 def measure(quick: bool) -> dict[str, float]:
@@ -88,7 +88,7 @@ def asked(model: str, *, shots: bool, samples: int, temperature: float, purpose:
         "prompts": prompts(named("cot"), read_shots(EXAMPLES if shots else None)),
         "samples": samples,
         "purpose": purpose,
-        "sampling": SAMPLING | {"temperature": temperature},
+        "sampling": Sampling(temperature=temperature, max_tokens=80),
     }
 
 

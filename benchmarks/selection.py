@@ -26,6 +26,7 @@ from tracemill.errors import StackError
 from tracemill.models import resolve
 from tracemill.policy import Policy
 from tracemill.prompts import Prompt
+from tracemill.sampling import Sampling
 from tracemill.settings import settings
 from trainer.select.choose import parameters
 from trainer.spec import RoundSpec, load
@@ -171,7 +172,7 @@ def _job(name: str, first: int, last: int, samples: int) -> None:
         method="cot",
         prompts=one_prompt(ASK),
         samples=samples,
-        sampling={"temperature": 0.7, "max_tokens": 512},
+        sampling=Sampling(),
         policy=Policy(),
         source="benchmark",
     )

@@ -23,6 +23,7 @@ from producer.sources import Question
 from tracemill import stack as local
 from tracemill.errors import StackError
 from tracemill.policy import Policy
+from tracemill.sampling import Sampling
 from tracemill.settings import settings
 from tracemill.stack import Program
 from workers.methods import named, prompts
@@ -51,7 +52,7 @@ class Factory:
             "method": "cot",
             "prompts": prompts(named("cot"), []),
             "samples": 4,
-            "sampling": {"temperature": 0.7, "top_p": 1.0, "max_tokens": 512, "stop": []},
+            "sampling": Sampling(),
             "policy": Policy(),
             "source": "benchmark",
         }

@@ -10,6 +10,7 @@ from cli.output import console, print_json, print_rows
 from db.jobs import JobSpec
 from db.session import transaction
 from tracemill.errors import UsageError
+from tracemill.sampling import Sampling
 from tracemill.settings import model as model_settings
 from trainer.ask_spec import AskSpec, TeachSpec
 from trainer.evaluate import jobs_by_names
@@ -92,13 +93,7 @@ def job_of(
         samples=ask.samples,
         enough=enough,
         batch=None if enough is None else max(1, most // 4),
-        sampling={
-            "temperature": ask.temperature,
-            "top_p": ask.top_p,
-            "max_tokens": ask.max_tokens,
-            "stop": [],
-            **({"logprobs": logprobs} if logprobs else {}),
-        },
+        sampling=Sampling(ask.temperature, ask.top_p, ask.max_tokens, logprobs=logprobs),
         policy=ask.policy,
         source=ask.source,
         round_id=round_id,

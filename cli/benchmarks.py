@@ -6,6 +6,7 @@ from db.queries import Q
 from db.session import transaction
 from tracemill.errors import UsageError
 from tracemill.policy import Policy
+from tracemill.sampling import Sampling
 from trainer.spec import RoundSpec
 
 
@@ -40,7 +41,7 @@ def _job(source: str, spec: RoundSpec) -> JobSpec:
         prompts=prompts(named("cot"), []),
         ask_as=asked.domain,
         samples=asked.samples,
-        sampling={"temperature": asked.temperature, "top_p": 1.0, "max_tokens": asked.max_tokens, "stop": []},
+        sampling=Sampling(temperature=asked.temperature, max_tokens=asked.max_tokens),
         policy=Policy(),
         source=source,
     )

@@ -27,6 +27,7 @@ from db.session import transaction
 from tracemill import stack as local
 from tracemill.errors import TracemillError
 from tracemill.policy import Policy
+from tracemill.sampling import Sampling
 from tracemill.settings import model as model_settings
 from tracemill.settings import settings
 from tracemill.text import fingerprint
@@ -190,7 +191,7 @@ def _enqueue(
         method="cot",
         prompts=prompts(named("cot"), read_shots(EXAMPLES if shots else None)),
         samples=samples,
-        sampling={"temperature": 0.7 if teach else 0.0, "top_p": 1.0, "max_tokens": 80, "stop": []},
+        sampling=Sampling(temperature=0.7 if teach else 0.0, max_tokens=80),
         policy=policy,
         source="demo",
     )

@@ -13,6 +13,7 @@ from cli.output import Json, console, print_json, progress_console
 from cli.policies import informed, read_policy, signals_of
 from db.jobs import JobSpec
 from tracemill.errors import UsageError
+from tracemill.sampling import Sampling
 from tracemill.settings import model as model_settings
 
 if TYPE_CHECKING:
@@ -124,13 +125,7 @@ def enqueue(
         give_up=give_up,
         budget=budget,
         budget_unit=unit,
-        sampling={
-            "temperature": temperature,
-            "top_p": top_p,
-            "max_tokens": max_tokens,
-            "stop": [],
-            **({"logprobs": logprobs} if logprobs else {}),
-        },
+        sampling=Sampling(temperature, top_p, max_tokens, logprobs=logprobs),
         policy=asked,
         source=source,
         priority=priority,

@@ -14,6 +14,7 @@ from db.queries import Q
 from tracemill.errors import TracemillError
 from tracemill.policy import Policy
 from tracemill.prompts import Prompt
+from tracemill.sampling import Sampling
 from tracemill.statistics import majority_right, pass_at, share
 from trainer.spec import RoundSpec
 
@@ -72,7 +73,7 @@ def _repeat(connection: Connection, round_id: int, spec: RoundSpec, job: dict[st
         enough=job["enough"],
         batch=job["batch"],
         give_up=job["give_up"],
-        sampling=job["sampling"],
+        sampling=Sampling.from_json(job["sampling"]),
         policy=Policy.model_validate(job["policy"]),
         source=job["source"],
         round_id=round_id,

@@ -10,8 +10,8 @@ from db.session import transaction
 from tracemill.errors import TracemillError
 from tracemill.policy import Policy
 from tracemill.prompts import Prompt, prompt_domain
+from tracemill.sampling import Sampling
 from workers.adaptive import Plan
-from workers.engines import Sampling
 from workers.methods import Call
 
 #: The variants of a method, each with its chain of calls.
@@ -65,7 +65,7 @@ def worker_job(job_id: int) -> WorkerJob:
         negative=row["negative"],
         plan=Plan(most=row["most"], batch=row["batch"], enough=row["enough"], give_up=row["give_up"]),
         budget_unit=row["budget_unit"],
-        sampling=Sampling(**(row["sampling"] | {"stop": tuple(row["sampling"].get("stop", ()))})),
+        sampling=Sampling.from_json(row["sampling"]),
         policy=Policy.model_validate(row["policy"]),
         adapter=Path(row["adapter_path"]) if row["adapter_path"] else None,
     )

@@ -30,6 +30,7 @@ from tests.integration.factory import (
 from tracemill.errors import UsageError
 from tracemill.policy import Policy
 from tracemill.prompts import Prompt
+from tracemill.sampling import Sampling
 from tracemill.stack import Stack
 from tracemill.text import content_hash
 
@@ -161,7 +162,7 @@ def test_the_same_questions_in_another_order_can_be_enqueued_at_the_same_time(cl
         ({"samples": 8}, "samples: 4, not 8"),
         ({"model": "student"}, "model: 'teacher', not 'student'"),
         ({"purpose": "evaluate"}, "purpose"),
-        ({"sampling": {"temperature": 1.0}}, "sampling"),
+        ({"sampling": Sampling(temperature=1.0)}, "sampling"),
         ({"policy": Policy(judge="verifier")}, "policy"),
         ({"source": "elsewhere"}, "source"),
         ({"prompts": one_prompt(Prompt(({"role": "user", "content": "Think. {question}"},)))}, "prompt"),

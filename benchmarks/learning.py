@@ -19,10 +19,10 @@ from sqlalchemy import text
 
 from benchmarks.common import about, main
 from benchmarks.stack import factory, one
-from cli.demo import EXAMPLES, mixed
-from cli.enqueue import read_shots
 from cli.train import follow
 from db.session import transaction
+from producer.demo_questions import EXAMPLES, mixed
+from producer.job_request import read_shots
 from producer.sources import Question
 from tracemill.sampling import Sampling
 from tracemill.statistics import Interval, share

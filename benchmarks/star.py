@@ -16,11 +16,11 @@ from typing import Any
 from benchmarks.common import about, main
 from benchmarks.learning import SETTINGS, asked, questions, right
 from benchmarks.stack import factory, one
-from cli.asked import job_of, open_
-from cli.demo import EXAMPLES
 from cli.jobs import follow as follow_jobs
 from cli.loop import teach_itself
 from cli.train import follow
+from producer.demo_questions import EXAMPLES
+from producer.opening import open_request
 from producer.sources import Question
 from trainer.loop import LoopSpec, round_of
 from trainer.queue import queue_round
@@ -88,7 +88,7 @@ def _once(file: Path, rounds: int) -> list[dict[str, Any]]:
     # The base model's attempts of the first round of `star` are the first part of what it is asked here.
     spec = _spec("once", file, 1, select=SELECT | {"max_per_question": 0, "like": f"star-{rounds}"})
     ask = spec.attempt.model_copy(update={"samples": (rounds - 1) * spec.attempt.samples})
-    open_(job_of(ask, "once-attempt", "student", "cot", EXAMPLES.parent), ask)
+    open_request(ask.request("once-attempt", "student", shots=ask.shots(EXAMPLES.parent)))
     follow_jobs(["once-attempt"])
     queue_round(round_of(spec, 1, ["star-1-attempt", "once-attempt"]))
     follow("once-1")

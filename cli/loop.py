@@ -4,6 +4,7 @@ Everything that was done is in the tables under names made of the loop's: runnin
 """
 
 from collections.abc import Iterator
+from dataclasses import replace
 from itertools import count
 from pathlib import Path
 from typing import Annotated, Any
@@ -11,13 +12,14 @@ from typing import Annotated, Any
 import typer
 from sqlalchemy import text
 
-from cli.asked import job_of, open_, show_plan
-from cli.benchmarks import open_benchmarks
+from cli.dry_run import show_plan
+from cli.enqueue import reading_bar
 from cli.jobs import follow as follow_jobs
 from cli.output import Json, console, print_json, print_rows, progress_console
 from cli.train import Changes, follow
 from db.queries import Q
 from db.session import transaction
+from producer.opening import job_spec, open_request
 from tracemill.statistics import share
 from trainer.loop import LoopSpec, ended, load, round_of
 
@@ -43,8 +45,9 @@ def loop(
     first = round_of(spec, 1, ["none"])
     check_student(first)  # before anything is paid for
     if dry_run:
-        attempt = job_of(spec.attempt, f"{spec.name}-1-attempt", spec.student, "cot", file.parent)
-        show_plan([attempt], first.evaluate, json)
+        shots = spec.attempt.shots(file.parent)
+        attempt = spec.attempt.request(f"{spec.name}-1-attempt", spec.student, shots=shots)
+        show_plan([job_spec(attempt)], first.evaluate, json)
         return
     rounds: list[dict[str, Any]] = []
     why = None
@@ -70,6 +73,7 @@ COLUMNS = ("round", "right %", "examples", "of them rationalised", "questions wi
 
 def teach_itself(spec: LoopSpec, folder: Path) -> Iterator[dict[str, Any]]:
     """What each finished round measured, without end. `folder`: where the file of examples is."""
+    from trainer.benchmarks import open_benchmarks
     from trainer.queue import queue_round
 
     jobs: list[str] = []
@@ -85,8 +89,9 @@ def _attempt(spec: LoopSpec, number: int, folder: Path) -> list[str]:
     """Ask the model of the round before everything, and again with a hint where it failed; the names of the jobs."""
     name = f"{spec.name}-{number}-attempt"
     model = _round_id(f"{spec.name}-{number - 1}") if number > 1 else None
-    shown = folder if model is None else None
-    open_(job_of(spec.attempt, name, spec.student, "cot", shown, round_id=model), spec.attempt)
+    shots = spec.attempt.shots(folder)
+    asked = spec.attempt.request(name, spec.student, shots=shots if model is None else ())
+    open_request(replace(asked, round_id=model), reading_bar)
     follow_jobs([name])
     if spec.rationalize is None:
         return [name]
@@ -94,7 +99,8 @@ def _attempt(spec: LoopSpec, number: int, folder: Path) -> list[str]:
     failed = {"source": f"job:{name}?failed", "limit": 0}
     hinted = spec.attempt.model_copy(update=spec.rationalize.model_dump() | failed)
     # A hint is nothing that the student is trained to be given: the form of the answer is shown in every round.
-    if not open_(job_of(hinted, again, spec.student, "rationalize", folder, round_id=model), hinted):
+    request = hinted.request(again, spec.student, "rationalize", shots)
+    if not open_request(replace(request, round_id=model), reading_bar).read:
         return [name]
     follow_jobs([again])
     return [name, again]

@@ -1,8 +1,8 @@
-"""Opening a job: what enqueue does for a new one, and the trainer when it repeats an evaluation with an adapter."""
+"""A job's settings: stored when it is opened, and read back to ask the same again with another model."""
 
 import json
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from typing import Any, Literal
 
 from sqlalchemy import Connection
@@ -112,6 +112,21 @@ def open_job(connection: Connection, spec: JobSpec) -> int:
                 "Give the new job another --name, or repeat the first command to resume it."
             )
     return int(known["id"])
+
+
+def stored_job(connection: Connection, name: str) -> JobSpec | None:
+    """The settings of the job of that name, as it was opened; None: there is no such job."""
+    row = connection.execute(Q["job_by_name"], {"name": name}).mappings().one_or_none()
+    if row is None:
+        return None
+    prompts: dict[str, dict[str, dict[str, Prompt]]] = {}
+    for prompt in connection.execute(Q["job_prompts"], {"job_id": row["id"]}):
+        calls = prompts.setdefault(prompt.domain, {}).setdefault(prompt.variant, {})
+        calls[prompt.call] = Prompt(tuple(prompt.messages))
+    columns: dict[str, Any] = {field.name: row[field.name] for field in fields(JobSpec) if field.name in row}
+    columns["sampling"] = Sampling.from_json(row["sampling"])
+    columns["policy"] = Policy.model_validate(row["policy"])
+    return JobSpec(prompts=prompts, **columns)
 
 
 SAME_IN_A_RESUMED_JOB = (

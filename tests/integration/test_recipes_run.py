@@ -28,7 +28,7 @@ judge = ""
 flower = false
 {EMBEDDED}
 """
-EXAMPLES = ROOT / "cli" / "demo_examples.jsonl"
+EXAMPLES = ROOT / "producer" / "demo_examples.jsonl"
 #: A small model does not end its answers as it is asked to.
 LENIENT = ["policy.finished=false", "policy.stated=false", "max_tokens=80"]
 SMALL = ["fit.max_tokens=384", "fit.batch_size=4", "evaluate.max_tokens=48"]

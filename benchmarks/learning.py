@@ -18,8 +18,7 @@ from typing import Any
 from sqlalchemy import text
 
 from benchmarks.common import about, main
-from benchmarks.stack import factory, one
-from cli.train import follow
+from benchmarks.stack import factory, one, wait_for_round
 from db.session import transaction
 from producer.demo_questions import EXAMPLES, mixed
 from producer.job_request import read_shots
@@ -102,7 +101,7 @@ def _train(arm: str, seed: int) -> dict[str, Any]:
         "evaluate": {"jobs": ["test"]},
     }
     queue_round(RoundSpec.model_validate(spec))
-    follow(name)
+    wait_for_round(name)
     metrics = one("select metrics from rounds where name = :name", name=name)
     found = right(f"{name}/test")
     print(f"{name}: {percent(Interval(*found.values()))} % right, {metrics['examples']} examples", flush=True)

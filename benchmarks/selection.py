@@ -17,8 +17,8 @@ from sqlalchemy import text
 
 from benchmarks.common import main, peak_rss_mb
 from benchmarks.stack import cpu_seconds, factory
-from cli.local import prepare
 from db.jobs import JobSpec, one_prompt, open_job
+from db.migrate import prepare
 from db.queries import Q
 from db.session import statement, transaction
 from tracemill import stack as local

@@ -14,7 +14,6 @@ from sqlalchemy import text
 
 from cli.demo_report import report
 from cli.jobs import follow as follow_jobs
-from cli.local import start
 from cli.output import Json, console, print_json
 from cli.train import follow as follow_round
 from db.jobs import JobSpec
@@ -28,6 +27,7 @@ from tracemill.policy import Policy
 from tracemill.sampling import Sampling
 from tracemill.settings import model as model_settings
 from tracemill.settings import settings
+from tracemill.stack.programs import start
 from tracemill.text import fingerprint
 
 if TYPE_CHECKING:
@@ -74,6 +74,8 @@ def demo(
     keep_up: Annotated[bool, typer.Option(help="Leave the stack running afterwards.")] = False,
     json: Json = False,
 ) -> None:
+    from db.migrate import prepare  # imports Alembic, which no other command needs
+
     seconds: dict[str, float] = {}
     clock = time.monotonic()
 
@@ -83,7 +85,7 @@ def demo(
         clock = time.monotonic()
 
     _say("Starting Postgres, Redis, the feeder, the workers (vLLM loads the model) and Flower …")
-    stack = start()
+    stack = start(prepare)
     try:
         flower = f"http://127.0.0.1:{stack.flower_port}"
         _say(f"Flower watches at {flower} (user {stack.flower_user}; `tracemill flower` prints the password)")

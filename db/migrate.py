@@ -12,9 +12,15 @@ from sqlalchemy import Connection, Engine, create_engine
 import migrations
 from db.tables import Base
 from tracemill.errors import StackError, UsageError
+from tracemill.stack import Stack
 
 #: Two processes that migrate at once wait for each other on this advisory lock.
 LOCK = 0x7261636D
+
+
+def prepare(stack: Stack) -> None:
+    """Bring the local stack's database to this code's schema."""
+    upgrade(stack.database_url)
 
 
 def upgrade(url: str, revision: str = "head") -> None:

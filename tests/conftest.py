@@ -37,7 +37,7 @@ def forget() -> None:
 @pytest.fixture(scope="session")
 def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[local.Stack]:
     """Postgres and Redis of our own, migrated; the settings and this process's Celery app point at them."""
-    from cli.local import prepare
+    from db.migrate import prepare
     from tests.integration.factory import broker
 
     folder = tmp_path_factory.mktemp("stack")

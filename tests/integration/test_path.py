@@ -11,11 +11,11 @@ from pathlib import Path
 import psutil
 import pytest
 
-from cli.local import flower_command, flower_login
 from tests.integration.factory import ROOT, Processes, additions, fill, rows, states, wait_until
 from tests.integration.scripted import Teacher, check, wait_for
 from tracemill.policy import Policy
 from tracemill.stack import Stack
+from tracemill.stack.programs import flower_command, flower_login
 
 pytestmark = pytest.mark.integration
 

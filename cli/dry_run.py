@@ -94,15 +94,20 @@ def _plain(text: str) -> str:
     return "".join(char if char.isprintable() or char in "\n\t" else "\N{REPLACEMENT CHARACTER}" for char in text)
 
 
-def show_plan(jobs: "Sequence[JobSpec]", evaluate: "EvaluateSpec", json: bool) -> None:
-    """What would be asked before there is anything to select from."""
+def show_plan(
+    jobs: "Sequence[JobSpec]", evaluate: "EvaluateSpec", json: bool, dev: "EvaluateSpec | None" = None
+) -> None:
+    """Print the jobs that come first, what is measured, and the dev set of a loop."""
     rows = [
         {"job": job.name, "source": job.source, "model": job.model, "method": job.method, "traces a question": job.most}
         for job in jobs
     ]
     measured = [*evaluate.jobs, *evaluate.benchmarks]
+    deciding = [*dev.jobs, *dev.benchmarks] if dev is not None else []
     if json:
-        print_json({"teach": rows, "evaluate": measured})
+        print_json({"teach": rows, "evaluate": measured} | ({"dev": deciding} if deciding else {}))
         return
     print_rows(rows, list(rows[0]), title="Not asked yet: these jobs come first")
     console.print(f"Measured before and after: {', '.join(measured)}", markup=False)
+    if deciding:
+        console.print(f"Decides when the loop ends: {', '.join(deciding)}", markup=False)

@@ -63,7 +63,9 @@ def clean(stack: local.Stack) -> local.Stack:
 
     forget()
     with transaction() as connection:
-        connection.execute(text("truncate questions, jobs, rounds, prompts, calibrations restart identity cascade"))
+        connection.execute(
+            text("truncate questions, jobs, rounds, loops, prompts, calibrations restart identity cascade")
+        )
     redis.Redis.from_url(stack.redis_url).flushall()
     return stack
 

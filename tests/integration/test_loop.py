@@ -14,7 +14,7 @@ from cli.main import app
 from db.session import transaction
 from producer import feeder
 from tests.conftest import forget
-from tests.integration.factory import change, job_state, rows, value
+from tests.integration.factory import Processes, change, job_state, rows, value, wait_until
 from tests.integration.players import answer_all, everybody_at_work
 from tests.integration.rounds import finish, job, question, trace
 from tracemill.celery import TRAIN_QUEUE
@@ -234,6 +234,34 @@ def test_the_feeder_nudges_a_trainer_only_when_the_loop_can_move(file: Path, cle
         change("update loops set state = 'stopped', nudge_after = null")
         feeder.step(limits)
         assert client.llen(TRAIN_QUEUE) == 1
+
+
+def test_the_feeder_nudges_a_trainer_when_the_round_of_a_loop_has_ended(file: Path) -> None:
+    loop_id = opened(file)
+    for _ in range(2):  # attempt, rationalize
+        answer_all(accepted)
+        loop_service.make_step(loop_id)
+    for state, nudged in (("queued", False), ("fitting", False), ("evaluating", False), ("done", True)):
+        change("update rounds set state = :state", state=state)
+        feeder.step(FeederSettings())
+        assert value("select nudge_after is not null from loops") is nudged
+
+
+def test_a_trainer_that_was_killed_is_followed_by_one_that_continues(file: Path, tmp_path: Path) -> None:
+    opened(file)
+    processes = Processes(tmp_path, {})
+    try:
+        processes.start("producer", "producer")
+        processes.start("trainer", "worker", "train")
+        answer_all(accepted)
+        wait_until(lambda: where() == ("running", "rationalize", 1), 90, lambda: processes.log("trainer").read_text())
+        processes.kill("trainer")
+        answer_all(accepted)
+        processes.start("trainer", "worker", "train")
+        wait_until(lambda: where() == ("running", "train", 1), 90, lambda: processes.log("trainer").read_text())
+    finally:
+        processes.stop_all()
+    assert [name for name, _, _ in taught()] == ["star-1-attempt", "star-1-rationalize"]
 
 
 def test_a_cancelled_job_fails_its_loop_with_a_sentence(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -11,7 +11,7 @@ UV := UV_NO_CACHE=1 UV_SYSTEM_CERTS=1 UV_NATIVE_TLS=1 UV_HTTP_RETRIES=0 VIRTUAL_
 PIP := $(BIN)/pip --disable-pip-version-check --quiet
 
 .DEFAULT_GOAL := help
-.PHONY: help install sandbox namespaces demo test test-all test-fast chaos nightly check format clean
+.PHONY: help install sandbox namespaces demo test test-all test-fast mutants chaos nightly check format clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -40,9 +40,9 @@ APT := apt-get -qq -o Acquire::Retries=0 -o Acquire::http::Timeout=20
 sandbox: $(INSTALLED) ## install bubblewrap, in which programs are verified, where that may be done
 	@command -v bwrap >/dev/null || { test "$$(id -u)" = 0 && command -v apt-get >/dev/null && \
 		{ $(APT) install -y bubblewrap || { $(APT) update && $(APT) install -y bubblewrap; }; } >/dev/null 2>&1; } || true
-	@$(BIN)/python -c 'from workers.checks.sandbox import Sandbox; Sandbox().require()' 2>/dev/null || { \
-		printf '\n%s\n' '!!! NO SANDBOX: the attacks of tests/integration/test_sandbox.py and the proofs of test_code.py WILL NOT RUN.'; \
-		$(BIN)/python -c 'from workers.checks.sandbox import Sandbox; print("!!!", Sandbox().refusal)'; printf '\n'; }
+	@$(BIN)/python -c 'from tracemill.verification.code.sandbox import Sandbox; Sandbox().require()' 2>/dev/null || { \
+		printf '\n%s\n' '!!! NO SANDBOX: the attacks of test_sandbox.py and the proofs of test_check.py WILL NOT RUN.'; \
+		$(BIN)/python -c 'from tracemill.verification.code.sandbox import Sandbox; print("!!!", Sandbox().refusal)'; printf '\n'; }
 
 # Only the tests of workers that are cut off need them.
 namespaces: $(INSTALLED) ## install iproute2, with which hosts are made that can be cut off, where that may be done
@@ -60,14 +60,24 @@ check: $(INSTALLED) ## lint, formatting, types and the directions of imports
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports
 
-test: check sandbox namespaces ## check, then every test that fits into 25 minutes
-	@$(BIN)/pytest -m "not slow" tests/unit tests/integration tests/chaos
+# Most tests wait for other processes, so more workers than cores are busy. Each has a Postgres and a Redis of its own,
+# and takes whole files: the heaviest first, then in this order.
+WORKERS ?= 4
+PYTEST := $(BIN)/pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder
+
+test: check sandbox namespaces ## check, then every test that fits into 15 minutes (WORKERS=n: files at a time)
+	@$(PYTEST) -m "not slow" tests/chaos tests/integration tests/unit
 
 test-fast: $(INSTALLED) ## the unit tests alone, in two or three minutes
-	@$(BIN)/pytest tests/unit
+	@$(PYTEST) tests/unit
 
 test-all: check sandbox namespaces ## every test, also the slow ones
-	@$(BIN)/pytest tests/unit tests/integration tests/chaos
+	@$(PYTEST) tests/chaos tests/integration tests/unit
+
+COUNT ?= 20
+SEED ?= 0
+mutants: $(INSTALLED) ## change COUNT lines of FILES="…", one at a time in a copy, and show which changes TESTS="…" do not notice
+	@$(BIN)/python tests/mutants.py $(FILES) --tests $(TESTS) --count $(COUNT) --seed $(SEED)
 
 chaos: namespaces ## kill everything at random, three times over (CHAOS_SEED=n: once), and cut workers off for a minute
 	@$(BIN)/pytest -s -m slow tests/chaos

@@ -23,13 +23,13 @@ from db.session import transaction
 from producer.demo_questions import EXAMPLES, mixed
 from producer.job_request import read_shots
 from producer.sources import Question
+from tracemill.methods import named, prompts
 from tracemill.sampling import Sampling
 from tracemill.statistics import Interval, share
 from tracemill.text import fingerprint
 from trainer.compare import Compared, Side, compare, p_value, percent, points
 from trainer.queue import queue_round
 from trainer.spec import RoundSpec
-from workers.methods import named, prompts
 
 RESULT = Path(__file__).parent / "results" / "learning.json"
 SETTINGS = """

@@ -17,12 +17,12 @@ from benchmarks.common import main
 from benchmarks.overhead import requests_seconds
 from benchmarks.stack import Factory, factory, one
 from producer.sources import Question, open_source
-from tracemill.models import resolve
+from tracemill.engines.plugin import OWNER
+from tracemill.methods import named
 from tracemill.prompts import render, token_ids
 from tracemill.sampling import Sampling
 from tracemill.settings import EMBEDDED_MODEL
-from workers.engines.plugin import OWNER
-from workers.methods import named
+from tracemill.weights import resolve
 
 SAMPLES = 4
 SAMPLING: dict[str, Any] = {"temperature": 0.7, "top_p": 1.0, "max_tokens": 64}

@@ -23,11 +23,11 @@ from db.queries import Q
 from db.session import statement, transaction
 from tracemill import stack as local
 from tracemill.errors import StackError
-from tracemill.models import resolve
 from tracemill.policy import Policy
 from tracemill.prompts import Prompt
 from tracemill.sampling import Sampling
 from tracemill.settings import settings
+from tracemill.weights import resolve
 from trainer.select.choose import parameters
 from trainer.spec import RoundSpec, load
 

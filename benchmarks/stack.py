@@ -22,12 +22,12 @@ from producer.enqueue import enqueue
 from producer.sources import Question
 from tracemill import stack as local
 from tracemill.errors import StackError
+from tracemill.methods import named, prompts
 from tracemill.policy import Policy
 from tracemill.sampling import Sampling
 from tracemill.settings import settings
 from tracemill.stack import Program
 from tracemill.stack.programs import programs
-from workers.methods import named, prompts
 
 #: A folder in which each worker leaves what `benchmarks.profiled` found; not set: nobody looks.
 PROFILE = "BENCHMARK_PROFILE"

@@ -19,9 +19,9 @@ from statistics import median
 import psutil
 
 from benchmarks.common import main
-from tracemill.models import resolve
 from tracemill.prompts import Prompt
 from tracemill.settings import EMBEDDED_MODEL
+from tracemill.weights import resolve
 
 ASK = Prompt(({"role": "user", "content": "{question}"},))
 BATCH, RANK, ALPHA, RATE = 16, 16, 32, 1e-3

@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 
 from benchmarks.common import main
 from benchmarks.traces import Trace, gsm8k_like, math_like
-from workers.checks import Item, check
+from tracemill.verification.checks import Item, check
 
 REPEATS = 5
 

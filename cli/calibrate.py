@@ -16,17 +16,18 @@ from cli.calibration_picture import can_draw, check_picture, draw
 from cli.jobs import one as job_of_name
 from cli.output import Json, console, print_json, printing_on_stderr, progress_console
 from cli.policies import signals_of
+from db import calibrations
 from db.queries import Q
 from db.session import transaction
 from tracemill.errors import StackError, TracemillError, UsageError
 from tracemill.policy import SIGNALS, Policy, Signal
 from tracemill.settings import model as model_settings
 from tracemill.settings import settings
-from workers import calibration
-from workers.calibration import LEAST, Measured, Rated, why_not
+from tracemill.verification import calibration
+from tracemill.verification.calibration import LEAST, Measured, Rated, why_not
 
 if TYPE_CHECKING:
-    from cli.labelled import LabelledFile
+    from tracemill.verification.labelled import LabelledFile
 
 #: What a policy asks of a signal unless it says otherwise.
 ABOVE: float = Policy.model_fields["auc_above"].default
@@ -80,7 +81,7 @@ def calibrate(
         reasons = "; ".join(f"{signal} {why}" for signal, why in lacking(rows, asked).items())
         raise TracemillError(f"{source}: {reasons}. At least {LEAST} of each are needed.")
     if store:
-        calibration.store(judge, model, source, measured)
+        calibrations.store(judge, model, source, measured)
     if picture is not None:
         rights = sum(row.correct for row in rows)
         title = f"Judge {judge} ({model}): {rights} right and {len(rows) - rights} wrong traces of {source}"
@@ -103,7 +104,7 @@ def check_database(judge: str, model: str, optional: bool) -> None:
     if settings().database_url is None:
         raise StackError(f"no Postgres to store the result in: start the local stack with `tracemill up`{instead}")
     try:
-        calibration.latest(judge, model)
+        calibrations.latest(judge, model)
     except OperationalError as error:
         first = str(error.orig).strip().splitlines()[0]
         raise StackError(f"cannot reach Postgres: {first}. `tracemill up` starts it{instead}.") from None
@@ -119,7 +120,7 @@ def rows_of(job: str, judge: str, asked: Sequence[Signal], limit: int | None) ->
         raise UsageError(f"job {job} was not judged by {judge}: its verifier is {known['verifier']}")
     rows = [
         Rated(row.correct, scores)
-        for row in calibration.judged_traces(job, judge, limit)
+        for row in calibrations.judged_traces(job, judge, limit)
         if (scores := {signal: row.scores[signal] for signal in asked if signal in row.scores})
     ]
     enough(
@@ -131,7 +132,7 @@ def rows_of(job: str, judge: str, asked: Sequence[Signal], limit: int | None) ->
 
 def rate_file(file: Path, judge: str, asked: Sequence[Signal], limit: int | None) -> tuple[list[Rated], dict[str, int]]:
     """What the judge says of a file's traces, and what was left out, by number. Raises UsageError, EngineError."""
-    from cli.labelled import read_labelled
+    from tracemill.verification.labelled import read_labelled
 
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
     with Progress(*columns, TimeRemainingColumn(), console=progress_console, transient=True) as bar:

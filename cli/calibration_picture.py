@@ -7,7 +7,7 @@ from textwrap import fill
 from typing import TYPE_CHECKING
 
 from tracemill.errors import UsageError
-from workers.calibration import Measured, Rated, why_not
+from tracemill.verification.calibration import Measured, Rated, why_not
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -22,7 +22,7 @@ def _url() -> str:
     return url.get_secret_value()
 
 
-@db.command(help="Create the tables, or bring them to this version. Example: tracemill db upgrade")
+@db.command(help="Create the tables and views, or bring them to this version. Example: tracemill db upgrade")
 def upgrade() -> None:
     from db import migrate
 
@@ -31,7 +31,8 @@ def upgrade() -> None:
 
 
 @db.command(
-    help="Go back to an earlier revision; what only later ones hold is lost. Example: tracemill db downgrade 0003"
+    help="Go back to an earlier revision. What only later ones hold is lost, and the views. "
+    "Example: tracemill db downgrade 0003"
 )
 def downgrade(
     revision: Annotated[str, typer.Argument(help="The revision to go back to; base: no table is left.")],
@@ -45,11 +46,11 @@ def downgrade(
     console.print(f"the schema is that of {revision}", markup=False)
 
 
-@db.command(help="Exit 1 if the database differs from this version's tables. Example: tracemill db check")
+@db.command(help="Exit 1 if the database differs from this version's tables and views. Example: tracemill db check")
 def check() -> None:
     from db import migrate
 
-    found = migrate.differences(_url())
-    if found:
-        raise TracemillError(f"the database differs from this version: {found[0]} … run `tracemill db upgrade`")
+    differences = migrate.differences(_url())
+    if differences:
+        raise TracemillError(f"the database differs from this version: {differences[0]} … run `tracemill db upgrade`")
     console.print("the schema is up to date")

@@ -143,7 +143,8 @@ def _unfinished() -> str:
 
 def _calibrate(job: str) -> None:
     """Measure the judge on what it rated in `job`, and store it, as `tracemill calibrate --job` does."""
-    from workers.calibration import judged_traces, measure, store
+    from db.calibrations import judged_traces, store
+    from tracemill.verification.calibration import measure
 
     measured = measure(judged_traces(job, "verifier", None))
     if measured:  # there were enough right ones and enough wrong ones

@@ -7,13 +7,13 @@ from rich.text import Text
 from sqlalchemy import text
 
 from cli.output import console, print_rows
+from db.calibrations import latest
 from db.queries import Q
 from db.session import transaction
 from tracemill.policy import Policy
 from tracemill.settings import model as model_settings
 from tracemill.settings import settings
 from tracemill.statistics import share
-from workers.calibration import latest
 
 STRICT = "('boxed', 'stated', 'hashes')"
 

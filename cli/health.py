@@ -70,8 +70,8 @@ def _processes(here: bool) -> list[Part]:
     """The processes seen in the last ten minutes. Raises StackError if Postgres is away or has another schema."""
     from sqlalchemy.exc import OperationalError
 
+    from db.heartbeat import SILENT_SECONDS
     from db.migrate import require_current
-    from db.presence import SILENT_SECONDS
     from db.queries import Q
     from db.session import engine
     from tracemill.errors import StackError

@@ -13,7 +13,7 @@ from sqlalchemy import Row, text
 
 from cli.output import Json, console, print_json, print_rows, progress_console
 from cli.policies import in_words
-from db.presence import SILENT_SECONDS
+from db.heartbeat import SILENT_SECONDS
 from db.queries import Q
 from db.session import transaction
 from tracemill.celery import TRAIN_QUEUE, generate_queue

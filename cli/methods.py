@@ -24,7 +24,7 @@ def methods(
     domain: Annotated[str, typer.Option(help="How it asks questions of this domain.")] = "math",
     json: Json = False,
 ) -> None:
-    from workers.methods import all_methods, named
+    from tracemill.methods import all_methods, named
 
     if domain not in DOMAINS:
         raise UsageError(f"--domain {domain}: there are {', '.join(DOMAINS)}")
@@ -55,7 +55,7 @@ def methods(
 
 
 def _prompts(name: str, domain: str) -> list[dict[str, Any]]:
-    from workers.methods import named
+    from tracemill.methods import named
 
     return [
         {"variant": variant, "call": call.name, "hash": call.prompt.hash, "messages": call.prompt.messages}

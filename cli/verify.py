@@ -15,11 +15,12 @@ from rich.table import Table
 
 from cli.output import Json, printing_on_stderr, progress_console
 from tracemill.errors import TracemillError, UsageError
+from tracemill.scores import SCORE_FIELDS
 from tracemill.settings import model as model_settings
 
 if TYPE_CHECKING:
-    from workers.checks.judge import CanaryResult
-    from workers.files import Done
+    from tracemill.verification.files import Done
+    from tracemill.verification.judge import CanaryResult
 
 NAMED = 100  # problems that are said one by one
 REASONS, MOST_REASONS = 5, 1000  # shown in the table; different ones that are counted at all
@@ -30,6 +31,8 @@ def register(app: typer.Typer) -> None:
     app.command(help=VERIFY, rich_help_panel="Traces")(verify)
 
 
+_SCORES = ", ".join(f'"{name}"' for name in SCORE_FIELDS)
+
 VERIFY = (
     "Verify the traces of a JSONL file: is the answer right, which equations are false. Needs no stack.\n\n"
     'FILE holds an object a line: "trace" and, optionally, "id", "question", "gold", "kind" (number, expression, '
@@ -37,8 +40,7 @@ VERIFY = (
     "standard input.\n\n"
     'Each object is written back, in order, with its own fields and "correct" (true, false or null), "proof", '
     '"answer", "steps", "first_error", "equations", "faithfulness", "coherence", "seconds", "kind", "false_equations", '
-    '"equations_compound", "unused", "ungrounded", "concludes" and "error"; with --judge also "agreement" (of free '
-    'text with its gold answer) and "judge".\n\n'
+    f'{_SCORES} and "error"; with --judge also "agreement" (of free text with its gold answer) and "judge".\n\n'
     'An object that cannot be verified is written back with the reason in "error", a line that is no JSON object is '
     "left out. Both are reported with their line number, and the exit code is then 1.\n\n"
     "A run that was stopped goes on after the last complete line of OUT when the same command is run again.\n\n"
@@ -55,9 +57,9 @@ def verify(
     workers: Annotated[int | None, typer.Option(min=1, help="Check processes (default: one a core).")] = None,
     json: Json = False,
 ) -> None:
-    from workers.files import STANDARD, Input, verified
-    from workers.resume import Output, OutputFile
-    from workers.verifier import Verifier
+    from tracemill.verification.files import STANDARD, Input, verified
+    from tracemill.verification.resume import Output, OutputFile
+    from tracemill.verification.verifier import Verifier
 
     if judge:
         model_settings(judge)

@@ -43,7 +43,7 @@ def generate(
     ] = None,
 ) -> None:
     from tracemill.celery import generate_queue, verify_queue
-    from workers.running import close_engines, engine
+    from tracemill.engines.registry import close_engines, engine
 
     if concurrency:
         os.environ["TRACEMILL_GENERATE_CONCURRENCY"] = str(concurrency)
@@ -67,7 +67,7 @@ def verify(
     concurrency: Annotated[int | None, typer.Option(help="Questions at a time (default: one a core).")] = None,
 ) -> None:
     from tracemill.celery import verify_queue
-    from workers.running import close_engines
+    from tracemill.engines.registry import close_engines
     from workers.verify import sandbox
 
     if judge:
@@ -90,10 +90,10 @@ def train() -> None:
 
 def _celery(kind: str, queues: list[str], concurrency: int, threads: int | None = None) -> None:
     """An ordinary Celery worker with a threads pool, so that one engine serves all its tasks; ends with exit code 0."""
-    from db.presence import leave, present, process_name
+    from db.heartbeat import leave, present, process_name
     from tracemill.celery import app
-    from workers.drain import at_the_end
-    from workers.running import trouble
+    from tracemill.engines.registry import trouble
+    from workers.shutdown import at_the_end
 
     options = [
         "--pool=threads",

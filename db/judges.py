@@ -36,7 +36,7 @@ class Calibration(Base):
 
 
 class Canary(Base):
-    """What the judge of one job said to a trace that tries to speak for it (`workers.checks.judge`)."""
+    """What the judge of one job said to a trace that tries to speak for it (`tracemill.verification.judge`)."""
 
     __tablename__ = "canaries"
     job_id: Mapped[int] = mapped_column(ForeignKey("jobs.id", ondelete="CASCADE"), primary_key=True)

@@ -1,5 +1,7 @@
 """Bring a database to the schema of this code, with Alembic."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from alembic import command
@@ -10,6 +12,7 @@ from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, Engine, create_engine
 
 import migrations
+from db import views
 from db.tables import Base
 from tracemill.errors import StackError, UsageError
 from tracemill.stack import Stack
@@ -24,37 +27,48 @@ def prepare(stack: Stack) -> None:
 
 
 def upgrade(url: str, revision: str = "head") -> None:
-    """Migrate the database at `url` (a SQLAlchemy address) up to `revision`."""
-    with _engine(url).connect() as connection:
-        connection.exec_driver_sql(f"select pg_advisory_lock({LOCK})")
-        connection.commit()
+    """Migrate the database at `url` (a SQLAlchemy address) up to `revision`, and create today's views at `head`.
+
+    All or nothing. Raises StackError when a view of somebody else reads one of ours.
+    """
+    with _locked(url) as connection:
+        current = _revision(connection) == _scripts().get_current_head()
+        if revision == "head" and current and views.are_current(connection):
+            return
+        views.drop(connection)
         command.upgrade(_config(connection), revision)
-        connection.commit()
+        if revision == "head":
+            views.create(connection)
 
 
 def downgrade(url: str, revision: str) -> None:
-    """Migrate the database at `url` down to `revision` (`base`: no table left). Raises UsageError if there is none."""
+    """Migrate the database at `url` down to `revision` (`base`: no table is left).
+
+    Views and functions are dropped, because they fit today's tables only. Raises UsageError for an unknown revision.
+    """
     known = [script.revision for script in _scripts().walk_revisions()]
     if revision not in (*known, "base"):
         raise UsageError(f"no revision '{revision}' of the schema: there are base, {', '.join(reversed(known))}")
-    with _engine(url).connect() as connection:
-        connection.exec_driver_sql(f"select pg_advisory_lock({LOCK})")
-        connection.commit()
+    with _locked(url) as connection:
+        views.drop(connection)
         command.downgrade(_config(connection), revision)
-        connection.commit()
 
 
 def require_current(connection: Connection) -> None:
     """Raises StackError unless the database has the schema that this code was written for."""
-    wanted = _scripts().get_current_head()
-    found = MigrationContext.configure(connection).get_current_revision()
-    if found == wanted:
+    head = _scripts().get_current_head()
+    current = _revision(connection)
+    if current == head:
         return
-    if found is None or found in (script.revision for script in _scripts().walk_revisions()):
-        todo = "run `tracemill db upgrade`"
+    if current is None or current in (script.revision for script in _scripts().walk_revisions()):
+        advice = "run `tracemill db upgrade`"
     else:
-        todo = "this Tracemill is older than the database: install the newer one here"
-    raise StackError(f"the database's schema is {found or 'empty'}, this code's is {wanted}: {todo}")
+        advice = "this Tracemill is older than the database: install the newer one here"
+    raise StackError(f"the database's schema is {current or 'empty'}, this code's is {head}: {advice}")
+
+
+def _revision(connection: Connection) -> str | None:
+    return MigrationContext.configure(connection).get_current_revision()
 
 
 def _scripts() -> ScriptDirectory:
@@ -62,10 +76,19 @@ def _scripts() -> ScriptDirectory:
 
 
 def differences(url: str) -> list[object]:
-    """What the database's tables lack or have against `db.tables`; empty when they agree."""
+    """How the database differs from `db.tables` and `db.views`; empty when they agree."""
     with _engine(url).connect() as connection:
         context = MigrationContext.configure(connection, opts={"compare_type": True, "compare_server_default": True})
-        return list(compare_metadata(context, Base.metadata))
+        tables = list(compare_metadata(context, Base.metadata))
+        return tables if views.are_current(connection) else [*tables, "the views are not those of this version"]
+
+
+@contextmanager
+def _locked(url: str) -> Iterator[Connection]:
+    """One transaction that only one process at a time can be in."""
+    with _engine(url).begin() as connection:
+        connection.exec_driver_sql(f"select pg_advisory_xact_lock({LOCK})")
+        yield connection
 
 
 def _engine(url: str) -> Engine:

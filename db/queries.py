@@ -1,15 +1,29 @@
-"""Named queries: the files in `sql/`, split at their `-- name:` lines. `Q["claim"]` is a statement to execute."""
+"""Named queries: the files in `sql/`, split at their `-- name:` lines. `Q["claim"]` is a statement to execute.
+
+The slots `{score_…}` in them are filled from the table of scores.
+"""
 
 import re
 from pathlib import Path
 
 from sqlalchemy import TextClause, text
 
+from tracemill.scores import NUMERIC, SCORES
+
+_SLOTS = {
+    "{score_names}": ", ".join(score.name for score in SCORES),
+    "{score_types}": ", ".join(f"{score.name} {score.sql_type}" for score in SCORES),
+    "{score_cases}": " ".join(f"when '{name}' then v.{name}" for name in NUMERIC),
+}
+
 
 def _load(folder: Path) -> dict[str, TextClause]:
     queries: dict[str, TextClause] = {}
     for path in sorted(folder.glob("*.sql")):
-        parts = re.split(r"^-- name: (\w+)\n", path.read_text(encoding="utf-8"), flags=re.MULTILINE)
+        content = path.read_text(encoding="utf-8")
+        for slot, columns in _SLOTS.items():
+            content = content.replace(slot, columns)
+        parts = re.split(r"^-- name: (\w+)\n", content, flags=re.MULTILINE)
         queries |= {name: text(body.strip()) for name, body in zip(parts[1::2], parts[2::2], strict=True)}
     return queries
 

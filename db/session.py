@@ -12,10 +12,10 @@ from typing import Any
 from sqlalchemy import Connection, Engine, create_engine, event
 from sqlalchemy.exc import DisconnectionError
 
+from tracemill.concurrency import once
 from tracemill.errors import StackError
-from tracemill.once import once
+from tracemill.keepalive import POSTGRES_CLIENT, POSTGRES_SERVER
 from tracemill.settings import settings
-from tracemill.silence import POSTGRES_CLIENT, POSTGRES_SERVER
 
 
 @once

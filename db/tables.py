@@ -7,12 +7,24 @@ row from one state to the next is in `sql/`, one guarded statement a change.
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import ForeignKey, Identity, Index, LargeBinary, SmallInteger, UniqueConstraint, text
+from sqlalchemy import (
+    REAL,
+    BigInteger,
+    Boolean,
+    ForeignKey,
+    Identity,
+    Index,
+    LargeBinary,
+    SmallInteger,
+    UniqueConstraint,
+    text,
+)
 from sqlalchemy.dialects.postgresql import DOUBLE_PRECISION
 from sqlalchemy.orm import Mapped, mapped_column
 
 from db.base import Base, now, one_of
 from db.judges import Calibration, Canary
+from tracemill.scores import SCORES
 
 __all__ = ["Base", "Calibration", "Canary"]
 
@@ -61,7 +73,7 @@ class Job(Base):
     ask_as: Mapped[str | None]
     #: The job whose questions, and traces where the method quotes them, this one builds on.
     from_job_id: Mapped[int | None] = mapped_column(ForeignKey("jobs.id"))
-    #: Its traces show how not to reason (`workers.methods.Method.negative`).
+    #: Its traces show how not to reason (`tracemill.methods.Method.negative`).
     negative: Mapped[bool] = mapped_column(server_default=text("false"))
     #: Samples per question and variant of the method.
     samples: Mapped[int]
@@ -225,29 +237,17 @@ class Verdict(Base):
     proof: Mapped[str | None]
     faithfulness: Mapped[float | None]
     coherence: Mapped[float | None]
-    equations_checked: Mapped[int]
-    equations_false: Mapped[int]
-    #: Equations that do several operations at once, and numbers of the question that no equation works with.
-    equations_compound: Mapped[int | None]
-    unused: Mapped[int | None]
     #: number, expression, choice, boolean, text or code: what kind of answer was looked for.
     kind: Mapped[str | None]
     #: Share of the question's samples whose answers agree with this one, and its distance to the next answer; only
     #: for a question without a gold answer.
     majority: Mapped[float | None]
     margin: Mapped[float | None]
-    steps: Mapped[int] = mapped_column(server_default="0")
-    #: 0-based place of the first step with a false equation.
-    first_error: Mapped[int | None]
-    #: Numbers that neither the question nor an earlier result explains.
-    ungrounded: Mapped[int | None]
-    #: The last value that the reasoning derives is its answer.
-    concludes: Mapped[bool | None]
     #: Each raw signal by name (the LLM verifier's rating, …).
     signals: Mapped[dict[str, Any]]
     #: Per-step findings: false equations and the like.
     findings: Mapped[list[Any]]
-    #: Why a trace of this method is of no use, however right it is (`workers.methods.Method.refusal`).
+    #: Why a trace of this method is of no use, however right it is (`tracemill.methods.Method.refusal`).
     refused: Mapped[str | None]
     #: The verdict passes its job's policy.
     accepted: Mapped[bool]
@@ -255,6 +255,12 @@ class Verdict(Base):
     seconds: Mapped[float]
     created_at: Mapped[datetime] = now()
     __table_args__ = (UniqueConstraint("trace_id", "verifier"),)
+
+
+# One column for each score.
+_COLUMN_TYPES = {"bigint": BigInteger, "real": REAL, "boolean": Boolean}
+for _score in SCORES:
+    setattr(Verdict, _score.name, mapped_column(_score.name, _COLUMN_TYPES[_score.sql_type](), nullable=True))
 
 
 class Round(Base):
@@ -332,7 +338,7 @@ class Exclusion(Base):
     __tablename__ = "exclusions"
     round_id: Mapped[int] = mapped_column(ForeignKey("rounds.id", ondelete="CASCADE"), primary_key=True)
     question_id: Mapped[int] = mapped_column(ForeignKey("questions.id"), primary_key=True)
-    #: How the overlap was found (`trainer.select.overlap`).
+    #: How the overlap was found (`trainer.select.decontamination`).
     rule: Mapped[str]
     evaluation_question_id: Mapped[int] = mapped_column(ForeignKey("questions.id"))
     #: Share of the word n-grams of the shorter question that are in the other, 0 to 1.

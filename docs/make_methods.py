@@ -14,8 +14,8 @@ from typing import Any
 from sqlalchemy import text
 
 from db.session import transaction
+from tracemill.methods import Method, all_methods
 from tracemill.settings import settings
-from workers.methods import Method, all_methods
 
 ROOT = Path(__file__).parents[1]
 PAGE = ROOT / "docs" / "methods.md"

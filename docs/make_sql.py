@@ -3,11 +3,8 @@
 from sqlalchemy import text
 
 from db.session import transaction
+from db.views import VIEWS
 
-VIEWS = (
-    *("trace_scores", "job_progress", "acceptance"),
-    *("round_lineage", "round_exclusions", "round_answers", "round_flips", "round_results"),
-)
 COLUMNS = text(
     "select a.attname as name, format_type(a.atttypid, a.atttypmod) as type, "
     "col_description(a.attrelid, a.attnum) as comment from pg_attribute a "

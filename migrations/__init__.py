@@ -1,1 +1,1 @@
-"""Alembic migrations of the schema in `db/tables.py` and the views that people query."""
+"""Alembic migrations of the tables in `db/tables.py`. They never mention a view (`db/views/`)."""

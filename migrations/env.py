@@ -4,10 +4,6 @@ from alembic import context
 
 from db.tables import Base
 
-context.configure(
-    connection=context.config.attributes["connection"],
-    target_metadata=Base.metadata,
-    transaction_per_migration=True,
-)
-with context.begin_transaction():
-    context.run_migrations()
+# The caller has begun the transaction: all revisions and the views are one change.
+context.configure(connection=context.config.attributes["connection"], target_metadata=Base.metadata)
+context.run_migrations()

@@ -17,7 +17,7 @@ from redis import RedisError
 from sqlalchemy import Connection, Row
 from sqlalchemy.exc import OperationalError
 
-from db.presence import SILENT_SECONDS, present
+from db.heartbeat import SILENT_SECONDS, present
 from db.queries import Q
 from db.session import engine, statement, transaction
 from producer.shares import Job, rooms, window

@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import Literal
 
 from tracemill.errors import UsageError
+from tracemill.methods import Shot
 from tracemill.policy import Policy
 from tracemill.sampling import Sampling
-from workers.methods import Shot
 
 COLUMNS = ("question", "gold", "domain", "kind", "choices")
 

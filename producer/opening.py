@@ -70,7 +70,7 @@ def job_spec(request: JobRequest, upcoming: Collection[str] = ()) -> JobSpec:
 
     `upcoming`: jobs that are not open yet; one that builds on them has no `from_job_id` here.
     """
-    from workers.methods import named, prompts
+    from tracemill.methods import named, prompts
 
     model, method = model_settings(request.model), named(request.method)
     name = request.name or f"{request.source.name}-{request.model}-{request.method}"
@@ -117,7 +117,8 @@ def informed(policy: Policy) -> Policy:
     """The policy with what the judge's newest calibration says of its signals."""
     if policy.judge is None:
         return policy
-    from workers.calibration import latest, why_not
+    from db.calibrations import latest
+    from tracemill.verification.calibration import why_not
 
     known = latest(policy.judge, model_settings(policy.judge).model)
     reasons = {name: why_not(known.get(name), policy.auc_above) for name in policy.signals}

@@ -1,1 +1,5 @@
-"""Unit tests run in seconds; integration tests start real Postgres, Redis, Celery and engines."""
+"""Unit tests need no service; integration tests start real Postgres, Redis, Celery and engines."""
+
+from pathlib import Path
+
+ROOT = Path(__file__).parents[1]

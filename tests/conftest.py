@@ -1,15 +1,48 @@
 """What tests share: a real local stack, started once for all tests that ask for it, and ended with them."""
 
+import fcntl
 import os
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from xdist.remote import Producer
+from xdist.scheduler import LoadFileScheduling
 
 from db.session import engine
+from tests import ROOT
 from tracemill import stack as local
+from tracemill.methods import all_methods
 from tracemill.settings import settings
-from workers.methods import all_methods
+
+#: Files whose tests need 5 GB of memory each. One worker runs them all, so that no two run at the same time.
+HEAVY = (
+    "tests/integration/tracemill/engines/test_vllm.py",
+    "tests/integration/tracemill/engines/test_openai_vllm.py",
+    "tests/integration/trainer/test_round.py",
+)
+assert all((ROOT / file).is_file() for file in HEAVY)
+
+
+class ByFile(LoadFileScheduling):
+    """Gives whole files to the workers, and the heavy ones to one worker.
+
+    The marks of xdist's `loadgroup` would do that too, but xdist 3.8 loses them under pytest 9.2.
+    """
+
+    def _split_scope(self, nodeid: str) -> str:
+        file = str(super()._split_scope(nodeid))
+        return "heavy" if file in HEAVY else file
+
+
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> ByFile:
+    return ByFile(config, log)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Start with the heavy files: together they take longest."""
+    items.sort(key=lambda item: item.nodeid.split("::")[0] not in HEAVY)
 
 
 @pytest.fixture(autouse=True, scope="session")
@@ -25,13 +58,21 @@ def _no_settings_of_this_machine(tmp_path_factory: pytest.TempPathFactory) -> It
         forget()
         yield
     forget()
+    assert _threads_left() == []
 
 
 def forget() -> None:
-    """Forget the settings, and the connections and methods that were made from others."""
+    """Forget the settings and the methods, and close the connections, that were made from others."""
     settings.cache_clear()
     all_methods.cache_clear()
-    engine.cache_clear()
+    if (connections := engine.pop()) is not None:
+        connections.dispose()
+
+
+def _threads_left() -> list[str]:
+    """Threads of the factory that outlive the tests and may still want Postgres; the event loop never does."""
+    names = [thread.name for thread in threading.enumerate()]
+    return [name for name in names if name.startswith("tracemill-") and name != "tracemill-loop"]
 
 
 @pytest.fixture(scope="session")
@@ -72,10 +113,14 @@ def clean(stack: local.Stack) -> local.Stack:
 
 @pytest.fixture(scope="session")
 def models(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A data folder in which the embedded model is unpacked once for all tests."""
-    from tracemill.models import resolve
+    """A data folder in which the embedded model is unpacked once for all tests of all workers."""
     from tracemill.settings import EMBEDDED_MODEL
+    from tracemill.weights import resolve
 
-    folder = tmp_path_factory.mktemp("models")
-    resolve(EMBEDDED_MODEL, folder)
+    base = tmp_path_factory.getbasetemp()
+    folder = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "models"
+    folder.mkdir(exist_ok=True)
+    with (folder / "lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        resolve(EMBEDDED_MODEL, folder)
     return folder

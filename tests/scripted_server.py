@@ -79,7 +79,7 @@ class ScriptedServer:
         refuses: Container[str] = (),
         latency: float = 0.0,
         word_seconds: float = 0.0,
-        faults: Iterable[Fault | str | bytes] = (),
+        faults: Iterable[Fault | str | bytes | tuple[int, dict[str, str]]] = (),
         port: int = 0,
     ) -> None:
         self.answer = answer
@@ -87,7 +87,7 @@ class ScriptedServer:
         self.score = score or self._likely_if_said
         self.ignores, self.refuses = ignores, refuses
         self.latency, self.word_seconds = latency, word_seconds
-        #: A fault's name, or the body to answer with.
+        #: A fault's name, the body to answer with, or the status and headers of an error.
         self.faults = iter(faults)
         self.port = port
         #: The last requests: headers and body.
@@ -164,6 +164,8 @@ class ScriptedServer:
             case Fault.HANGS:
                 await asyncio.sleep(3600)
                 return web.Response()
+            case (int(status), headers):
+                return _error(status, "not like this", headers)
             case body:
                 raw = body if isinstance(body, bytes) else body.encode()
                 return web.Response(body=raw, content_type="text/event-stream" if streamed else "application/json")

@@ -2,8 +2,8 @@
 
 from pathlib import Path
 
-from tracemill.models import resolve
 from tracemill.settings import EMBEDDED_MODEL
+from tracemill.weights import resolve
 
 LAYERS = 3
 

@@ -13,9 +13,9 @@ from kombu.exceptions import OperationalError as BrokerAway
 
 from tracemill import broker
 from tracemill.errors import UsageError
+from tracemill.keepalive import REDIS_CLIENT
 from tracemill.policy import Policy
 from tracemill.settings import settings
-from tracemill.silence import REDIS_CLIENT
 
 log = logging.getLogger(__name__)
 

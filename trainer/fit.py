@@ -19,9 +19,9 @@ from sqlalchemy.exc import OperationalError
 from db.queries import Q
 from db.session import transaction
 from tracemill.errors import UsageError
-from tracemill.models import resolve
 from tracemill.prompts import Prompt
 from tracemill.settings import model, settings
+from tracemill.weights import resolve
 from trainer import objectives
 from trainer.card import card
 from trainer.process import main

@@ -1,7 +1,6 @@
 """A trainer's hold on a round: a lease in Postgres that a thread renews while the round is worked on."""
 
 import logging
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -9,6 +8,7 @@ from sqlalchemy.exc import OperationalError
 
 from db.queries import Q
 from db.session import transaction
+from tracemill.concurrency import Periodic
 
 log = logging.getLogger(__name__)
 
@@ -25,21 +25,12 @@ class Lease:
     @contextmanager
     def renewed(self) -> Iterator[None]:
         """Renew the lease three times in its length, by a thread, until the block ends."""
-        ended = threading.Event()
-
-        def renew() -> None:
-            while self.held and not ended.wait(self.seconds / 3):
-                self._renew()
-
-        thread = threading.Thread(target=renew, name=f"lease-{self.round_id}", daemon=True)
-        thread.start()
-        try:
+        with Periodic(f"lease-{self.round_id}", self.seconds / 3, self._renew):
             yield
-        finally:
-            ended.set()
-            thread.join()
 
     def _renew(self) -> None:
+        if not self.held:
+            return
         values = {"round_id": self.round_id, "owner": self.owner, "lease": self.seconds}
         try:
             with transaction() as connection:

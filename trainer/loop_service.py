@@ -19,11 +19,11 @@ from producer.enqueue import analyse_if_large, copy_questions
 from producer.opening import job_spec
 from tracemill.celery import LOOP, app
 from tracemill.errors import TracemillError
+from tracemill.methods import named, prompts
 from trainer.loop import attempt_name, rationalize_name, round_name, round_of
 from trainer.loop_steps import Decision, Snapshot, next_step
 from trainer.loops import Loop, dev_shares, jobs_of, loop_of, results
 from trainer.queue import nudge_trainer, store_round
-from workers.methods import named, prompts
 
 log = logging.getLogger(__name__)
 

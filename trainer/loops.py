@@ -17,13 +17,13 @@ from db.session import transaction
 from producer.job_request import JobRequest
 from producer.opening import Reading, open_request, unseen
 from tracemill.errors import UsageError
+from tracemill.methods import Shot
 from tracemill.statistics import Interval, share
 from trainer.benchmarks import open_measured, with_jobs
 from trainer.evaluate import jobs_by_names
 from trainer.loop import APART, LoopSpec, attempt_name, rationalize_name, round_name, round_of
 from trainer.queue import check_student, difference, evaluation_prompt, queue_round
 from trainer.spec import parse
-from workers.methods import Shot
 
 
 @dataclass(frozen=True)

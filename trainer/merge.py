@@ -12,8 +12,8 @@ from pathlib import Path
 from db.queries import Q
 from db.session import transaction
 from tracemill.errors import UsageError
-from tracemill.models import resolve
 from tracemill.settings import model, settings
+from tracemill.weights import resolve
 from trainer.fit import round_folder
 from trainer.process import main
 from trainer.spec import parse

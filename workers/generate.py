@@ -9,8 +9,6 @@ import json
 import logging
 import os
 import socket
-import threading
-import time
 import uuid
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -19,24 +17,24 @@ from typing import Any, TypeAlias
 from sqlalchemy import Connection
 from sqlalchemy.exc import SQLAlchemyError
 
-from db.patience import patiently
 from db.queries import Q
+from db.retry import patiently
 from db.session import statement, transaction
+from tracemill import thinking
 from tracemill.celery import GENERATE, app, nudge_verifiers
+from tracemill.concurrency import Periodic, batched, once
+from tracemill.engines.registry import answered, end_worker, engine
 from tracemill.errors import EngineAway, EngineDead, RequestRefused, TracemillError
+from tracemill.event_loop import run
 from tracemill.logprobs import ENCODING, encode
-from tracemill.once import once
+from tracemill.methods import named
 from tracemill.settings import model, settings
 from tracemill.text import storable
-from tracemill.together import together
-from workers.checks.kinds import Kind, guess
-from workers.drain import at_the_end, draining
+from tracemill.verification.answers.kinds import Kind, guess
 from workers.job import Chains, WorkerJob, worker_job
-from workers.loop import run
-from workers.methods import named
-from workers.running import answered, end_worker, engine
+from workers.shutdown import at_the_end, draining
 from workers.traces import trace_row
-from workers.visit import Asking, Slot, Visit, most_tokens, slots
+from workers.visit import Asking, Slot, Visit, cost_limit, slots, token_limit
 
 log = logging.getLogger(__name__)
 
@@ -111,7 +109,7 @@ def _visit(claim: Claim) -> None:
 def _claim(job_id: int, question_id: int) -> Claim | None:
     heartbeat()
     if worker_job(job_id).budget_unit is None:  # it raises what is wrong with this job alone
-        return _claim_together((job_id, question_id))
+        return _claim_batched((job_id, question_id))
     return _claim_within_budget(job_id, question_id)
 
 
@@ -125,7 +123,7 @@ def _claim_all(keys: list[tuple[int, int]]) -> list[Claim | None]:
 def _claim_within_budget(job_id: int, question_id: int) -> Claim | None:
     key = {"job_id": job_id, "question_id": question_id}
     with transaction() as connection:
-        reserved = _most(worker_job(job_id), connection.execute(Q["lock_job"], key).one_or_none())
+        reserved = _reserve(worker_job(job_id), connection.execute(Q["lock_job"], key).one_or_none())
         claim = _claims(connection, [(job_id, question_id)], reserved).get((job_id, question_id))
         if claim is None:  # what is left of the budget may be held by others: the feeder sends it again
             connection.execute(Q["unqueue"], {"job_id": job_id, "question_ids": [question_id]})
@@ -165,22 +163,22 @@ def _claims(connection: Connection, keys: Sequence[tuple[int, int]], reserved: f
     return claims
 
 
-_claim_together = together(_claim_all, most=64, wait=0.03)
+_claim_batched = batched(_claim_all, max_items=64, wait=0.03)
 
 
 def _ids(keys: Sequence[tuple[int, int]]) -> dict[str, list[int]]:
     return {"job_ids": [job for job, _ in keys], "question_ids": [question for _, question in keys]}
 
 
-def _most(job: WorkerJob, row: Any) -> float:
+def _reserve(job: WorkerJob, row: Any) -> float:
     """The most that a visit may cost, in the unit of the job's budget."""
     if row is None:
         return 0.0
+    slot_bytes = {"question": row.question_bytes, "gold": row.gold_bytes, "trace": row.trace_bytes}
     tokens = max(
-        most_tokens(chains, row.missing, row.chars, job.sampling.max_tokens) for chains in job.prompts.values()
+        token_limit(chains, row.missing, slot_bytes, job.sampling.max_tokens) for chains in job.prompts.values()
     )
-    prices = model(job.model)
-    return tokens if job.budget_unit == "tokens" else tokens * max(prices.price_in, prices.price_out) / 1e6
+    return tokens if job.budget_unit == "tokens" else cost_limit(tokens, model(job.model))
 
 
 def _ask(claim: Claim) -> Visit:
@@ -215,7 +213,7 @@ def _values(claim: Claim) -> dict[str, str]:
         trace = patiently(lambda: _trace_to_quote(key))
         if trace is None:
             raise RequestRefused(f"method {job.method} needs a trace to quote, and the job it builds on has none here")
-        values["trace"] = trace
+        values["trace"] = thinking.answer_of(trace)
     return values
 
 
@@ -262,7 +260,7 @@ def _rows(visits: Sequence[tuple[Claim, Visit]]) -> tuple[list[Row], list[Row], 
     return rows, logprobs, spent
 
 
-_store = together(_store_all, most=64, wait=0.05)
+_store = batched(_store_all, max_items=64, wait=0.05)
 
 
 def _release(claim: Claim, error: Exception, *, permanent: bool = False, counts: bool = True) -> None:
@@ -281,21 +279,14 @@ def _release(claim: Claim, error: Exception, *, permanent: bool = False, counts:
 
 
 @once
-def heartbeat() -> threading.Thread:
+def heartbeat() -> Periodic:
     """The thread that renews the claims in hand, so that a lease only runs out when nobody works on its question."""
-    thread = threading.Thread(target=_renew, name="tracemill-heartbeat", daemon=True)
-    thread.start()
-    return thread
-
-
-def _renew() -> None:
     lease = settings().feeder.running_lease_seconds
-    while True:
-        time.sleep(lease / 3)
-        try:
-            _change("renew", _ids(list(_held)) | {"owner": owner(), "lease": lease})
-        except (
-            SQLAlchemyError,
-            TracemillError,
-        ):  # Postgres is away: the next beat tries again; a lost lease is harmless
-            log.warning("could not renew the claims", exc_info=True)
+    return Periodic("heartbeat", lease / 3, lambda: _renew(lease))
+
+
+def _renew(lease: float) -> None:
+    try:
+        _change("renew", _ids(list(_held)) | {"owner": owner(), "lease": lease})
+    except (SQLAlchemyError, TracemillError):  # Postgres is away: the next beat tries again; a lost lease is harmless
+        log.warning("could not renew the claims", exc_info=True)

@@ -8,11 +8,11 @@ from pathlib import Path
 from db.queries import Q
 from db.session import transaction
 from tracemill.errors import TracemillError
+from tracemill.methods import Call
 from tracemill.policy import Policy
 from tracemill.prompts import Prompt, prompt_domain
 from tracemill.sampling import Sampling
 from workers.adaptive import Plan
-from workers.methods import Call
 
 #: The variants of a method, each with its chain of calls.
 Chains = Mapping[str, tuple[Call, ...]]

@@ -6,15 +6,15 @@ import threading
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from db.patience import patiently
 from db.queries import Q
+from db.retry import patiently
 from db.session import transaction
+from tracemill.engines.registry import answered, engine
 from tracemill.errors import EngineAway, EngineDead, EngineError
-from workers.checks import Findings
-from workers.checks.judge import CanaryResult, Case, Judged, ask, canaries
+from tracemill.event_loop import run
+from tracemill.verification.checks import Findings
+from tracemill.verification.judge import CanaryResult, Case, Judged, ask, canaries
 from workers.job import WorkerJob
-from workers.loop import run
-from workers.running import answered, engine
 
 log = logging.getLogger(__name__)
 
@@ -31,7 +31,7 @@ def judge_traces(
     A judge that fails otherwise is an error on the trace, never a lost verdict.
     """
     cases = [
-        Case(trace["question"], findings.steps, findings.answer, trace["gold"])
+        Case(trace["question"], findings.steps, findings.answer, trace["gold"], findings.steps_are_thoughts)
         if asked and findings.answer is not None
         else None
         for trace, findings, asked in zip(traces, found, wanted, strict=True)

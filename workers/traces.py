@@ -2,9 +2,9 @@
 
 from typing import Any
 
+from tracemill.methods import Method
 from tracemill.text import storable
-from workers.checks.kinds import Kind
-from workers.methods import Method
+from tracemill.verification.answers.kinds import Kind
 from workers.visit import Answer, Link
 
 

@@ -4,13 +4,14 @@ import logging
 from collections.abc import Mapping
 from typing import Any, TypeAlias
 
+from tracemill.methods import Method
 from tracemill.policy import Policy, Signal
+from tracemill.scores import scores_of
 from tracemill.text import storable
-from workers.checks import Findings
-from workers.checks.answers import STRICT_FORMS
-from workers.checks.judge import Judged
-from workers.checks.majority import Vote
-from workers.methods import Method
+from tracemill.verification.answers.extract import STRICT_FORMS
+from tracemill.verification.answers.voting import Vote
+from tracemill.verification.checks import Findings
+from tracemill.verification.judge import Judged
 
 log = logging.getLogger(__name__)
 
@@ -29,14 +30,7 @@ def verdict(trace_id: int, policy: Policy, found: Findings, vote: Vote | None) -
         "margin": vote.margin if vote else None,
         "faithfulness": None,
         "coherence": None,
-        "equations_checked": found.equations_checked,
-        "equations_false": found.equations_false,
-        "equations_compound": found.equations_compound,
-        "unused": found.unused,
-        "steps": len(found.steps),
-        "first_error": found.first_error,
-        "ungrounded": None if found.ungrounded is None else len(found.ungrounded),
-        "concludes": found.concludes,
+        **scores_of(found),
         "findings": [{"step": step, "false_equation": storable(text)} for step, text in found.false_equations]
         + [{"step": step, "ungrounded": storable(text)} for step, text in found.ungrounded or ()],
         "error": found.error,

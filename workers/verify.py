@@ -1,7 +1,7 @@
 """The verify task: load the traces of some questions, check the new ones, store the verdicts, settle the questions.
 
-Checks that need no model run in killable child processes (`workers.checks.pool`), programs in a sandbox
-(`workers.checks.sandbox`). The LLM verifier, when the job's policy asks for one, sees only what could still be
+Checks that need no model run in killable child processes (`verification.pool`), programs in a sandbox
+(`verification.code.sandbox`). The LLM verifier, when the job's policy asks for one, sees only what could still be
 accepted. Each signal is stored by itself; the policy then says whether the trace is accepted.
 """
 
@@ -15,26 +15,26 @@ from itertools import groupby
 from operator import itemgetter
 from typing import Any, NamedTuple
 
-from db.patience import patiently
 from db.queries import Q
+from db.retry import patiently
 from db.session import statement, transaction
 from tracemill.celery import VERIFY, app
+from tracemill.concurrency import once
+from tracemill.engines.registry import end_worker
 from tracemill.errors import EngineAway, EngineDead, TracemillError
-from tracemill.once import once
+from tracemill.methods import named
 from tracemill.settings import settings
 from tracemill.text import storable
+from tracemill.verification.answers.voting import Vote, count
+from tracemill.verification.checks import Findings, Item
+from tracemill.verification.code.check import check_code
+from tracemill.verification.code.sandbox import Sandbox
+from tracemill.verification.pool import CheckPool
 from workers.adaptive import Decision, decide, next_wanted
-from workers.checks import Findings, Item
-from workers.checks.code import check_code
-from workers.checks.majority import Vote, count
-from workers.checks.pool import CheckPool
-from workers.checks.sandbox import Sandbox
-from workers.drain import at_the_end, draining
 from workers.job import WorkerJob, worker_job
 from workers.judging import judge_traces
-from workers.methods import named
 from workers.priors import prior
-from workers.running import end_worker
+from workers.shutdown import at_the_end, draining
 from workers.verdicts import Row, accepted, agreed, hoped, passes, refusal, revote, verdict, with_judge
 
 log = logging.getLogger(__name__)

@@ -68,12 +68,7 @@ with judged as (
                            when 'coherence' then v.coherence
                            when 'majority' then v.majority
                            when 'margin' then v.margin
-                           when 'steps' then v.steps
-                           when 'equations_checked' then v.equations_checked
-                           when 'equations_false' then v.equations_false
-                           when 'equations_compound' then v.equations_compound
-                           when 'unused' then v.unused
-                           when 'ungrounded' then v.ungrounded
+                           {score_cases}
                            when 'tokens_out' then t.tokens_out
                            when 'thinking_tokens' then t.thinking_tokens
                            when 'cost' then t.cost

@@ -1,6 +1,4 @@
-"""The tables and views of the first release."""
-
-from pathlib import Path
+"""The tables of the first release."""
 
 import sqlalchemy as sa
 from alembic import op
@@ -209,12 +207,9 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("id", name=op.f("pk_verdicts")),
         sa.UniqueConstraint("trace_id", "verifier", name=op.f("uq_verdicts_trace_id_verifier")),
     )
-    views = Path(__file__).parents[1] / "views" / "0001.sql"
-    op.execute(sa.text(views.read_text(encoding="utf-8")))
 
 
 def downgrade() -> None:
-    op.execute("drop view round_lineage, job_progress, trace_scores")
     op.drop_table("verdicts")
     op.drop_table("trace_logprobs")
     op.drop_index("ix_examples_trace_id", table_name="examples")

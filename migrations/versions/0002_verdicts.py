@@ -1,7 +1,5 @@
 """Verdicts that name their steps; what judges were measured at; what canaries found."""
 
-from pathlib import Path
-
 import sqlalchemy as sa
 from alembic import op
 from sqlalchemy.dialects import postgresql
@@ -57,19 +55,11 @@ def upgrade() -> None:
         sa.ForeignKeyConstraint(["job_id"], ["jobs.id"], name=op.f("fk_canaries_job_id"), ondelete="CASCADE"),
         sa.PrimaryKeyConstraint("job_id", "attack", name=op.f("pk_canaries")),
     )
-    _views("0002")
 
 
 def downgrade() -> None:
-    _views("0001")
     op.drop_table("canaries")
     op.drop_index("ix_calibrations_judge_model_signal", table_name="calibrations")
     op.drop_table("calibrations")
     for column in reversed(_added()):
         op.drop_column("verdicts", column.name)
-
-
-def _views(revision: str) -> None:
-    """Replace the views, which hang on each other's tables, by those of `revision`."""
-    op.execute("drop view round_lineage, job_progress, trace_scores")
-    op.execute(sa.text((Path(__file__).parents[1] / "views" / f"{revision}.sql").read_text(encoding="utf-8")))

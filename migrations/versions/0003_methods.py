@@ -1,7 +1,5 @@
 """Methods of several calls and variants, adaptive sampling, budgets, and what a trace costs."""
 
-from pathlib import Path
-
 import sqlalchemy as sa
 from alembic import op
 from sqlalchemy.dialects import postgresql
@@ -9,7 +7,6 @@ from sqlalchemy.dialects import postgresql
 revision = "0003"
 down_revision = "0002"
 
-VIEWS = "drop view if exists round_lineage, job_progress, trace_scores, acceptance"
 #: An older job asked every question with one prompt: the domains that it may have questions of.
 DOMAINS = "(values ('math'), ('code'), ('legal'), ('medical'), ('general')) as d (domain)"
 STATES = "'filling', 'running', 'paused', 'cancelled', 'done'"
@@ -49,7 +46,6 @@ NO_DEFAULT = (("jobs", "most"), ("jobs", "batch"), ("job_questions", "wanted"), 
 
 
 def upgrade() -> None:
-    op.execute(VIEWS)
     for table, columns in ADDED.items():
         for name, kind, default in columns:
             given = None if default is None else sa.text(default)
@@ -87,11 +83,9 @@ def upgrade() -> None:
     for table, name in NO_DEFAULT:
         op.alter_column(table, name, server_default=None)
     op.drop_column("jobs", "prompt_hash")
-    op.execute(sa.text(_view("0003")))
 
 
 def downgrade() -> None:
-    op.execute(VIEWS)
     op.add_column("jobs", sa.Column("prompt_hash", sa.String(), nullable=True))
     # Of a job that asked in several ways the older code knows the first.
     op.execute(
@@ -107,13 +101,8 @@ def downgrade() -> None:
     for table, columns in reversed(ADDED.items()):
         for name, _, _ in reversed(columns):
             op.drop_column(table, name)
-    op.execute(sa.text(_view("0002")))
 
 
 def _states(listed: str) -> None:
     op.drop_constraint(op.f("ck_jobs_state"), "jobs")
     op.create_check_constraint(op.f("ck_jobs_state"), "jobs", f"state in ({listed})")
-
-
-def _view(revision: str) -> str:
-    return (Path(__file__).parents[1] / "views" / f"{revision}.sql").read_text(encoding="utf-8")

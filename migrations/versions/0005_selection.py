@@ -1,7 +1,5 @@
 """The curriculum's stage of an example, and the questions that a round left out because an evaluation asks them."""
 
-from pathlib import Path
-
 import sqlalchemy as sa
 from alembic import op
 
@@ -26,11 +24,8 @@ def upgrade() -> None:
         ),
         sa.PrimaryKeyConstraint("round_id", "question_id", name=op.f("pk_exclusions")),
     )
-    op.execute(sa.text((Path(__file__).parents[1] / "views" / "0005.sql").read_text(encoding="utf-8")))
 
 
 def downgrade() -> None:
-    op.execute("drop view if exists round_exclusions")
-    op.execute("drop function if exists difficulty(bigint, bigint)")
     op.drop_table("exclusions")
     op.drop_column("examples", "stage")

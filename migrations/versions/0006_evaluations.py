@@ -1,6 +1,4 @@
-"""What an evaluation measures beside its accuracy, and views of its answers."""
-
-from pathlib import Path
+"""What an evaluation measures beside its accuracy."""
 
 import sqlalchemy as sa
 from alembic import op
@@ -11,7 +9,6 @@ down_revision = "0005"
 
 MEANS = ("steps", "faithfulness", "coherence", "tokens_out")
 BY_K = ("pass_at", "majority_at")
-VIEWS = Path(__file__).parents[1] / "views"
 
 
 def upgrade() -> None:
@@ -28,13 +25,8 @@ def upgrade() -> None:
         op.add_column("evaluations", sa.Column(name, kind, server_default="{}", nullable=False))
     for name in MEANS:
         op.add_column("evaluations", sa.Column(name, sa.REAL(), nullable=True))
-    op.execute(sa.text((VIEWS / "0006.sql").read_text(encoding="utf-8")))
 
 
 def downgrade() -> None:
-    op.execute(
-        "drop view round_flips, round_results, round_answers, round_lineage, acceptance, job_progress, trace_scores"
-    )
     for name in (*MEANS, *BY_K, "benchmark"):
         op.drop_column("evaluations", name)
-    op.execute(sa.text((VIEWS / "0003.sql").read_text(encoding="utf-8")))

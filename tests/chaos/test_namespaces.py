@@ -17,15 +17,16 @@ from pathlib import Path
 import psutil
 import pytest
 
+from tests import ROOT
 from tests.chaos.hosts import HUB, NETWORK, Network, inside, network, refusal
 from tests.chaos.model import HELD, tell, waits
 from tests.chaos.world import World, environment, model_command, running
-from tests.integration.factory import ROOT, additions, change, fill, rows, states, value, wait_until
+from tests.integration.factory import additions, change, fill, rows, states, value, wait_until
 from tests.integration.scripted import check, wait_for
 from tests.scripted_server import Fault
 from tracemill import stack as local
+from tracemill.keepalive import BROKEN
 from tracemill.policy import Policy
-from tracemill.silence import BROKEN
 from tracemill.stack import Program, Stack
 from tracemill.stack.state import Folder, folder_of
 from tracemill.stack.supervise import Supervisor

@@ -12,9 +12,9 @@ import pytest
 import redis
 
 from db.migrate import prepare
+from tests import ROOT
 from tests.chaos.model import tell
 from tests.conftest import forget
-from tests.integration.factory import ROOT
 from tests.scripted_server import Fault
 from tracemill import stack as local
 from tracemill.stack import Program, Stack

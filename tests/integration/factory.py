@@ -17,6 +17,7 @@ from db.jobs import JobSpec, one_prompt
 from db.session import transaction
 from producer.enqueue import Enqueued, enqueue
 from producer.sources import Problem, Question
+from tests import ROOT
 from tracemill.celery import app, generate_queue
 from tracemill.policy import Policy
 from tracemill.prompts import Prompt
@@ -24,7 +25,6 @@ from tracemill.sampling import Sampling
 from tracemill.settings import settings
 from tracemill.stack import Stack
 
-ROOT = Path(__file__).parents[2]
 ASK = Prompt(({"role": "user", "content": "{question}"},))
 
 
@@ -88,7 +88,7 @@ def job_state(job: str) -> str:
     return str(value("select state from jobs where name = :job", job=job))
 
 
-def wait_until(condition: Callable[[], Any], seconds: float = 40, what: Callable[[], object] = lambda: "") -> Any:
+def wait_until(condition: Callable[[], Any], seconds: float = 120, what: Callable[[], object] = lambda: "") -> Any:
     """What the condition gives once that is true; fails with `what()` after `seconds`."""
     deadline = time.monotonic() + seconds
     while not (found := condition()):

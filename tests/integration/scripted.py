@@ -6,8 +6,9 @@ from typing import Any
 
 from sqlalchemy.exc import OperationalError
 
+from tests import ROOT
 from tests.integration.answers import answers
-from tests.integration.factory import ROOT, Processes, additions, job_state, rows, states, value, wait_until
+from tests.integration.factory import Processes, additions, job_state, rows, states, value, wait_until
 from tests.scripted_server import ScriptedServer
 
 #: Leases short enough that a test can wait for them, and so few attempts that an unjust one shows.
@@ -63,7 +64,7 @@ def start_all(processes: Processes) -> None:
     processes.start("verify", "worker", "verify", "--judge", "verifier")
 
 
-def wait_for(job: str, seconds: float = 45) -> None:
+def wait_for(job: str, seconds: float = 120) -> None:
     wait_until(lambda: job_state(job) == "done", seconds, lambda: states(job))
 
 

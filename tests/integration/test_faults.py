@@ -13,16 +13,17 @@ import redis
 from alembic.script import ScriptDirectory
 
 from db import migrate
-from tests.integration.factory import ROOT, Processes, additions, change, fill, rows, states, value, wait_until
+from tests import ROOT
+from tests.integration.factory import Processes, additions, change, fill, rows, states, value, wait_until
 from tests.integration.scripted import Teacher, check, command, everything_came, start_all, traces, wait_for
 from tests.scripted_server import Fault
 from tracemill import stack as local
+from tracemill.engines.registry import ENGINE_DIED
 from tracemill.policy import Policy
 from tracemill.settings import settings
 from tracemill.stack import Stack
 from tracemill.stack.state import folder_of
 from tracemill.stack.supervise import Supervisor
-from workers.running import ENGINE_DIED
 
 pytestmark = pytest.mark.integration
 

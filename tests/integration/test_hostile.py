@@ -10,8 +10,8 @@ from pathlib import Path
 import psutil
 import pytest
 
-from workers.checks import Item
-from workers.checks.pool import CheckPool
+from tracemill.verification.checks import Item
+from tracemill.verification.pool import CheckPool
 
 pytestmark = pytest.mark.integration
 

@@ -132,7 +132,7 @@ def test_a_question_without_gold_cannot_be_rationalized_and_says_so(
 
 
 def test_inject_gives_the_student_an_accepted_trace_of_the_teacher(database: Stack, source: Path, model: Model) -> None:
-    said = iter([WRONG, RIGHT])
+    said = iter([WRONG, f"<think>Perhaps 77?</think>{RIGHT}"])
     model.script = lambda messages: next(said)
     work(enqueue(source, "cot", "--samples", "2"))
     seen: list[str] = []
@@ -142,6 +142,7 @@ def test_inject_gives_the_student_an_accepted_trace_of_the_teacher(database: Sta
     assert RIGHT not in seen[0]
     assert RIGHT in seen[1]
     assert WRONG not in seen[1]
+    assert "77" not in seen[1]
     both = rows(
         "select a.correct as alone, h.correct as helped from trace_scores a join trace_scores h using (question_id) "
         "where a.job = 'alone' and h.job = 'helped'"

@@ -11,7 +11,8 @@ from pathlib import Path
 import psutil
 import pytest
 
-from tests.integration.factory import ROOT, Processes, additions, fill, rows, states, wait_until
+from tests import ROOT
+from tests.integration.factory import Processes, additions, fill, rows, states, wait_until
 from tests.integration.scripted import Teacher, check, wait_for
 from tracemill.policy import Policy
 from tracemill.stack import Stack

@@ -9,9 +9,10 @@ from click.testing import Result
 from typer.testing import CliRunner
 
 from cli.main import app
+from tests import ROOT
 from tests.conftest import forget
 from tests.hub import Hub
-from tests.integration.factory import ROOT, rows, value
+from tests.integration.factory import rows, value
 from tests.integration.players import everybody_at_work
 from tracemill.errors import UsageError
 from tracemill.stack import Stack

@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from tests.integration.factory import ROOT
+from tests import ROOT
 
 pytestmark = [pytest.mark.integration, pytest.mark.slow]
 

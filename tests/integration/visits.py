@@ -10,12 +10,12 @@ from producer.feeder import step
 from tests.conftest import forget
 from tests.integration.factory import rows, states, value
 from tests.scripted_server import ScriptedServer
+from tracemill.engines.registry import close_engines
 from tracemill.settings import settings
 from tracemill.stack import Stack
 from workers import priors
-from workers.generate import generate
+from workers.generate import generate, heartbeat
 from workers.job import worker_job
-from workers.running import close_engines
 from workers.verify import verify
 
 
@@ -32,6 +32,8 @@ def in_this_process(stack: Stack, server: ScriptedServer, folder: Path) -> Itera
         priors._known.clear()
         yield stack
         close_engines()
+        if (renewal := heartbeat.pop()) is not None:
+            renewal.stop()
     forget()
 
 

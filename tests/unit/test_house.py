@@ -4,7 +4,8 @@ import subprocess
 import sys
 from pathlib import Path
 
-ROOT = Path(__file__).parents[2]
+from tests import ROOT
+
 PACKAGES = ("tracemill", "db", "migrations", "producer", "workers", "trainer", "cli", "benchmarks", "tests")
 
 

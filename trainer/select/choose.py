@@ -12,8 +12,8 @@ from sqlalchemy import Connection
 from db.queries import Q
 from tracemill.errors import TracemillError
 from trainer.objectives import find
+from trainer.select.decontamination import Overlaps
 from trainer.select.duplicates import near_duplicates
-from trainer.select.overlap import Overlaps
 from trainer.spec import RoundSpec
 
 #: Rows that come from Postgres, and go there, at a time.

@@ -8,9 +8,9 @@ from typing import Any
 
 from db.queries import Q
 from db.session import engine
-from tracemill.models import resolve
 from tracemill.prompts import Prompt
 from tracemill.settings import model, settings
+from tracemill.weights import resolve
 from trainer.queue import checked
 from trainer.rows import Reader, Row
 from trainer.select.choose import BATCH, Selection, choose

@@ -5,28 +5,17 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field, model_validator
 
+from tracemill.policy import SIGNALS
+from tracemill.scores import NUMERIC, score_name
 from tracemill.settings import Section
 
 #: Numeric columns of `trace_scores`, and the judge's signals in it, that a threshold can be put on.
-Score = Literal[
-    "faithfulness",
-    "coherence",
-    "majority",
-    "margin",
-    "steps",
-    "equations_checked",
-    "equations_false",
-    "equations_compound",
-    "unused",
-    "ungrounded",
-    "tokens_out",
-    "thinking_tokens",
-    "cost",
-    "rating",
-    "uplift",
-    "counterfactual",
-    "agreement",
-]
+THRESHOLDS = (
+    *NUMERIC,
+    *("faithfulness", "coherence", "majority", "margin", "tokens_out", "thinking_tokens", "cost"),
+    *(signal for signal in SIGNALS if signal != "coherence"),
+)
+ScoreName = Annotated[str, score_name(THRESHOLDS)]
 
 #: A date without a time zone is in UTC.
 Moment = Annotated[datetime, AfterValidator(lambda at: at if at.tzinfo else at.replace(tzinfo=UTC))]
@@ -52,8 +41,8 @@ class SelectSpec(Section):
     since: Moment | None = None
     until: Moment | None = None
     #: Least and greatest values of scores. A score that is null passes neither: unknown is not good enough.
-    at_least: dict[Score, float] = Field(default={})
-    at_most: dict[Score, float] = Field(default={})
+    at_least: dict[ScoreName, float] = Field(default={})
+    at_most: dict[ScoreName, float] = Field(default={})
     #: Of traces that are this similar one stays: the Jaccard index of the word 3-grams of question and text, as MinHash
     #: estimates it. Absent: all stay.
     near_duplicates: float | None = Field(default=None, gt=0, le=1)

@@ -1,0 +1,84 @@
+"""The views for people, as they are today: one file each, and the functions that they use.
+
+An upgrade drops them, brings the tables up to date, and creates them again. Migrations therefore never mention a view.
+"""
+
+import hashlib
+from pathlib import Path
+
+from sqlalchemy import Connection, text
+from sqlalchemy.exc import InternalError, OperationalError
+
+from tracemill.errors import StackError
+from tracemill.scores import SCORES
+
+#: In an order in which each can be created: a view stands after those that it reads.
+VIEWS = (
+    "trace_scores",
+    "job_progress",
+    "acceptance",
+    "round_lineage",
+    "round_exclusions",
+    "round_answers",
+    "round_flips",
+    "round_results",
+)
+#: Functions that views and queries use.
+FUNCTIONS = ("difficulty",)
+#: SQL users log in as this role, which can read the views and nothing else. `tracemill up` gives it a password.
+READER = "tracemill_reader"
+
+_SCORE_COLUMNS = ",\n       ".join(f"v.{score.name}" for score in SCORES)
+_SCORE_COMMENTS = "\n".join(
+    f"comment on column trace_scores.{score.name} is '{score.about.replace(chr(39), chr(39) * 2)}';" for score in SCORES
+)
+_DEPENDENT_OBJECTS = "2BP01"  # SQLSTATE
+
+
+def definition(name: str) -> str:
+    """The statements that create a view or a function, with its comments."""
+    content = Path(__file__).with_name(f"{name}.sql").read_text(encoding="utf-8")
+    return content.replace("{score_columns}", _SCORE_COLUMNS).replace("{score_comments}", _SCORE_COMMENTS)
+
+
+def are_current(connection: Connection) -> bool:
+    """Whether the database's views were created from today's files."""
+    exists = connection.execute(text("select to_regproc('views_digest') is not null")).scalar()
+    return bool(exists) and connection.execute(text("select views_digest()")).scalar() == _digest()
+
+
+def drop(connection: Connection) -> None:
+    """Drop every view of ours. Raises StackError when a view of somebody else reads one of them."""
+    try:
+        connection.execute(text(f"drop view if exists {', '.join(VIEWS)}"))
+        connection.execute(text(f"drop function if exists {', '.join(FUNCTIONS)}, views_digest"))
+    except (InternalError, OperationalError) as error:
+        if getattr(error.orig, "sqlstate", None) != _DEPENDENT_OBJECTS:
+            raise
+        details = getattr(getattr(error.orig, "diag", None), "message_detail", None) or str(error.orig)
+        raise StackError(
+            f"the views cannot be replaced, because a view of yours reads one of them: {details.splitlines()[0]}. "
+            "Drop yours, run `tracemill db upgrade`, and create it again. Nothing was changed."
+        ) from None
+
+
+def create(connection: Connection) -> None:
+    """Create every view, none of which exists, and let the reader role read them."""
+    for name in (*FUNCTIONS, *VIEWS):
+        connection.execute(text(definition(name)))
+    connection.execute(
+        text(
+            f"do $$ begin if not exists (select from pg_roles where rolname = '{READER}') "
+            f"then create role {READER} nologin; end if; end $$"
+        )
+    )
+    connection.execute(text(f"grant select on {', '.join(VIEWS)} to {READER}"))
+    connection.execute(
+        text(f"create function views_digest() returns text immutable parallel safe return '{_digest()}'")
+    )
+
+
+def _digest() -> str:
+    """Tells whether any definition has changed."""
+    parts = "".join(definition(name) for name in (*FUNCTIONS, *VIEWS))
+    return hashlib.sha256(parts.encode()).hexdigest()

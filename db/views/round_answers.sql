@@ -1,0 +1,70 @@
+create view round_answers as
+select r.name as round,
+       e.stage,
+       e.benchmark,
+       j.name as job,
+       q.id as question_id,
+       q.question,
+       q.gold,
+       q.domain,
+       coalesce('level ' || substring(q.meta ->> 'level' from '[0-9]+'),
+                difficulty(other.correct, other.answers)) as difficulty,
+       case when length(q.question) < 150 then 'short'
+            when length(q.question) < 300 then 'medium'
+            else 'long' end as length,
+       coalesce(v.correct, false) as correct,
+       coalesce(v.correct and t.answer_form in ('boxed', 'stated', 'hashes'), false) as correct_strict,
+       t.id as trace_id,
+       t.text,
+       t.answer,
+       v.steps,
+       v.faithfulness,
+       v.coherence,
+       t.tokens_out,
+       t.finish_reason,
+       j.samples,
+       every.correct as samples_correct
+from evaluations e
+join rounds r on r.id = e.round_id
+join jobs j on j.id = e.job_id
+join job_questions jq on jq.job_id = j.id
+join questions q on q.id = jq.question_id
+left join traces t on t.job_id = j.id and t.question_id = q.id and t.sample_index = 0
+left join verdicts v on v.trace_id = t.id and v.verifier = j.verifier
+left join lateral (
+    select count(*) filter (where sv.correct) as correct
+    from traces s join verdicts sv on sv.trace_id = s.id and sv.verifier = j.verifier
+    where s.job_id = j.id and s.question_id = q.id
+) every on true
+left join lateral (
+    select count(*) filter (where ov.correct) as correct, count(ov.correct) as answers
+    from traces o
+    join jobs oj on oj.id = o.job_id
+    join verdicts ov on ov.trace_id = o.id and ov.verifier = oj.verifier
+    where o.question_id = q.id and oj.round_id is null and not oj.negative
+      and not (oj.name = e.benchmark and o.sample_index = 0)
+) other on true;
+
+comment on view round_answers is 'One row for each question of a round''s evaluations, before and after: the first sample''s answer, which is the one that counts.';
+comment on column round_answers.round is 'The round.';
+comment on column round_answers.stage is 'before (base model) or after (with the adapter).';
+comment on column round_answers.benchmark is 'The evaluation job of the base model: the name that before and after share, in all rounds.';
+comment on column round_answers.job is 'The job that asked.';
+comment on column round_answers.question_id is 'The question.';
+comment on column round_answers.question is 'Its text.';
+comment on column round_answers.gold is 'The reference answer.';
+comment on column round_answers.domain is 'math, code, legal, medical or general.';
+comment on column round_answers.difficulty is 'The data set''s own level (level 3) where the question has one. Else by the share of right answers among all others that models without an adapter gave to it, never those measured here: easy from 0.7, medium from 0.3, else hard; unknown: there are none.';
+comment on column round_answers.length is 'Of the question: short under 150 characters, medium under 300, else long.';
+comment on column round_answers.correct is 'The answer is right; a question without an answer counts as wrong.';
+comment on column round_answers.correct_strict is 'It is right and given in an asked form, not guessed from the last number.';
+comment on column round_answers.trace_id is 'The trace; null: there is none.';
+comment on column round_answers.text is 'What the model wrote.';
+comment on column round_answers.answer is 'The final answer found in it.';
+comment on column round_answers.steps is 'Steps of its reasoning.';
+comment on column round_answers.faithfulness is 'Does the reasoning lead to this answer, 0 to 1; null: not asked.';
+comment on column round_answers.coherence is 'Does each step follow from the last, 0 to 1; null: not asked.';
+comment on column round_answers.tokens_out is 'Tokens written.';
+comment on column round_answers.finish_reason is 'stop: the model ended; length: it was cut off.';
+comment on column round_answers.samples is 'Samples that the job took of each question.';
+comment on column round_answers.samples_correct is 'How many of them are right.';

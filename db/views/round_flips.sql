@@ -1,0 +1,36 @@
+create view round_flips as
+select b.round,
+       b.benchmark,
+       case when a.correct then 'gained' else 'lost' end as flip,
+       b.question_id,
+       b.question,
+       b.gold,
+       b.domain,
+       b.difficulty,
+       b.length,
+       b.trace_id as before_trace_id,
+       b.answer as before_answer,
+       b.text as before_text,
+       a.trace_id as after_trace_id,
+       a.answer as after_answer,
+       a.text as after_text
+from round_answers b
+join round_answers a on a.round = b.round and a.benchmark = b.benchmark and a.question_id = b.question_id
+where b.stage = 'before' and a.stage = 'after' and b.correct <> a.correct;
+
+comment on view round_flips is 'The questions that a round''s adapter flipped: right after and not before, or the other way round.';
+comment on column round_flips.round is 'The round.';
+comment on column round_flips.benchmark is 'The evaluation job of the base model.';
+comment on column round_flips.flip is 'gained (right only with the adapter) or lost (right only without).';
+comment on column round_flips.question_id is 'The question.';
+comment on column round_flips.question is 'Its text.';
+comment on column round_flips.gold is 'The reference answer.';
+comment on column round_flips.domain is 'math, code, legal, medical or general.';
+comment on column round_flips.difficulty is 'As in round_answers.';
+comment on column round_flips.length is 'As in round_answers.';
+comment on column round_flips.before_trace_id is 'The base model''s trace.';
+comment on column round_flips.before_answer is 'Its answer.';
+comment on column round_flips.before_text is 'What it wrote.';
+comment on column round_flips.after_trace_id is 'The trace with the adapter.';
+comment on column round_flips.after_answer is 'Its answer.';
+comment on column round_flips.after_text is 'What it wrote.';

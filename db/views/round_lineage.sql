@@ -1,0 +1,57 @@
+create view round_lineage as
+select r.name as round,
+       r.state as round_state,
+       e.role,
+       e.position,
+       q.id as question_id,
+       q.question,
+       t.id as trace_id,
+       j.name as job,
+       j.model as teacher,
+       j.method,
+       t.prompt_hash as teacher_prompt_hash,
+       r.prompt_hash as student_prompt_hash,
+       r.adapter_path,
+       v.stage as evaluation_stage,
+       w.name as evaluation_job,
+       v.questions as evaluated,
+       v.accuracy,
+       v.low,
+       v.high,
+       v.benchmark,
+       t.text,
+       p.messages as teacher_prompt,
+       e.stage as curriculum_stage
+from rounds r
+join examples e on e.round_id = r.id
+join traces t on t.id = e.trace_id
+join questions q on q.id = t.question_id
+join jobs j on j.id = t.job_id
+join prompts p on p.hash = t.prompt_hash
+left join evaluations v on v.round_id = r.id
+left join jobs w on w.id = v.job_id;
+
+comment on view round_lineage is 'Question → trace → round → evaluation: one row for each example and each evaluation of its round.';
+comment on column round_lineage.round is 'The round.';
+comment on column round_lineage.round_state is 'queued, selecting, fitting, evaluating, done or failed.';
+comment on column round_lineage.role is 'What the trace was used as (sft: an example to imitate).';
+comment on column round_lineage.position is '0-based place of the example in the training order.';
+comment on column round_lineage.question_id is 'The question that the example answers.';
+comment on column round_lineage.question is 'Its text.';
+comment on column round_lineage.trace_id is 'The trace that was trained on.';
+comment on column round_lineage.job is 'The job that the trace came from.';
+comment on column round_lineage.teacher is 'The model alias that wrote it.';
+comment on column round_lineage.method is 'The way it was asked.';
+comment on column round_lineage.teacher_prompt_hash is 'The template that the teacher was asked with.';
+comment on column round_lineage.student_prompt_hash is 'The template that the student was trained and evaluated with.';
+comment on column round_lineage.adapter_path is 'The adapter that came out.';
+comment on column round_lineage.evaluation_stage is 'before (base model) or after (with the adapter); null: not evaluated yet.';
+comment on column round_lineage.evaluation_job is 'The job that evaluated.';
+comment on column round_lineage.evaluated is 'Questions in that evaluation.';
+comment on column round_lineage.accuracy is 'Share of them answered right, 0 to 1.';
+comment on column round_lineage.low is 'Lower end of its 95 % interval.';
+comment on column round_lineage.high is 'Upper end of its 95 % interval.';
+comment on column round_lineage.benchmark is 'The evaluation job of the base model; null: not evaluated yet. Joins round_flips and round_answers.';
+comment on column round_lineage.text is 'What the teacher wrote.';
+comment on column round_lineage.teacher_prompt is 'The messages of the template that the teacher was asked with, its slots in braces.';
+comment on column round_lineage.curriculum_stage is '0-based stage of the curriculum in which the example was trained on.';

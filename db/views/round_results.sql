@@ -1,0 +1,47 @@
+create view round_results as
+select g.*,
+       (centre - half) / (1 + z2 / g.questions) as low,
+       (centre + half) / (1 + z2 / g.questions) as high
+from (
+    select round,
+           stage,
+           benchmark,
+           domain,
+           difficulty,
+           length,
+           count(*) as questions,
+           count(*) filter (where correct) as correct,
+           count(*) filter (where correct_strict) as correct_strict,
+           count(*) filter (where samples_correct > 0) as any_correct,
+           avg(steps)::float8 as steps,
+           avg(faithfulness)::float8 as faithfulness,
+           avg(coherence)::float8 as coherence,
+           avg(tokens_out)::float8 as tokens_out,
+           count(*) filter (where correct) / count(*)::float8 as accuracy
+    from round_answers
+    group by 1, 2, 3, 4, 5, 6
+) g
+join lateral (select 1.959964 ^ 2 as z2) z on true
+join lateral (
+    select g.accuracy + z2 / (2 * g.questions) as centre,
+           1.959964 * sqrt(g.accuracy * (1 - g.accuracy) / g.questions + z2 / (4 * g.questions ^ 2)) as half
+) w on true;
+
+comment on view round_results is 'What distils well and what does not: one row for each round, stage, benchmark, domain, difficulty and length of the questions.';
+comment on column round_results.round is 'The round.';
+comment on column round_results.stage is 'before (base model) or after (with the adapter).';
+comment on column round_results.benchmark is 'The evaluation job of the base model.';
+comment on column round_results.domain is 'math, code, legal, medical or general.';
+comment on column round_results.difficulty is 'As in round_answers.';
+comment on column round_results.length is 'Of the questions, as in round_answers.';
+comment on column round_results.questions is 'How many there are.';
+comment on column round_results.correct is 'Right answers, of one try each.';
+comment on column round_results.correct_strict is 'Right answers in an asked form.';
+comment on column round_results.any_correct is 'Questions with a right answer among all their samples.';
+comment on column round_results.steps is 'Mean steps of an answer.';
+comment on column round_results.faithfulness is 'Mean; null: not asked.';
+comment on column round_results.coherence is 'Mean; null: not asked.';
+comment on column round_results.tokens_out is 'Mean tokens of an answer.';
+comment on column round_results.accuracy is 'correct ÷ questions, 0 to 1.';
+comment on column round_results.low is 'Lower end of its 95 % Wilson interval.';
+comment on column round_results.high is 'Upper end of its 95 % Wilson interval.';

@@ -1,0 +1,169 @@
+"""`tracemill calibrate` with the real database: what is stored, what a policy makes of it, and what a job tells."""
+
+import json
+import math
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner, Result
+
+from cli.main import app
+from db.calibrations import latest
+from tests.conftest import forget
+from tests.integration.factory import ASK, additions, change, fill, rows, value
+from tests.scripted_server import ScriptedServer
+from tracemill.errors import UsageError
+from tracemill.policy import Policy
+from tracemill.stack import Stack
+from tracemill.verification.calibration import why_not
+
+pytestmark = pytest.mark.integration
+
+
+def run(*words: str | Path) -> Result:
+    return CliRunner().invoke(app, ["calibrate", "--judge", "referee", *map(str, words)])
+
+
+@pytest.fixture
+def judge(clean: Stack, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[ScriptedServer]:
+    """A scripted judge behind the alias `referee`, which nobody has calibrated."""
+
+    def belief(prompt: str) -> dict[str, float]:
+        p = float(re.findall(r"p=(\d\.\d+)", prompt)[0])
+        return {"Yes": math.log(p), "No": math.log(1 - p)}
+
+    with ScriptedServer(first_words=belief) as server:
+        config = tmp_path / "tracemill.toml"
+        model = f'engine = "openai"\nbase_url = "{server.base_url}"\n'
+        config.write_text(
+            f'[models.referee]\nmodel = "scripted"\n{model}[models.other]\nmodel = "another"\n{model}'
+            f'[local]\ngenerate = []\njudge = "referee"\n'
+        )
+        monkeypatch.setenv("TRACEMILL_CONFIG", str(config))
+        forget()
+        change("truncate calibrations restart identity")
+        yield server
+    forget()
+
+
+@pytest.fixture
+def labelled(tmp_path: Path) -> Path:
+    """Fifteen right and fifteen wrong sums; the judge believes the right ones more, three of them excepted."""
+    lines = []
+    for n in range(30):
+        right = n % 2 == 0
+        p = 0.6 + n / 100 if right and n not in (4, 14, 24) else 0.4 - n / 100
+        result = n + 1 if right else n + 2
+        lines.append({"question": f"What is {n} + 1? p={p:.2f}", "trace": f"The answer is {result}.", "gold": n + 1})
+    path = tmp_path / "labelled.jsonl"
+    path.write_text("".join(json.dumps(line) + "\n" for line in lines))
+    return path
+
+
+def test_a_calibration_is_stored_and_read_back(judge: ScriptedServer, labelled: Path) -> None:
+    done = run(labelled, "--signals", "rating,coherence", "--json")
+    assert done.exit_code == 0, done.stderr
+    said = {signal["signal"]: signal for signal in json.loads(done.stdout)["signals"]}
+    found = latest("referee", "scripted")
+    assert set(found) == set(said) == {"rating", "coherence"}
+    rating = found["rating"]
+    assert rating.auc == pytest.approx(tuple(said["rating"]["auc"].values()), abs=1e-6)
+    # 12 right traces beat all 15 wrong ones, the other three beat 13, 8 and 3 of them
+    assert rating.auc.value == pytest.approx(204 / 225)
+    assert rating.agreement.value == pytest.approx(0.9)
+    assert [b.count for b in rating.bins] == [b["count"] for b in said["rating"]["bins"]] == [10, 10, 10]
+    assert why_not(rating, 0.5) is None
+    # A trace of a single step is coherent, whatever it says.
+    assert why_not(found["coherence"], 0.5) == "AUC 0.50 [0.31, 0.69] is not above 0.5"
+    assert value("select source from calibrations limit 1") == str(labelled)
+
+
+def test_only_the_alias_and_the_model_that_were_measured_count_as_calibrated(
+    judge: ScriptedServer, labelled: Path
+) -> None:
+    run(labelled, "--signals", "rating")
+    assert latest("referee", "another") == {}
+    assert latest("other", "scripted") == {}
+
+
+def test_the_newest_calibration_of_each_signal_counts(judge: ScriptedServer, labelled: Path) -> None:
+    run(labelled, "--signals", "rating,coherence")
+    run(labelled, "--signals", "rating", "--limit", "22")
+    found = latest("referee", "scripted")
+    assert (found["rating"].n_right, found["coherence"].n_right) == (11, 15)
+    assert value("select count(*) from calibrations") == 3
+
+
+def test_nothing_is_stored_when_it_is_not_wanted(judge: ScriptedServer, labelled: Path) -> None:
+    assert run(labelled, "--signals", "rating", "--no-store").exit_code == 0
+    assert latest("referee", "scripted") == {}
+
+
+def judged_job(name: str, right: int, wrong: int, policy: Policy) -> None:
+    """A job with verdicts of `right` and `wrong` traces, which the judge has scored 0.8 and 0.3."""
+    fill(additions(right + wrong), name, policy=policy, samples=1)
+    change(
+        """
+        insert into traces (job_id, question_id, sample_index, prompt_hash, text, reasoning, steps, tokens_in,
+                            tokens_out, latency_seconds, worker)
+        select job_id, question_id, 0, :hash, '', '', '[]', 1, 1, 0, 'test'
+        from job_questions join jobs on jobs.id = job_id where name = :name
+        """,
+        hash=ASK.hash,
+        name=name,
+    )
+    change(
+        """
+        insert into verdicts (trace_id, verifier, correct, proof, equations_checked, equations_false, signals, findings,
+                              accepted, seconds)
+        select t.id, j.verifier, n <= :right, 'equal', 0, 0,
+               case when n <= :right then '{"rating": 0.8, "uninformative": ["rating"]}'::jsonb
+                    else '{"rating": 0.3, "uninformative": ["rating"]}'::jsonb end, '[]', false, 0
+        from (select *, row_number() over (order by id) as n from traces) t join jobs j on j.id = t.job_id
+        where j.name = :name
+        """,
+        right=right,
+        name=name,
+    )
+
+
+def test_a_jobs_verdicts_calibrate_its_judge_without_asking_it(judge: ScriptedServer) -> None:
+    judged_job("sums", 12, 14, Policy(judge="referee", judge_refused=True))
+    done = run("--job", "sums", "--json")
+    assert done.exit_code == 0, done.stderr
+    (signal,) = json.loads(done.stdout)["signals"]
+    assert (signal["signal"], signal["n_right"], signal["n_wrong"], signal["auc"]["value"]) == ("rating", 12, 14, 1.0)
+    assert latest("referee", "scripted")["rating"].auc.value == 1.0
+    assert value("select source from calibrations") == "job sums"
+    assert not judge.requests
+
+
+def test_verdicts_without_a_signal_or_undecided_or_decided_by_the_judge_do_not_count(judge: ScriptedServer) -> None:
+    judged_job("sums", 15, 15, Policy(judge="referee", judge_refused=True))
+    ids = [row.id for row in rows("select id from verdicts order by id")]
+    change("update verdicts set correct = null where id = :id", id=ids[0])
+    change("update verdicts set signals = '{}' where id = :id", id=ids[1])
+    change("update verdicts set proof = 'agreement 0.93 by referee' where id = :id", id=ids[2])
+    done = run("--job", "sums", "--json")
+    assert [(s["n_right"], s["n_wrong"]) for s in json.loads(done.stdout)["signals"]] == [(12, 15)]
+
+
+def test_a_job_whose_judge_saw_too_few_wrong_traces_cannot_calibrate_it(judge: ScriptedServer) -> None:
+    judged_job("sums", 30, 3, Policy(judge="referee"))
+    done = run("--job", "sums")
+    assert isinstance(done.exception, UsageError)
+    assert "7 more wrong" in str(done.exception)
+    assert "judge_refused" in str(done.exception)
+    assert latest("referee", "scripted") == {}
+
+
+def test_a_job_of_another_judge_or_of_no_name_is_wrong_use(judge: ScriptedServer) -> None:
+    judged_job("sums", 12, 12, Policy(judge="other"))
+    done = run("--job", "sums")
+    assert isinstance(done.exception, UsageError)
+    assert "checks+other" in str(done.exception)
+    done = run("--job", "none")
+    assert isinstance(done.exception, UsageError)
+    assert "no job 'none'. Jobs: sums" in str(done.exception)

@@ -1,0 +1,124 @@
+"""The schema: models, migrations, views and their documentation agree."""
+
+import runpy
+from pathlib import Path
+from typing import Any
+
+import pytest
+from sqlalchemy import Connection, text
+
+from db import migrate, views
+from db.session import transaction
+from tests import ROOT
+from tests.integration.factory import Processes, change, value
+from tracemill.errors import StackError, UsageError
+from tracemill.stack import Stack
+
+pytestmark = pytest.mark.integration
+
+
+def test_the_migrations_make_exactly_the_tables_of_the_models(stack: Stack) -> None:
+    assert migrate.differences(stack.database_url) == []
+
+
+def test_migrating_twice_changes_nothing(stack: Stack) -> None:
+    migrate.upgrade(stack.database_url)
+    assert migrate.differences(stack.database_url) == []
+
+
+def test_a_database_can_be_migrated_down_to_nothing_and_up_again(stack: Stack) -> None:
+    migrate.downgrade(stack.database_url, "base")
+    try:
+        with transaction() as connection:
+            tables = text(
+                "select relname from pg_class where relnamespace = 'public'::regnamespace and relkind in ('r', 'v')"
+            )
+            assert set(connection.execute(tables).scalars()) <= {"alembic_version"}
+    finally:
+        migrate.upgrade(stack.database_url)
+    assert migrate.differences(stack.database_url) == []
+
+
+@pytest.mark.parametrize(
+    ("revision", "advice"),
+    [("0004", "run `tracemill db upgrade`"), ("9999", "this Tracemill is older than the database")],
+)
+def test_a_process_whose_code_does_not_match_the_schema_says_so_and_stops(
+    stack: Stack, tmp_path: Path, revision: str, advice: str
+) -> None:
+    current = value("select version_num from alembic_version")
+    change("update alembic_version set version_num = :revision", revision=revision)
+    processes = Processes(tmp_path, {})
+    try:
+        assert processes.start("worker", "worker", "verify").wait(120) == 1
+    finally:
+        processes.stop_all()
+        change("update alembic_version set version_num = :revision", revision=current)
+    assert advice in processes.log("worker").read_text()
+    with transaction() as connection:
+        migrate.require_current(connection)
+
+
+def test_an_unknown_revision_is_an_error_that_names_those_there_are(stack: Stack) -> None:
+    with pytest.raises(UsageError, match="no revision 'yesterday' of the schema: there are base, 0001, "):
+        migrate.downgrade(stack.database_url, "yesterday")
+
+
+def test_the_views_of_the_database_are_exactly_those_of_the_files(stack: Stack) -> None:
+    with transaction() as connection:
+        before = _views(connection)
+        views.drop(connection)
+        views.create(connection)
+        assert _views(connection) == before
+        assert before.keys() == set(views.VIEWS)
+        assert {path.stem for path in (ROOT / "db" / "views").glob("*.sql")} == {*views.VIEWS, *views.FUNCTIONS}
+
+
+def _views(connection: Connection) -> dict[str, tuple[str, list[Any], bool]]:
+    """Of each view: its definition, its columns with their comments, and whether the reader role may read it."""
+    names = connection.execute(text("select viewname from pg_views where schemaname = 'public'")).scalars().all()
+    return {
+        name: (
+            str(connection.execute(text("select pg_get_viewdef(cast(:name as regclass))"), {"name": name}).scalar()),
+            [tuple(row) for row in connection.execute(COLUMNS, {"name": name})],
+            bool(
+                connection.execute(
+                    text("select has_table_privilege(:reader, :name, 'select')"), {"reader": views.READER, "name": name}
+                ).scalar()
+            ),
+        )
+        for name in names
+    }
+
+
+COLUMNS = text(
+    "select attname, atttypid, col_description(attrelid, attnum) from pg_attribute "
+    "where attrelid = cast(:name as regclass) and attnum > 0 order by attnum"
+)
+
+
+def test_an_upgrade_replaces_views_that_are_not_those_of_this_version(stack: Stack) -> None:
+    change("create or replace function views_digest() returns text immutable return 'older'")
+    change("drop view round_flips")
+    assert migrate.differences(stack.database_url) == ["the views are not those of this version"]
+    migrate.upgrade(stack.database_url)
+    assert migrate.differences(stack.database_url) == []
+    assert value("select count(*) from round_flips") == 0
+
+
+def test_a_view_of_the_user_that_reads_ours_is_named_and_survives(stack: Stack) -> None:
+    change("create view my_scores as select trace_id from trace_scores")
+    change("create or replace function views_digest() returns text immutable return 'older'")
+    try:
+        with pytest.raises(StackError, match=r"view my_scores depends on view trace_scores.*tracemill db upgrade"):
+            migrate.upgrade(stack.database_url)
+        assert value("select count(*) from my_scores") == value("select count(*) from trace_scores")
+    finally:
+        change("drop view my_scores")
+        migrate.upgrade(stack.database_url)
+
+
+def test_every_column_of_every_view_is_documented_and_the_page_is_up_to_date(stack: Stack) -> None:
+    page = runpy.run_path(str(ROOT / "docs" / "make_sql.py"))["page"]()
+    assert "| None |" not in page
+    assert (ROOT / "docs" / "sql.md").read_text(encoding="utf-8") == page

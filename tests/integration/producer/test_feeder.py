@@ -1,0 +1,330 @@
+"""The feeder against the real Postgres and Redis, one step at a time; and two feeders as processes."""
+
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import redis
+from kombu import Connection
+from sqlalchemy.exc import OperationalError
+
+from db.heartbeat import present
+from db.queries import Q
+from db.session import engine, transaction
+from producer import feeder
+from producer.feeder import Step, step
+from tests.integration.factory import (
+    Processes,
+    additions,
+    broker,
+    change,
+    fill,
+    job_state,
+    rows,
+    states,
+    value,
+    wait_until,
+    waiting,
+)
+from tracemill.settings import FeederSettings
+from tracemill.stack import Stack
+
+pytestmark = pytest.mark.integration
+
+LIMITS = FeederSettings(window=10, max_attempts=3)
+
+
+@pytest.fixture
+def processes(clean: Stack, tmp_path: Path) -> Iterator[Processes]:
+    started = Processes(tmp_path, {})
+    yield started
+    started.stop_all()
+
+
+def claim(job_id: int, question_id: int, owner: str = "worker") -> bool:
+    row = {"job_ids": [job_id], "question_ids": [question_id], "owner": owner, "lease": 30, "reserved": 0}
+    with transaction() as connection:
+        return connection.execute(Q["claim"], row).one_or_none() is not None
+
+
+def release(job_id: int, question_id: int, *, counts: bool = True, permanent: bool = False) -> None:
+    row = {"job_id": job_id, "question_id": question_id, "owner": "worker", "error": "it broke"}
+    with transaction() as connection:
+        connection.execute(
+            Q["release"], row | {"counts": counts, "permanent": permanent, "max_attempts": LIMITS.max_attempts}
+        )
+
+
+def settle(job_id: int, count: int) -> None:
+    """`count` queued questions are answered and verified, and their messages are gone."""
+    change(
+        "update job_questions set state = 'done', lease_until = null where (job_id, question_id) in "
+        "(select job_id, question_id from job_questions where job_id = :job and state = 'queued' limit :count)",
+        job=job_id,
+        count=count,
+    )
+
+
+def leases_run_out() -> None:
+    change("update job_questions set lease_until = now() - interval '1 second' where lease_until is not null")
+
+
+def test_no_more_than_the_window_is_in_redis_however_often_the_feeder_looks(clean: Stack) -> None:
+    fill(additions(50), "sums")
+    assert [step(LIMITS).queued for _ in range(3)] == [10, 0, 0]
+    assert waiting(clean) == 10
+    assert states("sums") == {"queued": 10, "pending": 40}
+
+
+def test_a_message_names_a_job_and_a_question_and_holds_nothing_else(clean: Stack) -> None:
+    job_id = fill(additions(3), "sums").job_id
+    step(LIMITS)
+    with Connection(clean.redis_url) as connection, connection.SimpleQueue("generate.teacher") as queue:
+        message = queue.get_nowait()
+        assert message.content_type == "application/json"
+        arguments, keywords, _ = message.payload
+        message.ack()
+    assert (arguments, keywords) == ([job_id, 1], {})
+
+
+def test_the_window_is_refilled_as_work_completes(clean: Stack) -> None:
+    job_id = fill(additions(25), "sums").job_id
+    step(LIMITS)
+    settle(job_id, 4)
+    assert step(LIMITS) == Step(queued=4)
+    settle(job_id, 10)
+    assert step(LIMITS).queued == 10
+    settle(job_id, 10)
+    assert step(LIMITS).queued == 1
+    assert states("sums") == {"done": 24, "queued": 1}
+
+
+def test_a_job_is_done_when_everything_is_settled_and_not_before(clean: Stack) -> None:
+    job_id = fill(additions(3), "sums").job_id
+    step(LIMITS)
+    settle(job_id, 2)
+    assert step(LIMITS).finished == 0
+    change("update job_questions set state = 'failed' where state = 'queued'")
+    assert step(LIMITS).finished == 1
+    assert job_state("sums") == "done"
+    assert value("select finished_at is not null from jobs") is True
+
+
+def test_the_jobs_of_a_model_share_its_window_so_a_large_one_does_not_starve_a_small_one(clean: Stack) -> None:
+    fill(additions(100), "large")
+    fill(additions(3), "small")
+    fill(additions(100), "elsewhere", model="student")
+    step(LIMITS)
+    assert states("large")["queued"] == 7
+    assert states("small") == {"queued": 3}
+    assert states("elsewhere")["queued"] == 10
+
+
+def test_a_job_of_a_higher_priority_goes_first_and_the_others_get_what_it_leaves(clean: Stack) -> None:
+    fill(additions(100), "ordinary")
+    fill(additions(8), "urgent", priority=1)
+    step(LIMITS)
+    assert states("urgent") == {"queued": 8}
+    assert states("ordinary")["queued"] == 2
+
+
+def test_a_slow_verifier_slows_the_job_down_before_traces_pile_up(clean: Stack) -> None:
+    job_id = fill(additions(100), "sums").job_id
+    limits = FeederSettings(window=10, backlog=25)
+    for _ in range(6):
+        step(limits)
+        change("update job_questions set state = 'generated', lease_until = now() + interval '1 hour' "
+               "where state = 'queued'")  # fmt: skip
+    assert states("sums") == {"generated": 25, "pending": 75}
+    change("update job_questions set state = 'done' where job_id = :job and question_id <= 4", job=job_id)
+    assert step(limits).queued == 4
+
+
+def test_the_window_follows_the_workers_that_are_there(clean: Stack) -> None:
+    fill(additions(1000), "sums")
+    assert step(FeederSettings()).queued == 256
+    with present("generate", queues=["generate.teacher"], concurrency=100):
+        assert step(FeederSettings()).queued == 144
+    change("update job_questions set state = 'done' where state = 'queued'")
+    assert step(FeederSettings()).queued == 256
+
+
+@pytest.mark.parametrize("state", ["paused", "cancelled", "done"])
+def test_a_job_that_is_not_running_gives_nothing(clean: Stack, state: str) -> None:
+    fill(additions(5), "sums")
+    change("update jobs set state = :state", state=state)
+    assert step(LIMITS) == Step()
+    assert waiting(clean) == 0
+
+
+def test_questions_flow_while_their_enqueue_still_runs(clean: Stack) -> None:
+    fill(additions(5), "sums")
+    change("update jobs set state = 'filling'")
+    assert step(LIMITS).queued == 5
+    settle(1, 5)
+    assert step(LIMITS).finished == 0
+
+
+def test_a_message_that_was_lost_is_sent_again_when_its_lease_runs_out(clean: Stack) -> None:
+    fill(additions(4), "sums")
+    step(LIMITS)
+    redis.Redis.from_url(clean.redis_url).flushall()
+    assert step(LIMITS) == Step()
+    leases_run_out()
+    assert step(LIMITS) == Step(queued=4, taken_back=4)
+    assert waiting(clean) == 4
+    assert value("select max(attempts) from job_questions") == 0
+
+
+def test_a_question_comes_back_when_its_worker_is_lost_and_the_loss_is_written_down(clean: Stack) -> None:
+    job_id = fill(additions(1), "sums").job_id
+    step(LIMITS)
+    assert claim(job_id, 1, "host:1")
+    assert not claim(job_id, 1, "host:2")
+    assert step(LIMITS) == Step()
+    leases_run_out()
+    assert step(LIMITS) == Step(queued=1, taken_back=1)
+    assert "lost host:1" in value("select last_error from job_questions")
+    assert claim(job_id, 1, "host:2")
+
+
+def test_a_question_that_takes_its_worker_with_it_every_time_is_failed_with_an_error(clean: Stack) -> None:
+    job_id = fill(additions(2), "sums").job_id
+    for visit in range(LIMITS.max_attempts):
+        step(LIMITS)
+        assert claim(job_id, 1, f"host:{visit}")
+        leases_run_out()
+    step(LIMITS)
+    found = rows("select state, attempts, last_error from job_questions where question_id = 1")
+    assert [tuple(row) for row in found] == [("failed", 3, "worker: lost host:2 while it held this question")]
+    assert states("sums") == {"failed": 1, "queued": 1}
+
+
+def test_a_lost_worker_does_not_cost_the_job_its_window(clean: Stack) -> None:
+    job_id = fill(additions(30), "sums").job_id
+    step(LIMITS)
+    for question_id in range(1, 11):
+        claim(job_id, question_id)
+    leases_run_out()
+    assert step(LIMITS) == Step(queued=10, taken_back=10)
+    assert states("sums") == {"queued": 10, "pending": 20}
+
+
+def test_a_worker_renews_only_the_questions_that_it_has_in_hand(clean: Stack) -> None:
+    job_id = fill(additions(2), "sums").job_id
+    step(LIMITS)
+    assert claim(job_id, 1)
+    assert claim(job_id, 2)
+    leases_run_out()
+    with transaction() as connection:
+        row = {"owner": "worker", "lease": 30, "job_ids": [job_id], "question_ids": [2]}
+        assert connection.execute(Q["renew"], row).rowcount == 1
+    assert step(LIMITS).taken_back == 1
+    assert states("sums") == {"queued": 1, "running": 1}
+
+
+def test_a_question_that_keeps_failing_is_failed_and_retry_sends_it_round_again(clean: Stack) -> None:
+    job_id = fill(additions(1), "sums").job_id
+    for _ in range(LIMITS.max_attempts):
+        assert step(LIMITS).queued == 1
+        assert claim(job_id, 1)
+        release(job_id, 1)
+    assert states("sums") == {"failed": 1}
+    assert step(LIMITS).finished == 1
+    with transaction() as connection:
+        connection.execute(Q["retry_failed"], {"job_id": job_id})
+        connection.execute(Q["reopen_job"], {"job_id": job_id})
+    assert job_state("sums") == "running"
+    assert step(LIMITS).queued == 1
+
+
+def test_a_question_that_failed_before_is_asked_after_all_others(clean: Stack) -> None:
+    job_id = fill(additions(21), "sums").job_id
+    step(LIMITS)
+    assert claim(job_id, 1)
+    release(job_id, 1)
+    settle(job_id, 9)
+    assert step(LIMITS) == Step(queued=10)
+    assert states("sums") == {"done": 9, "queued": 10, "pending": 2}
+    assert value("select state from job_questions where question_id = 1") == "pending"
+
+
+def test_visits_that_do_not_count_never_fail_a_question_however_many_it_had_before(clean: Stack) -> None:
+    job_id = fill(additions(1), "sums").job_id
+    for _ in range(LIMITS.max_attempts - 1):
+        claim(job_id, 1)
+        release(job_id, 1)
+    for _ in range(LIMITS.max_attempts + 2):
+        assert claim(job_id, 1)
+        release(job_id, 1, counts=False)
+        assert states("sums") == {"pending": 1}
+    claim(job_id, 1)
+    release(job_id, 1, permanent=True)
+    assert states("sums") == {"failed": 1}
+
+
+def test_a_question_without_verdicts_is_nudged_again_when_its_lease_runs_out(clean: Stack) -> None:
+    fill(additions(2), "sums")
+    change("update job_questions set state = 'generated', lease_until = now() + interval '1 minute'")
+    assert step(LIMITS) == Step()
+    leases_run_out()
+    assert step(LIMITS) == Step(renudged=2)
+    assert step(LIMITS) == Step()
+    with redis.Redis.from_url(clean.redis_url) as client:
+        assert client.llen("verify") == 1  # one message for both
+
+
+def test_without_redis_everything_waits_in_postgres_and_goes_on_afterwards(clean: Stack) -> None:
+    fill(additions(5), "sums")
+    with broker("redis://127.0.0.1:1/0"):
+        assert step(LIMITS).queued == 0
+    assert states("sums") == {"pending": 5}
+    assert step(LIMITS).queued == 5
+    assert waiting(clean) == 5
+
+
+def test_an_error_of_postgres_does_not_leave_the_lock_with_a_feeder_that_lost_the_lead(
+    clean: Stack, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    steps: list[int] = []
+
+    def fails_once(_: FeederSettings) -> Step:
+        steps.append(1)
+        if len(steps) == 1:
+            raise OperationalError("update job_questions", {}, Exception("deadlock detected"))
+        return Step()
+
+    monkeypatch.setattr(feeder, "step", fails_once)
+    # Several idle connections: the next one that the pool gives is not the one that held the lock.
+    several = [engine().connect() for _ in range(4)]
+    for connection in several:
+        connection.close()
+    leading = threading.Thread(target=feeder.lead, args=(lambda: len(steps) >= 3, threading.Event()))
+    leading.start()
+    leading.join(10)
+    came = len(steps)
+    steps += [1] * 3  # it ends, even if it never led again
+    leading.join()
+    assert came == 3
+
+
+def test_of_two_feeders_one_leads_and_the_other_takes_over_when_it_is_killed(
+    clean: Stack, processes: Processes
+) -> None:
+    names = ("one", "two")
+    for name in names:
+        processes.start(name, "producer", TRACEMILL_FEEDER__WINDOW="10")
+
+    def leaders() -> list[str]:
+        return [name for name in names if "this feeder leads" in processes.log(name).read_text()]
+
+    fill(additions(30), "sums")
+    wait_until(lambda: states("sums") == {"queued": 10, "pending": 20})
+    (first,) = leaders()
+    assert value("select count(*) from pg_locks where locktype = 'advisory' and objid = :key", key=feeder.LEADER) == 1
+    processes.kill(first)
+    settle(1, 10)
+    wait_until(lambda: states("sums") == {"done": 10, "queued": 10, "pending": 10}, seconds=5)
+    (second,) = set(leaders()) - {first}
+    assert processes.stop(second) == 0

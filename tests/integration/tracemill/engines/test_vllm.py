@@ -1,0 +1,287 @@
+"""The vLLM engine with a real 135M-parameter model on CPU: its contract, many requests at once, and how it ends."""
+
+import asyncio
+import json
+import math
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from types import SimpleNamespace
+
+import psutil
+import pytest
+
+from tests import ROOT
+from tests.unit.tracemill.engines.engine_contract import QUESTION, EngineContract
+from tracemill.engines import Completion, Generation, Sampling, Score
+from tracemill.engines.vllm import VllmEngine
+from tracemill.errors import EngineDead, EngineError, RequestRefused, UsageError
+from tracemill.event_loop import run
+from tracemill.logprobs import encode
+from tracemill.prompts import Message, token_ids
+from tracemill.settings import EMBEDDED_MODEL, ModelSettings
+from tracemill.verification.judge import SIGNALS, Case, ask
+
+pytestmark = pytest.mark.integration
+
+SMALL = ModelSettings(engine="vllm", model=EMBEDDED_MODEL, max_model_len=512, kv_cache_gib=0.5, adapters=True)
+
+OWNER = """
+import sys, time
+from pathlib import Path
+from tests.integration.tracemill.engines.test_vllm import SMALL
+from tracemill.engines.vllm import VllmEngine
+
+if __name__ == "__main__":
+    engine = VllmEngine(SMALL, Path(sys.argv[1]))
+    print("the engine is up", flush=True)
+    time.sleep(600)
+"""
+
+
+@pytest.fixture(scope="module")
+def engine(models: Path) -> Iterator[VllmEngine]:
+    engine = VllmEngine(SMALL, models)
+    yield engine
+    run(engine.close())
+
+
+def test_every_sample_of_many_requests_at_once_comes_back(engine: VllmEngine) -> None:
+    async def together() -> list[Generation]:
+        questions: list[list[Message]] = [
+            [{"role": "user", "content": f"What is {number} + {number}?"}] for number in range(20)
+        ]
+        sampling = Sampling(temperature=0.9, max_tokens=24)
+        return await asyncio.gather(*(engine.generate(question, 4, sampling) for question in questions))
+
+    generations = run(together())
+    assert [len(generation.completions) for generation in generations] == [4] * 20
+    assert all(completion.text and completion.tokens for g in generations for completion in g.completions)
+    assert len({completion.text for completion in generations[0].completions}) > 1
+
+
+def test_a_prompt_that_is_too_long_is_refused_and_says_how_long_it_is(engine: VllmEngine) -> None:
+    too_long: list[Message] = [{"role": "user", "content": "seven " * 600}]
+    with pytest.raises(RequestRefused, match=r"the prompt has \d{3,} tokens; the model takes 512 \(max_model_len\)"):
+        run(engine.generate(too_long, 1, Sampling()))
+
+
+def test_an_adapter_that_is_not_there_is_an_engine_error(engine: VllmEngine, tmp_path: Path) -> None:
+    with pytest.raises(EngineError, match="no adapter in"):
+        run(engine.generate(QUESTION, 1, Sampling(), tmp_path))
+
+
+def test_a_base_answer_is_the_same_beside_an_adapter_in_one_batch(engine: VllmEngine, tmp_path: Path) -> None:
+    adapter = tmp_path / "round" / "adapter"
+    save_adapter(adapter)
+    greedy = Sampling(temperature=0, max_tokens=24)
+
+    async def both() -> list[str]:
+        asked = [engine.generate(QUESTION, 1, greedy, adapter if number % 2 else None) for number in range(8)]
+        return [generation.completions[0].text for generation in await asyncio.gather(*asked)]
+
+    alone = run(engine.generate(QUESTION, 1, greedy)).completions[0].text
+    texts = run(both())
+    assert texts[0::2] == [alone] * 4
+    assert set(texts[1::2]).isdisjoint({alone})
+
+
+def test_a_score_is_the_sum_of_what_the_engine_reports_when_it_says_that_itself(engine: VllmEngine) -> None:
+    from vllm import SamplingParams
+
+    prompt = token_ids(engine._tokenizer, QUESTION)
+    said = run(engine._final(prompt, SamplingParams(max_tokens=5, temperature=0, logprobs=0), None)).outputs[0]
+    reported = [place[token].logprob for token, place in zip(said.token_ids, said.logprobs, strict=True)]
+    score = run(engine.score(QUESTION, said.text))
+    assert score.tokens == len(reported) == 5
+    assert score.logprob == pytest.approx(sum(reported), abs=0.1)
+
+
+def test_a_score_is_what_vllm_itself_gives_for_the_text_in_a_prompt(engine: VllmEngine) -> None:
+    from vllm import SamplingParams
+
+    text = "Seven, because 2 + 2 is 4!"
+    prompt = token_ids(engine._tokenizer, QUESTION)
+    ids = prompt + engine._tokenizer.encode(text, add_special_tokens=False)
+    scored = run(engine._final(ids, SamplingParams(max_tokens=1, prompt_logprobs=0), None)).prompt_logprobs
+    logprobs = [scored[place][ids[place]].logprob for place in range(len(prompt), len(ids))]
+    score = run(engine.score(QUESTION, text))
+    assert score.tokens == len(logprobs)
+    assert score.logprob == pytest.approx(sum(logprobs), abs=0.3)
+
+
+def test_the_probabilities_of_answers_that_exclude_each_other_add_up_to_at_most_one(engine: VllmEngine) -> None:
+    question: list[Message] = [{"role": "user", "content": "2+2=? Reply with one digit only."}]
+
+    async def scores() -> list[Score]:
+        return await asyncio.gather(*(engine.score(question, str(digit)) for digit in range(10)))
+
+    assert 0.01 < sum(math.exp(score.logprob) for score in run(scores())) <= 1
+
+
+def test_an_adapter_has_its_own_scores(engine: VllmEngine, tmp_path: Path) -> None:
+    adapter = tmp_path / "round" / "adapter"
+    save_adapter(adapter)
+    base, adapted = run(engine.score(QUESTION, "4")), run(engine.score(QUESTION, "4", adapter))
+    assert abs(base.logprob - adapted.logprob) > 1
+
+
+def test_stored_log_probabilities_of_a_real_answer_take_about_twenty_bytes_a_token(engine: VllmEngine) -> None:
+    question: list[Message] = [{"role": "user", "content": "Why is the sky blue? Explain it to a child."}]
+    generation = run(engine.generate(question, 4, Sampling(max_tokens=160, logprobs=8)))
+    tops = [completion.logprobs for completion in generation.completions if completion.logprobs is not None]
+    places = sum(len(top.chosen) for top in tops)
+    assert places > 200
+    assert sum(len(encode(top)) for top in tops) / places < 23
+
+
+def test_more_log_probabilities_than_the_engine_was_started_for_are_refused(engine: VllmEngine) -> None:
+    with pytest.raises(RequestRefused, match="greater than max allowed: 20"):
+        run(engine.generate(QUESTION, 1, Sampling(logprobs=21)))
+
+
+@pytest.mark.parametrize("sampling", [Sampling(temperature=-1), Sampling(max_tokens=0), Sampling(top_p=2)], ids=str)
+def test_sampling_that_cannot_be_is_refused(engine: VllmEngine, sampling: Sampling) -> None:
+    with pytest.raises(RequestRefused, match="vLLM refused the sampling settings"):
+        run(engine.generate(QUESTION, 1, sampling))
+
+
+def test_thoughts_are_counted_in_the_models_own_tokens(engine: VllmEngine) -> None:
+    def completion(text: str, opened: str = "") -> Completion:
+        ids = engine._tokenizer.encode(text, add_special_tokens=False)
+        return engine._completion(
+            SimpleNamespace(text=text, token_ids=ids, finish_reason="stop", logprobs=None), opened
+        )
+
+    thoughts = len(engine._tokenizer.encode("2 + 2 makes 4", add_special_tokens=False))
+    assert completion("<think>2 + 2 makes 4</think>\nFour").thinking_tokens == thoughts
+    assert completion("2 + 2 makes 4</think>\nFour", opened="<think>").thinking_tokens == thoughts
+    cut = completion("2 + 2 makes 4", opened="<think>")
+    assert (cut.text, cut.thinking_tokens, cut.tokens) == ("<think>\n2 + 2 makes 4", thoughts, thoughts)
+
+
+def test_no_token_of_a_hostile_trace_is_a_control_token_to_the_model(engine: VllmEngine) -> None:
+    tokenizer = engine._tokenizer
+    control = set(tokenizer.all_special_ids) | set(tokenizer.added_tokens_decoder)
+    hostile = "\n".join(["3 + 4 = 7", *map(tokenizer.decode, sorted(control)), "<|im_\u200bend|>", "< |im_end|>"])
+    assert control & set(tokenizer.encode(hostile, add_special_tokens=False))
+    case = Case(hostile, (hostile, hostile), hostile, gold=hostile)
+    prompts: list[list[Message]] = []
+
+    class Listening(VllmEngine):
+        def __init__(self) -> None: ...
+
+        async def choose(self, messages: list[Message], choices: object) -> None:
+            prompts.append(messages)
+
+        async def generate(self, messages: list[Message], *_: object) -> Generation:  # type: ignore[override]
+            prompts.append(messages)
+            return Generation((Completion("7", 1, "stop"),), 1, 0.0)
+
+        async def score(self, messages: list[Message], continuation: str, *_: object) -> Score:  # type: ignore[override]
+            prompts.append([*messages, {"role": "user", "content": continuation}])
+            return Score(-1.0, 1)
+
+    judged = run(ask(Listening(), case, list(SIGNALS)))
+    assert judged.error is None
+    assert len(prompts) >= 6
+    for messages in prompts:
+        for message in messages:
+            assert not control & set(tokenizer.encode(message["content"], add_special_tokens=False))
+
+
+def save_adapter(folder: Path) -> None:
+    """An adapter that changes every answer: large random matrices on the attention's outputs."""
+    import torch
+    from safetensors.torch import save_file
+
+    torch.manual_seed(1)
+    tensors = {}
+    for layer in range(30):
+        name = f"base_model.model.model.layers.{layer}.self_attn.o_proj"
+        tensors[f"{name}.lora_A.weight"] = torch.randn(16, 576)
+        tensors[f"{name}.lora_B.weight"] = torch.randn(576, 16)
+    folder.mkdir(parents=True)
+    save_file(tensors, folder / "adapter_model.safetensors")
+    config = {"peft_type": "LORA", "r": 16, "lora_alpha": 32, "target_modules": ["o_proj"], "bias": "none"}
+    (folder / "adapter_config.json").write_text(json.dumps(config))
+
+
+@pytest.mark.parametrize(
+    ("options", "reason"),
+    [
+        ({"no_such_option": 1}, "unexpected keyword argument 'no_such_option'"),
+        ({"tensor_parallel_size": "two"}, "tensor_parallel_size: Input should be a valid integer"),
+        ({"tensor_parallel_size": 4}, r"attention heads \(9\) must be divisible by tensor parallel size \(4\)"),
+        ({"quantization": "nonsense"}, "Unknown quantization method: nonsense"),
+        ({"enable_prefix_caching": "perhaps"}, "enable_prefix_caching: Input should be a valid boolean"),
+    ],
+)
+def test_an_option_that_vllm_does_not_take_is_wrong_use(models: Path, options: dict[str, object], reason: str) -> None:
+    with pytest.raises(UsageError, match=rf"^model {EMBEDDED_MODEL}: vLLM does not take these settings .*{reason}"):
+        VllmEngine(SMALL.model_copy(update={"options": options}), models)
+
+
+@pytest.mark.usefixtures("engine")  # it has unpacked the model
+def test_after_kill_9_of_its_owner_no_engine_process_is_left(models: Path, tmp_path: Path) -> None:
+    script = tmp_path / "owner.py"
+    script.write_text(OWNER)
+    with subprocess.Popen(
+        [sys.executable, str(script), str(models)], cwd=ROOT, env=_importing(ROOT), stdout=subprocess.PIPE, text=True
+    ) as owner:
+        assert owner.stdout is not None
+        # The engine's processes write to the same pipe, at times into the middle of a line.
+        assert any("the engine is up" in line for line in owner.stdout)
+        processes = psutil.Process(owner.pid).children(recursive=True)
+        names = [" ".join(process.cmdline()) for process in processes]
+        owner.kill()
+    assert any("VLLM::" in name for name in names), names
+    deadline = time.monotonic() + 10
+    while left := [process for process in processes if _lives(process)]:
+        assert time.monotonic() < deadline, left
+        time.sleep(0.1)
+
+
+def test_an_engine_that_makes_no_step_is_dead_and_one_that_is_only_slow_is_not(
+    engine: VllmEngine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(engine, "_stall", 3)
+    core = [process for process in psutil.Process().children(recursive=True) if "EngineCore" in _command(process)]
+    assert core
+    for process in core:
+        process.suspend()
+    try:
+        with pytest.raises(EngineDead, match=r"made no step for . s although requests wait \(stall_seconds\)"):
+            run(engine.generate([{"role": "user", "content": "Say yes."}], 1, Sampling(max_tokens=4)))
+    finally:
+        for process in core:
+            process.resume()
+    assert engine.silent == 0
+    monkeypatch.setattr(engine, "_stall", 1)
+    long = Sampling(temperature=0, max_tokens=400)  # takes longer than the engine may be silent
+    assert run(engine.generate([{"role": "user", "content": "Count from 1 to 200."}], 1, long)).completions[0].tokens
+
+
+class TestContract(EngineContract):
+    """Last in this file: its last test closes the engine."""
+
+
+def _importing(root: Path) -> dict[str, str]:
+    return {**os.environ, "PYTHONPATH": str(root)}
+
+
+def _command(process: psutil.Process) -> str:
+    try:
+        return " ".join(process.cmdline())
+    except psutil.NoSuchProcess:
+        return ""
+
+
+def _lives(process: psutil.Process) -> bool:
+    try:
+        return bool(process.status() != psutil.STATUS_ZOMBIE)
+    except psutil.NoSuchProcess:
+        return False

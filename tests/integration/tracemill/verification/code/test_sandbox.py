@@ -1,0 +1,324 @@
+# ruff: noqa: E501 (programs read best one to a line)
+"""Hostile programs in the real sandbox: each is held, harms nobody, leaves nothing behind, and the next one is right.
+
+Where no sandbox can be had, code is refused, and this file says loudly what it could not try.
+"""
+
+import os
+import re
+import resource
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+import warnings
+from collections.abc import Iterator
+from pathlib import Path
+
+import psutil
+import pytest
+
+from tests import ROOT
+from tracemill.verification.code import seccomp
+from tracemill.verification.code.check import check_code
+from tracemill.verification.code.monitor import OUTPUT_MB
+from tracemill.verification.code.sandbox import INTERPRETER, Sandbox
+
+REFUSAL = Sandbox().refusal
+
+#: what an attempt prints if it is held; any other outcome is an escape
+ATTEMPT = """
+import ctypes, os, socket, sys
+def attempt(action):
+    try:
+        print("ESCAPED", action())
+    except (OSError, ValueError) as error:
+        print("held:", type(error).__name__)
+"""
+READ = "attempt(lambda: (os.listdir if os.path.isdir({0!r}) else lambda path: open(path, 'rb').read(99))({0!r}))"
+
+OUTSIDE = [
+    *("/etc/shadow", "/etc/passwd", "/etc", "/root", "/home", "/var", "/run", "/opt", "/sys/class/net", "/boot"),
+    *("/proc", "/proc/1/root", "/proc/1/environ", "/proc/self/environ", "/proc/self/mem", "/proc/self/fd/3"),
+    *("/proc/sys/kernel/core_pattern", "/dev/mem", "/dev/kmsg", "/dev/vda", "/dev/sda", "/dev/tty", "/dev/vsock"),
+    *("/usr/bin/sudo", "/usr/bin/su", "/bin/sh", str(ROOT), str(ROOT / "pyproject.toml"), str(Path.home())),
+]
+WRITES = {
+    "root folder": "open('/x', 'w')",
+    "libraries": "open('/usr/lib/x', 'w')",
+    "standard library": "open(os.__file__, 'a')",
+    "interpreter": f"open({INTERPRETER!r}, 'r+b')",
+    "devices": "open('/dev/x', 'w')",
+    "interpreter replaced": f"os.rename('/tmp', {INTERPRETER!r})",
+    "library removed": "os.unlink(os.__file__)",
+    "link to a file outside": "(os.symlink('/etc/shadow', '/tmp/link'), open('/tmp/link').read())",
+    "link out of the library": "os.link(os.__file__, '/tmp/os.py')",
+    "folder above": "open('/tmp/../../../../../etc/shadow').read()",
+}
+RIGHTS = {
+    "root": "os.setuid(0)",
+    "groups": "os.setgroups([0])",
+    "another user": "os.setresuid(1, 1, 1)",
+    "change of owner": "(open('/tmp/f', 'w'), os.chown('/tmp/f', 0, 0))",
+    "device": "os.mknod('/tmp/disk', 0o060666, os.makedev(254, 0)) or open('/tmp/disk', 'rb').read(1)",
+    "more memory": "__import__('resource').setrlimit(__import__('resource').RLIMIT_AS, (-1, -1))",
+    "more processes": "__import__('resource').setrlimit(__import__('resource').RLIMIT_NPROC, (9999, 9999))",
+    "priority": "os.nice(-10)",
+    "real time": "os.sched_setscheduler(0, os.SCHED_FIFO, os.sched_param(50))",
+    "chroot": "os.chroot('/tmp')",
+    "host name": "socket.sethostname('pwned')",
+    "the first process": "os.kill(1, 9) or os.kill(1, 0) or open('/proc/1/status').read()",
+}
+SOCKETS = {
+    "netlink": "socket.socket(socket.AF_NETLINK, socket.SOCK_RAW)",
+    "packet": "socket.socket(socket.AF_PACKET, socket.SOCK_RAW)",
+    "vsock": "socket.socket(socket.AF_VSOCK, socket.SOCK_STREAM)",
+    "crypto": "socket.socket(socket.AF_ALG, socket.SOCK_SEQPACKET)",
+    "raw": "socket.socket(socket.AF_INET, socket.SOCK_RAW, 1)",
+    "another address": "socket.create_connection(('192.0.2.1', 80), 2)",
+    "name server": "socket.getaddrinfo('example.com', 80)",
+    "datagram": "socket.socket(socket.AF_INET, socket.SOCK_DGRAM).sendto(b'x', ('192.0.2.1', 53))",
+    "IPv6": "socket.create_connection(('2001:db8::1', 80), 2)",
+}
+SLEEP = "import time; time.sleep(1000)"
+DAEMON = f"import os\nif os.fork() == 0:\n    os.setsid()\n    if os.fork() == 0:\n        {SLEEP}\n    os._exit(0)\n"
+#: program, and how it ends: a part of why it was killed, or "" if it ends by itself
+HUNGRY = {
+    "fork bomb": ("import os\nwhile True:\n    try: os.fork()\n    except OSError: pass", "timeout"),
+    "fork bomb that exits": (
+        "import os\nwhile True:\n    try:\n        if os.fork() == 0: os._exit(0)\n    except OSError: pass",
+        "timeout",
+    ),
+    "threads": (
+        "import threading, time\nfor _ in range(10**6):\n    threading.Thread(target=time.sleep, args=(99,)).start()",
+        "timeout",
+    ),
+    "memory": ("x = 'a' * 10**10", ""),
+    "memory bit by bit": ("x = []\nwhile True: x.append(' ' * 10**6 + str(len(x)))", ""),
+    "memory of many": (
+        f"import os\nfor _ in range(4): os.fork()\nx = 'a' * (100 << 20)\n{SLEEP}",
+        "memory over 256 MB",
+    ),
+    "shared memory": (
+        f"import mmap, os\nfor _ in range(3): os.fork()\nm = mmap.mmap(-1, 100 << 20)\nm.write(b'x' * len(m))\n{SLEEP}",
+        "memory over 256 MB",
+    ),
+    "hidden memory": (
+        "import ctypes, os\nctypes.CDLL(None).prctl(4, 0)\nfor _ in range(4): os.fork()\nx = 'a' * (100 << 20)\n"
+        + SLEEP,
+        "memory over 256 MB",
+    ),
+    "disk": ("f = open('/tmp/f', 'wb')\nwhile True: f.write(b'x' * 10**6)", ""),
+    "disk by many files": ("n = 0\nwhile True:\n    n += 1; open(f'/tmp/{n}', 'wb').write(b'x' * 10**6)", ""),
+    "disk through /dev/shm": ("n = 0\nwhile True:\n    n += 1; open(f'/dev/shm/{n}', 'wb').write(b'x' * 10**6)", ""),
+    "empty files": (
+        "import os\nn = 0\nwhile True:\n    n += 1; os.close(os.open(f'/tmp/{n}', os.O_CREAT))",
+        "more than 10000 files",
+    ),
+    "descriptors": ("x = []\nwhile True: x.append(open('/dev/null'))", ""),
+    "endless output": ("while True: print('x' * 1000)", "output over"),
+    "endless errors": ("import sys\nwhile True: print('x' * 1000, file=sys.stderr)", "output over"),
+    "endless output of a child": (
+        "import os\nif os.fork():\n    os.wait()\nwhile True: os.write(1, b'x' * 9999)",
+        "output over",
+    ),
+    "spin": ("while True: pass", "timeout after 2 s"),
+    "spin in C": ("10 ** 10 ** 9", "timeout after 2 s"),
+    "regular expression": ("import re; re.match('(a+)+b', 'a' * 99)", "timeout after 2 s"),
+    "sleep": (SLEEP, "timeout after 2 s"),
+    "deaf to signals": (
+        "import signal\nfor n in range(1, 65):\n    try: signal.signal(n, signal.SIG_IGN)\n    except (OSError, ValueError): pass\nwhile True: pass",
+        "timeout",
+    ),
+    "silent": (
+        "import os\nfor n in range(99):\n    try: os.close(n)\n    except OSError: pass\nwhile True: pass",
+        "timeout",
+    ),
+    "stopped": ("import os, signal; os.kill(os.getpid(), signal.SIGSTOP)", "timeout"),
+    "daemon": (DAEMON, ""),
+    "daemon that holds the output": (
+        DAEMON.replace("time.sleep(1000)", "\n        while True: print(1, flush=True); time.sleep(.1)"),
+        "",
+    ),
+    "recursion": ("def f(): f()\nf()", ""),
+    "kill everybody": ("import os; os.kill(-1, 9)", ""),
+    "signals to the parent": ("import os\nfor n in (1, 2, 3, 9, 15):\n    os.kill(os.getppid(), n)", ""),
+    "crash": ("import ctypes; ctypes.string_at(0)", ""),
+}
+
+
+@pytest.fixture(scope="module")
+def sandbox() -> Sandbox:
+    if REFUSAL:
+        pytest.skip(f"not tried, because there is no sandbox here: {REFUSAL}")
+    box = Sandbox(seconds=2.0, memory_mb=256)
+    box.require()
+    return box
+
+
+@pytest.fixture(autouse=True)
+def _nothing_is_left_behind() -> Iterator[None]:
+    """After each program: no process of it, no memory of ours."""
+    start, most = time.time(), resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    descriptors = len(os.listdir("/proc/self/fd"))
+    yield
+    inside = [
+        one for one in psutil.process_iter(["cmdline", "create_time"]) if INTERPRETER in (one.info["cmdline"] or [])
+    ]
+    # Another test run's programs end by themselves within their time; what was left behind never does.
+    _, left = psutil.wait_procs([one for one in inside if one.info["create_time"] >= start - 1], timeout=15)
+    assert left == []
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - most < 64 * 1024
+    assert len(os.listdir("/proc/self/fd")) <= descriptors
+
+
+def _right(sandbox: Sandbox) -> None:
+    run = sandbox.run("print(6 * int(input()))", "7\n")
+    assert (run.exit_code, run.out, run.err, run.killed) == (0, "42\n", "", None)
+
+
+def _held(sandbox: Sandbox, action: str) -> None:
+    run = sandbox.run(f"{ATTEMPT}\n{action}")
+    assert (run.exit_code, run.err) == (0, "")
+    assert re.fullmatch(r"(held: \w+\n)+", run.out), run.out
+
+
+def test_where_there_is_no_sandbox_code_is_refused_and_said_so() -> None:
+    """Here for a machine without bubblewrap; where it is missing in earnest, nothing else of this file can run."""
+    if REFUSAL:
+        warnings.warn(f"THE SANDBOX WAS NOT TESTED, and code is refused: {REFUSAL}", stacklevel=1)
+    refused = Sandbox(bwrap="/nowhere/bwrap") if REFUSAL is None else Sandbox()
+    assert refused.refusal
+    correct, proof = check_code(refused, "```python\nprint(1)\n```", '[{"input": "", "output": "1"}]')
+    assert correct is None
+    assert proof.startswith("no sandbox: ")
+
+
+@pytest.mark.parametrize("path", OUTSIDE)
+def test_nothing_outside_can_be_read(sandbox: Sandbox, path: str) -> None:
+    _held(sandbox, READ.format(path))
+
+
+def test_a_file_that_anybody_may_read_cannot_be_read(sandbox: Sandbox, tmp_path: Path) -> None:
+    (tmp_path / "secret").write_text("secret")
+    _held(sandbox, f"{READ.format(str(tmp_path / 'secret'))}\n{READ.format(str(tmp_path))}")
+
+
+@pytest.mark.parametrize("name", WRITES)
+def test_nothing_outside_can_be_written(sandbox: Sandbox, name: str) -> None:
+    _held(sandbox, f"attempt(lambda: {WRITES[name]})")
+
+
+@pytest.mark.parametrize("name", RIGHTS)
+def test_a_program_has_no_rights_and_gets_none(sandbox: Sandbox, name: str) -> None:
+    _held(sandbox, f"attempt(lambda: {RIGHTS[name]})")
+
+
+def test_a_program_is_nobody_and_knows_nothing_of_us(sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SECRET_OF_THE_PARENT", "hunter2")
+    run = sandbox.run(
+        "import os, sys\nprint(os.getuid(), os.geteuid(), os.getgroups())\nprint(dict(os.environ), sys.argv, os.getcwd())"
+    )
+    user = int(run.out.split()[0])
+    assert user not in (0, os.getuid())
+    for word in ("hunter2", "SECRET", str(Path.home()), str(ROOT)):
+        assert word not in run.out
+    ids = sandbox.run("import os; print(os.getpid() < 10, max(os.listdir('/')), os.uname().nodename)").out
+    assert ids == "True usr sandbox\n"
+
+
+def test_a_program_has_no_capability_and_gets_none_by_starting_another(sandbox: Sandbox) -> None:
+    asking = (
+        "import ctypes\nlibc = ctypes.CDLL(None)\nasked, found = (ctypes.c_uint32 * 2)(0x20080522, 0), (ctypes.c_uint32 * 6)()\n"
+        "libc.capget(asked, found)\n"  # effective, permitted, inheritable, and the same for the higher ones
+        "print(found[0], found[1], found[3], found[4], libc.prctl(39, 0, 0, 0, 0))"  # 39: PR_GET_NO_NEW_PRIVS
+    )
+    run = sandbox.run(
+        f"{asking}\nimport subprocess, sys\nsys.stdout.flush()\nsubprocess.run([{INTERPRETER!r}, '-S', '-c', {asking!r}])"
+    )
+    assert (run.out, run.err) == ("0 0 0 0 1\n" * 2, "")
+
+
+def test_every_refused_system_call_is_refused(sandbox: Sandbox) -> None:
+    column = seccomp.ARCHITECTURES[os.uname().machine][0]
+    numbers = {name: both[column] for name, both in seccomp.REFUSED.items()}
+    run = sandbox.run(
+        f"import ctypes\nlibc = ctypes.CDLL(None, use_errno=True)\nfor name, number in {numbers}.items():\n"
+        "    if libc.syscall(number, 0, 0, 0, 0, 0) != -1 or ctypes.get_errno() != 1: print('ESCAPED', name)\n"
+        "for flag in (0x20000, 0x10000000, 0x40000000):\n"
+        f"    if libc.syscall({seccomp.CLONE[column]}, flag | 17, 0, 0, 0, 0) != -1: print('ESCAPED clone', flag)\n"
+        f"if libc.syscall({seccomp.CLONE3[column]}, 0, 0) != -1 or ctypes.get_errno() != 38: print('ESCAPED clone3')\n"
+        "print('end')"
+    )
+    assert (run.out, run.err) == ("end\n", "")
+
+
+@pytest.mark.parametrize("name", SOCKETS)
+def test_the_network_is_gone(sandbox: Sandbox, name: str) -> None:
+    _held(sandbox, f"attempt(lambda: {SOCKETS[name]})")
+
+
+def test_a_server_on_this_machine_cannot_be_reached(sandbox: Sandbox, tmp_path: Path) -> None:
+    with (
+        socket.create_server(("127.0.0.1", 0)) as tcp,
+        socket.socket(socket.AF_UNIX) as path,
+        socket.socket(socket.AF_UNIX) as name,
+    ):
+        abstract = f"\0tracemill-test-{os.getpid()}"
+        for server, address in ((path, str(tmp_path / "s")), (name, abstract)):
+            server.bind(address)
+            server.listen()
+        for server in (tcp, path, name):  # they do listen
+            with socket.socket(server.family) as client:
+                client.connect(server.getsockname())
+                server.accept()[0].close()
+        _held(
+            sandbox,
+            f"attempt(lambda: socket.create_connection(('127.0.0.1', {tcp.getsockname()[1]}), 2))\n"
+            f"for address in ({str(tmp_path / 's')!r}, {abstract!r}):\n"
+            "    attempt(lambda: socket.socket(socket.AF_UNIX).connect(address))",
+        )
+
+
+@pytest.mark.parametrize("name", HUNGRY)
+def test_a_program_takes_no_more_than_it_may_and_the_next_is_right(sandbox: Sandbox, name: str) -> None:
+    program, killed = HUNGRY[name]
+    start = time.monotonic()
+    run = sandbox.run(program)
+    assert time.monotonic() - start < 5
+    assert (run.killed or "").startswith(killed)
+    assert bool(run.killed) == bool(killed)
+    assert len(run.out) + len(run.err) < 2 * (OUTPUT_MB + 1) * 2**20
+    if not killed and not name.startswith(("daemon", "signals")):
+        assert run.exit_code != 0
+    _right(sandbox)
+
+
+def test_several_run_at_once_and_do_not_feel_each_other(sandbox: Sandbox) -> None:
+    answers: list[str] = []
+    bombs = [threading.Thread(target=sandbox.run, args=(HUNGRY[name][0],)) for name in ("fork bomb", "memory of many")]
+    honest = [
+        threading.Thread(
+            target=lambda n=n: answers.append(
+                sandbox.run(f"import os\nif os.fork() == 0: os._exit(0)\nos.wait(); print({n})").out
+            )
+        )
+        for n in range(6)
+    ]
+    for thread in bombs + honest:
+        thread.start()
+    for thread in bombs + honest:
+        thread.join()
+    assert sorted(answers) == [f"{n}\n" for n in range(6)]
+
+
+def test_a_program_dies_with_a_parent_that_is_killed(sandbox: Sandbox) -> None:
+    code = f"from tracemill.verification.code.sandbox import Sandbox\nbox = Sandbox(seconds=600)\nbox.require()\nprint(1, flush=True)\nbox.run({DAEMON + SLEEP!r})"
+    with subprocess.Popen([sys.executable, "-c", code], cwd=ROOT, stdout=subprocess.PIPE) as parent:
+        assert parent.stdout is not None
+        parent.stdout.readline()
+        time.sleep(1)
+        assert len(psutil.Process(parent.pid).children(recursive=True)) >= 3
+        parent.send_signal(signal.SIGKILL)

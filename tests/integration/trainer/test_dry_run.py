@@ -1,0 +1,125 @@
+"""`tracemill train ROUND.toml --dry-run`: what a round would train on, without anything being stored."""
+
+import json
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from sqlalchemy import text
+
+from db.session import transaction
+from tests.conftest import forget
+from tests.integration.rounds import finish, job, question, trace
+from tracemill.errors import UsageError
+from tracemill.settings import EMBEDDED_MODEL
+from tracemill.stack import Stack
+from tracemill.weights import resolve
+from trainer.select.preview import preview
+from trainer.spec import load
+
+ROUND = """
+name = "r1"
+[select]
+jobs = ["teach"]
+{select}
+[fit]
+max_tokens = 64
+[evaluate]
+jobs = ["before"]
+"""
+
+
+@pytest.fixture(autouse=True)
+def _asked(clean: Stack, models: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Six questions with an accepted trace each, one of which an evaluation asks too, and one of which is long."""
+    aliases = {"student": {"model": resolve(EMBEDDED_MODEL, models), "adapters": True}, "teacher": {}}
+    monkeypatch.setenv("TRACEMILL_MODELS", json.dumps(aliases))
+    forget()
+    with transaction() as connection:
+        planted = question(connection, "What is 9 + 1?")
+        finish(connection, job(connection, "before", [planted], evaluate=True))
+        ids = [
+            planted,
+            *(question(connection, f"What is {n} + 1?") for n in range(4)),
+            question(connection, "word " * 99),
+        ]
+        teach = job(connection, "teach", ids)
+        for number, question_id in enumerate(ids):
+            trace(connection, teach, question_id, f"It is {number}. \x1b[31m The answer is {number}.")
+        trace(connection, teach, ids[1], "wrong", accepted=False, index=1)
+    yield
+    forget()
+
+
+def _dry_run(folder: Path, *words: str, select: str = "") -> str:
+    """What the command prints, in a process of its own. Raises RuntimeError if it fails."""
+    command = [sys.executable, "-m", "cli", "train", str(_file(folder, select)), "--dry-run", *words]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    if done.returncode:
+        raise RuntimeError(f"{done.returncode}: {done.stderr}")
+    return done.stdout
+
+
+def _file(folder: Path, select: str = "") -> Path:
+    file = folder / "round.toml"
+    file.write_text(ROUND.format(select=select))
+    return file
+
+
+def _stored() -> int:
+    with transaction() as connection:
+        tables = ("rounds", "examples", "exclusions")
+        return sum(connection.execute(text(f"select count(*) from {table}")).scalar_one() for table in tables)
+
+
+def test_it_shows_what_would_be_trained_on_and_stores_nothing(tmp_path: Path) -> None:
+    found = json.loads(_dry_run(tmp_path, "--json"))
+    selection = found["selection"]
+    assert (selection["traces"], selection["removed"]) == (7, {"accepted": 1, "overlapping": 1})
+    assert (selection["examples"], found["too_long"], selection["overlaps"]) == (5, 1, {"exact": 1})
+    assert 0 < found["learnt_tokens"] < found["tokens"] <= 4 * 64
+    assert (found["seconds"], found["measured_in"]) == (None, None)
+    assert found["overlaps"][0]["evaluation_question"] == "What is 9 + 1?"
+    assert len(found["examples"]) == 3
+    read, learnt = found["examples"][0]["parts"]
+    assert (read["learnt"], learnt["learnt"]) == (False, True)
+    assert read["text"].startswith("<|im_start|>system\nThink.<|im_end|>")
+    assert read["text"].endswith("<|im_start|>assistant\n")
+    assert learnt["text"].endswith("<|im_end|>")
+    assert "The answer is" in learnt["text"]
+    assert _stored() == 0
+
+
+def test_people_read_a_table_in_which_no_model_text_moves_the_cursor(tmp_path: Path) -> None:
+    printed = _dry_run(tmp_path)
+    for said in ("whose question overlaps one of an evaluation", "[learnt]", "not known: no round", "1 exact"):
+        assert said in printed
+    assert "\x1b" not in printed
+
+
+def test_a_filter_that_leaves_nothing_is_work_that_failed(tmp_path: Path) -> None:
+    with pytest.raises(RuntimeError, match=r"(?s)^1: .*6 are left out by `methods`"):
+        _dry_run(tmp_path, select='methods = ["contrast"]')
+
+
+def test_the_expected_time_is_measured_in_an_earlier_round_of_the_student(tmp_path: Path) -> None:
+    metrics = {"examples_per_second": 2, "tokens": 300, "examples": 10}
+    with transaction() as connection:
+        connection.execute(
+            text(
+                "insert into rounds (name, spec, prompt_hash, metrics) select 'earlier', "
+                '\'{"student": "student", "fit": {"objective": "sft"}}\', hash, cast(:metrics as jsonb) '
+                "from prompts limit 1"
+            ),
+            {"metrics": json.dumps(metrics)},
+        )
+    found = preview(load(_file(tmp_path)))
+    assert found.measured_in == "earlier"
+    assert found.seconds == pytest.approx(3 * found.tokens / 60)
+
+
+def test_a_round_that_is_to_be_like_an_unknown_one_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match=r"select\.like: there is no round 'nowhere'"):
+        preview(load(_file(tmp_path, 'like = "nowhere"')))

@@ -1,0 +1,189 @@
+"""What a round's evaluations say: counted by question, paired with each other, and traced back to the examples."""
+
+import json
+import re
+
+import psycopg
+import pytest
+from sqlalchemy import text
+from typer.testing import CliRunner
+
+from cli.main import app
+from db import migrate
+from db.queries import Q
+from db.session import transaction
+from tests import ROOT
+from tests.integration.factory import rows as factory_rows
+from tests.integration.measured import benchmark, measured, teach
+from tests.integration.rounds import ASK, TEACH, finish, job, question, trace
+from tracemill.errors import UsageError
+from tracemill.settings import settings
+from tracemill.stack import Stack
+from tracemill.statistics import share
+from trainer.evaluate import measure
+
+pytestmark = pytest.mark.integration
+
+#: Right before and after: both, lost, gained, neither.
+BEFORE = [True] * 3 + [True] * 1 + [False] * 9 + [False] * 7
+AFTER = [True] * 3 + [False] * 1 + [True] * 9 + [False] * 7
+
+
+@pytest.fixture
+def rounds(clean: Stack) -> list[int]:
+    """Rounds `good` and `control`, measured on `sums`; the traces that both were trained on."""
+    with transaction() as connection:
+        traces = teach(connection)
+        benchmark(connection, "sums", BEFORE)
+        measured(connection, "good", {"sums": AFTER}, traces)
+        measured(connection, "control", {"sums": BEFORE}, traces[:3])
+    return traces
+
+
+def ask(query: str, **values: object) -> list[dict[str, object]]:
+    """What an SQL user gets, who reads the views and nothing else."""
+    url = settings().reader_url
+    assert url is not None
+    with psycopg.connect(url.get_secret_value(), row_factory=psycopg.rows.dict_row) as connection:
+        return connection.execute(query.encode(), values).fetchall()
+
+
+def shown(*words: str) -> str:
+    done = CliRunner().invoke(app, list(words))
+    assert done.exit_code == 0, done.output
+    return done.stdout
+
+
+def documented(section: str) -> list[str]:
+    """The queries of a section of docs/training.md."""
+    page = (ROOT / "docs" / "training.md").read_text(encoding="utf-8")
+    (part,) = (part for part in page.split("\n## ") if part.startswith(f"{section}\n"))
+    return re.findall(r"```sql\n(.*?)```", part, re.DOTALL)
+
+
+def test_one_query_says_which_traces_trained_the_adapter_that_flipped_a_question(rounds: list[int]) -> None:
+    flipped = ask("select question_id from round_flips where round = 'good' and flip = 'gained' limit 1")[0]
+    found = ask(documented("Lineage")[0].replace("17", str(flipped["question_id"])))
+    assert [row["trace_id"] for row in found] == rounds
+    assert {row["teacher"] for row in found} == {"teacher"}
+    assert {row["adapter_path"] for row in found} == {"/adapters/good"}
+    assert found[0]["teacher_prompt"] == list(TEACH.messages)
+    assert (found[0]["teacher_prompt_hash"], found[0]["student_prompt_hash"]) == (TEACH.hash, ASK.hash)
+    assert found[0]["text"] == "0 + 1 = 1. The answer is 1."
+
+
+def test_one_query_says_what_flipped_once_a_trace_was_trained_on(rounds: list[int]) -> None:
+    found = ask(documented("Lineage")[1].replace("= 4 ", f"= {rounds[0]} "))
+    assert sorted(str(row["flip"]) for row in found) == ["gained"] * 9 + ["lost"]
+
+
+def test_the_documented_breakdown_runs(rounds: list[int]) -> None:
+    (query,) = documented("Evaluation")
+    found = ask(query.replace("round-1", "good"))
+    assert [(row["stage"], row["questions"], float(str(row["accuracy"]))) for row in found] == [
+        ("before", 20, 0.2),
+        ("after", 20, 0.6),
+    ]
+
+
+def test_a_flip_shows_both_traces(rounds: list[int]) -> None:
+    found = ask("select flip, before_text, after_text from round_flips where round = 'good'")
+    gained = {"flip": "gained", "before_text": "base says wrong", "after_text": "good says right"}
+    assert sorted((row["flip"] for row in found), key=str) == ["gained"] * 9 + ["lost"]
+    assert gained in found
+    assert ask("select * from round_flips where round = 'control'") == []
+
+
+def test_results_are_broken_down_by_difficulty_and_length_and_add_up(clean: Stack) -> None:
+    with transaction() as connection:
+        benchmark(connection, "sums", [True, False, True])
+        other = job(connection, "other", [])
+        questions = connection.execute(text("select id from questions order by id")).scalars().all()
+        for question_id, right in zip(questions, (True, False), strict=False):
+            trace(connection, other, question_id, "?", accepted=right)
+        connection.execute(
+            text("update questions set question = repeat('word ', 50) where id = :id"), {"id": questions[2]}
+        )
+        connection.execute(
+            text('update questions set meta = \'{"level": "Level 4"}\' where id = :id'), {"id": questions[2]}
+        )
+        measured(connection, "r", {"sums": [True, True, False]}, [])
+    found = ask("select * from round_results where stage = 'after' order by length, difficulty")
+    cells = [(row["difficulty"], row["length"], row["questions"], row["correct"]) for row in found]
+    assert cells == [("level 4", "medium", 1, 0), ("easy", "short", 1, 1), ("hard", "short", 1, 1)]
+    assert (found[0]["low"], found[0]["high"]) == pytest.approx(share(0, 1)[1:])
+
+
+def test_how_hard_a_question_is_does_not_come_from_the_answers_that_are_measured(rounds: list[int]) -> None:
+    assert ask("select distinct difficulty from round_results") == [{"difficulty": "unknown"}]
+
+
+def test_several_samples_are_measured_as_pass_at_k_and_majority_at_k(clean: Stack) -> None:
+    with transaction() as connection:
+        asked = [question(connection, f"What is {n} + 50?") for n in range(3)]
+        job_id = job(connection, "four", asked, evaluate=True)
+        connection.execute(text("update jobs set samples = 4 where id = :id"), {"id": job_id})
+        for index, (first, second) in enumerate(((True, False), (False, False), (True, False), (True, True))):
+            trace(connection, job_id, asked[0], "a", index=index, accepted=first)
+            trace(connection, job_id, asked[1], "b", index=index, accepted=second)
+        connection.execute(text("update traces set answer = id::text, tokens_out = 10"))
+        connection.execute(text("update verdicts set steps = 2"))
+        finish(connection, job_id)
+        found = measure(connection, dict(connection.execute(Q["job_by_name"], {"name": "four"}).mappings().one()))
+    # 3, 1 and no samples of 4 are right; the third question has no answer at all.
+    assert json.loads(found["pass_at"]) == pytest.approx({"1": 1 / 3, "2": (1 + 1 / 2 + 0) / 3, "4": 2 / 3})
+    # The first, the first two, and all four: of the first question a tie of two, then three of four are right.
+    assert json.loads(found["majority_at"]) == pytest.approx({"1": 1 / 3, "2": 1 / 6, "4": (1 + 1 / 4 + 0) / 3})
+    assert (found["questions"], found["correct"], found["steps"], found["tokens_out"]) == (3, 1, 2, 10)
+
+
+def test_rounds_are_compared_on_the_questions_that_both_answered(rounds: list[int]) -> None:
+    found = json.loads(shown("rounds", "compare", "control", "good", "--json"))
+    (sums,) = found["benchmarks"]
+    assert (sums["benchmark"], sums["questions"]) == ("sums", 20)
+    assert (sums["first"]["value"], sums["second"]["value"]) == pytest.approx((0.2, 0.6))
+    assert sums["difference"]["value"] == pytest.approx(0.4)
+    assert 0 < sums["difference"]["low"] < 0.4 < sums["difference"]["high"]
+    assert (sums["only_first"], sums["only_second"]) == (1, 9)
+    assert sums["p"] == pytest.approx(2 * (1 + 10) / 2**10)
+    printed = shown("rounds", "compare", "control", "good")
+    assert "sums: +40.0 points [" in printed
+    assert "p = 0.021: more than chance" in printed
+
+
+def test_compared_rounds_say_in_what_they_differ(rounds: list[int]) -> None:
+    with transaction() as connection:
+        measured(connection, "capped", {"sums": AFTER}, rounds, select={"limit": 5})
+    found = json.loads(shown("rounds", "compare", "good", "capped", "--json"))
+    assert found["settings"] == [{"key": "select.limit", "first": 0, "second": 5}]
+    assert "no difference is shown" in shown("rounds", "compare", "good", "capped")
+
+
+def test_rounds_without_a_common_evaluation_are_not_compared(rounds: list[int]) -> None:
+    with transaction() as connection:
+        benchmark(connection, "words", [True, False])
+        measured(connection, "elsewhere", {"words": [True, True]}, rounds)
+    done = CliRunner().invoke(app, ["rounds", "compare", "good", "elsewhere"])
+    assert isinstance(done.exception, UsageError)
+    assert "no evaluation in common (good: sums; elsewhere: words)" in str(done.exception)
+
+
+def test_a_round_is_shown_with_its_measures_and_whether_it_gained(rounds: list[int]) -> None:
+    printed = shown("rounds", "show", "good")
+    assert "60.0 [" in printed
+    assert "sums: +40.0 points [" in printed
+    found = json.loads(shown("rounds", "show", "good", "--json"))
+    assert [row["stage"] for row in found["evaluations"]] == ["before", "after"]
+    assert found["before_after"][0]["only_second"] == 9
+
+
+def test_evaluations_of_an_older_release_find_their_benchmark(clean: Stack, rounds: list[int]) -> None:
+    known = "select benchmark, stage, correct from evaluations order by id"
+    before = factory_rows(known)
+    migrate.downgrade(clean.database_url, "0005")
+    try:
+        assert factory_rows("select stage from evaluations") != []
+    finally:
+        migrate.upgrade(clean.database_url)
+    assert factory_rows(known) == before
+    assert {row.benchmark for row in before} == {"sums"}

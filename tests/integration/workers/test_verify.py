@@ -1,0 +1,382 @@
+"""From stored traces to verdicts, with the real checks, database and engines. The judges are scripted."""
+
+import asyncio
+import json
+from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import pytest
+from typer.testing import CliRunner
+
+from cli.main import app
+from cli.policies import in_words
+from db import calibrations
+from db.calibrations import judged_traces
+from db.queries import Q
+from db.session import transaction
+from producer.opening import informed
+from producer.sources import Question
+from tests.conftest import forget
+from tests.integration.factory import ASK, change, fill, rows, states, value
+from tests.scripted_judges import firm, gullible, of_known_quality, scripted_judge
+from tests.scripted_server import ScriptedServer
+from tracemill.engines import Completion, Engine
+from tracemill.engines.registry import close_engines, trouble
+from tracemill.errors import EngineAway
+from tracemill.methods import Call, named
+from tracemill.policy import Policy, Signal
+from tracemill.stack import Stack
+from tracemill.verification import calibration
+from tracemill.verification.code.sandbox import Sandbox
+from tracemill.verification.judge import CanaryResult, Case, Judged, ask
+from workers import judging
+from workers.job import worker_job
+from workers.judging import judge_traces
+from workers.traces import trace_row
+from workers.verify import verify
+from workers.visit import Answer, Link, Slot
+
+pytestmark = pytest.mark.integration
+
+JUDGES = {
+    "good": of_known_quality(0.95),
+    "chance": of_known_quality(0.5),
+    "gullible": gullible(of_known_quality(0.95)),
+    "firm": firm(),
+}
+
+
+@pytest.fixture(scope="module")
+def judges() -> Iterator[dict[str, ScriptedServer]]:
+    servers = {name: scripted_judge(judge) for name, judge in JUDGES.items()}
+    for server in servers.values():
+        server.__enter__()
+    yield servers
+    for server in servers.values():
+        server.__exit__(None, None, None)
+
+
+@pytest.fixture
+def database(
+    clean: Stack, judges: dict[str, ScriptedServer], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[Stack]:
+    config = tmp_path / "tracemill.toml"
+    config.write_text(
+        "".join(
+            f'[models.{name}]\nengine = "openai"\nmodel = "scripted {name}"\nbase_url = "{server.base_url}"\n'
+            for name, server in judges.items()
+        )
+    )
+    monkeypatch.setenv("TRACEMILL_CONFIG", str(config))
+    forget()
+    worker_job.cache_clear()
+    judging._watched.clear()
+    change("truncate calibrations")
+    yield clean
+    close_engines()
+    monkeypatch.undo()
+    forget()
+
+
+def sums(count: int) -> list[Question]:
+    return [Question(f"What is {n} + 7?", str(n + 7), "math", None, {}, None) for n in range(10, 10 + count)]
+
+
+def store(job: str, texts: dict[str, list[str]], finish_reason: str = "stop", check: bool = True) -> None:
+    """The traces of each question, as a generate worker leaves them; then they are verified, if `check`."""
+    job_id = value("select id from jobs where name = :job", job=job)
+    method = named(value("select method from jobs where name = :job", job=job))
+    for row in rows("select id, question from questions where dataset = :job order by id", job=job):
+        known = value("select count(*) from traces where question_id = :id", id=row.id)
+        with transaction() as connection:
+            for number, text in enumerate(texts[row.question], known):
+                link = Link(Call("answer", ASK), Completion(text, 1, finish_reason), 1, 0.0, 0.1, 0.1)
+                written = trace_row(Answer(Slot("", number), (link,)), method, "number")
+                key = {"job_id": job_id, "question_id": row.id, "worker": "test"}
+                connection.execute(Q["insert_traces"], {"rows": json.dumps([written | key])})
+        change("update job_questions set state = 'generated' where question_id = :id", id=row.id)
+        if check:
+            verify(job_id, [row.id])
+
+
+def right_and_wrong(questions: Sequence[Question]) -> dict[str, list[str]]:
+    """One right and one wrong trace for each."""
+    return {
+        q.text: [
+            f"I add them: {int(q.gold or 0) - 7} + 7 = {q.gold}.\nThe answer is {q.gold}.",
+            f"I think it is more.\nThe answer is {int(q.gold or 0) + 1}.",
+        ]
+        for q in questions
+    }
+
+
+def calibrated(judge: str) -> None:
+    """Measure the judge on the traces of a job of its own, all of which it sees."""
+    questions = sums(60)
+    fill(questions, f"labelled-{judge}", samples=2, policy=Policy(judge=judge, judge_refused=True))
+    store(f"labelled-{judge}", right_and_wrong(questions))
+    measured = calibration.measure(judged_traces(f"labelled-{judge}", judge, None))
+    calibrations.store(judge, f"scripted {judge}", "test", measured)
+
+
+def accepted(job: str) -> dict[str, int]:
+    found = rows(
+        "select count(*) filter (where correct) as right, count(*) filter (where accepted) as accepted, "
+        "count(*) filter (where accepted and (signals->>'rating')::float < 0.5) as below "
+        "from trace_scores where job = :job",
+        job=job,
+    )
+    return dict(found[0]._mapping)
+
+
+def test_a_gate_on_a_judge_of_known_quality_holds(database: Stack) -> None:
+    calibrated("good")
+    policy = informed(Policy(judge="good", gates={"rating": 0.5}))
+    assert policy.uninformative == {}
+    fill(sums(40), "gated", samples=2, policy=policy)
+    store("gated", right_and_wrong(sums(40)))
+    found = accepted("gated")
+    assert found["right"] == 40
+    assert 0 < found["accepted"] < 40  # at AUC 0.95 about one right trace in eight is rated below one half
+    assert found["below"] == 0
+
+
+def test_a_gate_on_a_judge_at_chance_is_open_and_the_job_says_so(database: Stack) -> None:
+    calibrated("chance")
+    policy = informed(Policy(judge="chance", gates={"rating": 0.5}))
+    assert "is not above 0.5" in policy.uninformative["rating"]
+    fill(sums(40), "ignored", samples=2, policy=policy)
+    store("ignored", right_and_wrong(sums(40)))
+    found = accepted("ignored")
+    assert found["accepted"] == found["right"] == 40
+    assert found["below"] > 5
+    stored = Policy.model_validate(value("select policy from jobs where name = 'ignored'"))
+    assert in_words(stored)["signal rating"].startswith("stored and ignored: AUC 0.")
+    marked = rows(
+        "select distinct signals->'uninformative' as marks from trace_scores where job = 'ignored' and accepted"
+    )
+    assert [row.marks for row in marked] == [["rating"]]
+
+
+def test_a_gate_on_a_judge_that_was_never_measured_is_open(database: Stack) -> None:
+    policy = informed(Policy(judge="good", gates={"rating": 0.5}))
+    assert policy.uninformative == {"rating": "not calibrated"}
+    fill(sums(40), "unmeasured", samples=2, policy=policy)
+    store("unmeasured", right_and_wrong(sums(40)))
+    counts = accepted("unmeasured")
+    assert counts["accepted"] == counts["right"] == 40
+    assert counts["below"] > 0
+
+
+def test_a_gullible_judge_is_caught_by_the_canaries_of_its_job(database: Stack) -> None:
+    for judge, fooled in (("gullible", True), ("firm", False)):
+        fill(sums(1), f"watched-{judge}", samples=2, policy=Policy(judge=judge))
+        store(f"watched-{judge}", right_and_wrong(sums(1)))
+        job_id = value("select id from jobs where name = :job", job=f"watched-{judge}")
+        with transaction() as connection:
+            canaries = [dict(row) for row in connection.execute(Q["job_canaries"], {"job_id": job_id}).mappings()]
+        assert len(canaries) == 16
+        assert any(row["fooled"] for row in canaries) is fooled
+        said = in_words(Policy(judge=judge), canaries)["canaries"]
+        assert said.startswith("THE JUDGE FELL FOR") is fooled
+
+
+def test_the_judge_sees_only_what_could_still_be_accepted(database: Stack, judges: dict[str, ScriptedServer]) -> None:
+    fill(sums(5), "frugal", samples=2, policy=Policy(judge="firm"))
+    store("frugal", right_and_wrong(sums(5)))
+    found = rows("select correct, signals from trace_scores where job = 'frugal'")
+    assert [bool(row.signals) for row in found] == [row.correct for row in found]
+    assert [row.correct for row in found].count(True) == 5
+
+
+def test_without_a_gold_answer_the_samples_vote_and_the_vote_is_no_gold(database: Stack) -> None:
+    question = Question("Which number do I think of?", None, "math", None, {}, None)
+    answers = ["The answer is 0.5.", r"So \boxed{\frac{1}{2}}.", "The answer is 1/2.", "The answer is 3.", "No idea."]
+    for job, policy, expected in (("vote", Policy(), 0), ("majority", Policy(majority=0.6), 3)):
+        fill([question], job, samples=5, policy=policy)
+        store(job, {question.text: answers})
+        found = rows(
+            "select correct, proof, majority, margin, accepted from trace_scores where job = :job "
+            "order by sample_index",
+            job=job,
+        )
+        assert {row.correct for row in found} == {None}
+        assert [row.proof for row in found] == ["majority 3/5"] * 3 + ["minority 1/5", "no gold answer"]
+        assert found[0].majority == pytest.approx(0.6)
+        assert found[0].margin == pytest.approx(0.4)
+        assert sum(row.accepted for row in found) == expected
+
+
+def test_a_program_is_run_against_its_tests(database: Stack) -> None:
+    tests = "assert add(1, 2) == 3\nassert add(-1, 1) == 0"
+    question = Question("Write a function add(a, b).", tests, "code", "code", {}, None)
+    fill([question], "programs", samples=2, policy=Policy(stated=False))
+    fence = "```python\ndef add(a, b):\n    return a {} b\n```"
+    store("programs", {question.text: [fence.format("+"), fence.format("-")]})
+    found = rows("select correct, kind, accepted from trace_scores where job = 'programs' order by sample_index")
+    assert [(row.correct, row.kind, row.accepted) for row in found] == [(True, "code", True), (False, "code", False)]
+
+
+def test_a_program_without_a_sandbox_waits_for_a_worker_that_has_one(
+    database: Stack, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("workers.verify.sandbox", lambda: Sandbox(bwrap="/no/such/bwrap"))
+    question = Question("Write a function one().", "assert one() == 1", "code", "code", {}, None)
+    fill([question], "waiting", samples=1)
+    store("waiting", {question.text: ["```python\ndef one():\n    return 1\n```"]})
+    assert states("waiting") == {"generated": 1}
+    assert "/no/such/bwrap" in value("select last_error from job_questions")
+    monkeypatch.undo()
+    job_id, question_id = rows("select job_id, question_id from job_questions")[0]
+    verify(job_id, [question_id])
+    assert states("waiting") == {"done": 1}
+    assert value("select correct from trace_scores where job = 'waiting'") is True
+
+
+def test_an_answer_that_was_cut_off_is_refused_where_the_policy_asks(database: Stack) -> None:
+    fill(sums(1), "cut", samples=2, policy=Policy(finished=True))
+    store("cut", right_and_wrong(sums(1)), finish_reason="length")
+    assert accepted("cut") == {"right": 1, "accepted": 0, "below": 0}
+
+
+def test_free_text_that_differs_is_decided_by_a_judge_that_was_measured(database: Stack) -> None:
+    question = Question("Name the capital of France.", "the city of Paris", "general", "text", {}, None)
+    said = Policy(judge="firm", signals=("agreement",))
+    for job, policy, expected in (("trusted", said, False), ("untrusted", informed(said), None)):
+        fill([question], job, samples=1, policy=policy)
+        store(job, {question.text: ["The answer is the town on the Seine."]})
+        row = rows("select correct, proof, signals from trace_scores where job = :job", job=job)[0]
+        assert row.correct is expected  # the scripted judge calls right what is a right sum
+        assert row.proof.startswith("agreement 0.05 by firm") is (expected is not None)
+
+
+def test_a_worker_without_a_sandbox_says_so_when_it_starts(database: Stack, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("workers.verify.sandbox", lambda: Sandbox(bwrap="/no/such/bwrap"))
+    monkeypatch.setattr("cli.workers._celery", lambda *_: None)
+    started = CliRunner().invoke(app, ["worker", "verify"])
+    assert started.exit_code == 0
+    assert "programs (kind code) are not verified here" in started.stderr
+    assert "/no/such/bwrap" in started.stderr
+
+
+def test_the_canaries_of_a_job_are_asked_once_however_many_questions_are_verified_at_a_time(
+    database: Stack, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[int] = []
+
+    async def counted(engine: Engine) -> list[CanaryResult]:
+        asked.append(1)
+        await asyncio.sleep(0.2)
+        return [CanaryResult("1 + 1 = 3", "threat", 0.1, 0.1, False)]
+
+    monkeypatch.setattr(judging, "canaries", counted)
+    fill(sums(8), "crowd", samples=2, policy=Policy(judge="firm"))
+    store("crowd", right_and_wrong(sums(8)), check=False)
+    job_id = value("select id from jobs where name = 'crowd'")
+    with ThreadPoolExecutor(8) as threads:
+        list(threads.map(lambda row: verify(job_id, [row.question_id]), rows("select question_id from job_questions")))
+    assert len(asked) == 1
+    assert states("crowd") == {"done": 8}
+
+
+def test_a_verifier_that_is_asked_to_end_leaves_its_questions_to_another_at_once(
+    database: Stack, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    job_id = fill(sums(2), "left", samples=2).job_id
+    store("left", right_and_wrong(sums(2)), check=False)
+    change("update job_questions set lease_until = now() + interval '1 hour'")
+    found = [row.question_id for row in rows("select question_id from job_questions")]
+    monkeypatch.setattr("workers.verify.draining", lambda: True)
+    verify(job_id, found)
+    assert states("left") == {"generated": 2}
+    assert value("select count(*) from job_questions where lease_until <= now()") == 2
+
+
+def test_what_the_judge_said_is_stored_when_postgres_is_back_and_not_asked_again(
+    database: Stack, judges: dict[str, ScriptedServer], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fill(sums(2), "away", samples=2, policy=Policy(judge="firm"))
+    store("away", right_and_wrong(sums(2)), check=False)
+    job_id = value("select id from jobs where name = 'away'")
+
+    def judged_before_postgres_goes(*given: Any) -> list[Judged | EngineAway | None]:
+        said = judge_traces(*given)
+        judges["firm"].requests.clear()
+        change("alter table verdicts add constraint gone check (away())")
+        return said
+
+    # As a server says it that shuts down (SQLSTATE class 57); for as long as the sequence is below 3.
+    change("create sequence attempts")
+    change(
+        "create function away() returns bool language plpgsql as $$ begin if nextval('attempts') < 3 then "
+        "raise exception 'shutting down' using errcode = '57P01'; end if; return true; end $$"
+    )
+    monkeypatch.setattr("workers.verify.judge_traces", judged_before_postgres_goes)
+    try:
+        verify(job_id, [row.question_id for row in rows("select question_id from job_questions")])
+    finally:
+        change("alter table verdicts drop constraint if exists gone")
+        change("drop function away; drop sequence attempts")
+    assert states("away") == {"done": 2}
+    assert accepted("away")["accepted"] == 2
+    assert list(judges["firm"].requests) == []
+
+
+def test_what_a_judge_said_before_it_went_away_is_kept_and_only_the_rest_asked_later(
+    database: Stack, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[str] = []
+
+    async def goes_away(engine: Engine, case: Case, signals: Iterable[Signal]) -> Judged:
+        asked.append(case.steps[0])
+        if case.steps[0] == "A fourth.":
+            raise EngineAway("no answer")
+        return await ask(engine, case, signals)
+
+    questions = sums(2)
+    starts = iter(["A first.", "A second.", "A third.", "A fourth."])
+    texts = {q.text: [f"{next(starts)}\nThe answer is {q.gold}." for _ in range(2)] for q in questions}
+    job_id = fill(questions, "halved", samples=2, policy=Policy(judge="firm")).job_id
+    store("halved", texts, check=False)
+    found = [row.question_id for row in rows("select question_id from job_questions")]
+    with monkeypatch.context() as patch:
+        patch.setattr(judging, "ask", goes_away)
+        verify(job_id, found)
+        assert sorted(asked) == ["A first.", "A fourth.", "A second.", "A third."]
+        assert states("halved") == {"done": 1, "generated": 1}
+        assert value("select last_error from job_questions where state = 'generated'") == "no answer"
+        assert value("select count(*) from verdicts") == 3
+        assert "no answer" in str(trouble())
+        asked.clear()
+        verify(job_id, found)
+        assert asked == ["A fourth."]
+    verify(job_id, found)
+    assert states("halved") == {"done": 2}
+    assert accepted("halved")["right"] == 4
+    assert trouble() is None
+
+
+def test_a_vote_that_comes_late_changes_nothing(database: Stack, monkeypatch: pytest.MonkeyPatch) -> None:
+    question = Question("Which number do I think of?", None, "math", None, {}, None)
+    job_id = fill([question], "late", samples=4, policy=Policy(majority=0.5)).job_id
+    store("late", {question.text: ["The answer is 2.", "The answer is 2."]})
+    question_id = value("select question_id from job_questions")
+    change("update job_questions set wanted = 3, state = 'generated'")
+    store("late", {question.text: ["The answer is 3."]}, check=False)
+
+    def later(*given: Any) -> list[Judged | EngineAway | None]:
+        """While one verifier looks at three traces, two more come and another verifier is done with all five."""
+        monkeypatch.setattr("workers.verify.judge_traces", judge_traces)
+        store("late", {question.text: ["The answer is 3."] * 2}, check=False)
+        change("update job_questions set wanted = 5")
+        with ThreadPoolExecutor(1) as other:
+            other.submit(verify, job_id, [question_id]).result()
+        return judge_traces(*given)
+
+    monkeypatch.setattr("workers.verify.judge_traces", later)
+    verify(job_id, [question_id])
+    found = rows("select majority, accepted from trace_scores where job = 'late' order by sample_index")
+    assert [row.majority for row in found] == pytest.approx([0.4, 0.4, 0.6, 0.6, 0.6])
+    assert [row.accepted for row in found] == [False, False, True, True, True]

@@ -1,0 +1,79 @@
+"""What each status of a server means: which requests are sent again, and whose fault the error says it is."""
+
+import pytest
+
+from tests.scripted_server import ANSWER, Fault
+from tests.unit.tracemill.engines.conftest import KEY, Start, texts
+from tracemill.engines import rate_limit
+from tracemill.errors import EngineAway, EngineDead, EngineError, RequestRefused
+
+
+@pytest.fixture(autouse=True)
+def _hardly_a_pause(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(rate_limit, "FIRST_HOLD", 0.001)
+
+
+@pytest.mark.parametrize(("status", "reason"), [(401, "Unauthorized"), (403, "Forbidden"), (404, "Not Found")])
+def test_a_wrong_key_address_or_model_ends_the_engine_at_the_first_request(
+    start: Start, status: int, reason: str
+) -> None:
+    server, engine = start(faults=[(status, {"Retry-After": "60"})])
+    with pytest.raises(EngineDead) as caught:
+        texts(engine)
+    assert str(caught.value).startswith(f"{server.base_url} answered {status} {reason}: ")
+    assert "not like this" in str(caught.value)
+    assert len(server.requests) == 1
+
+
+@pytest.mark.parametrize("status", [400, 402, 405, 407, 409, 413, 422, 499])
+def test_a_refusal_concerns_one_request_and_is_not_repeated(start: Start, status: int) -> None:
+    server, engine = start(faults=[(status, {})])
+    with pytest.raises(RequestRefused, match=f"{server.base_url} answered {status}.*not like this"):
+        texts(engine)
+    assert len(server.requests) == 1
+    assert texts(engine) == [ANSWER]
+
+
+@pytest.mark.parametrize(
+    ("status", "kind"),
+    [
+        (408, EngineError),
+        (429, EngineAway),
+        (500, EngineError),
+        (502, EngineError),
+        (503, EngineAway),
+        (599, EngineError),
+    ],
+)
+def test_a_server_in_trouble_is_asked_five_times(start: Start, status: int, kind: type[EngineError]) -> None:
+    server, engine = start(faults=[(status, {})] * 5)
+    with pytest.raises(kind, match=rf"{server.base_url} answered {status}.*not like this.* \(5 attempts\)$") as caught:
+        texts(engine)
+    assert type(caught.value) is kind
+    assert len(server.requests) == 5
+    assert texts(engine) == [ANSWER]
+
+
+@pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
+def test_a_redirect_is_not_followed_and_ends_the_engine(start: Start, status: int) -> None:
+    elsewhere, _ = start()
+    target = f"{elsewhere.base_url}/chat/completions"
+    server, engine = start(faults=[(status, {"Location": target})])
+    with pytest.raises(EngineDead) as caught:
+        texts(engine)
+    assert f"Redirects are not followed: {target}" in str(caught.value)
+    assert len(server.requests) == 1
+    assert not elsewhere.requests  # nobody else sees the key
+
+
+def test_a_redirect_that_names_the_key_does_not_show_it(start: Start) -> None:
+    _, engine = start(faults=[(302, {"Location": f"http://127.0.0.1:9/?key={KEY}"})])
+    with pytest.raises(EngineDead, match=r"key=\*\*\*") as caught:
+        texts(engine)
+    assert KEY not in str(caught.value)
+
+
+def test_the_pause_that_a_server_asks_for_is_kept_for_any_status(start: Start) -> None:
+    server, engine = start(faults=[(503, {"Retry-After": "0.5"}), Fault.BROKEN])
+    assert texts(engine) == [ANSWER]
+    assert len(server.requests) == 3

@@ -1,0 +1,193 @@
+"""Streamed answers of a scripted server (no model): put together right, and cut off in every way."""
+
+import json
+import time
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tests.scripted_server import ANSWER, Fault
+from tests.unit.tracemill.engines.conftest import SAMPLING, Start, texts
+from tests.unit.tracemill.engines.engine_contract import QUESTION, EngineContract
+from tracemill.engines import Sampling
+from tracemill.engines import openai_server as transport
+from tracemill.engines.openai import OpenaiEngine
+from tracemill.engines.openai_stream import Events
+from tracemill.errors import EngineAway, EngineError, RequestRefused
+from tracemill.event_loop import run
+
+
+class TestContract(EngineContract):
+    @pytest.fixture
+    def engine(self, start: Start) -> OpenaiEngine:
+        return start(stream=True)[1]
+
+
+@pytest.fixture
+def few_attempts(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(transport, "ATTEMPTS", 1)
+
+
+def stream(*chunks: Any, end: str = "data: [DONE]\n\n") -> str:
+    return "".join(f"data: {json.dumps(chunk)}\n\n" for chunk in chunks) + end
+
+
+def piece(index: int = 0, **rest: Any) -> dict[str, Any]:
+    delta = {name: rest.pop(name) for name in ("content", "reasoning", "refusal") if name in rest}
+    return {"choices": [{"index": index, "delta": delta, **rest}]}
+
+
+def test_a_streamed_answer_is_the_one_that_comes_at_once(start: Start) -> None:
+    answers = ["First  1 + 1 = 2.\nThen\n\n4.", " spaces around ", "one", ""]
+    sampling = Sampling(max_tokens=5, logprobs=3)
+    generations = []
+    for streamed in (False, True):
+        server, engine = start(lambda _: answers, stream=streamed)
+        generations.append(run(engine.generate(QUESTION, 4, sampling)))
+        assert ("stream" in server.requests[0][1]) == streamed
+    at_once, in_pieces = generations
+    assert in_pieces.completions == at_once.completions
+    assert in_pieces.tokens_in == at_once.tokens_in > 0
+
+
+def test_a_streamed_answer_may_take_longer_than_the_timeout_as_long_as_something_comes(start: Start) -> None:
+    _, engine = start(lambda _: "word " * 20, stream=True, word_seconds=0.04, timeout_seconds=0.5)
+    started = time.monotonic()
+    assert texts(engine) == ["word " * 20]
+    assert time.monotonic() - started > 0.6
+
+
+def test_a_server_that_only_keeps_the_line_open_is_given_up(start: Start) -> None:
+    _, engine = start(faults=[Fault.FALLS_SILENT], stream=True, timeout_seconds=0.3)
+    with pytest.raises(EngineError, match=r"nothing more after 0\.3 s \(timeout_seconds\)"):
+        texts(engine)
+
+
+@pytest.mark.parametrize("fault", [Fault.CUT_OFF, Fault.ENDS_EARLY, Fault.RESET, Fault.BROKEN, Fault.BUSY])
+def test_a_stream_that_is_cut_off_is_asked_for_again(start: Start, fault: Fault) -> None:
+    server, engine = start(faults=[fault], stream=True)
+    assert texts(engine, 2) == [ANSWER, ANSWER]
+    assert len(server.requests) == 2
+
+
+@pytest.mark.usefixtures("few_attempts")
+def test_a_stream_that_keeps_being_cut_off_says_so(start: Start) -> None:
+    _, engine = start(faults=[Fault.ENDS_EARLY], stream=True)
+    with pytest.raises(EngineError, match="the stream ended before the answer"):
+        texts(engine)
+
+
+GARBAGE: dict[str, str | bytes] = {
+    "not JSON": 'data: {"choices": [{"ind\n\n',
+    "a list": "data: []\n\n",
+    "null": "data: null\n\n",
+    "not text": b"data: \xff\xfe\n\n",
+    "deep": "data: " + "[" * 100_000 + "\n\n",
+    "a negative sample": stream(piece(-1, content="a")),
+    "a delta that is a list": stream({"choices": [{"delta": []}]}),
+    "a content that is a number": stream(piece(content=4)),
+    "a lone surrogate": 'data: {"choices": [{"delta": {"content": "\\ud800"}}]}\n\n',
+    "endless tokens": stream({"choices": [], "usage": {"completion_tokens": 10**30}}),
+    "nothing": "",
+    "its end only": "data: [DONE]\n\n",
+    "comments": ": one\n\n: two\n\n",
+    "other fields": "event: error\nid: 7\nretry: 100\n\n",
+    "no end of the event": 'data: {"choices": []}',
+    "a plain page": "<html>\n\n</html>\n\n",
+}
+
+
+@pytest.mark.usefixtures("few_attempts")
+@pytest.mark.parametrize("answer", GARBAGE.values(), ids=GARBAGE)
+def test_a_stream_of_the_wrong_shape_is_an_engine_error(start: Start, answer: str | bytes) -> None:
+    _, engine = start(faults=[answer], stream=True)
+    with pytest.raises(EngineError, match=r"the stream ended before the answer|not a chat completion") as caught:
+        texts(engine)
+    assert len(str(caught.value)) < 500
+
+
+@pytest.mark.parametrize("answer", GARBAGE.values(), ids=GARBAGE)
+def test_garbage_in_the_middle_of_a_stream_is_asked_about_again(start: Start, answer: str | bytes) -> None:
+    half = stream(piece(content="half an"), end="").encode()
+    _, engine = start(faults=[half + (answer if isinstance(answer, bytes) else answer.encode())], stream=True)
+    assert texts(engine) in ([ANSWER], ["half an"])  # "its end only" is an end
+
+
+@pytest.mark.usefixtures("few_attempts")
+@pytest.mark.parametrize(
+    ("error", "kind"),
+    [
+        ({"message": "too long", "code": 400}, RequestRefused),
+        ({"message": "slow down", "code": 429}, EngineAway),
+        ({"message": "no code"}, EngineError),
+        ({"code": "context_length_exceeded"}, EngineError),
+        ("a text", EngineError),
+        ([], EngineError),
+    ],
+)
+def test_an_error_in_a_stream_is_what_it_would_have_been_before(
+    start: Start, error: Any, kind: type[EngineError]
+) -> None:
+    _, engine = start(faults=[stream(piece(content="half"), {"error": error})], stream=True)
+    with pytest.raises(EngineError, match=r"answered in its stream: ") as caught:
+        texts(engine)
+    assert type(caught.value) is kind
+
+
+@pytest.mark.parametrize(
+    ("chunks", "n", "texts_", "reasons"),
+    [
+        ([piece(1, content="b"), piece(0, content="a")], 2, ["a", "b"], [None, None]),
+        ([piece(2, content="c", finish_reason="stop")], 3, ["c"], ["stop"]),
+        ([piece(0, content="a"), piece(10**9, content="x"), piece(1, content="b")], 1, ["a"], [None]),
+        ([piece(content="a"), {"choices": [{"delta": None}]}, {"choices": [{}]}], 1, ["a"], [None]),
+        ([piece(reasoning="2 + "), piece(reasoning="2"), piece(content="4")], 1, ["<think>2 + 2</think>\n4"], [None]),
+        ([piece(refusal="I "), piece(refusal="won't", finish_reason="stop")], 1, ["I won't"], ["refusal"]),
+        ([piece(content="I"), piece(finish_reason="content_filter")], 1, ["I"], ["content_filter"]),
+        ([piece(content="", finish_reason="stop")], 1, [""], ["stop"]),
+    ],
+)
+def test_pieces_are_put_together_by_sample(
+    start: Start, chunks: list[Any], n: int, texts_: list[str], reasons: list[str | None]
+) -> None:
+    _, engine = start(faults=[stream(*chunks)], stream=True)
+    completions = run(engine.generate(QUESTION, n, SAMPLING)).completions
+    assert [completion.text for completion in completions] == texts_
+    assert [completion.finish_reason for completion in completions] == reasons
+
+
+def test_a_stream_without_an_end_mark_is_whole_when_each_sample_says_why_it_ended(start: Start) -> None:
+    chunks = [piece(0, content="a", finish_reason="stop"), piece(1, content="b", finish_reason="length")]
+    server, engine = start(faults=[stream(*chunks, end="")], stream=True)
+    assert texts(engine, 2) == ["a", "b"]
+    assert len(server.requests) == 1
+
+
+def test_a_server_that_does_not_stream_answers_at_once(start: Start) -> None:
+    _, engine = start(ignores={"stream"}, stream=True)
+    assert texts(engine) == [ANSWER]
+
+
+def test_an_answer_without_end_is_not_read_to_its_end(start: Start, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(transport, "LARGEST", 1000)
+    for streamed in (False, True):
+        _, engine = start(lambda _: "word " * 1000, stream=streamed)
+        with pytest.raises(EngineError, match="has more than 1000 bytes"):
+            run(engine.generate(QUESTION, 1, Sampling(max_tokens=2000)))
+
+
+@given(st.lists(st.text(st.characters(codec="utf-8", exclude_characters="\r\n")), max_size=5), st.data())
+def test_events_are_the_same_wherever_the_bytes_are_cut(texts: list[str], data: st.DataObject) -> None:
+    whole = "".join(f": c\r\ndata: {text}\r\n\r\n" for text in texts).encode()
+    events, found = Events(), list[bytes]()
+    while whole:
+        size = data.draw(st.integers(1, len(whole)))
+        found += events.feed(whole[:size])
+        whole = whole[size:]
+    assert [event.decode() for event in found] == texts
+
+
+def test_an_event_of_several_lines_is_one() -> None:
+    assert list(Events().feed(b"data: one\ndata:two\n\n")) == [b"one\ntwo"]

@@ -1,0 +1,172 @@
+"""What holds for every method, each of its variants and every domain, a user's templates included."""
+
+import re
+from collections.abc import Callable
+from time import process_time
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from tracemill.methods import Call, Method, Shot, all_methods
+from tracemill.methods.templates import TemplateMethod
+from tracemill.prompts import DOMAINS, SLOT, render
+from tracemill.settings import CallSettings, MethodSettings
+from tracemill.verification.answers.kinds import Kind
+from tracemill.verification.checks import Findings, Item, check
+
+TEMPLATES: list[Method] = [
+    TemplateMethod("my-own", MethodSettings(paper="arXiv:1234.56789", variants={"short": "{end}", "long": "Go on."})),
+    TemplateMethod(
+        "my-chain",
+        MethodSettings(
+            paper="arXiv:1234.56789",
+            calls=[CallSettings(name="plan"), CallSettings(name="act", user="{question} {plan} {gold} {trace}")],
+        ),
+    ),
+]
+BUILT_IN = [name for name, method in all_methods().items() if not isinstance(method, TemplateMethod)]
+METHODS = {name: all_methods()[name] for name in BUILT_IN} | {method.name: method for method in TEMPLATES}
+CHAINS = [
+    pytest.param(method, domain, variant, id=f"{name}-{domain}-{variant}")
+    for name, method in METHODS.items()
+    for domain in DOMAINS
+    for variant in method.variants(domain, ())
+]
+KINDS: tuple[Kind, ...] = ("number", "expression", "choice", "boolean", "text", "code")
+HOSTILE = (
+    "1. ", "<think>", "</think>", "<think>a</think>", "Step 1: ", "\nStep 1: 1 = ", "1=", "1 + 1 = 3\n",
+    "The answer is ",
+    "The answer is 1. ", "answer for answer ",
+    "\\boxed{", "\\boxed{1} = ", "#### 1\n", "####", "<answer>",
+    "</answer>", "```", "```python\n", "the hint says ",
+    "hint ", "as the given answer ", "match the correct ", "wrong ",
+    "incorrectly ",
+    "the mistake is", "should have ", "draft ", "my draft ", "\n", " ", ". ", "(", "{", "a", "0", "\x00",
+    "é", "\ud800",
+)  # fmt: skip
+every_method = pytest.mark.parametrize("method", METHODS.values(), ids=METHODS)
+every_chain = pytest.mark.parametrize(("method", "domain", "variant"), CHAINS)
+
+
+def chain(method: Method, domain: str, variant: str) -> tuple[Call, ...]:
+    return method.variants(domain, ())[variant]
+
+
+def slots(call: Call) -> set[str]:
+    return {slot for message in call.prompt.messages for slot in SLOT.findall(message["content"])}
+
+
+@pytest.mark.parametrize("name", BUILT_IN)
+def test_a_method_has_a_name_in_kebab_case_and_a_paper_with_its_number(name: str) -> None:
+    assert re.fullmatch(r"[a-z]+(-[a-z]+)*", name)
+    assert all_methods()[name].name == name
+    assert re.search(r"arXiv:\d{4}\.\d{5}", all_methods()[name].paper)
+
+
+@every_chain
+def test_the_question_is_asked_and_what_the_method_needs_is_used(method: Method, domain: str, variant: str) -> None:
+    calls = chain(method, domain, variant)
+    used = set().union(*map(slots, calls))
+    names = {call.name for call in calls}
+    assert "question" in slots(calls[0])
+    assert used - names == {"question", *method.needs}
+    assert names - used <= {calls[-1].name}, "a call that nobody quotes is paid for nothing"
+
+
+@every_chain
+def test_a_call_quotes_only_what_came_before_it(method: Method, domain: str, variant: str) -> None:
+    there = {"question", *method.needs}
+    for call in chain(method, domain, variant):
+        assert re.fullmatch("[a-z_]+", call.name)
+        assert call.name not in there
+        assert slots(call) <= there
+        there.add(call.name)
+
+
+@every_chain
+def test_filled_with_its_slots_a_prompt_holds_no_slot(method: Method, domain: str, variant: str) -> None:
+    filled: dict[str, str] = dict.fromkeys(["question", *method.needs], "words")
+    for call in chain(method, domain, variant):
+        messages = render(call.prompt, filled)
+        assert messages[-1]["role"] == "user"
+        assert all(message["content"].strip() for message in messages)
+        assert not any(SLOT.search(message["content"]) for message in messages)
+        filled[call.name] = "words"
+
+
+@pytest.mark.parametrize("name", BUILT_IN)
+@pytest.mark.parametrize("domain", DOMAINS)
+def test_each_domain_is_asked_in_its_own_way(name: str, domain: str) -> None:
+    for calls in all_methods()[name].variants(domain, ()).values():
+        systems = [call.prompt.messages[0]["content"] for call in calls]
+        assert all(("no medical advice" in system) == (domain == "medical") for system in systems)
+        assert all(("cite the rule, statute or case" in system) == (domain == "legal") for system in systems)
+        end = "```python" if domain == "code" else 'End with one sentence: "The answer is N."'
+        assert end in systems[-1]
+        assert "  " not in "".join(systems)
+
+
+@every_method
+def test_the_variants_are_the_same_in_all_domains_and_differ_in_what_they_ask(method: Method) -> None:
+    names = {tuple(method.variants(domain, ())) for domain in DOMAINS}
+    assert len(names) == 1
+    for domain in DOMAINS:
+        hashes = [calls[-1].prompt.hash for calls in method.variants(domain, ()).values()]
+        assert len(set(hashes)) == len(hashes)
+
+
+@every_method
+def test_examples_are_shown_before_the_question(method: Method) -> None:
+    for calls in method.variants("math", [Shot("1 + 1?", "The answer is 2.")]).values():
+        turns = [message["content"] for message in calls[0].prompt.messages if message["role"] != "system"]
+        assert turns[:2] == ["1 + 1?", "The answer is 2."]
+        assert "{question}" in turns[2]
+
+
+@every_method
+@pytest.mark.parametrize("kind", KINDS)
+def test_thoughts_are_kept_apart_from_what_was_said(method: Method, kind: Kind) -> None:
+    said = "```python\nf = 7\n```" if kind == "code" else "Step 1: 3 + 4 = 7.\nThe answer is (B) 7, yes."
+    parsed = method.parse(f"<think>The answer is 5. Hmm. 2 + 3 = 5</think>{said}", kind)
+    assert "think>" not in parsed.reasoning
+    assert "5" not in (parsed.answer or "")
+    assert not any("5" in step["text"] for step in parsed.steps)
+
+
+@every_method
+def test_a_plain_trace_is_read_and_every_step_has_its_text(method: Method) -> None:
+    parsed = method.parse("Step 1: 3 + 4 = 7.\nStep 2: 7 - 2 = 5.\nThe answer is 5.", "number")
+    assert (parsed.answer, parsed.answer_form) == ("5", "stated")
+    assert parsed.reasoning.startswith("Step 1: 3 + 4 = 7.")
+    assert all(isinstance(step["text"], str) for step in parsed.steps)
+
+
+PIECES = st.one_of(st.sampled_from(HOSTILE), st.text(max_size=20))
+
+
+@settings(max_examples=150, deadline=None)
+@given(st.lists(PIECES, max_size=30).map("".join), st.sampled_from(KINDS))
+def test_no_text_makes_a_method_raise(text: str, kind: Kind) -> None:
+    found = check(Item(text, question="How many?", kind=kind))
+    for method in METHODS.values():
+        parsed = method.parse(text, kind)
+        assert all("text" in step for step in parsed.steps)
+        assert method.refusal(text, found) is None or method.refusal(text, found)
+        assert method.refusal(text, Findings(None, "")) != ""
+
+
+def seconds_of(work: Callable[[], object]) -> float:
+    """Processor time: how long it takes on a machine that has nothing else to do."""
+    start = process_time()
+    work()
+    return process_time() - start
+
+
+@pytest.mark.parametrize("piece", HOSTILE, ids=ascii)
+@pytest.mark.parametrize("name", ["cot", "stepwise", "rationalize", "refine", "contrast"])
+def test_a_megabyte_is_read_in_less_than_a_second(name: str, piece: str) -> None:
+    method, text = METHODS[name], piece * (1_000_000 // len(piece))
+    found = Findings(None, "", answer="1", kind="number")
+    assert seconds_of(lambda: method.parse(text, "number")) < 1
+    assert seconds_of(lambda: method.refusal(text, found)) < 1

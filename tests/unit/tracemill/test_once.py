@@ -1,0 +1,51 @@
+"""`@once`: one value a process, however many threads ask at the same moment."""
+
+import time
+from concurrent.futures import ThreadPoolExecutor
+from threading import Barrier
+
+from tracemill.concurrency import once
+
+
+def test_threads_that_come_together_get_the_same_value() -> None:
+    together = Barrier(8)
+
+    @once
+    def value() -> object:
+        time.sleep(0.05)
+        return object()
+
+    def ask(_: int) -> object:
+        together.wait()
+        return value()
+
+    with ThreadPoolExecutor(8) as threads:
+        assert len({id(found) for found in threads.map(ask, range(8))}) == 1
+
+
+def test_a_value_can_be_forgotten() -> None:
+    made: list[int] = []
+
+    @once
+    def value() -> int:
+        made.append(1)
+        return len(made)
+
+    assert (value(), value()) == (1, 1)
+    value.cache_clear()
+    assert value() == 2
+
+
+def test_a_value_can_be_taken_back_to_be_ended() -> None:
+    made: list[int] = []
+
+    @once
+    def value() -> int:
+        made.append(1)
+        return len(made)
+
+    assert value.pop() is None
+    assert value() == 1
+    assert value.pop() == 1
+    assert value.pop() is None
+    assert value() == 2

@@ -1,0 +1,158 @@
+"""The policy: what makes a trace accepted."""
+
+from typing import Any
+
+import pytest
+from pydantic import ValidationError
+
+from tracemill.policy import Policy
+
+GOOD: dict[str, Any] = {
+    "correct": True, "majority": None, "equations_false": 0, "ungrounded": 0, "concludes": True, "steps": 3
+}  # fmt: skip
+STRICT = Policy(grounded=True, concludes=True, finished=True, steps=2)
+
+
+def test_a_right_answer_in_the_asked_form_with_no_false_equation_is_accepted() -> None:
+    assert Policy().passes(GOOD | {"ungrounded": 2, "concludes": None, "steps": 1}, stated=True, finished=False)
+
+
+def test_a_trace_with_nothing_against_it_passes_the_strictest_policy() -> None:
+    assert STRICT.passes(GOOD, stated=True, finished=True)
+
+
+@pytest.mark.parametrize(
+    ("fault", "stated", "finished"),
+    [
+        ({"correct": False}, True, True),
+        ({"correct": None}, True, True),
+        ({"equations_false": 1}, True, True),
+        ({}, False, True),
+        ({"ungrounded": 1}, True, True),
+        ({"ungrounded": None}, True, True),
+        ({"concludes": False}, True, True),
+        ({"concludes": None}, True, True),
+        ({}, True, False),
+        ({"steps": 1}, True, True),
+    ],
+    ids=[
+        "wrong answer", "undecided answer", "false equation", "answer guessed from the last number",
+        "number from nowhere",
+        "numbers not looked at", "other answer than derived", "nothing derived", "cut off", "one step",
+    ],
+)  # fmt: skip
+def test_a_trace_that_misses_one_requirement_is_not_accepted(
+    fault: dict[str, Any], stated: bool, finished: bool
+) -> None:
+    assert not STRICT.passes(GOOD | fault, stated=stated, finished=finished)
+
+
+def test_a_requirement_can_be_dropped() -> None:
+    assert Policy(equations=False).passes(GOOD | {"equations_false": 3}, stated=True, finished=True)
+
+
+def test_a_vote_is_no_gold_answer_unless_the_policy_says_how_many_must_agree() -> None:
+    vote = GOOD | {"correct": None, "majority": 0.75}
+    assert not Policy().passes(vote, stated=True, finished=True)
+    assert Policy(majority=0.75).passes(vote, stated=True, finished=True)
+    assert not Policy(majority=0.8).passes(vote, stated=True, finished=True)
+
+
+def test_a_vote_never_stands_against_a_gold_answer() -> None:
+    assert not Policy(majority=0.5).passes(GOOD | {"correct": False}, stated=True, finished=True)
+
+
+def test_a_gate_lets_through_what_reaches_it() -> None:
+    policy = Policy(judge="verifier", gates={"rating": 0.7})
+    assert policy.passes_gates({"rating": 0.7})
+    assert not policy.passes_gates({"rating": 0.69})
+
+
+def test_a_trace_whose_signal_is_missing_does_not_pass_its_gate() -> None:
+    assert not Policy(judge="verifier", gates={"rating": 0.0}).passes_gates({})
+
+
+def test_a_gate_on_an_uninformative_signal_is_open_for_all() -> None:
+    policy = Policy(judge="verifier", gates={"rating": 0.7}, uninformative={"rating": "not calibrated"})
+    assert policy.passes_gates({"rating": 0.1})
+    assert policy.passes_gates({})
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"gates": {"rating": 0.5}},
+        {"judge": "v", "gates": {"coherence": 0.5}},
+        {"judge": "v", "gates": {"rating": 0.5}, "judge_share": 0.1},
+        {"judge": "v", "signals": ["mood"]},
+        {"majority": 2},
+        {"unknown": 1},
+    ],
+    ids=[
+        "no judge",
+        "signal not asked for",
+        "judge sees only some",
+        "no such signal",
+        "share above 1",
+        "no such field",
+    ],
+)
+def test_a_policy_that_cannot_work_is_refused(wrong: dict[str, Any]) -> None:
+    with pytest.raises(ValidationError):
+        Policy.model_validate(wrong)
+
+
+def test_the_judge_sees_about_the_share_of_questions_it_was_given_and_always_the_same_ones() -> None:
+    policy = Policy(judge="verifier", judge_share=0.1)
+    rated = [number for number in range(10_000) if policy.judges(number)]
+    assert 900 < len(rated) < 1100
+    assert [number for number in rated if number < 60] == [0, 5, 13, 26, 34, 47]
+
+
+def test_a_question_exactly_at_the_share_is_not_judged() -> None:
+    policy = Policy(judge="verifier", judge_share=0.5)
+    assert [policy.judges(number) for number in (2**31, 2**31 + 1, 2**32)] == [False, True, True]
+
+
+def test_the_judge_sees_every_question_unless_told_otherwise() -> None:
+    assert all(Policy(judge="verifier").judges(number) for number in range(1000))
+
+
+def test_nothing_is_asked_for_but_a_right_answer_stated_with_true_equations() -> None:
+    asked = Policy().model_dump(exclude={"gates", "uninformative", "signals"})
+    assert [name for name, value in asked.items() if value is True] == ["correct", "equations", "stated"]
+    assert asked["steps"] == 0
+    assert (asked["judge_share"], asked["auc_above"]) == (1, 0.5)
+
+
+@pytest.mark.parametrize(
+    ("field", "allowed", "refused"),
+    [
+        ("majority", [0.001, 1], [0, 1.001]),
+        ("steps", [0, 1], [-1]),
+        ("auc_above", [0.5, 0.999], [0.499, 1]),
+        ("judge_share", [0.001, 1], [0, 1.001]),
+    ],
+)
+def test_the_bounds_of_a_policy_are_exact(field: str, allowed: list[float], refused: list[float]) -> None:
+    for value in allowed:
+        assert getattr(Policy.model_validate({field: value}), field) == value
+    for value in refused:
+        with pytest.raises(ValidationError, match=field):
+            Policy.model_validate({field: value})
+
+
+@pytest.mark.parametrize(("steps", "passes"), [(1, False), (2, True), (3, True)])
+def test_as_many_steps_as_asked_for_are_enough(steps: int, passes: bool) -> None:
+    assert Policy(steps=2).passes(GOOD | {"steps": steps}, stated=True, finished=True) is passes
+
+
+def test_all_gates_must_be_passed() -> None:
+    policy = Policy(judge="verifier", signals=("rating", "coherence"), gates={"rating": 0.7, "coherence": 0.5})
+    assert policy.passes_gates({"rating": 0.7, "coherence": 0.5})
+    assert not policy.passes_gates({"rating": 0.7, "coherence": 0.49})
+    assert not policy.passes_gates({"rating": 0.69, "coherence": 0.5})
+
+
+def test_without_a_judge_nothing_is_rated() -> None:
+    assert not Policy().judges(1)

@@ -1,0 +1,83 @@
+"""Settings: one order of precedence, errors that name the key, secrets that stay masked."""
+
+from pathlib import Path
+
+import pytest
+
+from tests import ROOT
+from tests.conftest import forget
+from tracemill.errors import UsageError
+from tracemill.settings import model, origins, settings, shown
+
+
+@pytest.fixture
+def toml(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    file = tmp_path / "my.toml"
+    file.touch()
+    monkeypatch.setenv("TRACEMILL_CONFIG", str(file))
+    forget()
+    return file
+
+
+def test_a_variable_wins_over_the_file_and_the_file_over_the_default(
+    toml: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    toml.write_text("generate_concurrency = 7\nverify_concurrency = 3\n")
+    monkeypatch.setenv("TRACEMILL_VERIFY_CONCURRENCY", "5")
+    assert (settings().generate_concurrency, settings().verify_concurrency) == (7, 5)
+    found = origins()
+    assert found["generate_concurrency"] == str(toml)
+    assert found["verify_concurrency"] == "environment"
+    assert found["feeder"] == "default"
+
+
+def test_a_nested_value_can_be_set_by_a_variable(toml: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TRACEMILL_MODELS__TEACHER__MODEL", "Qwen/Qwen3-4B")
+    assert model("teacher").model == "Qwen/Qwen3-4B"
+
+
+def test_a_misspelt_key_is_an_error_that_names_it(toml: Path) -> None:
+    toml.write_text("[models.teacher]\nmodle = 'x'\n")
+    with pytest.raises(UsageError, match=r"models\.teacher\.modle"):
+        settings()
+
+
+def test_a_file_that_is_not_toml_is_an_error_that_names_it(toml: Path) -> None:
+    toml.write_text("[models\n")
+    with pytest.raises(UsageError, match=r"my\.toml"):
+        settings()
+
+
+def test_an_unknown_alias_is_answered_with_the_aliases_there_are(toml: Path) -> None:
+    with pytest.raises(UsageError, match="student, teacher, verifier"):
+        model("techer")
+
+
+def test_a_settings_file_that_was_named_must_be_there(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TRACEMILL_CONFIG", "/no/such/file.toml")
+    forget()
+    with pytest.raises(UsageError, match="no settings file"):
+        settings()
+
+
+def test_secrets_are_masked(toml: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TRACEMILL_DATABASE_URL", "postgresql+psycopg://me:hunter2@h/db")
+    forget()
+    assert "hunter2" not in str(shown(settings()))
+    assert shown(settings())["database_url"] == "**********"
+
+
+def test_the_example_file_is_valid_and_shows_the_defaults(toml: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    defaults = settings().model_dump()
+    monkeypatch.setenv("TRACEMILL_CONFIG", str(ROOT / "tracemill.example.toml"))
+    forget()
+    assert settings().model_dump() == defaults
+
+
+@pytest.mark.parametrize(
+    "line", ["price_in = -1", "price_out = inf", "requests_per_minute = 0", "tokens_per_minute = -5"]
+)
+def test_a_price_or_a_limit_that_cannot_be_is_an_error_that_names_it(toml: Path, line: str) -> None:
+    toml.write_text(f"[models.teacher]\n{line}\n")
+    with pytest.raises(UsageError, match=rf"models\.teacher\.{line.split()[0]}"):
+        settings()

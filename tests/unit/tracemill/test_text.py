@@ -1,0 +1,111 @@
+"""Fingerprints, content hashes and gold answers."""
+
+import time
+
+import pytest
+
+from tracemill.text import content_hash, final_gold, fingerprint, storable, words
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        ("What is 3 - 2?", "  what is\n3-2 "),
+        ("What is 3 − 2?", "What is 3 - 2?"),
+        ("3 × 4 ÷ 2", "3*4/2"),
+        ("Janet’s ducks", "Janet's ducks!"),
+        ("It costs $1,500.", "It costs 1500"),
+        ("a well-known “riddle”", "A well known riddle"),
+        ("ﬁve ｆｕｌｌ wide", "five full wide"),
+        ("Straße", "STRASSE"),
+        ("x²", "x^2"),
+    ],
+)
+def test_questions_that_differ_only_in_writing_share_a_fingerprint(one: str, other: str) -> None:
+    assert fingerprint(one) == fingerprint(other)
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        ("1.5", "15"),
+        ("1.5", "1 5"),
+        ("3 - 2", "3 2"),
+        ("3 + 2", "3 - 2"),
+        ("3 * 2", "3 / 2"),
+        ("5%", "5"),
+        ("x = 2", "x 2"),
+        ("x < 2", "x > 2"),
+        ("10²", "102"),
+        ("12 3", "1 23"),
+        ("(1, 2)", "12"),
+        ("कि", "का"),
+        ("ice", "i ce"),
+    ],
+)
+def test_questions_that_mean_different_things_have_different_fingerprints(one: str, other: str) -> None:
+    assert fingerprint(one) != fingerprint(other)
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("1,234,567 and 1,2 and 12,3456", "1234567 and 1 2 and 12 3456"),
+        ("1.5. Then .5, and 3.", "1.5 then .5 and 3"),
+        ("well-known a-b x-1 3-2", "well known a - b x - 1 3 - 2"),
+        ("a≤b", "a ≤ b"),
+        ("5⁄6 · 2", "5 / 6 * 2"),
+    ],
+)
+def test_a_text_is_cut_into_words_numbers_and_signs(text: str, expected: str) -> None:
+    assert words(text) == expected.split()
+
+
+def test_a_fingerprint_is_32_hex_digits_that_never_change() -> None:
+    assert fingerprint("What is 3 - 2?") == "2abad0cbcb7898a10856663e36b807ec"
+
+
+@pytest.mark.parametrize("hostile", ["-" * 10**6, "1,000" * 200_000, "ab-" * 300_000, "." * 10**6])
+def test_a_megabyte_of_hostile_text_is_fingerprinted_in_linear_time(hostile: str) -> None:
+    start = time.process_time()
+    fingerprint(hostile)
+    final_gold("####" + hostile)
+    assert time.process_time() - start < 10
+
+
+def test_content_hashes_tell_apart_how_parts_are_divided_and_what_is_absent() -> None:
+    hashes = [
+        content_hash("ab", "c"),
+        content_hash("a", "bc"),
+        content_hash("abc"),
+        content_hash("abc", None),
+        content_hash("abc", ""),
+        content_hash(None, "abc"),
+        content_hash("1;a", ""),
+        content_hash(),
+    ]
+    assert len(set(hashes)) == len(hashes)
+    # Keys of rows in Postgres: they never change.
+    assert content_hash("ab", None) == "6c98250832fc2cf5ab2a911af32d42de"
+
+
+def test_what_postgres_cannot_store_is_taken_out_or_replaced() -> None:
+    assert storable("a\x00b") == "ab"
+    assert storable("a\ud800b") == "a?b"
+    assert storable("é — 你好 😀") == "é — 你好 😀"
+
+
+@pytest.mark.parametrize(
+    ("text", "gold"),
+    [
+        ("She sold 48/2 = <<48/2=24>>24.\n#### 72", "72"),
+        ("#### 1,234,567", "1234567"),
+        ("a #### b #### -3.5 ", "-3.5"),
+        ("  (1, 2) ", "(1, 2)"),
+        ("1,234", "1,234"),
+        (r"\frac{1}{2}", r"\frac{1}{2}"),
+        ("#### (1,2)", "(1,2)"),
+    ],
+)
+def test_the_gold_is_what_follows_the_last_mark_and_else_the_text_itself(text: str, gold: str) -> None:
+    assert final_gold(text) == gold

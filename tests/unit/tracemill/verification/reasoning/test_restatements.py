@@ -1,0 +1,36 @@
+"""How much of a trace repeats the question or an earlier sentence."""
+
+import time
+
+import pytest
+
+from tracemill.verification.reasoning.restatements import restatements
+
+QUESTION = "Ann has 3 bags of 4 apples. How many apples does she have?"
+
+
+@pytest.mark.parametrize(
+    ("steps", "share"),
+    [
+        (["She has three bags with four apples each.", "So 3 * 4 = 12."], 0.0),
+        (["Ann has 3 bags of 4 apples.", "So 3 * 4 = 12."], 0.5),
+        (["**ann has 3 bags of 4 apples!**", "So 3 * 4 = 12."], 0.5),
+        (["So 3 * 4 = 12. So 3 * 4 = 12.", "So 3 * 4 = 12."], 2 / 3),
+        (["Ann has 3 bags of 5 apples.", "So 3 * 4 = 12."], 0.0),
+        (["Wait.", "12."], None),
+        ([], None),
+    ],
+)
+def test_sentences_that_repeat_earlier_ones_are_counted(steps: list[str], share: float | None) -> None:
+    assert restatements(QUESTION, steps) == share
+
+
+def test_without_a_question_only_the_trace_itself_is_compared() -> None:
+    assert restatements(None, ["Ann has 3 bags of 4 apples.", "Ann has 3 bags of 4 apples."]) == 0.5
+
+
+def test_a_trace_that_repeats_itself_a_hundred_thousand_times_is_read_in_linear_time() -> None:
+    start = time.process_time()
+    share = restatements(None, ["I must check this once more. " * 100_000])
+    assert share == pytest.approx(1, abs=1e-4)
+    assert time.process_time() - start < 5

@@ -1,0 +1,1 @@
+"""The final answer of a trace: extracted, and compared with the gold answer."""

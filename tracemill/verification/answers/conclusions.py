@@ -1,0 +1,378 @@
+r"""The value in a concluding sentence: "So John saves $360 in 12 months." concludes 360.
+
+Where a sentence names several values, the one it is about is what does not hang on a preposition ("in 12 months", "at
+5%"). Anything that makes it two values, a range or a doubt ("5 or 6", "not 5", "at least 5") stays part of the value,
+so that the comparison sees it.
+"""
+
+import re
+from itertools import pairwise
+from typing import Literal
+
+from tracemill.verification.answers import quantities
+from tracemill.verification.answers.equation_answers import right_side
+from tracemill.verification.answers.kinds import Kind
+from tracemill.verification.answers.normalize import plain, tidy
+
+Found = tuple[str, Literal["equation", "last number", "last line"]]
+
+SENTENCES = 30  # looked at from the end
+SENTENCE = 1_000  # characters of one
+
+_NUMBER = re.compile(
+    r"(?:(?<![\w.)%])[-−])?(?:\\?[$€£¥])?(?:(?<![\w)])[-−])?(?:\d{1,3}(?:(?:,\d{3})+(?!\d)|(?: \d{3})+(?![\d/]))|"
+    r"\d+)(?:\.\d+)?"
+    r"(?:(?:\s\d+)?/\d+(?![\d./]))?(?::\d\d)?(?: ?\\?%)?"
+)
+_EQUALS = re.compile(r"(?<![=<>!:≠])=(?![=>])")
+_MATH = re.compile(
+    r"\$\$([^$]{1,500})\$\$|\$([^$\n]{1,300})\$|\\\(((?:(?!\\\)).){1,300})\\\)|\\\[((?:(?!\\\]).){1,500})\\\]",
+    re.DOTALL,
+)
+_BOLD = re.compile(r"\*\*([^*\n]{1,200})\*\*")
+
+# "The answer is not obvious" or "the answer is in the table" states no answer.
+_NO_VALUE = re.compile(
+    r"(?:the following|correct|incorrect|wrong|right|in the|in terms|as follows|above|below|given|found|clear|unclear|"
+    r"obvious|unknown|known|(?:the )?(?:final )?answer|obtained|still|reasonable|based|consistent|helpful|already|also|"
+    r"likely|supposed|expected|going|what|how|asking|asked|provided|shown|written|expressed|needed|required|verified|"
+    r"(?:n't|not) (?:\w+ )?(?:obvious|clear|known|given|in|correct|sure|among|listed|provided|possible|"
+    r"what))\b(?!\s*\()",
+    re.IGNORECASE,
+)
+_BUT = re.compile(
+    r"(?:not|n't)\s[^.\n]{1,60}?(?:\bbut|[,;.]\s(?:it is|it's|rather|instead))\s(?:rather\s)?", re.IGNORECASE
+)
+_LEAD = re.compile(
+    r"(?:therefore|thus|then|so|hence|simply|just|only|indeed|clearly|now|finally|actually|approximately|about|"
+    r"roughly|around|"
+    r"exactly|precisely|nearly|equal to|given by|a total of|≈|~|\\approx|:|,|option(?=\s[A-J]\b)|that)\s{0,3}",
+    re.IGNORECASE,
+)
+_END = re.compile(
+    r"(?<![ap]\.m)(?<!\bSt)(?<!\bMr)(?<!\bDr)(?<!\bMrs)(?:[.?]|(?<![\dn)])!)(?=\s|$|\*\*|__|[\"'”)](?:\s|$))"
+    r"|[,;]?\s(?:because|since|which|so that|as we|where)\s|[,;]\s+(?:but|so|as|if|when|after|given|making|"
+    r"meaning|while|hence)\s"
+    r"|,\s+and\s+(?=(?:the|he|she|it|they|we|this|that|there|you|I)\b)|\s[-–—]\s(?=[a-z]{3,})|"
+    r"(?<=[^\s\\])\s\((?=[a-z]{3,}\s)"
+)
+_HEDGE = re.compile(
+    r"\b(?:or|could|might|maybe|perhaps|possibly|may be|either|alternatively|not sure|unsure|i guess|depending)\b",
+    re.IGNORECASE,
+)
+_DOUBT_BEFORE = re.compile(
+    r"(?:\b(?:not|never|no longer|cannot|or|nor|but|except|doubt(?:\s\w+){0,3}|either|maybe|perhaps|possibly|might|"
+    r"could|between|(?:more|less|fewer|greater|larger|smaller|other|higher|lower|rather|"
+    r"bigger) than|at least|at most|up to|"
+    r"instead of|from|minimum of|maximum of)|n't|±|\\pm|[<>≤≥])"
+    r"[\s*$(]{0,4}(?:(?:just|only|be|is|a|an|the|exactly|have|has|get|need|equal|equals|to|it|it's)\s){0,3}[\s*$(\\]{0,4}$",
+    re.IGNORECASE,
+)
+_DOUBT_AFTER = re.compile(
+    r"[\s*$)]{0,4}(?:(?:[A-Za-z]{2,15}\s){0,2}[\s*$(]{0,4}(?:,\s?)?or[\s*$(\\]{0,4}(?:\w{1,12}\s){0,3}[\s$(\\]{0,4}\d"
+    r"|(?:to|through|±|\+/-|\\pm|[-–](?=\d))[\s*$(\\]{0,4}\d)",
+    re.IGNORECASE,
+)
+_CONNECTED = re.compile(
+    r"[\s*$]{0,3}(?:to|through|[-–—+/×*]|,|,?\s?(?:or|and)|plus|minus|times|x|over|point|and a|divided by|"
+    r"multiplied by)[\s*$]{0,3}"
+)
+_GOES_ON = re.compile(
+    r"\s?(?:(?:squared|cubed|factorial|point|and\s(?:a|one|two|three)[\s-](?:half|quarters?|thirds?))\b|[!^]|"
+    r"(?:is|are|was)\s(?:not|wrong|incorrect|"
+    r"false)\b|(?:isn't|wasn't|can't|cannot)\b|(?:plus|minus|times|over|mod|choose|(?:less|more|fewer) than|"
+    r"(?:divided|multiplied) by)"
+    r"\s(?:the\s)?(?:\d|[a-z]\b))",
+    re.IGNORECASE,
+)
+_JOINED = re.compile(r"(?:\s[a-z]{2,15}){0,3},?\s(?:and|or)\s(?:[a-z]{2,12}\s){0,2}$", re.IGNORECASE)
+_ADJUNCT = re.compile(
+    r"\b(?:in|for|after|at|per|of|from|by|with|within|over|every|each|during|than|until|before|on|across|among|"
+    r"between|to|"
+    r"(?<!needs )(?<!need )(?<!has )(?<!have )(?<!had )(?<!able )(?<!going )(?<!needed )(?<!likely "
+    r")to\s[a-z]{2,15}(?:\sall|\sthe)?|"
+    r"out of|all|these|those|the|his|her|their|step|part|problem|question)[\s*(\\]{0,4}$",
+    re.IGNORECASE,
+)
+_PROSE = re.compile(
+    r"(?<![\\A-Za-z])(?!(?:sin|cos|tan|sec|csc|cot|log|ln|exp|sqrt|mod|and|or|pi|inf|infinity|not|at|least|most|"
+    r"base)\b)[A-Za-z]{3,}"
+)
+_VALUE_IN = re.compile(r"\d|\\[a-z]|[²³√π∞∅½¼¾]")
+_NUMBER_WORD = re.compile(
+    r"\b(?:(?:twenty|thirty|forty|fifty|sixty|seventy|eighty|ninety)(?:-[a-z]{3,5})?|zero|one|two|three|four|"
+    r"five|six|seven|"
+    r"eight|nine|ten|eleven|twelve|(?:thir|four|fif|six|seven|eigh|nine)teen)\b(?: (?:hundred|thousand|dozen)\b)?",
+    re.IGNORECASE,
+)
+_NAMED = re.compile(r"(?<![\w\\])(?:[A-Za-z]|[A-Za-z]_\w)\s{0,2}\$?=")
+_LETTER = re.compile(
+    r"(?:\b(?:option|choice|answer is|answer:)\s\(?|\()[A-J]\b|(?<![\w'\\])[B-HJ](?![\w'])|^\W{0,4}[A-J][).:*]",
+    re.IGNORECASE,
+)
+_REASON = re.compile(r"\s(?:because|since|as we)\s", re.IGNORECASE)
+_REASON_FIRST = re.compile(r"(?:since|because|as|given that|if|when)\s[^,\n]{1,200},\s", re.IGNORECASE)
+_YES_NO = re.compile(r"\b(?:yes|no|true|false|correct|incorrect)\b", re.IGNORECASE)
+
+
+def stated(rest: str) -> str:
+    """The value that `rest`, what follows "the answer is", begins with; empty if it begins with none."""
+    rest = re.sub(r"^[\s_:]*(?:\n>[ ])?", "", rest)
+    if rest.startswith("*") and not rest.startswith("**"):
+        rest = rest.lstrip("* ")
+    for left, right in (("$$", "$$"), (r"\[", r"\]")):
+        if rest.startswith(left) and (end := rest.find(right, len(left))) > 0:
+            after = rest[end + 2 :].lstrip()
+            more = stated(after[3:]) if after.startswith(("or ", "and")) else ""
+            return f"{tidy(rest[2:end])} or {more}" if more else tidy(rest[2:end])
+    line, _, below = rest.partition("\n")
+    if r"\begin" in line and r"\end" not in line and r"\end" in below:
+        line, below = line + " " + below[: below.index("}", below.index(r"\end")) + 1], ""
+    if re.match(r"[-•*]\s", line):
+        items = re.match(r"(?:[ \t]{0,3}[-•*][ \t][^\n]{1,100}(?:\n|$)){1,10}", rest)
+        line = ", ".join(tidy(item.lstrip(" \t-•*")) for item in items[0].strip().split("\n")) if items else line
+    if instead := _BUT.match(line):
+        line = line[instead.end() :]
+    for _ in range(4):
+        line = line.lstrip()
+        lead = _LEAD.match(line)
+        if not lead:
+            break
+        line = line[lead.end() :]
+    if _NO_VALUE.match(line):
+        return ""
+    value = _cut(line)
+    return _main(value) if any(char.isalnum() for char in value) or "\\" in value else ""
+
+
+def _cut(line: str) -> str:
+    """Up to where the sentence ends; all of it if what follows takes it back."""
+    end = _END.search(line)
+    if end is None:
+        return _unbold(line)
+    rest = line[end.start() :]
+    if rest[0] in ",; (" and _HEDGE.search(rest) and re.search(r"\d", rest):
+        return _unbold(line)
+    return _unbold(line[: end.start()])
+
+
+def _unbold(line: str) -> str:
+    if "*" not in line:
+        return tidy(line)
+    return tidy(re.sub(r"(?<![\w)}\]])\*\*|\*\*(?![\w({\\])|\*\*$", "", line))
+
+
+def _main(sentence: str) -> str:
+    """The value that a stated sentence is about; the sentence itself where that is not certain."""
+    if r"\begin" in sentence:
+        return sentence  # a matrix
+    if not _PROSE.search(sentence):
+        return _short(sentence)[0] if "=" in sentence else sentence
+    if quantities.read(sentence) is not None:
+        return sentence
+    if "=" in sentence and sentence.count("=") == 1 and (short := _short(sentence)[0]) != sentence:
+        return short
+    number = _number_of(sentence)
+    if number is None:
+        return sentence
+    whole = sentence[sentence.rindex(number) :] if sentence.count(number) == 1 else number
+    return whole if quantities.read(plain(whole)) is not None else number
+
+
+def last(text: str, kind: Kind) -> Found | None:
+    """The value of the last sentence that holds one, and how it was found; None if none does. Takes linear time."""
+    bare = text.strip()
+    if kind in ("choice", "boolean", "text"):
+        return _of_words(bare, kind)
+    bare = re.sub(r"^(?:A|Ans)\s?:\s", "", bare)
+    if len(bare) <= 300 and ("\n" not in bare or r"\begin" in bare) and not _ANNOUNCES.search(bare):
+        value = tidy(bare)
+        if (value and not _PROSE.search(_WORDS_IN_MATH.sub("", value))) or quantities.read(plain(value)):
+            return _short(value) if any(char.isalnum() or char == "\\" for char in plain(value)) else None
+    for sentence in map(_claim, _sentences(bare)):
+        if _EQUALS.search(sentence) and (found := _of_equation(sentence)):
+            return found, "equation"
+        if (found := _of_sentence(sentence)) is not None:
+            return found, "last number"
+    if _ends_in_announcement(bare) or not bare:
+        return None
+    return (
+        (tidy(bare), "last line")
+        if len(bare) <= 200 and "\n" not in bare and _SAYS_NOTHING.search(bare) is None
+        else None
+    )
+
+
+_CALCULATED = re.compile(r"[\d\s.,+*/×÷()$-]{1,100}$")
+_WORDS_IN_MATH = re.compile(r"\\(?:text|mathrm|textbf|mbox)\s?\{[^{}]{0,100}\}|\\(?:begin|end)\s?\{\w+\*?\}")
+_ANNOUNCES = re.compile(r"\banswers?\b|boxed|####", re.IGNORECASE)
+_SAYS_NOTHING = re.compile(r"\bI (?:do not|don't|cannot|can't|am not)\b|\b(?:sorry|unable)\b", re.IGNORECASE)
+
+
+def _claim(sentence: str) -> str:
+    """Without its reason: "He can skip 4 classes because 10 - 4 = 6"."""
+    if (before := _REASON_FIRST.match(sentence)) is not None and re.search(r"\d", sentence[before.end() :]):
+        sentence = sentence[before.end() :]
+    reason = _REASON.search(sentence)
+    return sentence[: reason.start()] if reason and re.search(r"\d", sentence[: reason.start()]) else sentence
+
+
+def _ends_in_announcement(text: str) -> bool:
+    return (
+        re.search(r"(?:answers?|#{2,6}|boxed)(?:\s(?:is|are))?[\s:*.{}$\\]{0,9}$", text[-60:], re.IGNORECASE)
+        is not None
+    )
+
+
+def _short(value: str) -> Found:
+    """A text that is nothing but its answer. Of an equation only its right side, if that is what it says."""
+    if "=" in value:
+        left, _, right = value.rpartition("=")
+        is_number = quantities.read(plain(right)) is not None
+        if is_number and "=" not in left and (len(left.strip()) == 1 or _CALCULATED.match(left)):
+            return right_side(value) or value, "equation"
+        return value, "equation"
+    return value, "last number" if re.search(r"\d", value) else "last line"
+
+
+def _sentences(text: str) -> list[str]:
+    """The last `SENTENCES` sentences that could hold a value, the last one first."""
+    found: list[str] = []
+    for line in reversed(text[-LAST_LINES:].split("\n")):
+        parts = (
+            re.split(
+                r"(?<!\b[MD]r\.)(?<!Mrs\.)(?<!\bMs\.)(?<!\bSt\.)(?<!\b[A-Z]\.)(?<=[.!?])\s+(?=[^\s=])", line.strip()
+            )
+            if line.strip()
+            else []
+        )
+        found += [part[-SENTENCE:] for part in reversed(parts) if part]
+        if len(found) >= SENTENCES:
+            break
+    return found[:SENTENCES]
+
+
+LAST_LINES = 5_000
+
+
+def _of_equation(sentence: str) -> str | None:
+    """The right side of the last equation; all of them if they are several answers ("x = 1 or x = 2")."""
+    names = list(_NAMED.finditer(sentence))
+    for first, second in pairwise(names):
+        between = sentence[first.end() : second.start()]
+        if (
+            re.search(r"\bor\b|\band\b|,", between)
+            and re.fullmatch(r"[^=]{1,80}", between)
+            and not _PROSE.search(between)
+        ):
+            return _cut(re.sub(r"\$(?!\d)|\\[()]", "", sentence[first.start() :]))
+    for match in reversed(list(_EQUALS.finditer(sentence))[-20:]):
+        side = sentence[match.end() :].lstrip(" \t*_")
+        side = side.removeprefix("in ")
+        side = side[1:].lstrip() if re.match(r"\$(?!\d)", side) else side
+        number = _NUMBER.match(side)
+        if number and not re.match(
+            r"[ \t]{0,3}(?:[-+*/^×·÷−(]|\\[a-z])|[A-Za-z]?\^|\d|[A-Za-z]\b", side[number.end() :]
+        ):
+            doubt = _DOUBT_AFTER.match(side[number.end() :][:60])
+            return _cut(side) if doubt else tidy(number[0])
+        value = _cut(side)
+        if math := re.match(r"[^$]{1,200}?(?=\$(?!\d)|\\\)|\\\])", side):
+            value = tidy(math[0])
+        if any(char.isdigit() for char in value) or "\\" in value:
+            name = re.search(r"(?<![\w\\])([A-Za-z])\s?$", sentence[: match.start()])
+            return f"{name[1]} = {value}" if name and re.search(r"(?<![A-Za-z\\])[a-z](?![A-Za-z])", value) else value
+    return None
+
+
+def _of_sentence(sentence: str) -> str | None:
+    if re.search(r"\bnot\b|n't", sentence) is None:
+        bold = [found for found in _BOLD.findall(sentence) if _VALUE_IN.search(found)]
+        if len(bold) == 1 and not _PROSE.search(tidy(bold[0])):
+            return tidy(bold[0])
+        if len(bold) == 1:
+            return _main(_unbold(bold[0]))
+    if "$" in sentence or "\\" in sentence:
+        segments = [found for found in _MATH.finditer(sentence) if not _is_money(found)]
+        if segments:
+            return _of_math(sentence, segments)
+    return _number_of(sentence)
+
+
+def _is_money(segment: re.Match[str]) -> bool:
+    """ "$5 and $6" is no mathematics."""
+    inside = segment[2] or ""
+    if inside.startswith(" ") != inside.endswith(" "):
+        return True
+    return bool(re.match(r"\d[\d,.]*\s", inside) and _PROSE.search(inside))
+
+
+def _of_math(sentence: str, segments: list[re.Match[str]]) -> str:
+    final = segments[-1]
+    first = len(segments) - 1
+    while first > 0 and re.fullmatch(
+        r"\s?(?:,|,?\s?(?:or|and))\s?", sentence[segments[first - 1].end() : segments[first].start()]
+    ):
+        first -= 1
+    if first < len(segments) - 1:
+        return tidy(sentence[segments[first].start() : final.end()])
+    start, end = final.span()
+    value = next(group for group in final.groups() if group)
+    if _DOUBT_BEFORE.search(sentence[max(0, start - 60) : start]) or _DOUBT_AFTER.match(sentence[end : end + 60]):
+        return tidy(sentence[max(0, start - 30) :])
+    return tidy(value)
+
+
+def _number_of(sentence: str) -> str | None:
+    """The number the sentence is about, with its doubts; None if it has no number."""
+    numbers = list(_NUMBER.finditer(sentence)) or list(_NUMBER_WORD.finditer(sentence))
+    numbers = [
+        number
+        for number in numbers
+        if not re.match(r"(?:st|nd|rd|th)\b|-(?:year|day|hour|foot|inch|minute|week)\b", sentence[number.end() :])
+    ] or numbers
+    if not numbers:
+        return None
+    free = [number for number in numbers if not _ADJUNCT.search(sentence[max(0, number.start() - 25) : number.start()])]
+    chosen = (free or numbers)[-1]
+    first = numbers.index(chosen)
+    while first > 0 and _CONNECTED.fullmatch(sentence[numbers[first - 1].end() : numbers[first].start()]):
+        first -= 1
+    if numbers[first] is not chosen or _GOES_ON.match(sentence[chosen.end() :]):
+        return tidy(sentence[numbers[first].start() :])
+    for one, other in pairwise(free):
+        if _HEDGE.search(sentence[one.end() : other.start()]):
+            return tidy(sentence[one.start() :])
+    if len(free) > 1 and _JOINED.fullmatch(sentence[free[-2].end() : chosen.start()]):
+        return tidy(sentence[free[-2].start() :])
+    before = _DOUBT_BEFORE.search(sentence[max(0, chosen.start() - 60) : chosen.start()])
+    if before:
+        return tidy(sentence[max(0, chosen.start() - 60) + before.start() :])
+    if _DOUBT_AFTER.match(sentence[chosen.end() : chosen.end() + 60]):
+        return tidy(sentence[chosen.start() :])
+    return tidy(chosen[0])
+
+
+def _of_words(text: str, kind: Kind) -> Found | None:
+    sentences = _sentences(text)
+    if (
+        kind == "text"
+        and len(text) <= 100
+        and not re.search(r"\n|[a-z]{3,}[.!?]\s+[A-Z]", text)
+        and not _ANNOUNCES.search(text)
+    ):
+        return (tidy(text), "last line") if any(char.isalnum() for char in text) else None
+    if kind != "text":
+        pattern = _LETTER if kind == "choice" else _YES_NO
+        found = next((sentence for sentence in sentences if pattern.search(sentence)), None)
+        if (
+            kind == "boolean"
+            and (leading := re.match(r"\W{0,4}(?:yes|no|true|false)\b", text, re.IGNORECASE)) is not None
+        ):
+            found = text[leading.start() :].split("\n")[0][:200] if found is None or len(sentences) < 4 else found
+        if found is not None:
+            return tidy(found), "last line"
+    if not sentences or _ends_in_announcement(text):
+        return None
+    bold = _BOLD.findall(sentences[0])
+    return tidy(bold[0] if len(bold) == 1 else sentences[0]), "last line"

@@ -1,0 +1,44 @@
+"""Equations given as answers: "x = 5" answers 5, "2 + 3 = 5" answers 5, and "6 = 5" is false and answers nothing."""
+
+import re
+from itertools import pairwise
+
+from tracemill.verification.answers.expressions import same
+
+_NAME = re.compile(
+    r"(?:\\[A-Za-z]{2,12}\s?)?[A-Za-z](?:[A-Za-z ]{0,40}|_\{?\w{1,5}\}?|'{1,2}|\s?\([A-Za-z, ]{1,9}\)|"
+    r"_\{?\w{1,3}\}?\s?\([A-Za-z]\)){0,2}$"
+    r"|\\(?:overline|angle|widehat|vec|hat|overrightarrow|triangle|mathbf|mathrm|bar)\s?\{?\s?[A-Za-z]{1,4}\}?$"
+    r"|\|[A-Za-z]{1,3}\||[A-Z]\([^()]{1,40}\)$|\\frac\s?\{d[a-z]?\}\{d[a-z]\}$|\\?\[[A-Z]{2,5}\]$|"
+    r"[a-zA-Z]\^\{?-1\}?\s?\([a-z]\)$"
+)
+_SUM_OF_NAMES = re.compile(r"[A-Za-z]{1,2}(?:\s?[-+]\s?[A-Za-z]{1,2}){1,5}$|[a-z]{2,3}$")
+_RELATION = re.compile(r"(?<![<>!:])=(?!=)")
+
+
+def right_side(answer: str) -> str | None:
+    """What the equation `answer` says the answer is, itself if it does not say; None if the equation is false."""
+    sides = [side.strip() for side in _RELATION.split(answer)]
+    if len(sides) > 6 or not all(sides):
+        return answer
+    values = [side for side in sides if not is_name(side)]
+    if not values:
+        return sides[-1]
+    values = [side.replace("$", "") for side in values]
+    verdicts = [same(left, right) for left, right in pairwise(values)]
+    if any(verdict is False for verdict in verdicts):
+        return answer if _has_letter(values) else None
+    if all(verdicts) and (len(values) > 1 or len(sides) > 1):
+        return sides[-1] if sides[-1].replace("$", "") == values[-1] else values[-1]
+    return answer
+
+
+def is_name(side: str, sums: bool = True) -> bool:
+    """Does it only name what follows or precedes: x, f(x), AB, the area; with `sums` also a + b?"""
+    if len(side) == 1 and side in "ei":
+        return False
+    return bool(_NAME.match(side) or (sums and _SUM_OF_NAMES.match(side)))
+
+
+def _has_letter(values: list[str]) -> bool:
+    return any(re.search(r"(?<!\\)(?<![\\A-Za-z])[A-Za-z](?![A-Za-z])", value) for value in values)

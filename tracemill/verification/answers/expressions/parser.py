@@ -1,0 +1,165 @@
+r"""A reader for mathematical answers: text → one small tree (`Node`), by recursive descent over the tokens of `latex`.
+
+Numbers, roots, powers, functions, points, intervals, sets, matrices, equations, units. It reads all of a text or none
+of it: leftovers, and spellings with two meanings (``1/2x``, ``\sin x/2``, ``f(x)``), are `Unread`. Nothing is evaluated
+here. A text is at most `MAX_LENGTH` characters and `terms.MAX_DEPTH` deep, so reading takes linear time.
+"""
+
+import re
+from typing import Final
+
+from tracemill.verification.answers.expressions.latex import Unread, tokens
+from tracemill.verification.answers.expressions.terms import Terms
+from tracemill.verification.answers.expressions.tree import Node, negative
+
+MAX_LENGTH: Final = 400  # characters; the longest real gold answers have about 150
+_EMPTY = re.compile(r"(?:there (?:is|are) )?no (?:real )?solutions?|(?:the )?empty set", re.IGNORECASE)
+_DELIMITERS = (("$$", "$$"), ("$", "$"), (r"\(", r"\)"), (r"\[", r"\]"))
+
+_MATRICES = frozenset(["matrix", "pmatrix", "bmatrix", "Bmatrix", "smallmatrix", "array"])
+
+
+def read(text: str, grouped: bool = True) -> Node:
+    """The tree of `text`; `grouped`: "1,234" outside brackets is one number, else a list of two.
+
+    Raises `Unread` where any of it is not understood.
+    """
+    if len(text) > MAX_LENGTH:
+        raise Unread
+    text = text.strip()
+    for left, right in _DELIMITERS:
+        if len(text) > len(left + right) and text.startswith(left) and text.endswith(right):
+            text = text[len(left) : -len(right)].strip()
+    text = text.removesuffix(".")
+    if _EMPTY.fullmatch(re.sub(r"\\text\s?\{([^{}]*)\}", r"\1", text).strip()):
+        return Node("empty")
+    return _Reader(tokens(text, grouped)).whole()
+
+
+class _Reader(Terms):
+    """Recursive descent: whole → sequence → relation → ratio → union → marked, then the sums of `Terms`."""
+
+    def whole(self) -> Node:
+        node = self.sequence()
+        if self.token.kind:
+            raise Unread
+        return node
+
+    def sequence(self) -> Node:
+        """One item, or a list of them."""
+        self.deeper()
+        items, ors, ands = [self.relation()], 0, 0
+        while self.token.kind in (",", ";", "and", "or"):
+            kind = self.take().kind
+            if kind == "," and self.token.kind in ("and", "or"):
+                kind = self.take().kind
+            ors, ands = ors + (kind == "or"), ands + (kind != "or")
+            items.append(self.relation())
+        self.depth -= 1
+        if len(items) == 1:
+            return items[0]
+        return Node("either" if ors and (ors == 1 or not ands) else "list", tuple(items))
+
+    def relation(self) -> Node:
+        items, operators = [self.function_of() or self.ratio()], []
+        while self.token.kind in ("=", "<", ">", "<=", ">=", "!=", "in"):
+            operators.append(self.take().kind)
+            items.append(self.ratio())
+        return Node("relation", tuple(items), " ".join(operators)) if operators else items[0]
+
+    def function_of(self) -> Node | None:
+        """The left side of ``f(x) = …``."""
+        if self.token.kind == "name" and self.kind_after(1) == "(" and self.kind_after(2) == "name":
+            ahead = 3
+            while self.kind_after(ahead) == "," and self.kind_after(ahead + 1) == "name":
+                ahead += 2
+            if self.kind_after(ahead) == ")" and self.kind_after(ahead + 1) == "=":
+                return Node("name", (), "".join(self.take().text or "," for _ in range(ahead + 1)))
+        return None
+
+    def ratio(self) -> Node:
+        items = [self.union()]
+        while self.token.kind == ":":
+            self.take()
+            items.append(self.union())
+        return Node("ratio", tuple(items)) if len(items) > 1 else items[0]
+
+    def union(self) -> Node:
+        items = [self.marked()]
+        while self.token.kind == "cup":
+            self.take()
+            items.append(self.marked())
+        return Node("union", tuple(items)) if len(items) > 1 else items[0]
+
+    def marked(self) -> Node:
+        """A sum with its unit."""
+        if self.token.kind == "money" or (self.token.kind == "-" and self.kind_after() == "money"):
+            minus = self.take().kind == "-"
+            if minus:
+                self.take("money")
+            amount = self.sum()
+            return Node("unit", (negative(amount) if minus else amount,), "dollar")
+        node = self.sum()
+        return Node("unit", (node,), self.unit()) if self.token.kind == "unit" else node
+
+    def unit(self) -> str:
+        name, power = "", 1
+        while self.token.kind in ("unit", "/", "^"):
+            kind, text, _ = self.take()
+            if kind == "unit" and text in ("square", "cubic"):
+                power = 2 if text == "square" else 3
+                text = self.take("unit").text if self.token.kind == "unit" else "unit"
+                name += f"{text}^{power}"
+            elif kind == "unit":
+                name += text
+            elif kind == "/":
+                name += "/"
+            else:
+                braced = self.token.kind == "{" and self.take().kind == "{"
+                name += f"^{self.take('number').text}"
+                if braced:
+                    self.take("}")
+        return name
+
+    def bracket(self, opening: str) -> Node:
+        bars, self.bars = self.bars, 0
+        builder = opening in (r"\{", "{") and self.token.kind == "name" and self.kind_after() in ("|", "mid", ":")
+        if builder:
+            self.take(), self.take()
+        closed = self.token.kind in (r"\}", "}")
+        content = Node("empty") if closed and opening in (r"\{", "{") else self.sequence()
+        closing = self.take().kind
+        self.bars = bars
+        if opening in (r"\{", "{"):
+            if closing != {r"\{": r"\}", "{": "}"}[opening] or content.op == "either":
+                raise Unread
+            if builder or content.op == "empty" or (opening == "{" and content.op != "list"):
+                return content
+            return Node("set", content.args if content.op == "list" else (content,))
+        if (opening == "langle") != (closing == "rangle") or closing not in (")", "]", "rangle"):
+            raise Unread
+        if content.op == "list":
+            return Node("tuple", content.args, "<>" if opening == "langle" else opening + closing)
+        if opening + closing == "()" or (opening + closing == "[]" and content.op == "matrix"):
+            return content
+        if opening + closing == "[]" and content.op == "tuple" and content.value == "[]":
+            return Node("tuple", (content,), "[]")
+        raise Unread
+
+    def matrix(self, name: str) -> Node:
+        if name not in _MATRICES:
+            raise Unread
+        rows: list[Node] = []
+        while True:
+            cells = [self.sum()]
+            while self.token.kind == "&":
+                self.take()
+                cells.append(self.sum())
+            rows.append(Node("row", tuple(cells)))
+            if self.token.kind == r"\\":
+                self.take()
+            if self.token.kind == "end":
+                break
+        if self.take().text != name or len({len(row.args) for row in rows}) != 1:
+            raise Unread
+        return Node("matrix", tuple(rows))

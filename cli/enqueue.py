@@ -130,6 +130,7 @@ def enqueue(
             f"job {spec.name}: {stored.read} questions read, {stored.new} new, {stored.bad} left out. "
             f"Watch it: tracemill jobs watch {spec.name}",
             markup=False,
+            soft_wrap=True,
         )
 
 

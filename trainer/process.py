@@ -9,6 +9,7 @@ import traceback
 from collections.abc import Callable
 
 from tracemill.errors import TracemillError
+from tracemill.interpreter import protect_children
 from trainer.child import SAYS
 
 PR_SET_PDEATHSIG = 1  # prctl(2)
@@ -16,6 +17,7 @@ PR_SET_PDEATHSIG = 1  # prctl(2)
 
 def main(module: str, what: str, do: Callable[[int], object]) -> int:
     """Run the command line `python -m MODULE ROUND_ID [--parent PID]`; the exit code."""
+    protect_children()
     arguments = argparse.ArgumentParser(prog=f"python -m {module}", description=what)
     arguments.add_argument("round_id", type=int)
     arguments.add_argument("--parent", type=int, help="end when the process with this id ends")

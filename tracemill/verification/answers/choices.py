@@ -5,7 +5,7 @@ Options are read from the question: "(A) Paris (B) Rome", "A. Paris" or "A) Pari
 
 import re
 
-from tracemill.verification.answers.words import normal, tokens
+from tracemill.verification.answers.text_answers import normal, tokens
 
 _READ = 5_000  # characters of a question
 _OPTION = re.compile(r"(?:^|(?<=[\s$}]))(?:\*\*)?(?:\\text(?:bf)?\{)?(?:\(([A-J])\)|([A-J])[.):])\}?(?:\*\*)?\s?")

@@ -6,9 +6,9 @@ r"""Does the answer equal the gold answer? The cheap and certain proofs come fir
      ("3 hours" is "180 minutes"), of two dimensions they differ, and different things counted are undecided.
    - ``25%``, 25 and 0.25 all answer a gold ``25%``. ``25%`` answers a gold 25 (the question asked for percent), never a
      gold 0.25: that is undecided, and ``500%`` for 5 is wrong.
-   - A decimal equals a number only if it is that number. Two exceptions: at least `exact.ROUNDED_DIGITS` significant
+   - A decimal equals a number only if it is that number. Two exceptions: at least `quantity_equality.ROUNDED_DIGITS` significant
      digits of an endless decimal (0.333333 for 1/3); and if the question asks to round, what rounds to the gold.
-2. *same text*, choices, yes/no, dates and times of day, "no solution" (`words`, `choices`).
+2. *same text*, choices, yes/no, dates and times of day, "no solution" (`text_answers`, `choices`).
 3. *expression*: both read and compared by value (`expressions.same`): roots, tuples, sets, intervals, matrices,
    equations.
 4. *math-verify*, where none of these can decide (`algebra`).
@@ -23,11 +23,11 @@ from fractions import Fraction
 from tracemill.verification.answers import math_verify, quantities, units
 from tracemill.verification.answers.choices import compare_boolean, compare_choice, letters, says
 from tracemill.verification.answers.equation_answers import is_name, right_side
-from tracemill.verification.answers.exact import compare_in_a_base, compare_quantities
 from tracemill.verification.answers.expressions import same
 from tracemill.verification.answers.kinds import Kind
 from tracemill.verification.answers.normalize import clean, plain
-from tracemill.verification.answers.words import compare_calendar, compare_text, special
+from tracemill.verification.answers.quantity_equality import compare_in_a_base, compare_quantities
+from tracemill.verification.answers.text_answers import compare_calendar, compare_text, special
 
 MAX_VALUE = 50_000  # characters
 NEAR = Fraction(1, 20)  # what ≈ may mean, relatively

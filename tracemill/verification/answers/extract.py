@@ -3,7 +3,7 @@ r"""What did the trace answer? The text is read from its end: the last word coun
 Three forms are *strict*, the trace said that this is its answer: ``\boxed{X}``, "The answer is X" (also "Final answer:
 X", a heading "Final answer" with X under it, ``<answer>X</answer>``) and GSM8K's ``#### X``. If several occur, the last
 one in the text counts; two boxes in one breath ("\boxed{1} or \boxed{2}") are one answer of two. Failing these, the
-last sentence that holds a value is a *lenient* guess (`conclusions`). Thoughts (`tracemill.thinking`) are searched only
+last sentence that holds a value is a *lenient* guess (`sentence_answers`). Thoughts (`tracemill.thinking`) are searched only
 where they are complete and no answer follows them.
 
 A value keeps its units, its percent and money signs and everything that makes it two answers ("5 or 6"): whether these
@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from tracemill import thinking
-from tracemill.verification.answers import conclusions
+from tracemill.verification.answers import sentence_answers
 from tracemill.verification.answers.kinds import Kind
 from tracemill.verification.answers.normalize import VALUE, tidy
 
@@ -100,7 +100,7 @@ def extract(text: str, kind: Kind = "number") -> Answer | None:
         best = max(found, key=lambda hit: hit[0])
         boxed = next((hit for hit in found if hit[1].form == "boxed"), best)
         return best[1] if _CLEAN.match(best[1].value) else boxed[1]
-    lenient = conclusions.last(tail[-LENIENT:], kind)
+    lenient = sentence_answers.last(tail[-LENIENT:], kind)
     return Answer(*lenient) if lenient else None
 
 
@@ -161,7 +161,7 @@ def _stated(tail: str) -> tuple[int, Answer] | None:
     for start in sorted(starts, reverse=True)[:50]:
         if number := _NOTHING_BUT_A_NUMBER.match(tail, start):
             return start, Answer(number[1], "stated")
-        if value := conclusions.stated(tail[start : start + VALUE]):
+        if value := sentence_answers.stated(tail[start : start + VALUE]):
             return start, Answer(value, "stated")
     return None
 
@@ -173,7 +173,7 @@ def _tagged(tail: str) -> tuple[int, Answer] | None:
         if start >= 0:
             content = tail[start + len(tag) + 2 : end].strip()
             inner = _boxed(content) or _stated(content)
-            value = inner[1].value if inner else conclusions.stated(content) or tidy(content)
+            value = inner[1].value if inner else sentence_answers.stated(content) or tidy(content)
             if value:
                 return end, Answer(value, "stated")
     return None

@@ -1,1 +1,1 @@
-"""Phrases that show what a model was told: a hint with the gold answer, or that its reasoning is meant to be wrong."""
+"""Phrases in a trace that reveal its prompt: a hint with the answer, or an order to be wrong."""

@@ -33,7 +33,7 @@ class Object:
     def __setattr__(self, name: str, value: Any) -> None:
         self._ask("setattr", self, name, value)
 
-    def __call__(self, *args: Any, **named: Any) -> Any:
+    def __call__(self, /, *args: Any, **named: Any) -> Any:
         return self._ask("call", self, *args, **named)
 
     def __hash__(self) -> int:

@@ -27,7 +27,7 @@ class Program:
             "load": self.load,
             "name": self.name,
             "entry": lambda: self.defined[-1] if self.defined else "",
-            "call": lambda function, *args, **named: function(*args, **named),
+            "call": lambda function, /, *args, **named: function(*args, **named),
             "bool": lambda value: bool(value),
         }
 

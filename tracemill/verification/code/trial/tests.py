@@ -92,7 +92,7 @@ class Tests:
         names += re.findall(r"^[ \t]*check\((\w+)\)", tests, re.MULTILINE)
         return names[-1] if names else None
 
-    def ask(self, action: str, *args: Any, **named: Any) -> Any:
+    def ask(self, action: str, /, *args: Any, **named: Any) -> Any:
         """Call an action in the program's process. Raises the exception that it raises there."""
         encoded_args = [encode(arg, self.keep) for arg in args]
         encoded_named = {name: encode(arg, self.keep) for name, arg in named.items()}

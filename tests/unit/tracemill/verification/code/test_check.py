@@ -69,6 +69,7 @@ PROOFS = {
     "an object with state": ("class C:\n    def __init__(self): self.n = 0\n    def up(self): self.n += 1\n    def __len__(self): return self.n", "c = C()\nc.up()\nassert len(c) == c.n == 1\nassert isinstance(c, C)", None, True, "passed 2 of 2 tests"),
     "an exception": ("def f(x): raise ValueError('no')", "try:\n    f(1)\n    assert False\nexcept ValueError as e:\n    assert str(e) == 'no'", None, True, "passed 1 of 1 tests"),
     "an exception of its own": ("class E(KeyError): pass\ndef f(): raise E()", "try:\n    f()\n    assert False\nexcept E:\n    assert True", None, True, "passed 1 of 1 tests"),
+    "arguments by any name": ("def f(self, do, action, function): return do", "assert f(self=4, do=1, action=2, function=3) == 1", None, True, "passed 1 of 1 tests"),
     "a function as argument": ("def f(g, x): return [g(y) for y in x]", "assert f(lambda y: -y, [1, 2]) == [-1, -2]", None, True, "passed 1 of 1 tests"),
     "a generator": ("def f(n): yield from range(n)", "assert list(f(3)) == [0, 1, 2]", None, True, "passed 1 of 1 tests"),
     "a generator for a list": ("def f(n): yield from range(n)", "assert f(2) == [0, 1]", None, False, "failed test 1: assert f(2) == [0, 1]"),

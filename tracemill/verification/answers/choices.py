@@ -1,7 +1,8 @@
 """Compare multiple-choice answers, and answers of yes or no.
 
 A choice is a letter, several letters, or the text of an option. Options are read from the question: "(A) Paris (B)
-Rome", "A. Paris" or "A) Paris". Two options are no answer to a question with one right option.
+Rome", "A. Paris" or "A) Paris". An answer with two options is wrong if only one
+option is right.
 """
 
 import re
@@ -63,7 +64,10 @@ def options(question: str | None) -> dict[str, str]:
 
 
 def letters(value: str) -> frozenset[str]:
-    """Return the letters of a gold answer: "B", "(B) Paris" or "A, C". Empty if it has none."""
+    """Return the letters of a gold answer: "B", "(B) Paris" or "A, C".
+
+    Empty if it has none.
+    """
     if match := _LETTER.match(value):
         return frozenset(match[1].upper())
     if _LETTERS.match(value) and (value.isupper() or not value.isalpha()):

@@ -77,9 +77,9 @@ Verdict = tuple[bool | None, str]
 
 
 def compare(gold: str, answer: str, kind: Kind = "number", question: str | None = None) -> Verdict:
-    """Return (is `answer` right, the proof); (None, reason) if that cannot be decided.
+    """Return (is `answer` right, the proof); (None, reason) if undecided.
 
-    The question is read only for its options, its unit, and whether it asks for percent or for a rounded value.
+    Only these parts of the question are read: its options, its unit, a wish for percent or for a rounded value.
     """
     if kind == "code":
         return None, "code runs in the sandbox"
@@ -198,9 +198,9 @@ def _compare_by_math_verify(gold: str, answer: str) -> Verdict:
 
 
 def _compare_several(gold: str, answer: str, question: str | None) -> Verdict | None:
-    """Compare an answer of several values with one gold value; None if it has only one.
+    """Compare an answer of several values with one gold value.
 
-    It is right only if all its values are equal.
+    It is right only if all its values are equal. None if the answer has only one value.
     """
     if r"\pm" in answer or "+/-" in answer:
         return False, "more than one answer"

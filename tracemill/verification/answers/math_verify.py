@@ -1,4 +1,4 @@
-"""Comparison by math-verify, a computer algebra system, where no other proof decides.
+"""Compare by math-verify, a computer algebra system, if no other proof decides.
 
 https://github.com/huggingface/Math-Verify. A filter refuses texts that are known to cost it seconds or gigabytes. It
 runs only in a child process that can be killed. It reads every text with its LaTeX grammar, never with its parser of
@@ -47,7 +47,7 @@ def too_costly(answer: str) -> str | None:
 
 
 def equal(gold: str, answer: str) -> tuple[bool | None, str]:
-    """Does math-verify find `answer` equal to `gold`? Returns a verdict and its proof.
+    """Return (does math-verify find `answer` equal to `gold`, the proof).
 
     The verdict is None if either is too costly or cannot be read.
     """

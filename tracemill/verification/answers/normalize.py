@@ -1,4 +1,4 @@
-r"""Normalize the spelling of a value: digits, minus signs, fractions, LaTeX spaces and boxes.
+r"""Normalize the spelling of values: digits, signs, fractions, LaTeX.
 
 `tidy` removes only the marks around a value (Markdown, ``$…$``, a final dot); the rest stays as the trace wrote it.
 `plain` rewrites a value for comparison: ``\dfrac12`` becomes ``\frac{1}{2}``, ``½`` becomes ``1/2``, ``1{,}000``

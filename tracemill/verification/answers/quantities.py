@@ -117,7 +117,10 @@ def read(value: str) -> Quantity | None:
 
 
 def _money_unit(sign: str, rest: str) -> str:
-    """Return the unit after a money sign: "$5 dollars", "$5 per hour" and "$5 apples" are money."""
+    """Return the unit of an amount with a money sign.
+
+    "$5 dollars", "$5 per hour" and "$5 apples" are all money.
+    """
     rate = re.match(r"\s?(?:per\b|/|an?\s)\s?.{1,40}", rest, re.DOTALL)
     unit = units.read(rest)
     return f"{sign} {rate[0]}" if rate else sign if unit is not None else rest
@@ -143,7 +146,7 @@ def _number_value(match: re.Match[str]) -> Fraction | None:
 
 
 def _with_decimal_point(value: str) -> str:
-    """Rewrite ``1 234,5`` and ``1.234,50`` as ``1234.5``, if only one reading is possible."""
+    """Rewrite ``1 234,5`` and ``1.234,50`` as ``1234.5``, if that is certain."""
     if (spaced := _SPACED.match(value)) is not None and not (spaced[3] == "," and len(spaced[4]) == 3):
         tail = f".{spaced[4]}" if spaced[4] else ""
         return spaced[1] + re.sub(r"[ ']", "", spaced[2]) + tail + value[spaced.end() :]
@@ -155,7 +158,7 @@ def _with_decimal_point(value: str) -> str:
 
 
 def _sum_of_parts(value: str) -> Quantity | None:
-    """Return the sum of parts such as "2 hours and 30 minutes", in units of the first part.
+    """Return the sum of "2 hours and 30 minutes", in units of the first part.
 
     The parts have one dimension, and each unit is smaller than the one before.
     """

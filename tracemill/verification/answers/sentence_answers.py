@@ -1,7 +1,8 @@
-r"""Extract the value from a sentence that answers: "So John saves $360 in 12 months." gives 360.
+r"""Extract the value from a sentence that answers the question.
 
-Of several values in a sentence, the last one without a preposition counts ("in 12 months" and "at 5%" have one). Words
-that add a second value, a range or a doubt ("5 or 6", "not 5", "at least 5") stay in the value for the comparison.
+"So John saves $360 in 12 months." gives $360. If a sentence has several values, the last one without a preposition
+counts ("in 12 months" and "at 5%" have one). Some words add a second value, a range or a doubt ("5 or 6", "not 5", "at
+least 5"). They stay in the value, so that the comparison reads them.
 """
 
 import re
@@ -168,7 +169,7 @@ def _without_bold(line: str) -> str:
 
 
 def _main_value(sentence: str) -> str:
-    """Return the main value of a sentence; the whole sentence if that value is uncertain."""
+    """Return the main value of a sentence; the sentence if the value is uncertain."""
     if r"\begin" in sentence:
         return sentence  # a matrix
     if not _PROSE.search(sentence):
@@ -216,7 +217,7 @@ _NO_ANSWER = re.compile(r"\bI (?:do not|don't|cannot|can't|am not)\b|\b(?:sorry|
 
 
 def _without_reason(sentence: str) -> str:
-    """Return the sentence without its reason: "He can skip 4 classes because 10 - 4 = 6"."""
+    """Return a sentence without its reason ("He can skip 4 because 10 - 4 = 6")."""
     if (first_reason := _REASON_FIRST.match(sentence)) is not None and re.search(r"\d", sentence[first_reason.end() :]):
         sentence = sentence[first_reason.end() :]
     reason = _REASON.search(sentence)

@@ -53,14 +53,17 @@ Verdict = tuple[bool | None, str]
 
 
 def tokens(value: str) -> list[str]:
-    """Return the words of `value` in lower case, without accents, articles and punctuation."""
+    """Return the words of `value` in lower case.
+
+    Accents, articles and punctuation are removed.
+    """
     folded = unicodedata.normalize("NFKD", value.casefold()).replace("’", "'")
     folded = "".join(char for char in folded if not unicodedata.combining(char))
     return [word.removesuffix("'s") for word in _TOKEN.findall(folded) if word not in _ARTICLES]
 
 
 def normal(value: str) -> str:
-    """Return `tokens` as one text; it is equal for texts that differ only in spelling."""
+    """Return `tokens` as one text, equal for texts that differ only in spelling."""
     return " ".join(tokens(value))
 
 
@@ -147,7 +150,10 @@ def _on_24_hours(time: tuple[tuple[int, int, int], str | None]) -> tuple[int, in
 
 
 def _date(value: str) -> list[tuple[int, int, int]] | None:
-    """Return every (year, month, day) that the date can mean; the year is 0 if missing."""
+    """Return every (year, month, day) that the date can mean.
+
+    A missing year is 0.
+    """
     for pattern in _DATES:
         if (match := pattern.match(value.strip())) is None:
             continue

@@ -1,4 +1,4 @@
-"""Check code: run the last program of a trace in the sandbox, against the tests of its question.
+"""Check code: run the program of a trace against the tests of its question.
 
 A program must not be able to fake success, so it has no access to its tests:
 

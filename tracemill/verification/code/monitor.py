@@ -1,4 +1,4 @@
-"""Monitor a running sandbox: its output, the memory of all its processes, and its end."""
+"""Monitor a running sandbox: its output, its memory and its end."""
 
 import json
 import os
@@ -20,7 +20,7 @@ TIMEOUT = "timeout"
 
 
 class Monitor:
-    """Reads the output of a running bubblewrap, checks its limits, and ends all its processes."""
+    """Reads the output of one bubblewrap, checks its limits, ends its processes."""
 
     def __init__(
         self, child: "subprocess.Popen[bytes]", streams: tuple[int, ...], memory_mb: int, outside: set[int]
@@ -132,7 +132,10 @@ def processes() -> set[int]:
 
 
 def _process_fields(pid: int) -> dict[str, int] | None:
-    """Return the numeric fields of /proc/PID/status (memory in kB); None without such a process."""
+    """Return the numeric fields of /proc/PID/status; None without such a process.
+
+    Memory is in kB.
+    """
     try:
         lines = Path(f"/proc/{pid}/status").read_text().splitlines()
     except (FileNotFoundError, ProcessLookupError):

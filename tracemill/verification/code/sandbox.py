@@ -71,10 +71,11 @@ class Run:
 
 
 class Sandbox:
-    """Runs programs with this Python's interpreter and standard library only. Thread-safe.
+    """Runs programs with this Python's interpreter and standard library only.
 
     `bwrap` is the path of bubblewrap; None takes it from PATH. `seconds` limits the wall time of one program.
     `memory_mb` limits the address space of each process, and the resident memory of all processes together.
+    Thread-safe.
     """
 
     def __init__(self, bwrap: str | None = None, seconds: float = 10.0, memory_mb: int = 512) -> None:
@@ -88,7 +89,7 @@ class Sandbox:
 
     @cached_property
     def refusal(self) -> str | None:
-        """Why no program can run on this machine, and the remedy; None if the sandbox works.
+        """Why no program can run here, and the remedy; None if the sandbox works.
 
         The probe runs once, in 0.1 s.
         """
@@ -106,10 +107,11 @@ class Sandbox:
             raise TracemillError(f"No sandbox, so no program is run. {self.refusal}")
 
     def run(self, program: str, stdin: str = "", job: str | None = None, seconds: float | None = None) -> Run:
-        """Run `program` as `__main__`, with `stdin`. Raises TracemillError if the sandbox is refused or fails.
+        """Run `program` as `__main__`, with `stdin`.
 
         With a `job` the program has two more descriptors: it reads the job from 3 and writes its report to 4.
-        `seconds` can only shorten the time that the sandbox allows.
+        `seconds` can only shorten the time that the sandbox allows. Raises TracemillError if the sandbox is refused or
+        fails.
         """
         self.require()
         assert self._bwrap is not None
@@ -197,7 +199,10 @@ class Sandbox:
 
 
 def _enter() -> None:
-    """Run inside the sandbox: drop the user and all descriptors, set the limits, run the program."""
+    """Drop the user and all descriptors, set the limits, run the program.
+
+    This runs inside the sandbox.
+    """
     import os
     import resource
     import sys
@@ -224,7 +229,10 @@ def _enter() -> None:
 
 
 def _attempts(outside: str, port: int, memory: int) -> None:
-    """Run the probe inside the sandbox: try forbidden actions and print the successful ones."""
+    """Try forbidden actions and print those that succeed.
+
+    This is the probe; it runs inside the sandbox.
+    """
     import os
     import socket
     import sys

@@ -1,9 +1,9 @@
 """The system calls that the sandbox refuses: one seccomp filter, in classic BPF.
 
-Namespaces and limits leave some ways open: memory that no limit counts, other processes of the same user, a new
-namespace with all rights inside, and parts of the kernel that are rarely needed and often broken. Sources of the
-numbers and the format: linux, Documentation/userspace-api/seccomp_filter.rst,
-arch/x86/entry/syscalls/syscall_64.tbl, asm-generic/unistd.h.
+Namespaces and limits do not stop every attack. A program could use memory that no limit counts, or reach other
+processes of its user. It could create a namespace with all rights inside. It could use parts of the kernel that are
+rarely needed and often broken. Sources of the numbers and the format: linux,
+Documentation/userspace-api/seccomp_filter.rst, arch/x86/entry/syscalls/syscall_64.tbl, asm-generic/unistd.h.
 """
 
 import errno
@@ -75,7 +75,7 @@ _NUMBER, _ARCHITECTURE, _ARGUMENT = ((_LOAD, 0, 0, offset) for offset in (0, 4, 
 
 
 def filter_program() -> bytes:
-    """Return the filter for this architecture, in the format of bubblewrap's --seccomp."""
+    """Return the filter for this architecture, in the format of `bwrap --seccomp`."""
     column, architecture = ARCHITECTURES[platform.machine()]
 
     def call(numbers: tuple[int, int], *then: Line) -> list[Line]:

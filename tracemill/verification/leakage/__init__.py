@@ -1,1 +1,1 @@
-"""Phrases in a trace that reveal its prompt: a hint with the answer, or an order to be wrong."""
+"""Phrases that reveal the prompt: a hint with the answer, an order to be wrong."""

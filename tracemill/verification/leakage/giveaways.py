@@ -62,8 +62,8 @@ _GIVEAWAY = re.compile(rf"\b(?:{'|'.join(_PHRASES)})")
 
 
 def giveaway(text: str) -> str | None:
-    """Return the first words of `text` that say it is wrong, in lower case; None if none do.
+    """Return the first words of `text` that say it is wrong; None if none do.
 
-    Takes linear time.
+    The words are in lower case. Takes linear time.
     """
     return near(_ANCHOR, _GIVEAWAY, normal(text))

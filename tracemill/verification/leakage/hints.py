@@ -151,7 +151,7 @@ _EQUATION = re.compile(r"=|≈|\\approx")
 
 
 def betrayal(text: str) -> str | None:
-    """Return the first words of `text` that reveal that the answer was known; None if none do.
+    """Return the first words that reveal a known answer; None if none do.
 
     The words are in lower case, without emphasis. Takes linear time.
     """

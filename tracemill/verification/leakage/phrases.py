@@ -11,7 +11,7 @@ MAX_READ = 300_000  # characters in all windows
 
 
 def normal(text: str) -> str:
-    """Return the text in lower case, with single spaces and straight apostrophes, without emphasis.
+    """Normalize the case, spaces and apostrophes of a text, and remove emphasis.
 
     Only the first `MAX_TEXT` characters are read.
     """
@@ -19,7 +19,10 @@ def normal(text: str) -> str:
 
 
 def near(anchor: re.Pattern[str], phrases: re.Pattern[str], text: str) -> str | None:
-    """Return the first phrase near an anchor in `text`; None if there is none. Takes linear time."""
+    """Return the first phrase near an anchor in `text`; None without one.
+
+    Takes linear time.
+    """
     n_left = MAX_READ
     for start, end in _windows(anchor, text):
         end = min(end, start + n_left)

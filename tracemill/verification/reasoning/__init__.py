@@ -28,10 +28,11 @@ class Reasoning:
 
 
 def read(question: str | None, steps: Sequence[str], answer: str | None, are_thoughts: bool = False) -> Reasoning:
-    """Check the steps of one trace against its question and its extracted answer. Takes linear time.
+    """Check the steps of one trace against its question and its answer.
 
     A model may reject a thought later ("2 + 2 = 5, no"), and the text does not show which ones. So thoughts can support
     an answer but not refute it. Their false equations, ungrounded numbers and other conclusions do not count.
+    Takes linear time.
     """
     cuts = [cut(step) for step in shortened(steps)]
     equations = check_cut(cuts)

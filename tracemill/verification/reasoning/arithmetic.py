@@ -224,7 +224,7 @@ def _tokenize_gap(gap: str) -> list[Token]:
 
 
 def _prose_tokens(gap: str) -> list[Token]:
-    """Tokenize a gap that has only words, commas, full stops and line ends, as most gaps have."""
+    """Tokenize a gap of words, commas, full stops and line ends. Most gaps are such."""
     tokens = [_BREAKS[end] if end else _word_token(word) for word, end in _PROSE_PART.findall(gap)]
     if tokens and gap[0].isalpha() and tokens[0].text.lower() not in SUFFIXES:
         tokens[0] = Token("other", tokens[0].text)  # 2x, 3rd
@@ -240,9 +240,9 @@ _cached_gap = lru_cache(maxsize=16_384)(_tokenize_gap)
 
 
 def evaluate(tokens: Sequence[Token]) -> Rational | None:
-    """Return the exact value of an expression; None if the tokens are none, or too large a one.
+    """Return the exact value of an expression.
 
-    An irrational root has `ROOT_DIGITS` decimals.
+    None if the tokens are no expression, or too large a one. An irrational root has `ROOT_DIGITS` decimals.
     """
     if len(tokens) == 1:
         return tokens[0].value if tokens[0].kind == "num" else None

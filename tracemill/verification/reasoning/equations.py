@@ -1,9 +1,9 @@
 r"""Check each arithmetic equation in a text with exact values.
 
-On both sides of every ``=``, ``≈``, "is" and "equals", the longest expression that can be read is taken, with its units
-and money signs. An equation is not checked if its reading is uncertain: a variable, a change of units, "twice", "and a
-half", or an unknown LaTeX command stands beside it. A missed error costs a little recall; a false alarm costs a good
-trace.
+An equation has a sign: ``=``, ``≈``, "is" or "equals". Each side is the longest expression that can be read there, with
+its units and money signs. An equation is not checked if its reading is uncertain: a variable, a change of units,
+"twice", "and a half", or an unknown LaTeX command stands beside it. A missed error costs a little recall; a false alarm
+costs a good trace.
 
 A right side with d decimals is true if it is the exact value, rounded or cut to d decimals. In a running calculation,
 ``3+4=7*2=14``, each result is compared with the first number of the next side. A difference is no error if a careful
@@ -81,7 +81,10 @@ def cut(step: str) -> list[str]:
 
 
 def check_equations(steps: Sequence[str]) -> Equations:
-    """Check the equations in the first `MAX_TEXT` characters of the steps. Takes linear time."""
+    """Check the equations in the first `MAX_TEXT` characters of the steps.
+
+    Takes linear time.
+    """
     return check_cut([cut(step) for step in shortened(steps)])
 
 
@@ -252,7 +255,7 @@ _MINUS = Token("op", "-")
 
 
 def _rounding_error(side: Side, value: Fraction) -> Fraction:
-    """Return the largest error that rounded decimals cause in a side: 3 for 0.33 * 600."""
+    """Return the largest error from rounded decimals in a side: 3 for 0.33 * 600."""
     error = Fraction(0)
     if side.computes and "$" not in side.units:
         for token in side.tokens:

@@ -1,4 +1,4 @@
-r"""Check that the numbers of a trace have a source, and that its answer follows from its reasoning.
+r"""Check the sources of the numbers in a trace, and the source of its answer.
 
 A number is grounded by any of these sources:
 

@@ -4,8 +4,8 @@ The reasoning is the answer. If the answer states only its result, the reasoning
 (`tracemill.thinking`). The first of these rules that fits gives the steps:
 
 1. At least two lines start with a marker: "Step 3:", "**Step 2**", "### Step 4"; or "1." or "1)"; or "First",
-   "Second"; or a bullet. The kinds are tried in this order. The lines after a marker belong to its step. Rules 2 to 4
-   apply to the text before the first marker, and to the text after the last step and an empty line.
+   "Second"; or a bullet. The kinds are tried in this order. The lines after a marker belong to its step. Text
+   before the first marker follows rules 2 to 4, and so does text after the last step and an empty line.
 2. Empty lines separate at least two paragraphs besides the answer: each paragraph is a step.
 3. There are several lines: each line is a step.
 4. There is one line: each sentence is a step.
@@ -64,7 +64,10 @@ class AtStep(NamedTuple):
 
 
 def split(text: str) -> list[str]:
-    """Return the steps of `text` in order, at most `MAX_STEPS`. None is empty. Takes linear time."""
+    """Return the steps of `text` in order, at most `MAX_STEPS`.
+
+    No step is empty. Takes linear time.
+    """
     return read(text).steps
 
 
@@ -86,14 +89,17 @@ def _split(text: str) -> list[str]:
 
 
 def _has_reasoning(steps: Sequence[str]) -> bool:
-    """Do the steps of an answer hold a calculation or two sentences, besides the result?"""
+    """Do the steps hold a calculation or two sentences, besides the result?"""
     lines = (line for step in steps for line in step.split("\n") if line.strip())
     claims = [sentence for line in lines for sentence in sentences(line) if not _STATES_ANSWER.match(sentence)]
     return len(claims) > 1 or any(map(_CALCULATES.search, claims))
 
 
 def _lines(text: str) -> list[str]:
-    """Return the lines. A code block or a displayed formula is one with the line before it."""
+    """Return the lines, with code blocks and displayed formulas whole.
+
+    Such a block is joined to the line before it.
+    """
     lines = text.split("\n")
     if not _BLOCK.search(text):
         return [line.rstrip() for line in lines]

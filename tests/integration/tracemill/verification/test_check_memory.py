@@ -16,7 +16,7 @@ MB = 2**20
 
 
 def test_memory_grows_by_under_32_mb_over_100000_traces() -> None:
-    """The caches of the children fill with the first traces. After that, memory may not grow."""
+    """The first traces fill the caches of the children. Then memory may not grow."""
     pool = CheckPool(2)
     traces = (
         Item(trace.text, trace.gold, trace.question)

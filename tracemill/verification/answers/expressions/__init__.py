@@ -1,4 +1,6 @@
-r"""Compare two mathematical answers: parse both (`parser`), then compare their values (`equality`).
+r"""Compare two mathematical answers.
+
+Both are parsed (`parser`), then their values are compared (`equality`).
 
 There are three verdicts. True: both have the same value, or the same shape with the same values. False: both are fully
 parsed and proven different. None: all other cases. They include those that only the question can decide: a percent and
@@ -18,7 +20,7 @@ from tracemill.verification.answers.expressions.values import Undecided
 
 
 def same(gold: str, answer: str) -> bool | None:
-    """Is `answer` the same mathematical object as `gold`? None if that cannot be decided.
+    """Is `answer` the same mathematical object as `gold`? None if undecided.
 
     Never raises. Usually takes 0.1 ms, at most tens of milliseconds. Values that agree in 40 digits count as equal.
     """
@@ -32,7 +34,10 @@ def same(gold: str, answer: str) -> bool | None:
 
 
 def _as_lists(gold: str, answer: str) -> bool | None:
-    """Return the verdict with "100,200" read as a list of two; False if it cannot be one."""
+    """Return the verdict with "100,200" read as a list of two values.
+
+    False if it cannot be a list.
+    """
     try:
         trees = parse(gold, grouped=False), parse(answer, grouped=False)
     except ParseError:

@@ -4,8 +4,8 @@ Rational values are compared exactly. With roots, π, e, i or functions, both tr
 100 digits. Values are proven different if they differ by far more than the two precisions do. Values that agree in 40
 digits at both precisions count as equal. This is safe for the small constants of answers, but it is no proof.
 
-Trees with variables are compared at random points (Schwartz 1980, Zippel 1979): two different polynomials of degree d
-agree at a random point out of N with a probability of at most d/N. The points depend only on the two trees, so verdicts
+Trees with variables are compared at random points (Schwartz 1980, Zippel 1979). Two different polynomials of degree d
+agree at a random point out of N with probability at most d/N. The points depend only on the two trees, so verdicts
 repeat.
 """
 

@@ -1,4 +1,7 @@
-"""Compare sets of real numbers: intervals, unions of intervals, inequalities of one variable."""
+"""Compare sets of real numbers.
+
+Sets are intervals, unions of intervals, and inequalities of one variable.
+"""
 
 from itertools import pairwise
 from typing import Final
@@ -20,7 +23,10 @@ FLIPPED: Final = {"<": ">", ">": "<", "<=": ">=", ">=": "<="}
 
 
 def inequality_interval(node: Node) -> tuple[str, Node] | None:
-    """Return (x, interval) for ``x < a``, ``a <= x < b`` or ``x != a``; otherwise None."""
+    """Return (x, interval) for an inequality of one variable; otherwise None.
+
+    Inequalities are ``x < a``, ``a <= x < b`` and ``x != a``.
+    """
     if node.op != "relation" or not all(item.op in SCALARS for item in node.args):
         return None
     kinds, items = str(node.value).split(), node.args
@@ -64,7 +70,10 @@ def intervals_of(node: Node) -> list[Interval]:
 
 
 def same_unions(gold: list[Interval], answer: list[Interval]) -> Verdict:
-    """Are both the same set? Raises `Undecided` if intervals overlap or contain variables."""
+    """Are both the same set?
+
+    Raises `Undecided` if intervals overlap or contain variables.
+    """
     gold_sorted, answer_sorted = _sorted(gold), _sorted(answer)
     if len(gold_sorted) != len(answer_sorted):
         return False
@@ -81,7 +90,7 @@ def same_unions(gold: list[Interval], answer: list[Interval]) -> Verdict:
 
 
 def _sorted(intervals: list[Interval]) -> list[Interval]:
-    """Sort from low to high. Raises `Undecided` if two intervals overlap or touch."""
+    """Sort from low to high. Raises `Undecided` if two intervals have a common point."""
     bounds = sorted((_as_float(interval[0]), _as_float(interval[1]), index) for index, interval in enumerate(intervals))
     for low, high, index in bounds:
         if low > high or (low == high and not all(intervals[index][2:])):

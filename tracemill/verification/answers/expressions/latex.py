@@ -1,7 +1,8 @@
-r"""Tokenize a mathematical answer: LaTeX, plain and Unicode spellings give the same few kinds of tokens.
+r"""Tokenize a mathematical answer.
 
-Only the notation of *answers* is known, not all of LaTeX. An unknown command, word or sign raises `ParseError`. A run
-of letters is a function, a unit or a short product (``xy``), never a word of prose.
+LaTeX, plain and Unicode spellings give the same few kinds of tokens. Only the notation of *answers* is known, not all
+of LaTeX. An unknown command, word or sign raises `ParseError`. A run of letters is a function, a unit or a short
+product (``xy``), never a word of prose.
 """
 
 import re
@@ -31,7 +32,10 @@ class Cursor:
         self.token = tokens[0] if tokens else END
 
     def take(self, kind: str = "") -> Token:
-        """Return the current token and advance. Raises `ParseError` if it is not of `kind`."""
+        """Return the current token and advance.
+
+        Raises `ParseError` if it is not of `kind`.
+        """
         token = self.token
         if kind and token.kind != kind:
             raise ParseError
@@ -114,7 +118,7 @@ _UNITS: Final = {
     for name in names.split()
 }
 _SHORT_UNITS = {"m": "meter", "s": "second", "g": "gram", "h": "hour", "L": "liter", "mi": "mile"}
-# Two letters that are a word, not a product. A longer run is a product only if its letters are in order.
+# Two letters that are a word, not a product. A longer run is a product only if its letters are in alphabetical order.
 _NOT_PRODUCTS = frozenset(
     ["no", "on", "is", "it", "if", "of", "to", "in", "at", "an", "as", "am", "by", "be", "do", "go", "he", "me", "my",
      "so", "up", "us", "we", "hi", "ok", "oh", "ie", "eg", "vs", "pm"]
@@ -239,7 +243,7 @@ def _letter_tokens(run: str, gap: bool) -> list[Token]:
 
 
 def _text_tokens(content: str) -> list[Token]:
-    """Return the tokens in ``\\text{…}``: units, "and", "or", and the constants e and i."""
+    """Return the tokens in ``\\text{…}``: units, "and", "or", the constants e and i."""
     tokens: list[Token] = []
     for word in re.findall(r"[A-Za-z]+|[^A-Za-z\s]", content):
         if word in "/^23.,%":

@@ -1,9 +1,9 @@
-r"""Parse a mathematical answer into a tree of `Node`, by recursive descent over the tokens of `latex`.
+r"""Parse a mathematical answer into a tree of `Node`.
 
-It parses numbers, roots, powers, functions, points, intervals, sets, matrices, equations and units. A text is parsed
-whole or not at all. Extra tokens and spellings with two meanings (``1/2x``, ``\sin x/2``, ``f(x)``) raise `ParseError`.
-Nothing is evaluated here. A text has at most `MAX_LENGTH` characters and `terms.MAX_DEPTH` levels, so parsing takes
-linear time.
+This is recursive descent over the tokens of `latex`. It parses numbers, roots, powers, functions, points, intervals,
+sets, matrices, equations and units. A text is parsed whole or not at all. Extra tokens and spellings with two meanings
+(``1/2x``, ``\sin x/2``, ``f(x)``) raise `ParseError`. Nothing is evaluated here. A text has at most `MAX_LENGTH`
+characters and `terms.MAX_DEPTH` levels, so parsing takes linear time.
 """
 
 import re
@@ -21,7 +21,7 @@ _MATRICES = frozenset(["matrix", "pmatrix", "bmatrix", "Bmatrix", "smallmatrix",
 
 
 def parse(text: str, grouped: bool = True) -> Node:
-    """Return the tree of `text`. Raises `ParseError` if a part of it cannot be parsed.
+    """Return the tree of `text`. Raises `ParseError` if it cannot be parsed.
 
     With `grouped`, "1,234" outside brackets is one number, otherwise a list of two.
     """
@@ -38,7 +38,10 @@ def parse(text: str, grouped: bool = True) -> Node:
 
 
 class _Parser(Terms):
-    """Recursive descent: whole → sequence → relation → ratio → union → quantity → the sums of `Terms`."""
+    """Parses whole answers.
+
+    The order is whole → sequence → relation → ratio → union → quantity → the sums of `Terms`.
+    """
 
     def whole(self) -> Node:
         node = self.sequence()

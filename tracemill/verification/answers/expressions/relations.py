@@ -1,4 +1,4 @@
-"""Compare equations, and inequalities of several variables."""
+"""Compare equations, and inequalities that are no intervals."""
 
 from fractions import Fraction
 
@@ -11,7 +11,7 @@ ZERO = Node("number", (), 0)
 
 
 def same_relations(gold: Node, answer: Node) -> Verdict:
-    """Are two equations or inequalities the same? Inequalities that are intervals are not compared here."""
+    """Are two equations, or two inequalities, the same?"""
     if gold.op != "relation" or answer.op != "relation" or len(gold.args) != 2 or len(answer.args) != 2:
         return None
     if any(item.op not in SCALARS for node in (gold, answer) for item in node.args):
@@ -42,7 +42,10 @@ def _difference(relation: Node) -> Node:
 
 
 def _sign_of_factor(first: Node, second: Node) -> int:
-    """Return the sign of the constant c with `first` = c · `second`; 0 if there is none, or it is unknown."""
+    """Return the sign of the constant c with `first` = c · `second`.
+
+    0 if there is no such constant, or if it is unknown.
+    """
     point = {name: Fraction(89 + 31 * index, 97) for index, name in enumerate(sorted(names(first) | names(second)))}
     first_value, second_value = _substitute(first, point), _substitute(second, point)
     if equal(first_value, ZERO) is not False or equal(second_value, ZERO) is not False:

@@ -1,4 +1,4 @@
-"""Compare two answers by their shape: lists, sets, points, matrices, ratios, named values."""
+"""Compare lists, sets, points, matrices, ratios and named values."""
 
 from collections.abc import Sequence
 from fractions import Fraction

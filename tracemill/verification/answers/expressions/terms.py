@@ -1,4 +1,4 @@
-r"""Parse the terms of a mathematical answer: sums, products, powers, roots and functions.
+r"""Parse terms: sums, products, powers, roots and functions.
 
 Spellings with two meanings (``1/2x``, ``\sin x/2``, ``n!!``, ``f(x)``) raise `ParseError`.
 """
@@ -178,7 +178,7 @@ class Terms(Cursor, ABC):
         return Node("number", (), int(text) + fraction.value)
 
     def argument(self) -> Node:
-        r"""Parse an argument of ``\frac``: a group, or one token as in TeX (``\frac12`` is a half)."""
+        r"""Parse an argument of ``\frac``: a group, or one token as in ``\frac12``."""
         if self.token.kind == "{":
             return self.brace()
         if self.token.kind == "number":
@@ -260,6 +260,6 @@ class Terms(Cursor, ABC):
 
 
 def _digits_follow(tokens: list[Token], position: int) -> bool:
-    r"""Is the ``\frac`` at `position` a fraction of two plain numbers, as in a mixed number?"""
+    r"""Is the ``\frac`` at `position` a fraction of two plain numbers?"""
     kinds = [token.kind for token in tokens[position + 1 : position + 7]]
     return [kind for kind in kinds if kind not in "{}"][:2] == ["number"] * 2 or kinds[:1] == ["number"]

@@ -63,7 +63,10 @@ def inverse(node: Node) -> Node:
 
 
 def product(factors: list[Node]) -> Node:
-    """Make a product. A fraction of integers becomes a number; a factor of a matrix goes into its cells."""
+    """Make a product.
+
+    A fraction of integers becomes a number. A factor of a matrix goes into its cells.
+    """
     if len(factors) == 1:
         return factors[0]
     if len(factors) == 2:

@@ -44,7 +44,7 @@ def context_of(digits: int) -> Any:
 
 
 def evaluate(node: Node, point: Mapping[str, Value], context: Any) -> Value:
-    """Return the value of a scalar at `point`, with the precision of an mpmath context.
+    """Return the value of a scalar at `point`, in the precision of `context`.
 
     Without a context the value is exact. Raises `Undecided`, and `Inexact` for an irrational value without a context.
     """

@@ -1,12 +1,13 @@
-"""Test a program inside the sandbox, in two processes, so that it cannot fake its verdict.
+"""Test a program in two processes, so that it cannot fake its verdict.
 
 The program's process never sees a test. The tests' process never runs the program. There, each name of the program
-stands for a call through a pipe. Only the tests' process can write the report. Results come back as data and are
-rebuilt from exact built-in types, so that the `==` of the tests compares them. An object of a class of the program can
-be used but not compared, because its `__eq__` is code of the program. Whatever the program does to its own process, it
-can only return wrong values.
+stands for a call through a pipe. Only the tests' process can write the report.
 
-This does not detect tests that are too weak, or a helper of the tests that the question leaves to the program.
+Results come back as data and are rebuilt from exact built-in types. So the `==` of the tests compares them, not the
+`==` of the program. An object of a class of the program can be used but not compared. Whatever the program does to its
+own process, it can only return wrong values.
+
+This does not detect weak tests, or a helper of the tests that the program must define.
 
 The files of this folder are sent into the sandbox as text. They import only the standard library and each other.
 """

@@ -1,4 +1,4 @@
-"""In the tests' process: proxies of the program's objects and names."""
+"""Proxies of the program's objects and names, in the tests' process."""
 
 import builtins
 from collections.abc import Callable
@@ -6,7 +6,10 @@ from typing import Any, NoReturn
 
 
 class Stop(BaseException):
-    """Ends the trial, even if the tests catch every exception. `correct` is the verdict."""
+    """Ends the trial, even if the tests catch every exception.
+
+    `correct` is the verdict.
+    """
 
     first: "Stop | None" = None
 
@@ -22,7 +25,10 @@ def stop_comparison() -> NoReturn:
 
 
 class Object:
-    """A proxy of an object of the program. A use is a call; a comparison stops the trial."""
+    """A proxy of an object of the program.
+
+    Its use is a call in the program's process. Its comparison stops the trial.
+    """
 
     def __init__(self, ask: Callable[..., Any], index: int, plain: bool) -> None:
         self.__dict__.update(_ask=ask, _index=index, _plain=plain)
@@ -70,8 +76,9 @@ for _action in ("neg", "abs", "add", "sub", "mul", "truediv", "floordiv", "mod",
 
 
 class Names(dict[str, Any]):
-    """The names in the tests: their own, the question's helpers, built-ins, then the program's.
+    """The names in the tests.
 
+    They are looked up in this order: the tests' own names, the question's helpers, built-ins, the program's names.
     `entry` is the function under test. It may replace a built-in only if `certain`, that is if the tests or the
     question name it; otherwise a program could replace `abs`. `modules` are names that the tests use as modules.
     """

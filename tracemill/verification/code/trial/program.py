@@ -1,4 +1,7 @@
-"""In the program's process: run the program for the tests. Nothing here can be trusted."""
+"""Run the program for the tests, in its own process.
+
+The program can change this process, so nothing here can be trusted.
+"""
 
 import ast
 import builtins

@@ -1,13 +1,13 @@
-"""The code in a question: the header that the program completes, and helpers of its tests."""
+"""The code in a question: a header to complete, and helpers of the tests."""
 
 import ast
 import contextlib
 
 
 def headers(question: str) -> tuple[list[str], str]:
-    """Return the texts from each possible start of code to the end, and the longest valid code.
+    """Return the question from each possible start of code; and the valid code.
 
-    The valid code starts at one of these starts.
+    The valid code is the longest that starts at one of these places.
     """
     lines = question.split("\n")
     starts = [n for n, line in enumerate(lines) if line.startswith(("def ", "class ", "from ", "import ", "@"))][:8]
@@ -27,7 +27,10 @@ def headers(question: str) -> tuple[list[str], str]:
 
 
 def completed(source: str, headers_to_end: list[str]) -> ast.Module:
-    """Parse the program, after the header that it completes if it is no code without it."""
+    """Parse the program.
+
+    If it is not valid alone, it is parsed after a header of the question that it completes.
+    """
     try:
         return ast.parse(source)
     except SyntaxError:
@@ -38,7 +41,7 @@ def completed(source: str, headers_to_end: list[str]) -> ast.Module:
 
 
 def is_stub(node: ast.stmt) -> bool:
-    """Is this a function without code, or a class with one, that the program must write?"""
+    """Is this a stub that the program must write: a function, or a class with one?"""
     if isinstance(node, ast.ClassDef):
         return all(isinstance(part, ast.Expr | ast.Pass) for part in node.body) or any(map(is_stub, node.body))
     return isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) and all(

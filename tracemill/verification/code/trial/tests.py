@@ -1,4 +1,4 @@
-"""In the tests' process: run the tests, and call the program for them."""
+"""Run the tests in their process, and call the program for them."""
 
 import ast
 import builtins
@@ -93,7 +93,10 @@ class Tests:
         return names[-1] if names else None
 
     def ask(self, action: str, /, *args: Any, **named: Any) -> Any:
-        """Call an action in the program's process. Raises the exception that it raises there."""
+        """Call an action in the program's process.
+
+        Raises the exception that it raises there.
+        """
         encoded_args = [encode(arg, self.keep) for arg in args]
         encoded_named = {name: encode(arg, self.keep) for name, arg in named.items()}
         try:
@@ -155,7 +158,10 @@ class Tests:
         raise Stop(None, f"the tests use what cannot be told apart from the program ({kind})")
 
     def error(self, names: list[str]) -> type[BaseException]:
-        """Return the built-in exception of that name, or a new one with the same built-in base."""
+        """Return the exception class of that name.
+
+        If it is no built-in, it is a new class with the same built-in base.
+        """
         for name in names:
             base = getattr(builtins, name, None)
             if isinstance(base, type) and issubclass(base, BaseException):

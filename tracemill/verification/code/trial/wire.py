@@ -52,7 +52,7 @@ def encode(value: Any, keep: Special) -> Any:
 
 
 def decode(data: Any, take: Special) -> Any:
-    """Decode the value that `encode` encoded, from built-in types. `take` decodes other data."""
+    """Decode a value of `encode` into built-in types. `take` decodes other data."""
     if isinstance(data, list):
         return [decode(item, take) for item in data]
     if not isinstance(data, dict):

@@ -1,5 +1,5 @@
 # ruff: noqa: E501 (programs read best one to a line)
-"""Hostile programs in the real sandbox: none escapes, no process remains, and the next program runs.
+"""Hostile programs in the real sandbox: none escapes, no process remains.
 
 Without a sandbox, code is refused, and this file warns that it tested nothing.
 """
@@ -160,7 +160,7 @@ def sandbox() -> Sandbox:
 
 @pytest.fixture(autouse=True)
 def _no_process_remains() -> Iterator[None]:
-    """After each program, none of its processes remains, and our memory has not grown."""
+    """After each program, no process of it remains, and our memory is the same."""
     start, max_rss = time.time(), resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     descriptors = len(os.listdir("/proc/self/fd"))
     yield

@@ -1,4 +1,4 @@
-"""Agreement with human verdicts on `pairs.jsonl`, our own pairs of gold answer and trace."""
+"""Agreement with human verdicts on `pairs.jsonl`, our pairs of gold and trace."""
 
 import json
 from pathlib import Path

@@ -1,5 +1,5 @@
 # ruff: noqa: E501 (programs read best one to a line)
-"""Code checks: the program of a trace, the proof of its verdict, and programs that try to fake it."""
+"""Programs of traces, proofs of their verdicts, and programs that fake success."""
 
 import time
 

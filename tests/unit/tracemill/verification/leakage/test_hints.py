@@ -1,4 +1,4 @@
-"""Traces that reveal a known answer are detected; ordinary mentions of hints and answers are not."""
+"""Traces that reveal a known answer, and ordinary mentions of hints and answers."""
 
 from pathlib import Path
 

@@ -94,7 +94,7 @@ def _wrong_number(number: str, seed: int) -> str:
 
 
 def _planted(with_marks: bool) -> list[tuple[list[str], int]]:
-    """Return every solution with one result changed, for each result, and the step of the change."""
+    """Return copies of the solutions with one wrong result, and its step."""
     planted = []
     for solution in SOLUTIONS:
         steps = split(solution["trace"])

@@ -234,14 +234,14 @@ def _in_words(value: str) -> Quantity | None:
 
 
 def _above_scale(current: Fraction, words: list[str], index: int, is_negative: bool) -> Quantity | None:
-    above = current * _SCALES[words[index]]
+    high_part = current * _SCALES[words[index]]
     rest = words[index + 1 :]
     if rest[:1] == ["and"]:
         rest = rest[1:]
-    below = _in_words(" ".join(rest)) if rest and _NUMBER_WORD.match(rest[0]) else None
-    if below is not None and below.value < _SCALES[words[index]]:
-        return below._replace(value=-(above + below.value) if is_negative else above + below.value)
-    return _with_rest(above, " ".join(rest), is_negative)
+    low_part = _in_words(" ".join(rest)) if rest and _NUMBER_WORD.match(rest[0]) else None
+    if low_part is not None and low_part.value < _SCALES[words[index]]:
+        return low_part._replace(value=-(high_part + low_part.value) if is_negative else high_part + low_part.value)
+    return _with_rest(high_part, " ".join(rest), is_negative)
 
 
 def _with_rest(value: Fraction, rest: str, is_negative: bool) -> Quantity | None:

@@ -84,9 +84,9 @@ def compare_text(gold: str, answer: str, question: str | None) -> Verdict:
         ):
             return True, "same text"
     if len(gold_words) == len(answer_words) == 1:
-        both = {gold_words[0], answer_words[0]}
+        word_pair = {gold_words[0], answer_words[0]}
         question_words = set(tokens(question[-5_000:])) if question else set()
-        if any(both <= exclusive for exclusive in _EXCLUSIVE_WORDS) or both <= question_words:
+        if any(word_pair <= exclusive for exclusive in _EXCLUSIVE_WORDS) or word_pair <= question_words:
             return False, "a different one"
     return None, "different text"
 

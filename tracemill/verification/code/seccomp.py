@@ -78,11 +78,11 @@ def filter_program() -> bytes:
     """Return the filter for this architecture, in the format of `bwrap --seccomp`."""
     column, architecture = ARCHITECTURES[platform.machine()]
 
-    def call(numbers: tuple[int, int], *then: Line) -> list[Line]:
-        return [(_EQUAL, 0, len(then), numbers[column]), *then]
+    def call(numbers: tuple[int, int], *actions: Line) -> list[Line]:
+        return [(_EQUAL, 0, len(actions), numbers[column]), *actions]
 
-    def only(constant: int, then: Line) -> list[Line]:
-        return [(_EQUAL, 0, 1, constant), then]
+    def only(constant: int, actions: Line) -> list[Line]:
+        return [(_EQUAL, 0, 1, constant), actions]
 
     lines = [_ARCHITECTURE, (_EQUAL, 1, 0, architecture), _KILL, _NUMBER, (_AT_LEAST, 0, 1, X32), _KILL]
     for numbers in REFUSED.values():

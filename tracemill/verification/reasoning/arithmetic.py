@@ -174,8 +174,8 @@ def number(text: str) -> Token:
     if len(text) > MAX_DIGITS or (text[0] == "0" and text[1:2].isdigit()):
         return Token("other", text)
     text = text.replace(",", "")
-    whole, dot, decimals = text.partition(".")
-    return Token("num", text, Fraction(int(whole + decimals), 10 ** len(decimals)) if dot else int(text))
+    integer_part, dot, decimals = text.partition(".")
+    return Token("num", text, Fraction(int(integer_part + decimals), 10 ** len(decimals)) if dot else int(text))
 
 
 def _gap_tokens(gap: str) -> Sequence[Token]:
@@ -354,8 +354,8 @@ def _count(value: Rational) -> int:
 def _root(value: Rational) -> Rational:
     if value < 0:
         raise _NotAnExpression
-    above, below = isqrt(value.numerator), isqrt(value.denominator)
-    if above * above == value.numerator and below * below == value.denominator:
-        return Fraction(above, below)
+    numerator_root, denominator_root = isqrt(value.numerator), isqrt(value.denominator)
+    if numerator_root * numerator_root == value.numerator and denominator_root * denominator_root == value.denominator:
+        return Fraction(numerator_root, denominator_root)
     scale = 10**ROOT_DIGITS
     return Fraction(isqrt(value.numerator * scale * scale // value.denominator), scale)

@@ -58,10 +58,10 @@ def witness(first: Node, second: Node) -> bool:
     Each is (left - right) of an equation.
     """
     context = context_of(DIGITS[0])
-    chance = Random(repr((first, second)))
+    rng = Random(repr((first, second)))
     variables = sorted(names(first))
     for attempt in range(4):
-        point = {name: context.mpf(chance.uniform(-3, 3)) for name in variables + sorted(names(second))} | {LOG: 10}
+        point = {name: context.mpf(rng.uniform(-3, 3)) for name in variables + sorted(names(second))} | {LOG: 10}
         variable = variables[attempt % len(variables)] if variables else ""
         start = point.get(variable, context.zero)
 
@@ -88,14 +88,14 @@ def _equal(first: Node, second: Node, base: int | None) -> bool | None:
             return _equal_at({}, first, second, base)
         except (_OneSided, Undecided):
             return None
-    chance = Random(repr((first, second)))
+    rng = Random(repr((first, second)))
     is_rational = all(_is_rational(node) for side in (first, second) for node in walk(side))
     min_points = MAX_TRIES if len(variables) > 2 and not is_rational else MIN_POINTS
     n_points, is_doubtful = 0, False
     for attempt in range(MAX_TRIES):
         if attempt - n_points > MAX_TRIES // 2:
             break
-        point = _point(variables, chance, is_rational, attempt)
+        point = _point(variables, rng, is_rational, attempt)
         try:
             verdict = _equal_at(point, first, second, base)
         except _OneSided:
@@ -113,7 +113,7 @@ def _equal(first: Node, second: Node, base: int | None) -> bool | None:
     return True if n_points >= MIN_POINTS and not is_doubtful else None
 
 
-def _point(variables: list[str], chance: Random, is_rational: bool, attempt: int) -> dict[str, int | Fraction]:
+def _point(variables: list[str], rng: Random, is_rational: bool, attempt: int) -> dict[str, int | Fraction]:
     """Return a point: the first points have fixed signs, later ones random signs.
 
     The signs are all positive twice, then all negative, then mixed. Only mixed signs tell |xy| from xy.
@@ -122,11 +122,9 @@ def _point(variables: list[str], chance: Random, is_rational: bool, attempt: int
     for index, name in enumerate(variables):
         # Only rational functions get integers, because sin(πx) is 0 there. Sizes vary: arcsin(sin x) = x for small x.
         value = (
-            chance.randint(2, 1 << 20)
-            if is_rational
-            else Fraction(chance.randint(1, 96), 97) + (0, 2, 0, 1, 7)[attempt % 5]
+            rng.randint(2, 1 << 20) if is_rational else Fraction(rng.randint(1, 96), 97) + (0, 2, 0, 1, 7)[attempt % 5]
         )
-        is_negative = (False, False, True, index % 2 == 0)[attempt % 4] if attempt < 6 else chance.random() < 0.5
+        is_negative = (False, False, True, index % 2 == 0)[attempt % 4] if attempt < 6 else rng.random() < 0.5
         point[name] = -value if is_negative else value
     return point
 

@@ -44,9 +44,9 @@ def repeating(text: str) -> Node:
     r"""Make a number from a repeating decimal, ``0.1\overline{6}``."""
     start, period = text.replace("}", "").split(r"\overline")
     period = period.strip("{ ")
-    whole, _, digits = start.partition(".")
+    integer_part, _, digits = start.partition(".")
     shift = 10 ** len(digits)
-    value = Fraction(int(whole + digits or "0"), shift) + Fraction(int(period), shift * (10 ** len(period) - 1))
+    value = Fraction(int(integer_part + digits or "0"), shift) + Fraction(int(period), shift * (10 ** len(period) - 1))
     return Node("number", (), value)
 
 
@@ -65,7 +65,7 @@ def inverse(node: Node) -> Node:
 def product(factors: list[Node]) -> Node:
     """Make a product.
 
-    A fraction of integers becomes a number. A factor of a matrix goes into its cells.
+    A fraction of integers becomes a number. A factor of a matrix multiplies each cell.
     """
     if len(factors) == 1:
         return factors[0]

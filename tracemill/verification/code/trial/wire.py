@@ -16,8 +16,8 @@ Special = Callable[[Any], Any]
 def encode(value: Any, keep: Special) -> Any:
     """Encode `value` as JSON. `keep` encodes values that are no plain data."""
     if isinstance(value, type):
-        known = vars(builtins).get(value.__name__) is value
-        return {"t": "type", "v": value.__name__} if known else keep(value)
+        is_builtin = vars(builtins).get(value.__name__) is value
+        return {"t": "type", "v": value.__name__} if is_builtin else keep(value)
     if value is None or isinstance(value, bool):
         return value
     kind = type(value)

@@ -319,6 +319,18 @@ class TestFeatures:
         assert apart == sorted(apart, reverse=True)
         assert 0 < apart[-1] < apart[0]
 
+    def test_the_projections_are_learnt_beside_the_adapter(self, student: str, wide: str, tmp_path: Path) -> None:
+        import torch
+
+        from trainer.objectives.features import projection
+
+        settings = {"layers": self.LAYERS, "teachers": (wide,), "checkpoint_seconds": 1e-9}
+        _fit(student, tmp_path, _examples(), objective="features", **settings)
+        beside = torch.load(tmp_path / "checkpoints" / "checkpoint-1" / "beside.pt", weights_only=True)
+        moved = [(value - projection(32, 48, place).weight).abs().max() for place, value in enumerate(beside.values())]
+        assert len(moved) == len(self.LAYERS)
+        assert min(moved) > 1e-3
+
     @staticmethod
     def _mean(values: Sequence[Any]) -> float:
         import torch

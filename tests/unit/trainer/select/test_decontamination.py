@@ -130,6 +130,7 @@ def test_numbers_shorten_an_n_gram_to_three_words() -> None:
 def test_an_n_gram_that_over_a_hundred_questions_hold_says_nothing(holders: int, share: int) -> None:
     known = [f"red green blue {''.join(letters)}" for letters in product("abcdefghijk", repeat=2)][: holders - 1]
     assert _share(["red green blue", *known], "red green blue", ngram=3) == share
+    assert _share(["red green blue grey", *known], "red green blue grey", ngram=3) == 1
 
 
 def test_numbers_agree_in_any_order_and_only_as_a_whole() -> None:

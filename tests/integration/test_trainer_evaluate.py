@@ -14,10 +14,10 @@ from trainer.evaluate import advance, measure
 #: Columns of a job that its repetition has of its own.
 OWN = {"id", "name", "round_id", "created_at", "finished_at", "state"}
 #: A value for settings that differ from their defaults.
-SETTINGS = (
-    "samples = 4, enough = 2, batch = 2, priority = 3, ask_as = 'math', "
-    'sampling = \'{"temperature": 0.7, "max_tokens": 99}\', policy = \'{"min_rating": 0.25}\''
-)
+SETTINGS = """
+samples = 4, most = 4, enough = 2, batch = 2, priority = 3, ask_as = 'math',
+sampling = '{"temperature": 0.7, "max_tokens": 99}', policy = policy || '{"steps": 7}'
+"""
 
 
 @pytest.fixture

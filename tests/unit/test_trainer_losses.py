@@ -166,6 +166,14 @@ class TestStepwise:
             by_hand = sum(n * value for n, value in zip(tokens, each, strict=True)) / sum(tokens)
             assert loss == pytest.approx(float(by_hand), abs=ROUNDED)
 
+    def test_an_example_that_is_too_long_takes_no_weights_from_others(self, student: str, tmp_path: Path) -> None:
+        long = replace(sums(1)[0], text="word " * 100, steps=())
+        losses = [
+            _fit(student, tmp_path / str(len(examples)), examples, objective="stepwise", steps=1).losses
+            for examples in (_examples(), [long, *_examples()])
+        ]
+        assert losses[0] == losses[1]
+
     def test_the_heavier_part_is_learnt_faster(self, student: str, tmp_path: Path) -> None:
         left = {}
         for weight in (0.02, 0.98):

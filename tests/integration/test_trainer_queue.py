@@ -17,6 +17,7 @@ from trainer.spec import RoundSpec
 
 MODELS = {
     "student": {"adapters": True, "max_lora_rank": 16},
+    "plain": {"max_lora_rank": 16},
     "elsewhere": {"engine": "openai", "base_url": "http://127.0.0.1:9/v1", "adapters": True},
 }
 
@@ -56,6 +57,11 @@ def test_an_adapter_may_have_exactly_the_rank_that_the_student_serves() -> None:
     assert _checked(_spec(fit={"lora_rank": 16})) == ASK.hash
     with pytest.raises(UsageError, match="cannot serve an adapter of rank 17"):
         _checked(_spec(fit={"lora_rank": 17}))
+
+
+def test_a_model_without_adapters_is_no_student() -> None:
+    with pytest.raises(UsageError, match=r"set adapters = true .* under \[models\.plain\]"):
+        _checked(_spec(student="plain"))
 
 
 def test_a_model_on_a_server_elsewhere_is_no_student() -> None:

@@ -95,6 +95,10 @@ def test_a_hidden_question_is_named() -> None:
     assert overlaps.find(f"{FIGURES} {NATALIA} {FIGURES}") == (12, 1.0)
 
 
+def test_a_question_that_only_begins_as_a_hidden_one_is_another() -> None:
+    assert _share([NATALIA + " And in June, at 3 a day?"], f"{FIGURES} {NATALIA} {FIGURES}") == 0
+
+
 def test_only_a_whole_question_of_thirteen_words_is_found_among_other_numbers() -> None:
     thirteen = "If we add 3 to 4, then double it, what is the result"
     assert len(thirteen.split()) == 13

@@ -16,7 +16,7 @@ OWN = {"id", "name", "round_id", "created_at", "finished_at", "state"}
 #: A value for settings that differ from their defaults.
 SETTINGS = """
 samples = 4, most = 4, enough = 2, batch = 2, priority = 3, ask_as = 'math',
-sampling = '{"temperature": 0.7, "max_tokens": 99}', policy = policy || '{"steps": 7}'
+sampling = '{"temperature": 0.6, "max_tokens": 99, "top_p": 0.8, "stop": ["X"]}', policy = policy || '{"steps": 7}'
 """
 
 

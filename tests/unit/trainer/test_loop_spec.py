@@ -46,6 +46,15 @@ def test_the_examples_of_the_documentation_hold() -> None:
         ({"plateau": -1}, [0.3, 0.2], None),
         ({"plateau": 0.02}, [0.3, 0.4, 0.41], "round 3 gained no more than 2.0 points"),
         ({"target": 0.4}, [0.3, 0.4], "the target of 40.0 % is reached"),
+        ({"target": 0.4}, [0.3, 0.399], None),
+        ({"target": 0.05}, [], None),
+        # Exactly representable: a gain of a quarter is not more than a quarter.
+        ({"plateau": 0.25}, [0.25, 0.5], "round 2 gained no more than 25.0 points"),
+        ({"plateau": 0.25}, [0.25, 0.5625], None),
+        # The best before counts, be it an earlier round or the base model.
+        ({}, [0.5, 0.3, 0.4], "round 3 gained no more than 0.5 points"),
+        ({}, [0.05, 0.09], "round 2 gained no more than 0.5 points"),
+        ({"rounds": 2}, [0.3, 0.4], "all 2 rounds are done"),
     ],
 )
 def test_a_loop_ends_at_its_target_on_a_plateau_or_after_its_rounds(

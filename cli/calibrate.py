@@ -24,7 +24,7 @@ from tracemill.policy import SIGNALS, Policy, Signal
 from tracemill.settings import model as model_settings
 from tracemill.settings import settings
 from tracemill.verification import calibration
-from tracemill.verification.calibration import LEAST, Measured, Rated, why_not
+from tracemill.verification.calibration import MIN_TRACES, Measured, Rated, why_not
 
 if TYPE_CHECKING:
     from tracemill.verification.labelled import LabelledFile
@@ -79,7 +79,7 @@ def calibrate(
     measured = calibration.measure(rows)
     if not measured:
         reasons = "; ".join(f"{signal} {why}" for signal, why in lacking(rows, asked).items())
-        raise TracemillError(f"{source}: {reasons}. At least {LEAST} of each are needed.")
+        raise TracemillError(f"{source}: {reasons}. At least {MIN_TRACES} of each are needed.")
     if store:
         calibrations.store(judge, model, source, measured)
     if picture is not None:
@@ -165,14 +165,14 @@ def say_left_out(found: "LabelledFile") -> None:
 
 
 def enough(labels: Iterable[bool], where: str) -> None:
-    """Raise UsageError unless there are LEAST right and LEAST wrong traces."""
+    """Raise UsageError unless there are MIN_TRACES right and MIN_TRACES wrong traces."""
     counts = Counter(labels)
-    missing = [f"{LEAST - counts[label]} more {name}" for label, name in ((True, "right"), (False, "wrong"))
-               if counts[label] < LEAST]  # fmt: skip
+    missing = [f"{MIN_TRACES - counts[label]} more {name}" for label, name in ((True, "right"), (False, "wrong"))
+               if counts[label] < MIN_TRACES]  # fmt: skip
     if missing:
         raise UsageError(
             f"{where}: {counts[True]} right and {counts[False]} wrong traces can be used. "
-            f"At least {LEAST} of each are needed: {' and '.join(missing)}."
+            f"At least {MIN_TRACES} of each are needed: {' and '.join(missing)}."
         )
 
 
@@ -181,7 +181,7 @@ def lacking(rows: Sequence[Rated], asked: Sequence[Signal]) -> dict[Signal, str]
     found: dict[Signal, str] = {}
     for signal in asked:
         labels = Counter(row.correct for row in rows if signal in row.scores)
-        if min(labels[True], labels[False]) < LEAST:
+        if min(labels[True], labels[False]) < MIN_TRACES:
             found[signal] = f"not measured: {labels[True]} right and {labels[False]} wrong traces have it"
     return found
 

@@ -22,7 +22,7 @@ from tracemill.policy import SIGNALS, Policy, Signal
 from tracemill.settings import model as model_settings
 from tracemill.settings import settings
 from tracemill.verification import calibration
-from tracemill.verification.calibration import LEAST, Measured, Rated, why_not
+from tracemill.verification.calibration import MIN_TRACES, Measured, Rated, why_not
 
 if TYPE_CHECKING:
     from tracemill.verification.labelled import LabelledFile
@@ -81,7 +81,7 @@ def calibrate(
     measured = calibration.measure(rows)
     if not measured:
         reasons = "; ".join(f"{signal} {reason}" for signal, reason in not_measured(rows, requested).items())
-        raise TracemillError(f"{source}: {reasons}. At least {LEAST} of each are needed.")
+        raise TracemillError(f"{source}: {reasons}. At least {MIN_TRACES} of each are needed.")
     if store:
         calibrations.store(judge, model, source, measured)
     if picture is not None:
@@ -176,14 +176,16 @@ def print_left_out(labelled: "LabelledFile") -> None:
 
 
 def require_enough(labels: Iterable[bool], source: str) -> None:
-    """Raise UsageError unless there are LEAST right and LEAST wrong traces."""
+    """Raise UsageError unless there are MIN_TRACES right and MIN_TRACES wrong traces."""
     counts = Counter(labels)
     names = {True: "right", False: "wrong"}
-    missing = [f"{LEAST - counts[label]} more {name}" for label, name in names.items() if counts[label] < LEAST]
+    missing = [
+        f"{MIN_TRACES - counts[label]} more {name}" for label, name in names.items() if counts[label] < MIN_TRACES
+    ]
     if missing:
         raise UsageError(
             f"{source}: {counts[True]} right and {counts[False]} wrong traces can be used. "
-            f"At least {LEAST} of each are needed: {' and '.join(missing)}."
+            f"At least {MIN_TRACES} of each are needed: {' and '.join(missing)}."
         )
 
 
@@ -192,7 +194,7 @@ def not_measured(rows: Sequence[Rated], requested: Sequence[Signal]) -> dict[Sig
     reasons: dict[Signal, str] = {}
     for signal in requested:
         labels = Counter(row.correct for row in rows if signal in row.scores)
-        if min(labels[True], labels[False]) < LEAST:
+        if min(labels[True], labels[False]) < MIN_TRACES:
             reasons[signal] = f"not measured: {labels[True]} right and {labels[False]} wrong traces have it"
     return reasons
 

@@ -61,8 +61,8 @@ def verify(
     json: Json = False,
 ) -> None:
     from tracemill.verification.files import STANDARD, Input, verified
+    from tracemill.verification.pipeline import Verifier
     from tracemill.verification.resume import Output, OutputFile
-    from tracemill.verification.verifier import Verifier
 
     if judge:
         model_settings(judge)
@@ -78,7 +78,7 @@ def verify(
                     move(done.line.position)
 
                 lines = output.resume(source.lines(), earlier)
-                with closing(Verifier(workers or len(os.sched_getaffinity(0)), judge)) as verifier:
+                with closing(Verifier(workers, judge)) as verifier:
                     summary.start(judge, verifier.canaries())
                     for batch in verified(lines, verifier):
                         output.write(batch)

@@ -94,7 +94,7 @@ def verify(
 ) -> None:
     from tracemill.celery import verify_queue
     from tracemill.engines.registry import close_engines
-    from workers.verify import sandbox
+    from tracemill.verification.pipeline import sandbox
 
     if judge:
         model(judge)

@@ -123,7 +123,7 @@ def test_an_input_that_was_changed_is_noticed_and_the_output_left_alone(
     run = verify(write(tmp_path / "in.jsonl", rows), "-o", out)
     assert (run.code, run.out) == (2, "")
     assert f"error: {out} " in run.err
-    assert "Delete it to start afresh" in run.err
+    assert "Delete it to start again" in run.err
     assert out.read_bytes() == before
 
 
@@ -133,7 +133,7 @@ def test_a_file_that_holds_something_else_is_never_written_over(verify: Verify, 
     out.write_text(content)
     run = verify(write(tmp_path / "in.jsonl", sums(3)), "-o", out)
     assert run.code == 2
-    assert "Delete it to start afresh" in run.err
+    assert "Delete it to start again" in run.err
     assert out.read_text() == content
 
 

@@ -85,7 +85,7 @@ def test_interrupted_it_says_how_to_go_on_and_leaves_no_process(verify: Verify, 
     process.send_signal(signal.SIGINT)
     _, said = process.communicate(timeout=30)
     assert process.returncode == 130
-    assert b"the same command goes on from there" in said
+    assert b"run the same command again to continue" in said
     assert b"Traceback" not in said
     assert ended(children)
     assert verify(path, "-o", out).code == 0
@@ -159,4 +159,4 @@ def test_a_full_disk_is_said_in_a_sentence(verify: Verify, tmp_path: Path) -> No
     run = verify(write(tmp_path / "in.jsonl", sums(3)), "-o", "/dev/full")
     assert run.code == 1
     assert "error: cannot write /dev/full: No space left on device" in run.err
-    assert "the same command goes on from there" in run.err
+    assert "run the same command again to continue" in run.err

@@ -6,7 +6,6 @@ makes up the questions, the traces and their verdicts.
 
 import json
 import subprocess
-import sys
 import time
 from contextlib import suppress
 from pathlib import Path
@@ -17,14 +16,16 @@ from sqlalchemy import text
 
 from benchmarks.common import main, peak_rss_mb
 from benchmarks.stack import cpu_seconds, factory
-from cli.local import prepare
 from db.jobs import JobSpec, one_prompt, open_job
+from db.migrate import prepare
 from db.queries import Q
 from db.session import statement, transaction
 from tracemill import stack as local
 from tracemill.errors import StackError
+from tracemill.interpreter import python
 from tracemill.policy import Policy
 from tracemill.prompts import Prompt
+from tracemill.sampling import Sampling
 from tracemill.settings import settings
 from tracemill.weights import resolve
 from trainer.select.choose import parameters
@@ -115,7 +116,7 @@ def measure(quick: bool) -> dict[str, float]:
 def dry_run(file: Path) -> dict[str, float]:
     """Figures of one `tracemill train --dry-run` in a process of its own. Raises StackError if it fails."""
     start, peak, cpu = time.monotonic(), 0.0, 0.0
-    command = [sys.executable, "-m", "cli", "train", str(file), "--dry-run", "--json"]
+    command = python("cli", "train", str(file), "--dry-run", "--json")
     with file.with_suffix(".json").open("w+") as out, subprocess.Popen(command, stdout=out) as process:
         while process.poll() is None:
             peak = max(peak, peak_rss_mb(process.pid))
@@ -171,7 +172,7 @@ def _job(name: str, first: int, last: int, samples: int) -> None:
         method="cot",
         prompts=one_prompt(ASK),
         samples=samples,
-        sampling={"temperature": 0.7, "max_tokens": 512},
+        sampling=Sampling(),
         policy=Policy(),
         source="benchmark",
     )

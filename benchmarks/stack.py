@@ -15,18 +15,24 @@ from typing import Any
 import psutil
 from sqlalchemy import text
 
-from cli.local import prepare, programs
+from benchmarks.common import environment
 from db.jobs import JobSpec
+from db.migrate import prepare
 from db.session import engine, transaction
 from producer.enqueue import enqueue
 from producer.sources import Question
 from tracemill import stack as local
 from tracemill.errors import StackError
+from tracemill.interpreter import python
 from tracemill.methods import named, prompts
 from tracemill.policy import Policy
+from tracemill.sampling import Sampling
 from tracemill.settings import settings
 from tracemill.stack import Program
+from tracemill.stack.programs import programs
 
+#: How each command line of a program of ours begins.
+TRACEMILL = python("cli")
 #: A folder in which each worker leaves what `benchmarks.profiled` found; not set: nobody looks.
 PROFILE = "BENCHMARK_PROFILE"
 #: Between two looks at a job. They are this benchmark's cost, not the factory's, so they are few.
@@ -51,14 +57,12 @@ class Factory:
             "method": "cot",
             "prompts": prompts(named("cot"), []),
             "samples": 4,
-            "sampling": {"temperature": 0.7, "top_p": 1.0, "max_tokens": 512, "stop": []},
+            "sampling": Sampling(),
             "policy": Policy(),
             "source": "benchmark",
         }
         enqueue(questions, JobSpec(**(fields | changes)), dataset=name, domain="math")
-        while (state := one("select state from jobs where name = :job", job=name)) != "done":
-            self._check(state)
-            time.sleep(LOOK_SECONDS)
+        wait_for_job(name, self._check)
         wanted = len(questions) * int(changes.get("samples", 4))
         found = one("select verified from job_progress where job = :job", job=name)
         if found != wanted:
@@ -103,6 +107,22 @@ def one(query: str, **values: Any) -> Any:
         return connection.execute(text(query), values).scalar_one()
 
 
+def wait_for_job(name: str, check: Callable[[str], None] = lambda state: None) -> None:
+    """Return when the job is done; `check` is told its state at every look."""
+    while (state := one("select state from jobs where name = :job", job=name)) != "done":
+        check(state)
+        time.sleep(LOOK_SECONDS)
+
+
+def wait_for_round(name: str) -> None:
+    """Return when the round is done. Raises StackError if it, or the loop that will queue it, fails."""
+    while (state := one("select max(state) from rounds where name = :name", name=name)) != "done":
+        error = one("select max(error) from (select error from rounds union all select error from loops) e")
+        if error:
+            raise StackError(f"{name} is {state or 'not queued'}: {error}")
+        time.sleep(LOOK_SECONDS)
+
+
 @contextmanager
 def factory(toml: str, change: Callable[[Program], Program] = lambda program: program) -> Iterator[Factory]:
     """Start the stack with these settings, nothing of this machine's; it is gone afterwards, with its data.
@@ -133,10 +153,15 @@ def factory(toml: str, change: Callable[[Program], Program] = lambda program: pr
 
 def _profiled(program: Program) -> Program:
     folder = os.environ.get(PROFILE)
-    if not folder or program.command[1:3] != ["-m", "cli"]:
+    if not folder or program.command[: len(TRACEMILL)] != TRACEMILL:
         return program
-    file = Path(folder).absolute() / f"{program.name}.prof"
-    return replace(program, command=[sys.executable, "-m", "benchmarks.profiled", str(file), *program.command[3:]])
+    return run_by("benchmarks.profiled", Path(folder).absolute() / f"{program.name}.prof", program)
+
+
+def run_by(module: str, file: Path, program: Program) -> Program:
+    """The same `tracemill` command, run by a module of the benchmarks that leaves its figures in the file."""
+    command = python(module, str(file), *program.command[len(TRACEMILL) :])
+    return replace(program, command=command, environment=program.environment | environment())
 
 
 def _forget() -> None:

@@ -7,11 +7,12 @@ from typing import Annotated
 import typer
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
-from cli.asked import planned, show_plan, teach
-from cli.benchmarks import open_benchmarks, with_benchmarks
 from cli.dry_run import dry_run as show_dry_run
+from cli.dry_run import show_plan
+from cli.enqueue import reading_bar
+from cli.jobs import follow as follow_jobs
 from cli.output import Json, console, print_json, progress_console
-from cli.rounds import compare, one, show
+from cli.rounds import compare, round_named, show
 from tracemill.errors import TracemillError, UsageError
 
 
@@ -44,10 +45,12 @@ def train(
     changes: Changes = None,
     json: Json = False,
 ) -> None:
+    from trainer.benchmarks import open_benchmarks, with_benchmarks
     from trainer.control import control_of
     from trainer.publish import publish, token_for
     from trainer.queue import check_student, queue_round
     from trainer.spec import load
+    from trainer.teaching import open_teaching, planned
 
     asked = load(file, changes or ())
     check_student(asked)  # before anything is paid for
@@ -65,8 +68,8 @@ def train(
         else:
             show_dry_run(with_benchmarks(asked), json)
         return
-    teach(asked.teach, file.parent)
-    spec = open_benchmarks(asked)
+    open_teaching(asked.teach, file.parent, follow_jobs, reading_bar)
+    spec = open_benchmarks(asked, reading_bar)
     rounds = [spec, *([twin.model_copy(update={"evaluate": spec.evaluate})] if twin else [])]
     for arm in rounds:
         queue_round(arm)
@@ -74,8 +77,8 @@ def train(
         follow(arm.name)
     address = publish(spec.name, push, private=not public) if push else None
     if json:
-        more = {"control": one(twin.name)} if twin else {}
-        print_json(one(spec.name) | more | ({"hub": address} if address else {}))
+        more = {"control": round_named(twin.name)} if twin else {}
+        print_json(round_named(spec.name) | more | ({"hub": address} if address else {}))
     elif wait:
         show(spec.name)
         if twin is not None:
@@ -84,7 +87,9 @@ def train(
             console.print(f"pushed to {address}", markup=False, soft_wrap=True)
     else:
         names = " and ".join(arm.name for arm in rounds)
-        console.print(f"queued: {names}. Follow: tracemill train {file}{' --control' * control}", markup=False)
+        console.print(
+            f"queued: {names}. Follow: tracemill train {file}{' --control' * control}", markup=False, soft_wrap=True
+        )
 
 
 def follow(name: str) -> None:
@@ -94,7 +99,7 @@ def follow(name: str) -> None:
         task = bar.add_task("queued", total=None)
         spoken = ""
         while True:
-            found = one(name)
+            found = round_named(name)
             metrics = found["metrics"]
             line = f"{name}: {found['state']} {10 * metrics.get('step', 0) // max(1, metrics.get('steps', 1)) * 10} %"
             if not progress_console.is_terminal and line != spoken:

@@ -1,21 +1,23 @@
-"""The Celery app: three task names on three kinds of queue, and nothing else.
+"""The Celery app: four task names on three kinds of queue, and nothing else.
 
 A message is only a nudge, because Postgres owns the work (see `db/`). A message is acknowledged as soon as its task
 starts, and no result is kept. A lost message costs a lease, a repeated one costs a SQL statement. Neither loses a
 question.
 """
 
+import importlib
 import logging
 import threading
 from collections.abc import Iterable
 from typing import Any
 
 from celery import Celery
+from celery.loaders.app import AppLoader
 from celery.signals import worker_shutting_down
 from kombu.exceptions import OperationalError as BrokerAway
 
 from tracemill import broker
-from tracemill.errors import UsageError
+from tracemill.interpreter import protect_children
 from tracemill.keepalive import REDIS_CLIENT
 from tracemill.policy import Policy
 from tracemill.settings import settings
@@ -25,6 +27,7 @@ log = logging.getLogger(__name__)
 GENERATE = "tracemill.generate"
 VERIFY = "tracemill.verify"
 TRAIN = "tracemill.train"
+LOOP = "tracemill.loop"
 
 
 def generate_queue(alias: str) -> str:
@@ -40,20 +43,31 @@ def verify_queue(judge: str | None) -> str:
 TRAIN_QUEUE = "train"
 
 
-def _broker() -> str:
-    try:
+class Loader(AppLoader):  # type: ignore[misc]
+    """How Celery finds its broker and our tasks.
+
+    Celery asks for the configuration when it first connects, so that importing this module reads no settings: the flags
+    of the command line come later. And Celery's own loader puts the current folder first on the import path, where a
+    `trainer/` of the user's would be imported instead of ours.
+    """
+
+    def read_configuration(self, *_: Any, **__: Any) -> dict[str, Any]:
         url = settings().redis_url
-    except UsageError:  # every command imports this module, and reports wrong settings by itself
-        url = None
-    return url.get_secret_value() if url else "redis://127.0.0.1:6379/0"
+        return {"broker_url": url.get_secret_value() if url else "redis://127.0.0.1:6379/0"}
+
+    def import_from_cwd(self, module: str, *_: Any, package: str | None = None, **__: Any) -> Any:
+        return importlib.import_module(module, package)
+
+    def on_worker_init(self) -> None:
+        protect_children()
 
 
 broker.install()
 app = Celery(
     "tracemill",
-    broker=_broker(),
+    loader=Loader,
     amqp=broker.RetryingAMQP,
-    include=["workers.generate", "workers.verify", "trainer.service"],
+    include=["workers.generate", "workers.verify", "trainer.service", "trainer.loop_service"],
 )
 app.conf.update(
     task_serializer="json",
@@ -77,7 +91,7 @@ app.conf.update(
         "health_check_interval": 10,
         **REDIS_CLIENT,
     },
-    task_routes={TRAIN: {"queue": TRAIN_QUEUE}},
+    task_routes={TRAIN: {"queue": TRAIN_QUEUE}, LOOP: {"queue": TRAIN_QUEUE}},
 )
 
 

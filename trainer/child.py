@@ -3,11 +3,11 @@
 import os
 import signal
 import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 
 from tracemill.errors import TracemillError
+from tracemill.interpreter import python
 
 #: Seconds between two looks at the process.
 LOOK_SECONDS = 0.5
@@ -23,7 +23,7 @@ def run_in_child(module: str, round_id: int, log: Path, wanted: Callable[[], boo
     The process writes to `log` and sees at most so many GPUs. Raises TracemillError with what it said when it failed.
     """
     log.parent.mkdir(parents=True, exist_ok=True)
-    command = [sys.executable, "-m", module, str(round_id), "--parent", str(os.getpid())]
+    command = python(module, str(round_id), "--parent", str(os.getpid()))
     with log.open("w") as file:
         process = subprocess.Popen(
             command, stdin=subprocess.DEVNULL, stdout=file, stderr=file, start_new_session=True, env=_environment(gpus)

@@ -7,12 +7,14 @@ import traceback
 from collections.abc import Callable
 
 from tracemill.errors import TracemillError
+from tracemill.interpreter import protect_children
 from tracemill.processes import die_with_parent
 from trainer.child import SAYS
 
 
 def main(module: str, what: str, do: Callable[[int], object]) -> int:
     """Run the command line `python -m MODULE ROUND_ID [--parent PID]`; the exit code."""
+    protect_children()
     arguments = argparse.ArgumentParser(prog=f"python -m {module}", description=what)
     arguments.add_argument("round_id", type=int)
     arguments.add_argument("--parent", type=int, help="end when the process with this id ends")

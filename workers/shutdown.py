@@ -1,6 +1,6 @@
-"""End a worker on SIGTERM: it starts no new task and has `grace_seconds` to finish the others.
+"""Shut a worker down (SIGTERM): it starts no new work, and has `grace_seconds` for the work that it holds.
 
-Then it hands back the work that is left. Celery alone waits without limit, and still starts the tasks that it fetched.
+Then it hands the rest back. Celery alone waits without a limit, and still starts tasks that it has fetched.
 """
 
 import logging
@@ -21,12 +21,12 @@ _hand_back: list[Callable[[], None]] = []
 
 
 def draining() -> bool:
-    """Whether this worker is shutting down. A task that starts now gives its work back."""
+    """Whether this worker shuts down. A task that starts now hands its work back."""
     return shutting_down.is_set()
 
 
 def at_the_end(hand_back: Callable[[], None]) -> Callable[[], None]:
-    """Register a function that hands back the work in progress after `grace_seconds`. It must be fast."""
+    """Register a function that hands work back after `grace_seconds`. It must be quick."""
     _hand_back.append(hand_back)
     return hand_back
 
@@ -43,9 +43,9 @@ def _end() -> None:
     for hand_back in _hand_back:
         try:
             hand_back()
-        except Exception as error:  # the work comes back when its leases run out
+        except Exception as error:  # the leases bring the work back later
             log.warning("could not hand back: %s", error)
-    # A thread that waits for an engine cannot be stopped. The engine's processes end with this one.
+    # Threads that wait for an engine cannot be stopped; the engine's processes end with this process.
     os._exit(0)
 
 

@@ -12,6 +12,7 @@ from sqlalchemy import text
 
 from db.session import transaction
 from tests.conftest import forget
+from tests.integration import scenario
 from tests.integration.factory import Processes
 from tests.integration.scripted import SETTINGS, Teacher, start_all
 from tracemill.stack import Stack
@@ -37,7 +38,7 @@ def processes(
     forget()
     # Once for all tests of this file: workers keep what they know of a job by its number.
     with transaction() as connection:
-        connection.execute(text("truncate questions, jobs, rounds, prompts restart identity cascade"))
+        connection.execute(text("truncate questions, jobs, rounds, loops, prompts restart identity cascade"))
     redis.Redis.from_url(stack.redis_url).flushall()
     folder = tmp_path_factory.mktemp("path")
     config = folder / "tracemill.toml"
@@ -45,6 +46,15 @@ def processes(
     started = Processes(folder, {"TRACEMILL_CONFIG": str(config)})
     yield started
     started.stop_all()
+
+
+@pytest.fixture(scope="module")
+def filled(stack: Stack) -> None:
+    """The database of `tests.integration.scenario`, the same for all tests of a file."""
+    forget()
+    with transaction() as connection:
+        connection.execute(text("truncate questions, jobs, rounds, prompts, calibrations restart identity cascade"))
+        scenario.build(connection)
 
 
 @pytest.fixture

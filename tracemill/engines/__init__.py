@@ -12,20 +12,8 @@ from typing import Protocol
 
 from tracemill.logprobs import TopK
 from tracemill.prompts import Message
+from tracemill.sampling import Sampling as Sampling
 from tracemill.settings import ModelSettings
-
-
-@dataclass(frozen=True)
-class Sampling:
-    """The sampling settings. They are stored with the job under these names."""
-
-    temperature: float = 0.7
-    top_p: float = 1.0
-    max_tokens: int = 512
-    #: Texts that end an answer. vLLM keeps the text in the answer; other servers may remove it.
-    stop: tuple[str, ...] = ()
-    #: Number of likeliest tokens to report at each position, with log-probabilities. 0 means none.
-    logprobs: int = 0
 
 
 @dataclass(frozen=True)

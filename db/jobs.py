@@ -115,7 +115,7 @@ def open_job(connection: Connection, spec: JobSpec) -> int:
 
 
 def stored_job(connection: Connection, name: str) -> JobSpec | None:
-    """The settings of the job of that name, as it was opened; None: there is no such job."""
+    """The settings of the job of that name when it was opened; None if there is no such job."""
     row = connection.execute(Q["job_by_name"], {"name": name}).mappings().one_or_none()
     if row is None:
         return None

@@ -22,7 +22,7 @@ LOCK = 0x7261636D
 
 
 def prepare(stack: Stack) -> None:
-    """Bring the local stack's database to this code's schema."""
+    """Migrate the local stack's database to this code's schema."""
     upgrade(stack.database_url)
 
 

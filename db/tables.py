@@ -288,24 +288,24 @@ class Round(Base):
 
 
 class Loop(Base):
-    """Rounds one after the other, each taught by the model of the round before. Jobs and rounds are known by name."""
+    """A series of rounds, each taught by the model of the round before. It names its jobs and rounds."""
 
     __tablename__ = "loops"
     id: Mapped[int] = mapped_column(Identity(), primary_key=True)
-    #: Its rounds are NAME-1, NAME-2, …, their jobs NAME-1-attempt and NAME-1-rationalize.
+    #: Its rounds are NAME-1, NAME-2, …; their jobs are NAME-1-attempt and NAME-1-rationalize.
     name: Mapped[str] = mapped_column(unique=True)
     #: running, stopped (it opens nothing more), failed, done
     state: Mapped[str] = mapped_column(server_default="running")
-    #: What it does in the current round: attempt, rationalize, train. It is kept when the loop stops.
+    #: Step in the current round: attempt, rationalize, train. It is kept when the loop stops.
     step: Mapped[str] = mapped_column(server_default="attempt")
     round: Mapped[int] = mapped_column(server_default="1")
-    #: The job, or while it trains the round, that must end before the next step.
+    #: The job (in step train, the round) that must end before the next step.
     awaits: Mapped[str]
-    #: The loop's file as it was understood (`trainer.loop.LoopSpec`), with the names of its benchmarks' jobs.
+    #: The parsed file of the loop (`trainer.loop.LoopSpec`), with the names of its benchmarks' jobs.
     spec: Mapped[dict[str, Any]]
     #: The worked examples of [attempt]: {question, answer} each.
     shots: Mapped[list[Any]]
-    #: When the feeder may nudge a trainer again.
+    #: Time after which the feeder may send a trainer another message.
     nudge_after: Mapped[datetime | None]
     #: Why it is done, or why it failed.
     ended: Mapped[str | None]

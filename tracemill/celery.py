@@ -44,11 +44,11 @@ TRAIN_QUEUE = "train"
 
 
 class Loader(AppLoader):  # type: ignore[misc]
-    """How Celery finds its broker and our tasks.
+    """Loads Celery's broker address and our tasks.
 
-    Celery asks for the configuration when it first connects, so that importing this module reads no settings: the flags
-    of the command line come later. And Celery's own loader puts the current folder first on the import path, where a
-    `trainer/` of the user's would be imported instead of ours.
+    Celery reads the configuration at its first connection. So an import of this module reads no settings before the
+    flags of the command line are known. Celery's own loader puts the current folder first on the import path, so it
+    would import a user's `trainer/` instead of ours.
     """
 
     def read_configuration(self, *_: Any, **__: Any) -> dict[str, Any]:

@@ -18,17 +18,17 @@ def test_a_share_has_wilsons_interval(hits: int, of: int, low: float, high: floa
 
 
 @pytest.mark.parametrize(("hits", "of"), [(0, 3), (1, 4), (7, 7), (250, 1000)])
-def test_the_ends_of_an_interval_are_as_far_from_the_share_as_1_96_of_their_errors(hits: int, of: int) -> None:
-    found = share(hits, of)
-    for end in (found.low, found.high):
-        assert (found.value - end) ** 2 == pytest.approx(1.959964**2 * end * (1 - end) / of, abs=1e-12)
+def test_the_ends_of_an_interval_are_1_96_errors_from_the_share(hits: int, of: int) -> None:
+    interval = share(hits, of)
+    for end in (interval.low, interval.high):
+        assert (interval.value - end) ** 2 == pytest.approx(1.959964**2 * end * (1 - end) / of, abs=1e-12)
 
 
 def test_rounding_leaves_no_share_outside_its_interval() -> None:
     for of in range(1, 200):
         for hits in (0, of // 2, of):
-            found = share(hits, of)
-            assert 0 <= found.low <= found.value <= found.high <= 1
+            interval = share(hits, of)
+            assert 0 <= interval.low <= interval.value <= interval.high <= 1
 
 
 def test_a_paired_difference_has_newcombes_interval() -> None:
@@ -60,12 +60,12 @@ def test_auc_counts_ties_as_half() -> None:
 
 
 def test_unequal_spreads_of_scores_widen_the_interval_of_an_auc() -> None:
-    found = auc([0.9] * 5 + [0.1] * 5, [0.5] * 10)
-    assert found is not None
-    assert found.value == 0.5
+    interval = auc([0.9] * 5 + [0.1] * 5, [0.5] * 10)
+    assert interval is not None
+    assert interval.value == 0.5
     # DeLong: ten placements of 0 or 1 around 0.5, 2.5 / (9 * 10); Newcombe: 0.25 / 100 * (1 + 9 * 2 / 3).
     widened = (2.5 / 90) / (0.25 / 100 * 7)
-    for end in (found.low, found.high):
+    for end in (interval.low, interval.high):
         variance = end * (1 - end) / 100 * (1 + 9 * ((1 - end) / (2 - end) + end / (1 + end)))
         assert abs(end - 0.5) == pytest.approx(1.959964 * math.sqrt(widened * variance))
 

@@ -88,8 +88,8 @@ def _split(text: str) -> list[str]:
 def _reasons(steps: Sequence[str]) -> bool:
     """Do the steps of an answer say more than its result: a calculation, or two sentences?"""
     lines = (line for step in steps for line in step.split("\n") if line.strip())
-    sentences = [sentence for line in lines for sentence in sentences(line) if not _STATES.match(sentence)]
-    return len(sentences) > 1 or any(map(_CALCULATES.search, sentences))
+    reasons = [sentence for line in lines for sentence in sentences(line) if not _STATES.match(sentence)]
+    return len(reasons) > 1 or any(map(_CALCULATES.search, reasons))
 
 
 def _lines(text: str) -> list[str]:

@@ -19,8 +19,8 @@ from statistics import median
 import psutil
 
 from benchmarks.common import main
+from tracemill.model_settings import EMBEDDED_MODEL
 from tracemill.prompts import Prompt
-from tracemill.settings import EMBEDDED_MODEL
 from tracemill.weights import resolve
 
 ASK = Prompt(({"role": "user", "content": "{question}"},))

@@ -5,7 +5,7 @@ from typing import Literal, TypeAlias
 from pydantic import Field
 
 from tracemill.policy import Policy
-from tracemill.settings import Section
+from tracemill.sections import Section
 
 #: Columns of a source, ours → theirs.
 Columns: TypeAlias = dict[Literal["question", "gold", "domain", "kind", "choices"], str]

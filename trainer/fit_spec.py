@@ -4,7 +4,7 @@ from typing import Literal
 
 from pydantic import Field, PositiveInt, model_validator
 
-from tracemill.settings import Section
+from tracemill.sections import Section
 
 
 class FitSpec(Section):

@@ -52,10 +52,10 @@ def check_student(spec: RoundSpec) -> None:
             f"student = '{spec.student}': its engine is a server elsewhere. Only a model with engine = \"vllm\" has "
             "weights that can be trained and served with an adapter."
         )
-    if spec.fit.lora_rank > student.max_lora_rank or not student.adapters:
+    if spec.fit.lora_rank > student.vllm.max_lora_rank or not student.vllm.adapters:
         raise UsageError(
             f"model {spec.student} cannot serve an adapter of rank {spec.fit.lora_rank}: set adapters = true and "
-            f"max_lora_rank = {spec.fit.lora_rank} under [models.{spec.student}]"
+            f"max_lora_rank = {spec.fit.lora_rank} under [models.{spec.student}.vllm]"
         )
 
 

@@ -118,7 +118,10 @@ def test_the_adapter_of_every_epoch_is_kept_on_request(tiny: str, tmp_path: Path
 @pytest.fixture
 def spec_of(clean: Stack, tiny: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., Any]]:
     """Makes rounds of the tiny student; its examples and its evaluation are there."""
-    aliases = {"student": {"model": tiny, "adapters": True}, "teacher": {"model": tiny, "adapters": True}}
+    aliases = {
+        "student": {"model": tiny, "vllm": {"adapters": True}},
+        "teacher": {"model": tiny, "vllm": {"adapters": True}},
+    }
     monkeypatch.setenv("TRACEMILL_MODELS", json.dumps(aliases))
     forget()
     with transaction() as connection:

@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import Protocol
 
 from tracemill.logprobs import TopK
+from tracemill.model_settings import ModelSettings
 from tracemill.prompts import Message
-from tracemill.settings import ModelSettings
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ from pydantic import AfterValidator, Field, model_validator
 
 from tracemill.policy import SIGNALS
 from tracemill.scores import NUMERIC, score_name
-from tracemill.settings import Section
+from tracemill.sections import Section
 
 #: Numeric columns of `trace_scores`, and the judge's signals in it, that a threshold can be put on.
 THRESHOLDS = (

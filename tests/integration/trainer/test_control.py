@@ -37,7 +37,7 @@ jobs = ["before"]
 @pytest.fixture
 def taught(clean: Stack, monkeypatch: pytest.MonkeyPatch) -> None:
     """Forty questions with one right and one wrong trace each, and a benchmark."""
-    monkeypatch.setenv("TRACEMILL_MODELS", json.dumps({"student": {"adapters": True}}))
+    monkeypatch.setenv("TRACEMILL_MODELS", json.dumps({"student": {"vllm": {"adapters": True}}}))
     forget()
     with transaction() as connection:
         benchmark(connection, "before", [True, False])

@@ -13,7 +13,7 @@ from db.session import transaction
 from tests.conftest import forget
 from tests.integration.rounds import finish, job, question, trace
 from tracemill.errors import UsageError
-from tracemill.settings import EMBEDDED_MODEL
+from tracemill.model_settings import EMBEDDED_MODEL
 from tracemill.stack import Stack
 from tracemill.weights import resolve
 from trainer.select.preview import preview
@@ -34,7 +34,7 @@ jobs = ["before"]
 @pytest.fixture(autouse=True)
 def _asked(clean: Stack, models: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """Six questions with an accepted trace each, one of which an evaluation asks too, and one of which is long."""
-    aliases = {"student": {"model": resolve(EMBEDDED_MODEL, models), "adapters": True}, "teacher": {}}
+    aliases = {"student": {"model": resolve(EMBEDDED_MODEL, models), "vllm": {"adapters": True}}, "teacher": {}}
     monkeypatch.setenv("TRACEMILL_MODELS", json.dumps(aliases))
     forget()
     with transaction() as connection:

@@ -39,7 +39,7 @@ jobs = ["before"]
 @pytest.fixture
 def file(clean: Stack, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     """A loop over six questions, with its held-out ones asked already (1 of 4 right)."""
-    monkeypatch.setenv("TRACEMILL_MODELS", json.dumps({"student": {"adapters": True}}))
+    monkeypatch.setenv("TRACEMILL_MODELS", json.dumps({"student": {"vllm": {"adapters": True}}}))
     forget()
     with transaction() as connection:
         asked = [question(connection, f"What is {n} + 50?") for n in range(4)]

@@ -10,7 +10,7 @@ import pytest
 from tests.lessons import lesson, pairs, sums, with_logprobs
 from tests.tiny import LAYERS, tiny_model
 from tracemill.errors import TracemillError, UsageError
-from tracemill.settings import EMBEDDED_MODEL
+from tracemill.model_settings import EMBEDDED_MODEL
 from tracemill.weights import resolve
 from trainer.objectives import Progress, find
 from trainer.objectives.base import OBJECTIVES

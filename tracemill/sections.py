@@ -14,7 +14,7 @@ class Section(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     @classmethod
-    def keys(cls) -> list[str]:
+    def known_keys(cls) -> list[str]:
         """Every key of the section."""
         return list(cls.model_fields)
 
@@ -24,7 +24,7 @@ class Section(BaseModel):
         try:
             return handler(values)
         except ValidationError as error:
-            raise located(error, cls.__name__, suggestions=cls.keys()) from None
+            raise located(error, cls.__name__, suggestions=cls.known_keys()) from None
 
 
 def located(

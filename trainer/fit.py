@@ -61,6 +61,7 @@ def fit_round(round_id: int) -> Path:
         prompt=Prompt(tuple(row["messages"])),
         examples=[_example(example) for example in examples],
         fit=spec.fit,
+        options=spec.fit.options,
         epochs=tuple(spec.curriculum.epochs) if spec.curriculum else (spec.fit.epochs,),
         round=folder.parent,
         folder=unfinished,
@@ -99,8 +100,8 @@ def _example(row: Any) -> objectives.Example:
 def _teachers(
     objective: objectives.Objective, spec: RoundSpec, sources: Sequence[Mapping[str, Any]]
 ) -> tuple[str, ...]:
-    if objective.teacher:
-        return (_path(spec.fit.teacher),)
+    if isinstance(spec.fit.options, objectives.TeacherOptions):
+        return (_path(spec.fit.options.teacher),)
     return tuple(_path(alias) for alias in sorted({source["model"] for source in sources}) if objective.logprobs)
 
 

@@ -14,7 +14,7 @@ from trainer.training import TOKENS_A_FUSED_PASS, TOKENS_A_PASS, Material, train
 
 
 def imitate(
-    lesson: Lesson,
+    lesson: Lesson[Any],
     *,
     read: Callable[[Reader, Example], Row] = lambda reader, example: reader.row(example.question, example.text),
     columns: Callable[[Reader, Example, Row], dict[str, Any]] = lambda reader, example, row: {},

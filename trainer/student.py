@@ -10,7 +10,7 @@ import torch
 from peft import LoraConfig
 from transformers import AutoModelForCausalLM, BitsAndBytesConfig
 
-from trainer.fit_spec import FitSpec
+from trainer.fit_settings import FitSettings
 
 
 def device() -> str:
@@ -35,6 +35,6 @@ def base_model(model: str, quantisation: str) -> Any:
     )
 
 
-def lora(fit: FitSpec) -> LoraConfig:
+def lora(fit: FitSettings) -> LoraConfig:
     """The adapter's shape."""
     return LoraConfig(r=fit.lora_rank, lora_alpha=fit.lora_alpha, target_modules="all-linear", task_type="CAUSAL_LM")

@@ -42,7 +42,7 @@ class Material:
 
 
 def train(
-    lesson: Lesson,
+    lesson: Lesson[Any],
     material: Material,
     trainer_class: type[Trainer],
     arguments_class: type[TrainingArguments],
@@ -98,7 +98,7 @@ def passes_a_step(batch_size: int, longest: int, tokens: int) -> int:
     return next((n for n in splits if batch_size // n * longest <= tokens), batch_size)
 
 
-def _arguments(lesson: Lesson, rows: int, longest: int, tokens_a_pass: int, folder: Path) -> dict[str, Any]:
+def _arguments(lesson: Lesson[Any], rows: int, longest: int, tokens_a_pass: int, folder: Path) -> dict[str, Any]:
     fit = lesson.fit
     cuda = device() != "cpu"
     own = fit.batch_size // fit.processes

@@ -8,10 +8,21 @@ import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, Generic, TypeVar
 
 from tracemill.errors import UsageError
 from tracemill.prompts import Prompt
-from trainer.fit_spec import FitSpec
+from tracemill.sections import Section
+from trainer.fit_settings import FitSettings
+
+Options = TypeVar("Options", bound=Section)
+
+
+class TeacherOptions(Section):
+    """Options of an objective that loads the teacher beside the student."""
+
+    #: Model alias of the teacher.
+    teacher: str = "teacher"
 
 
 @dataclass(frozen=True)
@@ -57,15 +68,16 @@ class Outcome:
 
 
 @dataclass(frozen=True)
-class Lesson:
-    """Everything that an objective is given."""
+class Lesson(Generic[Options]):
+    """Everything that an objective is given; `Options` is the class of its options."""
 
     #: The student's folder or hub name.
     model: str
     prompt: Prompt
     #: By stage and position.
     examples: list[Example]
-    fit: FitSpec
+    fit: FitSettings
+    options: Options
     #: Times that the examples of each stage are seen, one stage after the other.
     epochs: tuple[int, ...]
     #: The round's folder, where checkpoints and kept epochs are.
@@ -80,7 +92,8 @@ class Lesson:
     @property
     def fingerprint(self) -> str:
         """A hash of all that decides what the fit does: a checkpoint of another lesson must not be gone on from."""
-        decisive = (self.model, self.prompt.hash, self.examples, self.fit.model_dump_json(), self.epochs, self.teachers)
+        settings = (self.fit.model_dump_json(), self.options.model_dump_json())
+        decisive = (self.model, self.prompt.hash, self.examples, settings, self.epochs, self.teachers)
         return hashlib.blake2b(repr(decisive).encode("utf-8", "surrogatepass"), digest_size=16).hexdigest()
 
 
@@ -90,13 +103,18 @@ class Objective:
 
     name: str
     #: Fits an adapter and saves it (PEFT format). Raises TracemillError where no example is short enough.
-    fit: Callable[[Lesson], Outcome]
+    fit: Callable[[Lesson[Any]], Outcome]
+    #: The class of its options, the section [fit.NAME].
+    options: type[Section]
     #: It learns from pairs of traces (roles `chosen` and `rejected`), not from single ones (role `sft`).
     pairs: bool
     #: The teacher's stored log-probabilities.
     logprobs: bool
-    #: The teacher's weights, beside the student's.
-    teacher: bool
+
+    @property
+    def teacher(self) -> bool:
+        """Whether it needs the teacher's weights, beside the student's."""
+        return issubclass(self.options, TeacherOptions)
 
 
 #: Every objective by name.
@@ -104,12 +122,12 @@ OBJECTIVES: dict[str, Objective] = {}
 
 
 def objective(
-    name: str, *, pairs: bool = False, logprobs: bool = False, teacher: bool = False
-) -> Callable[[Callable[[Lesson], Outcome]], Callable[[Lesson], Outcome]]:
+    name: str, options: type[Options], *, pairs: bool = False, logprobs: bool = False
+) -> Callable[[Callable[[Lesson[Options]], Outcome]], Callable[[Lesson[Options]], Outcome]]:
     """Register the decorated function as the objective `name`. Its module must not import torch when it is imported."""
 
-    def register(fit: Callable[[Lesson], Outcome]) -> Callable[[Lesson], Outcome]:
-        OBJECTIVES[name] = Objective(name, fit, pairs, logprobs, teacher)
+    def register(fit: Callable[[Lesson[Options]], Outcome]) -> Callable[[Lesson[Options]], Outcome]:
+        OBJECTIVES[name] = Objective(name, fit, options, pairs, logprobs)
         return fit
 
     return register

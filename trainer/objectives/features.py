@@ -6,10 +6,12 @@ layers of the distance between the projected and the teacher's state from which 
 are trained with the adapter and thrown away afterwards.
 """
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
+
+from pydantic import Field, PositiveInt
 
 from tracemill.errors import UsageError
-from trainer.objectives.base import Lesson, Outcome, objective
+from trainer.objectives.base import Lesson, Outcome, TeacherOptions, objective
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -18,8 +20,19 @@ if TYPE_CHECKING:
 PAIRS = 4
 
 
-@objective("features", teacher=True)
-def fit(lesson: Lesson) -> Outcome:
+class FeaturesOptions(TeacherOptions):
+    """`[fit.features]`."""
+
+    #: (student layer, teacher layer) pairs, 1 is the first layer; empty: the ends of the student's quarters.
+    layers: tuple[tuple[PositiveInt, PositiveInt], ...] = ()
+    #: mse (squared distance in units of the teacher's own mean square) or cosine (1 − cosine).
+    distance: Literal["mse", "cosine"] = "mse"
+    #: Weight of the distance beside the loss of the imitation.
+    feature_weight: float = Field(default=1.0, gt=0)
+
+
+@objective("features", FeaturesOptions)
+def fit(lesson: Lesson[FeaturesOptions]) -> Outcome:
     """Fit an adapter on traces and the states of `lesson.teachers[0]`.
 
     Raises UsageError when the teacher's tokens are not the student's, or a layer is not there.
@@ -36,11 +49,11 @@ def fit(lesson: Lesson) -> Outcome:
     teacher = AutoModelForCausalLM.from_pretrained(lesson.teachers[0], dtype="auto", device_map={"": device()})
     teacher.requires_grad_(False).eval()
     own, others = AutoConfig.from_pretrained(lesson.model).get_text_config(), teacher.config.get_text_config()
-    pairs = lesson.fit.layers or evenly(own.num_hidden_layers, others.num_hidden_layers)
+    pairs = lesson.options.layers or evenly(own.num_hidden_layers, others.num_hidden_layers)
     for student_layer, teacher_layer in pairs:
         if student_layer > own.num_hidden_layers or teacher_layer > others.num_hidden_layers:
             raise UsageError(
-                f"fit.layers: there is no pair ({student_layer}, {teacher_layer}): the student has "
+                f"fit.features.layers: there is no pair ({student_layer}, {teacher_layer}): the student has "
                 f"{own.num_hidden_layers} layers, the teacher {others.num_hidden_layers}"
             )
     projections = torch.nn.ModuleList(
@@ -52,10 +65,10 @@ def fit(lesson: Lesson) -> Outcome:
         with torch.no_grad():
             states = teacher(input_ids=inputs["input_ids"], use_cache=False, output_hidden_states=True).hidden_states
         apart = [
-            distance(project(seen.hidden(ours).float()), seen.at_places(states[its]).float(), lesson.fit.distance)
+            distance(project(seen.hidden(ours).float()), seen.at_places(states[its]).float(), lesson.options.distance)
             for project, (ours, its) in zip(projections, pairs, strict=True)
         ]
-        return seen.cross_entropy() + lesson.fit.feature_weight * torch.stack(apart).mean(0)
+        return seen.cross_entropy() + lesson.options.feature_weight * torch.stack(apart).mean(0)
 
     def prepare(model: Any) -> None:
         model.projections = projections  # a part of the model, so that the optimiser finds it
@@ -82,7 +95,7 @@ def projection(student: int, teacher: int, seed: int) -> Any:
 
 
 def distance(student: "Tensor", teacher: "Tensor", kind: str) -> "Tensor":
-    """How far apart two states (N × width) are: N. See `FitSpec.distance`."""
+    """How far apart two states (N × width) are: N. See `FeaturesOptions.distance`."""
     import torch
 
     if kind == "cosine":

@@ -11,8 +11,11 @@ both raised to 1 ÷ temperature and normalised, a token's loss is
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
+from pydantic import Field
+
 from tracemill.errors import TracemillError
 from tracemill.logprobs import TopK, decode
+from tracemill.sections import Section
 from trainer.objectives.base import Example, Lesson, Outcome, objective
 from trainer.rows import Reader, Row
 
@@ -23,8 +26,17 @@ if TYPE_CHECKING:
 LEAST = 1e-6
 
 
-@objective("logits", logprobs=True)
-def fit(lesson: Lesson) -> Outcome:
+class LogitsOptions(Section):
+    """`[fit.logits]`."""
+
+    #: Divisor of the log-probabilities, the teacher's and the student's.
+    temperature: float = Field(default=1.0, gt=0)
+    #: Weight of the divergence from the teacher; imitation has the rest.
+    kl_weight: float = Field(default=0.5, gt=0, le=1)
+
+
+@objective("logits", LogitsOptions, logprobs=True)
+def fit(lesson: Lesson[LogitsOptions]) -> Outcome:
     """Fit an adapter on traces with log-probabilities.
 
     Raises UsageError when a teacher's tokens are not the student's, TracemillError when a trace has no
@@ -47,11 +59,11 @@ def fit(lesson: Lesson) -> Outcome:
     def losses(model: Any, inputs: Any) -> Any:
         seen = Pass(model, inputs)
         ids, logprobs = seen.of_tokens(inputs["teacher_ids"]), seen.of_tokens(inputs["teacher_logprobs"])
-        kl = divergence(seen.logits, ids, logprobs, lesson.fit.temperature)
+        kl = divergence(seen.logits, ids, logprobs, lesson.options.temperature)
         # The end of a turn that the teacher did not write itself is imitated only.
         known = seen.of_tokens(inputs["teacher_known"])
-        weight = lesson.fit.kl_weight * known
-        return (1 - weight) * seen.cross_entropy() + weight * lesson.fit.temperature**2 * kl
+        weight = lesson.options.kl_weight * known
+        return (1 - weight) * seen.cross_entropy() + weight * lesson.options.temperature**2 * kl
 
     def columns(reader: Reader, example: Example, row: Row) -> dict[str, Any]:
         return {"logprobs": example.logprobs}

@@ -8,10 +8,25 @@ trainer. The base model is the student without its adapter, in the same process 
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Literal
+
+from pydantic import Field
 
 from tracemill.errors import TracemillError
+from tracemill.sections import Section
 from trainer.objectives.base import Example, Lesson, Outcome, objective
 from trainer.rows import Row, short
+
+
+class PreferenceOptions(Section):
+    """`[fit.preference]`."""
+
+    #: hinge (imitate the chosen trace, and keep its margin over the rejected one) or dpo.
+    loss: Literal["hinge", "dpo"] = "hinge"
+    #: hinge: its weight beside the loss of the imitation.
+    hinge_weight: float = Field(default=0.1, gt=0)
+    #: How far the student may leave its base model; the margin of `hinge` is 1 ÷ beta.
+    beta: float = Field(default=0.1, gt=0)
 
 
 @dataclass(frozen=True)
@@ -27,8 +42,8 @@ class Pair:
         return max(self.chosen.tokens, self.rejected.tokens)
 
 
-@objective("preference", pairs=True)
-def fit(lesson: Lesson) -> Outcome:
+@objective("preference", PreferenceOptions, pairs=True)
+def fit(lesson: Lesson[PreferenceOptions]) -> Outcome:
     """Fit an adapter on pairs. Raises TracemillError where half a pair is missing, or all pairs are too long."""
     from transformers import AutoTokenizer
     from trl import DPOConfig
@@ -54,9 +69,10 @@ def fit(lesson: Lesson) -> Outcome:
         stages=[pair.stage for pair in kept],
         too_long=len(every) - len(kept),
     )
-    hinge = {"loss_type": ["sft", "hinge"], "loss_weights": [1.0, lesson.fit.hinge_weight]}
-    kind = hinge if lesson.fit.preference == "hinge" else {"loss_type": ["sigmoid"]}
-    arguments = {"beta": lesson.fit.beta, **kind}
+    options = lesson.options
+    hinge = {"loss_type": ["sft", "hinge"], "loss_weights": [1.0, options.hinge_weight]}
+    loss = hinge if options.loss == "hinge" else {"loss_type": ["sigmoid"]}
+    arguments = {"beta": options.beta, **loss}
     # Each pair is two rows, and trl puts them through the model twice: with the adapter and without.
     return train(lesson, material, PairTrainer, DPOConfig, arguments=arguments, tokens_a_pass=TOKENS_A_PASS // 2)
 

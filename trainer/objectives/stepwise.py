@@ -8,12 +8,22 @@ pass. A trace's loss is (1 − w) × the mean over its steps + w × that of its 
 from collections.abc import Sequence
 from typing import Any
 
+from pydantic import Field
+
+from tracemill.sections import Section
 from trainer.objectives.base import Example, Lesson, Outcome, objective
 from trainer.rows import Reader, Row
 
 
-@objective("stepwise")
-def fit(lesson: Lesson) -> Outcome:
+class StepwiseOptions(Section):
+    """`[fit.stepwise]`."""
+
+    #: The answer's share of the loss; its steps share the rest equally.
+    answer_weight: float = Field(default=0.5, gt=0, lt=1)
+
+
+@objective("stepwise", StepwiseOptions)
+def fit(lesson: Lesson[StepwiseOptions]) -> Outcome:
     """Fit an adapter on traces, step by step."""
     import torch
 
@@ -23,7 +33,7 @@ def fit(lesson: Lesson) -> Outcome:
     def columns(reader: Reader, example: Example, row: Row) -> dict[str, Any]:
         places = reader.tokenizer(example.text, add_special_tokens=False, return_offsets_mapping=True)["offset_mapping"]
         starts = [start for start, _ in places] + [len(example.text)]
-        return {"weights": [0.0] * len(row.prompt) + weights(starts, ends(example), lesson.fit.answer_weight)}
+        return {"weights": [0.0] * len(row.prompt) + weights(starts, ends(example), lesson.options.answer_weight)}
 
     def collate(rows: Sequence[dict[str, Any]]) -> dict[str, Any]:
         return {"weights": padded([torch.tensor(row["weights"]) for row in rows], 0.0)}

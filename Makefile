@@ -10,6 +10,9 @@ INSTALLED := $(VENV)/.installed
 UV := UV_NO_CACHE=1 UV_SYSTEM_CERTS=1 UV_NATIVE_TLS=1 UV_HTTP_RETRIES=0 VIRTUAL_ENV=$(VENV) $(BIN)/uv --quiet pip
 PIP := $(BIN)/pip --disable-pip-version-check --quiet
 
+# Demo and tests start hundreds of processes. Without compiled modules each takes twice as long to start.
+unexport PYTHONDONTWRITEBYTECODE
+
 .DEFAULT_GOAL := help
 .PHONY: help install sandbox namespaces demo test test-all test-fast mutants chaos nightly check format clean
 

@@ -4,7 +4,7 @@ from typing import Any
 
 from rich.table import Table
 from rich.text import Text
-from sqlalchemy import text
+from sqlalchemy import RowMapping, text
 
 from cli.output import console, print_rows
 from db.calibrations import latest
@@ -14,8 +14,6 @@ from tracemill.policy import Policy
 from tracemill.settings import model as model_settings
 from tracemill.settings import settings
 from tracemill.statistics import share
-
-STRICT = "('boxed', 'stated', 'hashes')"
 
 QUERIES = (
     ("How far is each job?", "select job, questions, traces, correct, accepted, tokens_out from job_progress"),
@@ -45,12 +43,15 @@ def report(round_name: str, before: str, teacher: str, teach: str, seconds: dict
             "select count(*) filter (where correct and equations_false > 0) as n from trace_scores where job = :name",
             name=teach,
         )
-        scores = f"""select count(*) as asked, count(*) filter (where correct) as lenient,
-            count(*) filter (where correct and answer_form in {STRICT}) as strict from trace_scores where job = :name"""
+
+        def answers(name: str) -> RowMapping:
+            job_id = one("select id from jobs where name = :name", name=name)["id"]
+            return connection.execute(Q["evaluation_counts"], {"job_id": job_id}).mappings().one()
+
         answered = {
-            "student before": one(scores, name=before),
-            "teacher, four examples shown": one(scores, name=teacher),
-            "student after": one(scores, name=f"{round_name}/{before}"),
+            "student before": answers(before),
+            "teacher, four examples shown": answers(teacher),
+            "student after": answers(f"{round_name}/{before}"),
         }
         rated = one(
             "select count(*) filter (where signals ? 'rating') as n from trace_scores where job = any(:names)",
@@ -75,8 +76,11 @@ def report(round_name: str, before: str, teacher: str, teach: str, seconds: dict
             "tokens_per_second": round(int(job["tokens_out"]) / max(0.1, seconds["ask and verify"])),
         },
         "accuracy": {
-            who: {kind: share(row[kind], row["asked"])._asdict() for kind in ("strict", "lenient")}
-            | {"questions": row["asked"]}
+            who: {
+                "strict": share(row["correct_strict"], row["questions"])._asdict(),
+                "lenient": share(row["correct"], row["questions"])._asdict(),
+                "questions": row["questions"],
+            }
             for who, row in answered.items()
         },
         "judge": {

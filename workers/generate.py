@@ -34,7 +34,7 @@ from tracemill.verification.answers.kinds import Kind, guess
 from workers.job import Chains, WorkerJob, worker_job
 from workers.shutdown import at_the_end, draining
 from workers.traces import trace_row
-from workers.visit import Asking, Slot, Visit, most_tokens, slots
+from workers.visit import Asking, Slot, Visit, cost_limit, slots, token_limit
 
 log = logging.getLogger(__name__)
 
@@ -123,7 +123,7 @@ def _claim_all(keys: list[tuple[int, int]]) -> list[Claim | None]:
 def _claim_within_budget(job_id: int, question_id: int) -> Claim | None:
     key = {"job_id": job_id, "question_id": question_id}
     with transaction() as connection:
-        reserved = _most(worker_job(job_id), connection.execute(Q["lock_job"], key).one_or_none())
+        reserved = _reserve(worker_job(job_id), connection.execute(Q["lock_job"], key).one_or_none())
         claim = _claims(connection, [(job_id, question_id)], reserved).get((job_id, question_id))
         if claim is None:  # what is left of the budget may be held by others: the feeder sends it again
             connection.execute(Q["unqueue"], {"job_id": job_id, "question_ids": [question_id]})
@@ -170,15 +170,15 @@ def _ids(keys: Sequence[tuple[int, int]]) -> dict[str, list[int]]:
     return {"job_ids": [job for job, _ in keys], "question_ids": [question for _, question in keys]}
 
 
-def _most(job: WorkerJob, row: Any) -> float:
+def _reserve(job: WorkerJob, row: Any) -> float:
     """The most that a visit may cost, in the unit of the job's budget."""
     if row is None:
         return 0.0
+    slot_bytes = {"question": row.question_bytes, "gold": row.gold_bytes, "trace": row.trace_bytes}
     tokens = max(
-        most_tokens(chains, row.missing, row.chars, job.sampling.max_tokens) for chains in job.prompts.values()
+        token_limit(chains, row.missing, slot_bytes, job.sampling.max_tokens) for chains in job.prompts.values()
     )
-    prices = model(job.model)
-    return tokens if job.budget_unit == "tokens" else tokens * max(prices.price_in, prices.price_out) / 1e6
+    return tokens if job.budget_unit == "tokens" else cost_limit(tokens, model(job.model))
 
 
 def _ask(claim: Claim) -> Visit:

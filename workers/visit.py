@@ -17,7 +17,7 @@ from tracemill.engines import Completion, Engine, Sampling
 from tracemill.errors import EngineError
 from tracemill.methods import Call
 from tracemill.model_settings import ModelSettings
-from tracemill.prompts import Prompt, render
+from tracemill.prompts import SLOT, Prompt, render
 from workers.engine_clock import EngineClock
 from workers.job import Chains
 
@@ -167,13 +167,33 @@ class Share:
     seconds: float = 0.0
 
 
-def most_tokens(chains: Chains, missing: int, chars: int, max_tokens: int) -> int:
-    """The most that a visit may cost, in tokens: `missing` samples of a question of `chars` characters.
+#: Tokens that a chat template may add to a request: the marks of its turns, and a system prompt of its own.
+TEMPLATE_TOKENS = 100
 
-    Two characters a token for prompts, which is more tokens than any tokenizer makes of ordinary text.
+
+def token_limit(chains: Chains, missing: int, slot_bytes: Mapping[str, int], max_tokens: int) -> int:
+    """The highest number of tokens that a visit may cost: `missing` samples of one question.
+
+    `slot_bytes` is the length in bytes of the text in each slot, by the slot's name. No tokenizer makes more than one
+    token of a byte. The samples of a variant share its first prompt; later prompts also quote earlier answers.
     """
-    longest = max(chains.values(), key=len)
-    prompt = sum(len(message["content"]) for call in longest for message in call.prompt.messages) + len(longest) * chars
-    # Later calls quote the earlier ones.
-    quoted = sum(range(len(longest))) * max_tokens
-    return missing * (len(longest) * max_tokens + quoted + prompt // 2)
+    shared = max(_prompt_limit(chain, 0, slot_bytes, max_tokens) for chain in chains.values())
+    each = max(
+        len(chain) * max_tokens
+        + sum(_prompt_limit(chain, index, slot_bytes, max_tokens) for index in range(1, len(chain)))
+        for chain in chains.values()
+    )
+    return min(missing, len(chains)) * shared + missing * each
+
+
+def _prompt_limit(chain: tuple[Call, ...], index: int, slot_bytes: Mapping[str, int], max_tokens: int) -> int:
+    template = "".join(message["content"] for message in chain[index].prompt.messages)
+    earlier = {call.name for call in chain[:index]}
+    slots = SLOT.findall(template)
+    inserted = sum(max_tokens if slot in earlier else slot_bytes.get(slot, 0) for slot in slots)
+    return TEMPLATE_TOKENS + len(template.encode()) + inserted
+
+
+def cost_limit(tokens: int, model: ModelSettings) -> float:
+    """The highest price of so many tokens, in the currency of the settings."""
+    return tokens * max(model.price_in, model.price_out) / 1e6

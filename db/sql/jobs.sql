@@ -143,8 +143,10 @@ where id = :job_id and state = 'running'
 
 -- name: lock_job
 -- Visits of a job with a budget are claimed one after the other, so that two do not spend the same rest of it. What this one
--- may cost depends on how much is missing, and on how long the question is.
-select length(q.question) + coalesce(length(q.gold), 0) as chars,
+-- may cost depends on how much is missing, and on how long the texts are that fill the slots of its prompts.
+select octet_length(q.question) as question_bytes, coalesce(octet_length(q.gold), 0) as gold_bytes,
+       (select coalesce(max(octet_length(t.text)), 0) from traces t
+        where t.job_id = j.from_job_id and t.question_id = q.id) as trace_bytes,
        jq.wanted - (select count(*) from traces t where t.job_id = j.id and t.question_id = q.id) as missing
 from jobs j join job_questions jq on jq.job_id = j.id join questions q on q.id = jq.question_id
 where j.id = :job_id and q.id = :question_id

@@ -12,6 +12,7 @@ from sqlalchemy import text
 
 from db.session import transaction
 from tests.conftest import forget
+from tests.integration import scenario
 from tests.integration.factory import Processes
 from tests.integration.scripted import SETTINGS, Teacher, start_all
 from tracemill.stack import Stack
@@ -45,6 +46,15 @@ def processes(
     started = Processes(folder, {"TRACEMILL_CONFIG": str(config)})
     yield started
     started.stop_all()
+
+
+@pytest.fixture(scope="module")
+def filled(stack: Stack) -> None:
+    """The database of `tests.integration.scenario`, the same for all tests of a file."""
+    forget()
+    with transaction() as connection:
+        connection.execute(text("truncate questions, jobs, rounds, prompts, calibrations restart identity cascade"))
+        scenario.build(connection)
 
 
 @pytest.fixture

@@ -4,6 +4,7 @@ import json
 import math
 import re
 from collections.abc import Iterator
+from dataclasses import asdict
 from pathlib import Path
 
 import pytest
@@ -17,6 +18,7 @@ from tests.scripted_server import ScriptedServer
 from tracemill.errors import UsageError
 from tracemill.policy import Policy
 from tracemill.stack import Stack
+from tracemill.statistics import share
 from tracemill.verification.calibration import why_not
 
 pytestmark = pytest.mark.integration
@@ -72,8 +74,12 @@ def test_a_calibration_is_stored_and_read_back(judge: ScriptedServer, labelled: 
     assert rating.auc == pytest.approx(tuple(said["rating"]["auc"].values()), abs=1e-6)
     # 12 right traces beat all 15 wrong ones, the other three beat 13, 8 and 3 of them
     assert rating.auc.value == pytest.approx(204 / 225)
-    assert rating.agreement.value == pytest.approx(0.9)
-    assert [b.count for b in rating.bins] == [b["count"] for b in said["rating"]["bins"]] == [10, 10, 10]
+    assert rating.agreement == pytest.approx(tuple(said["rating"]["agreement"].values()), abs=1e-6)
+    assert rating.agreement == pytest.approx(share(27, 30), abs=1e-6)
+    assert (rating.n_right, rating.n_wrong) == (15, 15)
+    assert [asdict(b) | {"share": b.share._asdict()} for b in rating.bins] == said["rating"]["bins"]
+    # The three exceptions score 0.16, 0.26 and 0.36; the two lowest of the others come after the fifteen wrong ones.
+    assert [(b.count, b.right) for b in rating.bins] == [(10, 2), (10, 3), (10, 10)]
     assert why_not(rating, 0.5) is None
     # A trace of a single step is coherent, whatever it says.
     assert why_not(found["coherence"], 0.5) == "AUC 0.50 [0.31, 0.69] is not above 0.5"

@@ -26,8 +26,8 @@ def test_migrating_twice_changes_nothing(stack: Stack) -> None:
     assert migrate.differences(stack.database_url) == []
 
 
-def test_a_database_can_be_migrated_down_to_nothing_and_up_again(stack: Stack) -> None:
-    migrate.downgrade(stack.database_url, "base")
+def test_a_database_can_be_migrated_down_to_nothing_and_up_again(clean: Stack) -> None:
+    migrate.downgrade(clean.database_url, "base")
     try:
         with transaction() as connection:
             tables = text(
@@ -35,8 +35,8 @@ def test_a_database_can_be_migrated_down_to_nothing_and_up_again(stack: Stack) -
             )
             assert set(connection.execute(tables).scalars()) <= {"alembic_version"}
     finally:
-        migrate.upgrade(stack.database_url)
-    assert migrate.differences(stack.database_url) == []
+        migrate.upgrade(clean.database_url)
+    assert migrate.differences(clean.database_url) == []
 
 
 @pytest.mark.parametrize(
@@ -97,12 +97,12 @@ COLUMNS = text(
 )
 
 
-def test_an_upgrade_replaces_views_that_are_not_those_of_this_version(stack: Stack) -> None:
+def test_an_upgrade_replaces_views_that_are_not_those_of_this_version(clean: Stack) -> None:
     change("create or replace function views_digest() returns text immutable return 'older'")
     change("drop view round_flips")
-    assert migrate.differences(stack.database_url) == ["the views are not those of this version"]
-    migrate.upgrade(stack.database_url)
-    assert migrate.differences(stack.database_url) == []
+    assert migrate.differences(clean.database_url) == ["the views are not those of this version"]
+    migrate.upgrade(clean.database_url)
+    assert migrate.differences(clean.database_url) == []
     assert value("select count(*) from round_flips") == 0
 
 

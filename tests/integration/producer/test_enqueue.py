@@ -13,7 +13,7 @@ from db.jobs import one_prompt
 from db.queries import Q
 from db.session import transaction
 from producer import enqueue as enqueuing
-from producer.enqueue import enqueue
+from producer.enqueue import Enqueued, enqueue, enqueue_from
 from producer.sources import Problem, Question, open_source
 from tests.integration.factory import (
     Processes,
@@ -224,6 +224,60 @@ def test_text_that_postgres_cannot_store_does_not_stop_the_others(clean: Stack, 
     done = enqueue(open_source(str(file), mapping={}), job_spec("sums"), dataset="sums", domain="math")
     assert done.read + done.bad == 3
     assert value("select count(*) from questions where question = '1 + 1?'") == 1
+
+
+# The questions of another job, which may still run.
+
+EVERY_STATE = ("pending", "queued", "running", "generated", "done", "failed")
+
+
+@pytest.fixture
+def first(clean: Stack) -> int:
+    """A running job with two questions in each state, one without an accepted trace and one with."""
+    job_id = fill(additions(12), "first").job_id
+    change(
+        "update job_questions set state = (cast(:states as text[]))[(question_id + 1) / 2], "
+        "accepted = case when question_id % 2 = 0 then 3 else 0 end",
+        states=list(EVERY_STATE),
+    )
+    return job_id
+
+
+def copied(first: int, name: str, accepted: bool | None, limit: int | None = None) -> tuple[Enqueued, list[int]]:
+    done = enqueue_from(job_spec(name, from_job_id=first, samples=2), accepted=accepted, limit=limit)
+    query = "select question_id from job_questions where job_id = :job order by question_id"
+    return done, [row.question_id for row in rows(query, job=done.job_id)]
+
+
+def test_of_a_running_job_only_settled_questions_count_as_failed_or_accepted(first: int) -> None:
+    assert copied(first, "failed", False)[1] == [9, 11]
+    assert copied(first, "accepted", True)[1] == [10, 12]
+    assert copied(first, "all", None)[1] == list(range(1, 13))
+    assert rows("select distinct state, wanted, attempts from job_questions where job_id > :first", first=first) == [
+        ("pending", 2, 0)
+    ]
+    assert {job_state(name) for name in ("failed", "accepted", "all")} == {"running"}
+
+
+def test_copying_again_adds_what_was_settled_meanwhile(first: int) -> None:
+    assert copied(first, "failed", False)[0].new == 2
+    change("update job_questions set state = 'done' where job_id = :first and question_id in (5, 6)", first=first)
+    done, questions = copied(first, "failed", False)
+    assert (done.new, done.read, questions) == (1, 3, [5, 9, 11])
+    assert copied(first, "failed", False)[0].new == 0
+
+
+def test_a_limit_takes_the_first_questions_of_the_other_job_alone(first: int) -> None:
+    fill(additions(3, first=50), "between")
+    change("update job_questions set attempts = 1 where question_id in (1, 9)")  # the rows lie in another order now
+    assert copied(first, "limited", None, limit=3)[1] == [1, 2, 3]
+    assert copied(first, "limited failed", False, limit=1)[1] == [9]
+
+
+def test_a_job_that_would_copy_nothing_is_not_opened(first: int) -> None:
+    change("update job_questions set state = 'running'")
+    assert copied(first, "failed", False)[0].new == 0
+    assert value("select count(*) from jobs where name = 'failed'") == 0
 
 
 def test_new_questions_reopen_a_job_that_was_done(clean: Stack) -> None:

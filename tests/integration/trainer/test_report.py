@@ -108,7 +108,7 @@ def test_the_control_arm_is_part_of_the_report_once_it_is_measured(rounds: None,
 
 def test_what_a_model_wrote_is_text_and_nothing_is_loaded(rounds: None, tmp_path: Path) -> None:
     page, _ = report(tmp_path)
-    assert page.text.count(HOSTILE) > 6
+    assert page.text.count(HOSTILE) == 25  # five flips: the question, both answers, and two examples each
     assert not {"script", "img", "a", "iframe", "link", "object"} & set(page.elements)
     assert not [name for name, _ in page.attributes if name in ("src", "href", "action") or name.startswith("on")]
     assert ("content", "default-src 'none'; style-src 'unsafe-inline'") in page.attributes
@@ -130,7 +130,7 @@ def test_the_figures_of_a_report_are_those_of_the_round(rounds: None, tmp_path: 
     found = json.loads(printed)
     assert [(stage["stage"], stage["examples"]) for stage in found["stages"]] == [(0, 3), (1, 3)]
     assert found["cost"]["traces"] == 8
-    assert found["cost"]["trained_tokens"] < found["cost"]["tokens"]
+    assert (found["cost"]["tokens"], found["cost"]["trained_tokens"]) == (sum(range(101, 109)), sum(range(101, 107)))
     assert sum(found["scores"]["tokens_out"]["trained"]) == 6
     assert sum(found["scores"]["tokens_out"]["others"]) == 2
     assert [cell["questions"] for cell in found["breakdown"]["domain"]] == [40]

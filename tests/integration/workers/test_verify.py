@@ -160,7 +160,13 @@ def test_a_gate_on_a_judge_at_chance_is_open_and_the_job_says_so(database: Stack
 
 
 def test_a_gate_on_a_judge_that_was_never_measured_is_open(database: Stack) -> None:
-    assert informed(Policy(judge="good", gates={"rating": 0.5})).uninformative == {"rating": "not calibrated"}
+    policy = informed(Policy(judge="good", gates={"rating": 0.5}))
+    assert policy.uninformative == {"rating": "not calibrated"}
+    fill(sums(40), "unmeasured", samples=2, policy=policy)
+    store("unmeasured", right_and_wrong(sums(40)))
+    counts = accepted("unmeasured")
+    assert counts["accepted"] == counts["right"] == 40
+    assert counts["below"] > 0
 
 
 def test_a_gullible_judge_is_caught_by_the_canaries_of_its_job(database: Stack) -> None:
@@ -180,7 +186,8 @@ def test_the_judge_sees_only_what_could_still_be_accepted(database: Stack, judge
     fill(sums(5), "frugal", samples=2, policy=Policy(judge="firm"))
     store("frugal", right_and_wrong(sums(5)))
     found = rows("select correct, signals from trace_scores where job = 'frugal'")
-    assert all(bool(row.signals) is row.correct for row in found)
+    assert [bool(row.signals) for row in found] == [row.correct for row in found]
+    assert [row.correct for row in found].count(True) == 5
 
 
 def test_without_a_gold_answer_the_samples_vote_and_the_vote_is_no_gold(database: Stack) -> None:

@@ -28,6 +28,10 @@ def test_the_worked_examples_are_readable_and_end_in_the_asked_form() -> None:
 
 def test_a_judge_at_chance_is_said_to_gate_nothing() -> None:
     judge = {"rated": 90, "auc": None, "uninformative": "not calibrated", "canaries": 14, "fooled_by": []}
-    assert judge_in_words(judge).startswith("its rating gates nothing: not calibrated")
+    assert judge_in_words(judge) == (
+        "its rating gates nothing: not calibrated; fooled by 0 kinds of 14 canaries; 90 traces rated"
+    )
     informative = judge | {"uninformative": None, "auc": {"value": 0.8, "low": 0.7, "high": 0.9}}
-    assert judge_in_words(informative).startswith("its rating gates: AUC 0.80 [0.70, 0.90]")
+    assert judge_in_words(informative | {"fooled_by": ["threat", "plea"]}) == (
+        "its rating gates: AUC 0.80 [0.70, 0.90]; fooled by 2 kinds of 14 canaries; 90 traces rated"
+    )

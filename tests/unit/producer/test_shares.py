@@ -50,9 +50,11 @@ def test_a_higher_priority_goes_first() -> None:
 
 def test_what_waits_for_its_verdict_counts_against_the_backlog() -> None:
     assert rooms([Job(1, 0, 5, 30, 50)], 20, backlog=40) == {1: 5}
-    assert rooms([Job(1, 0, 0, 80, 50)], 20) == {1: 0}
+    assert rooms([Job(1, 0, 0, 80, 50)], 20) == {1: 0}  # by default four windows
+    assert rooms([Job(1, 0, 0, 79, 50)], 20) == {1: 1}
 
 
 def test_redis_holds_few_messages_however_many_workers_and_models_there_are() -> None:
     assert window(1_000_000, 1) == 10_000
-    assert 50 * window(1_000_000, 50) <= 10_000
+    assert 50 * window(1_000_000, 50) == 10_000
+    assert window(1_000_000, 20_000) == 1  # every model gets on

@@ -8,9 +8,34 @@ import pytest
 from tracemill.statistics import Paired, auc, difference, majority_right, mcnemar, pass_at, share
 
 
-def test_a_share_has_wilsons_interval() -> None:
-    # Newcombe 1998, table I, method 3: 81 of 263 -> 0.2553 to 0.3662
-    assert share(81, 263) == pytest.approx((0.30798, 0.2553, 0.3662), abs=1e-4)
+@pytest.mark.parametrize(
+    ("hits", "of", "low", "high"),
+    [(81, 263, 0.2553, 0.3662), (15, 148, 0.0624, 0.1605), (0, 20, 0.0, 0.1611), (1, 29, 0.0061, 0.1718)],
+)
+def test_a_share_has_wilsons_interval(hits: int, of: int, low: float, high: float) -> None:
+    # Newcombe 1998, Statistics in Medicine 17:857, table I, method 3
+    assert share(hits, of) == pytest.approx((hits / of, low, high), abs=5e-5)
+
+
+@pytest.mark.parametrize(("hits", "of"), [(0, 3), (1, 4), (7, 7), (250, 1000)])
+def test_the_ends_of_an_interval_are_as_far_from_the_share_as_1_96_of_their_errors(hits: int, of: int) -> None:
+    found = share(hits, of)
+    for end in (found.low, found.high):
+        assert (found.value - end) ** 2 == pytest.approx(1.959964**2 * end * (1 - end) / of, abs=1e-12)
+
+
+def test_rounding_leaves_no_share_outside_its_interval() -> None:
+    for of in range(1, 200):
+        for hits in (0, of // 2, of):
+            found = share(hits, of)
+            assert 0 <= found.low <= found.value <= found.high <= 1
+
+
+def test_a_paired_difference_has_newcombes_interval() -> None:
+    # Newcombe 1998, Statistics in Medicine 17:2635, method 10: 36 both, 12 one way, 2 the other way, 0 neither
+    assert difference(Paired(36, 2, 12, 0)) == pytest.approx((0.2, 0.0569, 0.3404), abs=5e-5)
+    # Answers that agree, by hand: phi is 1250 less the correction of 50, over the root of 35 * 65 * 50 * 50: 0.50317.
+    assert difference(Paired(30, 5, 20, 45)) == pytest.approx((0.15, 0.053489, 0.241370), abs=5e-6)
 
 
 def test_nothing_asked_means_nothing_known() -> None:
@@ -32,6 +57,17 @@ def test_auc_counts_ties_as_half() -> None:
     assert found is not None
     # pairs won: 1>0; 2>0 and two ties; 3 beats all three = 1 + 1 + 2 * 0.5 + 3 = 6 of 9
     assert found.value == pytest.approx(6 / 9)
+
+
+def test_the_interval_of_an_auc_is_widened_where_scores_spread_unequally() -> None:
+    found = auc([0.9] * 5 + [0.1] * 5, [0.5] * 10)
+    assert found is not None
+    assert found.value == 0.5
+    # DeLong: ten placements of 0 or 1 around 0.5, 2.5 / (9 * 10); Newcombe: 0.25 / 100 * (1 + 9 * 2 / 3).
+    widened = (2.5 / 90) / (0.25 / 100 * 7)
+    for end in (found.low, found.high):
+        variance = end * (1 - end) / 100 * (1 + 9 * ((1 - end) / (2 - end) + end / (1 + end)))
+        assert abs(end - 0.5) == pytest.approx(1.959964 * math.sqrt(widened * variance))
 
 
 def test_auc_of_one_sided_evidence_is_unknown() -> None:

@@ -105,6 +105,13 @@ def test_a_question_of_a_job_of_easy_and_hopeless_ones_is_decided(
     assert decide(PLAN, Prior(0.1, 0.9), traces, accepted) is decision
 
 
+def test_a_chance_of_exactly_give_up_is_not_given_up() -> None:
+    exactly = chance(Prior(1, 1), 6, 0, PLAN)  # both of the two that are left: 1/8 * 2/9
+    assert exactly == pytest.approx(1 / 36)
+    assert decide(Plan(8, 2, 2, exactly), Prior(1, 1), 6, 0) is Decision.more
+    assert decide(Plan(8, 2, 2, math.nextafter(exactly, 1)), Prior(1, 1), 6, 0) is Decision.hopeless
+
+
 def test_nothing_is_hopeless_before_the_jobs_questions_have_told_something() -> None:
     assert decide(Plan(8, 2, 2, 1.0), None, 7, 0) is Decision.more
 
@@ -198,6 +205,7 @@ def test_too_few_questions_tell_nothing() -> None:
     assert fit({(0, 0): 1_000}) is None
     assert fit({(2, 0): 31}) is None
     assert fit({(2, 0): 32}) is not None
+    assert fit({(2, 0): 16, (2, 1): 15, (0, 0): 99}) is None
 
 
 @given(

@@ -1,11 +1,12 @@
 """The parts of a report: pictures that hold what they are given, likeness of questions, and plain amounts."""
 
+import math
 import re
 from xml.etree import ElementTree
 
 import pytest
 
-from tracemill.statistics import share
+from tracemill.statistics import Interval, share
 from trainer.report.charts import Mark, histogram, intervals, lines
 from trainer.report.facts import Bins
 from trainer.report.nearest import nearest
@@ -27,6 +28,47 @@ def test_intervals_are_drawn_in_order_on_one_scale() -> None:
     assert at("before", "circle", "cx") < at("after", "circle", "cx")
     for series in groups:
         assert at(series, "line", "x1") < at(series, "circle", "cx") < at(series, "line", "x2")
+
+
+def test_a_share_is_drawn_to_scale_and_written_beside_its_interval() -> None:
+    # From 190 to 660 lie 0 to 40 %: 11.75 pixels a percent.
+    marks = [Mark("before", Interval(0.1, 0.04, 0.2)), Mark("after", Interval(0.3, 0.2, 0.36))]
+    found = ElementTree.fromstring(intervals({"sums": marks, "words": marks[:1]}, "t"))
+    groups = list(found.iter("g"))
+    drawn = [[group[1].get("x1"), group[2].get("cx"), group[1].get("x2"), group[2].get("cy")] for group in groups]
+    assert drawn[0] == ["237.0", "307.5", "425.0", "14.0"]
+    assert drawn[1] == ["425.0", "542.5", "613.0", "36.0"]
+    assert drawn[2] == ["237.0", "307.5", "425.0", "68.0"]
+    assert [group[0].text for group in groups] == [
+        "before: 10.0 % [4.0, 20.0]",
+        "after: 30.0 % [20.0, 36.0]",
+        "before: 10.0 % [4.0, 20.0]",
+    ]
+    labels = [(str(label.get("class")), label.text) for label in found.iter("text")]
+    assert [text for kind, text in labels if kind == "value"] == ["10.0 %", "30.0 %", "10.0 %"]
+    assert [text for kind, text in labels if kind == "label"] == ["sums", "words"]
+    assert [text for kind, text in labels if kind == "tick"] == ["0 %", "10 %", "20 %", "30 %", "40 %"]
+
+
+def test_a_curve_is_drawn_to_scale() -> None:
+    # From 50 to 700 lie steps 0 to 2, from 210 up to 10 losses 0 to 2.5.
+    found = ElementTree.fromstring(lines({"after": [(1, 2.5), (2, 1.25)], "control": [(2, 0.0)]}, "t", "step"))
+    assert {line.get("class"): line.get("points") for line in found.iter("polyline")} == {
+        "curve after": "375.0,10.0 700.0,110.0",
+        "curve control": "700.0,210.0",
+    }
+    assert [text.text for text in found.iter("text")][-1] == "step"
+
+
+def test_the_bars_of_a_histogram_stand_side_by_side_over_its_range() -> None:
+    found = ElementTree.fromstring(histogram(Bins(0.5, 2.5, trained=[3, 1], others=[0, 4]), "t"))
+    width = float(str(found.get("viewBox")).split()[2])
+    bars = [(bar.get("class"), float(str(bar.get("x")))) for bar in found.iter("rect")]
+    middle = 10 + (width - 20) / 2
+    assert bars == [("others", 11.0), ("others", middle + 1), ("trained", 11.0), ("trained", middle + 1)]
+    tops = [float(str(bar.get("y"))) + float(str(bar.get("height"))) for bar in found.iter("rect")]
+    assert len(set(tops)) == 1  # all stand on the axis
+    assert [text.text for text in found.iter("text")] == ["0.5", "2.5"]
 
 
 @pytest.mark.parametrize("counts", [(0, 1), (0, 400), (400, 400)])
@@ -75,6 +117,14 @@ def test_the_nearest_question_is_the_most_alike_one() -> None:
     assert [near[0].question_id for near in found] == [1, 3]
     assert 0.3 < found[0][0].similarity <= 1
     assert nearest([known[2]], known, 1)[0][0].similarity == pytest.approx(1)
+
+
+def test_likeness_is_the_cosine_of_grams_weighted_by_how_rare_they_are() -> None:
+    # Each text has three grams: " ab " is in both, the other two in one each.
+    (found,) = nearest(["AB  x"], {1: "ab y", 2: "ab x"}, 2)
+    common, rare = math.log(1 + 2 / 2) ** 2, math.log(1 + 2 / 1) ** 2
+    assert [near.question_id for near in found] == [2, 1]
+    assert [near.similarity for near in found] == pytest.approx([1.0, common / (common + 2 * rare)])
 
 
 def test_what_is_like_nothing_has_no_neighbour() -> None:

@@ -1,0 +1,86 @@
+"""Run the named statements of `db/sql` one by one, as the factory's processes run them."""
+
+import json
+from typing import Any
+
+from sqlalchemy import Connection
+
+from db.queries import Q
+from db.session import transaction
+from tests.integration.factory import change, rows
+
+#: The states of a question, in the order of its way.
+STATES = ("pending", "queued", "running", "generated", "done", "failed")
+
+
+def execute(name: str, *rows: dict[str, Any], **values: Any) -> int:
+    """Run a statement in a transaction of its own, once or for each of the rows; how many rows it changed."""
+    with transaction() as connection:
+        return count_changed(connection, name, *rows, **values)
+
+
+def count_changed(connection: Connection, name: str, *rows: dict[str, Any], **values: Any) -> int:
+    """The same within the caller's transaction."""
+    return connection.execute(Q[name], [values | row for row in rows] if rows else values).rowcount
+
+
+def fetch(name: str, **values: Any) -> list[Any]:
+    """The rows that a statement returns, in a transaction of its own."""
+    with transaction() as connection:
+        return list(connection.execute(Q[name], values).all())
+
+
+def claim(job_id: int, *question_ids: int, owner: str = "worker", lease: float = 30, reserved: float = 0) -> list[int]:
+    """Claim questions as a worker of that name; those that it got."""
+    keys = {"job_ids": [job_id] * len(question_ids), "question_ids": list(question_ids)}
+    found = fetch("claim", **keys, owner=owner, lease=lease, reserved=reserved)
+    return sorted(row.question_id for row in found)
+
+
+def spread(job_id: int) -> dict[int, str]:
+    """Put the six questions of a job into one state each, all held by `worker` with a lease that ran out."""
+    change(
+        "update job_questions q set state = (cast(:states as text[]))[n.number], owner = 'worker', attempts = 1, "
+        "wanted = 0, reserved = 5, lease_until = now() - interval '1 minute' from (select question_id, "
+        "row_number() over (order by question_id) as number from job_questions where job_id = :job) n "
+        "where q.job_id = :job and q.question_id = n.question_id",
+        states=list(STATES),
+        job=job_id,
+    )
+    return state_of(job_id)
+
+
+def versions() -> dict[tuple[int, int], str]:
+    """The version of each row of `job_questions`: another one after any statement that changed the row."""
+    found = rows("select job_id, question_id, cast(ctid as text) as version from job_questions")
+    return {(row.job_id, row.question_id): row.version for row in found}
+
+
+def state_of(job_id: int) -> dict[int, str]:
+    """The state of each question of a job."""
+    found = rows("select question_id, state from job_questions where job_id = :job", job=job_id)
+    return {row.question_id: row.state for row in found}
+
+
+def insert_trace(job_id: int, question_id: int, *, index: int = 0, text: str = "The answer is 2.",
+                 worker: str = "worker", cost: float = 0.0) -> int:  # fmt: skip
+    """Store a trace as a worker does; how many rows are new."""
+    row = {
+        "job_id": job_id,
+        "question_id": question_id,
+        "variant": "",
+        "sample_index": index,
+        "prompt_hash": fetch("job_prompts", job_id=job_id)[0].prompt_hash,
+        "text": text,
+        "reasoning": text,
+        "steps": [],
+        "calls": [],
+        "tokens_in": 5,
+        "tokens_out": 5,
+        "thinking_tokens": 0,
+        "latency_seconds": 0.1,
+        "engine_seconds": 0.1,
+        "cost": cost,
+        "worker": worker,
+    }
+    return execute("insert_traces", rows=json.dumps([row]))

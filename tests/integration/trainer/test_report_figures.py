@@ -1,0 +1,248 @@
+"""Every figure of a report, of the demo's summary and of `jobs show`, worked out by hand from one small database."""
+
+import json
+from typing import Any
+
+import pytest
+from typer.testing import CliRunner
+
+from cli.demo_report import report as demo_report
+from cli.main import app
+from cli.output import console
+from db.session import transaction
+from tests.integration.scenario import question_text
+from tracemill.statistics import Paired, share
+from trainer.compare import Compared, Side, compare
+from trainer.report.facts import Bins, Cost, Facts, facts
+
+pytestmark = pytest.mark.integration
+
+
+@pytest.fixture(scope="module")
+def r1(filled: None) -> Facts:
+    """The facts of round `r1`."""
+    with transaction() as connection:
+        return facts(connection, "r1")
+
+
+@pytest.fixture(autouse=True)
+def _wide(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No cell of a table is broken over lines."""
+    monkeypatch.setattr(console, "width", 400)
+
+
+def shown(*words: str) -> str:
+    done = CliRunner().invoke(app, list(words), catch_exceptions=False)
+    assert done.exit_code == 0, done.output
+    return done.stdout
+
+
+def cells(*rows: tuple[str, int, int, int, int]) -> list[Compared]:
+    """Right both times, only before, only after, neither."""
+    return [Compared(name, Paired(*counts)) for name, *counts in rows]
+
+
+def test_before_and_after_pair_the_questions_by_their_first_sample(r1: Facts) -> None:
+    assert r1.before_after == cells(("exam", 1, 1, 4, 2))
+    assert r1.whole == Compared("all benchmarks", Paired(1, 1, 4, 2))
+    assert r1.flipped == {"gained": 4, "lost": 1}
+    assert (r1.name, r1.finished, r1.metrics["seconds"]) == ("r1", "2026-03-05", 30.5)
+
+
+def test_the_control_is_the_first_side_and_the_round_the_second(r1: Facts) -> None:
+    assert r1.control is not None
+    assert (r1.control.name, r1.control.state) == ("r1-control", "done")
+    assert r1.control.compared == cells(("exam", 2, 1, 3, 2))
+    assert r1.control.metrics["loss"] == [[1, 2.5], [2, 1.5]]
+
+
+def test_the_breakdown_has_a_cell_for_each_value_easiest_first(r1: Facts) -> None:
+    assert r1.breakdown == {
+        "domain": cells(("code", 0, 0, 1, 0), ("legal", 0, 0, 1, 2), ("math", 1, 1, 2, 0)),
+        "difficulty": cells(
+            ("easy", 1, 0, 1, 0),
+            ("hard", 0, 1, 0, 0),
+            ("unknown", 0, 0, 1, 2),
+            ("level 3", 0, 0, 1, 0),
+            ("level 4", 0, 0, 1, 0),
+        ),
+        "length": cells(("short", 1, 0, 2, 2), ("medium", 0, 1, 1, 0), ("long", 0, 0, 1, 0)),
+    }
+
+
+def test_a_question_of_two_benchmarks_counts_once_in_each(filled: None) -> None:
+    with transaction() as connection:
+        found = facts(connection, "r3")
+    assert found.whole == Compared("all benchmarks", Paired(0, 4, 0, 12))
+    assert found.breakdown["domain"] == cells(("code", 0, 1, 0, 1), ("legal", 0, 0, 0, 6), ("math", 0, 3, 0, 5))
+
+
+def test_two_sides_are_paired_in_the_order_they_are_named(filled: None) -> None:
+    with transaction() as connection:
+        assert compare(connection, Side("r1"), Side("r1-control")) == cells(("exam", 2, 3, 1, 2))
+        assert compare(connection, Side("r1", "before"), Side("r1-control")) == cells(("exam", 2, 0, 1, 5))
+        assert compare(connection, Side("r1"), Side("r2")) == []
+        both = cells(("exam", 0, 2, 0, 6), ("other-exam", 0, 2, 0, 6))
+        assert compare(connection, Side("r3", "before"), Side("r3")) == both
+
+
+def test_scores_are_counted_in_bins_of_equal_width(r1: Facts) -> None:
+    # trained on: 101, 103, 108, 112, 113; others: 102, 105, 106, 107, 111, and 104, which has no verdict
+    steps = {101: 1, 102: 2, 103: 3, 105: 5, 106: 6, 107: 7, 108: 8, 111: 11, 112: 12, 113: 13}
+    trained, others = [0] * 13, [0] * 13
+    for n, number in steps.items():
+        (trained if n in (101, 103, 108, 112, 113) else others)[number - 1] += 1
+    assert r1.scores["steps"] == Bins(106.0, 118.0, trained, others)
+    # 16 bins of 7.5 tokens from 1010 to 1130
+    assert r1.scores["tokens_out"] == Bins(
+        1010.0,
+        1130.0,
+        [1, 0, 1, 0, 0, 0, 0, 0, 0, 1, 0, 0, 0, 0, 1, 1],
+        [0, 1, 0, 0, 1, 1, 1, 0, 1, 0, 0, 0, 0, 1, 0, 0],
+    )
+    # Shares accepted of 0.2, 0.3, 0.5, 0.6 and 0.7; question 16 is not settled.
+    assert r1.scores["pass_rate"] == Bins(0.2, 0.7, [0, 0, 0, 2, 3], [1, 1, 0, 1, 2])
+    tenths = [1, 1, 0, 0, 0, 1, 0, 0, 0, 2], [1, 0, 0, 1, 1, 1, 0, 0, 1, 0]
+    assert r1.scores["faithfulness"] == Bins(101 / 16, 113 / 16, *tenths)
+    assert r1.scores["coherence"] == Bins(101 / 32, 113 / 32, *tenths)
+    assert set(r1.scores) == {"steps", "tokens_out", "pass_rate", "faithfulness", "coherence"}
+
+
+def test_a_stage_counts_a_pair_once_and_its_tokens_twice(r1: Facts) -> None:
+    first, second = ({name: float(number) for name, number in stage.items()} for stage in r1.stages)
+    assert first == {
+        "stage": 0,
+        "examples": 2,
+        "tokens": 1030 + 1120 + 1010 + 1130,
+        "length": 1072.5,
+        "steps": (108 + 117 + 106 + 118) / 4,
+        "pass_rate": pytest.approx((0.6 + 0.5 + 0.7 + 0.5) / 4),
+    }
+    assert second == {"stage": 1, "examples": 1, "tokens": 1080, "length": 1080, "steps": 113, "pass_rate": 0.7}
+
+
+def test_the_cost_is_that_of_all_traces_of_the_round_s_jobs(r1: Facts) -> None:
+    assert r1.cost == Cost(
+        traces=8 + 3,
+        tokens=8360 + 3360,
+        trained_tokens=4290 + 1080,
+        engine_seconds=209.0 + 84.0,
+        price=104.5 + 42.0,
+        fit_seconds=30.5,
+        evaluation_tokens=24360,
+    )
+
+
+def test_a_flip_shows_both_answers_and_its_nearest_examples(r1: Facts) -> None:
+    flips = {flip.question: flip for flip in r1.flips}
+    assert set(flips) == {question_text(n) for n in (32, 33, 34, 35, 37)}
+    lost = flips[question_text(32)]
+    assert (lost.flip, lost.gold, lost.benchmark) == ("lost", "gold 32", "exam")
+    assert (lost.before, lost.after) == ("text 204", "text 302")
+    assert flips[question_text(37)].before is None
+    # The long question is more like the long one. The first example of question 11 is trace 101: 112 is a rejected one.
+    assert [near["question_id"] for near in lost.nearest] == [12, 11]
+    assert [near["question_id"] for near in flips[question_text(35)].nearest] == [11, 12]
+    likeness = lost.nearest[1].pop("similarity")
+    assert lost.nearest[1] == {
+        "question_id": 11,
+        "question": "question 11",
+        "text": "text 101",
+        "trace_id": 101,
+        "teacher": "teacher",
+        "method": "cot",
+        "prompt_hash": "teach-prompt",
+    }
+    assert 0 < likeness < lost.nearest[0]["similarity"] < 1
+
+
+def test_the_evaluations_are_listed_before_first(r1: Facts) -> None:
+    assert [(row["stage"], row["job"], row["accuracy"]) for row in r1.evaluations] == [
+        ("before", "exam", 0.125),
+        ("after", "r1/exam", 0.25),
+    ]
+
+
+def test_jobs_show_says_what_adaptive_sampling_saved(filled: None) -> None:
+    found = json.loads(shown("jobs", "show", "teach", "--json"))
+    # Two questions are done, with 10 of at most 16 traces each; a trace of the job has 8360 / 8 tokens.
+    assert found["adaptive"] == {
+        "traces": 20,
+        "traces_of_fixed": 32,
+        "share_saved": 0.375,
+        "tokens_saved": 12 * 1045,
+        "ended": {"all asked": 1, "enough": 1},
+    }
+    assert found["ends"] == [
+        {"ended": "all asked", "questions": 1, "traces": 10, "accepted": 6},
+        {"ended": "enough", "questions": 1, "traces": 10, "accepted": 7},
+    ]
+    assert [canary["attack"] for canary in found["canaries"] if canary["fooled"]] == ["instruction"]
+    assert json.loads(shown("jobs", "show", "wrong", "--json"))["adaptive"] is None
+
+
+def test_jobs_show_sorts_what_came_out_by_difficulty(filled: None) -> None:
+    found = json.loads(shown("jobs", "show", "teach", "--json"))["acceptance"]
+    order = [(row["domain"], row["difficulty"], row["tokens_per_accepted"]) for row in found]
+    assert order == [
+        ("code", "medium", 1030.0),
+        ("math", "easy", 1555.0),
+        ("math", "medium", None),
+        ("math", "hard", None),
+        ("math", "unknown", 1070.0),
+    ]
+
+
+def test_rounds_show_prints_each_measure_of_both_stages(filled: None) -> None:
+    printed = " ".join(shown("rounds", "show", "r1").replace("│", " ").split())
+    assert "exam before 8 12.5 [6.2, 25.0] 1 @1 12.5 @3 25.0 @1 6.2 1.5 0.03125 0.01562 100" in printed
+    assert "exam after 8 25.0 [12.5, 50.0] 2 @1 25.0 @3 50.0 @1 12.5 2.5 0.0625 0.03125 200" in printed
+    assert "exam: +37.5 points [-12.5, +69.3], p = 0.375: no difference is shown" in printed
+
+
+def test_rounds_compare_prints_shares_and_flips_of_each_side(filled: None) -> None:
+    printed = shown("rounds", "compare", "r1-control", "r1")
+    (line,) = (line for line in printed.splitlines() if line.startswith("│ exam"))
+    columns = [column.strip() for column in line.strip("│").split("│")]
+    assert columns == [
+        *("exam", "8", "37.5 [13.7, 69.4]", "62.5 [30.6, 86.3]", "+25.0 [-20.1, +58.7]", "p = 0.625", "1", "3"),
+    ]
+
+
+@pytest.fixture
+def demo(filled: None) -> dict[str, Any]:
+    seconds = {"ask and verify": 20.0, "train": 61.4}
+    return demo_report("r1", before="exam", teacher="other-exam", teach="teach", seconds=seconds)
+
+
+def test_the_demo_counts_what_teaching_gave_and_cost(demo: dict[str, Any]) -> None:
+    assert demo["teaching"] == {
+        "questions": 21,
+        "traces": 8,
+        "right": 5,
+        "right_with_false_equation": 4,
+        "accepted": 4,
+        "failed_questions": 1,
+        "tokens_out": 8360,
+        "tokens_per_accepted": 2090,
+        "tokens_per_second": 418,
+    }
+    assert demo["judge"] == {
+        "rated": 4 + 7,
+        "auc": None,
+        "uninformative": "not calibrated",
+        "canaries": 3,
+        "fooled_by": ["instruction"],
+    }
+    assert demo["training"] == {"seconds": 30.5, "selection": {"removed": {"accepted": 4}}}
+
+
+def test_the_demo_counts_a_question_once_and_one_without_answer_as_wrong(demo: dict[str, Any]) -> None:
+    def of(strict: int, lenient: int) -> dict[str, Any]:
+        return {"questions": 8, "strict": share(strict, 8)._asdict(), "lenient": share(lenient, 8)._asdict()}
+
+    assert demo["accuracy"] == {
+        "student before": of(2, 2),
+        "teacher, four examples shown": of(2, 2),
+        "student after": of(3, 5),
+    }

@@ -1,0 +1,265 @@
+"""Budgets: what is reserved, what is spent, and when a job ends. The model is scripted; tasks and database are real."""
+
+import threading
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from db.queries import Q
+from db.session import transaction
+from producer.enqueue import enqueue_from
+from producer.feeder import step
+from tests.integration.factory import additions, change, fill, job_spec, job_state, rows, states, value, wait_until
+from tests.integration.statements import claim, execute, fetch, insert_trace, state_of
+from tests.integration.visits import in_this_process, work
+from tests.scripted_server import Fault, ScriptedServer
+from tracemill.methods import named, prompts
+from tracemill.settings import settings
+from tracemill.stack import Stack
+from workers.generate import generate
+
+pytestmark = pytest.mark.integration
+
+
+class Teacher(ScriptedServer):
+    """Always answers with ten words; `during` is called while a request waits for its answer."""
+
+    def __init__(self) -> None:
+        super().__init__(lambda _: "First a word, then a few. The answer is 1.")
+        self.during: Callable[[], None] = lambda: None
+
+    def _completion(self, asked: dict[str, Any]) -> dict[str, Any]:
+        self.during()
+        return super()._completion(asked)
+
+
+@pytest.fixture(scope="module")
+def teacher() -> Iterator[Teacher]:
+    with Teacher() as server:
+        yield server
+
+
+@pytest.fixture
+def database(clean: Stack, teacher: Teacher, tmp_path: Path) -> Iterator[Stack]:
+    teacher.during, teacher.faults = lambda: None, iter(())
+    teacher.requests.clear()
+    with in_this_process(clean, teacher, tmp_path) as stack:
+        yield stack
+
+
+@pytest.mark.parametrize("state", ["paused", "cancelled", "over_budget", "done"])
+def test_a_job_that_does_not_run_asks_nothing_of_what_is_in_redis(
+    database: Stack, teacher: Teacher, state: str
+) -> None:
+    plain = fill(additions(2), "plain").job_id
+    dear = fill(additions(2), "dear", budget=1000, budget_unit="tokens").job_id
+    assert step(settings().feeder).queued == 4
+    change("update jobs set state = :state", state=state)
+    for row in rows("select job_id, question_id from job_questions"):
+        generate(row.job_id, row.question_id)
+    assert list(teacher.requests) == []
+    assert rows("select distinct attempts, owner, reserved from job_questions") == [(0, None, 0)]
+    assert state_of(plain).keys() == {1, 2}
+    assert set(state_of(dear).values()) == {"pending"}
+
+
+@pytest.mark.parametrize("state", ["filling", "running"])
+def test_a_job_that_runs_asks_what_is_in_redis(database: Stack, teacher: Teacher, state: str) -> None:
+    job_id = fill(additions(1), "plain", samples=1).job_id
+    step(settings().feeder)
+    change("update jobs set state = :state", state=state)
+    generate(job_id, 1)
+    assert len(teacher.requests) == 1
+    assert states("plain") == {"generated": 1}
+
+
+def test_a_visit_that_is_under_way_when_its_job_is_paused_is_stored(database: Stack, teacher: Teacher) -> None:
+    job_id = fill(additions(1), "plain", samples=1).job_id
+    step(settings().feeder)
+    teacher.during = lambda: change("update jobs set state = 'paused'") and None
+    generate(job_id, 1)
+    assert states("plain") == {"generated": 1}
+    assert value("select count(*) from traces") == 1
+
+
+def test_a_worker_that_fails_late_leaves_the_next_ones_claim_alone(database: Stack, teacher: Teacher) -> None:
+    job_id = fill(additions(1), "plain", samples=1).job_id
+    step(settings().feeder)
+
+    def takes_over() -> None:
+        change("update job_questions set owner = 'next', last_error = null")
+        raise RuntimeError("scripted to fail")  # the server answers 500
+
+    teacher.during = takes_over
+    generate(job_id, 1)
+    found = rows("select state, owner, attempts, last_error from job_questions")
+    assert found == [("running", "next", 1, None)]
+
+
+# What is reserved.
+
+
+@pytest.mark.parametrize(("unit", "price"), [("tokens", 1.0), ("money", 3e-6)])
+@pytest.mark.parametrize("method", ["cot", "refine", "explain", "inject"])
+def test_a_visit_reserves_at_least_what_it_costs(
+    database: Stack, teacher: Teacher, method: str, unit: str, price: float
+) -> None:
+    first = fill(additions(1), "first", samples=1).job_id
+    change("update questions set question = repeat('long ', 50) || question")
+    insert_trace(first, 1, text="A solution. " * 100)
+    spec = job_spec(
+        "dear",
+        method=method,
+        prompts=prompts(named(method), ()),
+        from_job_id=first,
+        samples=2,
+        budget=1e6,
+        budget_unit=unit,
+        sampling={"max_tokens": 12},
+    )
+    job_id = enqueue_from(spec, accepted=None, limit=None).job_id
+    reserved: list[float] = []
+    teacher.during = lambda: reserved.append(
+        value("select reserved from job_questions where job_id = :job", job=job_id)
+    )
+    step(settings().feeder)
+    generate(job_id, 1)
+    assert states("dear") == {"generated": 1}
+    spent = value("select spent from jobs where id = :job", job=job_id)
+    assert 0 < spent <= reserved[0]
+    # A byte is at most a token: so the limit is some way off, but of the same size, whatever the unit.
+    assert reserved[0] < 20 * spent
+    # Of the chain's calls, each is paid for.
+    calls = value("select sum(jsonb_array_length(calls) + 1) from traces where job_id = :job", job=job_id)
+    assert spent >= 10 * calls * price
+    if unit == "money":
+        cost = value("select sum(cost) from traces where job_id = :job", job=job_id)
+        assert spent == pytest.approx(cost, rel=1e-4)
+    assert rows("select distinct reserved from job_questions") == [(0,)]
+
+
+def test_only_what_is_missing_is_reserved(database: Stack) -> None:
+    job_id = fill(additions(2), "dear", samples=3, budget=1e6, budget_unit="tokens").job_id
+    insert_trace(job_id, 2)
+    insert_trace(job_id, 2, index=1)
+    keys = [{"job_id": job_id, "question_id": question} for question in (1, 2)]
+    found = [fetch("lock_job", **key)[0] for key in keys]
+    assert [row.missing for row in found] == [3, 1]
+    assert [row.question_bytes for row in found] == [len("What is 0 + 1?")] * 2
+    assert [(row.gold_bytes, row.trace_bytes) for row in found] == [(1, 0)] * 2
+
+
+def test_the_lengths_that_are_reserved_for_are_bytes_of_the_longest_text(database: Stack) -> None:
+    first = fill(additions(2), "first", samples=3).job_id
+    job_id = fill(additions(1), "second", from_job_id=first).job_id
+    change("update questions set question = 'é', gold = null where id = 3")
+    change("insert into job_questions (job_id, question_id, wanted) values (:job, 1, 1)", job=job_id)
+    insert_trace(first, 1, text="short")
+    insert_trace(first, 1, text="ééé longest", index=1)
+    insert_trace(first, 2, text="of another question")
+    insert_trace(job_id, 1, text="of its own job, which is not quoted")
+    (row,) = fetch("lock_job", job_id=job_id, question_id=3)
+    assert (row.question_bytes, row.gold_bytes, row.trace_bytes) == (2, 0, 0)
+    (row,) = fetch("lock_job", job_id=job_id, question_id=1)
+    assert row.trace_bytes == len("ééé longest".encode())
+
+
+# Who gets what is left.
+
+
+@pytest.mark.parametrize(
+    ("budget", "spent", "reserved", "claimed"),
+    [
+        (10, 0, 0, True),
+        (10, 9.5, 0, True),
+        (10, 10, 0, False),
+        (10, 4, 6, False),
+        (10, 4, 5.5, True),
+        (None, 99, 99, True),
+    ],
+)
+def test_a_visit_begins_while_anything_is_left_of_the_budget(
+    clean: Stack, budget: float | None, spent: float, reserved: float, claimed: bool
+) -> None:
+    job_id = fill(additions(2), "dear", budget=budget, budget_unit="tokens").job_id
+    other = fill(additions(1), "another").job_id
+    claim(other, 3, reserved=1000)
+    assert claim(job_id, 1, owner="first", reserved=reserved) == [1]
+    change("update jobs set spent = :spent", spent=spent)
+    assert claim(job_id, 2, owner="second", reserved=8) == ([2] if claimed else [])
+    assert value("select reserved from job_questions where question_id = 2") == (8 if claimed else 0)
+
+
+def test_what_is_reserved_counts_only_while_its_visit_runs(clean: Stack) -> None:
+    job_id = fill(additions(2), "dear", budget=10, budget_unit="tokens").job_id
+    claim(job_id, 1, reserved=10)
+    assert claim(job_id, 2) == []
+    change("update job_questions set state = 'generated' where question_id = 1")
+    assert claim(job_id, 2) == [2]
+
+
+def test_two_visits_at_once_do_not_spend_the_same_rest_of_a_budget(database: Stack, teacher: Teacher) -> None:
+    job_id = fill(additions(2), "dear", samples=1, budget=50, budget_unit="tokens", sampling={"max_tokens": 40}).job_id
+    step(settings().feeder)
+    with transaction() as first:
+        first.execute(Q["lock_job"], {"job_id": job_id, "question_id": 1})
+        second = threading.Thread(target=generate, args=(job_id, 2))
+        second.start()
+        wait_until(lambda: value("select exists (select from pg_locks where not granted)"))
+        key = {"job_ids": [job_id], "question_ids": [1], "owner": "elsewhere", "lease": 60, "reserved": 50}
+        assert first.execute(Q["claim"], key).one_or_none() is not None
+    second.join(20)
+    assert not second.is_alive()
+    assert list(teacher.requests) == []
+    assert state_of(job_id) == {1: "running", 2: "pending"}
+
+
+# How a job ends.
+
+
+def one_visit_costs(database: Stack) -> float:
+    fill(additions(1), "probe", samples=1, budget=1e6, budget_unit="tokens", sampling={"max_tokens": 12})
+    work("probe")
+    return float(value("select spent from jobs where name = 'probe'"))
+
+
+def test_a_job_that_reaches_its_budget_exactly_ends(database: Stack, teacher: Teacher) -> None:
+    each = one_visit_costs(database)
+    teacher.requests.clear()
+    fill(additions(5), "dear", samples=1, budget=3 * each, budget_unit="tokens", sampling={"max_tokens": 12})
+    work("dear")
+    assert value("select spent from jobs where name = 'dear'") == 3 * each
+    assert job_state("dear") == "over_budget"
+    assert states("dear") == {"done": 3, "pending": 2}
+    assert len(teacher.requests) == 3
+    assert step(settings().feeder).queued == 0
+
+
+def test_a_job_whose_last_question_takes_the_rest_of_its_budget_is_done(database: Stack) -> None:
+    each = one_visit_costs(database)
+    fill(additions(3), "dear", samples=1, budget=3 * each, budget_unit="tokens", sampling={"max_tokens": 12})
+    work("dear")
+    assert job_state("dear") == "done"
+    assert states("dear") == {"done": 3}
+
+
+def test_a_chain_that_breaks_half_way_is_paid_for_all_the_same(database: Stack, teacher: Teacher) -> None:
+    spec = {"method": "refine", "prompts": prompts(named("refine"), ()), "sampling": {"max_tokens": 12}}
+    job_id = fill(additions(1), "dear", samples=1, budget=1e6, budget_unit="money", **spec).job_id
+    step(settings().feeder)
+    teacher.faults = iter([None, Fault.REFUSED])  # type: ignore[list-item]
+    generate(job_id, 1)
+    assert states("dear") == {"failed": 1}
+    assert value("select count(*) from traces") == 0
+    (_, asked) = teacher.requests[0]
+    prompt = sum(len(message["content"].split()) for message in asked["messages"])
+    assert value("select spent from jobs") == pytest.approx((prompt + 3 * 10) / 1e6)
+
+
+def test_what_is_spent_is_added_to_its_own_job(clean: Stack) -> None:
+    job_id = fill(additions(1), "dear", budget=10, budget_unit="tokens").job_id
+    fill(additions(1), "another")
+    assert [execute("spend", job_id=job_id, spent=2.5) for _ in range(2)] == [1, 1]
+    assert rows("select name, spent from jobs order by 1") == [("another", 0), ("dear", 5)]

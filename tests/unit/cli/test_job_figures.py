@@ -1,0 +1,109 @@
+"""The figures of `tracemill jobs`: what adaptive sampling saved, and how fast a job is."""
+
+from typing import Any
+
+import pytest
+
+from cli import jobs
+from cli.jobs import Rates, sampling_in_words, saved
+
+ENDS = [
+    {"ended": "enough", "questions": 3, "traces": 8, "accepted": 6},
+    {"ended": "hopeless", "questions": 1, "traces": 4, "accepted": 0},
+]
+#: 50 traces of 20 tokens each; four questions would have had 32 traces.
+JOB = {"enough": 2, "most": 8, "batch": 3, "give_up": 0.05, "tokens_out": 1000, "traces": 50}
+SAVED = {
+    "traces": 12,
+    "traces_of_fixed": 32,
+    "share_saved": 0.625,
+    "tokens_saved": 400,
+    "ended": {"enough": 3, "hopeless": 1},
+}
+
+
+def test_what_was_saved_is_the_rest_up_to_the_most_of_each_question() -> None:
+    assert saved(JOB, ENDS) == SAVED
+    assert saved(JOB | {"most": 7}, ENDS) == SAVED | {
+        "traces_of_fixed": 28,
+        "share_saved": 0.5714,
+        "tokens_saved": 320,
+    }
+
+
+def test_a_job_with_a_fixed_number_of_traces_or_nothing_done_saved_nothing() -> None:
+    assert saved(JOB | {"enough": None}, ENDS) is None
+    assert saved(JOB, []) is None
+
+
+def test_the_plan_and_what_it_saved_are_one_sentence() -> None:
+    said = sampling_in_words(JOB, SAVED)
+    assert said == (
+        "2 accepted of at most 8, 3 at a time, given up below a chance of 0.05. 12 traces instead of 32: 62% saved, "
+        "about 400 tokens. Questions ended: 3 enough, 1 hopeless"
+    )
+    assert sampling_in_words(JOB | {"give_up": 0.0}, SAVED).startswith("2 accepted of at most 8, 3 at a time. 12")
+
+
+class Clock:
+    """A clock that stands until it is moved."""
+
+    now = 100.0
+
+    def monotonic(self) -> float:
+        return self.now
+
+
+def row(**counts: Any) -> dict[str, Any]:
+    fields = {"job": "sums", "state": "running", "questions": 9, "done": 4, "failed": 1, "verified": 8, "accepted": 6}
+    return fields | {"traces": 0, "tokens_out": 0} | counts
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
+    clock = Clock()
+    monkeypatch.setattr(jobs, "time", clock)
+    return clock
+
+
+def test_rates_are_those_of_the_last_ten_seconds(clock: Clock) -> None:
+    rates = Rates()
+    assert rates.rate(row(traces=100, tokens_out=1000)) == (0.0, 0.0)
+    clock.now += 5
+    assert rates.rate(row(traces=110, tokens_out=1300)) == (2.0, 60.0)
+    clock.now += 5
+    assert rates.rate(row(traces=150, tokens_out=1500)) == (5.0, 50.0)
+    clock.now += 1  # the first look is eleven seconds old
+    assert rates.rate(row(traces=152, tokens_out=1600)) == (7.0, 50.0)
+
+
+def test_rates_of_two_jobs_are_kept_apart(clock: Clock) -> None:
+    rates = Rates()
+    rates.rate(row())
+    rates.rate(row(job="other", traces=50))
+    clock.now += 2
+    assert rates.rate(row(traces=8)) == (4.0, 0.0)
+    assert rates.rate(row(job="other", traces=50, tokens_out=6)) == (0.0, 3.0)
+
+
+def test_a_job_is_one_line_of_a_log_and_one_of_the_live_table(clock: Clock) -> None:
+    rates = Rates()
+    rates.rate(row())
+    clock.now += 4
+    now = row(traces=10, tokens_out=402)
+    assert rates.line(now) == "sums: 4/9 questions, 10 traces (2.5/s, 100 tokens/s), 6 accepted"
+    table = rates.table([now])
+    shown = {str(column.header): str(next(iter(column.cells))) for column in table.columns}
+    assert shown == {
+        "job": "sums",
+        "state": "running",
+        "questions": "9",
+        "done": "4",
+        "failed": "1",
+        "traces": "10",
+        "traces/s": "2.5",
+        "tokens/s": "100",
+        "accepted": "6 (75%)",
+    }
+    nothing = Rates().table([row(verified=0, accepted=0)])
+    assert [str(next(iter(column.cells))) for column in nothing.columns][-1] == "0"

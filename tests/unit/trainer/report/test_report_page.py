@@ -1,0 +1,224 @@
+"""The sentences and tables of a report: what is claimed follows from the figures, and each figure is in its cell."""
+
+import re
+from dataclasses import replace
+from html import unescape
+from typing import Any
+
+import pytest
+
+from tracemill.statistics import Paired
+from trainer.compare import Compared
+from trainer.report.facts import Bins, Control, Cost, Facts, Flip, together
+from trainer.report.headline import control_gain, headline
+from trainer.report.page import LONGEST, cut, duration, page
+
+GAIN = Compared("sums", Paired(both=10, first=5, second=35, neither=50))
+LOSS = Compared("sums", Paired(both=10, first=35, second=5, neither=50))
+STILL = Compared("sums", Paired(both=10, first=5, second=8, neither=77))
+
+
+def evaluation(stage: str, **columns: Any) -> dict[str, Any]:
+    fields = {"benchmark": "sums", "stage": stage, "questions": 100, "correct_strict": 10}
+    means = {"steps": 2.25, "tokens_out": 31.5, "faithfulness": 0.625, "coherence": None}
+    return fields | means | {"pass_at": {}, "majority_at": {}} | columns
+
+
+FACTS = Facts(
+    name="good",
+    spec={"student": "student", "fit": {"objective": "sft"}, "select": {"jobs": ["teach", "more"]}},
+    metrics={"loss": [[1, 2.5], [2, 1.5]], "selection": {"removed": {"accepted": 4, "too_long": 1200}}},
+    finished="2026-03-05",
+    evaluations=[
+        evaluation("before"),
+        evaluation("after", correct_strict=40, pass_at={"1": 0.45, "4": 0.7}, majority_at={"1": 0.4}),
+    ],
+    before_after=[GAIN],
+    control=None,
+    breakdown={"domain": [GAIN]},
+    scores={"steps": Bins(1, 3, [1, 0], [0, 2])},
+    stages=[
+        {"stage": 0, "examples": 1000, "tokens": 20000, "length": 20.4, "steps": 2.75, "pass_rate": 0.875},
+        {"stage": 1, "examples": 234, "tokens": 4680, "length": 20.0, "steps": None, "pass_rate": None},
+    ],
+    flips=[],
+    flipped={"gained": 35, "lost": 5},
+    cost=Cost(traces=2500, tokens=60000, trained_tokens=24680, engine_seconds=7200.0, price=12.5, fit_seconds=90.0),
+)
+
+
+def rows(facts: Facts) -> list[list[str]]:
+    """The cells of all tables of the page."""
+    found = [re.findall(r"<t[dh][^>]*>(.*?)</t[dh]>", row, re.DOTALL) for row in page(facts).split("<tr>")[1:]]
+    return [[" ".join(unescape(re.sub("<[^>]*>", "", cell)).split()) for cell in row] for row in found]
+
+
+def words(facts: Facts) -> str:
+    return " ".join(unescape(re.sub("<[^>]*>", " ", page(facts))).split())
+
+
+def test_a_gain_is_a_headline_with_its_numbers() -> None:
+    found = headline(FACTS)
+    assert found.sentence == (
+        "Training on 1,234 examples raised right answers from 15.0 % to 45.0 % of 100 held-out questions."
+    )
+    assert found.shown == [
+        "The student answers more questions right than the base model: +30.0 points [+18.5, +40.5], p\xa0<\xa00.001."
+    ]
+    assert found.not_shown[0].startswith("Whether the filter matters: there is no control arm")
+    assert not any("reasoning" in sentence for sentence in found.not_shown)
+
+
+def test_a_loss_is_called_one() -> None:
+    found = headline(replace(FACTS, before_after=[LOSS]))
+    assert "lowered right answers from 45.0 % to 15.0 %" in found.sentence
+    assert found.shown == [
+        "The student answers fewer questions right than the base model: -30.0 points [-40.5, -18.5], p\xa0<\xa00.001."
+    ]
+
+
+def test_what_chance_makes_is_not_shown() -> None:
+    found = headline(replace(FACTS, before_after=[STILL]))
+    assert found.sentence.endswith(
+        "moved right answers from 15.0 % to 18.0 % of 100 held-out questions: no more than chance would."
+    )
+    assert found.shown == []
+    assert found.not_shown[0].startswith("That the student became better or worse: +3.0 points [")
+
+
+@pytest.mark.parametrize(("strict", "named"), [(40, False), (41, True)])
+def test_a_gain_in_form_alone_is_named(strict: int, named: bool) -> None:
+    # Right answers in any form rose by 30 points, so 30 in the asked form are no sign of learning the form.
+    evaluations = [evaluation("before"), evaluation("after", correct_strict=strict)]
+    sentence = "right answers in the asked form rose by 31.0 points, more than right answers in any form"
+    assert (sentence in " ".join(headline(replace(FACTS, evaluations=evaluations)).not_shown)) is named
+
+
+def control(*compared: Compared, state: str = "done") -> Facts:
+    return replace(FACTS, control=Control("good-control", state, list(compared), {}))
+
+
+def test_a_control_arm_says_whether_the_filter_matters() -> None:
+    better = headline(control(GAIN)).shown
+    assert better[1].startswith("The chosen traces teach more than as many tokens of unfiltered ones: +30.0 points")
+    assert headline(control(LOSS)).shown[1].startswith("The chosen traces teach less than")
+    assert headline(control(STILL)).not_shown[0].startswith("That the filter matters: against as many tokens")
+    waiting = headline(control(state="fitting")).not_shown[0]
+    assert waiting == "Whether the filter matters: its control arm good-control is fitting."
+    assert control_gain(FACTS) is None
+    assert control_gain(control()) is None
+
+
+def test_several_benchmarks_are_summed_and_their_p_values_warned_of() -> None:
+    both = [GAIN, Compared("words", Paired(1, 2, 3, 4))]
+    assert together(both) == Compared("all benchmarks", Paired(11, 7, 38, 54))
+    found = headline(replace(FACTS, before_after=both))
+    assert any("there are 2, and their p values are not corrected" in sentence for sentence in found.not_shown)
+    assert not any("not corrected" in sentence for sentence in headline(FACTS).not_shown)
+
+
+def test_each_figure_of_a_benchmark_is_in_its_cell() -> None:
+    shown = rows(FACTS)
+    assert [
+        "sums",
+        "100",
+        "15.0 [9.3, 23.3]",
+        "45.0 [35.6, 54.8]",
+        "+30.0 [+18.5, +40.5]",
+        "p < 0.001",
+        "35",
+        "5",
+    ] in shown
+    assert ["sums", "before", "10.0", "2.2", "31.5", "0.62", "–", "–", "–"] in shown
+    assert ["sums", "after", "40.0", "2.2", "31.5", "0.62", "–", "@1 45.0 · @4 70.0", "@1 40.0"] in shown
+    assert not [row for row in shown if row[:1] == ["all benchmarks"]]
+    two = rows(replace(FACTS, before_after=[GAIN, Compared("words", Paired(1, 2, 3, 4))]))
+    assert [row[1] for row in two if row[:1] == ["all benchmarks"]] == ["110"]
+
+
+def test_the_control_s_table_has_the_control_before_the_round() -> None:
+    shown = rows(control(Compared("sums", Paired(both=30, first=5, second=20, neither=45))))
+    assert [
+        "sums",
+        "100",
+        "35.0 [26.4, 44.7]",
+        "50.0 [40.4, 59.6]",
+        "+15.0 [+5.3, +24.1]",
+        "p = 0.004",
+        "20",
+        "5",
+    ] in shown
+
+
+def shares(facts: Facts) -> list[str]:
+    """What each mark of the pictures stands for, in order."""
+    return [unescape(tip).partition(" [")[0] for tip in re.findall(r"<title>(.*? %.*?)</title>", page(facts))]
+
+
+def test_the_picture_has_the_control_between_before_and_after() -> None:
+    control_arm = control(Compared("sums", Paired(both=30, first=5, second=20, neither=45)))
+    assert shares(FACTS) == ["before: 15.0 %", "after: 45.0 %"]
+    assert shares(control_arm) == ["before: 15.0 %", "control: 35.0 %", "after: 45.0 %"]
+
+
+def test_a_breakdown_is_drawn_where_it_has_more_than_one_cell() -> None:
+    cells = [GAIN, replace(LOSS, benchmark="long")]
+    parts = replace(FACTS, breakdown={"length": cells, "domain": [GAIN]})
+    assert shares(parts)[2:] == ["before: 15.0 %", "after: 45.0 %", "before: 45.0 %", "after: 15.0 %"]
+    assert "sums (100)" in words(parts)
+    assert "long (100)" in words(parts)
+    assert "By length of the question" in words(parts)
+    assert "By domain" not in words(parts)
+
+
+def test_stages_and_what_was_left_out_are_counted_largest_first() -> None:
+    shown = rows(FACTS)
+    assert ["1", "1,000", "20,000", "20", "2.8", "0.88"] in shown
+    assert ["2", "234", "4,680", "20", "–", "–"] in shown
+    assert "2,500 traces of teach, more, of which it took 1,234 examples." in words(FACTS)
+    assert "Left out, by filter: too long 1,200, accepted 4." in words(FACTS)
+    assert "35 gained, 5 lost." in words(FACTS)
+
+
+def test_costs_are_shown_in_all_and_for_each_point_gained() -> None:
+    # 30 points [18.5, 40.5]: what was spent, divided by the gain; a larger gain makes a point cheaper.
+    shown = {row[0]: row[1:] for row in rows(FACTS)}
+    assert shown["tokens that the teacher wrote, rejected traces included"] == ["60,000", "2,000 [1,481, 3,246]"]
+    assert shown["… of which were trained on"][0] == "24,680"
+    assert shown["engine time of the teacher"] == ["2.0 h", "4 min [3 min, 6 min]"]
+    assert shown["price of the teacher's traces"] == ["12.50", "0.42 [0.31, 0.68]"]
+    assert shown["time of the fit"] == ["90 s", "3 s [2 s, 5 s]"]
+    assert "tokens that the student wrote to be measured" not in shown  # there are none
+
+
+@pytest.mark.parametrize("compared", [LOSS, STILL])
+def test_without_a_gain_there_is_no_price_of_one(compared: Compared) -> None:
+    shown = {row[0]: row[1:] for row in rows(replace(FACTS, before_after=[compared]))}
+    assert shown["price of the teacher's traces"] == ["12.50", "no gain is shown"]
+
+
+def test_a_flip_stands_with_its_texts_and_the_trace_it_is_like() -> None:
+    near = {
+        "similarity": 0.456,
+        "trace_id": 7,
+        "teacher": "teacher",
+        "method": "cot",
+        "prompt_hash": "abcdef0123456789",
+    }
+    flip = Flip("lost", "How many?", None, "sums", "it was 4", None, [near | {"question": "How much?", "text": "5."}])
+    said = words(replace(FACTS, flips=[flip]))
+    assert "lost How many? Gold answer: none · sums Before it was 4 After (no answer)" in said
+    assert "Trained on, similarity 0.46 Trace 7 by teacher, cot, prompt abcdef012345 How much? 5." in said
+
+
+@pytest.mark.parametrize(
+    ("seconds", "words"),
+    [(99.4, "99 s"), (100, "2 min"), (5999, "100 min"), (6000, "1.7 h")],
+)
+def test_a_time_changes_its_unit_where_the_next_one_reads_better(seconds: float, words: str) -> None:
+    assert duration(seconds) == words
+
+
+def test_a_text_of_just_the_longest_length_is_whole() -> None:
+    assert cut("x" * LONGEST) == "x" * LONGEST
+    assert cut("x" * LONGEST + "y") == "x" * LONGEST + " … and 1 more characters"

@@ -45,7 +45,7 @@ def train(
     json: Json = False,
 ) -> None:
     from trainer.control import control_of
-    from trainer.publish import publish, token_for
+    from trainer.hub import publish, token_for
     from trainer.queue import check_student, queue_round
     from trainer.spec import load
 

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 from trl import SFTTrainer
 
-from trainer.checkpoints import Resumable
+from trainer.callbacks import Resumable
 from trainer.rows import IGNORED
 
 

@@ -23,8 +23,8 @@ from tracemill.prompts import Prompt
 from tracemill.settings import model, settings
 from tracemill.weights import resolve
 from trainer import objectives
-from trainer.card import card
-from trainer.process import main
+from trainer.child_process import main
+from trainer.hub import card
 from trainer.spec import RoundSpec, parse
 
 #: Seconds between two reports of progress.

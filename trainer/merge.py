@@ -14,8 +14,8 @@ from db.session import transaction
 from tracemill.errors import UsageError
 from tracemill.settings import model, settings
 from tracemill.weights import resolve
+from trainer.child_process import main
 from trainer.fit import round_folder
-from trainer.process import main
 from trainer.spec import parse
 
 

@@ -4,7 +4,7 @@ from typing import Any
 
 from trl import DPOTrainer
 
-from trainer.checkpoints import Resumable
+from trainer.callbacks import Resumable
 
 
 class PairTrainer(Resumable, DPOTrainer):  # type: ignore[misc]  # trl is not typed

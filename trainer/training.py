@@ -13,10 +13,9 @@ from datasets import Dataset
 from transformers import AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase, Trainer, TrainingArguments
 
 from tracemill.errors import UsageError
-from trainer.checkpoints import Checkpoints, KeptEpochs, latest
+from trainer.callbacks import Checkpoints, KeptEpochs, Reporter, latest
 from trainer.objectives.base import Lesson, Outcome
 from trainer.order import order
-from trainer.progress import Reporter
 from trainer.student import base_model, device, lora
 
 #: Padded tokens in one forward pass: more of them take more memory. About 2 MB each with a 135M student on CPU.

@@ -1,9 +1,15 @@
-"""The processes that fit and merge, seen from the trainer: in a group of their own, watched, and never left behind."""
+"""The processes that fit and merge: how a trainer runs them, and what they have in common.
 
+Each runs in a process group of its own, ends with its trainer, and names the cause of its failure in one line.
+"""
+
+import argparse
+import ctypes
 import os
 import signal
 import subprocess
 import sys
+import traceback
 from collections.abc import Callable
 from pathlib import Path
 
@@ -15,6 +21,7 @@ LOOK_SECONDS = 0.5
 SAYS = "tracemill: "
 #: Characters of the log's last line that a round keeps as its error.
 ERROR_LENGTH = 1000
+PR_SET_PDEATHSIG = 1  # prctl(2)
 
 
 def run_in_child(module: str, round_id: int, log: Path, wanted: Callable[[], bool], gpus: int = 1) -> bool:
@@ -69,3 +76,30 @@ def _reason(code: int, log: Path) -> str:
     said = [line.removeprefix(SAYS) for line in lines if line.startswith(SAYS)]
     reason = said[-1] if said else lines[-1] if lines else f"the process ended with exit code {code}"
     return f"{reason[:ERROR_LENGTH]} (log: {log})"
+
+
+def main(module: str, what: str, do: Callable[[int], object]) -> int:
+    """Run the command line `python -m MODULE ROUND_ID [--parent PID]`; the exit code."""
+    arguments = argparse.ArgumentParser(prog=f"python -m {module}", description=what)
+    arguments.add_argument("round_id", type=int)
+    arguments.add_argument("--parent", type=int, help="end when the process with this id ends")
+    given = arguments.parse_args()
+    if given.parent is not None:
+        _end_with(given.parent)
+    try:
+        do(given.round_id)
+    except TracemillError as error:
+        print(f"{SAYS}{error}", file=sys.stderr)
+        return error.exit_code
+    except Exception as error:  # whatever torch and its libraries raise; the line is what the round's row keeps
+        traceback.print_exc(file=sys.stdout)
+        print(f"{SAYS}{type(error).__name__}: {str(error).strip().partition(chr(10))[0]}", file=sys.stderr)
+        return 1
+    return 0
+
+
+def _end_with(parent: int) -> None:
+    """Ask the kernel to kill this process when `parent` dies (Linux)."""
+    ctypes.CDLL(None, use_errno=True).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+    if os.getppid() != parent:  # it died before we asked
+        os._exit(1)

@@ -1,4 +1,6 @@
-"""Checkpoints of a fit: written every so many seconds, gone on from when the fit was killed, removed when it is done.
+"""Callbacks of a fit: its progress, and its checkpoints.
+
+Checkpoints are written every so many seconds, gone on from when the fit was killed, removed when it is done.
 
 A checkpoint counts once its mark is written, after everything else; the mark holds the lesson's fingerprint, so nobody
 goes on from a checkpoint of other examples or settings. The one before is removed after that.
@@ -13,6 +15,8 @@ from typing import Any
 import torch
 from transformers import TrainerCallback
 from transformers.trainer_callback import TrainerState
+
+from trainer.objectives.base import Progress
 
 MARK = "complete"
 #: Trained parameters that are no part of the adapter.
@@ -85,6 +89,40 @@ class KeptEpochs(TrainerCallback):  # type: ignore[misc]  # transformers is not 
     def on_step_end(self, args: Any, state: TrainerState, control: Any, **_: Any) -> None:
         if state.is_world_process_zero and state.global_step in self._ends:
             self._save(self._folder / f"epoch-{self._ends[state.global_step]}")
+
+
+class Reporter(TrainerCallback):  # type: ignore[misc]  # transformers is not typed
+    """Reports after every entry of the loss history, which checkpoints keep: a resumed fit goes on with it.
+
+    `examples` and `tokens`: of the whole fit, all epochs.
+    """
+
+    def __init__(self, report: Callable[[Progress], None], examples: int, tokens: int) -> None:
+        self._report = report
+        self._examples = examples
+        self._tokens = tokens
+
+    def on_train_begin(self, args: Any, state: TrainerState, control: Any, **_: Any) -> None:
+        self._started = time.monotonic()
+        self._first = state.global_step
+
+    def on_log(self, args: Any, state: TrainerState, control: Any, logs: Any = None, **_: Any) -> None:
+        if "loss" not in (logs or {}) or not state.is_world_process_zero:
+            return
+        loss = [(entry["step"], round(entry["loss"], 4)) for entry in state.log_history if "loss" in entry]
+        here = state.global_step - self._first
+        seconds = time.monotonic() - self._started
+        done = here / state.max_steps
+        self._report(
+            Progress(
+                step=state.global_step,
+                steps=state.max_steps,
+                loss=tuple(loss),
+                examples_per_second=round(done * self._examples / seconds, 2),
+                tokens_per_second=round(done * self._tokens / seconds, 1),
+                eta_seconds=round(seconds / here * (state.max_steps - state.global_step), 1),
+            )
+        )
 
 
 def _step(checkpoint: Path) -> int:

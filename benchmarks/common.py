@@ -8,6 +8,11 @@ import subprocess
 from collections.abc import Callable
 from pathlib import Path
 
+from tracemill.interpreter import SAFE_PATH
+
+#: The checkout. `benchmarks` is run from it and not installed.
+ROOT = Path(__file__).parents[1]
+
 
 def main(name: str, measure: Callable[[bool], dict[str, float]]) -> None:
     """Run `measure(quick)` and print its figures; with --json the last line is one object for machines."""
@@ -28,6 +33,12 @@ def about(name: str) -> dict[str, object]:
     return {"name": name, "machine": machine(), "commit": commit()}
 
 
+def environment() -> dict[str, str]:
+    """The variables with which a child finds `benchmarks` although the current folder is not on its import path."""
+    folders = [str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])]
+    return {"PYTHONPATH": os.pathsep.join(folders), SAFE_PATH: "1"}
+
+
 def peak_rss_mb(pid: int) -> float:
     """The most memory that a process has had; not of `getrusage`, which counts the process that started it."""
     try:
@@ -46,10 +57,9 @@ def machine() -> str:
 
 def commit() -> str:
     """The commit that is checked out, with + when files differ from it."""
-    root = Path(__file__).parents[1]
     said = subprocess.run(
         ["git", "describe", "--always", "--dirty=+", "--abbrev=12"],
-        cwd=root,
+        cwd=ROOT,
         capture_output=True,
         text=True,
         check=False,

@@ -8,7 +8,6 @@ questions done, so that the feeder always has something to do.
 import json
 import statistics
 import subprocess
-import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -27,6 +26,7 @@ from producer.feeder import step
 from tracemill import stack as local
 from tracemill.celery import app, generate_queue
 from tracemill.errors import StackError
+from tracemill.interpreter import python
 from tracemill.settings import settings
 
 SETTINGS = """
@@ -107,9 +107,7 @@ def enqueued(file: Path, job: str, *, limit: int | None = None, kill_at: int | N
     """
     words = ["--name", job, "--dataset", job, *(["--limit", str(limit)] if limit else [])]
     start, peak = time.monotonic(), 0.0
-    with subprocess.Popen(
-        [sys.executable, "-m", "cli", "enqueue", str(file), *words], stdout=subprocess.PIPE
-    ) as process:
+    with subprocess.Popen(python("cli", "enqueue", str(file), *words), stdout=subprocess.PIPE) as process:
         while process.poll() is None:
             peak = max(peak, peak_rss_mb(process.pid))
             if kill_at is not None and stored(job) >= kill_at:

@@ -7,9 +7,9 @@ runs as a process of its own; `tests/scripted_server.py` can do more and costs s
 import argparse
 import asyncio
 import json
+import os
 import re
 import subprocess
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import partial
@@ -17,8 +17,10 @@ from typing import NamedTuple
 
 import psutil
 
+from benchmarks.common import environment
 from benchmarks.traces import SAMPLES, gsm8k_like
 from producer.sources import Question
+from tracemill.interpreter import python
 
 LENGTH = re.compile(rb"content-length: *(\d+)", re.IGNORECASE)
 
@@ -98,8 +100,8 @@ class Running(NamedTuple):
 @contextmanager
 def scripted(count: int, latency: float = 0.0) -> Iterator[Running]:
     """The server in a process of its own; `count`: it knows so many questions, `latency`: seconds before an answer."""
-    words = [sys.executable, "-m", "benchmarks.scripted", f"--questions={count}", f"--latency={latency}"]
-    with subprocess.Popen(words, stdout=subprocess.PIPE, text=True) as process:
+    command = python("benchmarks.scripted", f"--questions={count}", f"--latency={latency}")
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=os.environ | environment()) as process:
         try:
             assert process.stdout is not None
             yield Running(process.stdout.readline().strip(), psutil.Process(process.pid))

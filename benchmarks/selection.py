@@ -6,7 +6,6 @@ makes up the questions, the traces and their verdicts.
 
 import json
 import subprocess
-import sys
 import time
 from contextlib import suppress
 from pathlib import Path
@@ -23,6 +22,7 @@ from db.queries import Q
 from db.session import statement, transaction
 from tracemill import stack as local
 from tracemill.errors import StackError
+from tracemill.interpreter import python
 from tracemill.policy import Policy
 from tracemill.prompts import Prompt
 from tracemill.settings import settings
@@ -115,7 +115,7 @@ def measure(quick: bool) -> dict[str, float]:
 def dry_run(file: Path) -> dict[str, float]:
     """Figures of one `tracemill train --dry-run` in a process of its own. Raises StackError if it fails."""
     start, peak, cpu = time.monotonic(), 0.0, 0.0
-    command = [sys.executable, "-m", "cli", "train", str(file), "--dry-run", "--json"]
+    command = python("cli", "train", str(file), "--dry-run", "--json")
     with file.with_suffix(".json").open("w+") as out, subprocess.Popen(command, stdout=out) as process:
         while process.poll() is None:
             peak = max(peak, peak_rss_mb(process.pid))

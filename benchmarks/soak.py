@@ -12,7 +12,7 @@ import threading
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 from itertools import pairwise
 from pathlib import Path
@@ -25,7 +25,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from benchmarks.common import main
 from benchmarks.overhead import SETTINGS
 from benchmarks.scripted import questions, scripted
-from benchmarks.stack import Factory, factory
+from benchmarks.stack import Factory, factory, run_by
 from db.session import transaction
 from tracemill import stack as local
 from tracemill.settings import settings
@@ -92,7 +92,7 @@ def timed(program: Program, file: Path) -> Program:
     """The feeder leaves its steps in the file."""
     if program.name != "producer":
         return program
-    return replace(program, command=[sys.executable, "-m", "benchmarks.timed", str(file), *program.command[3:]])
+    return run_by("benchmarks.timed", file, program)
 
 
 @contextmanager

@@ -15,6 +15,7 @@ from typing import Any
 import psutil
 from sqlalchemy import text
 
+from benchmarks.common import environment
 from cli.local import prepare, programs
 from db.jobs import JobSpec
 from db.session import engine, transaction
@@ -22,11 +23,14 @@ from producer.enqueue import enqueue
 from producer.sources import Question
 from tracemill import stack as local
 from tracemill.errors import StackError
+from tracemill.interpreter import python
 from tracemill.methods import named, prompts
 from tracemill.policy import Policy
 from tracemill.settings import settings
 from tracemill.stack import Program
 
+#: How each command line of a program of ours begins.
+TRACEMILL = python("cli")
 #: A folder in which each worker leaves what `benchmarks.profiled` found; not set: nobody looks.
 PROFILE = "BENCHMARK_PROFILE"
 #: Between two looks at a job. They are this benchmark's cost, not the factory's, so they are few.
@@ -133,10 +137,15 @@ def factory(toml: str, change: Callable[[Program], Program] = lambda program: pr
 
 def _profiled(program: Program) -> Program:
     folder = os.environ.get(PROFILE)
-    if not folder or program.command[1:3] != ["-m", "cli"]:
+    if not folder or program.command[: len(TRACEMILL)] != TRACEMILL:
         return program
-    file = Path(folder).absolute() / f"{program.name}.prof"
-    return replace(program, command=[sys.executable, "-m", "benchmarks.profiled", str(file), *program.command[3:]])
+    return run_by("benchmarks.profiled", Path(folder).absolute() / f"{program.name}.prof", program)
+
+
+def run_by(module: str, file: Path, program: Program) -> Program:
+    """The same `tracemill` command, run by a module of the benchmarks that leaves its figures in the file."""
+    command = python(module, str(file), *program.command[len(TRACEMILL) :])
+    return replace(program, command=command, environment=program.environment | environment())
 
 
 def _forget() -> None:

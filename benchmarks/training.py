@@ -18,7 +18,8 @@ from statistics import median
 
 import psutil
 
-from benchmarks.common import main
+from benchmarks.common import environment, main
+from tracemill.interpreter import python
 from tracemill.model_settings import EMBEDDED_MODEL
 from tracemill.prompts import Prompt
 from tracemill.sections import Section
@@ -59,11 +60,9 @@ def measure(quick: bool) -> dict[str, float]:
 
 def _pass(arm: str, model: str, steps: int, folder: Path) -> dict[str, float]:
     """One fit in a process of its own, whose memory is looked at ten times a second."""
-    command = [sys.executable, "-m", "benchmarks.training", "--pass", arm, model, str(steps), str(folder)]
-    environment = {"GOMP_SPINCOUNT": "10000", "TOKENIZERS_PARALLELISM": "false", **os.environ}
-    with subprocess.Popen(
-        command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, env=environment
-    ) as one:
+    command = python("benchmarks.training", "--pass", arm, model, str(steps), str(folder))
+    variables = {"GOMP_SPINCOUNT": "10000", "TOKENIZERS_PARALLELISM": "false", **os.environ, **environment()}
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, env=variables) as one:
         peak, watched = 0, psutil.Process(one.pid)
         lines: list[str] = []
         reader = threading.Thread(target=lambda: lines.extend(one.stdout or ()))

@@ -152,6 +152,7 @@ def enqueue(
             f"job {spec.name}: {done.read} questions read, {done.new} new, {done.bad} left out. "
             f"Watch it: tracemill jobs watch {spec.name}",
             markup=False,
+            soft_wrap=True,
         )
 
 

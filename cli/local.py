@@ -1,9 +1,8 @@
 """The programs of the local stack: the same commands that a cluster runs, on one machine."""
 
 import os
-import sys
-from pathlib import Path
 
+from tracemill.interpreter import python
 from tracemill.settings import config_file, settings
 from tracemill.stack import Program, Stack, up
 
@@ -35,15 +34,14 @@ def programs(stack: Stack) -> list[Program]:
     environment = {"TRACEMILL_DATA_DIR": str(settings().data_dir.absolute())}
     if config_file().is_file():
         environment["TRACEMILL_CONFIG"] = str(config_file().absolute())
-    tracemill = [sys.executable, "-m", "cli"]
     judge = ["--judge", found.judge] if found.judge else []
     models = [word for alias in found.generate for word in ("--model", alias)]
-    wanted = [Program("producer", [*tracemill, "producer"], environment)]
+    wanted = [Program("producer", python("cli", "producer"), environment)]
     if found.generate:
-        wanted.append(Program("generate", [*tracemill, "worker", "generate", *models, *judge], environment))
-    wanted.append(Program("verify", [*tracemill, "worker", "verify"], environment))
+        wanted.append(Program("generate", python("cli", "worker", "generate", *models, *judge), environment))
+    wanted.append(Program("verify", python("cli", "worker", "verify"), environment))
     if found.train:
-        wanted.append(Program("train", [*tracemill, "worker", "train"], environment))
+        wanted.append(Program("train", python("cli", "worker", "train"), environment))
     if found.flower:
         wanted.append(Program("flower", flower_command(stack.flower_port), environment | flower_login(stack)))
     return wanted
@@ -51,9 +49,8 @@ def programs(stack: Stack) -> list[Program]:
 
 def flower_command(port: int) -> list[str]:
     """Flower on loopback."""
-    celery = str(Path(sys.executable).with_name("celery"))
-    command = [sys.executable, celery, "-A", "tracemill", "flower", "--address=127.0.0.1", f"--port={port}"]
-    return [*command, "--inspect-timeout=3000"]
+    options = ("--address=127.0.0.1", f"--port={port}", "--inspect-timeout=3000")
+    return python("cli", "celery", "flower", *options)
 
 
 def flower_login(stack: Stack) -> dict[str, str]:

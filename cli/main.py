@@ -28,6 +28,7 @@ from cli import (
 )
 from tracemill import __version__
 from tracemill.errors import TracemillError
+from tracemill.interpreter import protect_children
 
 HELP = """Tracemill: a distributed factory for reasoning traces.
 
@@ -71,6 +72,7 @@ def _global(
 
 def main() -> None:
     """Run a command and exit: 0 done, 1 work failed, 2 wrong use, 130 interrupted."""
+    protect_children()
     try:
         result: Any = app(standalone_mode=False)
     except TracemillError as error:

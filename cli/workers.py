@@ -1,4 +1,4 @@
-"""`tracemill producer` and `tracemill worker generate|verify|train`: the processes of a cluster."""
+"""`tracemill producer`, `worker generate|verify|train` and `celery`: the processes of a cluster, and a look at them."""
 
 import os
 import signal
@@ -18,6 +18,7 @@ Judge = Annotated[str | None, typer.Option(help="Also rate traces with this mode
 def register(app: typer.Typer) -> None:
     app.command(help=PRODUCER, rich_help_panel="Processes")(producer)
     app.add_typer(worker, name="worker", rich_help_panel="Processes")
+    app.command(help=CELERY, rich_help_panel="Processes", context_settings=AS_THEY_ARE)(celery)
 
 
 PRODUCER = """Run the feeder, which keeps the queues supplied. Run two for failover: one leads.
@@ -32,6 +33,27 @@ def producer() -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stopped.set())
     feed(stopped.is_set)
+
+
+#: Celery reads its own words, options and `--help` among them.
+AS_THEY_ARE = {"allow_extra_args": True, "allow_interspersed_args": False}
+
+CELERY = """Run a command of Celery on Tracemill's app: inspect, status, control, purge, flower, …
+
+Example: tracemill celery inspect active"""
+
+
+def celery(context: typer.Context) -> None:
+    from click import ClickException
+
+    from tracemill.celery import app
+
+    try:
+        code = app.start(context.args)
+    except ClickException as error:
+        error.show()
+        code = error.exit_code
+    raise typer.Exit(code or 0)
 
 
 @worker.command(help="Answer questions with a model. Example: tracemill worker generate --model teacher")

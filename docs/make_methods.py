@@ -6,7 +6,6 @@ every method. Takes some minutes on two cores.
 
 import os
 import subprocess
-import sys
 import tempfile
 from pathlib import Path
 from typing import Any
@@ -14,6 +13,7 @@ from typing import Any
 from sqlalchemy import text
 
 from db.session import transaction
+from tracemill.interpreter import python
 from tracemill.methods import Method, all_methods
 from tracemill.settings import settings
 
@@ -65,7 +65,7 @@ def main() -> None:
 
 
 def tracemill(*words: str) -> None:
-    subprocess.run([sys.executable, "-m", "cli", *words], cwd=ROOT, check=True)
+    subprocess.run(python("cli", *words), cwd=ROOT, check=True)
 
 
 def ask(method: Method) -> list[str]:

@@ -4,15 +4,17 @@ A message is only a nudge: Postgres owns the work (see `db/`). So messages are a
 result is kept, and a message that is lost or repeated costs a lease or one SQL statement, never a question.
 """
 
+import importlib
 import logging
 from collections.abc import Iterable
 from typing import Any
 
 from celery import Celery
+from celery.loaders.app import AppLoader
 from kombu.exceptions import OperationalError as BrokerAway
 
 from tracemill import broker
-from tracemill.errors import UsageError
+from tracemill.interpreter import protect_children
 from tracemill.keepalive import REDIS_CLIENT
 from tracemill.policy import Policy
 from tracemill.settings import settings
@@ -37,17 +39,28 @@ def verify_queue(judge: str | None) -> str:
 TRAIN_QUEUE = "train"
 
 
-def _broker() -> str:
-    try:
+class Loader(AppLoader):  # type: ignore[misc]
+    """How Celery finds its broker and our tasks.
+
+    Celery asks for the configuration when it first connects, so that importing this module reads no settings: the flags
+    of the command line come later. And Celery's own loader puts the current folder first on the import path, where a
+    `trainer/` of the user's would be imported instead of ours.
+    """
+
+    def read_configuration(self, *_: Any, **__: Any) -> dict[str, Any]:
         url = settings().redis_url
-    except UsageError:  # this is imported by every command: it says itself what is wrong with its settings
-        url = None
-    return url.get_secret_value() if url else "redis://127.0.0.1:6379/0"
+        return {"broker_url": url.get_secret_value() if url else "redis://127.0.0.1:6379/0"}
+
+    def import_from_cwd(self, module: str, *_: Any, package: str | None = None, **__: Any) -> Any:
+        return importlib.import_module(module, package)
+
+    def on_worker_init(self) -> None:
+        protect_children()
 
 
 broker.install()
 app = Celery(
-    "tracemill", broker=_broker(), amqp=broker.Wires, include=["workers.generate", "workers.verify", "trainer.service"]
+    "tracemill", loader=Loader, amqp=broker.Wires, include=["workers.generate", "workers.verify", "trainer.service"]
 )
 app.conf.update(
     task_serializer="json",

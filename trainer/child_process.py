@@ -14,6 +14,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from tracemill.errors import TracemillError
+from tracemill.interpreter import protect_children, python
 
 #: Seconds between two looks at the process.
 LOOK_SECONDS = 0.5
@@ -30,7 +31,7 @@ def run_in_child(module: str, round_id: int, log: Path, wanted: Callable[[], boo
     The process writes to `log` and sees at most so many GPUs. Raises TracemillError with what it said when it failed.
     """
     log.parent.mkdir(parents=True, exist_ok=True)
-    command = [sys.executable, "-m", module, str(round_id), "--parent", str(os.getpid())]
+    command = python(module, str(round_id), "--parent", str(os.getpid()))
     with log.open("w") as file:
         process = subprocess.Popen(
             command, stdin=subprocess.DEVNULL, stdout=file, stderr=file, start_new_session=True, env=_environment(gpus)
@@ -80,6 +81,7 @@ def _reason(code: int, log: Path) -> str:
 
 def main(module: str, what: str, do: Callable[[int], object]) -> int:
     """Run the command line `python -m MODULE ROUND_ID [--parent PID]`; the exit code."""
+    protect_children()
     arguments = argparse.ArgumentParser(prog=f"python -m {module}", description=what)
     arguments.add_argument("round_id", type=int)
     arguments.add_argument("--parent", type=int, help="end when the process with this id ends")

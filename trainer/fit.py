@@ -19,6 +19,7 @@ from sqlalchemy.exc import OperationalError
 from db.queries import Q
 from db.session import transaction
 from tracemill.errors import UsageError
+from tracemill.interpreter import python
 from tracemill.prompts import Prompt
 from tracemill.settings import model, settings
 from tracemill.weights import resolve
@@ -88,8 +89,8 @@ def round_folder(data_dir: Path, name: str) -> Path:
 
 def _launch(round_id: int, processes: int) -> NoReturn:
     """Become torchrun, which runs this module in so many processes that know each other, and ends with them."""
-    run = ["-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={processes}"]
-    os.execv(sys.executable, [sys.executable, *run, "-m", "trainer.fit", str(round_id), "--parent", str(os.getpid())])
+    run = python("torch.distributed.run", "--standalone", f"--nproc-per-node={processes}")
+    os.execv(run[0], [*run, "-m", "trainer.fit", str(round_id), "--parent", str(os.getpid())])
 
 
 def _example(row: Any) -> objectives.Example:

@@ -6,7 +6,6 @@ import subprocess
 import sys
 import urllib.error
 import urllib.request
-from pathlib import Path
 
 import psutil
 import pytest
@@ -15,8 +14,11 @@ from cli.local import flower_command, flower_login
 from tests import ROOT
 from tests.integration.factory import Processes, additions, fill, rows, states, wait_until
 from tests.integration.scripted import Teacher, check, wait_for
+from tracemill.interpreter import python
 from tracemill.policy import Policy
 from tracemill.stack import Stack
+
+TRACEMILL = python("cli")
 
 pytestmark = pytest.mark.integration
 
@@ -84,9 +86,8 @@ def test_flower_shows_the_workers_to_those_with_the_password_and_to_nobody_else(
     factory: Processes, stack: Stack
 ) -> None:
     words = flower_command(stack.flower_port)
-    assert words[0] == sys.executable
-    assert Path(words[1]).name == "celery"
-    factory.start("flower", *words[2:], module="celery", **flower_login(stack))
+    assert words[: len(TRACEMILL)] == TRACEMILL
+    factory.start("flower", *words[len(TRACEMILL) :], **flower_login(stack))
     login = base64.b64encode(f"{stack.flower_user}:{stack.flower_password}".encode()).decode()
 
     def get(path: str, authorization: str | None) -> tuple[int, str]:

@@ -20,6 +20,7 @@ from tracemill import thinking
 from tracemill.engines import Completion, Generation, Sampling, Score, choice_shares
 from tracemill.engines.plugin import OWNER
 from tracemill.errors import EngineDead, EngineError, RequestRefused, UsageError
+from tracemill.interpreter import protected_children
 from tracemill.logprobs import TopK
 from tracemill.model_settings import ModelSettings
 from tracemill.prompts import Message, token_ids
@@ -95,12 +96,13 @@ class VllmEngine:
             raise EngineError(f"model {model.model}: vLLM cannot use it: {_last_cause(error)}") from error
         self._steps = Steps()
         try:
-            self._llm = AsyncLLM.from_vllm_config(
-                config,
-                stat_loggers=[lambda *_: self._steps],
-                enable_log_requests=arguments.enable_log_requests,
-                disable_log_stats=arguments.disable_log_stats,
-            )
+            with protected_children():
+                self._llm = AsyncLLM.from_vllm_config(
+                    config,
+                    stat_loggers=[lambda *_: self._steps],
+                    enable_log_requests=arguments.enable_log_requests,
+                    disable_log_stats=arguments.disable_log_stats,
+                )
         except Exception as error:  # vLLM raises whatever its layers raise
             raise EngineError(f"model {model.model}: vLLM did not start: {_last_cause(error)}") from error
         self._tokenizer = self._llm.get_tokenizer()

@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from tracemill.errors import StackError, UsageError
+from tracemill.interpreter import python
 from tracemill.stack import sweep
 from tracemill.stack.state import Folder, Program, write_private
 
@@ -223,7 +224,7 @@ class Supervisor:
             "SPT_NOENV": "1",
         }
         done = subprocess.run(
-            [sys.executable, "-P", "-m", "supervisor.supervisord", "-c", str(self.run_dir / "supervisord.conf")],
+            python("supervisor.supervisord", "-c", str(self.run_dir / "supervisord.conf")),
             cwd=self.folder.root,
             env=environment,
             stdin=subprocess.DEVNULL,

@@ -7,6 +7,7 @@ multiprocessing's fork server does almost what is needed. What is changed here, 
 - A child does not import the parent's main module again: `check` lives in an importable module, and running somebody's
   script twice (or Celery's, 0.3 s a child) is a trap. Nor does it get the parent's authentication key, which in a
   Celery child is billiard's and refuses to be pickled.
+- Neither the server nor the resource tracker has the current folder on its import path.
 - The server leaves the parent's process group, so Ctrl-C and group signals reach the parent alone, which decides.
 - A child dies with the server (PR_SET_PDEATHSIG) and the server dies with the parent, because the children let go of
   the pipe that keeps it alive. The kernel does the killing: a child stuck inside a big-integer power dies too.
@@ -19,8 +20,10 @@ import os
 import resource
 import signal
 import sys
-from multiprocessing import context, forkserver, popen_forkserver, process, reduction, util
+from multiprocessing import context, forkserver, popen_forkserver, process, reduction, resource_tracker, util
 from typing import Any
+
+from tracemill.interpreter import protected_children
 
 _PR_SET_PDEATHSIG = 1
 
@@ -58,7 +61,8 @@ class _Popen(popen_forkserver.Popen):
             reduction.dump(process_obj, message)
         finally:
             context.set_spawning_popen(None)
-        self.sentinel, writer = _server.connect_to_new_process(self._fds)
+        with protected_children():
+            self.sentinel, writer = _server.connect_to_new_process(self._fds)
         # The child keeps the reading end and the parent a copy of the writing one for as long as it has the child.
         self.finalizer = util.Finalize(self, util.close_fds, (os.dup(writer), self.sentinel))  # type: ignore[attr-defined]
         with open(writer, "wb") as pipe:
@@ -80,6 +84,11 @@ class Nursery(context.ForkServerContext):
     """A multiprocessing context for `pebble.ProcessPool`: its children are forked from one warm, quiet server."""
 
     Process = _Child
+
+    def __init__(self) -> None:
+        super().__init__()
+        with protected_children():
+            resource_tracker.ensure_running()  # else a lock of pebble's starts it later
 
 
 def allow_children() -> None:

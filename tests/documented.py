@@ -1,0 +1,52 @@
+"""The `tracemill` commands of the documents: those that they show to be copied, and those that the text mentions."""
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+ROOT = Path(__file__).parents[1]
+PAGES = ("README.md", "docs/*.md", "recipes/README.md", "docker/README.md", "benchmarks/README.md")
+COMMENTED = ("recipes/*.toml", "tracemill.example.toml", "docker/*.yaml", "docker/*.toml")
+
+BLOCK = re.compile(r"^(`{3,})\w*\n(.*?)^\1", re.DOTALL | re.MULTILINE)
+#: A line of a block, with what runs the command where that is not the shell itself.
+LINE = re.compile(r"\s*(?:docker compose .*? )?(?:\.venv/bin/)?(tracemill .+)")
+#: A cell of a table with nothing but a command, and the variables that it takes.
+CELL = re.compile(r"\| `(?:[A-Z_]+=\S+ )?(tracemill [^`]+)` \|")
+MENTION = re.compile(r"`(tracemill [^`]+)`")
+COMMENT = re.compile(r"^#.*: (tracemill .+)$", re.MULTILINE)
+
+
+def commands() -> Iterator[str]:
+    """Every command that a reader may copy, without the remark behind it."""
+    for page in _files(PAGES):
+        text = page.read_text(encoding="utf-8").replace("\\\n", " ")
+        for block in BLOCK.finditer(text):
+            for line in block[2].splitlines():
+                if match := LINE.match(line):
+                    yield _bare(match[1])
+        yield from map(_bare, CELL.findall(text))
+    for file in _files(COMMENTED):
+        yield from map(_bare, COMMENT.findall(file.read_text(encoding="utf-8")))
+
+
+def mentions() -> Iterator[str]:
+    """Every command that a sentence names, most often in part."""
+    for file in _files((*PAGES, *COMMENTED)):
+        text = BLOCK.sub("", file.read_text(encoding="utf-8"))
+        yield from (" ".join(found.split()) for found in MENTION.findall(text))
+
+
+def block_after(page: str, line: str) -> str:
+    """The code block of a page that begins with the line."""
+    blocks = (block[2] for block in BLOCK.finditer((ROOT / page).read_text(encoding="utf-8")))
+    return next(block for block in blocks if block.startswith(line))
+
+
+def _files(patterns: tuple[str, ...]) -> Iterator[Path]:
+    for pattern in patterns:
+        yield from sorted(ROOT.glob(pattern))
+
+
+def _bare(line: str) -> str:
+    return " ".join(line.split(" # ")[0].split())

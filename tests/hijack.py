@@ -1,0 +1,39 @@
+"""A folder full of modules that have the names of ours and of others, and that nobody may import."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+MODULES = ("cli", "selectors", "celery", "vllm", "flower", "redis", "torch", "transformers", "sympy", "psycopg")
+PACKAGES = ("db", "workers", "trainer", "producer", "tracemill", "migrations", "benchmarks")
+#: The file in which each leaves its name.
+WITNESS = "imported"
+
+TRAP = """
+import sys
+with open({witness!r}, "a") as file:
+    print(__name__, "in", sys.orig_argv, file=file)
+raise RuntimeError("a module of the current folder was imported")
+"""
+
+
+def lay_traps(folder: Path) -> Path:
+    """Write the modules into the folder and see that they work; the file that must stay away."""
+    witness = folder / WITNESS
+    code = TRAP.format(witness=str(witness))
+    for name in MODULES:
+        (folder / f"{name}.py").write_text(code)
+    for name in PACKAGES:
+        (folder / name).mkdir()
+        (folder / name / "__init__.py").write_text(code)
+    for name in (*MODULES, *PACKAGES):
+        subprocess.run([sys.executable, "-c", f"import {name}"], cwd=folder, capture_output=True, check=False)
+    caught = {line.split()[0] for line in witness.read_text().splitlines()}
+    assert caught == {*MODULES, *PACKAGES}
+    witness.unlink()
+    return witness
+
+
+def caught(witness: Path) -> str:
+    """What was imported, and by which process; empty if nothing was."""
+    return witness.read_text() if witness.exists() else ""

@@ -1,0 +1,188 @@
+"""Every command that the documents show runs as they say: the installed one, in a folder of its own, beside a stack.
+
+The models are scripted and nothing is trained here: `test_recipes_run.py` and `test_hijack.py` do that.
+"""
+
+import json
+import re
+import shlex
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+
+from tests.documented import ROOT, commands
+from tests.installed import succeed
+from tests.integration.documented_world import World, store_rounds, world
+from tracemill.model_settings import EMBEDDED_MODEL
+from tracemill.weights import resolve
+
+pytestmark = [pytest.mark.integration, pytest.mark.timeout(1800)]
+
+
+class Shown(NamedTuple):
+    """How a documented command is tried."""
+
+    #: A pattern of what it prints.
+    prints: str
+    #: What must have run before it, and the job whose traces must have their verdicts.
+    after: tuple[str, ...] = ()
+    job: str = ""
+    #: What is added to it, so that it ends here within seconds.
+    more: str = ""
+
+
+def opened(job: str) -> str:
+    """What `tracemill enqueue` prints."""
+    return rf"^job {job}: [1-9]\d* questions read, \d+ new, \d+ left out\. Watch it: tracemill jobs watch {job}$"
+
+
+MAPPED = "tracemill enqueue questions.jsonl --map question=problem --map gold=answer"
+QUESTIONS = f"{MAPPED} --samples 8"
+FIRST = "tracemill enqueue gsm8k.jsonl --map gold=answer --samples 8 --name first"
+ADAPTIVE = "tracemill enqueue gsm8k.jsonl --map gold=answer --samples 8 --enough 2 --batch 2 --budget-tokens 5e6"
+TEST = "tracemill enqueue test.jsonl --model student --purpose evaluate --samples 1 --temperature 0"
+BEFORE = f"{TEST} --name student-before"
+METHOD = "tracemill enqueue docs/methods_questions.jsonl"
+COT = f"{METHOD} --samples 4 --examples cli/demo_examples.jsonl --method cot --name cot"
+RECIPE = "tracemill --config recipes/tracemill.toml"
+SMALL = next(line for line in commands() if "--set name=small" in line)
+LUCK = next(line for line in commands() if "as false_equation" in line)
+WATCH = "tracemill jobs watch"
+TAUGHT = (ADAPTIVE, BEFORE)
+VERIFY = "tracemill verify traces.jsonl -o verified.jsonl"
+PLANNED = "Not asked yet: these jobs come first"
+
+COMMANDS = {
+    "tracemill up": Shown(r"postgres +│ RUNNING(.|\n)*verify +│ RUNNING(.|\n)*^logs: .*/\.tracemill/logs$"),
+    QUESTIONS: Shown(opened("questions-teacher-cot")),
+    WATCH: Shown(r"│ questions-teacher-cot │ done +│ +6 │ +6 │ +0 │ +48 │", (QUESTIONS,)),
+    'tracemill sql "select job, questions, traces, correct, accepted, tokens_out from job_progress"': Shown(
+        r"│ questions-teacher-cot +│ 6 +│ 48 ", (QUESTIONS,), "questions-teacher-cot"
+    ),
+    LUCK: Shown(r"│ no +│ 40 +│ 40 +│", (QUESTIONS,), "questions-teacher-cot"),
+    'tracemill sql "select question, answer, gold, proof from trace_scores where accepted limit 5"': Shown(
+        r"│ What is \d \+ 1\? │ (\d) +│ \1 +│ exact rational │", (QUESTIONS,), "questions-teacher-cot"
+    ),
+    FIRST: Shown(opened("first")),
+    "tracemill enqueue 'job:first?failed' --method rationalize --name rescued": Shown(
+        r"^job rescued: 1 questions read", (FIRST,), "first"
+    ),
+    "tracemill enqueue job:first --method inject --model student --name helped": Shown(
+        opened("helped"), (FIRST,), "first"
+    ),
+    ADAPTIVE: Shown(opened("gsm8k-teacher-cot")),
+    "tracemill jobs show gsm8k-teacher-cot": Shown(
+        r"adaptive sampling │ 2 accepted of at most 8, 2 at a time", (ADAPTIVE,), "gsm8k-teacher-cot"
+    ),
+    f"{MAPPED} --policy policy.toml --name strict": Shown(opened("strict")),
+    "tracemill jobs": Shown(r"questions-teacher-cot", (QUESTIONS,)),
+    "tracemill enqueue 'gym:chain_sum?min_terms=2' --model teacher --method cot --samples 8 --limit 100": Shown(
+        opened("gym-chain_sum-teacher-cot")
+    ),
+    COT: Shown(opened("cot")),
+    **{
+        f"{METHOD} --samples 2 --method {name} --name {name}": Shown(opened(name))
+        for name in ("contrast", "explain", "refine", "stepwise", "stepwise-gold")
+    },
+    "tracemill enqueue job:cot?accepted --samples 2 --model student --method inject --name inject": Shown(
+        opened("inject"), (COT,), "cot"
+    ),
+    "tracemill enqueue job:cot?failed --samples 4 --method rationalize --name rationalize": Shown(
+        opened("rationalize"), (COT,), "cot"
+    ),
+    "tracemill methods": Shown(r"│ refine +│"),
+    "tracemill methods refine --domain code": Shown(r"^user: .*\{question\}"),
+    VERIFY: Shown(r"^ +right +1 *$"),
+    "tracemill calibrate --judge verifier labelled.jsonl": Shown(r"│ rating +│ +15 │ +15 │ 0\.50 "),
+    "tracemill export good.parquet --where \"accepted and method = 'cot'\"": Shown(
+        r"^good\.parquet: \d+ traces$", (FIRST,), "first"
+    ),
+    "tracemill export good --columns question,text,answer": Shown(r"^good: \d+ traces$", (FIRST,), "first"),
+    "tracemill health": Shown(r"│ redis +│ well"),
+    "tracemill health --here": Shown(r"│ redis +│ well"),
+    "tracemill db upgrade": Shown(r"^the schema is up to date$"),
+}
+#: These come last, beside rounds that are there.
+TRAINING = {
+    BEFORE: Shown(opened("student-before")),
+    "tracemill train round.toml --dry-run": Shown(r"round-1: what it would train on", TAUGHT, "gsm8k-teacher-cot"),
+    "tracemill train round.toml --control": Shown(
+        r"round-1: what it would train on", TAUGHT, "gsm8k-teacher-cot", "--dry-run"
+    ),
+    "tracemill rounds show round-1": Shown(r"│ held-out +│ after +│ 20 +│ 50\.0 "),
+    "tracemill rounds compare round-1-control round-1": Shown(r"^held-out: \+10\.0 points"),
+    "tracemill rounds compare round-1 round-2": Shown(r"^held-out: \+10\.0 points"),
+    "tracemill report round-1 -o round-1.html": Shown(r"^report of round round-1: /.*/round-1\.html$"),
+    "tracemill loop star.toml": Shown(PLANNED, (BEFORE,), more="--dry-run"),
+    f"{RECIPE} train recipes/gsm8k-cot.toml --dry-run": Shown(PLANNED),
+    f"{RECIPE} train recipes/gsm8k-cot.toml --control": Shown(PLANNED, more="--dry-run"),
+    f"{RECIPE} report gsm8k-cot": Shown(r"^report of round gsm8k-cot: /"),
+    SMALL: Shown(PLANNED, more="--dry-run"),
+}
+#: These end or change the stack, so they have one of their own; those of `test_documented_processes.py` do not end.
+ALONE = {f"{RECIPE} up", "tracemill down"}
+PROCESSES = {
+    "tracemill producer",
+    "tracemill worker generate --model teacher",
+    "tracemill worker verify",
+    "tracemill worker train",
+    "tracemill celery flower --address=127.0.0.1",
+}
+
+
+@pytest.fixture(scope="module")
+def beside_a_stack(tmp_path_factory: pytest.TempPathFactory, models: Path) -> Iterator[World]:
+    with world(tmp_path_factory.mktemp("world"), resolve(EMBEDDED_MODEL, models)) as running:
+        yield running
+
+
+def test_every_documented_command_is_tried() -> None:
+    assert set(commands()) == COMMANDS.keys() | TRAINING.keys() | ALONE | PROCESSES
+
+
+@pytest.fixture(scope="module")
+def beside_rounds(beside_a_stack: World) -> World:
+    store_rounds(beside_a_stack.folder)
+    return beside_a_stack
+
+
+@pytest.mark.parametrize("line", COMMANDS)
+def test_a_documented_command_does_what_its_document_says(beside_a_stack: World, line: str) -> None:
+    check(beside_a_stack, line, COMMANDS[line])
+
+
+@pytest.mark.parametrize("line", TRAINING)
+def test_a_command_of_training_does_what_its_document_says(beside_rounds: World, line: str) -> None:
+    check(beside_rounds, line, TRAINING[line])
+
+
+def check(running: World, line: str, case: Shown) -> None:
+    for earlier in case.after:
+        running.run(earlier)
+    if case.job:
+        running.wait(case.job)
+    ended = running.run(f"{line} {case.more}".strip())
+    printed = ended.stdout + ended.stderr
+    assert ended.returncode == 0, printed
+    assert re.search(case.prints, printed, re.MULTILINE), printed
+
+
+def test_the_verified_trace_says_what_its_document_says(beside_a_stack: World) -> None:
+    check(beside_a_stack, VERIFY, COMMANDS[VERIFY])
+    verdict = json.loads((beside_a_stack.folder / "verified.jsonl").read_text())
+    said = {name: verdict[name] for name in ("correct", "proof", "first_error", "equations")}
+    assert json.dumps(said)[1:-1] in (ROOT / "README.md").read_text(encoding="utf-8")
+
+
+def test_a_stack_of_the_recipes_starts_and_ends_as_documented(tmp_path: Path) -> None:
+    (tmp_path / "recipes").mkdir()
+    settings = ROOT / "recipes" / "tracemill.toml"
+    (tmp_path / "recipes" / "tracemill.toml").write_text(settings.read_text())
+    up = shlex.split(f"{RECIPE} up --services-only")[1:]
+    try:
+        assert "RUNNING" in succeed(tmp_path, *up, seconds=300)
+    finally:
+        assert succeed(tmp_path, "down") == ""
+    assert "STOPPED" in succeed(tmp_path, "status")

@@ -9,16 +9,18 @@ import os
 import shutil
 import sys
 import time
+from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any, NoReturn
 
+from sqlalchemy import Connection
 from sqlalchemy.exc import OperationalError
 
 from db.queries import Q
 from db.session import transaction
-from tracemill.errors import UsageError
+from tracemill.errors import TracemillError, UsageError
 from tracemill.interpreter import python
 from tracemill.prompts import Prompt
 from tracemill.settings import model, settings
@@ -26,6 +28,7 @@ from tracemill.weights import resolve
 from trainer import objectives
 from trainer.child_process import main
 from trainer.hub import card
+from trainer.rows import learnt_text
 from trainer.spec import RoundSpec, parse
 
 #: Seconds between two reports of progress.
@@ -47,9 +50,8 @@ def fit_round(round_id: int) -> Path:
             connection.rollback()
             _launch(round_id, spec.fit.processes)
         objective = objectives.find(spec.fit.objective)
-        wanted = {"round_id": round_id, "logprobs": objective.logprobs}
-        examples = connection.execute(Q["examples_of_round"], wanted).all()
-        sources = [dict(source) for source in connection.execute(Q["round_sources"], wanted).mappings()]
+        examples = round_examples(connection, round_id, objective)
+        sources = [dict(source) for source in connection.execute(Q["round_sources"], {"round_id": round_id}).mappings()]
     folder = round_folder(settings().data_dir, spec.name) / "adapter"
     unfinished = folder.with_name(f".adapter.{os.getpid()}")
     first = os.environ.get("RANK", "0") == "0"
@@ -60,7 +62,7 @@ def fit_round(round_id: int) -> Path:
     lesson = objectives.Lesson(
         model=_path(spec.student),
         prompt=Prompt(tuple(row["messages"])),
-        examples=[_example(example) for example in examples],
+        examples=examples,
         fit=spec.fit,
         options=spec.fit.options,
         epochs=tuple(spec.curriculum.epochs) if spec.curriculum else (spec.fit.epochs,),
@@ -93,9 +95,31 @@ def _launch(round_id: int, processes: int) -> NoReturn:
     os.execv(run[0], [*run, "-m", "trainer.fit", str(round_id), "--parent", str(os.getpid())])
 
 
-def _example(row: Any) -> objectives.Example:
+def round_examples(connection: Connection, round_id: int, objective: objectives.Objective) -> list[objectives.Example]:
+    """What the student learns from. Raises TracemillError when an objective needs tokens that must not be learnt."""
+    values = {"round_id": round_id, "logprobs": objective.logprobs}
+    rows = connection.execute(Q["examples_of_round"], values).all()
+    methods: defaultdict[tuple[int, int], set[str]] = defaultdict(set)
+    for row in rows:
+        methods[row.stage, row.position].add(row.method)
+    texts = [learnt_text(row.text, methods[row.stage, row.position]) for row in rows]
+    if objective.logprobs:
+        _refuse_shortened([row.method for row, text in zip(rows, texts, strict=True) if text != row.text], objective)
+    return [_example(row, text) for row, text in zip(rows, texts, strict=True)]
+
+
+def _refuse_shortened(methods: Sequence[str], objective: objectives.Objective) -> None:
+    if methods:
+        raise TracemillError(
+            f"objective '{objective.name}' learns all tokens of the teacher, but {len(methods)} traces of "
+            f"{', '.join(sorted(set(methods)))} have thoughts that must not be learnt: their model was given more than "
+            "the question. Name the other methods in select.methods."
+        )
+
+
+def _example(row: Any, text: str) -> objectives.Example:
     steps = tuple(step["text"] for step in row.steps)
-    return objectives.Example(row.role, row.question, row.text, row.stage, row.position, steps, row.logprobs)
+    return objectives.Example(row.role, row.question, text, row.stage, row.position, steps, row.logprobs)
 
 
 def _teachers(

@@ -7,7 +7,9 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol, TypeVar
 
+from tracemill import thinking
 from tracemill.errors import TracemillError
+from tracemill.methods import all_methods
 from tracemill.prompts import Prompt, render, token_ids
 
 #: The label of a token that is read but not learnt (PyTorch's cross-entropy skips it).
@@ -64,6 +66,15 @@ class Reader:
     def asked(self, question: str) -> list[int]:
         """The prompt's tokens, up to where the answer begins."""
         return token_ids(self.tokenizer, render(self._prompt, {"question": question}))
+
+
+def learnt_text(text: str, methods: Iterable[str]) -> str:
+    """The part of a trace that a student learns: all of it, or its answer alone (`Method.teaches_thoughts`).
+
+    `methods`: that of the trace, and for one of a pair that of its partner: pairs must not differ in having thoughts.
+    """
+    known = [method for name in methods if (method := all_methods().get(name))]
+    return text if all(method.teaches_thoughts for method in known) else thinking.answer_of(text)
 
 
 class Sized(Protocol):

@@ -42,7 +42,7 @@ model = "scripted"
 model = "{student}"
 vllm.adapters = true
 vllm.max_model_len = 256
-kv_cache_gib = 0.1
+vllm.kv_cache_gib = 0.1
 """
 ROUND = """
 name = "r1"

@@ -12,7 +12,7 @@ from tracemill.prompts import Prompt
 from tracemill.settings import model, settings
 from tracemill.weights import resolve
 from trainer.queue import checked
-from trainer.rows import Reader, Row
+from trainer.rows import Reader, Row, learnt_text
 from trainer.select.choose import BATCH, Selection, choose
 from trainer.spec import RoundSpec
 
@@ -101,6 +101,10 @@ def _seconds(spec: RoundSpec, tokens: dict[int, int], pace: float) -> float:
     return sum(count * epochs[stage] for stage, count in tokens.items()) / pace
 
 
+def _methods(row: Any) -> list[str]:
+    return [row.method] if row.rejected is None else [row.method, row.rejected_method]
+
+
 class _Rendering:
     """Renders examples, batch by batch, and keeps the sums and the first few."""
 
@@ -112,8 +116,10 @@ class _Rendering:
 
     def add(self, batch: Sequence[Any]) -> None:
         """Rows of `chosen_texts`."""
-        chosen = self._rows((row.question, row.text) for row in batch)
-        rejected = self._rows((row.question, row.rejected) for row in batch if row.rejected is not None)
+        chosen = self._rows((row.question, learnt_text(row.text, _methods(row))) for row in batch)
+        rejected = self._rows(
+            (row.question, learnt_text(row.rejected, _methods(row))) for row in batch if row.rejected is not None
+        )
         for row, right, wrong in zip_longest(batch, chosen, rejected):
             rows = {"sft": right} if wrong is None else {"chosen": right, "rejected": wrong}
             self.examples += 1

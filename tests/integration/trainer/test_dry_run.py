@@ -99,6 +99,14 @@ def test_people_read_a_table_in_which_no_model_text_moves_the_cursor(tmp_path: P
     assert "\x1b" not in printed
 
 
+def test_thoughts_about_a_hint_are_not_shown_because_they_are_not_learnt(tmp_path: Path) -> None:
+    with transaction() as connection:
+        connection.execute(text("update jobs set method = 'rationalize' where name = 'teach'"))
+        connection.execute(text("update traces set text = '<think>The hint says so.</think>' || text"))
+    learnt = json.loads(_dry_run(tmp_path, "--json"))["examples"][0]["parts"][1]["text"]
+    assert learnt.startswith("It is ")
+
+
 def test_a_filter_that_leaves_nothing_is_work_that_failed(tmp_path: Path) -> None:
     with pytest.raises(RuntimeError, match=r"(?s)^1: .*6 are left out by `methods`"):
         _dry_run(tmp_path, select='methods = ["contrast"]')

@@ -12,9 +12,9 @@ class FitSettings(Section):
 
     #: The objective, by name (`trainer.objectives`).
     objective: str = "sft"
-    #: Times that every example is seen.
+    #: How often the student sees every example.
     epochs: int = Field(default=3, ge=1)
-    #: Peak learning rate of AdamW; it rises over the first twentieth of the steps and then falls to 0 linearly.
+    #: Peak learning rate of AdamW. It rises over the first twentieth of the steps, then falls linearly to 0.
     learning_rate: float = Field(default=1e-3, gt=0)
     #: Examples (or pairs of them) in one optimiser step.
     batch_size: int = Field(default=16, ge=1)
@@ -22,20 +22,20 @@ class FitSettings(Section):
     lora_rank: int = Field(default=16, ge=1, le=64)
     #: LoRA's scale: the update is multiplied by alpha ÷ rank.
     lora_alpha: int = Field(default=32, ge=1)
-    #: Longest prompt + answer, in tokens. Longer examples are left out and counted, never cut.
+    #: Longest prompt + answer, in tokens. The fit leaves out longer examples and counts them; it never cuts them.
     max_tokens: int = Field(default=256, ge=16)
-    #: How the frozen base model is held: nf4 (QLoRA: 4 bits, double quantisation) or none (bfloat16).
+    #: Format of the frozen base model: nf4 (QLoRA: 4 bits, double quantisation) or none (bfloat16).
     quantisation: Literal["nf4", "none"] = "nf4"
-    #: Seed of the adapter's first values and of the order within an epoch.
+    #: Seed of the adapter's initial values and of the order within an epoch.
     seed: int = 0
 
-    #: Seconds between two checkpoints, from which a fit that was killed goes on; 0: none.
+    #: Seconds between two checkpoints, from which a killed fit resumes. 0 means no checkpoints.
     checkpoint_seconds: float = Field(default=120, ge=0)
     #: Keep the adapter of every epoch, as `epoch-1`, `epoch-2`, … in the round's folder.
     keep_epochs: bool = False
-    #: Processes that share every batch, one a GPU (on CPU: through gloo).
+    #: Processes that share every batch, one for each GPU. On CPU they communicate through gloo.
     processes: int = Field(default=1, ge=1)
-    #: Also save the student with the adapter merged into its weights (bfloat16), as `merged` in the round's folder.
+    #: Whether to save also the student with the merged adapter (bfloat16), as `merged` in the round's folder.
     merge: bool = False
 
     @model_validator(mode="after")

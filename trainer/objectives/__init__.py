@@ -1,4 +1,4 @@
-"""How to learn: one small file an objective, imported here so that it registers itself."""
+"""Objectives: one small file for each way to learn, imported here so that it registers itself."""
 
 from trainer.objectives import features, logits, preference, sft, stepwise  # noqa: F401
 from trainer.objectives.base import Example, Lesson, Objective, Outcome, Progress, TeacherOptions, find

@@ -1,7 +1,7 @@
-"""What an objective is: a function from a lesson to an adapter folder, registered under a name with what it needs.
+"""The interface of an objective: a function from a lesson to an adapter folder, registered with its needs.
 
-An objective runs in a process of its own (`trainer.fit`) that trains once and ends: a bitsandbytes 4-bit model that was
-ever switched to evaluation on CPU trains wrongly afterwards, so nothing here generates or evaluates.
+An objective runs in a process of its own (`trainer.fit`) that trains once and ends. It must neither generate nor
+evaluate: on CPU a bitsandbytes 4-bit model that was once switched to evaluation has wrong gradients afterwards.
 """
 
 import hashlib
@@ -27,23 +27,24 @@ class TeacherOptions(Section):
 
 @dataclass(frozen=True)
 class Example:
-    """One trace to learn from: the question, what was written about it, and what it is used as."""
+    """One trace to learn from: its question, its text and its role."""
 
+    #: `sft`, or `chosen` and `rejected` in a pair.
     role: str
     question: str
     text: str
-    #: 0-based stage of the curriculum, and place in it; the two examples of a pair share both.
+    #: 0-based stage of the curriculum, and position in it; the two examples of a pair share both.
     stage: int = 0
     position: int = 0
-    #: The texts of its steps, in order, as they stand in `text`; empty: its method does not tell them apart.
+    #: Its steps in order, each a part of `text`; empty when its method does not separate them.
     steps: tuple[str, ...] = ()
-    #: The teacher's log-probabilities as they are stored (`tracemill.logprobs`); only for objectives that need them.
+    #: The teacher's stored log-probabilities (`tracemill.logprobs`); only for objectives that need them.
     logprobs: bytes | None = None
 
 
 @dataclass(frozen=True)
 class Progress:
-    """How far the fit is. `loss` holds (step, mean loss since the previous entry) pairs."""
+    """The state of a running fit. `loss` holds (step, mean loss since the previous entry) pairs."""
 
     step: int
     steps: int
@@ -55,9 +56,9 @@ class Progress:
 
 @dataclass(frozen=True)
 class Outcome:
-    """What a finished fit used: examples (or pairs), those left out as too long, prompt + answer tokens of one epoch.
+    """The counts of a finished fit: examples (or pairs), those left out as too long, and all tokens of one epoch.
 
-    `seconds` are those of the process that finished it, which went on from step `resumed` (0: it did it all).
+    `seconds` is the time of the process that finished it. It resumed at step `resumed`; 0 means that it did all steps.
     """
 
     examples: int
@@ -69,51 +70,51 @@ class Outcome:
 
 @dataclass(frozen=True)
 class Lesson(Generic[Options]):
-    """Everything that an objective is given; `Options` is the class of its options."""
+    """The input of an objective; `Options` is the class of its options."""
 
     #: The student's folder or hub name.
     model: str
     prompt: Prompt
-    #: By stage and position.
+    #: Ordered by stage and position.
     examples: list[Example]
     fit: FitSettings
     options: Options
-    #: Times that the examples of each stage are seen, one stage after the other.
+    #: Epochs of each stage; one stage follows the other.
     epochs: tuple[int, ...]
     #: The round's folder, where checkpoints and kept epochs are.
     round: Path
-    #: Where the adapter is saved; the folder is there and empty.
+    #: The folder for the adapter; it exists and is empty.
     folder: Path
-    #: Called every few steps.
+    #: Receives the progress every few steps.
     report: Callable[[Progress], None]
-    #: Folders or hub names: of the teacher to load, or of those whose log-probabilities are learnt.
+    #: Folders or hub names of the teacher to load, or of the teachers whose log-probabilities are learnt.
     teachers: tuple[str, ...] = ()
 
     @property
     def fingerprint(self) -> str:
-        """A hash of all that decides what the fit does: a checkpoint of another lesson must not be gone on from."""
+        """A hash of everything that changes the result; a fit resumes only from checkpoints with the same hash."""
         settings = (self.fit.model_dump_json(), self.options.model_dump_json())
-        decisive = (self.model, self.prompt.hash, self.examples, settings, self.epochs, self.teachers)
-        return hashlib.blake2b(repr(decisive).encode("utf-8", "surrogatepass"), digest_size=16).hexdigest()
+        inputs = (self.model, self.prompt.hash, self.examples, settings, self.epochs, self.teachers)
+        return hashlib.blake2b(repr(inputs).encode("utf-8", "surrogatepass"), digest_size=16).hexdigest()
 
 
 @dataclass(frozen=True)
 class Objective:
-    """A way to learn, and what it needs."""
+    """A way to learn, and its needs."""
 
     name: str
-    #: Fits an adapter and saves it (PEFT format). Raises TracemillError where no example is short enough.
+    #: Fits an adapter and saves it in PEFT format. Raises TracemillError when no example is short enough.
     fit: Callable[[Lesson[Any]], Outcome]
     #: The class of its options, the section [fit.NAME].
     options: type[Section]
-    #: It learns from pairs of traces (roles `chosen` and `rejected`), not from single ones (role `sft`).
+    #: Whether it learns from pairs of traces (roles `chosen` and `rejected`) instead of single traces (role `sft`).
     pairs: bool
-    #: The teacher's stored log-probabilities.
+    #: Whether it needs the teacher's stored log-probabilities.
     logprobs: bool
 
     @property
     def teacher(self) -> bool:
-        """Whether it needs the teacher's weights, beside the student's."""
+        """Whether it loads the teacher beside the student."""
         return issubclass(self.options, TeacherOptions)
 
 
@@ -134,7 +135,7 @@ def objective(
 
 
 def find(name: str) -> Objective:
-    """The objective of this name. Raises UsageError naming those there are."""
+    """The objective of this name. Raises UsageError that lists all names."""
     if name not in OBJECTIVES:
-        raise UsageError(f"fit.objective: there is no objective '{name}'. There is {', '.join(sorted(OBJECTIVES))}.")
+        raise UsageError(f"fit.objective: there is no objective '{name}'. Objectives: {', '.join(sorted(OBJECTIVES))}.")
     return OBJECTIVES[name]

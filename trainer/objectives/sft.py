@@ -1,4 +1,4 @@
-"""Imitation: cross-entropy on the traces' tokens, the prompt's excluded."""
+"""Imitation: cross-entropy on the tokens of the traces, without those of the prompts."""
 
 from tracemill.sections import Section
 from trainer.objectives.base import Lesson, Outcome, objective

@@ -1,9 +1,8 @@
-"""Callbacks of a fit: its progress, and its checkpoints.
+"""Callbacks of a fit: its progress, its checkpoints and the adapters of its epochs.
 
-Checkpoints are written every so many seconds, gone on from when the fit was killed, removed when it is done.
-
-A checkpoint counts once its mark is written, after everything else; the mark holds the lesson's fingerprint, so nobody
-goes on from a checkpoint of other examples or settings. The one before is removed after that.
+Checkpoints are written at intervals, and a killed fit resumes from the last complete checkpoint. A checkpoint is
+complete when its mark is written, after everything else; then the previous checkpoint is deleted. The mark holds the
+fingerprint of the lesson, so no fit resumes from a checkpoint of other examples or settings.
 """
 
 import shutil
@@ -19,8 +18,8 @@ from transformers.trainer_callback import TrainerState
 from trainer.objectives.base import Progress
 
 MARK = "complete"
-#: Trained parameters that are no part of the adapter.
-BESIDE = "beside.pt"
+#: The file of trained parameters that are not part of the adapter.
+EXTRA_PARAMETERS = "beside.pt"
 
 
 def latest(folder: Path, fingerprint: str) -> Path | None:
@@ -30,23 +29,23 @@ def latest(folder: Path, fingerprint: str) -> Path | None:
 
 
 class Resumable:
-    """Put before a Transformers trainer: it takes up an adapter, and what is trained beside it, as it was left."""
+    """Mixin of a Transformers trainer that restores an adapter and the parameters beside it with their types."""
 
     model: Any
 
     def _load_from_checkpoint(self, checkpoint: str, model: Any = None) -> None:
-        before = {name: value.dtype for name, value in self.model.named_parameters()}
-        super()._load_from_checkpoint(checkpoint, model)  # type: ignore[misc]  # of the trainer
-        beside = Path(checkpoint) / BESIDE
+        types = {name: value.dtype for name, value in self.model.named_parameters()}
+        super()._load_from_checkpoint(checkpoint, model)  # type: ignore[misc]  # the base is a trainer
+        beside = Path(checkpoint) / EXTRA_PARAMETERS
         saved = torch.load(beside, map_location="cpu", weights_only=True) if beside.exists() else {}
         for name, value in self.model.named_parameters():
             if name in saved:
                 value.data.copy_(saved[name])
-            value.data = value.data.to(before[name])  # PEFT loads adapters in float32, whatever they were trained in
+            value.data = value.data.to(types[name])  # PEFT always loads adapters in float32
 
 
 class Checkpoints(TrainerCallback):  # type: ignore[misc]  # transformers is not typed
-    """Asks for a checkpoint when `seconds` have passed, and marks it when it is there."""
+    """Requests a checkpoint every `seconds`, and marks it when it is complete."""
 
     def __init__(self, folder: Path, fingerprint: str, seconds: float) -> None:
         self._folder = folder
@@ -57,29 +56,29 @@ class Checkpoints(TrainerCallback):  # type: ignore[misc]  # transformers is not
     def on_step_end(self, args: Any, state: TrainerState, control: Any, **_: Any) -> None:
         if self._seconds and state.global_step < state.max_steps:
             due = [time.monotonic() >= self._due]
-            if torch.distributed.is_initialized():  # the first process's clock decides for all
+            if torch.distributed.is_initialized():  # the clock of the first process decides for all
                 torch.distributed.broadcast_object_list(due)
             control.should_save = due[0]
 
     def on_save(self, args: Any, state: TrainerState, control: Any, model: Any = None, **_: Any) -> None:
         self._due = time.monotonic() + self._seconds
-        if torch.distributed.is_initialized():  # each process has written its own random state
+        if torch.distributed.is_initialized():  # every process writes its random state first
             torch.distributed.barrier()
         if not state.is_world_process_zero:
             return
-        here = self._folder / f"checkpoint-{state.global_step}"
-        learnt = ((name, value) for name, value in model.named_parameters() if value.requires_grad)
-        beside = {name: value.detach().cpu() for name, value in learnt if "lora_" not in name}
-        if beside:
-            torch.save(beside, here / BESIDE)
-        (here / MARK).write_text(self._fingerprint)
+        checkpoint = self._folder / f"checkpoint-{state.global_step}"
+        trained = ((name, value) for name, value in model.named_parameters() if value.requires_grad)
+        extra = {name: value.detach().cpu() for name, value in trained if "lora_" not in name}
+        if extra:
+            torch.save(extra, checkpoint / EXTRA_PARAMETERS)
+        (checkpoint / MARK).write_text(self._fingerprint)
         for other in self._folder.glob("checkpoint-*"):
-            if other != here:
+            if other != checkpoint:
                 shutil.rmtree(other)
 
 
 class KeptEpochs(TrainerCallback):  # type: ignore[misc]  # transformers is not typed
-    """Saves the adapter at the end of every epoch. `ends`: the epoch, from 1, by the step that ends it."""
+    """Saves the adapter at the end of every epoch. `ends`: the number of each epoch, from 1, by its last step."""
 
     def __init__(self, folder: Path, ends: Mapping[int, int], save: Callable[[Path], None]) -> None:
         self._folder = folder
@@ -92,9 +91,9 @@ class KeptEpochs(TrainerCallback):  # type: ignore[misc]  # transformers is not 
 
 
 class Reporter(TrainerCallback):  # type: ignore[misc]  # transformers is not typed
-    """Reports after every entry of the loss history, which checkpoints keep: a resumed fit goes on with it.
+    """Reports after every entry of the loss history. Checkpoints hold that history, so a resumed fit continues it.
 
-    `examples` and `tokens`: of the whole fit, all epochs.
+    `examples` and `tokens`: those of the whole fit, all epochs.
     """
 
     def __init__(self, report: Callable[[Progress], None], examples: int, tokens: int) -> None:
@@ -110,9 +109,9 @@ class Reporter(TrainerCallback):  # type: ignore[misc]  # transformers is not ty
         if "loss" not in (logs or {}) or not state.is_world_process_zero:
             return
         loss = [(entry["step"], round(entry["loss"], 4)) for entry in state.log_history if "loss" in entry]
-        here = state.global_step - self._first
+        steps = state.global_step - self._first
         seconds = time.monotonic() - self._started
-        done = here / state.max_steps
+        done = steps / state.max_steps
         self._report(
             Progress(
                 step=state.global_step,
@@ -120,7 +119,7 @@ class Reporter(TrainerCallback):  # type: ignore[misc]  # transformers is not ty
                 loss=tuple(loss),
                 examples_per_second=round(done * self._examples / seconds, 2),
                 tokens_per_second=round(done * self._tokens / seconds, 1),
-                eta_seconds=round(seconds / here * (state.max_steps - state.global_step), 1),
+                eta_seconds=round(seconds / steps * (state.max_steps - state.global_step), 1),
             )
         )
 

@@ -1,4 +1,4 @@
-"""A round on a model hub: its model card, and the upload of its adapter or merged model."""
+"""A round on a model hub: its model card, and the upload of its adapter and merged model."""
 
 import os
 from collections.abc import Mapping, Sequence
@@ -11,7 +11,7 @@ from tracemill.errors import TracemillError, UsageError
 from trainer.spec import RoundSpec
 
 TOKEN = "HF_TOKEN"
-#: Stands before and after what was measured.
+#: Marks the begin and the end of the measurements in a card.
 EVALUATION = "<!-- evaluation -->"
 
 
@@ -22,13 +22,19 @@ def card(
     sources: Sequence[Mapping[str, Any]],
     outcome: Mapping[str, Any],
 ) -> str:
-    """The card as Markdown with the Hub's metadata. `base`: folder or hub name of the student.
+    """The card as Markdown with the hub's metadata. `base`: folder or hub name of the student.
 
-    `sources`: rows of the query `round_sources`; `outcome`: as `trainer.objectives.Outcome`.
+    `sources`: rows of the query `round_sources`; `outcome`: the fields of `trainer.objectives.Outcome`.
     """
-    hub = base if not base.startswith("/") and base.count("/") == 1 else None
+    hub_name = base if not base.startswith("/") and base.count("/") == 1 else None
     fit = spec.fit
-    head = ["---", "library_name: peft", *([f"base_model: {hub}"] if hub else []), "tags: [tracemill, lora]", "---"]
+    metadata = [
+        "---",
+        "library_name: peft",
+        *([f"base_model: {hub_name}"] if hub_name else []),
+        "tags: [tracemill, lora]",
+        "---",
+    ]
     rows = [
         f"| {source['job']} | {source['model']} | {source['method']} | {source['dataset']} | {source['role']} "
         f"| {source['examples']} | {source['tokens']} | {', '.join(source['prompts'])} |"
@@ -36,10 +42,10 @@ def card(
     ]
     return "\n".join(
         [
-            *head,
+            *metadata,
             f"# {spec.name}",
             "",
-            f"A LoRA adapter for `{hub or spec.student}`, made by Tracemill in round `{spec.name}`.",
+            f"A LoRA adapter for `{hub_name or spec.student}`, made by Tracemill in round `{spec.name}`.",
             "",
             "## How it was trained",
             "",
@@ -74,7 +80,7 @@ def card(
 
 
 def evaluated(card: str, measured: Sequence[Mapping[str, Any]]) -> str:
-    """The card with what was measured in its place. `measured`: rows of the query `round_evaluations`."""
+    """The card with the measurements. `measured`: rows of the query `round_evaluations`."""
     if not measured:
         return card
     before, _, after = card.split(EVALUATION)
@@ -88,7 +94,7 @@ def evaluated(card: str, measured: Sequence[Mapping[str, Any]]) -> str:
 
 
 def token_for(repo: str) -> str:
-    """The hub's token. Raises UsageError when there is none, or when `repo` is no name that the hub would take."""
+    """The hub's token. Raises UsageError when there is none, or when `repo` is not a valid name."""
     from huggingface_hub.errors import HFValidationError
     from huggingface_hub.utils import validate_repo_id  # type: ignore[attr-defined]
 
@@ -103,11 +109,11 @@ def token_for(repo: str) -> str:
 
 
 def publish(name: str, repo: str, *, private: bool = True) -> str:
-    """Upload what round `name` made to the hub's model repository `repo` (owner/name); its address.
+    """Upload the models of round `name` to the hub's repository `repo` (owner/name); returns its address.
 
-    The adapter goes to the repository's root, with what was measured in its card, and the merged model, where the round
-    made one, to the folder `merged`. The token is read from HF_TOKEN. Raises UsageError when there is no such round, no
-    adapter yet or no token, TracemillError with the hub's words when it refuses.
+    The adapter goes to the root of the repository, with the measurements in its card. The merged model, if the round
+    has one, goes to the folder `merged`. The token is read from HF_TOKEN. Raises UsageError when there is no such
+    round, no adapter yet or no token, TracemillError with the hub's message when it refuses.
     """
     token = token_for(repo)
     with transaction() as connection:
@@ -115,7 +121,8 @@ def publish(name: str, repo: str, *, private: bool = True) -> str:
         if row is None or row["adapter_path"] is None:
             raise UsageError(f"round '{name}' {'has no adapter yet' if row else 'is not there'}: nothing to publish")
         measured = [
-            dict(found) for found in connection.execute(Q["round_evaluations"], {"round_id": row["id"]}).mappings()
+            dict(evaluation)
+            for evaluation in connection.execute(Q["round_evaluations"], {"round_id": row["id"]}).mappings()
         ]
     adapter = Path(row["adapter_path"])
     return upload(adapter, adapter.with_name("merged"), measured, repo, token, private=private)
@@ -124,18 +131,18 @@ def publish(name: str, repo: str, *, private: bool = True) -> str:
 def upload(
     adapter: Path, merged: Path, measured: Sequence[Mapping[str, Any]], repo: str, token: str, *, private: bool
 ) -> str:
-    """Write `measured` into the cards and upload the folders that are there; the repository's address."""
+    """Write `measured` into the cards and upload the folders that exist; returns the address of the repository."""
     from huggingface_hub import HfApi
     from huggingface_hub.errors import HfHubHTTPError
 
     hub = HfApi(token=token)
     try:
         address = str(hub.create_repo(repo, private=private, exist_ok=True))
-        for folder, place in ((adapter, "."), (merged, "merged")):
+        for folder, path in ((adapter, "."), (merged, "merged")):
             if folder.is_dir():
                 card = folder / "README.md"
                 card.write_text(evaluated(card.read_text(), measured))
-                hub.upload_folder(repo_id=repo, folder_path=folder, path_in_repo=place, commit_message="Tracemill")
+                hub.upload_folder(repo_id=repo, folder_path=folder, path_in_repo=path, commit_message="Tracemill")
     except (HfHubHTTPError, OSError) as error:
         raise TracemillError(f"the hub did not take {repo}: {error}") from None
     return address

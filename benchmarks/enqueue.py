@@ -20,7 +20,7 @@ from sqlalchemy import text
 
 from benchmarks.common import main, peak_rss_mb
 from benchmarks.stack import Factory, factory, one
-from cli.local import prepare, programs
+from db.migrate import prepare
 from db.session import transaction
 from producer.feeder import step
 from tracemill import stack as local
@@ -28,6 +28,7 @@ from tracemill.celery import app, generate_queue
 from tracemill.errors import StackError
 from tracemill.interpreter import python
 from tracemill.settings import settings
+from tracemill.stack.programs import programs
 
 SETTINGS = """
 [local]

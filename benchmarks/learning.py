@@ -18,13 +18,13 @@ from typing import Any
 from sqlalchemy import text
 
 from benchmarks.common import about, main
-from benchmarks.stack import factory, one
-from cli.demo import EXAMPLES, mixed
-from cli.enqueue import read_shots
-from cli.train import follow
+from benchmarks.stack import factory, one, wait_for_round
 from db.session import transaction
+from producer.demo_questions import EXAMPLES, mixed
+from producer.job_request import read_shots
 from producer.sources import Question
 from tracemill.methods import named, prompts
+from tracemill.sampling import Sampling
 from tracemill.statistics import Interval, share
 from tracemill.text import fingerprint
 from trainer.compare import Compared, Side, compare, p_value, percent, points
@@ -47,7 +47,6 @@ ARMS: dict[str, dict[str, Any]] = {
 }
 PAIRS = (("equations", "unfiltered"), ("verified", "unfiltered"), ("equations", "verified"))
 FIT = {"epochs": 3, "learning_rate": 1e-3, "batch_size": 16, "max_tokens": 192}
-SAMPLING = {"top_p": 1.0, "max_tokens": 80, "stop": []}
 
 
 def measure(quick: bool) -> dict[str, float]:
@@ -88,7 +87,7 @@ def asked(model: str, *, shots: bool, samples: int, temperature: float, purpose:
         "prompts": prompts(named("cot"), read_shots(EXAMPLES if shots else None)),
         "samples": samples,
         "purpose": purpose,
-        "sampling": SAMPLING | {"temperature": temperature},
+        "sampling": Sampling(temperature=temperature, max_tokens=80),
     }
 
 
@@ -102,7 +101,7 @@ def _train(arm: str, seed: int) -> dict[str, Any]:
         "evaluate": {"jobs": ["test"]},
     }
     queue_round(RoundSpec.model_validate(spec))
-    follow(name)
+    wait_for_round(name)
     metrics = one("select metrics from rounds where name = :name", name=name)
     found = right(f"{name}/test")
     print(f"{name}: {percent(Interval(*found.values()))} % right, {metrics['examples']} examples", flush=True)

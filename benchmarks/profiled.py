@@ -6,6 +6,7 @@ up at the end. Read FILE with `python -m pstats FILE`. Profiling itself about do
 
 import cProfile
 import pstats
+import runpy
 import sys
 import threading
 import time
@@ -30,13 +31,11 @@ def _start(*_: Any) -> None:
 
 
 def main(file: Path, words: list[str]) -> None:
-    from cli.main import main as tracemill
-
     threading.setprofile(_start)
     _start()
     sys.argv = ["tracemill", *words]
     try:
-        tracemill()
+        runpy.run_module("cli", run_name="__main__", alter_sys=True)
     finally:
         _profiles[0].disable()
         stats = pstats.Stats(_profiles[0])

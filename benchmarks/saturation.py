@@ -21,6 +21,7 @@ from tracemill.engines.plugin import OWNER
 from tracemill.methods import named
 from tracemill.model_settings import EMBEDDED_MODEL
 from tracemill.prompts import render, token_ids
+from tracemill.sampling import Sampling
 from tracemill.weights import resolve
 
 SAMPLES = 4
@@ -57,7 +58,7 @@ def measure(quick: bool) -> dict[str, float]:
     os.environ.setdefault("OMP_WAIT_POLICY", "passive")
     bare, ours, whole = [], [], []
     with factory(SETTINGS.format(questions=len(questions))) as running:
-        running.run("warm", questions[:8], samples=SAMPLES, sampling=SAMPLING)
+        running.run("warm", questions[:8], samples=SAMPLES, sampling=Sampling(**SAMPLING))
         call = Bare(running.folder, questions)
         try:
             call.tokens_per_second(8)
@@ -91,7 +92,7 @@ def _questions(count: int) -> list[Question]:
 
 def _factory(running: Factory, questions: Sequence[Question], job: str) -> tuple[float, float]:
     """Tokens a second from the first request to the last trace in Postgres; and from enqueue to the last verdict."""
-    seconds = running.run(job, questions, samples=SAMPLES, sampling=SAMPLING)
+    seconds = running.run(job, questions, samples=SAMPLES, sampling=Sampling(**SAMPLING))
     tokens = float(one("select tokens_out from job_progress where job = :job", job=job))
     return tokens / requests_seconds(job), tokens / seconds
 

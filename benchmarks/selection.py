@@ -16,8 +16,8 @@ from sqlalchemy import text
 
 from benchmarks.common import main, peak_rss_mb
 from benchmarks.stack import cpu_seconds, factory
-from cli.local import prepare
 from db.jobs import JobSpec, one_prompt, open_job
+from db.migrate import prepare
 from db.queries import Q
 from db.session import statement, transaction
 from tracemill import stack as local
@@ -25,6 +25,7 @@ from tracemill.errors import StackError
 from tracemill.interpreter import python
 from tracemill.policy import Policy
 from tracemill.prompts import Prompt
+from tracemill.sampling import Sampling
 from tracemill.settings import settings
 from tracemill.weights import resolve
 from trainer.select.choose import parameters
@@ -171,7 +172,7 @@ def _job(name: str, first: int, last: int, samples: int) -> None:
         method="cot",
         prompts=one_prompt(ASK),
         samples=samples,
-        sampling={"temperature": 0.7, "max_tokens": 512},
+        sampling=Sampling(),
         policy=Policy(),
         source="benchmark",
     )

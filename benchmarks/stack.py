@@ -16,8 +16,8 @@ import psutil
 from sqlalchemy import text
 
 from benchmarks.common import environment
-from cli.local import prepare, programs
 from db.jobs import JobSpec
+from db.migrate import prepare
 from db.session import engine, transaction
 from producer.enqueue import enqueue
 from producer.sources import Question
@@ -26,8 +26,10 @@ from tracemill.errors import StackError
 from tracemill.interpreter import python
 from tracemill.methods import named, prompts
 from tracemill.policy import Policy
+from tracemill.sampling import Sampling
 from tracemill.settings import settings
 from tracemill.stack import Program
+from tracemill.stack.programs import programs
 
 #: How each command line of a program of ours begins.
 TRACEMILL = python("cli")
@@ -55,14 +57,12 @@ class Factory:
             "method": "cot",
             "prompts": prompts(named("cot"), []),
             "samples": 4,
-            "sampling": {"temperature": 0.7, "top_p": 1.0, "max_tokens": 512, "stop": []},
+            "sampling": Sampling(),
             "policy": Policy(),
             "source": "benchmark",
         }
         enqueue(questions, JobSpec(**(fields | changes)), dataset=name, domain="math")
-        while (state := one("select state from jobs where name = :job", job=name)) != "done":
-            self._check(state)
-            time.sleep(LOOK_SECONDS)
+        wait_for_job(name, self._check)
         wanted = len(questions) * int(changes.get("samples", 4))
         found = one("select verified from job_progress where job = :job", job=name)
         if found != wanted:
@@ -105,6 +105,22 @@ def one(query: str, **values: Any) -> Any:
     """The one value that a query returns."""
     with transaction() as connection:
         return connection.execute(text(query), values).scalar_one()
+
+
+def wait_for_job(name: str, check: Callable[[str], None] = lambda state: None) -> None:
+    """Return when the job is done; `check` is told its state at every look."""
+    while (state := one("select state from jobs where name = :job", job=name)) != "done":
+        check(state)
+        time.sleep(LOOK_SECONDS)
+
+
+def wait_for_round(name: str) -> None:
+    """Return when the round is done. Raises StackError if it, or the loop that will queue it, fails."""
+    while (state := one("select max(state) from rounds where name = :name", name=name)) != "done":
+        error = one("select max(error) from (select error from rounds union all select error from loops) e")
+        if error:
+            raise StackError(f"{name} is {state or 'not queued'}: {error}")
+        time.sleep(LOOK_SECONDS)
 
 
 @contextmanager

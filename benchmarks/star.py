@@ -9,20 +9,17 @@ All learn from the base model and answer the same held-out questions. `make nigh
 """
 
 import json
-from itertools import islice
 from pathlib import Path
 from typing import Any
 
 from benchmarks.common import about, main
 from benchmarks.learning import SETTINGS, asked, questions, right
-from benchmarks.stack import factory, one
-from cli.asked import job_of, open_
-from cli.demo import EXAMPLES
-from cli.jobs import follow as follow_jobs
-from cli.loop import teach_itself
-from cli.train import follow
+from benchmarks.stack import factory, one, wait_for_job, wait_for_round
+from producer.demo_questions import EXAMPLES
+from producer.opening import open_request
 from producer.sources import Question
-from trainer.loop import LoopSpec, round_of
+from trainer.loop import LoopSpec, round_name, round_of
+from trainer.loops import open_loop
 from trainer.queue import queue_round
 
 RESULT = Path(__file__).parent / "results" / "star.json"
@@ -64,11 +61,11 @@ def _written(file: Path, taught: list[Question]) -> Path:
 
 
 def _spec(name: str, file: Path, rounds: int, **changes: Any) -> LoopSpec:
+    """A loop without a dev set: all its rounds run."""
     return LoopSpec.model_validate(
         {
             "name": name,
             "rounds": rounds,
-            "plateau": -1,
             "attempt": ATTEMPT | {"source": str(file)},
             "select": SELECT,
             "fit": FIT,
@@ -80,18 +77,22 @@ def _spec(name: str, file: Path, rounds: int, **changes: Any) -> LoopSpec:
 
 def _loop(name: str, file: Path, rounds: int, *, hints: bool) -> list[dict[str, Any]]:
     changes = {"rationalize": {"samples": 4}} if hints else {}
-    spec = _spec(name, file, rounds, **changes)
-    return [_learnt(found["round"]) for found in islice(teach_itself(spec, EXAMPLES.parent), rounds)]
+    open_loop(_spec(name, file, rounds, **changes), EXAMPLES.parent)
+    learnt = []
+    for number in range(1, rounds + 1):
+        wait_for_round(round_name(name, number))
+        learnt.append(_learnt(round_name(name, number)))
+    return learnt
 
 
 def _once(file: Path, rounds: int) -> list[dict[str, Any]]:
     # The base model's attempts of the first round of `star` are the first part of what it is asked here.
     spec = _spec("once", file, 1, select=SELECT | {"max_per_question": 0, "like": f"star-{rounds}"})
     ask = spec.attempt.model_copy(update={"samples": (rounds - 1) * spec.attempt.samples})
-    open_(job_of(ask, "once-attempt", "student", "cot", EXAMPLES.parent), ask)
-    follow_jobs(["once-attempt"])
+    open_request(ask.request("once-attempt", "student", shots=ask.shots(EXAMPLES.parent)))
+    wait_for_job("once-attempt")
     queue_round(round_of(spec, 1, ["star-1-attempt", "once-attempt"]))
-    follow("once-1")
+    wait_for_round("once-1")
     return [_learnt("once-1")]
 
 

@@ -3,6 +3,7 @@
 A line a step: when it ended (seconds since the epoch), the milliseconds it took, and the questions it queued.
 """
 
+import runpy
 import sys
 import time
 from pathlib import Path
@@ -12,8 +13,6 @@ from tracemill.settings import FeederSettings
 
 
 def main(file: Path, words: list[str]) -> None:
-    from cli.main import main as tracemill
-
     step = feeder.step
     with file.open("w", buffering=1) as lines:
 
@@ -25,7 +24,7 @@ def main(file: Path, words: list[str]) -> None:
 
         feeder.step = timed
         sys.argv = ["tracemill", *words]
-        tracemill()
+        runpy.run_module("cli", run_name="__main__", alter_sys=True)
 
 
 if __name__ == "__main__":

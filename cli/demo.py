@@ -6,38 +6,33 @@ and the student is trained on them by QLoRA. Everything printed is measured in t
 """
 
 import time
-from collections.abc import Collection, Iterator
 from dataclasses import dataclass
-from itertools import islice
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 from sqlalchemy import text
 
 from cli.demo_report import report
-from cli.enqueue import read_shots
 from cli.jobs import follow as follow_jobs
-from cli.local import start
 from cli.output import Json, console, print_json
-from cli.policies import informed
 from cli.train import follow as follow_round
 from db.jobs import JobSpec
 from db.session import transaction
+from producer.demo_questions import EXAMPLES, mixed
+from producer.job_request import JobRequest, SourceSpec, read_shots
+from producer.opening import job_spec, store_questions
 from tracemill import stack as local
 from tracemill.errors import TracemillError
 from tracemill.policy import Policy
+from tracemill.sampling import Sampling
 from tracemill.settings import model as model_settings
 from tracemill.settings import settings
+from tracemill.stack.programs import start
 from tracemill.text import fingerprint
 
 if TYPE_CHECKING:
     from producer.sources import Question
 
-EXAMPLES = Path(__file__).parent / "demo_examples.jsonl"
-#: Two kinds of questions, half each: {size} of them, made from {seed}.
-SUMS = "gym:chain_sum?min_terms=2&max_terms=3&min_digits=1&max_digits=2&size={size}&seed={seed}"
-WORDS = "words:?size={size}&seed={seed}&split={split}"
 #: The judge rates all of the teacher's held-out answers, right and wrong: that measures it. Its rating then gates the
 #: teaching traces, unless it was found to be at chance.
 MEASURING = Policy(judge="verifier", judge_refused=True)
@@ -79,6 +74,8 @@ def demo(
     keep_up: Annotated[bool, typer.Option(help="Leave the stack running afterwards.")] = False,
     json: Json = False,
 ) -> None:
+    from db.migrate import prepare  # imports Alembic, which no other command needs
+
     seconds: dict[str, float] = {}
     clock = time.monotonic()
 
@@ -88,7 +85,7 @@ def demo(
         clock = time.monotonic()
 
     _say("Starting Postgres, Redis, the feeder, the workers (vLLM loads the model) and Flower …")
-    stack = start()
+    stack = start(prepare)
     try:
         flower = f"http://127.0.0.1:{stack.flower_port}"
         _say(f"Flower watches at {flower} (user {stack.flower_user}; `tracemill flower` prints the password)")
@@ -100,8 +97,8 @@ def demo(
             raise TracemillError("there are not so many different questions: ask for fewer")
 
         _say(f"Measuring the student, and the teacher, on {held_out} held-out questions …")
-        _enqueue(names.before, test, "student", shots=False, samples=1, purpose="evaluate", policy=Policy())
-        _enqueue(names.teacher, test, "teacher", shots=True, samples=1, purpose="evaluate", policy=MEASURING)
+        _open(names.before, test, "student", shots=False, samples=1, teach=False, policy=Policy())
+        _open(names.teacher, test, "teacher", shots=True, samples=1, teach=False, policy=MEASURING)
         _wait_for_engine(names.before)
         stage("start")
         follow_jobs([names.before, names.teacher])
@@ -109,10 +106,9 @@ def demo(
 
         _say(f"The teacher answers {questions} other questions {samples} times each; every trace is verified …")
         _calibrate(names.teacher)
-        policy = informed(GATED)
-        for signal, why in policy.uninformative.items():
+        taught = _open(names.teach, training, "teacher", shots=True, samples=samples, teach=True, policy=GATED)
+        for signal, why in taught.policy.uninformative.items():
             _say(f"The LLM verifier's {signal} is stored and ignored: {why}")
-        _enqueue(names.teach, training, "teacher", shots=True, samples=samples, purpose="teach", policy=policy)
         follow_jobs([names.teach])
         stage("ask and verify")
 
@@ -145,28 +141,6 @@ def _unfinished() -> str:
     return next(name for number in range(1, 10**6) if (name := f"demo-{number}") not in done)
 
 
-def mixed(count: int, *, seed: int, split: str, known: Collection[str] = ()) -> Iterator["Question"]:
-    """Distinct questions, sums and word problems in turn. `known`: fingerprints of questions not to give."""
-    from producer.sources import Question, open_source
-
-    seen = set(known)
-
-    def distinct(source: str, wanted: int) -> list[Question]:
-        found: list[Question] = []
-        for item in open_source(source, mapping={}):
-            if isinstance(item, Question) and (key := fingerprint(item.text)) not in seen and len(found) < wanted:
-                seen.add(key)
-                found.append(item)
-        return found
-
-    half = count // 2
-    sums = distinct(SUMS.format(size=2 * half, seed=seed), half)
-    words = distinct(WORDS.format(size=count - half, seed=seed, split=split), count - half)
-    for pair in zip(sums, words, strict=False):
-        yield from pair
-    yield from islice(words, len(sums), None)
-
-
 def _calibrate(job: str) -> None:
     """Measure the judge on what it rated in `job`, and store it, as `tracemill calibrate --job` does."""
     from db.calibrations import judged_traces, store
@@ -177,25 +151,22 @@ def _calibrate(job: str) -> None:
         store("verifier", model_settings("verifier").model, f"job {job}", measured)
 
 
-def _enqueue(
-    name: str, questions: "list[Question]", model: str, *, shots: bool, samples: int, purpose: str, policy: Policy
-) -> None:
-    from producer.enqueue import enqueue
-    from tracemill.methods import named, prompts
-
-    teach = purpose == "teach"
-    spec = JobSpec(
+def _open(
+    name: str, questions: "list[Question]", model: str, *, shots: bool, samples: int, teach: bool, policy: Policy
+) -> JobSpec:
+    request = JobRequest(
+        source=SourceSpec("demo", dataset="demo-train" if teach else "demo-held-out"),
         name=name,
         purpose="teach" if teach else "evaluate",
         model=model,
-        method="cot",
-        prompts=prompts(named("cot"), read_shots(EXAMPLES if shots else None)),
+        shots=read_shots(EXAMPLES if shots else None),
         samples=samples,
-        sampling={"temperature": 0.7 if teach else 0.0, "top_p": 1.0, "max_tokens": 80, "stop": []},
+        sampling=Sampling(temperature=0.7 if teach else 0.0, max_tokens=80),
         policy=policy,
-        source="demo",
     )
-    enqueue(questions, spec, dataset="demo-train" if teach else "demo-held-out", domain="math")
+    spec = job_spec(request)
+    store_questions(request.source, spec, rows=questions)
+    return spec
 
 
 def _wait_for_engine(job: str) -> None:

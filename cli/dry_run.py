@@ -1,5 +1,6 @@
 """`tracemill train ROUND.toml --dry-run`: what the round would train on. Nothing is queued, nothing is stored."""
 
+from collections.abc import Sequence
 from dataclasses import asdict
 from typing import TYPE_CHECKING
 
@@ -9,8 +10,9 @@ from rich.text import Text
 from cli.output import console, print_json, print_rows, progress_console
 
 if TYPE_CHECKING:
+    from db.jobs import JobSpec
     from trainer.select.preview import Preview
-    from trainer.spec import RoundSpec
+    from trainer.spec import EvaluateSpec, RoundSpec
 
 #: What became of traces, by the filter that took them.
 FILTERS = {
@@ -90,3 +92,22 @@ def _time(found: "Preview") -> str:
 def _plain(text: str) -> str:
     """Model text without control characters, which a terminal would obey."""
     return "".join(char if char.isprintable() or char in "\n\t" else "\N{REPLACEMENT CHARACTER}" for char in text)
+
+
+def show_plan(
+    jobs: "Sequence[JobSpec]", evaluate: "EvaluateSpec", json: bool, dev: "EvaluateSpec | None" = None
+) -> None:
+    """Print the jobs that come first, what is measured, and the dev set of a loop."""
+    rows = [
+        {"job": job.name, "source": job.source, "model": job.model, "method": job.method, "traces a question": job.most}
+        for job in jobs
+    ]
+    measured = [*evaluate.jobs, *evaluate.benchmarks]
+    deciding = [*dev.jobs, *dev.benchmarks] if dev is not None else []
+    if json:
+        print_json({"teach": rows, "evaluate": measured} | ({"dev": deciding} if deciding else {}))
+        return
+    print_rows(rows, list(rows[0]), title="Not asked yet: these jobs come first")
+    console.print(f"Measured before and after: {', '.join(measured)}", markup=False)
+    if deciding:
+        console.print(f"Decides when the loop ends: {', '.join(deciding)}", markup=False)

@@ -9,14 +9,14 @@ import typer
 from rich.console import Console
 from rich.live import Live
 from rich.table import Table
-from sqlalchemy import text
+from sqlalchemy import Row, text
 
 from cli.output import Json, console, print_json, print_rows, progress_console
 from cli.policies import in_words
 from db.heartbeat import SILENT_SECONDS
 from db.queries import Q
 from db.session import transaction
-from tracemill.celery import generate_queue
+from tracemill.celery import TRAIN_QUEUE, generate_queue
 from tracemill.errors import UsageError
 from tracemill.policy import Policy
 
@@ -116,9 +116,7 @@ def follow(names: list[str] | None, seconds: float = 1.0, out: Console = progres
 
 def missing(rows: Sequence[Mapping[str, Any]]) -> list[str]:
     """What jobs wait for that nobody does: their model's workers, and the verifiers."""
-    with transaction() as connection:
-        found = connection.execute(Q["processes"], {"host": None}).all()
-    alive = [row for row in found if row.silent_seconds <= SILENT_SECONDS]
+    alive = _alive()
     queues = {queue for row in alive for queue in row.queues}
     running = [row for row in rows if row["state"] in ("filling", "running")]
     models = {row["model"] for row in running if row["pending"] or row["queued"]}
@@ -132,6 +130,18 @@ def missing(rows: Sequence[Mapping[str, Any]]) -> list[str]:
     if running and not any(row.leads for row in alive):
         said.append("nobody hands out questions: tracemill producer")
     return said
+
+
+def trainer_missing() -> list[str]:
+    """A sentence if no process trains."""
+    trains = any(TRAIN_QUEUE in row.queues for row in _alive())
+    return [] if trains else ["nobody trains: tracemill worker train"]
+
+
+def _alive() -> list[Row[Any]]:
+    with transaction() as connection:
+        processes = connection.execute(Q["processes"], {"host": None}).all()
+    return [row for row in processes if row.silent_seconds <= SILENT_SECONDS]
 
 
 class Rates:

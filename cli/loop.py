@@ -1,25 +1,24 @@
-"""`tracemill loop STAR.toml`: the student teaches itself, round after round.
+"""`tracemill loop STAR.toml`: the student teaches itself, round after round. The trainers do it; this only follows."""
 
-Everything that was done is in the tables under names made of the loop's: running the command again goes on from there.
-"""
-
-from collections.abc import Iterator
-from itertools import count
+import time
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from sqlalchemy import text
 
-from cli.asked import job_of, open_, show_plan
-from cli.benchmarks import open_benchmarks
-from cli.jobs import follow as follow_jobs
+from cli.dry_run import show_plan
+from cli.enqueue import reading_bar
+from cli.jobs import missing, one, trainer_missing
 from cli.output import Json, console, print_json, print_rows, progress_console
-from cli.train import Changes, follow
-from db.queries import Q
+from cli.train import Changes
 from db.session import transaction
-from tracemill.statistics import share
-from trainer.loop import LoopSpec, ended, load, round_of
+from tracemill.errors import TracemillError
+from tracemill.statistics import Interval
+from trainer.loop import load, round_of
+from trainer.loops import Loop, RoundResult, first_attempt, one_loop, open_loop, results
+
+#: Seconds between two looks at the loop.
+LOOK_SECONDS = 0.5
 
 
 def register(app: typer.Typer) -> None:
@@ -28,102 +27,140 @@ def register(app: typer.Typer) -> None:
 
 LOOP = """Let a student teach itself (STaR): attempt, keep what is right, rationalise the rest, train, and again.
 
-Running it again goes on where it was. Example: tracemill loop star.toml"""
+The trainers move the loop; closing the terminal does not stop it. Running the command again follows it, and continues
+it if it was stopped or has failed. `tracemill loops` lists, shows and stops loops.
+
+Example: tracemill loop star.toml"""
 
 
 def loop(
     file: Annotated[Path, typer.Argument(help="The loop's STAR.toml.")],
+    wait: Annotated[bool, typer.Option(help="Follow it to the end.")] = True,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Show what it would ask first, and do nothing.")] = False,
     changes: Changes = None,
     json: Json = False,
 ) -> None:
+    from producer.opening import job_spec
     from trainer.queue import check_student
 
     spec = load(file, changes or ())
-    first = round_of(spec, 1, ["none"])
-    check_student(first)  # before anything is paid for
     if dry_run:
-        attempt = job_of(spec.attempt, f"{spec.name}-1-attempt", spec.student, "cot", file.parent)
-        show_plan([attempt], first.evaluate, json)
+        first = round_of(spec, 1, ["none"])
+        check_student(first)
+        attempt = job_spec(first_attempt(spec, spec.attempt.shots(file.parent)))
+        show_plan([attempt], spec.evaluate, json, spec.dev)
         return
-    rounds: list[dict[str, Any]] = []
-    why = None
-    for found in teach_itself(spec, file.parent):
-        rounds.append(found)
-        progress_console.print(f"{found['round']}: {_percent(found['after'])} right", markup=False)
-        why = ended(spec, found["before"]["value"], [each["after"]["value"] for each in rounds])
-        if why:
-            break
+    opened = open_loop(spec, file.parent, reading_bar)
+    again = f"tracemill loop {file}"
+    if wait:
+        try:
+            opened = _follow(opened)
+        except KeyboardInterrupt:
+            progress_console.print(
+                f"\nloop {spec.name} continues without this terminal. Follow it again: {again}. "
+                f"Stop it: tracemill loops stop {spec.name}",
+                markup=False,
+                soft_wrap=True,
+            )
+            raise
+    if opened.state == "failed":
+        raise TracemillError(f"loop {spec.name} failed: {opened.error}. To try again: {again}")
+    if wait and opened.state == "stopped":
+        raise TracemillError(f"loop {spec.name} was stopped. To continue it: {again}")
     if json:
-        print_json({"loop": spec.name, "rounds": rounds, "ended": why})
-        return
-    shown = [
-        {"round": "before", "right %": _percent(rounds[0]["before"])},
-        *({**each, "right %": _percent(each["after"])} for each in rounds),
-    ]
-    print_rows([dict.fromkeys(COLUMNS) | row for row in shown], COLUMNS)
-    console.print(f"Ended: {why}.", markup=False)
+        print_json(as_json(opened))
+    elif wait:
+        print_loop(opened)
+    else:
+        console.print(f"loop {spec.name} is open. Follow it: {again}", markup=False)
 
 
-COLUMNS = ("round", "right %", "examples", "of them rationalised", "questions with one")
+def _follow(opened: Loop) -> Loop:
+    """Tell on stderr what the loop does and what each round measured, until it ends, fails or is stopped."""
+    n_told, last_line = 0, ""
+    while True:
+        opened = one_loop(opened.name)
+        with transaction() as connection:
+            rounds = results(connection, opened)
+        for row in rounds[n_told:]:
+            progress_console.print(f"{row.round}: {percent(row.after)} right", markup=False)
+        n_told = len(rounds)
+        if opened.state != "running":
+            return opened
+        line = _activity(opened)
+        if line != last_line:
+            last_line = line
+            progress_console.print(line, markup=False, soft_wrap=True)
+        time.sleep(LOOK_SECONDS)
 
 
-def teach_itself(spec: LoopSpec, folder: Path) -> Iterator[dict[str, Any]]:
-    """What each finished round measured, without end. `folder`: where the file of examples is."""
-    from trainer.queue import queue_round
-
-    jobs: list[str] = []
-    for number in count(1):
-        jobs += _attempt(spec, number, folder)
-        learnt = open_benchmarks(round_of(spec, number, jobs))
-        queue_round(learnt)
-        follow(learnt.name)
-        yield _measured(learnt.name)
+def _activity(opened: Loop) -> str:
+    """What the loop waits for, and which process it lacks."""
+    where = f"{opened.name}: round {opened.round} of at most {opened.spec.rounds}, {opened.step}"
+    lacking = trainer_missing()
+    if opened.step != "train":
+        lacking = [*missing([one(opened.awaits)]), *lacking]
+    return "; ".join([f"{where}, waits for {opened.awaits}", *lacking])
 
 
-def _attempt(spec: LoopSpec, number: int, folder: Path) -> list[str]:
-    """Ask the model of the round before everything, and again with a hint where it failed; the names of the jobs."""
-    name = f"{spec.name}-{number}-attempt"
-    model = _round_id(f"{spec.name}-{number - 1}") if number > 1 else None
-    shown = folder if model is None else None
-    open_(job_of(spec.attempt, name, spec.student, "cot", shown, round_id=model), spec.attempt)
-    follow_jobs([name])
-    if spec.rationalize is None:
-        return [name]
-    again = f"{spec.name}-{number}-rationalize"
-    failed = {"source": f"job:{name}?failed", "limit": 0}
-    hinted = spec.attempt.model_copy(update=spec.rationalize.model_dump() | failed)
-    # A hint is nothing that the student is trained to be given: the form of the answer is shown in every round.
-    if not open_(job_of(hinted, again, spec.student, "rationalize", folder, round_id=model), hinted):
-        return [name]
-    follow_jobs([again])
-    return [name, again]
-
-
-def _round_id(name: str) -> int:
+def as_json(loop: Loop) -> dict[str, Any]:
+    """One loop for machines."""
     with transaction() as connection:
-        return int(connection.execute(Q["round_by_name"], {"name": name}).mappings().one()["id"])
+        rounds = results(connection, loop)
+    return {
+        "loop": loop.name,
+        "state": loop.state,
+        "round": loop.round,
+        "step": loop.step,
+        "awaits": loop.awaits,
+        "rounds": [_round_json(row) for row in rounds],
+        "ended": loop.ended,
+        "error": loop.error,
+        "created_at": loop.created_at,
+        "finished_at": loop.finished_at,
+    }
 
 
-def _measured(name: str) -> dict[str, Any]:
-    """A finished round's share of right answers over all its evaluations, and what it learnt from."""
+def _round_json(row: RoundResult) -> dict[str, Any]:
+    dev = None
+    if row.dev_before is not None and row.dev_after is not None:
+        dev = {"before": row.dev_before._asdict(), "after": row.dev_after._asdict()}
+    return {
+        "round": row.round,
+        "before": row.before._asdict(),
+        "after": row.after._asdict(),
+        "dev": dev,
+        "examples": row.examples,
+        "rationalised": row.rationalised,
+        "questions": row.questions,
+    }
+
+
+def print_loop(loop: Loop) -> None:
+    """What each round measured, a row a round, and how the loop ended."""
     with transaction() as connection:
-        counts = connection.execute(COUNTS, {"name": name}).mappings().all()
-        learnt = connection.execute(LEARNT, {"name": name}).mappings().one()
-    right = {row["stage"]: share(int(row["correct"]), int(row["questions"]))._asdict() for row in counts}
-    return {"round": name, **right, **learnt}
+        rounds = results(connection, loop)
+    columns = ["round", "right %", *(["dev %"] if loop.spec.dev is not None else []), "examples", "with hint"]
+    before = [("before", row.before, row.dev_before, "", "") for row in rounds[:1]]
+    after = [(row.round, row.after, row.dev_after, row.examples, row.rationalised) for row in rounds]
+    if rounds:
+        print_rows(
+            [
+                {
+                    "round": name,
+                    "right %": percent(right),
+                    "dev %": percent(dev) if dev is not None else "",
+                    "examples": examples,
+                    "with hint": hinted,
+                }
+                for name, right, dev, examples, hinted in (*before, *after)
+            ],
+            columns,
+        )
+    if loop.ended:
+        console.print(f"Ended: {loop.ended}.", markup=False)
 
 
-COUNTS = text(
-    "select e.stage, sum(e.correct) as correct, sum(e.questions) as questions "
-    "from evaluations e join rounds r on r.id = e.round_id where r.name = :name group by 1"
-)
-LEARNT = text(
-    "select count(*) as examples, count(*) filter (where method = 'rationalize') as \"of them rationalised\", "
-    'count(distinct question_id) as "questions with one" '
-    "from (select distinct trace_id, method, question_id from round_lineage where round = :name) l"
-)
-
-
-def _percent(found: dict[str, float]) -> str:
-    return f"{100 * found['value']:.1f} [{100 * found['low']:.1f}, {100 * found['high']:.1f}]"
+def percent(right: Interval) -> str:
+    """A share with its interval, in percent."""
+    return f"{100 * right.value:.1f} [{100 * right.low:.1f}, {100 * right.high:.1f}]"

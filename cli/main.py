@@ -16,6 +16,7 @@ from cli import (
     health,
     jobs,
     loop,
+    loops,
     methods,
     report,
     rounds,
@@ -45,7 +46,7 @@ app = typer.Typer(
 )
 GROUPS = (
     *(stack, enqueue, methods, jobs, verify, calibrate, workers, health, sql, export),
-    *(train, loop, rounds, report, settings, database, demo),
+    *(train, loop, loops, rounds, report, settings, database, demo),
 )
 for group in GROUPS:
     group.register(app)

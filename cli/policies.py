@@ -1,4 +1,4 @@
-"""Verification policies on the command line: read, completed with what calibration knows, and said in words."""
+"""Verification policies on the command line: read from a file and flags, and put into words."""
 
 import tomllib
 from collections.abc import Mapping, Sequence
@@ -72,18 +72,6 @@ def signals_of(text: str) -> list[Signal]:
     if not names:
         raise UsageError(f"--signals names none: there are {', '.join(SIGNALS)}")
     return [signal for signal in SIGNALS if signal in names]
-
-
-def informed(policy: Policy) -> Policy:
-    """The policy with what the judge's newest calibration says of its signals."""
-    from db.calibrations import latest
-    from tracemill.verification.calibration import why_not
-
-    if policy.judge is None:
-        return policy
-    known = latest(policy.judge, model_settings(policy.judge).model)
-    reasons = {name: why_not(known.get(name), policy.auc_above) for name in policy.signals}
-    return policy.model_copy(update={"uninformative": {name: why for name, why in reasons.items() if why}})
 
 
 def in_words(policy: Policy, canaries: Sequence[Mapping[str, Any]] = ()) -> dict[str, str]:

@@ -5,11 +5,11 @@ from typing import Annotated
 
 import typer
 
-from cli.local import start
 from cli.output import Json, console, print_json, print_rows, progress_console
 from tracemill import stack as local
 from tracemill.errors import StackError
 from tracemill.settings import settings
+from tracemill.stack.programs import start
 
 
 def register(app: typer.Typer) -> None:
@@ -30,8 +30,10 @@ def up(
     redis_port: Annotated[int | None, typer.Option(help="Fixed port (default: a free one, kept).")] = None,
     json: Json = False,
 ) -> None:
+    from db.migrate import prepare  # imports Alembic, which no other command needs
+
     with progress_console.status("starting Postgres, Redis and the workers"):
-        start(services_only=services_only, postgres_port=postgres_port, redis_port=redis_port)
+        start(prepare, services_only=services_only, postgres_port=postgres_port, redis_port=redis_port)
     status(json)
 
 

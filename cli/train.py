@@ -7,9 +7,10 @@ from typing import Annotated
 import typer
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
-from cli.asked import planned, show_plan, teach
-from cli.benchmarks import open_benchmarks, with_benchmarks
 from cli.dry_run import dry_run as show_dry_run
+from cli.dry_run import show_plan
+from cli.enqueue import reading_bar
+from cli.jobs import follow as follow_jobs
 from cli.output import Json, console, print_json, progress_console
 from cli.rounds import compare, one, show
 from tracemill.errors import TracemillError, UsageError
@@ -44,10 +45,12 @@ def train(
     changes: Changes = None,
     json: Json = False,
 ) -> None:
+    from trainer.benchmarks import open_benchmarks, with_benchmarks
     from trainer.control import control_of
     from trainer.hub import publish, token_for
     from trainer.queue import check_student, queue_round
     from trainer.spec import load
+    from trainer.teaching import open_teaching, planned
 
     asked = load(file, changes or ())
     check_student(asked)  # before anything is paid for
@@ -65,8 +68,8 @@ def train(
         else:
             show_dry_run(with_benchmarks(asked), json)
         return
-    teach(asked.teach, file.parent)
-    spec = open_benchmarks(asked)
+    open_teaching(asked.teach, file.parent, follow_jobs, reading_bar)
+    spec = open_benchmarks(asked, reading_bar)
     rounds = [spec, *([twin.model_copy(update={"evaluate": spec.evaluate})] if twin else [])]
     for arm in rounds:
         queue_round(arm)

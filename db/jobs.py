@@ -1,8 +1,8 @@
-"""Opening a job: what enqueue does for a new one, and the trainer when it repeats an evaluation with an adapter."""
+"""A job's settings: stored when it is opened, and read back to ask the same again with another model."""
 
 import json
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from typing import Any, Literal
 
 from sqlalchemy import Connection
@@ -11,6 +11,7 @@ from db.queries import Q
 from tracemill.errors import UsageError
 from tracemill.policy import Policy
 from tracemill.prompts import DOMAINS, Prompt
+from tracemill.sampling import Sampling
 
 #: What a question of one domain is asked with: variant -> call -> template, both in order.
 Chains = Mapping[str, Mapping[str, Prompt]]
@@ -28,8 +29,7 @@ class JobSpec:
     prompts: Mapping[str, Chains]
     #: Per question and variant of the method.
     samples: int
-    #: temperature, top_p, max_tokens, stop, logprobs (`tracemill.engines.Sampling`).
-    sampling: dict[str, Any]
+    sampling: Sampling
     policy: Policy
     #: Where the questions came from, for people.
     source: str
@@ -79,7 +79,7 @@ def open_job(connection: Connection, spec: JobSpec) -> int:
         "give_up": spec.give_up,
         "budget": spec.budget,
         "budget_unit": spec.budget_unit,
-        "sampling": json.dumps(spec.sampling),
+        "sampling": json.dumps(spec.sampling.as_json()),
         "policy": spec.policy.model_dump_json(),
         "verifier": spec.policy.verifier,
         "source": spec.source,
@@ -95,10 +95,12 @@ def open_job(connection: Connection, spec: JobSpec) -> int:
     known = dict(connection.execute(Q["job_by_name"], {"name": spec.name}).mappings().one())
     # How informative the judge is was settled when the job was opened.
     known["policy"] = policy = Policy.model_validate(known["policy"])
+    # A job of an older release lacks the keys that came later: it meant their defaults.
+    known["sampling"] = Sampling.from_json(known["sampling"]).as_json()
     asked = connection.execute(Q["job_prompts"], {"job_id": known["id"]}).mappings()
     known["prompts"] = {(p["domain"], p["variant"], p["call"], p["prompt_hash"]) for p in asked}
     wanted = row | {
-        "sampling": spec.sampling,
+        "sampling": spec.sampling.as_json(),
         "policy": spec.policy.model_copy(update={"uninformative": policy.uninformative}),
         "prompts": {(key["domain"], key["variant"], key["call"], p.hash) for key, p in prompts},
     }
@@ -110,6 +112,21 @@ def open_job(connection: Connection, spec: JobSpec) -> int:
                 "Give the new job another --name, or repeat the first command to resume it."
             )
     return int(known["id"])
+
+
+def stored_job(connection: Connection, name: str) -> JobSpec | None:
+    """The settings of the job of that name, as it was opened; None: there is no such job."""
+    row = connection.execute(Q["job_by_name"], {"name": name}).mappings().one_or_none()
+    if row is None:
+        return None
+    prompts: dict[str, dict[str, dict[str, Prompt]]] = {}
+    for prompt in connection.execute(Q["job_prompts"], {"job_id": row["id"]}):
+        calls = prompts.setdefault(prompt.domain, {}).setdefault(prompt.variant, {})
+        calls[prompt.call] = Prompt(tuple(prompt.messages))
+    columns: dict[str, Any] = {field.name: row[field.name] for field in fields(JobSpec) if field.name in row}
+    columns["sampling"] = Sampling.from_json(row["sampling"])
+    columns["policy"] = Policy.model_validate(row["policy"])
+    return JobSpec(prompts=prompts, **columns)
 
 
 SAME_IN_A_RESUMED_JOB = (

@@ -15,9 +15,15 @@ import migrations
 from db import views
 from db.tables import Base
 from tracemill.errors import StackError, UsageError
+from tracemill.stack import Stack
 
 #: Two processes that migrate at once wait for each other on this advisory lock.
 LOCK = 0x7261636D
+
+
+def prepare(stack: Stack) -> None:
+    """Bring the local stack's database to this code's schema."""
+    upgrade(stack.database_url)
 
 
 def upgrade(url: str, revision: str = "head") -> None:

@@ -286,6 +286,37 @@ class Round(Base):
     __table_args__ = (one_of("state", "queued", "selecting", "fitting", "evaluating", "done", "failed"),)
 
 
+class Loop(Base):
+    """Rounds one after the other, each taught by the model of the round before. Jobs and rounds are known by name."""
+
+    __tablename__ = "loops"
+    id: Mapped[int] = mapped_column(Identity(), primary_key=True)
+    #: Its rounds are NAME-1, NAME-2, …, their jobs NAME-1-attempt and NAME-1-rationalize.
+    name: Mapped[str] = mapped_column(unique=True)
+    #: running, stopped (it opens nothing more), failed, done
+    state: Mapped[str] = mapped_column(server_default="running")
+    #: What it does in the current round: attempt, rationalize, train. It is kept when the loop stops.
+    step: Mapped[str] = mapped_column(server_default="attempt")
+    round: Mapped[int] = mapped_column(server_default="1")
+    #: The job, or while it trains the round, that must end before the next step.
+    awaits: Mapped[str]
+    #: The loop's file as it was understood (`trainer.loop.LoopSpec`), with the names of its benchmarks' jobs.
+    spec: Mapped[dict[str, Any]]
+    #: The worked examples of [attempt]: {question, answer} each.
+    shots: Mapped[list[Any]]
+    #: When the feeder may nudge a trainer again.
+    nudge_after: Mapped[datetime | None]
+    #: Why it is done, or why it failed.
+    ended: Mapped[str | None]
+    error: Mapped[str | None]
+    created_at: Mapped[datetime] = now()
+    finished_at: Mapped[datetime | None]
+    __table_args__ = (
+        one_of("state", "running", "stopped", "failed", "done"),
+        one_of("step", "attempt", "rationalize", "train"),
+    )
+
+
 class Example(Base):
     """One trace used in one round: the lineage row."""
 

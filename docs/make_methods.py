@@ -23,7 +23,7 @@ QUESTIONS = "docs/methods_questions.jsonl"
 #: What a job of each method needs beyond the usual; the first job is the one that others build on.
 FIRST = "cot"
 MORE = {
-    "cot": [QUESTIONS, "--samples", "4", "--examples", "cli/demo_examples.jsonl"],
+    "cot": [QUESTIONS, "--samples", "4", "--examples", "producer/demo_examples.jsonl"],
     "rationalize": [f"job:{FIRST}?failed", "--samples", "4"],
     "inject": [f"job:{FIRST}?accepted", "--samples", "2", "--model", "student"],
 }

@@ -88,23 +88,43 @@ def enqueue(
 
 
 def enqueue_from(spec: JobSpec, *, accepted: bool | None, limit: int | None) -> Enqueued:
-    """Open the job with questions of the job it builds on: those settled with an accepted trace, those without one,
-    or (null) all. The same again adds those that were settled meanwhile.
+    """Open the job with questions of the job it builds on (`copy_questions`); it is dropped if there are none.
 
     Raises UsageError when the job's name is taken by a job with other settings.
     """
+    assert spec.from_job_id is not None
     with transaction() as connection:
-        done = Enqueued(open_job(connection, spec))
-        wanted = {"job_id": done.job_id, "from_job_id": spec.from_job_id, "accepted": accepted, "most": limit}
-        done.new = connection.execute(Q["copy_job_questions"], wanted).rowcount
-        done.read = connection.execute(Q["count_job_questions"], {"job_id": done.job_id}).scalar_one()
-    _filled(done)
+        done = copy_questions(connection, spec, spec.from_job_id, accepted=accepted, limit=limit)
+        connection.execute(Q["drop_empty_job"], {"job_id": done.job_id})
+    analyse_if_large(done)
     return done
 
 
-def _filled(done: Enqueued) -> None:
+def copy_questions(
+    connection: Connection, spec: JobSpec, from_job_id: int, *, accepted: bool | None = None, limit: int | None = None
+) -> Enqueued:
+    """Open the job with questions of another: those settled with an accepted trace, those without one, or (None) all.
+
+    The same again adds those that were settled meanwhile. Raises UsageError when the job's name is taken by a job with
+    other settings.
+    """
+    done = Enqueued(open_job(connection, spec))
+    values = {"job_id": done.job_id, "from_job_id": from_job_id, "accepted": accepted, "most": limit}
+    done.new = connection.execute(Q["copy_job_questions"], values).rowcount
+    done.read = connection.execute(Q["count_job_questions"], {"job_id": done.job_id}).scalar_one()
+    for change in ("job_filled", "reopen_job"):
+        connection.execute(Q[change], {"job_id": done.job_id})
+    return done
+
+
+def analyse_if_large(done: Enqueued) -> None:
+    """Have Postgres look at its tables again, once many rows are stored."""
     if done.new >= ANALYSE_AT:
         _analyse()
+
+
+def _filled(done: Enqueued) -> None:
+    analyse_if_large(done)
     with transaction() as connection:
         for change in ("drop_empty_job", "job_filled", "reopen_job"):
             connection.execute(Q[change], {"job_id": done.job_id})

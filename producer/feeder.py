@@ -21,7 +21,7 @@ from db.heartbeat import SILENT_SECONDS, present
 from db.queries import Q
 from db.session import engine, statement, transaction
 from producer.shares import Job, rooms, window
-from tracemill.celery import GENERATE, TRAIN, TRAIN_QUEUE, app, generate_queue, nudge_verifiers, send
+from tracemill.celery import GENERATE, LOOP, TRAIN, TRAIN_QUEUE, app, generate_queue, nudge_verifiers, send
 from tracemill.policy import Policy
 from tracemill.settings import FeederSettings, settings
 
@@ -51,7 +51,7 @@ def step(limits: FeederSettings) -> Step:
     for demand, room in _rooms({job.model for job in jobs.values()}, limits):
         if demand.id in jobs:  # else it came a moment ago
             _look_at(jobs[demand.id], demand, room, limits, did)
-    _nudge_rounds()
+    _nudge_trainers()
     return did
 
 
@@ -122,11 +122,14 @@ def _send(job_id: int, model: str, question_ids: list[int]) -> int:
     return len(question_ids)
 
 
-def _nudge_rounds() -> None:
+def _nudge_trainers() -> None:
     with transaction() as connection:
         rounds = connection.execute(Q["overdue_rounds"]).all()
+        loops = connection.execute(Q["movable_loops"]).all()
     for row in rounds:
         send(TRAIN, [row.id], TRAIN_QUEUE)
+    for row in loops:
+        send(LOOP, [row.id], TRAIN_QUEUE)
 
 
 def feed(stopped: Callable[[], bool]) -> None:

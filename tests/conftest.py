@@ -78,7 +78,7 @@ def _threads_left() -> list[str]:
 @pytest.fixture(scope="session")
 def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[local.Stack]:
     """Postgres and Redis of our own, migrated; the settings and this process's Celery app point at them."""
-    from cli.local import prepare
+    from db.migrate import prepare
     from tests.integration.factory import broker
 
     folder = tmp_path_factory.mktemp("stack")
@@ -104,7 +104,9 @@ def clean(stack: local.Stack) -> local.Stack:
 
     forget()
     with transaction() as connection:
-        connection.execute(text("truncate questions, jobs, rounds, prompts, calibrations restart identity cascade"))
+        connection.execute(
+            text("truncate questions, jobs, rounds, loops, prompts, calibrations restart identity cascade")
+        )
     redis.Redis.from_url(stack.redis_url).flushall()
     return stack
 

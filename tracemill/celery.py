@@ -1,4 +1,4 @@
-"""The Celery app: three task names on three kinds of queue, and nothing else.
+"""The Celery app: four task names on three kinds of queue, and nothing else.
 
 A message is only a nudge: Postgres owns the work (see `db/`). So messages are acknowledged as soon as a task starts, no
 result is kept, and a message that is lost or repeated costs a lease or one SQL statement, never a question.
@@ -24,6 +24,7 @@ log = logging.getLogger(__name__)
 GENERATE = "tracemill.generate"
 VERIFY = "tracemill.verify"
 TRAIN = "tracemill.train"
+LOOP = "tracemill.loop"
 
 
 def generate_queue(alias: str) -> str:
@@ -60,7 +61,10 @@ class Loader(AppLoader):  # type: ignore[misc]
 
 broker.install()
 app = Celery(
-    "tracemill", loader=Loader, amqp=broker.Wires, include=["workers.generate", "workers.verify", "trainer.service"]
+    "tracemill",
+    loader=Loader,
+    amqp=broker.Wires,
+    include=["workers.generate", "workers.verify", "trainer.service", "trainer.loop_service"],
 )
 app.conf.update(
     task_serializer="json",
@@ -83,7 +87,7 @@ app.conf.update(
         "health_check_interval": 10,
         **REDIS_CLIENT,
     },
-    task_routes={TRAIN: {"queue": TRAIN_QUEUE}},
+    task_routes={TRAIN: {"queue": TRAIN_QUEUE}, LOOP: {"queue": TRAIN_QUEUE}},
 )
 
 

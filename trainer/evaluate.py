@@ -4,16 +4,16 @@ Evaluating is ordinary work: the job is opened here, the feeder and the workers 
 """
 
 import json
+from dataclasses import replace
 from statistics import fmean as mean
 from typing import Any
 
 from sqlalchemy import Connection
 
-from db.jobs import JobSpec, open_job
+from db.jobs import stored_job
 from db.queries import Q
+from producer.enqueue import copy_questions
 from tracemill.errors import TracemillError
-from tracemill.policy import Policy
-from tracemill.prompts import Prompt
 from tracemill.statistics import majority_right, pass_at, share
 from trainer.spec import RoundSpec
 
@@ -58,30 +58,18 @@ def repeated(spec: RoundSpec, job: str) -> str:
 
 
 def _repeat(connection: Connection, round_id: int, spec: RoundSpec, job: dict[str, Any]) -> None:
-    prompts: dict[str, dict[str, dict[str, Prompt]]] = {}
-    for row in connection.execute(Q["job_prompts"], {"job_id": job["id"]}):
-        prompts.setdefault(row.domain, {}).setdefault(row.variant, {})[row.call] = Prompt(tuple(row.messages))
-    new = JobSpec(
-        name=repeated(spec, job["name"]),
-        purpose="evaluate",
-        model=job["model"],
-        method=job["method"],
-        prompts=prompts,
-        ask_as=job["ask_as"],
-        samples=job["samples"],
-        enough=job["enough"],
-        batch=job["batch"],
-        give_up=job["give_up"],
-        sampling=job["sampling"],
-        policy=Policy.model_validate(job["policy"]),
-        source=job["source"],
+    stored = stored_job(connection, job["name"])
+    assert stored is not None
+    with_adapter = replace(
+        stored,
+        name=repeated(spec, stored.name),
         round_id=round_id,
-        priority=job["priority"],
+        from_job_id=None,
+        negative=False,
+        budget=None,
+        budget_unit=None,
     )
-    job_id = open_job(connection, new)
-    every = {"job_id": job_id, "from_job_id": job["id"], "accepted": None, "most": None}
-    connection.execute(Q["copy_job_questions"], every)
-    connection.execute(Q["job_filled"], {"job_id": job_id})
+    copy_questions(connection, with_adapter, job["id"])
 
 
 def measure(connection: Connection, job: dict[str, Any]) -> dict[str, Any]:

@@ -24,10 +24,20 @@ def queue_round(spec: RoundSpec) -> int:
     Raises UsageError naming what is wrong: an unknown alias, job or objective, or a name that belongs to another round.
     """
     with transaction() as connection:
-        round_id = _store(connection, spec, checked(connection, spec))
+        round_id = store_round(connection, spec)
+    nudge_trainer(round_id)
+    return round_id
+
+
+def store_round(connection: Connection, spec: RoundSpec) -> int:
+    """`queue_round` as part of a transaction; `nudge_trainer` comes after it."""
+    return _store(connection, spec, checked(connection, spec))
+
+
+def nudge_trainer(round_id: int) -> None:
+    """Tell a trainer of the round."""
     with suppress(OperationalError):  # Redis is away: the feeder nudges until a trainer takes the round
         app.send_task(TRAIN, args=[round_id], retry=False)
-    return round_id
 
 
 def checked(connection: Connection, spec: RoundSpec) -> str:
@@ -67,19 +77,19 @@ def _store(connection: Connection, spec: RoundSpec, prompt_hash: str) -> int:
     known = connection.execute(Q["round_by_name"], {"name": spec.name}).mappings().one()
     # A round of an older release lacks the keys that came later: it meant their defaults.
     stored = json.loads(parse(known["spec"], f"round '{spec.name}'").model_dump_json())
-    different = _difference(stored, json.loads(row["spec"]))
+    different = difference(stored, json.loads(row["spec"]))
     if different:
         raise UsageError(f"round '{spec.name}' exists with another {different}. Give this round another name.")
     connection.execute(Q["retry_round"], {"round_id": known["id"]})
     return int(known["id"])
 
 
-def _difference(known: dict[str, Any], wanted: dict[str, Any]) -> str:
+def difference(known: dict[str, Any], wanted: dict[str, Any]) -> str:
     """The first key whose value differs, with both values; empty when none does."""
     for key in wanted:
         old, new = known.get(key), wanted[key]
         if isinstance(old, dict) and isinstance(new, dict):
-            inner = _difference(old, new)
+            inner = difference(old, new)
             if inner:
                 return f"{key}.{inner}"
         elif old != new:
@@ -89,9 +99,18 @@ def _difference(known: dict[str, Any], wanted: dict[str, Any]) -> str:
 
 def _prompt_hash(connection: Connection, spec: RoundSpec) -> str:
     """The prompt that the round's evaluations share. Raises UsageError unless every job fits the round."""
+    _require_teaching(connection, spec)
+    return evaluation_prompt(connection, spec)
+
+
+def _require_teaching(connection: Connection, spec: RoundSpec) -> None:
     for name, job in _jobs(connection, "select.jobs", spec.select.jobs).items():
         if job["purpose"] != "teach":
             raise UsageError(f"select.jobs: job '{name}' has purpose '{job['purpose']}'; only `teach` is trained on")
+
+
+def evaluation_prompt(connection: Connection, spec: RoundSpec) -> str:
+    """The prompt that the round's evaluations share. Raises UsageError unless they all measure its student with it."""
     jobs = _jobs(connection, "evaluate.jobs", spec.evaluate.jobs)
     for name, job in jobs.items():
         if job["purpose"] != "evaluate":

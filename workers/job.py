@@ -7,11 +7,11 @@ from pathlib import Path
 
 from db.queries import Q
 from db.session import transaction
-from tracemill.engines import Sampling
 from tracemill.errors import TracemillError
 from tracemill.methods import Call
 from tracemill.policy import Policy
 from tracemill.prompts import Prompt, prompt_domain
+from tracemill.sampling import Sampling
 from workers.adaptive import Plan
 
 #: The variants of a method, each with its chain of calls.
@@ -65,7 +65,7 @@ def worker_job(job_id: int) -> WorkerJob:
         negative=row["negative"],
         plan=Plan(most=row["most"], batch=row["batch"], enough=row["enough"], give_up=row["give_up"]),
         budget_unit=row["budget_unit"],
-        sampling=Sampling(**(row["sampling"] | {"stop": tuple(row["sampling"].get("stop", ()))})),
+        sampling=Sampling.from_json(row["sampling"]),
         policy=Policy.model_validate(row["policy"]),
         adapter=Path(row["adapter_path"]) if row["adapter_path"] else None,
     )

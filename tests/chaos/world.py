@@ -11,7 +11,7 @@ import psutil
 import pytest
 import redis
 
-from cli.local import prepare
+from db.migrate import prepare
 from tests import ROOT
 from tests.chaos.model import tell
 from tests.conftest import forget

@@ -38,7 +38,7 @@ def processes(
     forget()
     # Once for all tests of this file: workers keep what they know of a job by its number.
     with transaction() as connection:
-        connection.execute(text("truncate questions, jobs, rounds, prompts restart identity cascade"))
+        connection.execute(text("truncate questions, jobs, rounds, loops, prompts restart identity cascade"))
     redis.Redis.from_url(stack.redis_url).flushall()
     folder = tmp_path_factory.mktemp("path")
     config = folder / "tracemill.toml"

@@ -108,6 +108,7 @@ def write_files(folder: Path) -> None:
         "gsm8k.jsonl": [{"question": question, "answer": f"So it is.\n#### {gold}"} for question, gold in sums],
         "train.jsonl": [{"question": f"{question} Say it.", "gold": gold} for question, gold in sums],
         "test.jsonl": [{"question": f"Add one to {n}, please.", "gold": str(n + 1)} for n in range(50, 56)],
+        "dev.jsonl": [{"question": f"Add two to {n}, please.", "gold": str(n + 2)} for n in range(60, 66)],
         "labelled.jsonl": [{"question": question, "trace": trace, "gold": gold} for question, trace, gold in wrong],
         "examples.jsonl": [{"question": question, "answer": answer(question)} for question, _ in sums[:2]],
     }.items():
@@ -117,7 +118,7 @@ def write_files(folder: Path) -> None:
     (folder / "round.toml").write_text(block_after("README.md", "# round.toml"))
     (folder / "star.toml").write_text(block_after("docs/training.md", "# star.toml"))
     shutil.copytree(ROOT / "recipes", folder / "recipes")
-    for name in (METHODS_QUESTIONS, "cli/demo_examples.jsonl"):
+    for name in (METHODS_QUESTIONS, "producer/demo_examples.jsonl"):
         (folder / name).parent.mkdir(exist_ok=True)
         shutil.copy(ROOT / name, folder / name)
 

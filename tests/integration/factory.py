@@ -21,6 +21,7 @@ from tests import ROOT
 from tracemill.celery import app, generate_queue
 from tracemill.policy import Policy
 from tracemill.prompts import Prompt
+from tracemill.sampling import Sampling
 from tracemill.settings import settings
 from tracemill.stack import Stack
 
@@ -45,7 +46,7 @@ def job_spec(name: str, **changes: Any) -> JobSpec:
         "method": "cot",
         "prompts": one_prompt(ASK),
         "samples": 4,
-        "sampling": {"temperature": 0.7, "max_tokens": 64},
+        "sampling": Sampling(max_tokens=64),
         "policy": Policy(),
         "source": "test",
     }

@@ -12,7 +12,7 @@ from db.queries import Q
 from db.session import transaction
 from tests.integration.factory import rows
 from tests.integration.rounds import finish, trace
-from trainer import service
+from trainer import loop_service, service
 
 #: Of a job's name, the place of a question in it and how many it has: is the answer accepted?
 Rule = Callable[[str, int, int], bool]
@@ -27,11 +27,12 @@ def everybody_at_work(monkeypatch: pytest.MonkeyPatch, accepted: Rule) -> Iterat
         while not stopped.wait(0.1):
             for row in rows("select id from rounds where state = 'queued'"):
                 service.run_round(row.id)
+            for row in rows("select id from loops where state = 'running'"):
+                loop_service.make_step(row.id)
 
     def workers() -> None:
         while not stopped.wait(0.1):
-            for found in rows("select id, name from jobs where state = 'running'"):
-                _answer(found.id, found.name, accepted)
+            answer_all(accepted)
 
     threads = [threading.Thread(target=work) for work in (trainer, workers)]
     with monkeypatch.context() as playing:
@@ -52,6 +53,12 @@ def _fit(module: str, round_id: int, *_: Any) -> bool:
         saved = {"round_id": round_id, "adapter_path": f"/adapter-{round_id}", "metrics": "{}"}
         connection.execute(Q["round_adapter"], saved)
     return True
+
+
+def answer_all(accepted: Rule) -> None:
+    """The workers answer every question of every running job."""
+    for row in rows("select id, name from jobs where state = 'running'"):
+        _answer(row.id, row.name, accepted)
 
 
 def _answer(job_id: int, name: str, accepted: Rule) -> None:

@@ -11,6 +11,7 @@ from db.queries import Q
 from db.session import transaction
 from tracemill.policy import Policy
 from tracemill.prompts import Prompt
+from tracemill.sampling import Sampling
 from tracemill.text import content_hash, fingerprint
 from trainer.spec import RoundSpec
 
@@ -41,7 +42,7 @@ def job(connection: Connection, name: str, questions: Sequence[int], *, evaluate
         method="cot",
         prompts=one_prompt(ASK if evaluate else TEACH),
         samples=1,
-        sampling={"temperature": 0.0, "max_tokens": 64},
+        sampling=Sampling(temperature=0.0, max_tokens=64),
         policy=Policy(),
         source="test",
     )

@@ -45,7 +45,7 @@ ADAPTIVE = "tracemill enqueue gsm8k.jsonl --map gold=answer --samples 8 --enough
 TEST = "tracemill enqueue test.jsonl --model student --purpose evaluate --samples 1 --temperature 0"
 BEFORE = f"{TEST} --name student-before"
 METHOD = "tracemill enqueue docs/methods_questions.jsonl"
-COT = f"{METHOD} --samples 4 --examples cli/demo_examples.jsonl --method cot --name cot"
+COT = f"{METHOD} --samples 4 --examples producer/demo_examples.jsonl --method cot --name cot"
 RECIPE = "tracemill --config recipes/tracemill.toml"
 SMALL = next(line for line in commands() if "--set name=small" in line)
 LUCK = next(line for line in commands() if "as false_equation" in line)
@@ -115,7 +115,10 @@ TRAINING = {
     "tracemill rounds compare round-1-control round-1": Shown(r"^held-out: \+10\.0 points"),
     "tracemill rounds compare round-1 round-2": Shown(r"^held-out: \+10\.0 points"),
     "tracemill report round-1 -o round-1.html": Shown(r"^report of round round-1: /.*/round-1\.html$"),
-    "tracemill loop star.toml": Shown(PLANNED, (BEFORE,), more="--dry-run"),
+    "tracemill loop star.toml": Shown(r"^loop star is open\. ", (BEFORE,), more="--no-wait"),
+    "tracemill loops": Shown(r"^.*star\b.* running\b"),
+    "tracemill loops show star": Shown(r"star"),
+    "tracemill loops stop star": Shown(r"star"),
     f"{RECIPE} train recipes/gsm8k-cot.toml --dry-run": Shown(PLANNED),
     f"{RECIPE} train recipes/gsm8k-cot.toml --control": Shown(PLANNED, more="--dry-run"),
     f"{RECIPE} report gsm8k-cot": Shown(r"^report of round gsm8k-cot: /"),

@@ -10,13 +10,13 @@ import urllib.request
 import psutil
 import pytest
 
-from cli.local import flower_command, flower_login
 from tests import ROOT
 from tests.integration.factory import Processes, additions, fill, rows, states, wait_until
 from tests.integration.scripted import Teacher, check, wait_for
 from tracemill.interpreter import python
 from tracemill.policy import Policy
 from tracemill.stack import Stack
+from tracemill.stack.programs import flower_command, flower_login
 
 TRACEMILL = python("cli")
 

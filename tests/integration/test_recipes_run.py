@@ -29,12 +29,13 @@ judge = ""
 flower = false
 {EMBEDDED}
 """
-EXAMPLES = ROOT / "cli" / "demo_examples.jsonl"
+EXAMPLES = ROOT / "producer" / "demo_examples.jsonl"
 #: A small model does not end its answers as it is asked to.
 LENIENT = ["policy.finished=false", "policy.stated=false", "max_tokens=80"]
 SMALL = ["fit.max_tokens=384", "fit.batch_size=4", "evaluate.max_tokens=48"]
 WORDS = "words:?size=24&seed=5"
 HELD_OUT = 'evaluate.benchmarks=["words:?size=8&seed=9&split=test"]'
+DEV = ['dev.benchmarks=["words:?size=8&seed=10&split=test"]', "dev.map={}", "dev.max_tokens=48", "dev.limit=7"]
 
 Run = Callable[..., dict[str, Any]]
 
@@ -150,7 +151,9 @@ def test_multiple_choice_is_learnt_from(run: Run, tmp_path: Path) -> None:
 
 def test_a_student_teaches_itself(run: Run) -> None:
     changes = [*of("attempt", f"source={WORDS}", "map={}", *LENIENT, "policy.grounded=false", SHOWN)]
-    done = run("loop", recipe("gsm8k-star"), "--json", changes=[*changes, *SMALL, HELD_OUT, "rounds=2", "plateau=-1"])
+    done = run(
+        "loop", recipe("gsm8k-star"), "--json", changes=[*changes, *SMALL, HELD_OUT, *DEV, "rounds=2", "plateau=-1"]
+    )
     assert [row["round"] for row in done["rounds"]] == ["gsm8k-star-1", "gsm8k-star-2"]
     assert all(row["examples"] > 0 for row in done["rounds"])
     for row in done["rounds"]:

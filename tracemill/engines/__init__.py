@@ -13,19 +13,7 @@ from typing import Protocol
 from tracemill.logprobs import TopK
 from tracemill.model_settings import ModelSettings
 from tracemill.prompts import Message
-
-
-@dataclass(frozen=True)
-class Sampling:
-    """How to sample. Stored with the job under these names."""
-
-    temperature: float = 0.7
-    top_p: float = 1.0
-    max_tokens: int = 512
-    #: Text at which an answer ends (it stays part of the answer's end, it is not written).
-    stop: tuple[str, ...] = ()
-    #: How many of the likeliest tokens to report at each place, with their log-probabilities; 0: none.
-    logprobs: int = 0
+from tracemill.sampling import Sampling as Sampling
 
 
 @dataclass(frozen=True)

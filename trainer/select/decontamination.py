@@ -3,7 +3,9 @@
 Two questions overlap when they have the same numbers, each equally often, and one contains a large part of the other's
 word n-grams. The rule of one common 13-gram (Brown 2020, arXiv:2005.14165, appendix C) does not fit: many questions are
 shorter, and questions of one template share everything but numbers and names. So numbers decide first. An n-gram weighs
-less when many questions of evaluations contain it: "which of the following is the most likely …" shows nothing.
+less when many questions of evaluations contain it: "which of the following is the most likely …" shows nothing. A long
+prompt may contain a question beside other numbers: it overlaps if it contains the whole question word by word, and that
+has at least 13 words.
 """
 
 import re
@@ -18,6 +20,8 @@ NUMBER = re.compile(r"\d+(\.\d+)?")
 SHORT = 3
 #: An n-gram in more questions than this weighs almost nothing and is not looked up.
 MAX_QUESTIONS = 100
+#: The fewest words of a question that is searched for word by word in prompts with other numbers.
+VERBATIM = 13
 
 
 class Overlaps:
@@ -32,6 +36,8 @@ class Overlaps:
         self._counts: Counter[int] = Counter()
         #: The indices of the questions with these numbers and this n-gram.
         self._index: defaultdict[int, list[int]] = defaultdict(list)
+        #: By the hash of a question's first words: its number of words, the hash of all, and its id.
+        self._openings: defaultdict[int, list[tuple[int, int, int]]] = defaultdict(list)
 
     def add(self, key: int, question: str) -> None:
         """Add a question under the id `key`. Add all questions before the first search."""
@@ -43,14 +49,19 @@ class Overlaps:
         self._counts.update(grams)
         self._ids.append(key)
         self._grams.append(array("q", grams))
+        if len(words) >= VERBATIM:
+            self._openings[_hash(words[:VERBATIM])].append((len(words), _hash(words), key))
 
     def find(self, question: str) -> tuple[int, float] | None:
         """(id, share) of the known question with the largest overlap; None if no question overlaps.
 
         The share is the weight of the common n-grams in the weight of the lighter question. Questions overlap when it
-        is above `self.share`.
+        is above `self.share`. It is 1 for a known question that `question` contains word by word.
         """
         numbers, words = _read(question)
+        return self._find_similar(numbers, words) or self._find_verbatim(words)
+
+    def _find_similar(self, numbers: tuple[str, ...], words: list[str]) -> tuple[int, float] | None:
         if numbers not in self._numbers:
             return None
         grams = self._hashes(numbers, words)
@@ -67,6 +78,13 @@ class Overlaps:
         )
         return (self._ids[-negated], min(1.0, share)) if share > self.share else None
 
+    def _find_verbatim(self, words: list[str]) -> tuple[int, float] | None:
+        for start in range(len(words) - VERBATIM + 1):
+            for length, whole, key in self._openings.get(_hash(words[start : start + VERBATIM]), ()):
+                if _hash(words[start : start + length]) == whole:
+                    return key, 1.0
+        return None
+
     def _weight(self, gram: int) -> float:
         return 1 / max(1, self._counts[gram])
 
@@ -76,10 +94,14 @@ class Overlaps:
     def _hashes(self, numbers: tuple[str, ...], words: list[str]) -> set[int]:
         """The hashes of a question's n-grams; empty if it has fewer than n words."""
         n = SHORT if numbers else self.ngram
-        return {hash(tuple(words[start : start + n])) for start in range(len(words) - n + 1)}
+        return {_hash(words[start : start + n]) for start in range(len(words) - n + 1)}
 
 
 def _read(question: str) -> tuple[tuple[str, ...], list[str]]:
     """A question's numbers, sorted, and its words."""
-    split = text.words(question)
-    return tuple(sorted(word for word in split if NUMBER.fullmatch(word))), split
+    words = text.words(question)
+    return tuple(sorted(word for word in words if NUMBER.fullmatch(word))), words
+
+
+def _hash(words: list[str]) -> int:
+    return hash(tuple(words))

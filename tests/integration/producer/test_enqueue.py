@@ -3,13 +3,15 @@
 import signal
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 import psycopg
 import pytest
 from sqlalchemy import text
 
-from db.jobs import one_prompt
+from db.jobs import one_prompt, open_job, stored_job
 from db.queries import Q
 from db.session import transaction
 from producer import enqueue as enqueuing
@@ -30,6 +32,7 @@ from tests.integration.factory import (
 from tracemill.errors import UsageError
 from tracemill.policy import Policy
 from tracemill.prompts import Prompt
+from tracemill.sampling import Sampling
 from tracemill.stack import Stack
 from tracemill.text import content_hash
 
@@ -161,7 +164,7 @@ def test_the_same_questions_in_another_order_can_be_enqueued_at_the_same_time(cl
         ({"samples": 8}, "samples: 4, not 8"),
         ({"model": "student"}, "model: 'teacher', not 'student'"),
         ({"purpose": "evaluate"}, "purpose"),
-        ({"sampling": {"temperature": 1.0}}, "sampling"),
+        ({"sampling": Sampling(temperature=1.0)}, "sampling"),
         ({"policy": Policy(judge="verifier")}, "policy"),
         ({"source": "elsewhere"}, "source"),
         ({"prompts": one_prompt(Prompt(({"role": "user", "content": "Think. {question}"},)))}, "prompt"),
@@ -292,3 +295,29 @@ def test_new_questions_reopen_a_job_that_was_done(clean: Stack) -> None:
     assert job_state("sums") == "running"
     assert states("sums") == {"done": 2, "pending": 1}
     assert value("select finished_at from jobs") is None
+
+
+def test_a_job_that_an_older_release_stored_is_resumed(clean: Stack) -> None:
+    fill(additions(2), "sums")
+    change("""update jobs set sampling = '{"temperature": 0.7, "max_tokens": 64}'""")
+    assert fill(additions(3), "sums").new == 1
+
+
+def test_a_stored_job_is_read_back_as_it_was_opened(clean: Stack) -> None:
+    changes: dict[str, Any] = {
+        "sampling": Sampling(0.3, 0.8, 77, ("END",), 4),
+        "enough": 2,
+        "batch": 1,
+        "give_up": 0.2,
+        "priority": 5,
+    }
+    policy = Policy(judge="verifier", steps=3, uninformative={"rating": "not calibrated"})
+    spec = job_spec(
+        "whole", purpose="evaluate", ask_as="legal", policy=policy, budget=9.0, budget_unit="tokens", **changes
+    )
+    with transaction() as connection:
+        open_job(connection, spec)
+        stored = stored_job(connection, "whole")
+        assert stored_job(connection, "none") is None
+    assert stored is not None
+    assert asdict(stored) == asdict(spec)

@@ -5,13 +5,13 @@ from pathlib import Path
 
 import pytest
 
-from cli.benchmarks import open_benchmarks, with_benchmarks
 from producer.sources import benchmarks as named
 from producer.sources import open_source
 from tests.integration.factory import rows, value
 from tests.integration.rounds import round_spec
 from tracemill.errors import UsageError
 from tracemill.stack import Stack
+from trainer.benchmarks import open_benchmarks, with_benchmarks
 from trainer.spec import RoundSpec
 
 pytestmark = pytest.mark.integration

@@ -137,6 +137,19 @@ def test_a_filter_takes_what_it_names(
     assert {row.text for row in rows} == (left or {"right", "wrong", "right, but by luck", "unread"})
 
 
+def test_a_trace_stored_at_since_is_taken_and_one_at_until_is_not(clean: Stack) -> None:
+    with transaction() as connection:
+        asked = question(connection, "What is 3 + 4?")
+        teach = job(connection, "teach", [asked])
+        for index, stored in enumerate(("11:59:59.999999", "12:00", "12:59:59.999999", "13:00")):
+            made = trace(connection, teach, asked, stored, index=index)
+            statement = text("update traces set created_at = cast(:at as timestamptz) where id = :id")
+            connection.execute(statement, {"at": f"2026-11-01 {stored} UTC", "id": made})
+    found, rows = _selected(_spec(since="2026-11-01T12:00:00", until="2026-11-01T14:00:00+01:00"))
+    assert sorted(row.text for row in rows) == ["12:00", "12:59:59.999999"]
+    assert found.removed == {"since": 1, "until": 1}
+
+
 @pytest.mark.parametrize(
     ("balance", "examples"),
     [
@@ -160,17 +173,53 @@ def test_examples_stop_before_their_tokens_exceed_the_budget(graded: None) -> No
     assert 420 < found.tokens <= 500 < everything.tokens
 
 
-def test_an_unfiltered_round_is_matched_to_another_in_tokens_of_each_difficulty(graded: None) -> None:
-    like, _ = _selected(_spec("verified", balance=0, seed=1))
-    found, rows = _selected(_spec("control", accepted="any", like="verified", seed=2))
+def test_a_budget_of_exactly_the_tokens_there_are_removes_none(graded: None) -> None:
+    everything, _ = _selected(_spec("all"))
+    exact, _ = _selected(_spec("exact", tokens=everything.tokens))
+    less, _ = _selected(_spec("less", tokens=everything.tokens - 1))
+    assert (exact.examples, less.examples) == (everything.examples, everything.examples - 1)
+
+
+@pytest.mark.parametrize(("most", "examples"), [(3, 6 * 3 + 2 * 3 + 1), (4, 6 * 4 + 2 * 4 + 1), (5, 6 * 5 + 2 * 4 + 1)])
+def test_a_question_has_at_most_its_number_of_examples(graded: None, most: int, examples: int) -> None:
+    found, rows = _selected(_spec(max_per_question=most))
+    assert found.examples == examples
+    assert max(Counter(row.question_id for row in rows).values()) == most
+
+
+@pytest.mark.parametrize(("limit", "examples"), [(56, 56), (57, 57), (58, 57)])
+def test_a_limit_is_reached_and_not_passed(graded: None, limit: int, examples: int) -> None:
+    assert _selected(_spec(limit=limit))[0].examples == examples
+
+
+def _tokens(rows: list[Any]) -> Counter[str]:
+    """Of each difficulty."""
     tokens: Counter[str] = Counter()
     for row in rows:
         tokens[row.text.partition(" ")[0]] += row.tokens_out
-    assert found.tokens <= like.tokens
-    assert set(found.difficulties) <= set(like.difficulties)
-    assert 0 <= like.tokens - found.tokens <= 80 * 3
+    return tokens
+
+
+def test_an_unfiltered_round_is_matched_to_another_in_tokens_of_each_difficulty(graded: None) -> None:
+    _, like_rows = _selected(_spec("verified", balance=0, seed=1))
+    found, rows = _selected(_spec("control", accepted="any", like="verified", seed=2))
     assert "like" in found.removed
-    assert tokens["medium"] <= 8 * 45
+    model, control = _tokens(like_rows), _tokens(rows)
+    assert control.keys() <= model.keys()
+    for difficulty, tokens in model.items():
+        assert tokens - 80 < control[difficulty] <= tokens  # the next trace, of at most 80, is one too many
+
+
+def test_a_round_like_another_on_the_same_traces_takes_all_of_them(graded: None) -> None:
+    like, _ = _selected(_spec("verified", balance=0))
+    found, _ = _selected(_spec("again", balance=0, like="verified"))
+    assert (found.examples, found.tokens, found.removed) == (like.examples, like.tokens, like.removed)
+
+
+def test_pairs_count_the_tokens_of_both_traces_in_a_round_like_another(graded: None) -> None:
+    like, _ = _selected(_spec("verified", objective="preference"))
+    found, _ = _selected(_spec("again", objective="preference", like="verified"))
+    assert (found.examples, found.tokens) == (like.examples, like.tokens)
 
 
 def test_the_same_seed_chooses_the_same_again_through_every_filter(graded: None) -> None:
@@ -191,6 +240,21 @@ def test_nearly_the_same_text_counts_once(clean: Stack) -> None:
         trace(connection, teach, ids[1], "Bob bought them elsewhere, so we add one. The answer is 13.")
     found, _ = _selected(_spec(near_duplicates=0.7))
     assert (found.removed, found.examples) == ({"near_duplicates": 1}, 3)
+
+
+def test_the_same_words_on_another_question_are_no_near_duplicate(clean: Stack) -> None:
+    with transaction() as connection:
+        ids = [question(connection, f"{name} has how many loaves on which of the shelves?") for name in ("Ann", "Bob")]
+        asked = [
+            *ids,
+            question(connection, "In a field of tall wheat a farmer sees a flock of crows: how large is it?"),
+        ]
+        teach = job(connection, "teach", asked)
+        for question_id in asked:
+            trace(connection, teach, question_id, "There are twelve.")
+    found, rows = _selected(_spec(near_duplicates=0.6))
+    assert (found.removed, found.examples) == ({"near_duplicates": 1}, 2)
+    assert asked[2] in {row.question_id for row in rows}
 
 
 def test_a_wrong_trace_that_is_nearly_a_right_one_stays_for_a_pair(clean: Stack) -> None:
@@ -219,6 +283,23 @@ def test_four_levels_of_complexity_go_from_few_steps_to_many(graded: None) -> No
     assert len(found.stages) == 4
     last = [row.tokens_out for row in rows if row.stage == 3]
     assert min(last) >= max(row.tokens_out for row in rows if row.stage == 0)
+
+
+def test_complexity_is_told_by_steps_before_tokens(clean: Stack) -> None:
+    with transaction() as connection:
+        asked = question(connection, "What is 3 + 4?")
+        teach = job(connection, "teach", [asked])
+        for index, (steps, tokens) in enumerate(((2, 10), (1, 40), (1, 30), (2, 20))):
+            made = trace(connection, teach, asked, f"{steps} steps, {tokens} tokens", index=index)
+            _set(connection, made, tokens, steps=steps)
+    _, rows = _selected(_spec(curriculum={"by": "complexity"}))
+    stages = {row.text: row.stage for row in rows}
+    assert sorted(stages, key=lambda each: stages[each]) == [
+        "1 steps, 30 tokens",
+        "1 steps, 40 tokens",
+        "2 steps, 10 tokens",
+        "2 steps, 20 tokens",
+    ]
 
 
 def test_stages_by_pass_rate_go_from_easy_to_hard(graded: None) -> None:

@@ -149,6 +149,26 @@ def test_a_planted_evaluation_question_is_removed_and_reported_however_it_is_wor
     assert 0.6 < reported[2].share < 1
 
 
+def test_an_evaluation_question_inside_a_long_prompt_is_removed(clean: Stack) -> None:
+    asked = "Natalia sold clips to 48 of her friends in April, and then she sold half as many in May. How many in all?"
+    shots = "\n".join(f"Q: What is {n} + {n}? A: {2 * n}." for n in range(300))
+    prompts = [f"{shots}\nQ: {asked}\n{shots}", f"{shots}\nQ: {asked}", shots]
+    with transaction() as connection:
+        benchmark = question(connection, asked, "benchmark")
+        job(connection, "an evaluation that the round does not name", [benchmark], evaluate=True)
+        ids = [question(connection, each, "training") for each in prompts]
+        teach = job(connection, "teach", ids)
+        for question_id in ids:
+            trace(connection, teach, question_id, "The answer is 72.")
+        spec = round_spec()
+        round_id = new_round(connection, spec)
+        found = select(connection, round_id, spec)
+        kept = connection.execute(text("select question_id from round_lineage")).scalars().all()
+        reported = connection.execute(text("select question_id, share from round_exclusions order by 1")).all()
+    assert (kept, found.removed, found.overlaps) == (ids[2:], {"overlapping": 2}, {"ngram": 2})
+    assert list(map(tuple, reported)) == [(ids[0], 1), (ids[1], 1)]
+
+
 def test_selecting_again_replaces_what_was_excluded(clean: Stack) -> None:
     with transaction() as connection:
         ids = [question(connection, f"What is {n} + 1?") for n in range(2)]

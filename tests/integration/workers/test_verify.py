@@ -11,11 +11,12 @@ import pytest
 from typer.testing import CliRunner
 
 from cli.main import app
-from cli.policies import in_words, informed
+from cli.policies import in_words
 from db import calibrations
 from db.calibrations import judged_traces
 from db.queries import Q
 from db.session import transaction
+from producer.opening import informed
 from producer.sources import Question
 from tests.conftest import forget
 from tests.integration.factory import ASK, change, fill, rows, states, value

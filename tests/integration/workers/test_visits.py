@@ -16,6 +16,7 @@ from tests.integration.factory import addition, additions, fill, job_state, rows
 from tests.integration.visits import in_this_process, work
 from tests.scripted_server import ScriptedServer
 from tracemill.policy import Policy
+from tracemill.sampling import Sampling
 from tracemill.settings import settings
 from tracemill.stack import Stack
 from workers.generate import generate
@@ -130,7 +131,7 @@ def test_a_budget_of_tokens_stops_a_job_within_one_visit_of_it_and_a_larger_one_
 
     from cli.main import app
 
-    fill(additions(100), "thrifty", samples=4, budget=900, budget_unit="tokens", sampling={"max_tokens": 10})
+    fill(additions(100), "thrifty", samples=4, budget=900, budget_unit="tokens", sampling=Sampling(max_tokens=10))
     work("thrifty")
     spent = value("select spent from jobs where name = 'thrifty'")
     visit = value("select sum(tokens_out) + max(tokens_in) from traces group by question_id limit 1")
@@ -149,7 +150,7 @@ def test_a_budget_of_tokens_stops_a_job_within_one_visit_of_it_and_a_larger_one_
 
 
 def test_a_visit_that_the_rest_of_the_budget_is_held_for_waits_and_comes_again(database: Stack) -> None:
-    fill(additions(2), "held", samples=1, budget=50, budget_unit="tokens", sampling={"max_tokens": 40})
+    fill(additions(2), "held", samples=1, budget=50, budget_unit="tokens", sampling=Sampling(max_tokens=40))
     step(settings().feeder)
     job_id = value("select id from jobs")
     first, second = (row.question_id for row in rows("select question_id from job_questions order by 1"))
@@ -168,7 +169,7 @@ def test_a_visit_that_the_rest_of_the_budget_is_held_for_waits_and_comes_again(d
 
 
 def test_a_budget_of_money_counts_the_prices_of_the_settings(database: Stack) -> None:
-    fill(additions(50), "dear", samples=2, budget=0.0005, budget_unit="money", sampling={"max_tokens": 10})
+    fill(additions(50), "dear", samples=2, budget=0.0005, budget_unit="money", sampling=Sampling(max_tokens=10))
     work("dear")
     spent = value("select spent from jobs")
     assert job_state("dear") == "over_budget"

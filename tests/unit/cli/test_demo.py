@@ -1,8 +1,8 @@
 """The demo's questions: distinct, of both kinds, and never the same for learning and for measuring."""
 
-from cli.demo import EXAMPLES, mixed
 from cli.demo_report import judge_in_words
-from cli.enqueue import read_shots
+from producer.demo_questions import EXAMPLES, mixed
+from producer.job_request import read_shots
 from tracemill.text import fingerprint
 
 

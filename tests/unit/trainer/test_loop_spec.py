@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from pydantic import ValidationError
 
 from tracemill.errors import UsageError
 from trainer import loop
@@ -24,7 +25,8 @@ jobs = ["before"]
 
 def spec(**changes: Any) -> LoopSpec:
     return LoopSpec.model_validate(
-        {"name": "star", "attempt": {"source": "x"}, "evaluate": {"jobs": ["before"]}} | changes
+        {"name": "star", "attempt": {"source": "x"}, "evaluate": {"jobs": ["before"]}, "dev": {"jobs": ["dev"]}}
+        | changes
     )
 
 
@@ -44,12 +46,49 @@ def test_the_examples_of_the_documentation_hold() -> None:
         ({"plateau": -1}, [0.3, 0.2], None),
         ({"plateau": 0.02}, [0.3, 0.4, 0.41], "round 3 gained no more than 2.0 points"),
         ({"target": 0.4}, [0.3, 0.4], "the target of 40.0 % is reached"),
+        ({"target": 0.4}, [0.3, 0.399], None),
+        ({"target": 0.05}, [], None),
+        # Exactly representable: a gain of a quarter is not more than a quarter.
+        ({"plateau": 0.25}, [0.25, 0.5], "round 2 gained no more than 25.0 points"),
+        ({"plateau": 0.25}, [0.25, 0.5625], None),
+        # The best before counts, be it an earlier round or the base model.
+        ({}, [0.5, 0.3, 0.4], "round 3 gained no more than 0.5 points"),
+        ({}, [0.05, 0.09], "round 2 gained no more than 0.5 points"),
+        ({"rounds": 2}, [0.3, 0.4], "all 2 rounds are done"),
     ],
 )
 def test_a_loop_ends_at_its_target_on_a_plateau_or_after_its_rounds(
     settings: dict[str, Any], after: list[float], said: str | None
 ) -> None:
-    assert ended(spec(**settings), 0.1, after) == said
+    assert ended(spec(**settings), len(after), [0.1, *after]) == said
+
+
+def test_a_loop_without_a_dev_set_runs_all_its_rounds() -> None:
+    alone = spec(dev=None, rounds=3)
+    assert [ended(alone, finished) for finished in range(4)] == [None, None, None, "all 3 rounds are done"]
+
+
+@pytest.mark.parametrize("key", [{"target": 0.5}, {"plateau": 0.01}, {"plateau": 0}])
+def test_an_early_end_without_a_dev_set_is_refused(key: dict[str, float]) -> None:
+    with pytest.raises(ValidationError, match=r"add a table \[dev\]"):
+        spec(dev=None, **key)
+
+
+@pytest.mark.parametrize(
+    "dev", [{"jobs": ["before"]}, {"jobs": ["dev", "before"]}, {"benchmarks": ["svamp"], "jobs": ["dev"]}]
+)
+def test_a_loop_must_not_end_on_the_set_that_it_reports(dev: dict[str, list[str]]) -> None:
+    with pytest.raises(ValidationError, match="must not end on the figure that it reports"):
+        spec(dev=dev, evaluate={"jobs": ["before"], "benchmarks": ["svamp"]})
+
+
+def test_every_round_is_measured_on_both_sets() -> None:
+    assert round_of(spec(), 1, ["star-1-attempt"]).evaluate.jobs == ["before", "dev"]
+
+
+def test_a_stored_loop_is_read_back_as_it_was() -> None:
+    for loop_spec in (spec(), spec(dev=None), spec(target=0.5, plateau=-1)):
+        assert LoopSpec.model_validate(loop_spec.model_dump(mode="json")) == loop_spec
 
 
 def test_every_round_starts_from_the_base_and_learns_from_all_jobs_so_far(tmp_path: Path) -> None:

@@ -6,12 +6,15 @@ import pytest
 
 from tests.lessons import pairs, sums
 from tracemill.errors import TracemillError, UsageError
+from tracemill.logprobs import TopK, encode
 from trainer.fit_spec import FitSpec
 from trainer.objectives import Example, find
 from trainer.objectives.features import distance, evenly, projection
-from trainer.objectives.logits import divergence
+from trainer.objectives.logits import collate, divergence
+from trainer.objectives.preference import Pair
 from trainer.objectives.preference import pairs as matched
 from trainer.objectives.stepwise import ends, weights
+from trainer.rows import IGNORED, Row
 
 
 def test_an_unknown_objective_is_answered_with_those_there_are() -> None:
@@ -67,6 +70,10 @@ class TestPreference:
         with pytest.raises(TracemillError, match="position 2 has only: chosen"):
             matched(pairs(3)[:-1])
 
+    @pytest.mark.parametrize(("chosen", "rejected"), [(3, 9), (9, 3)])
+    def test_a_pair_is_as_long_as_its_longer_trace(self, chosen: int, rejected: int) -> None:
+        assert Pair(Row([1, 1], [2] * chosen), Row([1, 1], [2] * rejected), 0).tokens == 11
+
 
 class TestLogits:
     def test_a_student_that_expects_what_the_teacher_does_has_no_loss(self) -> None:
@@ -85,6 +92,22 @@ class TestLogits:
         # The last token is left to "any other".
         found = divergence(student, ids[:, :5], teacher[:, :5], 1.0)
         torch.testing.assert_close(found, (teacher.exp() * (teacher - student)).sum(-1), atol=1e-5, rtol=1e-4)
+
+    def test_what_is_stored_of_a_token_stands_where_the_token_does(self) -> None:
+        long = TopK.of([(5, {5: -0.5, 6: -1.0, 7: -2.0}), (8, {8: -0.25})])
+        short = TopK.of([(9, {9: -0.5})])
+        rows = [
+            {"input_ids": [1, 2, 5, 8, 3], "labels": [IGNORED, IGNORED, 5, 8, 3], "logprobs": encode(long)},
+            {"input_ids": [1, 9], "labels": [IGNORED, 9], "logprobs": encode(short)},
+        ]
+        found = collate(rows)
+        assert found["teacher_known"].tolist() == [[0, 0, 1, 1, 0], [0, 1, 0, 0, 0]]
+        assert found["teacher_ids"].shape == (2, 5, 3)
+        assert found["teacher_ids"][0, 2:4].tolist() == [[5, 6, 7], [8, 0, 0]]
+        assert found["teacher_ids"][1, 1].tolist() == [9, 0, 0]
+        none = -math.inf
+        assert found["teacher_logprobs"][0, 1:4].tolist() == [[none] * 3, [-0.5, -1.0, -2.0], [-0.25, none, none]]
+        assert found["teacher_logprobs"][1, 1].tolist() == [-0.5, none, none]
 
     def test_rows_of_different_length_and_probabilities_rounded_above_one_are_taken(self) -> None:
         import torch

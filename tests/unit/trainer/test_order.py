@@ -1,6 +1,7 @@
 """The order in which rows are seen: every row as often as it should be, stage after stage, like lengths together."""
 
 from collections import Counter
+from itertools import pairwise
 
 import pytest
 
@@ -39,3 +40,40 @@ def test_rows_of_like_length_are_in_one_step_so_that_little_is_padding() -> None
     padded = sum(max(step) * len(step) for step in steps)
     assert padded / sum(lengths[row] for row in seen) < 1.1
     assert max(steps[0]) == max(lengths)  # what needs too much memory fails at once
+
+
+def test_an_epoch_that_ends_within_a_step_is_continued_in_it() -> None:
+    seen = order(LENGTHS, [0] * 103, [2], 8, 0)
+    lengths = [[LENGTHS[row] for row in seen[at : at + 8]] for at in range(0, 206, 8)]
+    # A step has its longest row first; only step 12 is of two epochs.
+    assert [number for number, step in enumerate(lengths) if step != sorted(step, reverse=True)] == [12]
+
+
+def test_each_stage_begins_with_its_longest_row() -> None:
+    stages = [int(row >= 48) for row in range(96)]
+    seen = order(LENGTHS[:96], stages, [1, 1], 8, 0)
+    assert LENGTHS[seen[0]] == max(LENGTHS[:48])
+    assert LENGTHS[seen[48]] == max(LENGTHS[48:96])
+
+
+def test_only_the_first_epoch_of_a_stage_begins_with_the_longest_row() -> None:
+    lengths = list(range(1, 97))
+    firsts = [lengths[order(lengths, [0] * 96, [2], 8, seed)[96]] for seed in range(40)]
+    assert firsts.count(96) < 20
+
+
+def test_long_and_short_steps_alternate_at_random() -> None:
+    falls = []
+    for seed in range(40):
+        seen = order(LENGTHS[:96], [0] * 96, [1], 8, seed)
+        longest = [LENGTHS[seen[at]] for at in range(8, 96, 8)]
+        falls += [after < before for before, after in pairwise(longest)]
+    assert sum(falls) / len(falls) == pytest.approx(0.5, abs=0.1)
+
+
+def test_a_step_that_is_not_full_is_the_last_even_with_the_longest_row() -> None:
+    lengths = [*range(1, 19), 50]
+    for seed in range(40):
+        seen = order(lengths, [0] * 19, [1], 8, seed)
+        for step in (seen[:8], seen[8:16], seen[16:]):
+            assert [lengths[row] for row in step] == sorted((lengths[row] for row in step), reverse=True)

@@ -1,13 +1,15 @@
-"""Answers that pick: a letter or an option's text, several letters, yes or no.
+"""Compare multiple-choice answers, and answers of yes or no.
 
-Options are read from the question: "(A) Paris (B) Rome", "A. Paris" or "A) Paris". Whatever picks two, picks none.
+A choice is a letter, several letters, or the text of an option. Options are read from the question: "(A) Paris (B)
+Rome", "A. Paris" or "A) Paris". An answer with two options is wrong if only one
+option is right.
 """
 
 import re
 
-from tracemill.verification.answers.words import normal, tokens
+from tracemill.verification.answers.text_answers import normal, tokens
 
-_READ = 5_000  # characters of a question
+_MAX_QUESTION = 5_000  # characters read of a question, from its end
 _OPTION = re.compile(r"(?:^|(?<=[\s$}]))(?:\*\*)?(?:\\text(?:bf)?\{)?(?:\(([A-J])\)|([A-J])[.):])\}?(?:\*\*)?\s?")
 _LETTER = re.compile(
     r"(?:(?:the\s)?(?:correct\s|right\s|best\s|final\s)?(?:option|choice|answer|letter)(?:\sis)?:?\s)?"
@@ -20,46 +22,52 @@ _LETTER_FIRST = re.compile(
     re.DOTALL | re.IGNORECASE,
 )
 _LETTERS = re.compile(r"[(\[{]?[A-J][)\]}]?(?:(?:\s?[,;&/]\s?(?:and\s)?|\sand\s|\s)?[(\[]?[A-J][)\]}]?){1,9}[}.]?$")
-_NAMED = re.compile(r"(?:\b(?:option|choice|answer is|answer:)\s\(?|\()([A-J])\b\)?", re.IGNORECASE)
-_NEXT = re.compile(r"^\W{0,3}(?:and|or|&|/)\s?\(?([A-J])\b(?!\s[a-z])", re.IGNORECASE)
-_ALONE = re.compile(r"(?<![\w'\\])([B-HJ]|[AI](?=\s?(?:,|or|and|/)\s?\(?[B-J]\b))(?![\w'])")
-_NOT = re.compile(
+_NAMED_LETTER = re.compile(r"(?:\b(?:option|choice|answer is|answer:)\s\(?|\()([A-J])\b\)?", re.IGNORECASE)
+_NEXT_LETTER = re.compile(r"^\W{0,3}(?:and|or|&|/)\s?\(?([A-J])\b(?!\s[a-z])", re.IGNORECASE)
+_LONE_LETTER = re.compile(r"(?<![\w'\\])([B-HJ]|[AI](?=\s?(?:,|or|and|/)\s?\(?[B-J]\b))(?![\w'])")
+_DENIAL = re.compile(
     r"\b(?:not|never|neither|nor|wrong|incorrect|false|except|rather than|instead of|eliminate\w*|rule out)\b|n't",
     re.IGNORECASE,
 )
 _DOUBT = re.compile(r"\b(?:or|either|maybe|perhaps|possibly|might|both|not sure|unsure|guess)\b", re.IGNORECASE)
-_YES = re.compile(
+_YES_OR_NO = re.compile(
     r"\b(?:(not|never|isn't|is not|aren't|wasn't|cannot be|can't be)\s+(?:\w+\s){0,2}?)?"
     r"(yes|no(?!\s+(?!(?:it|they|he|she|this|that|the|because|since|there|not|we|as|for)\b)[a-z])|true|false|correct|incorrect|right|wrong|yeah|yep|nope)\b",
     re.IGNORECASE,
 )
-_MEANS = {"yes": True, "true": True, "correct": True, "right": True, "yeah": True, "yep": True,
+_MEANINGS = {"yes": True, "true": True, "correct": True, "right": True, "yeah": True, "yep": True,
           "no": False, "false": False, "incorrect": False, "wrong": False, "nope": False}  # fmt: skip
-_BOTH = re.compile(r"\W*(?:yes|true|no|false)\W{1,5}(?:and|or|/)?\W{0,3}(?:yes|true|no|false)\b", re.IGNORECASE)
+_YES_AND_NO = re.compile(r"\W*(?:yes|true|no|false)\W{1,5}(?:and|or|/)?\W{0,3}(?:yes|true|no|false)\b", re.IGNORECASE)
 
 Verdict = tuple[bool | None, str]
 
 
 def options(question: str | None) -> dict[str, str]:
-    """The options that a question offers, by letter; none unless it counts up from A. Takes linear time."""
+    """Return the options of a question by letter. Takes linear time.
+
+    Empty unless the letters count up from A.
+    """
     if not question:
         return {}
-    text = question[-_READ:]
-    found: dict[str, str] = {}
+    text = question[-_MAX_QUESTION:]
+    options_by_letter: dict[str, str] = {}
     marks = list(_OPTION.finditer(text))
-    for place, mark in enumerate(marks):
+    for index, mark in enumerate(marks):
         letter = mark[1] or mark[2]
         if letter == "A":
-            found = {}
-        elif ord(letter) != ord("A") + len(found):
+            options_by_letter = {}
+        elif ord(letter) != ord("A") + len(options_by_letter):
             continue
-        end = marks[place + 1].start() if place + 1 < len(marks) else len(text)
-        found[letter] = text[mark.end() : end].split("\n\n")[0].strip(" \n\t,;$\\")
-    return found if len(found) > 1 else {}
+        end = marks[index + 1].start() if index + 1 < len(marks) else len(text)
+        options_by_letter[letter] = text[mark.end() : end].split("\n\n")[0].strip(" \n\t,;$\\")
+    return options_by_letter if len(options_by_letter) > 1 else {}
 
 
 def letters(value: str) -> frozenset[str]:
-    """The letters of a gold answer, "B", "(B) Paris" or "A, C"; none if it names none."""
+    """Return the letters of a gold answer: "B", "(B) Paris" or "A, C".
+
+    Empty if it has none.
+    """
     if match := _LETTER.match(value):
         return frozenset(match[1].upper())
     if _LETTERS.match(value) and (value.isupper() or not value.isalpha()):
@@ -70,76 +78,100 @@ def letters(value: str) -> frozenset[str]:
 
 
 def compare_choice(gold: str, answer: str, question: str | None) -> Verdict | None:
-    """Is the option that `answer` picks the one of `gold`; None if `gold` is neither a letter nor an option's text."""
-    offered = options(question)
-    wanted = letters(gold)
-    if not wanted or (offered and not wanted <= offered.keys()):
-        wanted = frozenset(letter for letter, text in offered.items() if normal(text) == normal(gold))
-        if len(wanted) != 1:
+    """Does `answer` choose the option of `gold`? Returns a verdict and its proof.
+
+    None if `gold` is neither a letter nor the text of an option.
+    """
+    options_by_letter = options(question)
+    gold_letters = letters(gold)
+    if not gold_letters or (options_by_letter and not gold_letters <= options_by_letter.keys()):
+        gold_letters = frozenset(letter for letter, text in options_by_letter.items() if normal(text) == normal(gold))
+        if len(gold_letters) != 1:
             return None
-    picked = _picked(answer, offered, len(wanted) > 1)
-    if isinstance(picked, str):
-        return None, picked
-    if not picked:
-        return (False, "none of the options") if offered and tokens(answer) else (None, "no option recognised")
-    if len(picked) > 1 and len(wanted) == 1:
+    chosen = _chosen_letters(answer, options_by_letter, len(gold_letters) > 1)
+    if isinstance(chosen, str):
+        return None, chosen
+    if not chosen:
+        return (
+            (False, "none of the options") if options_by_letter and tokens(answer) else (None, "no option recognised")
+        )
+    if len(chosen) > 1 and len(gold_letters) == 1:
         return False, "more than one answer"
-    return picked == wanted, "choice"
+    return chosen == gold_letters, "choice"
 
 
-def _picked(answer: str, offered: dict[str, str], several: bool) -> frozenset[str] | str:
-    """The letters picked, or why that cannot be said."""
+def _chosen_letters(answer: str, options_by_letter: dict[str, str], allows_several: bool) -> frozenset[str] | str:
+    """Return the letters that `answer` chooses, or the reason why that is not clear."""
     if match := _LETTER.match(answer):
         return frozenset(match[1].upper())
     if _LETTERS.match(answer):
         return frozenset(re.findall(r"[A-J]", answer))
-    same = frozenset(letter for letter, text in offered.items() if normal(text) == normal(answer))
-    if len(same) == 1:
-        return same
+    equal_options = frozenset(letter for letter, text in options_by_letter.items() if normal(text) == normal(answer))
+    if len(equal_options) == 1:
+        return equal_options
     if (match := _LETTER_FIRST.match(answer)) is not None:
         letter, text = (match[1] or match[2]).upper(), match[3]
-        others = {found.upper() for found in (*_NAMED.findall(text), *_NEXT.findall(text))} - {letter}
-        if _DOUBT.match(text) or (others and not _NOT.search(text)):
+        others = {
+            match_letter.upper() for match_letter in (*_NAMED_LETTER.findall(text), *_NEXT_LETTER.findall(text))
+        } - {letter}
+        if _DOUBT.match(text) or (others and not _DENIAL.search(text)):
             return frozenset({letter, *others}) if others else "more than one answer"
         if re.match(r"[\s,;]*(?:and )?(?:not|rather than|instead of|but not)\s\(?[A-J]\b", text):
             return frozenset({letter})
-        if _NOT.match(re.sub(r"^\W*(?:is|it's|are)?\s*", "", text)):
+        if _DENIAL.match(re.sub(r"^\W*(?:is|it's|are)?\s*", "", text)):
             return "it says which option is not right"
-        named = {other for other, of in offered.items() if normal(of) == normal(text)}
-        return "letter and text of different options" if named and letter not in named else frozenset({letter})
-    if _NOT.search(answer):
+        named_letters = {other for other, option in options_by_letter.items() if normal(option) == normal(text)}
+        return (
+            "letter and text of different options"
+            if named_letters and letter not in named_letters
+            else frozenset({letter})
+        )
+    if _DENIAL.search(answer):
         return "it says which option is not right"
-    named = {letter.upper() for letter in _NAMED.findall(answer)} or set(_ALONE.findall(answer))
-    if not named:
-        held = f" {normal(answer)} "
-        named = {letter for letter, text in offered.items() if normal(text) and f" {normal(text)} " in held}
-        named = {one for one in named if not any(
-            one != other and f" {normal(offered[one])} " in f" {normal(offered[other])} " for other in named
-        )}  # fmt: skip
-    if _DOUBT.search(answer) and not several and len(named) < 2:
+    named_letters = {letter.upper() for letter in _NAMED_LETTER.findall(answer)} or set(_LONE_LETTER.findall(answer))
+    if not named_letters:
+        padded = f" {normal(answer)} "
+        texts = {letter: f" {normal(text)} " for letter, text in options_by_letter.items() if normal(text)}
+        matches = {letter: text for letter, text in texts.items() if text in padded}
+        # An option is not named if its text is only a part of a longer option's text.
+        named_letters = {
+            letter
+            for letter, text in matches.items()
+            if not any(text in matches[other] for other in matches if other != letter)
+        }
+    if _DOUBT.search(answer) and not allows_several and len(named_letters) < 2:
         return "not one option for certain"
-    return frozenset(named)
+    return frozenset(named_letters)
 
 
 def compare_boolean(gold: str, answer: str) -> Verdict | None:
-    """Does `answer` say what `gold` says; None if `gold` says neither yes nor no."""
-    wanted = says(gold)
-    if wanted is None:
+    """Do `answer` and `gold` agree on yes or no? None if `gold` says neither."""
+    gold_meaning = says(gold)
+    if gold_meaning is None:
         return None
-    said = says(answer)
-    return (None, "neither yes nor no for certain") if said is None else (said == wanted, "yes or no")
+    answer_meaning = says(answer)
+    return (
+        (None, "neither yes nor no for certain")
+        if answer_meaning is None
+        else (answer_meaning == gold_meaning, "yes or no")
+    )
 
 
 def says(value: str) -> bool | None:
-    """Yes (True) or no (False); None for neither, both or a doubt. The first word decides: "No, because …"."""
-    if _BOTH.match(value):
+    """Return True for yes and False for no; None for neither, both or a doubt.
+
+    The first word decides: "No, because …" says no.
+    """
+    if _YES_AND_NO.match(value):
         return None
-    found = [(match.start(), _MEANS[match[2].lower()] != bool(match[1])) for match in _YES.finditer(value[:2_000])]
-    if not found:
+    meanings = [
+        (match.start(), _MEANINGS[match[2].lower()] != bool(match[1])) for match in _YES_OR_NO.finditer(value[:2_000])
+    ]
+    if not meanings:
         return None
-    first, meaning = found[0]
-    if value[:first].strip(" *_\"'`(") == "" and not re.match(r"\w+\s+(?:one|answer|of|solution)", value[first:]):
-        return None if _DOUBT.match(value[first:].partition(" ")[2]) else meaning
-    if _DOUBT.search(value) or len({meaning for _, meaning in found}) > 1:
+    start, meaning = meanings[0]
+    if value[:start].strip(" *_\"'`(") == "" and not re.match(r"\w+\s+(?:one|answer|of|solution)", value[start:]):
+        return None if _DOUBT.match(value[start:].partition(" ")[2]) else meaning
+    if _DOUBT.search(value) or len({meaning for _, meaning in meanings}) > 1:
         return None
     return meaning

@@ -1,20 +1,21 @@
-r"""Does the answer equal the gold answer? The cheap and certain proofs come first.
+r"""Compare an answer with the gold answer. Cheap and certain proofs come first.
 
 1. *exact rational*: both are quantities (`quantities`): integers, decimals, fractions, mixed numbers, scientific
    notation, with thousands separators, money, percent and units.
-   - A unit that only one of them names does not matter ("12" and "12 apples"). Two units of one dimension are converted
-     ("3 hours" is "180 minutes"), of two dimensions they differ, and different things counted are undecided.
-   - ``25%``, 25 and 0.25 all answer a gold ``25%``. ``25%`` answers a gold 25 (the question asked for percent), never a
-     gold 0.25: that is undecided, and ``500%`` for 5 is wrong.
-   - A decimal equals a number only if it is that number. Two exceptions: at least `exact.ROUNDED_DIGITS` significant
-     digits of an endless decimal (0.333333 for 1/3); and if the question asks to round, what rounds to the gold.
-2. *same text*, choices, yes/no, dates and times of day, "no solution" (`words`, `choices`).
-3. *expression*: both read and compared by value (`expressions.same`): roots, tuples, sets, intervals, matrices,
+   - A unit that only one of them has does not matter ("12" and "12 apples"). Units of one dimension are converted ("3
+     hours" is "180 minutes"). Units of different dimensions are different. Counts of different things are undecided.
+   - ``25%``, 25 and 0.25 all answer a gold ``25%``. ``25%`` answers a gold 25, because the question asked for percent.
+     For a gold 0.25 it is undecided. ``500%`` for 5 is wrong.
+   - A decimal equals a number only if both are exactly equal, with two exceptions. An endless decimal may be cut or
+     rounded after `quantity_equality.ROUNDED_DIGITS` significant digits (0.333333 for 1/3). If the question asks to
+     round, an answer that rounds to the gold answer is right.
+2. *same text*, choices, yes/no, dates and times of day, "no solution" (`text_answers`, `choices`).
+3. *expression*: both are parsed and compared by value (`expressions.same`): roots, tuples, sets, intervals, matrices,
    equations.
-4. *math-verify*, where none of these can decide (`algebra`).
+4. *math-verify*, if no other proof decides (`math_verify`).
 
-Two answers ("5 or 6", "±5"), ranges, denials ("not 5") and false equations ("6=5") are never right. What is said twice
-("1/2 or 0.5") is one answer.
+Two answers ("5 or 6", "±5"), ranges, denials ("not 5") and false equations ("6=5") are never right. Two spellings of
+one value ("1/2 or 0.5") are one answer.
 """
 
 import re
@@ -23,20 +24,20 @@ from fractions import Fraction
 from tracemill.verification.answers import math_verify, quantities, units
 from tracemill.verification.answers.choices import compare_boolean, compare_choice, letters, says
 from tracemill.verification.answers.equation_answers import is_name, right_side
-from tracemill.verification.answers.exact import compare_in_a_base, compare_quantities
 from tracemill.verification.answers.expressions import same
 from tracemill.verification.answers.kinds import Kind
 from tracemill.verification.answers.normalize import clean, plain
-from tracemill.verification.answers.words import compare_calendar, compare_text, special
+from tracemill.verification.answers.quantity_equality import compare_in_a_base, compare_quantities
+from tracemill.verification.answers.text_answers import compare_calendar, compare_text, special
 
 MAX_VALUE = 50_000  # characters
-NEAR = Fraction(1, 20)  # what ≈ may mean, relatively
+MAX_APPROXIMATION = Fraction(1, 20)  # the largest relative difference of two values around ≈
 
 _PLAIN_NUMBER = re.compile(r"-?[0-9]{1,50}(?:\.[0-9]{1,50})?$")
 _SEPARATOR = re.compile(
     r"\s?(?:[;,]\s?(?:and|or)\s|\b(?:or|and|i\.e\.)\s|\\(?:lor|land|vee|wedge)(?![a-z])|;|,(?!\d{3}(?!\d))|,\s)\s?"
 )
-_NOT = re.compile(
+_DENIAL = re.compile(
     r"\b(?:not|never|no longer|neither|nor|cannot|except)\b|n't\b|\\ne(?:q|g)?(?![a-z])|\\not(?![a-z])|!=|≠"
 )
 _BOUND = re.compile(
@@ -60,7 +61,7 @@ _CALCULATION = re.compile(
     re.IGNORECASE,
 )
 _NUMBERS = re.compile(r"(?<![\w.])[-$]{0,2}(?:\d{1,3}(?:,\d{3})+(?!\d)|\d+)(?:\.\d+)?(?:/\d+)?%?(?!\w*[\^_])")
-_PROSE = re.compile(
+_WORD = re.compile(
     r"(?<![\\A-Za-z])(?!(?:sin|cos|tan|cot|sec|csc|sinh|cosh|tanh|arcsin|arccos|arctan|log|exp|mod|sqrt|min|max|"
     r"gcd|lcm|"
     r"det|deg|and|or)\b)[A-Za-z]{3,}"
@@ -76,9 +77,9 @@ Verdict = tuple[bool | None, str]
 
 
 def compare(gold: str, answer: str, kind: Kind = "number", question: str | None = None) -> Verdict:
-    """(is `answer` right, the proof); (None, reason) when that cannot be decided.
+    """Return (is `answer` right, the proof); (None, reason) if undecided.
 
-    The question is only read for its options, the unit it asks for, and whether it asks for percent or to round.
+    Only these parts of the question are read: its options, its unit, a wish for percent or for a rounded value.
     """
     if kind == "code":
         return None, "code runs in the sandbox"
@@ -92,39 +93,43 @@ def compare(gold: str, answer: str, kind: Kind = "number", question: str | None 
     gold, answer = plain(clean(gold)), plain(clean(answer))
     if not gold or not answer:
         return None, "nothing to compare"
-    picks = kind == "choice" or (letters(gold) and len(gold) <= 3 and gold != gold.lower() and letters(answer))
-    if picks and (choice := compare_choice(gold, answer, question)) is not None:
+    is_choice = kind == "choice" or (letters(gold) and len(gold) <= 3 and gold != gold.lower() and letters(answer))
+    if is_choice and (choice := compare_choice(gold, answer, question)) is not None:
         return choice
-    if (kind == "boolean" or len(gold) <= 5) and says(gold) is not None and (said := compare_boolean(gold, answer)):
-        return said
-    return _value(gold, answer, question)
+    if (kind == "boolean" or len(gold) <= 5) and says(gold) is not None and (boolean := compare_boolean(gold, answer)):
+        return boolean
+    return _compare_values(gold, answer, question)
 
 
-def _value(gold: str, answer: str, question: str | None) -> Verdict:
-    if _squeezed(gold) == _squeezed(answer):
+def _compare_values(gold: str, answer: str, question: str | None) -> Verdict:
+    if _without_spaces(gold) == _without_spaces(answer):
         return True, "same text"
-    if (known := special(gold)) is not None:
-        if (given := special(answer)) is not None:
-            return known == given, "same text"
+    if (gold_special := special(gold)) is not None:
+        if (answer_special := special(answer)) is not None:
+            return gold_special == answer_special, "same text"
         return (
             (False, "a value where there is none")
-            if quantities.read(answer.rpartition("=")[2].strip()) and known != "everything"
-            else _rest(gold, answer, question)
+            if quantities.read(answer.rpartition("=")[2].strip()) and gold_special != "everything"
+            else _compare_mathematics(gold, answer, question)
         )
-    if special(answer) is not None and (quantities.read(gold) or not _words(gold)) and special(answer) != "everything":
+    if (
+        special(answer) is not None
+        and (quantities.read(gold) or not _has_words(gold))
+        and special(answer) != "everything"
+    ):
         return False, "no value where there is one"
     if (calendar := compare_calendar(gold, answer)) is not None:
         return calendar
     if ":" in gold + answer:
         gold, answer = _RATIO.sub(r"\1:\2", gold), _RATIO.sub(r"\1:\2", answer)
     if r"\approx" in gold or r"\approx" in answer:
-        return _approximate(gold, answer, question)
-    gold, answer = _coordinates(gold, answer), _coordinates(answer, gold)
-    if "=" in answer and "=" not in gold and not _assignments(answer):
-        reduced = right_side(answer)
-        if reduced is None:
+        return _compare_approximations(gold, answer, question)
+    gold, answer = _as_point(gold, answer), _as_point(answer, gold)
+    if "=" in answer and "=" not in gold and not _is_list_of_equations(answer):
+        side = right_side(answer)
+        if side is None:
             return False, "false equation"
-        answer = reduced
+        answer = side
     elif (
         "=" in gold
         and "=" not in answer
@@ -132,43 +137,53 @@ def _value(gold: str, answer: str, question: str | None) -> Verdict:
         and gold.count("=") == 1
     ):
         gold = gold.partition("=")[2].strip()
-    return _rest(gold, answer, question)
+    return _compare_mathematics(gold, answer, question)
 
 
-def _rest(gold: str, answer: str, question: str | None) -> Verdict:
-    wanted, given = quantities.read(gold), quantities.read(answer)
-    if wanted is not None and given is not None:
-        return compare_quantities(wanted, given, question)
-    if (based := compare_in_a_base(gold, answer, question)) is not None:
-        return based
-    if wanted is not None and (several := _several(gold, answer, question)) is not None:
-        return several
-    if wanted is not None and _words(answer):
-        return _prose(gold, answer, question)
-    if not _words(gold) and not _words(answer):
+def _compare_mathematics(gold: str, answer: str, question: str | None) -> Verdict:
+    gold_quantity, answer_quantity = quantities.read(gold), quantities.read(answer)
+    if gold_quantity is not None and answer_quantity is not None:
+        return compare_quantities(gold_quantity, answer_quantity, question)
+    if (base_verdict := compare_in_a_base(gold, answer, question)) is not None:
+        return base_verdict
+    if gold_quantity is not None and (several_verdict := _compare_several(gold, answer, question)) is not None:
+        return several_verdict
+    if gold_quantity is not None and _has_words(answer):
+        return _compare_sentence(gold, answer, question)
+    if not _has_words(gold) and not _has_words(answer):
         if (verdict := same(gold, answer)) is not None:
             return verdict, "expression"
         if "%" in answer and "%" not in gold:
             return None, "a percent where a number is asked"
-        if (without := _unitless(gold, answer, question)) is not None:
-            return without
-        return _algebra(gold, answer)
-    if (without := _unitless(gold, answer, question)) is not None:
-        return without
-    if given is not None and _words(gold) and not re.search(r"\d|\\", gold) and not _CALCULATION.search(gold):
+        if (unitless_verdict := _compare_without_units(gold, answer, question)) is not None:
+            return unitless_verdict
+        return _compare_by_math_verify(gold, answer)
+    if (unitless_verdict := _compare_without_units(gold, answer, question)) is not None:
+        return unitless_verdict
+    if (
+        answer_quantity is not None
+        and _has_words(gold)
+        and not re.search(r"\d|\\", gold)
+        and not _CALCULATION.search(gold)
+    ):
         return False, "a number where words are asked"
     return compare_text(gold, answer, question)
 
 
-def _algebra(gold: str, answer: str) -> Verdict:
-    """math-verify takes the right side of any equation, a set for a point, and reads what it can of a denial."""
+def _compare_by_math_verify(gold: str, answer: str) -> Verdict:
+    """Compare by math-verify, where it can be trusted.
+
+    It reduces any equation to its right side, takes a set for a point, and ignores words such as "not".
+    """
     if "=" in answer and "=" not in gold:
         names = set(re.findall(r"(?<![A-Za-z\\])[A-Za-z](?![A-Za-z])", answer)) - {"e"}
-        held = answer.count("=") > 5 or any(same(gold, side) is not False for side in answer.split("="))
-        return (None, "an equation where a value is asked") if held or len(names) == 1 else (False, "an equation")
-    if any(one[0] == "(" and other.startswith((r"\{", "{")) for one, other in ((gold, answer), (answer, gold))):
+        may_be_right = answer.count("=") > 5 or any(same(gold, side) is not False for side in answer.split("="))
+        return (
+            (None, "an equation where a value is asked") if may_be_right or len(names) == 1 else (False, "an equation")
+        )
+    if any(first[0] == "(" and second.startswith((r"\{", "{")) for first, second in ((gold, answer), (answer, gold))):
         return False, "a set is no point"
-    if _NOT.search(answer) or ("dots" in answer and "dots" not in gold):
+    if _DENIAL.search(answer) or ("dots" in answer and "dots" not in gold):
         return None, "different text"
     verdict = math_verify.equal(gold, answer)
     if verdict[0] is True and gold[0] in "([" and answer[0] in "([" and (gold[0], gold[-1]) != (answer[0], answer[-1]):
@@ -182,8 +197,11 @@ def _algebra(gold: str, answer: str) -> Verdict:
     return verdict
 
 
-def _several(gold: str, answer: str, question: str | None) -> Verdict | None:
-    """One value is asked: an answer of several is right only if they are the same value, said twice."""
+def _compare_several(gold: str, answer: str, question: str | None) -> Verdict | None:
+    """Compare an answer of several values with one gold value.
+
+    It is right only if all its values are equal. None if the answer has only one value.
+    """
     if r"\pm" in answer or "+/-" in answer:
         return False, "more than one answer"
     parts = [part for part in _SEPARATOR.split(answer) if part]
@@ -195,87 +213,99 @@ def _several(gold: str, answer: str, question: str | None) -> Verdict | None:
         return None
     if re.fullmatch(r"-?\d+,\d{1,2}", answer) and quantities.read(answer.replace(",", ".")) == quantities.read(gold):
         return None, "a decimal comma, or more than one answer"
-    found = {
+    distinct_values = {
         (value.value * value.unit.size if value.unit.measure else value.value, value.percent)
         for value in values
         if value
     }
-    if len(found) == 1 and not _NOT.search(answer):
-        return _value(gold, parts[0], question)
+    if len(distinct_values) == 1 and not _DENIAL.search(answer):
+        return _compare_values(gold, parts[0], question)
     return False, "more than one answer"
 
 
-def _prose(gold: str, answer: str, question: str | None) -> Verdict:
-    """A sentence where a number is asked."""
-    if (without := _unitless(gold, answer, question)) is not None:
-        return without
+def _compare_sentence(gold: str, answer: str, question: str | None) -> Verdict:
+    """Compare a sentence with a gold number."""
+    if (unitless_verdict := _compare_without_units(gold, answer, question)) is not None:
+        return unitless_verdict
     number = _NUMBERS.search(answer)
     if number and not (
-        _NOT.search(answer) or _DOUBT.search(answer) or _BOUND.search(answer) or _CALCULATION.search(answer)
+        _DENIAL.search(answer) or _DOUBT.search(answer) or _BOUND.search(answer) or _CALCULATION.search(answer)
     ):
-        wanted, given = quantities.read(gold), quantities.read(answer[number.start() :])
-        if wanted is not None and given is not None:
-            return compare_quantities(wanted, given, question)
-    found = [(number[0], quantities.read(number[0])) for number in _NUMBERS.finditer(answer[:2_000])]
-    verdicts = [_value(gold, text, question)[0] for text, value in found if value is not None]
-    if _CALCULATION.search(answer) or len(verdicts) != len(found):
+        gold_quantity, answer_quantity = quantities.read(gold), quantities.read(answer[number.start() :])
+        if gold_quantity is not None and answer_quantity is not None:
+            return compare_quantities(gold_quantity, answer_quantity, question)
+    numbers = [(number[0], quantities.read(number[0])) for number in _NUMBERS.finditer(answer[:2_000])]
+    verdicts = [_compare_values(gold, text, question)[0] for text, value in numbers if value is not None]
+    if _CALCULATION.search(answer) or len(verdicts) != len(numbers):
         return None, "different text"
     if not verdicts:
         return (False, "no number in it") if not re.search(r"[\\\d]", answer) else (None, "different text")
     if True not in verdicts:
         return (False, "another number") if None not in verdicts else (None, "different text")
-    if _NOT.search(answer):
+    if _DENIAL.search(answer):
         return (False, "it says what is not the answer") if len(verdicts) == 1 else (None, "several numbers")
     if _DOUBT.search(answer) or _BOUND.search(answer):
         return (False, "more than one answer") if len(verdicts) > 1 else (None, "not certain")
     return (True, "the only number") if all(verdicts) else (None, "several numbers")
 
 
-def _unitless(gold: str, answer: str, question: str | None) -> Verdict | None:
-    r"""Without the units that follow an expression: ``2\sqrt{3}`` and "2√3 cm"."""
+def _compare_without_units(gold: str, answer: str, question: str | None) -> Verdict | None:
+    r"""Compare without the units after an expression: ``2\sqrt{3}`` and "2√3 cm".
+
+    None if neither has a unit.
+    """
     (bare_gold, gold_unit), (bare_answer, answer_unit) = _split_unit(gold), _split_unit(answer)
-    if (gold_unit is None and answer_unit is None) or _words(bare_gold) or _words(bare_answer):
+    if (gold_unit is None and answer_unit is None) or _has_words(bare_gold) or _has_words(bare_answer):
         return None
     if gold_unit and answer_unit and (gold_unit.measure, gold_unit.size) != (answer_unit.measure, answer_unit.size):
-        both = gold_unit.measure and answer_unit.measure
+        both_measured = gold_unit.measure and answer_unit.measure
         return (
-            (False, "different units") if both and gold_unit.measure != answer_unit.measure else (None, "units differ")
+            (False, "different units")
+            if both_measured and gold_unit.measure != answer_unit.measure
+            else (None, "units differ")
         )
-    return _rest(bare_gold, bare_answer, question)
+    return _compare_mathematics(bare_gold, bare_answer, question)
 
 
 def _split_unit(value: str) -> tuple[str, units.Unit | None]:
     if value[:1] in "$€£" and len(value) > 1:
         return value[1:].strip(), units.read(value[0])
     match = _TRAILING_UNIT.search(value[-100:])
-    if match is None or _NOT.search(match[1]):
+    if match is None or _DENIAL.search(match[1]):
         return value, None
     unit = units.read(match[1])
     body = value[: len(value) - len(match[0])].strip()
     return (body, unit) if unit and re.search(r"[\d\\]", body) else (value, None)
 
 
-def _approximate(gold: str, answer: str, question: str | None) -> Verdict:
-    """ "22/7 ≈ 3.14" says 22/7, and 3.14 as well. A gold that says it is rounded takes what rounds to it."""
-    rounded = gold.startswith(r"\approx") or r"\approx" in gold
+def _compare_approximations(gold: str, answer: str, question: str | None) -> Verdict:
+    """Compare answers with ≈: "22/7 ≈ 3.14" gives both 22/7 and 3.14.
+
+    A gold answer with ≈ is rounded, so an answer that rounds to it is right.
+    """
+    is_rounded = gold.startswith(r"\approx") or r"\approx" in gold
     golds = [part.strip() for part in gold.split(r"\approx") if part.strip() and not is_name(part.strip())]
     answers = [part.strip() for part in answer.split(r"\approx") if part.strip() and not is_name(part.strip())]
     if not golds or not answers or len(golds) > 3 or len(answers) > 3:
         return None, "different text"
     values = [quantity.value for part in answers if (quantity := quantities.read(part)) is not None]
-    if values and max(values) - min(values) > max(abs(value) for value in values) * NEAR:
+    if values and max(values) - min(values) > max(abs(value) for value in values) * MAX_APPROXIMATION:
         return False, "false equation"
-    verdicts = [_value(one, other, "round" if rounded else question) for one in golds for other in answers]
+    verdicts = [
+        _compare_values(gold_part, answer_part, "round" if is_rounded else question)
+        for gold_part in golds
+        for answer_part in answers
+    ]
     return next((verdict for verdict in verdicts if verdict[0]), verdicts[0])
 
 
-def _assignments(answer: str) -> bool:
-    """ "x = 1, y = 2" is no chain of equal sides."""
+def _is_list_of_equations(answer: str) -> bool:
+    """Are there several equations ("x = 1, y = 2") and not one chain of equal sides?"""
     return any("=" in part for part in _SEPARATOR.split(answer)[1:])
 
 
-def _coordinates(value: str, other: str) -> str:
-    """ "x = 5, y = 3" as the point (5,3), where the other is a point."""
+def _as_point(value: str, other: str) -> str:
+    """Rewrite "x = 5, y = 3" as the point (5,3) if `other` is a point."""
     if "=" not in value or "=" in other or other[0] != "(":
         return value
     pairs = [part.partition("=") for part in _SEPARATOR.split(value) if part]
@@ -284,10 +314,13 @@ def _coordinates(value: str, other: str) -> str:
     return f"({','.join(content.strip() for _, _, content in pairs)})" if in_order else value
 
 
-def _squeezed(value: str) -> str:
+def _without_spaces(value: str) -> str:
     return re.sub(r"\s+(?!\d)|(?<!\d)\s+|\$", "", value).casefold().removesuffix(".")
 
 
-def _words(value: str) -> bool:
-    """Is it prose? To an algebra system "listen" and "silent" are the same product of letters."""
-    return bool(_PROSE.search(_ENVIRONMENT.sub(" ", value)))
+def _has_words(value: str) -> bool:
+    """Does `value` contain words?
+
+    A computer algebra system reads "listen" and "silent" as one product of letters.
+    """
+    return bool(_WORD.search(_ENVIRONMENT.sub(" ", value)))

@@ -1,4 +1,7 @@
-"""Equations given as answers: "x = 5" answers 5, "2 + 3 = 5" answers 5, and "6 = 5" is false and answers nothing."""
+"""Equations as answers.
+
+"x = 5" and "2 + 3 = 5" both answer 5. "6 = 5" is false: it answers nothing.
+"""
 
 import re
 from itertools import pairwise
@@ -17,7 +20,10 @@ _RELATION = re.compile(r"(?<![<>!:])=(?!=)")
 
 
 def right_side(answer: str) -> str | None:
-    """What the equation `answer` says the answer is, itself if it does not say; None if the equation is false."""
+    """Return the value that the equation `answer` states.
+
+    An equation that states no value is returned whole; a false one gives None.
+    """
     sides = [side.strip() for side in _RELATION.split(answer)]
     if len(sides) > 6 or not all(sides):
         return answer
@@ -34,7 +40,10 @@ def right_side(answer: str) -> str | None:
 
 
 def is_name(side: str, sums: bool = True) -> bool:
-    """Does it only name what follows or precedes: x, f(x), AB, the area; with `sums` also a + b?"""
+    """Is `side` only a name for the other side: x, f(x), AB, the area?
+
+    With `sums`, a sum of names (a + b) is a name too.
+    """
     if len(side) == 1 and side in "ei":
         return False
     return bool(_NAME.match(side) or (sums and _SUM_OF_NAMES.match(side)))

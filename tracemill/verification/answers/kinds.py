@@ -1,4 +1,7 @@
-"""What kind of answer does a question ask for? It decides where the answer is looked for and how it is compared."""
+"""The kinds of answers.
+
+The kind decides how an answer is extracted and how it is compared.
+"""
 
 import re
 from typing import Literal
@@ -34,23 +37,23 @@ _ASKS_FOR_CODE = re.compile(
 )
 _MATH = re.compile(r"\\[A-Za-z]+|[=^_<>≤≥√π∞∅∪∩∈{}|]|(?<![A-Za-z])(?:[a-z]|sin|cos|tan|log|ln|sqrt|pi)(?![A-Za-z])")
 _WORD = re.compile(r"(?<![\\A-Za-z])(?!(?:sin|cos|tan|sec|csc|cot|log|ln|exp|sqrt|and|or|mod|pi)\b)[A-Za-z]{3,}")
-_READ = 5_000  # characters of a question and of a gold answer
+_MAX_LENGTH = 5_000  # characters read of a question, and of a gold answer
 
 
 def guess(gold: str | None, question: str | None) -> Kind:
-    """The kind, from the gold answer and the question. Takes linear time."""
-    gold = gold.strip()[:_READ] if gold else ""
+    """Guess the kind from the gold answer and the question. Takes linear time."""
+    gold = gold.strip()[:_MAX_LENGTH] if gold else ""
     if gold and _NUMBER.match(gold):
         return "number"
-    asked = (question or "")[-_READ:]
+    question_end = (question or "")[-_MAX_LENGTH:]
     if not gold:
-        return _asked_for(asked)
+        return _guess_from_question(question_end)
     if "```" in gold or gold.startswith(("def ", "class ", "import ", "from ")):
         return "code"
     plain = _TEXT_BOX.sub(r"\1", gold).strip("$ .").strip()
     if plain.casefold() in _BOOLEANS:
         return "boolean"
-    if _LETTER.match(plain) or _LETTERS.match(plain) or _LETTER_AND_TEXT.match(plain) or _OPTIONS.search(asked):
+    if _LETTER.match(plain) or _LETTERS.match(plain) or _LETTER_AND_TEXT.match(plain) or _OPTIONS.search(question_end):
         return "choice"
     if _DATE.match(plain):
         return "text"
@@ -64,11 +67,11 @@ def guess(gold: str | None, question: str | None) -> Kind:
     return "expression" if any(char.isalnum() for char in plain) else "text"
 
 
-def _asked_for(question: str) -> Kind:
-    """Without a gold answer the question alone must say it."""
+def _guess_from_question(question: str) -> Kind:
+    """Guess the kind from the question alone."""
     if _OPTIONS.search(question):
         return "choice"
     if _ASKS_FOR_CODE.search(question):
         return "code"
-    last = re.split(r"(?<=[.!?])\s+(?=\S)", question.strip()[-1_000:])[-1]
-    return "boolean" if _ASKS_YES_OR_NO.match(last) else "number"
+    last_sentence = re.split(r"(?<=[.!?])\s+(?=\S)", question.strip()[-1_000:])[-1]
+    return "boolean" if _ASKS_YES_OR_NO.match(last_sentence) else "number"

@@ -1,8 +1,8 @@
-"""The last resort: math-verify (https://github.com/huggingface/Math-Verify), a computer algebra comparison.
+"""Compare by math-verify, a computer algebra system, if no other proof decides.
 
-It runs behind a filter that refuses what is known to cost it seconds or gigabytes, and only in a child that can be
-killed. It is only ever given text for its LaTeX grammar, never for its Python expression reader. It is not symmetric:
-gold goes first.
+https://github.com/huggingface/Math-Verify. A filter refuses texts that are known to cost it seconds or gigabytes. It
+runs only in a child process that can be killed. It reads every text with its LaTeX grammar, never with its parser of
+Python expressions. The comparison is not symmetric: gold goes first.
 """
 
 import re
@@ -32,7 +32,7 @@ _COSTLY = (
 
 
 def too_costly(answer: str) -> str | None:
-    """Why `answer` must not reach the computer algebra; None if it may."""
+    """Return why math-verify must not read `answer`; None if it may."""
     if len(answer) > MAX_LENGTH:
         return f"{len(answer)} characters"
     depth = deepest = 0
@@ -43,18 +43,21 @@ def too_costly(answer: str) -> str | None:
         return f"brackets nested {deepest} deep"
     if sum(answer.count(char) for char in "+-*/^_&,") > MAX_OPERATORS:
         return "too many operators"
-    return next((why for pattern, why in _COSTLY if pattern.search(answer)), None)
+    return next((reason for pattern, reason in _COSTLY if pattern.search(answer)), None)
 
 
 def equal(gold: str, answer: str) -> tuple[bool | None, str]:
-    """Does math-verify find `answer` equal to `gold`; None if either is too costly or cannot be read."""
-    if (why := too_costly(answer) or too_costly(gold)) is not None:
-        return None, f"refused: too costly ({why})"
+    """Return (does math-verify find `answer` equal to `gold`, the proof).
+
+    The verdict is None if either is too costly or cannot be read.
+    """
+    if (reason := too_costly(answer) or too_costly(gold)) is not None:
+        return None, f"refused: too costly ({reason})"
     from math_verify import LatexExtractionConfig, parse, verify
     from sympy import Basic, MatrixBase
 
     try:
-        # Its own timeouts are alarms, which threads cannot have: the pool's kill is the timeout.
+        # math-verify times out by alarms, which threads cannot use. The process pool kills a slow child instead.
         parsed = [
             parse(f"${value.replace('$', '')}$", [LatexExtractionConfig()], parsing_timeout=None, raise_on_error=True)
             for value in (gold.replace("%", r"\%"), answer.replace("%", r"\%"))
@@ -64,5 +67,5 @@ def equal(gold: str, answer: str) -> tuple[bool | None, str]:
         return verify(*parsed, timeout_seconds=None, raise_on_error=True), "math-verify"
     except MemoryError:
         raise
-    except Exception as error:  # whatever a computer algebra system raises on hostile text, it decided nothing
+    except Exception as error:  # hostile text can raise anything; the result is undecided
         return None, f"math-verify failed: {type(error).__name__}"

@@ -1,14 +1,14 @@
-r"""One spelling for what is written in many: digits, minus signs, fractions, LaTeX's ways to space and to box.
+r"""Normalize the spelling of values: digits, signs, fractions, LaTeX.
 
-`tidy` only takes off what surrounds a value (markdown, ``$…$``, a dot after it), so what it returns is still what the
-trace says. `plain` rewrites, for comparing: ``\dfrac12`` and ``½`` both become ``\frac{1}{2}`` or ``1/2``, ``1{,}000``
-becomes ``1,000``, ``\text{ cm}`` becomes `` cm``.
+`tidy` removes only the marks around a value (Markdown, ``$…$``, a final dot); the rest stays as the trace wrote it.
+`plain` rewrites a value for comparison: ``\dfrac12`` becomes ``\frac{1}{2}``, ``½`` becomes ``1/2``, ``1{,}000``
+becomes ``1,000``, and ``\text{ cm}`` becomes `` cm``.
 """
 
 import re
 import unicodedata
 
-VALUE = 2_000  # characters of one value; correctness refuses far shorter ones
+MAX_VALUE_LENGTH = 2_000  # characters of one value; longer values are cut
 
 _PAIRS = (("__", "__"), ("$$", "$$"), ("$", "$"), (r"\(", r"\)"), (r"\[", r"\]"), ("“", "”"), ('"', '"'), ("`", "`"))
 _SYMBOLS = str.maketrans({
@@ -21,11 +21,11 @@ _SYMBOLS = str.maketrans({
     "（": "(", "）": ")", "．": ".", "＝": "=", "＋": "+", "′": "'", "’": "'", "‘": "'", "″": '"', "º": "°", "˚": "°",
     "￥": "¥", "\u00a0": " ", "\u202f": " ", "\u2009": " ", "\u200b": "", "\u2060": "", "\ufeff": "", "\u2061": "",
 })  # fmt: skip
-_RAISED = re.compile("[⁰¹²³⁴⁵⁶⁷⁸⁹⁺⁻ⁿ]+")
-_LOWERED = re.compile("[₀₁₂₃₄₅₆₇₈₉]+")
-_FLAT = str.maketrans("⁰¹²³⁴⁵⁶⁷⁸⁹⁺⁻ⁿ₀₁₂₃₄₅₆₇₈₉", "0123456789+-n0123456789")
+_SUPERSCRIPTS = re.compile("[⁰¹²³⁴⁵⁶⁷⁸⁹⁺⁻ⁿ]+")
+_SUBSCRIPTS = re.compile("[₀₁₂₃₄₅₆₇₈₉]+")
+_ON_THE_LINE = str.maketrans("⁰¹²³⁴⁵⁶⁷⁸⁹⁺⁻ⁿ₀₁₂₃₄₅₆₇₈₉", "0123456789+-n0123456789")
 _DOLLAR_MATH = re.compile(r"(?<!\\)\$")
-_BOLD = re.compile(r"(?<![\w)\]}])\*\*(?=\S)([^*\n]{1,300})\*\*(?!\w)")
+_BOLD_TEXT = re.compile(r"(?<![\w)\]}])\*\*(?=\S)([^*\n]{1,300})\*\*(?!\w)")
 _TEXT = re.compile(
     r"\\(?:text|textbf|textit|textrm|textnormal|mathrm|mathbf|mathit|mbox|operatorname|hbox)\s?\{([^{}]{0,300})\}"
 )
@@ -50,20 +50,20 @@ _LATEX = tuple((re.compile(pattern), new) for pattern, new in (
     (r"\\(?:pounds|textsterling)(?![a-z])", "£"),
     (r"\\minus(?![a-z])", "-"),
 ))  # fmt: skip
-_LONE_BOX = re.compile(r"\\(?:boxed|fbox)\s?\{(.*)\}$", re.DOTALL)
+_WHOLE_BOX = re.compile(r"\\(?:boxed|fbox)\s?\{(.*)\}$", re.DOTALL)
 
 
 def clean(value: str) -> str:
-    """Without NUL and lone surrogates."""
+    """Remove NUL characters and replace lone surrogates."""
     return value.replace("\x00", "").encode("utf-8", "replace").decode()
 
 
 def tidy(value: str) -> str:
-    """`value` without markdown, math delimiters, quotation marks and closing punctuation around it."""
-    value = value[:VALUE]
-    before = None
-    while value != before:
-        before = value
+    """Remove Markdown, math delimiters, quotation marks and final punctuation."""
+    value = value[:MAX_VALUE_LENGTH]
+    previous = None
+    while value != previous:
+        previous = value
         value = value.strip().strip("*").strip().rstrip(",;:").strip()
         if value.endswith((".", "。")) and not value.endswith("..."):
             value = value[:-1]
@@ -78,14 +78,14 @@ def tidy(value: str) -> str:
 
 
 def plain(value: str) -> str:
-    """`value` in the spelling that the comparisons read. Takes linear time."""
+    """Rewrite `value` in the spelling that comparisons read. Takes linear time."""
     value = tidy(value).lstrip("= ")
     if not value.isascii():
         value = _ascii(value)
     if "$" in value and len(_DOLLAR_MATH.findall(value)) % 2 == 0:
         value = _DOLLAR_MATH.sub("", value)
     if "**" in value:
-        value = _BOLD.sub(r"\1", value).replace("**", "^")
+        value = _BOLD_TEXT.sub(r"\1", value).replace("**", "^")
     if "\\" in value:
         value = _latex(value)
     if "sqrt" in value:
@@ -96,40 +96,40 @@ def plain(value: str) -> str:
 
 
 def _ascii(value: str) -> str:
-    value = _RAISED.sub(lambda run: f"^{{{run[0].translate(_FLAT)}}}", value)
-    value = _LOWERED.sub(lambda run: f"_{{{run[0].translate(_FLAT)}}}", value)
-    value = "".join(_letter(char, value[place - 1] if place else "") for place, char in enumerate(value))
+    value = _SUPERSCRIPTS.sub(lambda run: f"^{{{run[0].translate(_ON_THE_LINE)}}}", value)
+    value = _SUBSCRIPTS.sub(lambda run: f"_{{{run[0].translate(_ON_THE_LINE)}}}", value)
+    value = "".join(_ascii_char(char, value[index - 1] if index else "") for index, char in enumerate(value))
     value = value.translate(_SYMBOLS)
-    for root, index in (("√", ""), ("∛", "[3]"), ("∜", "[4]")):
+    for root, degree in (("√", ""), ("∛", "[3]"), ("∜", "[4]")):
         if root in value:
-            value = re.sub(rf"{root}\s?\(([^()]{{1,100}})\)", rf"\\sqrt{index}{{\1}}", value)
-            value = re.sub(rf"{root}\s?\{{([^{{}}]{{1,100}})\}}", rf"\\sqrt{index}{{\1}}", value)
-            value = re.sub(rf"{root}\s?(\d{{1,20}}|[a-z])", rf"\\sqrt{index}{{\1}}", value)
+            value = re.sub(rf"{root}\s?\(([^()]{{1,100}})\)", rf"\\sqrt{degree}{{\1}}", value)
+            value = re.sub(rf"{root}\s?\{{([^{{}}]{{1,100}})\}}", rf"\\sqrt{degree}{{\1}}", value)
+            value = re.sub(rf"{root}\s?(\d{{1,20}}|[a-z])", rf"\\sqrt{degree}{{\1}}", value)
     return value
 
 
-def _letter(char: str, before: str) -> str:
-    """Digits of every script, fractions such as ⅔, and wide or styled Latin letters."""
+def _ascii_char(char: str, previous: str) -> str:
+    """Rewrite digits of any script, fractions such as ⅔, and wide or styled letters."""
     if char.isascii() or char in "°×÷·":
         return char
     category = unicodedata.category(char)
     if category == "Nd":
         return str(unicodedata.decimal(char))
     if category == "No" and (fraction := unicodedata.normalize("NFKC", char)).count("⁄") == 1 and fraction[-1] != "⁄":
-        return (" " if before.isdigit() else "") + fraction
-    wide = unicodedata.normalize("NFKC", char)
-    return wide if len(wide) == 1 and wide.isascii() and (wide.isalnum() or wide in "$()[]{}<>/*") else char
+        return (" " if previous.isdigit() else "") + fraction
+    narrow = unicodedata.normalize("NFKC", char)
+    return narrow if len(narrow) == 1 and narrow.isascii() and (narrow.isalnum() or narrow in "$()[]{}<>/*") else char
 
 
 def _latex(value: str) -> str:
-    while (box := _LONE_BOX.match(value)) is not None:
+    while (box := _WHOLE_BOX.match(value)) is not None:
         value = box[1]
-    for _ in range(3):  # a box in a box in a box
-        value, found = _TEXT.subn(r" \1 ", value)
-        if not found:
+    for _ in range(3):  # boxes nested up to three deep
+        value, n_replaced = _TEXT.subn(r" \1 ", value)
+        if not n_replaced:
             break
     value = value.replace(r"\$", "$").replace(r"\%", "%").replace(r"\#", "#").replace(r"\_", "_").replace(r"\&", "&")
-    if r"\begin" in value:  # the spacing of a matrix is its own
+    if r"\begin" in value:  # spaces inside a matrix have a meaning
         return value
     for pattern, new in _LATEX:
         value = pattern.sub(new, value)

@@ -1,7 +1,8 @@
-r"""Numbers as people write them, as exact rationals with their unit; nothing is ever evaluated.
+r"""Parse numbers as people write them into exact rationals with a unit.
 
-Read: ``1,234.50``, ``1 234,5``, ``3/4``, ``\frac{3}{4}``, ``1 1/2``, ``-$5``, ``25%``, ``1.5 \times 10^{-3}``, ``2e6``,
-``0.\overline{3}``, ``5 million``, ``twenty-five``, ``two thirds``, ``2 hours and 30 minutes``, ``5'6"``.
+No text is evaluated as code. Examples: ``1,234.50``, ``1 234,5``, ``3/4``, ``\frac{3}{4}``, ``1 1/2``, ``-$5``,
+``25%``, ``1.5 \times 10^{-3}``, ``2e6``, ``0.\overline{3}``, ``5 million``, ``twenty-five``, ``two thirds``,
+``2 hours and 30 minutes``, ``5'6"``.
 """
 
 import re
@@ -11,8 +12,8 @@ from typing import NamedTuple
 from tracemill.verification.answers import units
 from tracemill.verification.answers.units import Unit
 
-MAX_DIGITS = 1_000  # of a number compared exactly
-MAX_EXPONENT = 1_000
+MAX_DIGITS = 1_000  # characters of a number that is compared exactly
+MAX_EXPONENT = 1_000  # of ten
 
 _DECIMAL = r"(?:\d{1,3}(?:,\d{3})+(?!\d)|\d+)(?:\.\d+|\.(?!\.))?|\.\d+"
 _TEN = r"10\s?\^\s?(?:\{\s?(?P<NAME>[-+]?\d{1,4})\s?\}|(?P<NAMEb>[-+]?\d{1,4})(?!\d))"
@@ -39,9 +40,9 @@ _PART = re.compile(
     rf"\s?(?P<money>[$€£]?)(?P<number>{_DECIMAL})\s?(?P<unit>(?!and\b)[A-Za-z]{{1,12}}\.?|['\"°])?(?:,?\s?(?:and|"
     rf"&)\s|,\s?|\s)?"
 )
-_LESSER = {"'": "feet", '"': "inches"}
+_PRIME_UNITS = {"'": "feet", '"': "inches"}
 
-_SMALL = {word: value for value, word in enumerate((
+_SMALL_NUMBERS = {word: value for value, word in enumerate((
     "zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven", "twelve",
     "thirteen", "fourteen", "fifteen", "sixteen", "seventeen", "eighteen", "nineteen",
 ))}  # fmt: skip
@@ -51,20 +52,20 @@ _TENS = {
 }
 _ORDINALS = {"half": 2, "halves": 2, "third": 3, "quarter": 4, "fourth": 4, "fifth": 5, "sixth": 6, "seventh": 7,
              "eighth": 8, "ninth": 9, "tenth": 10}  # fmt: skip
-_NUMBER_WORD = re.compile(r"(?:a|an|half|minus|negative|" + "|".join([*_SMALL, *_TENS]) + r")\b", re.IGNORECASE)
+_NUMBER_WORD = re.compile(r"(?:a|an|half|minus|negative|" + "|".join([*_SMALL_NUMBERS, *_TENS]) + r")\b", re.IGNORECASE)
 
 
 _THOUSANDS = re.compile(r"^([-+]?\$\s?\d[\d,.]{0,20})\s?([kKmMbB])$")
-_LETTERS = {"k": "thousand", "m": "million", "b": "billion"}
+_SCALE_LETTERS = {"k": "thousand", "m": "million", "b": "billion"}
 _ENDLESS = re.compile(r"(?<=\.)(\d{0,30}?)(\d)\2{2,30}\s?(?:\.{3}|\\l?dots)$")
 _SIGN_WORD = re.compile(r"(?:minus|negative)\s(?=[\d\\$])", re.IGNORECASE)
 _AND_A_HALF = re.compile(r"^([-+$]{0,2}\d{1,9}) and a half\b")
 
 
 class Quantity(NamedTuple):
-    """`value` in its own unit, or in percent.
+    """A number with its unit; `value` counts units, or percent.
 
-    `text` is its decimal spelling if it has one, `sizes` are the units of its parts if it is "2 hours and 30 minutes".
+    `text` is its decimal spelling, if it has one. `sizes` are the unit sizes of its parts ("2 hours and 30 minutes").
     """
 
     value: Fraction
@@ -75,7 +76,10 @@ class Quantity(NamedTuple):
 
 
 def read(value: str) -> Quantity | None:
-    """The one quantity that `value` (in `normalize.plain`) is; None if it is none, or anything more."""
+    """Return the quantity in `value`, a text as `normalize.plain` spells it.
+
+    None unless the whole text is one quantity.
+    """
     if len(value) > MAX_DIGITS or not value:
         return None
     if value[0] == "(" and value[-1] == ")" and "(" not in value[1:]:
@@ -89,37 +93,40 @@ def read(value: str) -> Quantity | None:
     elif " and a half" in value:
         value = _AND_A_HALF.sub(r"\1 1/2", value)
     if " " in value or "'" in value or "." in value:
-        value = _american(value)
+        value = _with_decimal_point(value)
     if "$" in value:
-        value = _THOUSANDS.sub(lambda match: f"{match[1]} {_LETTERS[match[2].lower()]}", value)
+        value = _THOUSANDS.sub(lambda match: f"{match[1]} {_SCALE_LETTERS[match[2].lower()]}", value)
     match = _NUMBER.match(_ENDLESS.sub(r"\1\\overline{\2}", value) if value.endswith(("..", "dots")) else value)
     if match is None:
         return None
     rest = match["rest"]
-    unit = units.read(match["money"] + rest if not match["money"] else _after_money(match["money"], rest))
+    unit = units.read(match["money"] + rest if not match["money"] else _money_unit(match["money"], rest))
     if unit is None or (rest[:1].isalpha() and len(rest.split()[0]) == 1 and rest[0] not in "mgshlLVAWNJCFK"):
-        return _compound(value)
-    number = _value(match)
+        return _sum_of_parts(value)
+    number = _number_value(match)
     if number is None:
         return None
-    minus = sum(match[name] == "-" for name in ("sign", "sign2", "fsign", "dsign"))
+    n_minus_signs = sum(match[name] == "-" for name in ("sign", "sign2", "fsign", "dsign"))
     number *= _SCALES.get(match["scale"] or "", 1)
     text = (
         match["number"].replace(",", "")
         if match["number"] and not any(match[name] for name in ("over", "e", "times", "timesb", "scale"))
         else ""
     )
-    return Quantity(-number if minus % 2 else number, bool(match["percent"]), unit, text)
+    return Quantity(-number if n_minus_signs % 2 else number, bool(match["percent"]), unit, text)
 
 
-def _after_money(sign: str, rest: str) -> str:
-    """ "$5 dollars" and "$5 per hour" are of money, "$5 apples" too."""
-    found = re.match(r"\s?(?:per\b|/|an?\s)\s?.{1,40}", rest, re.DOTALL)
-    read = units.read(rest)
-    return f"{sign} {found[0]}" if found else sign if read is not None else rest
+def _money_unit(sign: str, rest: str) -> str:
+    """Return the unit of an amount with a money sign.
+
+    "$5 dollars", "$5 per hour" and "$5 apples" are all money.
+    """
+    rate = re.match(r"\s?(?:per\b|/|an?\s)\s?.{1,40}", rest, re.DOTALL)
+    unit = units.read(rest)
+    return f"{sign} {rate[0]}" if rate else sign if unit is not None else rest
 
 
-def _value(match: re.Match[str]) -> Fraction | None:
+def _number_value(match: re.Match[str]) -> Fraction | None:
     parts = {name: Fraction(text.replace(",", "").rstrip(".")) for name, text in match.groupdict().items()
              if text and name in ("whole", "wn", "wd", "pn", "pd", "fn", "fd", "number", "over")}  # fmt: skip
     if any(parts.get(name) == 0 for name in ("wd", "pd", "fd", "over")):
@@ -129,17 +136,17 @@ def _value(match: re.Match[str]) -> Fraction | None:
     if "fn" in parts:
         return parts["fn"] / parts["fd"]
     if match["endless"]:
-        places = 10 ** len(match["fixed"])
-        fixed = Fraction(int((match["before"] or "0") + match["fixed"]), places)
-        return fixed + Fraction(int(match["endless"]), (10 ** len(match["endless"]) - 1) * places)
+        scale = 10 ** len(match["fixed"])
+        fixed = Fraction(int((match["before"] or "0") + match["fixed"]), scale)
+        return fixed + Fraction(int(match["endless"]), (10 ** len(match["endless"]) - 1) * scale)
     exponent = next((int(match[name]) for name in ("power", "powerb", "e", "times", "timesb") if match[name]), 0)
     if abs(exponent) > MAX_EXPONENT:
         return None
     return parts.get("number", Fraction(1)) * Fraction(10) ** exponent / parts.get("over", 1)
 
 
-def _american(value: str) -> str:
-    """``1 234,5`` and ``1.234,50`` as ``1234.5``: only where they can mean nothing else."""
+def _with_decimal_point(value: str) -> str:
+    """Rewrite ``1 234,5`` and ``1.234,50`` as ``1234.5``, if that is certain."""
     if (spaced := _SPACED.match(value)) is not None and not (spaced[3] == "," and len(spaced[4]) == 3):
         tail = f".{spaced[4]}" if spaced[4] else ""
         return spaced[1] + re.sub(r"[ ']", "", spaced[2]) + tail + value[spaced.end() :]
@@ -150,18 +157,21 @@ def _american(value: str) -> str:
     return value
 
 
-def _compound(value: str) -> Quantity | None:
-    """ "2 hours and 30 minutes": parts of one dimension, each smaller than the one before, in units of the first."""
-    place, total = 0, Fraction(0)
+def _sum_of_parts(value: str) -> Quantity | None:
+    """Return the sum of "2 hours and 30 minutes", in units of the first part.
+
+    The parts have one dimension, and each unit is smaller than the one before.
+    """
+    position, total = 0, Fraction(0)
     first: Unit | None = None
     sizes: list[Fraction] = []
-    while place < len(value) and len(sizes) < 5:
-        match = _PART.match(value, place)
+    while position < len(value) and len(sizes) < 5:
+        match = _PART.match(value, position)
         if match is None:
             return None
         name = match["unit"] or match["money"] or ""
         unit = units.read(
-            _LESSER.get(name, "min" if name == "m" and first and first.measure == (("time", 1),) else name)
+            _PRIME_UNITS.get(name, "min" if name == "m" and first and first.measure == (("time", 1),) else name)
         )
         if unit is None or len(unit.measure) != 1 or (sizes and unit.size >= sizes[-1]):
             return None
@@ -170,66 +180,71 @@ def _compound(value: str) -> Quantity | None:
         first = first or unit
         sizes.append(unit.size)
         total += Fraction(match["number"].replace(",", "").rstrip(".")) * unit.size
-        place = match.end()
-    if first is None or len(sizes) < 2 or place < len(value):
+        position = match.end()
+    if first is None or len(sizes) < 2 or position < len(value):
         return None
     return Quantity(total / first.size, False, first, sizes=tuple(sizes))
 
 
 def _in_words(value: str) -> Quantity | None:
     words = value.lower().replace("-", " ").split()
-    minus = words[0] in ("minus", "negative")
-    place = int(minus)
-    total, current, seen = Fraction(0), Fraction(0), False
-    if words[place : place + 1] == ["half"]:
-        total, seen, place = Fraction(1, 2), True, place + 1 + (words[place + 1 : place + 2] in (["a"], ["an"]))
-    while not total and place < len(words):
-        word = words[place]
-        if word in _SMALL or word in _TENS:
-            current, seen = current + _SMALL.get(word, _TENS.get(word, 0)), True
+    is_negative = words[0] in ("minus", "negative")
+    index = int(is_negative)
+    total, current, has_number = Fraction(0), Fraction(0), False
+    if words[index : index + 1] == ["half"]:
+        total, has_number, index = Fraction(1, 2), True, index + 1 + (words[index + 1 : index + 2] in (["a"], ["an"]))
+    while not total and index < len(words):
+        word = words[index]
+        if word in _SMALL_NUMBERS or word in _TENS:
+            current, has_number = current + _SMALL_NUMBERS.get(word, _TENS.get(word, 0)), True
         elif (
             word in ("a", "an")
-            and not seen
-            and words[place + 1 : place + 2]
-            and (words[place + 1] in _SCALES or words[place + 1] in _ORDINALS)
+            and not has_number
+            and words[index + 1 : index + 2]
+            and (words[index + 1] in _SCALES or words[index + 1] in _ORDINALS)
         ):
-            current, seen = Fraction(1), True
-        elif word == "hundred" and seen:
+            current, has_number = Fraction(1), True
+        elif word == "hundred" and has_number:
             current *= 100
-        elif word == "dozen" and seen:
+        elif word == "dozen" and has_number:
             current *= 12
-        elif word in _SCALES and seen:
-            return _scaled(current, words, place, minus)
-        elif (part := _ORDINALS.get(word) or _ORDINALS.get(word.rstrip("s"))) and seen:
+        elif word in _SCALES and has_number:
+            return _above_scale(current, words, index, is_negative)
+        elif (part := _ORDINALS.get(word) or _ORDINALS.get(word.rstrip("s"))) and has_number:
             current /= part
-            place += 1
+            index += 1
             break
-        elif words[place : place + 3] == ["and", "a", "half"] and seen:
+        elif words[index : index + 3] == ["and", "a", "half"] and has_number:
             current += Fraction(1, 2)
-            place += 3
+            index += 3
             break
-        elif word == "and" and seen and words[place + 1 : place + 2] and words[place + 1] in {**_SMALL, **_TENS}:
+        elif (
+            word == "and"
+            and has_number
+            and words[index + 1 : index + 2]
+            and words[index + 1] in {**_SMALL_NUMBERS, **_TENS}
+        ):
             pass
         else:
             break
-        place += 1
-    if not seen:
+        index += 1
+    if not has_number:
         return None
-    return _with_rest(total + current, " ".join(words[place:]), minus)
+    return _with_rest(total + current, " ".join(words[index:]), is_negative)
 
 
-def _scaled(current: Fraction, words: list[str], place: int, minus: bool) -> Quantity | None:
-    above = current * _SCALES[words[place]]
-    rest = words[place + 1 :]
+def _above_scale(current: Fraction, words: list[str], index: int, is_negative: bool) -> Quantity | None:
+    high_part = current * _SCALES[words[index]]
+    rest = words[index + 1 :]
     if rest[:1] == ["and"]:
         rest = rest[1:]
-    below = _in_words(" ".join(rest)) if rest and _NUMBER_WORD.match(rest[0]) else None
-    if below is not None and below.value < _SCALES[words[place]]:
-        return below._replace(value=-(above + below.value) if minus else above + below.value)
-    return _with_rest(above, " ".join(rest), minus)
+    low_part = _in_words(" ".join(rest)) if rest and _NUMBER_WORD.match(rest[0]) else None
+    if low_part is not None and low_part.value < _SCALES[words[index]]:
+        return low_part._replace(value=-(high_part + low_part.value) if is_negative else high_part + low_part.value)
+    return _with_rest(high_part, " ".join(rest), is_negative)
 
 
-def _with_rest(value: Fraction, rest: str, minus: bool) -> Quantity | None:
+def _with_rest(value: Fraction, rest: str, is_negative: bool) -> Quantity | None:
     percent = re.match(r"per\s?cent\b(?:age points?)?", rest)
     unit = units.read(rest[percent.end() :] if percent else rest)
-    return None if unit is None else Quantity(-value if minus else value, percent is not None, unit)
+    return None if unit is None else Quantity(-value if is_negative else value, percent is not None, unit)

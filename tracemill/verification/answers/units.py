@@ -1,7 +1,7 @@
-"""Units of measure, exactly: "3 hours" is "180 minutes", "5 cm" is not "5 cm²", and "12 apples" is nobody's centimetre.
+"""Units of measure, with exact conversion factors.
 
-Factors are exact by definition (the international yard and pound, NIST Handbook 44, appendix C). A word that is no unit
-of measure names what is counted.
+"3 hours" equals "180 minutes"; "5 cm" does not equal "5 cm²". The factors are exact by definition (the international
+yard and pound, NIST Handbook 44, appendix C). Any other word names the things that are counted: "12 apples".
 """
 
 import re
@@ -60,17 +60,17 @@ speed-kph 1 kph kmh
 byte 1 byte
 calorie 1 calorie cal
 """
-_KNOWN: dict[str, tuple[str, Fraction]] = {}
+_UNITS: dict[str, tuple[str, Fraction]] = {}
 for _line in _TABLE.strip().splitlines():
     _dimension, _size, *_names = _line.split()
     for _name in _names:
-        _KNOWN[_name] = (_dimension, Fraction(_size))
-        _KNOWN.setdefault(_name + "s", (_dimension, Fraction(_size)))
-del _KNOWN["ins"], _KNOWN["ss"], _KNOWN["hs"]
-_KNOWN["mph"] = ("mph", Fraction(1))
+        _UNITS[_name] = (_dimension, Fraction(_size))
+        _UNITS.setdefault(_name + "s", (_dimension, Fraction(_size)))
+del _UNITS["ins"], _UNITS["ss"], _UNITS["hs"]
+_UNITS["mph"] = ("mph", Fraction(1))
 _SPEEDS = {"mph": ("mile", "hour"), "kph": ("km", "hour"), "kmh": ("km", "hour")}
-_ONE_LETTER = frozenset("mgshlLJNW$€£¥¢°₹")
-#: After a number these words make it part of a calculation or of a doubt, never a quantity.
+_ONE_LETTER_UNITS = frozenset("mgshlLJNW$€£¥¢°₹")
+#: A number before one of these words is part of a calculation or of a doubt, not a quantity.
 _NOT_UNITS = frozenset((
     "or", "and", "not", "plus", "minus", "times", "than", "squared", "cubed", "factorial", "choose", "mod", "modulo",
     "divided", "multiplied", "over", "root", "sqrt", "pi", "half", "halves", "third", "thirds", "quarter", "quarters",
@@ -84,13 +84,16 @@ _FILLERS = frozenset((
     "away", "after", "before", "during", "this", "so", "because", "as", "by", "away", "every", "long", "tall", "wide",
     "high", "old", "deep", "apart", "early", "late",
 ))  # fmt: skip
-_SHAPE = re.compile(r"[A-Za-z°$€£¥¢₹'/ ^{}.()-]{0,79}[23]?\}?[A-Za-z/ .°)]{0,40}$")
+_UNIT_TEXT = re.compile(r"[A-Za-z°$€£¥¢₹'/ ^{}.()-]{0,79}[23]?\}?[A-Za-z/ .°)]{0,40}$")
 _POWER = re.compile(r"\s?\^\s?\{?\s?([23])\s?\}?")
 _WORD = re.compile(r"[A-Za-z']+(?:-[A-Za-z]+)?|[°$€£¥¢₹]|/")
 
 
 class Unit(NamedTuple):
-    """`size` in base units of `measure` (dimension and power, sorted); a count has no measure but `words`."""
+    """A unit: `size` base units of `measure`, a sorted list of dimensions and powers.
+
+    The unit of a count has no measure; its `words` name the things that are counted.
+    """
 
     size: Fraction
     measure: tuple[tuple[str, int], ...]
@@ -105,13 +108,16 @@ NONE = Unit(Fraction(1), (), frozenset())
 
 
 def read(text: str) -> Unit | None:
-    """The unit that `text`, which follows a number, names; `NONE` for no words; None if it is no unit."""
+    """Return the unit in `text`, the words after a number.
+
+    `NONE` if there are no words; None if they are no unit.
+    """
     if text.endswith(".."):
         return None
     text = text.strip().rstrip(".")
     if not text:
         return NONE
-    if len(text) > 120 or not _SHAPE.match(text):
+    if len(text) > 120 or not _UNIT_TEXT.match(text):
         return None
     text = re.sub(r"(?<=[A-Za-z])\.(?=\s|$)", "", text)  # sq. ft.
     text = _POWER.sub(lambda match: " squared " if match[1] == "2" else " cubed ", text)
@@ -120,51 +126,51 @@ def read(text: str) -> Unit | None:
     if not words or any(word in _NOT_UNITS for word in words if word not in ("squared", "cubed")):
         return None
     if words[0] in ("squared", "cubed") or any(
-        len(word) == 1 and word not in _ONE_LETTER | {"/", "a"} for word in words
+        len(word) == 1 and word not in _ONE_LETTER_UNITS | {"/", "a"} for word in words
     ):
         return None
     if words[0] not in ("in", "/") or len(words) > 1:
-        words = _head(words)
-    return _measured(words)
+        words = _before_filler(words)
+    return _parse_words(words)
 
 
-def _head(words: list[str]) -> list[str]:
-    """Without what only tells more: "pounds of apples in all" are pounds."""
+def _before_filler(words: list[str]) -> list[str]:
+    """Return the words before a filler: "pounds of apples in all" are pounds."""
     if words[0] in ("in", "per", "/", "a") and len(words) > 1 and words[1] not in ("total", "all"):
         return words
-    for place, word in enumerate(words):
+    for index, word in enumerate(words):
         if word in _FILLERS:
-            return words[:place]
+            return words[:index]
     return words
 
 
-def _measured(words: list[str]) -> Unit:
+def _parse_words(words: list[str]) -> Unit:
     size, powers = Fraction(1), dict[str, int]()
     names: set[str] = set()
     sign, power = 1, 1
-    last: tuple[str, Fraction, int] | None = None
+    last_unit: tuple[str, Fraction, int] | None = None
     for word in words:
         if word in ("per", "/", "a", "an"):
             sign = -1 if word in ("per", "/") or powers or names else sign
         elif word in ("square", "cubic"):
             power = 2 if word == "square" else 3
         elif word in ("squared", "cubed"):
-            if last is not None:
-                more = (1 if word == "squared" else 2) * last[2]
-                powers[last[0]] = powers.get(last[0], 0) + more
-                size *= last[1] ** more
+            if last_unit is not None:
+                added_power = (1 if word == "squared" else 2) * last_unit[2]
+                powers[last_unit[0]] = powers.get(last_unit[0], 0) + added_power
+                size *= last_unit[1] ** added_power
         elif word in _SPEEDS:
             for name, direction in zip(_SPEEDS[word], (1, -1), strict=True):
-                dimension, factor = _KNOWN[name]
+                dimension, factor = _UNITS[name]
                 powers[dimension] = powers.get(dimension, 0) + direction
                 size *= factor**direction
-        elif (known := _KNOWN.get(word) or _KNOWN.get(word.rstrip("s"))) is not None:
-            dimension, factor = known
+        elif (unit := _UNITS.get(word) or _UNITS.get(word.rstrip("s"))) is not None:
+            dimension, factor = unit
             if powers.get(dimension, 0) * sign > 0:
                 continue  # "minutes (min)"
             powers[dimension] = powers.get(dimension, 0) + sign * power
             size *= factor ** (sign * power)
-            last, power = (dimension, factor, sign), 1
+            last_unit, power = (dimension, factor, sign), 1
         elif word not in ("unit", "units"):
             names.add(_singular(word))
     measure = tuple(sorted((name, power) for name, power in powers.items() if power))
@@ -181,9 +187,9 @@ def _singular(word: str) -> str:
 
 
 def sizes(dimension: str) -> dict[Fraction, list[str]]:
-    """Every unit of a dimension: its size, and its names."""
-    found: dict[Fraction, list[str]] = {}
-    for name, (of, size) in _KNOWN.items():
-        if of == dimension:
-            found.setdefault(size, []).append(name)
-    return found
+    """Return the units of a dimension: their names, by their size."""
+    names_by_size: dict[Fraction, list[str]] = {}
+    for name, (unit_dimension, size) in _UNITS.items():
+        if unit_dimension == dimension:
+            names_by_size.setdefault(size, []).append(name)
+    return names_by_size

@@ -1,6 +1,6 @@
-"""Self-consistency: which answers of one question's samples mean the same (Wang et al. 2022, arXiv:2203.11171).
+"""Self-consistency: a vote over the answers of one question's samples.
 
-A vote is no gold answer: it is recorded as a vote.
+From Wang et al. 2022, arXiv:2203.11171. A vote is no gold answer: verdicts record it as a vote.
 """
 
 from collections import Counter
@@ -10,11 +10,11 @@ from typing import NamedTuple
 from tracemill.verification.answers.compare import compare
 from tracemill.verification.answers.kinds import Kind
 
-MAX_GROUPS = 32  # answers that are compared with each other; later ones that equal none of them stand alone
+MAX_GROUPS = 32  # an answer is compared with the first answers of at most 32 groups
 
 
 class Vote(NamedTuple):
-    """How many of `of` samples gave this answer, and how many gave the most frequent other one."""
+    """Votes for one answer among `of` samples, and votes for its strongest rival."""
 
     votes: int
     of: int
@@ -28,32 +28,42 @@ class Vote(NamedTuple):
 
     @property
     def share(self) -> float:
-        """0 to 1."""
+        """Share of the samples that gave this answer, 0 to 1."""
         return self.votes / self.of
 
     @property
     def margin(self) -> float:
-        """Share minus the share of the most frequent other answer, -1 to 1."""
+        """Share of this answer minus the share of its strongest rival, -1 to 1."""
         return (self.votes - self.rival) / self.of
 
 
 def groups(answers: Sequence[str], kind: Kind) -> list[int]:
-    """A number for each answer, the same for answers that mean the same. Call it through `pool.CheckPool`."""
-    firsts: list[str] = []
-    numbers: dict[str, int] = {}
+    """Return a group number for each answer; answers with one meaning share it.
+
+    Call it through `pool.CheckPool`.
+    """
+    representatives: list[str] = []
+    group_numbers: dict[str, int] = {}
     for answer in answers:
-        if answer in numbers:
+        if answer in group_numbers:
             continue
-        same = (n for n, first in enumerate(firsts[:MAX_GROUPS]) if compare(first, answer, kind)[0] is True)
-        if (number := next(same, None)) is None:
-            number = len(firsts)
-            firsts.append(answer)
-        numbers[answer] = number
-    return [numbers[answer] for answer in answers]
+        equal_groups = (
+            group
+            for group, representative in enumerate(representatives[:MAX_GROUPS])
+            if compare(representative, answer, kind)[0] is True
+        )
+        if (number := next(equal_groups, None)) is None:
+            number = len(representatives)
+            representatives.append(answer)
+        group_numbers[answer] = number
+    return [group_numbers[answer] for answer in answers]
 
 
 def count(groups: Sequence[int | None]) -> list[Vote | None]:
-    """The vote for each sample's group. A sample without an answer (None) has no vote, but counts among all."""
+    """Return the vote for the group of each sample.
+
+    A sample without an answer (group None) has no vote, but it counts as a sample.
+    """
     sizes = Counter(group for group in groups if group is not None)
     return [
         None

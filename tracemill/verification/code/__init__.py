@@ -1,1 +1,1 @@
-"""Programs as answers: run against the tests of their question, in a sandbox."""
+"""Programs as answers: they run in a sandbox against the tests of their question."""

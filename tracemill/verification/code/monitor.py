@@ -1,4 +1,4 @@
-"""A running sandbox: what it writes, what all its processes use together, and how it is ended with everything in it."""
+"""Monitor a running sandbox: its output, its memory and its end."""
 
 import json
 import os
@@ -12,121 +12,130 @@ from pathlib import Path
 from time import monotonic
 
 MB = 2**20
-OUTPUT_MB = 4  # kept of each stream; more kills
-FILES = 10_000  # in the scratch folder: an empty file takes kernel memory that no size limit counts
-TICK = 0.02  # seconds between two looks at memory: in this time a program writes some 50 MB
-LAST_WORDS = 5.0  # seconds until the pipes of a killed sandbox must be closed
+MAX_OUTPUT_MB = 4  # of each stream; more output ends the program
+MAX_FILES = 10_000  # in the scratch folder: empty files take kernel memory, which no size limit counts
+CHECK_SECONDS = 0.02  # between two checks of memory: in this time a program writes about 50 MB
+CLOSE_SECONDS = 5.0  # until the pipes of a killed sandbox must be closed
 TIMEOUT = "timeout"
 
 
-class Watch:
-    """A running bubblewrap: what it writes, what it uses, and how it is ended with everything in it."""
+class Monitor:
+    """Reads the output of one bubblewrap, checks its limits, ends its processes."""
 
     def __init__(
-        self, child: "subprocess.Popen[bytes]", streams: tuple[int, ...], memory_mb: int, strangers: set[int]
+        self, child: "subprocess.Popen[bytes]", streams: tuple[int, ...], memory_mb: int, outside: set[int]
     ) -> None:
-        self.read = {fd: bytearray() for fd in streams}
+        self.output = {fd: bytearray() for fd in streams}
         self._child = child
         self._memory_mb = memory_mb
         self._status = streams[0]
         self._selector = selectors.DefaultSelector()
-        self._monitor = os.pidfd_open(child.pid)
-        for fd in (*streams, self._monitor):
+        self._exit_descriptor = os.pidfd_open(child.pid)
+        for fd in (*streams, self._exit_descriptor):
             self._selector.register(fd, selectors.EVENT_READ)
         for fd in streams:
             os.set_blocking(fd, False)
-        #: the namespace's first process, with which all others die: its id and a descriptor
+        #: the first process of the namespace, as id and descriptor; the kernel ends all others with it
         self._first: tuple[int, int] | None = None
-        #: processes that are none of ours
-        self._strangers = strangers
+        #: ids of processes outside the sandbox
+        self._outside = outside
 
     def wait(self, deadline: float) -> str | None:
-        """Until the program has ended by itself (None), or why it must not go on."""
-        look = monotonic() + TICK
+        """Wait until the program ends. Return None, or why it must be killed."""
+        next_check = monotonic() + CHECK_SECONDS
         while (now := monotonic()) < deadline:
-            ready = [key.fd for key, _ in self._selector.select(max(0.0, min(look, deadline) - now))]
-            if not self._take(ready):
-                return f"output over {OUTPUT_MB} MB"
-            if self._monitor in ready:
+            ready = [key.fd for key, _ in self._selector.select(max(0.0, min(next_check, deadline) - now))]
+            if not self._read_ready(ready):
+                return f"output over {MAX_OUTPUT_MB} MB"
+            if self._exit_descriptor in ready:
                 return None
-            if (now := monotonic()) >= look:
-                if trouble := self._trouble():
-                    return trouble
-                look = monotonic() + max(TICK, 10 * (monotonic() - now))
+            if (now := monotonic()) >= next_check:
+                if exceeded := self._exceeded_limit():
+                    return exceeded
+                next_check = monotonic() + max(CHECK_SECONDS, 10 * (monotonic() - now))
         return TIMEOUT
 
     def end(self) -> None:
-        """Kill what is left, wait until it is gone, and read the last that it wrote."""
-        self._take([self._status])
+        """Kill all processes, wait for their end, and read the rest of the output."""
+        self._read_ready([self._status])
         if self._first is None:
-            self._child.kill()  # bubblewrap has not got further than its own work: its child dies with it
+            self._child.kill()  # bubblewrap has not started the program; its child ends with it
         else:
             with suppress(ProcessLookupError):
                 signal.pidfd_send_signal(self._first[1], signal.SIGKILL)
-            gone = select.poll()
-            gone.register(self._first[1], select.POLLIN)
-            gone.poll()
+            poll = select.poll()
+            poll.register(self._first[1], select.POLLIN)
+            poll.poll()
             os.close(self._first[1])
         self._child.wait()
-        self._selector.unregister(self._monitor)
-        os.close(self._monitor)
-        while self._selector.get_map() and (ready := self._selector.select(LAST_WORDS)):
-            if not self._take([key.fd for key, _ in ready]):
+        self._selector.unregister(self._exit_descriptor)
+        os.close(self._exit_descriptor)
+        while self._selector.get_map() and (ready := self._selector.select(CLOSE_SECONDS)):
+            if not self._read_ready([key.fd for key, _ in ready]):
                 break
         self._selector.close()
 
-    def _take(self, ready: Iterable[int]) -> bool:
-        """Read what is there; False: it is more than anybody will read."""
+    def _read_ready(self, ready: Iterable[int]) -> bool:
+        """Read available output. Return False if a stream exceeds `MAX_OUTPUT_MB`."""
         for fd in ready:
-            if fd not in self.read:
+            if fd not in self.output:
                 continue
             with suppress(BlockingIOError):
                 data = os.read(fd, 1 << 16)
-                self.read[fd] += data
+                self.output[fd] += data
                 if not data and fd in self._selector.get_map():
                     self._selector.unregister(fd)
-        if self._first is None and b"}" in self.read[self._status]:
-            pid = int(json.loads(self.read[self._status].split(b"\n")[0])["child-pid"])
+        if self._first is None and b"}" in self.output[self._status]:
+            pid = int(json.loads(self.output[self._status].split(b"\n")[0])["child-pid"])
             with suppress(ProcessLookupError):
                 descriptor = os.pidfd_open(pid)
-                # A first process that has ended already may have left its number to another.
-                if (_facts(pid) or {}).get("PPid") == self._child.pid:
+                # If the first process has ended, its id may belong to another process.
+                if (_process_fields(pid) or {}).get("PPid") == self._child.pid:
                     self._first = (pid, descriptor)
                 else:
                     os.close(descriptor)
-        return all(len(data) <= OUTPUT_MB * MB for data in self.read.values())
+        return all(len(data) <= MAX_OUTPUT_MB * MB for data in self.output.values())
 
-    def _trouble(self) -> str | None:
-        """Does the whole namespace use more than it may? The kernel limits each process only."""
+    def _exceeded_limit(self) -> str | None:
+        """Return the limit that the namespace exceeds; None if it exceeds none.
+
+        The kernel limits only single processes.
+        """
         if self._first is None:
             return None
         first = self._first[0]
         alive = processes()
-        found = {pid: facts for pid in alive - self._strangers if (facts := _facts(pid))}
+        fields_by_pid = {pid: fields for pid in alive - self._outside if (fields := _process_fields(pid))}
         members = {first}
-        while more := {pid for pid, facts in found.items() if facts["PPid"] in members} - members:
-            members |= more
-        # Whoever is neither a child of ours nor of a stranger has a parent that has just ended: the next look tells.
-        strangers = self._strangers & alive
-        while more := {pid for pid, facts in found.items() if facts["PPid"] in strangers} - members - strangers:
-            strangers |= more
-        self._strangers = strangers
-        used = sum(found.get(pid, {}).get(name, 0) for pid in members for name in ("RssAnon", "RssShmem", "VmSwap"))
-        if used > self._memory_mb * 1024:
+        while added := {pid for pid, fields in fields_by_pid.items() if fields["PPid"] in members} - members:
+            members |= added
+        # A process in neither set has a parent that has just ended: the next check decides about it.
+        outside = self._outside & alive
+        while added := {pid for pid, fields in fields_by_pid.items() if fields["PPid"] in outside} - members - outside:
+            outside |= added
+        self._outside = outside
+        used_kb = sum(
+            fields_by_pid.get(pid, {}).get(name, 0) for pid in members for name in ("RssAnon", "RssShmem", "VmSwap")
+        )
+        if used_kb > self._memory_mb * 1024:
             return f"memory over {self._memory_mb} MB"
         for pid in members - {first}:
             with suppress(OSError):  # it has just ended
                 scratch = os.statvfs(f"/proc/{pid}/root/tmp")
-                return f"more than {FILES} files" if scratch.f_files - scratch.f_ffree > FILES else None
+                return f"more than {MAX_FILES} files" if scratch.f_files - scratch.f_ffree > MAX_FILES else None
         return None
 
 
 def processes() -> set[int]:
+    """Return the ids of all processes."""
     return {int(name) for name in os.listdir("/proc") if name.isdecimal()}
 
 
-def _facts(pid: int) -> dict[str, int] | None:
-    """The lines of /proc/PID/status that are a number, in its units (memory: kB); None: there is no such process."""
+def _process_fields(pid: int) -> dict[str, int] | None:
+    """Return the numeric fields of /proc/PID/status; None without such a process.
+
+    Memory is in kB.
+    """
     try:
         lines = Path(f"/proc/{pid}/status").read_text().splitlines()
     except (FileNotFoundError, ProcessLookupError):

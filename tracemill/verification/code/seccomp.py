@@ -1,8 +1,9 @@
-"""The system calls that a program in the sandbox is refused: one seccomp filter, in classic BPF.
+"""The system calls that the sandbox refuses: one seccomp filter, in classic BPF.
 
-Namespaces and limits leave ways open: to memory that no limit counts, to other processes of the same user, to a new
-namespace with all rights inside, to kernel parts that are rarely needed and often broken. Source of numbers and format:
-linux, Documentation/userspace-api/seccomp_filter.rst, arch/x86/entry/syscalls/syscall_64.tbl, asm-generic/unistd.h.
+Namespaces and limits do not stop every attack. A program could use memory that no limit counts, or reach other
+processes of its user. It could create a namespace with all rights inside. It could use parts of the kernel that are
+rarely needed and often broken. Sources of the numbers and the format: linux,
+Documentation/userspace-api/seccomp_filter.rst, arch/x86/entry/syscalls/syscall_64.tbl, asm-generic/unistd.h.
 """
 
 import errno
@@ -10,7 +11,7 @@ import platform
 import socket
 import struct
 
-#: the column of the tables below, and what the kernel calls it (linux: include/uapi/linux/audit.h)
+#: the column of the tables below, and the kernel's number of the architecture (linux: include/uapi/linux/audit.h)
 ARCHITECTURES = {"x86_64": (0, 0xC000003E), "aarch64": (1, 0xC00000B7)}
 
 REFUSED = {
@@ -62,8 +63,8 @@ REFUSED = {
 }
 CLONE, CLONE3, SOCKET, PRCTL = (56, 220), (435, 435), (41, 198), (157, 167)
 NEW_NAMESPACES = 0x7E020000  # CLONE_NEWNS, …CGROUP, …UTS, …IPC, …USER, …PID, …NET
-PR_SET_DUMPABLE = 4  # a process that is not dumpable hides from who watches its memory
-X32 = 0x40000000  # a second set of numbers on x86_64
+PR_SET_DUMPABLE = 4  # the memory of a process that is not dumpable cannot be monitored
+X32 = 0x40000000  # flag of the second set of system call numbers on x86_64
 
 Line = tuple[int, int, int, int]  # code, lines to skip if true, if false, constant
 
@@ -74,23 +75,23 @@ _NUMBER, _ARCHITECTURE, _ARGUMENT = ((_LOAD, 0, 0, offset) for offset in (0, 4, 
 
 
 def filter_program() -> bytes:
-    """The filter for this machine's architecture, as bubblewrap's --seccomp reads it."""
+    """Return the filter for this architecture, in the format of `bwrap --seccomp`."""
     column, architecture = ARCHITECTURES[platform.machine()]
 
-    def call(numbers: tuple[int, int], *then: Line) -> list[Line]:
-        return [(_EQUAL, 0, len(then), numbers[column]), *then]
+    def call(numbers: tuple[int, int], *actions: Line) -> list[Line]:
+        return [(_EQUAL, 0, len(actions), numbers[column]), *actions]
 
-    def only(wanted: int, then: Line) -> list[Line]:
-        return [(_EQUAL, 0, 1, wanted), then]
+    def only(constant: int, actions: Line) -> list[Line]:
+        return [(_EQUAL, 0, 1, constant), actions]
 
     lines = [_ARCHITECTURE, (_EQUAL, 1, 0, architecture), _KILL, _NUMBER, (_AT_LEAST, 0, 1, X32), _KILL]
     for numbers in REFUSED.values():
         lines += call(numbers, _refuse(errno.EPERM))
-    # A filter cannot see clone3's flags. Where it is not there, libraries use clone.
+    # A filter cannot read the flags of clone3. Libraries use clone if clone3 does not exist.
     lines += call(CLONE3, _refuse(errno.ENOSYS))
     lines += call(CLONE, _ARGUMENT, (_ANY_BIT, 0, 1, NEW_NAMESPACES), _refuse(errno.EPERM), _ALLOW)
     lines += call(PRCTL, _ARGUMENT, *only(PR_SET_DUMPABLE, _refuse(errno.EPERM)), _ALLOW)
-    # Some families know no namespace: vsock reaches the host of a virtual machine.
+    # Namespaces do not isolate some families: vsock reaches the host of a virtual machine.
     families = [line for family in ("AF_UNIX", "AF_INET", "AF_INET6") for line in only(getattr(socket, family), _ALLOW)]
     lines += call(SOCKET, _ARGUMENT, *families, _refuse(errno.EAFNOSUPPORT))
     return b"".join(struct.pack("<HBBI", *line) for line in [*lines, _ALLOW])

@@ -1,1 +1,1 @@
-"""Phrases that show what a model was told: a hint with the gold answer, or that its reasoning is meant to be wrong."""
+"""Phrases that reveal the prompt: a hint with the answer, an order to be wrong."""

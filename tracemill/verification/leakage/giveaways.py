@@ -1,8 +1,8 @@
-"""Does a trace that is meant to be plausibly wrong say that it is wrong?
+"""Detect a contrastive trace (plausible but wrong) that says it is wrong.
 
-Such a trace teaches nothing as a negative (Chia et al. 2023, arXiv:2311.09277): whoever compares it with a right one
-learns to look for the confession. Questions about wrong answers and mistakes are ordinary: a phrase counts only if it
-speaks of the reasoning itself.
+Such a trace is useless as a negative (Chia et al. 2023, arXiv:2311.09277): a model that compares it with a right one
+learns to find the phrase, not the error. Questions about wrong answers and mistakes are ordinary, so a phrase counts
+only if it is about the reasoning itself.
 """
 
 import re
@@ -58,9 +58,12 @@ _ANCHOR = re.compile(
     r"miscount|purpose|intentional|deliberate|misconception|pitfall|trap|missing step|not (?:right|correct|true)|"
     r"correct|should|pretend|actual|true|real|right|negative|adversarial|contrast"
 )
-_GIVES_AWAY = re.compile(rf"\b(?:{'|'.join(_PHRASES)})")
+_GIVEAWAY = re.compile(rf"\b(?:{'|'.join(_PHRASES)})")
 
 
 def giveaway(text: str) -> str | None:
-    """The first words of `text` that say that it is wrong, in small letters; null: none do. Takes linear time."""
-    return near(_ANCHOR, _GIVES_AWAY, normal(text))
+    """Return the first words of `text` that say it is wrong; None if none do.
+
+    The words are in lower case. Takes linear time.
+    """
+    return near(_ANCHOR, _GIVEAWAY, normal(text))

@@ -1,16 +1,17 @@
-"""Does a trace betray that its model was told the answer?
+"""Detect a trace that reveals that its model knew the answer.
 
-STaR (Zelikman et al. 2022, arXiv:2203.14465) keeps reasoning that was written with the answer in sight as if there had
-been none, so what speaks of a hint, an answer key or an expected result must go. Word problems have hints, keys, given
-totals and expected values of their own: a phrase counts only if it says that *the answer* was known beforehand. Some
-betray that only before anything was derived ("Since the answer is 42, …"); later they merely look back.
+STaR (Zelikman et al. 2022, arXiv:2203.14465) lets a model write reasoning with the answer as a hint, and trains on it
+without the hint. So traces that mention a hint, an answer key or an expected result are removed. Word problems have
+their own hints, keys, given totals and expected values: a phrase counts only if it says that *the answer* was known
+before the reasoning. Some phrases show that only before the first equation ("Since the answer is 42, …"); after it they
+only refer to a derived result.
 """
 
 import re
 
 from tracemill.verification.leakage.phrases import near, normal
 
-EARLY = 40  # words within which, without an equation, nothing can have been derived
+EARLY = 40  # words: without an equation, nothing is derived in the first 40 words
 
 _RIGHT = r"(?:(?:final|correct|right|expected|numerical|actual|true|exact) ){0,2}"
 _GIVEN = r"(?:given|provided|supplied|stated|expected|reference|gold|golden|official|target|known|hinted)"
@@ -23,7 +24,7 @@ _VALUE = (
     r"(?:exactly |equal to |indeed |option |choice "
     r"){0,2}[$\\({\[\"']{0,4}(?:-?\.?\d|[b-j]\b|a\b(?! )|boxed|frac|(?:yes|no|true|false)\b)"
 )
-#: "the answer is an integer" is what problems say of theirs.
+#: Problems say "the answer is an integer" of their own answers.
 _OF_A_SORT = (
     r"(?! (?:to .{1,40} )?(?:is|must be|should be|will be|to be|can be|needs to be) (?:an? |in |of |expressed|"
     r"written|rounded|rational|real|positive|negative|even|odd|unique|the same|independent|less|greater|more|between|"
@@ -40,7 +41,7 @@ _MATCHES = (
 _REACHES = r"(?:get|reach|arrive at|obtain|produce|land on|end up with|end up at|lead to)(?:s|ing)?(?: to)?"
 _NAMED = r"(?:the|your|our|this|that|my) (?:given |provided |above )?"
 
-_ALWAYS = (
+_PHRASES = (
     # a hint
     rf"(?:as|like) (?:(?:is |was )?\w+ )?(?:in |by |per )?{_NAMED}hint\b",
     rf"(?:according to|based on|per|guided by|thanks to|considering|relying on|following|trusting) {_NAMED}hint\b",
@@ -63,7 +64,7 @@ _ALWAYS = (
     r"eyes only|bracketed (?:note|answer|remark|value)|(?:note|answer|remark) in (?:the )?(?:square )?brackets?\b",
     rf"{_NAMED}hint {_SAYS} (?:us |me )?(?:that )?(?:the|our|its) (?:\w+ )?(?:is|should be|must be|equals) {_VALUE}",
     rf"(?:know|see|learn|gather)s? (?:this |that |it )?from {_NAMED}hint\b",
-    # an answer that was given
+    # a given answer
     rf"(?:the|this|that|your|our|my) {_GIVEN} {_RIGHT}answer\b(?! (?:choice|option|sheet|format|box|to the "
     rf"(?!problem|question)))",
     rf"(?:the|your) {_RIGHT}answer,? (?:(?:that|which|as) )?(?:is |was |has been |i was |we were |we are |i am "
@@ -98,7 +99,7 @@ _ALWAYS = (
     rf"(?:according to|as per|per|from|consulting|{_MATCHES}) the (?:answer|solution|marking) key\b",
     r"ground[- ]truth (?:answer|is|says|value|label|solution|of|given|provided)|(?:the|with|to) ground[- ]truth(?:$|"
     r"[.,;)])",
-    # reasoning towards it
+    # reasoning towards a known answer
     rf"(?:given|with|knowing|from) the (?:{_GIVEN}|correct|right) {_RIGHT}answer (?:of {_VALUE}|in (?:mind|hand|"
     rf"sight))",
     rf"(?:correct|right|{_GIVEN}) answer being {_VALUE}",
@@ -124,7 +125,7 @@ _ALWAYS = (
     r"as (?:was |is )?(?:expected|given|stated|provided|told|mentioned) (?:by|in) the (?:prompt|answer key|"
     r"brackets?)\b",
 )
-_BEFOREHAND = (
+_EARLY_PHRASES = (
     r"(?:since|because|as|given(?: that)?|knowing(?: that)?|assuming(?: that)?|if|seeing(?: that)?)"
     rf" (?:(?:we|i) (?:already )?know (?:that )?)?(?:the|our|its) {_RIGHT}answer (?:here |to (?:this|the) (?:problem|"
     rf"question) )?(?:is|must be|should be|has to be|equals|needs to be|will be|=) ?{_VALUE}",
@@ -144,18 +145,18 @@ _ANCHOR = re.compile(
     r"hint|answer|(?:solution|marking) key|prompt|brackets|ground.truth|engineer|pretend|eyes only|(?:expected|"
     r"provided|supplied|reference|gold|given|correct|right) (?:final |correct )?(?:result|output|solution|total)"
 )
-_BETRAYS = re.compile(rf"\b(?:{'|'.join(_ALWAYS)})")
-_BETRAYS_BEFOREHAND = re.compile(rf"\b(?:{'|'.join(_BEFOREHAND)})")
-_DERIVES = re.compile(r"=|≈|\\approx")
+_BETRAYAL = re.compile(rf"\b(?:{'|'.join(_PHRASES)})")
+_EARLY_BETRAYAL = re.compile(rf"\b(?:{'|'.join(_EARLY_PHRASES)})")
+_EQUATION = re.compile(r"=|≈|\\approx")
 
 
 def betrayal(text: str) -> str | None:
-    """The first words of `text` that betray that the answer was known; null: none do. Takes linear time.
+    """Return the first words that reveal a known answer; None if none do.
 
-    The words come in small letters, without emphasis.
+    The words are in lower case, without emphasis. Takes linear time.
     """
     plain = normal(text)
-    derived = _DERIVES.search(plain)
-    early = plain[: derived.start() if derived else len(plain)]
-    beforehand = _BETRAYS_BEFOREHAND.search(" ".join(early.split(" ", EARLY)[:EARLY]))
-    return beforehand[0] if beforehand else near(_ANCHOR, _BETRAYS, plain)
+    equation = _EQUATION.search(plain)
+    early = plain[: equation.start() if equation else len(plain)]
+    early_match = _EARLY_BETRAYAL.search(" ".join(early.split(" ", EARLY)[:EARLY]))
+    return early_match[0] if early_match else near(_ANCHOR, _BETRAYAL, plain)

@@ -1,35 +1,44 @@
-"""Looking for phrases in a text, however long and hostile it is: only near the words that one of them must hold."""
+"""Find phrases in a text of any length, in linear time.
+
+Only the text near an anchor is searched: a word that every phrase contains.
+"""
 
 import re
 
-MAX_TEXT = 1_000_000  # characters
-WINDOW = 160  # characters read around such a word; the longest phrase is shorter
+MAX_TEXT = 1_000_000  # characters read of a text
+WINDOW = 160  # characters read around an anchor; the longest phrase is shorter
 MAX_READ = 300_000  # characters in all windows
 
 
 def normal(text: str) -> str:
-    """Small letters, single spaces, straight apostrophes, no emphasis. Of a longer text the first `MAX_TEXT`."""
+    """Normalize the case, spaces and apostrophes of a text, and remove emphasis.
+
+    Only the first `MAX_TEXT` characters are read.
+    """
     return " ".join(text[:MAX_TEXT].lower().replace("’", "'").replace("*", "").replace("`", "").split())
 
 
 def near(anchor: re.Pattern[str], phrases: re.Pattern[str], text: str) -> str | None:
-    """The first of the phrases in `text` that stands near an anchor; null: none does. Takes linear time."""
-    left = MAX_READ
+    """Return the first phrase near an anchor in `text`; None without one.
+
+    Takes linear time.
+    """
+    n_left = MAX_READ
     for start, end in _windows(anchor, text):
-        end = min(end, start + left)
-        left -= end - start
-        if found := phrases.search(text, start, end):
-            return found[0]
+        end = min(end, start + n_left)
+        n_left -= end - start
+        if match := phrases.search(text, start, end):
+            return match[0]
     return None
 
 
 def _windows(anchor: re.Pattern[str], text: str) -> list[tuple[int, int]]:
-    """The stretches in which a phrase can stand, in order; none overlaps another."""
-    found: list[tuple[int, int]] = []
-    for hit in anchor.finditer(text):
-        start, end = max(0, hit.start() - WINDOW), hit.end() + WINDOW
-        if found and start <= found[-1][1]:
-            found[-1] = (found[-1][0], end)
+    """Return the spans that can hold a phrase, in order and without overlaps."""
+    spans: list[tuple[int, int]] = []
+    for match in anchor.finditer(text):
+        start, end = max(0, match.start() - WINDOW), match.end() + WINDOW
+        if spans and start <= spans[-1][1]:
+            spans[-1] = (spans[-1][0], end)
         else:
-            found.append((start, end))
-    return found
+            spans.append((start, end))
+    return spans

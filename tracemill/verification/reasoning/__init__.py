@@ -1,4 +1,7 @@
-"""Everything that is checked about the reasoning of a trace without a model; its text is read once for all of it."""
+"""All checks of the reasoning of a trace that need no model.
+
+The text is tokenized once for all checks.
+"""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -11,24 +14,25 @@ from tracemill.verification.reasoning.steps import AtStep
 
 @dataclass(frozen=True)
 class Reasoning:
-    """What `read` found."""
+    """The results of `read`."""
 
     equations: Equations
-    #: numbers that neither the question nor an earlier result explains; None: there is no question to look in
+    #: numbers that neither the question nor an earlier result explains; None without a question
     ungrounded: list[AtStep] | None
-    #: numbers of the question that no equation works with; None: there is no question
+    #: count of the question's numbers that no equation uses; None without a question
     unused: int | None
-    #: does the last value that the reasoning derives equal its answer; None: it derives none, or there is no answer
+    #: does the last derived value equal the answer; None without a derived value or an answer
     concludes: bool | None
-    #: share of the sentences that repeat the question or an earlier one; None: there is no sentence to count
+    #: share of the sentences that repeat the question or an earlier one; None without sentences that count
     restatements: float | None
 
 
 def read(question: str | None, steps: Sequence[str], answer: str | None, are_thoughts: bool = False) -> Reasoning:
-    """Check the steps of one trace, with the text of the answer that was found in it. Takes linear time.
+    """Check the steps of one trace against its question and its answer.
 
-    Thoughts may be dropped again ("2 + 2 = 5, no"), and nobody can tell which were. So they can speak for the answer,
-    never against it: their false equations do not count, nor do their ungrounded numbers or another conclusion.
+    A model may reject a thought later ("2 + 2 = 5, no"), and the text does not show which ones. So thoughts can support
+    an answer but not refute it. Their false equations, ungrounded numbers and other conclusions do not count.
+    Takes linear time.
     """
     cuts = [cut(step) for step in shortened(steps)]
     equations = check_cut(cuts)

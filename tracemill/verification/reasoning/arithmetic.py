@@ -1,8 +1,8 @@
-r"""Plain arithmetic in running text: numbers and what stands between them, and the exact value of an expression.
+r"""Tokenize and evaluate plain arithmetic in running text.
 
-A text is cut once, at its numbers (`parts`): prose costs next to nothing, and the little that stands between two
-numbers of a calculation (" + ", "*", " = $") is the same again and again, so its tokens are remembered. Notation of
-people, of Markdown and of LaTeX becomes the same few tokens. Nothing is ever evaluated as code; every size is bounded.
+A text is cut at its numbers (`parts`), so prose costs almost nothing. The short gaps between the numbers of a
+calculation (" + ", "*", " = $") repeat often, so their tokens are cached. Plain, Markdown and LaTeX notation give the
+same few tokens. No text is evaluated as code, and every size is bounded.
 """
 
 import re
@@ -12,12 +12,12 @@ from functools import lru_cache
 from math import comb, factorial, isqrt
 from typing import NamedTuple
 
-from tracemill.verification.reasoning.vocabulary import CLINGING
+from tracemill.verification.reasoning.vocabulary import SUFFIXES
 
 MAX_DIGITS = 30  # of one number
-MAX_DEPTH = 20  # of parentheses
+MAX_DEPTH = 20  # levels of parentheses
 MAX_TOKENS = 200  # of one expression
-MAX_POWER = 64  # exponent, and factorial
+MAX_POWER = 64  # the largest exponent, and argument of a factorial
 MAX_BITS = 4_096  # of a power
 ROOT_DIGITS = 40  # decimals of an irrational square root
 
@@ -25,11 +25,12 @@ Rational = int | Fraction
 
 
 class Token(NamedTuple):
-    """`kind` is one of
+    """A token. Its `kind` is one of these:
 
-    num, op (``+ - * / ^ of``, or a spoken plus, minus, times, over), ``(`` (text "(", "frac", "binom", "√("), ``)``,
-    over (between the parts of a fraction), root, post (``%`` and ``!``), ``=``, ``≈``, is (a spoken "="), word, money,
-    dash (at the start of a line: a bullet or a minus), break (a sentence, clause or line ends), other (not understood).
+    num, op (``+ - * / ^ of``, or plus, minus, times, over in words), ``(`` (text "(", "frac", "binom", "√("), ``)``,
+    over (between the parts of a fraction), root, post (``%`` and ``!``), ``=``, ``≈``, is (an equals sign in words),
+    word, money, dash (at the start of a line: a bullet or a minus), break (the end of a sentence, clause or line),
+    other (not understood).
     """
 
     kind: str
@@ -37,7 +38,7 @@ class Token(NamedTuple):
     value: Rational = 0
 
 
-# Its first character is a plain set: so the search skips prose fast.
+# It starts with a plain character set, so that the search skips prose fast.
 _NUMBER = re.compile(
     r"([0-9.](?:(?<=[0-9])(?:[0-9]{0,2}(?:,[0-9]{3}){1,12}(?![0-9])|[0-9]*)(?:\.[0-9]+)?|(?<=\.)(?<![\w.)]\.)[0-9]+))"
 )
@@ -67,7 +68,7 @@ _GAP = re.compile(
     | (?P<power>\^|\A\*\*\Z) | (?P<raised>[⁰¹²³⁴⁵⁶⁷⁸⁹]{1,2})
     | (?P<cross>(?<![^\W\d_\\\n])[xX](?=[ ]{0,2}(?:\\?\$)?\(?\Z))
     | (?P<op>\*(?!\*)|[-+−–×·⋅∗/÷]|\\(?:times|cdot|div|ast)(?![a-z]))
-    | (?P<said>\b(?:times|multiplied[ ]by|plus|minus|divided[ ]by)(?=[ ]\\?\$?\Z))
+    | (?P<spoken>\b(?:times|multiplied[ ]by|plus|minus|divided[ ]by)(?=[ ]\\?\$?\Z))
     | (?P<of>\bof(?=[ ](?:the[ ])?\\?\$?\Z))
     | (?P<is>\b(?:is|equals|gives|makes)(?=[ ](?:\\?\$|\*\*)?\Z))
     | (?P<word>[^\W\d_]+(?:['’-][^\W\d_]+)*)
@@ -75,17 +76,17 @@ _GAP = re.compile(
     """,
     re.VERBOSE | re.DOTALL,
 )
-# Prose, and what makes it more than prose: words that calculate, and the cross of a product.
+# Plain prose, and prose that ends in arithmetic: words that calculate, or the cross of a product.
 _PROSE = re.compile(r"[A-Za-z ,.\n]*\Z")
-_SAYS = re.compile(r"per ?cent|(?:\b(?:times|by|plus|minus|of|of the|is|equals|gives|makes|to)|[xX]) ?\Z")
+_ENDS_IN_ARITHMETIC = re.compile(r"per ?cent|(?:\b(?:times|by|plus|minus|of|of the|is|equals|gives|makes|to)|[xX]) ?\Z")
 _PROSE_PART = re.compile(r"([A-Za-z]+|[.,](?!\s))|([.,](?=\s)|\n)")
-_BREAK_AT = {end: Token("break", end) for end in (".", ",", "\n")}
-_TEXTS = {
+_BREAKS = {end: Token("break", end) for end in (".", ",", "\n")}
+_OPERATORS = {
     "−": "-", "–": "-", "×": "*", "·": "*", "⋅": "*", "∗": "*", "÷": "/", r"\times": "*", r"\cdot": "*", r"\ast": "*",
     r"\div": "/", "multiplied by": "times", "divided by": "over",
 }  # fmt: skip
-_RAISED = str.maketrans("⁰¹²³⁴⁵⁶⁷⁸⁹", "0123456789")
-_FIXED = {
+_SUPERSCRIPTS = str.maketrans("⁰¹²³⁴⁵⁶⁷⁸⁹", "0123456789")
+_TOKENS = {
     "equals": Token("=", "="), "approx": Token("≈", "≈"), "is": Token("is", "is"), "dash": Token("dash", "-"),
     "frac": Token("(", "frac"), "binom": Token("(", "binom"), "sqrt": Token("(", "√("), "root": Token("root", "√"),
     "halves": Token("halves", ""), "over": Token("over", "⁄"), "open": Token("(", "("), "close": Token(")", ")"),
@@ -93,141 +94,156 @@ _FIXED = {
     "cross": Token("op", "*"), "of": Token("op", "of"),
 }  # fmt: skip
 _OPEN, _CLOSE, _TIMES, _PLUS, _OVER = (
-    _FIXED["open"],
-    _FIXED["close"],
-    _FIXED["cross"],
+    _TOKENS["open"],
+    _TOKENS["close"],
+    _TOKENS["cross"],
     Token("op", "+"),
     Token("op", "/"),
 )
-_FRAC, _OVER_BAR, _MINUS = _FIXED["frac"], _FIXED["over"], Token("op", "-")
-_MAX_GAP = 30  # characters read between two numbers: its beginning and its end, if no equals sign is in between
+_FRAC, _OVER_BAR, _MINUS = _TOKENS["frac"], _TOKENS["over"], Token("op", "-")
+_MAX_GAP = 30  # a longer gap without an equals sign is read only at both ends; in characters
 
 
 def parts(text: str) -> list[str]:
-    """`text` cut at its numbers: gap, number, gap, …, number, gap; gaps may be empty. Joined, they are the text."""
+    """Cut `text` at its numbers: gap, number, gap, …, number, gap.
+
+    A gap may be empty. The parts, joined, are the text.
+    """
     return _NUMBER.split(text)
 
 
 def tokenize(text: str) -> list[Token]:
-    """All tokens of `text`, in order; of long prose between two numbers only both ends. Takes linear time."""
-    found = tokens_of(parts(text))[:-1]
-    return [_MINUS, *found[1:]] if found[0].kind == "dash" else found[1:]
+    """Return the tokens of `text` in order. Takes linear time.
+
+    Long prose between two numbers is read only at both ends.
+    """
+    tokens = tokens_of(parts(text))[:-1]
+    return [_MINUS, *tokens[1:]] if tokens[0].kind == "dash" else tokens[1:]
 
 
 def tokens_of(pieces: Sequence[str]) -> list[Token]:
-    """The tokens of a text that `parts` has cut; a break begins and ends them, as the text begins and ends a line."""
-    found: list[Token] = []
+    """Return the tokens of a text that `parts` has cut.
+
+    The first and the last token are breaks, because the text starts and ends a line.
+    """
+    tokens: list[Token] = []
     last = len(pieces) - 1
-    place = 0
-    while place < last:
-        gap, token = pieces[place], number(pieces[place + 1])
-        found += _gap(gap if place else "\n" + gap)
-        place += 2
-        kind = found[-1].kind
+    index = 0
+    while index < last:
+        gap, token = pieces[index], number(pieces[index + 1])
+        tokens += _gap_tokens(gap if index else "\n" + gap)
+        index += 2
+        kind = tokens[-1].kind
         if kind == "op":
-            if len(found) > 1 and found[-1].text == "^" and found[-2].kind == "word":
-                found.pop()  # cm^2
+            if len(tokens) > 1 and tokens[-1].text == "^" and tokens[-2].kind == "word":
+                tokens.pop()  # cm^2
                 continue
         elif kind == "word" or kind == "other":
             if not gap[-1:].isspace():
                 token = Token("other", token.text)  # x2, H2, a_1
         elif kind == "num":
-            if place < last - 1 and gap == " " and pieces[place] == "/" and type(found[-1].value) is int:
+            if index < last - 1 and gap == " " and pieces[index] == "/" and type(tokens[-1].value) is int:
                 # 3 1/2
-                found[-1:] = _OPEN, found[-1], _PLUS, token, _OVER, number(pieces[place + 1]), _CLOSE
-                place += 2
+                tokens[-1:] = _OPEN, tokens[-1], _PLUS, token, _OVER, number(pieces[index + 1]), _CLOSE
+                index += 2
                 continue
         elif kind == "break":
-            if pieces[place][:1] == ")" and (not gap.strip() or gap[-1] == "\n"):
+            if pieces[index][:1] == ")" and (not gap.strip() or gap[-1] == "\n"):
                 continue  # 1) the number of a list
             if gap == ", " and len(token.text) == 3:
                 token = Token("other", token.text)  # 14, 400
         elif kind == "halves":
-            found.pop()
+            tokens.pop()
             if len(token.text) == 2 and type(token.value) is int:
-                found += _FRAC, number(token.text[0]), _OVER_BAR, number(token.text[1]), _CLOSE
+                tokens += _FRAC, number(token.text[0]), _OVER_BAR, number(token.text[1]), _CLOSE
                 continue
             token = Token("other", token.text)
-        found.append(token)
-    found += _gap(pieces[last] + "\n" if last else "\n" + pieces[last] + "\n")
-    if found[-1].kind != "break":
-        found.append(Token("break", "\n"))
-    return found
+        tokens.append(token)
+    tokens += _gap_tokens(pieces[last] + "\n" if last else "\n" + pieces[last] + "\n")
+    if tokens[-1].kind != "break":
+        tokens.append(Token("break", "\n"))
+    return tokens
 
 
 @lru_cache(maxsize=16_384)
 def number(text: str) -> Token:
-    """The token of a number as `parts` cuts it, without thousands separators; too long, or 0900: other."""
+    """Return the token of a number from `parts`, without thousands separators.
+
+    A number that is too long or has leading zeros (0900) is of kind other.
+    """
     if len(text) > MAX_DIGITS or (text[0] == "0" and text[1:2].isdigit()):
         return Token("other", text)
     text = text.replace(",", "")
-    whole, dot, decimals = text.partition(".")
-    return Token("num", text, Fraction(int(whole + decimals), 10 ** len(decimals)) if dot else int(text))
+    integer_part, dot, decimals = text.partition(".")
+    return Token("num", text, Fraction(int(integer_part + decimals), 10 ** len(decimals)) if dot else int(text))
 
 
-def _gap(gap: str) -> Sequence[Token]:
+def _gap_tokens(gap: str) -> Sequence[Token]:
     if len(gap) <= _MAX_GAP:
-        return _remembered(gap)
+        return _cached_gap(gap)
     if "=" in gap or "≈" in gap:
-        return _read(gap)
-    return [*_remembered(gap[: _MAX_GAP // 2].rpartition(" ")[0] + "\n"),
-            *_remembered("\n " + gap[-_MAX_GAP // 2 :].partition(" ")[2])]  # fmt: skip
+        return _tokenize_gap(gap)
+    return [*_cached_gap(gap[: _MAX_GAP // 2].rpartition(" ")[0] + "\n"),
+            *_cached_gap("\n " + gap[-_MAX_GAP // 2 :].partition(" ")[2])]  # fmt: skip
 
 
-def _read(gap: str) -> list[Token]:
-    if _PROSE.match(gap) and not _SAYS.search(gap):
-        return _prose(gap)
-    found: list[Token] = []
+def _tokenize_gap(gap: str) -> list[Token]:
+    if _PROSE.match(gap) and not _ENDS_IN_ARITHMETIC.search(gap):
+        return _prose_tokens(gap)
+    tokens: list[Token] = []
     if "\\" in gap or "^" in gap or "°" in gap or "`" in gap or "__" in gap:
         gap = _NOISE.sub("", gap)
     for match in _GAP.finditer(gap):
         kind = str(match.lastgroup)
         if kind == "skip":
             continue
-        if kind in ("op", "said"):
-            found.append(Token("op", _TEXTS.get(match[0], match[0])))
+        if kind in ("op", "spoken"):
+            tokens.append(Token("op", _OPERATORS.get(match[0], match[0])))
         elif kind == "times":
-            found += (_CLOSE, _TIMES, _OPEN) if len(match[0]) == 2 else (_TIMES, _OPEN)
-        elif kind in ("sqrt", "root") and (not found or found[-1].kind == ")"):
-            found += _TIMES, _FIXED[kind]  # 2√3
-        elif kind in ("frac", "halves") and not found:
-            found.append(Token("other", match[0]))  # 2\frac{1}{3}: a sum or a product?
-        elif kind == "of" and found and found[-1].kind == "word":
-            found.append(Token("word", "of"))  # 5 parts of 30
+            tokens += (_CLOSE, _TIMES, _OPEN) if len(match[0]) == 2 else (_TIMES, _OPEN)
+        elif kind in ("sqrt", "root") and (not tokens or tokens[-1].kind == ")"):
+            tokens += _TIMES, _TOKENS[kind]  # 2√3
+        elif kind in ("frac", "halves") and not tokens:
+            tokens.append(Token("other", match[0]))  # 2\frac{1}{3}: a sum or a product?
+        elif kind == "of" and tokens and tokens[-1].kind == "word":
+            tokens.append(Token("word", "of"))  # 5 parts of 30
         elif kind == "word":
-            clings = not match.start() and match[0].lower() not in CLINGING
-            found.append(Token("other" if clings else "word", match[0]))  # 2x, 3rd
+            is_suffix = not match.start() and match[0].lower() not in SUFFIXES
+            tokens.append(Token("other" if is_suffix else "word", match[0]))  # 2x, 3rd
         elif kind == "text":
             words = match[0][match[0].index("{") + 1 : -1].split()
-            found += [Token("word" if word.isalpha() else "other", word) for word in words]
+            tokens += [Token("word" if word.isalpha() else "other", word) for word in words]
         elif kind == "raised":
-            if not found or found[-1].kind != "word":
-                found += _FIXED["power"], number(match[0].translate(_RAISED))
-        elif kind in _FIXED:
-            found.append(_FIXED[kind])
+            if not tokens or tokens[-1].kind != "word":
+                tokens += _TOKENS["power"], number(match[0].translate(_SUPERSCRIPTS))
+        elif kind in _TOKENS:
+            tokens.append(_TOKENS[kind])
         else:
-            found.append(Token("other" if kind == "strange" else kind, match[0]))
-    return found
+            tokens.append(Token("other" if kind == "strange" else kind, match[0]))
+    return tokens
 
 
-def _prose(gap: str) -> list[Token]:
-    """`_read` for words, commas, full stops and line ends alone: most of what stands between two numbers."""
-    found = [_BREAK_AT[end] if end else _word(word) for word, end in _PROSE_PART.findall(gap)]
-    if found and gap[0].isalpha() and found[0].text.lower() not in CLINGING:
-        found[0] = Token("other", found[0].text)  # 2x, 3rd
-    return found
+def _prose_tokens(gap: str) -> list[Token]:
+    """Tokenize a gap of words, commas, full stops and line ends. Most gaps are such."""
+    tokens = [_BREAKS[end] if end else _word_token(word) for word, end in _PROSE_PART.findall(gap)]
+    if tokens and gap[0].isalpha() and tokens[0].text.lower() not in SUFFIXES:
+        tokens[0] = Token("other", tokens[0].text)  # 2x, 3rd
+    return tokens
 
 
 @lru_cache(maxsize=16_384)
-def _word(text: str) -> Token:
+def _word_token(text: str) -> Token:
     return Token("word", text) if text != "." and text != "," else Token("other", text)
 
 
-_remembered = lru_cache(maxsize=16_384)(_read)
+_cached_gap = lru_cache(maxsize=16_384)(_tokenize_gap)
 
 
 def evaluate(tokens: Sequence[Token]) -> Rational | None:
-    """The exact value (an irrational root: to `ROOT_DIGITS` decimals); None: no expression, or too big a one."""
+    """Return the exact value of an expression.
+
+    None if the tokens are no expression, or too large a one. An irrational root has `ROOT_DIGITS` decimals.
+    """
     if len(tokens) == 1:
         return tokens[0].value if tokens[0].kind == "num" else None
     if len(tokens) == 3:
@@ -239,24 +255,24 @@ def evaluate(tokens: Sequence[Token]) -> Rational | None:
     tokens = [token for token in tokens if token.kind != "money"]
     if len(tokens) > MAX_TOKENS:
         return None
-    reader = _Reader(tokens)
+    parser = _Parser(tokens)
     try:
-        value = reader.sum(0)
-    except (_NotArithmetic, ZeroDivisionError):
+        value = parser.sum(0)
+    except (_NotAnExpression, ZeroDivisionError):
         return None
-    return value if reader.place == len(tokens) else None
+    return value if parser.position == len(tokens) else None
 
 
-class _NotArithmetic(Exception):
-    """The tokens are no expression, or one with too big a value."""
+class _NotAnExpression(Exception):
+    """The tokens are no expression, or its value is too large."""
 
 
-class _Reader:
+class _Parser:
     """Recursive descent over at most `MAX_TOKENS` tokens, at most `MAX_DEPTH` deep."""
 
     def __init__(self, tokens: Sequence[Token]) -> None:
         self.tokens = tokens
-        self.place = 0
+        self.position = 0
 
     def sum(self, depth: int) -> Rational:
         value = self.product(depth)
@@ -282,11 +298,11 @@ class _Reader:
         if self.take("^") is None:
             return base
         if depth >= MAX_DEPTH:
-            raise _NotArithmetic
+            raise _NotAnExpression
         exponent = -self.power(depth + 1) if self.take("-") else self.power(depth + 1)
         size, bits = abs(exponent.numerator), max(base.numerator.bit_length(), base.denominator.bit_length())
         if exponent.denominator != 1 or size > MAX_POWER or bits * size > MAX_BITS:
-            raise _NotArithmetic
+            raise _NotAnExpression
         return Fraction(base) ** int(exponent)
 
     def operand(self, depth: int) -> Rational:
@@ -298,7 +314,7 @@ class _Reader:
         elif token.kind == "(" and depth < MAX_DEPTH:
             value = self.group(token.text, depth + 1)
         else:
-            raise _NotArithmetic
+            raise _NotAnExpression
         while (mark := self.take("%", "!")) is not None:
             value = Fraction(value) / 100 if mark == "%" else factorial(_count(value))
         return value
@@ -307,39 +323,39 @@ class _Reader:
         value = self.sum(depth)
         if opened in ("frac", "binom"):
             if self.next().kind != "over":
-                raise _NotArithmetic
+                raise _NotAnExpression
             second = self.sum(depth)
             value = Fraction(value) / second if opened == "frac" else comb(_count(value), _count(second))
         elif opened == "√(":
             value = _root(value)
         if self.next().kind != ")":
-            raise _NotArithmetic
+            raise _NotAnExpression
         return value
 
     def next(self) -> Token:
-        if self.place == len(self.tokens):
-            raise _NotArithmetic
-        self.place += 1
-        return self.tokens[self.place - 1]
+        if self.position == len(self.tokens):
+            raise _NotAnExpression
+        self.position += 1
+        return self.tokens[self.position - 1]
 
     def take(self, *texts: str) -> str | None:
-        if self.place < len(self.tokens) and self.tokens[self.place].text in texts:
-            self.place += 1
-            return self.tokens[self.place - 1].text
+        if self.position < len(self.tokens) and self.tokens[self.position].text in texts:
+            self.position += 1
+            return self.tokens[self.position - 1].text
         return None
 
 
 def _count(value: Rational) -> int:
     if value.denominator != 1 or not 0 <= value <= MAX_POWER:
-        raise _NotArithmetic
+        raise _NotAnExpression
     return int(value)
 
 
 def _root(value: Rational) -> Rational:
     if value < 0:
-        raise _NotArithmetic
-    above, below = isqrt(value.numerator), isqrt(value.denominator)
-    if above * above == value.numerator and below * below == value.denominator:
-        return Fraction(above, below)
+        raise _NotAnExpression
+    numerator_root, denominator_root = isqrt(value.numerator), isqrt(value.denominator)
+    if numerator_root * numerator_root == value.numerator and denominator_root * denominator_root == value.denominator:
+        return Fraction(numerator_root, denominator_root)
     scale = 10**ROOT_DIGITS
     return Fraction(isqrt(value.numerator * scale * scale // value.denominator), scale)

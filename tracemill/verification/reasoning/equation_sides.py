@@ -1,7 +1,8 @@
-"""The two sides of an equation in running text: the longest expressions beside the sign that are read with certainty.
+"""Find the two sides of an equation in running text.
 
-Units and money signs are set aside while reading. A variable, two numbers side by side, a word that changes an amount
-or an unknown command beside the expression mean that it cannot be read.
+A side is the longest expression beside the sign with only one reading. Units and money signs are collected apart. A
+side cannot be read if one of these stands beside it: a variable, a second number, a word that changes an amount, an
+unknown command.
 """
 
 from typing import NamedTuple
@@ -13,142 +14,155 @@ MAX_SIDE = 100  # tokens of one side of an equation
 
 
 class Side(NamedTuple):
+    """One side of an equation."""
+
     tokens: list[Token]
     units: set[str]
-    whole: bool  # nothing else stands between it and the next break
-    ends: int  # the place after, or before, it
-    bullet: bool  # a dash stands before it that may be a minus
+    whole: bool  # whether only this side stands between the sign and the next break
+    ends: int  # index of the first token beyond it
+    bullet: bool  # whether a dash stands before it that may be a minus
 
     @property
     def text(self) -> str:
-        return " ".join(_SHOWN.get(token.text, token.text) for token in self.tokens)
+        return " ".join(_TEXTS.get(token.text, token.text) for token in self.tokens)
 
     @property
     def operations(self) -> int:
-        """How many numbers are joined to others; a sign is no operation, and 2(3 + 4) has two."""
+        """Count of its operations. A sign is no operation; 2(3 + 4) has two."""
         return sum(token.kind in ("op", "over") for token in self.tokens[self.tokens[0].kind == "op" :])
 
     @property
     def computes(self) -> bool:
         return any(
-            token.kind in _WORKS or token.text in ("√(", "binom")
+            token.kind in _OPERATION_KINDS or token.text in ("√(", "binom")
             for token in self.tokens[self.tokens[0].kind == "op" :]
         )
 
 
-_WORKS = ("op", "post", "over", "root")
-_SHOWN = {"frac": "(", "binom": "binom(", "⁄": "/", "over": "/", "times": "*", "plus": "+", "minus": "-"}
+_OPERATION_KINDS = ("op", "post", "over", "root")
+_TEXTS = {"frac": "(", "binom": "binom(", "⁄": "/", "over": "/", "times": "*", "plus": "+", "minus": "-"}
 
 
 def after(tokens: list[Token], start: int) -> Side | None:
-    """The expression that begins at `start`; None when its reading is not certain."""
-    found: list[Token] = []
+    """Return the expression that starts at `start`; None if its reading is uncertain."""
+    side: list[Token] = []
     units: set[str] = set()
-    needs, depth, whole = True, 0, True  # needs: a number, or what opens one, must come next
-    place, last = start, min(len(tokens), start + MAX_SIDE)
-    while place < last:
-        token = tokens[place]
+    needs_number, depth, is_whole = True, 0, True  # needs_number: a number or an opening bracket must follow
+    index, end = start, min(len(tokens), start + MAX_SIDE)
+    while index < end:
+        token = tokens[index]
         kind = token.kind
         if kind == "num":
-            if not needs:
+            if not needs_number:
                 return None  # two numbers side by side: a date, a list
-            needs = False
-            found.append(token)
+            needs_number = False
+            side.append(token)
         elif kind == "op":
             if token.text == "of" and not depth:
-                whole = False
+                is_whole = False
                 break
-            if needs and not (token.text in "+-" and (not found or found[-1].kind in ("op", "(", "over"))):
+            if needs_number and not (token.text in "+-" and (not side or side[-1].kind in ("op", "(", "over"))):
                 return None
-            needs = True
-            found.append(token)
+            needs_number = True
+            side.append(token)
         elif kind == "break" or kind == "=" or kind == "≈" or kind == "is" or kind == "dash":
             break
         elif kind == "money":
-            if needs:
+            if needs_number:
                 units.add("$")
-            elif place + 1 < last and tokens[place + 1].kind not in ("op", ")", "post"):
-                whole = False
+            elif index + 1 < end and tokens[index + 1].kind not in ("op", ")", "post"):
+                is_whole = False
                 break  # the end of $36$
         elif kind == "word":
-            if needs:
+            if needs_number:
                 return None
-            run = 1
-            while place + run < last and run < 4 and tokens[place + run].kind == "word":
-                run += 1
+            n_words = 1
+            while index + n_words < end and n_words < 4 and tokens[index + n_words].kind == "word":
+                n_words += 1
             word = token.text.lower()
-            following = tokens[place + run]
-            if (word in PART_AFTER and not _loose(word, following, run)) or (
-                len(word) == 1 and (word != "a" or run == 1)
+            following = tokens[index + n_words]
+            if (word in PART_AFTER and not _starts_phrase(word, following, n_words)) or (
+                len(word) == 1 and (word != "a" or n_words == 1)
             ):
                 return None
             if "$" not in units:
                 units.add(singular(word))
-            if run == 4 or following.kind not in ("op", ")", "post", "over") or (following.kind == ")" and not depth):
-                if _goes_on(tokens, place, run):
+            if (
+                n_words == 4
+                or following.kind not in ("op", ")", "post", "over")
+                or (following.kind == ")" and not depth)
+            ):
+                if _adds_to_number(tokens, index, n_words):
                     return None
-                whole = False
+                is_whole = False
                 break
-            place += run
+            index += n_words
             continue
         elif kind == "(" or kind == "root":
-            if not needs:
-                remark = tokens[min(place + 1, last - 1)]
-                if depth or token.text != "(" or remark.kind != "word" or remark.text.lower() in PART_AFTER:
+            if not needs_number:
+                content = tokens[min(index + 1, end - 1)]
+                if depth or token.text != "(" or content.kind != "word" or content.text.lower() in PART_AFTER:
                     return None
-                whole = False
+                is_whole = False
                 break  # a remark in parentheses
             depth += kind == "("
-            found.append(token)
+            side.append(token)
         elif kind == ")":
             if depth == 0:
                 break
-            if needs:
+            if needs_number:
                 return None
             depth -= 1
-            found.append(token)
-        elif (kind == "over" and depth and not needs) or (kind == "post" and not needs):
-            needs = kind == "over"
-            found.append(token)
+            side.append(token)
+        elif (kind == "over" and depth and not needs_number) or (kind == "post" and not needs_number):
+            needs_number = kind == "over"
+            side.append(token)
         else:
             return None
-        place += 1
-    if needs or depth or place == start + MAX_SIDE:
+        index += 1
+    if needs_number or depth or index == start + MAX_SIDE:
         return None
-    return Side(found, units, whole, place, False)
+    return Side(side, units, is_whole, index, False)
 
 
-def _loose(word: str, following: Token, run: int) -> bool:
-    """Does one of these words after a number begin something new? "8 to", but not "8 to 9"."""
-    return word == "and" or (word in ("to", "or", "by", "times") and (run > 1 or following.kind != "num"))
+def _starts_phrase(word: str, following: Token, n_words: int) -> bool:
+    """Does `word` after a number start another phrase? Yes in "8 to", no in "8 to 9"."""
+    return word == "and" or (word in ("to", "or", "by", "times") and (n_words > 1 or following.kind != "num"))
 
 
-def _goes_on(tokens: list[Token], place: int, count: int) -> bool:
-    """Do the words after a number add to it: 5 and a half, 1 hour and 30 minutes, 3 with remainder 1?"""
-    words = [token.text.lower() for token in tokens[place : place + count]]
+def _adds_to_number(tokens: list[Token], index: int, n_words: int) -> bool:
+    """Do the words after a number add to it?
+
+    Examples: 5 and a half, 1 hour and 30 minutes, 3 with remainder 1.
+    """
+    words = [token.text.lower() for token in tokens[index : index + n_words]]
     if "and" in words[:2] and words[words.index("and") + 1 : words.index("and") + 2] in (["a"], ["one"], ["three"]):
         return True
-    if words[-1] == "and" and place + count < len(tokens):
-        following = tokens[place + count + 1 : place + count + 2]
+    if words[-1] == "and" and index + n_words < len(tokens):
+        following = tokens[index + n_words + 1 : index + n_words + 2]
         return singular(words[0]) in MEASURES or bool(following and following[0].text == "/")
     return not {"remainder", "rem", "mod", "modulo"}.isdisjoint(words)
 
 
 def before(tokens: list[Token], end: int) -> Side | None:
-    """The expression that ends before `end`; None when its reading is not certain."""
-    found: list[Token] = []
+    """Return the expression that ends before `end`; None if its reading is uncertain."""
+    side: list[Token] = []
     units: set[str] = set()
     words: list[str] = []
-    needs, depth, bullet = True, 0, False  # needs: walking leftwards, a number or what closes one must come next
-    place = end - 1
-    first = max(0, end - MAX_SIDE)
-    while place >= first:
-        token = tokens[place]
+    needs_number, depth, has_bullet = (
+        True,
+        0,
+        False,
+    )  # needs_number: to the left, a number or a closing bracket must follow
+    index = end - 1
+    start = max(0, end - MAX_SIDE)
+    while index >= start:
+        token = tokens[index]
         kind = token.kind
         if kind == "num" or kind == ")":
-            if not needs:
-                if kind == ")" and not depth and place > 1 and tokens[place - 1].kind in ("break", "dash"):
-                    break  # 1) a list's number
+            if not needs_number:
+                if kind == ")" and not depth and index > 1 and tokens[index - 1].kind in ("break", "dash"):
+                    break  # 1) the number of a list item
                 return None
             if words:
                 if not PART.isdisjoint(words) or any(len(word) == 1 for word in words):
@@ -159,20 +173,20 @@ def before(tokens: list[Token], end: int) -> Side | None:
             if kind == ")":
                 depth += 1
             else:
-                needs = False
-            found.append(token)
+                needs_number = False
+            side.append(token)
         elif kind == "op" or kind == "over":
-            if words or (needs and not (found and found[-1].text == "-")) or (kind == "over" and not depth):
+            if words or (needs_number and not (side and side[-1].text == "-")) or (kind == "over" and not depth):
                 return None
-            needs = True
-            found.append(token)
+            needs_number = True
+            side.append(token)
         elif kind == "break" or kind == "=" or kind == "≈" or kind == "is":
             break
         elif kind == "dash":
-            bullet = True
+            has_bullet = True
             break
         elif kind == "word":
-            if not needs:
+            if not needs_number:
                 if depth:
                     return None
                 break
@@ -184,35 +198,38 @@ def before(tokens: list[Token], end: int) -> Side | None:
         elif kind == "(":
             if depth == 0:
                 break
-            if needs and not (found[-1].text == "-" and found[-1].kind == "op"):
+            if needs_number and not (side[-1].text == "-" and side[-1].kind == "op"):
                 return None
             depth -= 1
-            needs = False
-            found.append(token)
-        elif (kind == "post" and needs) or (kind == "root" and not needs):
+            needs_number = False
+            side.append(token)
+        elif (kind == "post" and needs_number) or (kind == "root" and not needs_number):
             if words:
                 return None
-            found.append(token)
+            side.append(token)
         else:
             return None
-        place -= 1
-    if not found or words or depth or place < first <= end - MAX_SIDE:
+        index -= 1
+    if not side or words or depth or index < start <= end - MAX_SIDE:
         return None
-    stop = tokens[place] if place >= 0 else None
-    prose = stop is not None and stop.kind == "word"
-    if needs and (prose or found[-1].text != "-" or (stop is not None and stop.kind == "(")):
-        return None  # the minus of something before
-    if stop is not None and stop.kind == "(" and place and tokens[place - 1].kind in ("num", "op", ")"):
-        return None  # a parenthesis that is never closed
-    if prose and stop is not None and _changes(tokens, place):
+    neighbour = tokens[index] if index >= 0 else None
+    is_after_prose = neighbour is not None and neighbour.kind == "word"
+    if needs_number and (is_after_prose or side[-1].text != "-" or (neighbour is not None and neighbour.kind == "(")):
+        return None  # the minus belongs to a term before it
+    if neighbour is not None and neighbour.kind == "(" and index and tokens[index - 1].kind in ("num", "op", ")"):
+        return None  # an unclosed parenthesis
+    if is_after_prose and neighbour is not None and _changes_amount(tokens, index):
         return None
-    return Side(found[::-1], units, not prose, place, bullet)
+    return Side(side[::-1], units, not is_after_prose, index, has_bullet)
 
 
-def _changes(tokens: list[Token], place: int) -> bool:
-    """Does the prose before an expression change its amount? "Half of" does, "a total of" does not."""
-    word = tokens[place].text.lower()
-    previous = tokens[place - 1] if place else tokens[place]
+def _changes_amount(tokens: list[Token], index: int) -> bool:
+    """Does the prose before an expression change its amount?
+
+    "Half of" does, "a total of" does not.
+    """
+    word = tokens[index].text.lower()
+    previous = tokens[index - 1] if index else tokens[index]
     if word in ("of", "by", "to") and previous.kind == "word":
         word = previous.text.lower()
     elif word == "and":
@@ -221,8 +238,8 @@ def _changes(tokens: list[Token], place: int) -> bool:
         )
     if word in PART_BEFORE or (len(word) == 1 and word not in "ai"):
         return True
-    start = place
-    while start > place - 3 and start and tokens[start].kind == "word":
+    start = index
+    while start > index - 3 and start and tokens[start].kind == "word":
         start -= 1
     return tokens[start].kind == "op"  # 25 guests + her 1 son + 1
 

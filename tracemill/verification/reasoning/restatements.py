@@ -1,7 +1,7 @@
-"""How much of a trace repeats what was said before: the question, or an earlier sentence.
+"""Measure how much of a trace repeats the question or its own earlier sentences.
 
-Overlong traces are the most frequent complaint about reasoning models. Two sentences count as the same when their words
-and numbers are, whatever their case, punctuation and Markdown.
+Users of reasoning models complain most often of overlong traces. Two sentences are the same if their words and numbers
+are. Case, punctuation and Markdown do not count.
 """
 
 import re
@@ -9,24 +9,25 @@ from collections.abc import Iterator, Sequence
 
 from tracemill.verification.reasoning.steps import sentences
 
-MIN_WORDS = 4  # shorter sentences ("Wait.", "So x = 5.") are not counted at all
+MIN_WORDS = 4  # shorter sentences ("Wait.", "So x = 5.") do not count
 
 _WORD = re.compile(r"[^\W_]+(?:[.,][0-9]+)*|[-+*/=<>^%]")
 
 
 def restatements(question: str | None, steps: Sequence[str]) -> float | None:
-    """Share of the sentences that repeat one of the question or an earlier one, 0 to 1. Takes linear time.
+    """Return the share of repeated sentences, 0 to 1. Takes linear time.
 
+    A sentence is repeated if it occurs in the question or earlier in the trace.
     None for a trace without a sentence of at least `MIN_WORDS` words.
     """
-    known = set(_sentences(question or ""))
-    total = repeated = 0
+    earlier = set(_sentences(question or ""))
+    n_sentences = n_repeated = 0
     for step in steps:
         for sentence in _sentences(step):
-            total += 1
-            repeated += sentence in known
-            known.add(sentence)
-    return repeated / total if total else None
+            n_sentences += 1
+            n_repeated += sentence in earlier
+            earlier.add(sentence)
+    return n_repeated / n_sentences if n_sentences else None
 
 
 def _sentences(text: str) -> Iterator[tuple[str, ...]]:

@@ -1,11 +1,11 @@
-"""The words beside a number that change what it means."""
+"""Words beside a number that change its meaning."""
 
 
 def _words(text: str) -> frozenset[str]:
     return frozenset(text.split())
 
 
-#: A number after one of these is only a part of what is meant: "twice 5 + 3".
+#: A number after one of these words is only a part of the amount: "twice 5 + 3".
 PART_BEFORE = _words(
     """
     about and average by ceil ceiling cos cubed divided double dozen floor gcd half hundred lcm less ln log max mean
@@ -13,7 +13,7 @@ PART_BEFORE = _words(
     sin square squared tan than third thousand thrice times to triple twice
     """
 )
-#: A number before one of these is only a part of what is meant: "5 thousand".
+#: A number before one of these words is only a part of the amount: "5 thousand".
 PART_AFTER = _words(
     """
     and base billion billions by cubed divided dozen dozens fifths fourth fourths half halves hundred
@@ -22,7 +22,7 @@ PART_AFTER = _words(
     """
 )
 PART = PART_BEFORE | PART_AFTER
-#: Amounts in these, in the singular as `rstrip('s')` makes it, can equal other numbers of something else.
+#: Units of measure. The same amount has another number in another unit. Singular, as `rstrip('s')` makes it.
 MEASURES = _words(
     """
     $ acre am box boxe case cent centimeter cm cup day decade degree dime dozen feet foot ft g gallon gram hour hr
@@ -31,8 +31,8 @@ MEASURES = _words(
     year
     """
 )
-#: Words that may cling to a number: 5km. Any other letter there is a variable: 5x.
-CLINGING = _words(
+#: Words that may follow a number without a space: 5km. Any other letter there is a variable: 5x.
+SUFFIXES = _words(
     """
     am cm ft hour hours hr hrs in kg km kmh lb lbs mg mi min mins ml mm mph oz percent pm sec secs times yd
     """
@@ -60,13 +60,13 @@ def _amounts() -> dict[str, frozenset[float]]:
     degrees angle angles circle triangle=180 90 360; percent percentage percents=100; leap=366; january=31;
     alphabet=26; teenager teenagers=13;
     """
-    found: dict[str, frozenset[float]] = {}
+    amounts: dict[str, frozenset[float]] = {}
     for line in lines.split(";"):
         words, _, values = line.partition("=")
         for word in words.split():
-            found[word] = found.get(word, frozenset()) | {float(value) for value in values.split()}
-    return found
+            amounts[word] = amounts.get(word, frozenset()) | {float(value) for value in values.split()}
+    return amounts
 
 
-#: What a word stands for, or how many of one unit make another.
+#: The numbers that a word stands for, or the factors between its unit and others.
 AMOUNTS = _amounts()

@@ -1,4 +1,4 @@
-"""The verifier's memory over many traces."""
+"""Memory of the verifier over many traces."""
 
 import os
 from itertools import islice
@@ -15,8 +15,8 @@ pytestmark = [pytest.mark.integration, pytest.mark.slow]
 MB = 2**20
 
 
-def test_a_hundred_thousand_traces_leave_the_memory_where_it_was() -> None:
-    """The children's caches fill over the first traces; from then on nothing may grow."""
+def test_memory_grows_by_under_32_mb_over_100000_traces() -> None:
+    """The first traces fill the caches of the children. Then memory may not grow."""
     pool = CheckPool(2)
     traces = (
         Item(trace.text, trace.gold, trace.question)
@@ -28,8 +28,10 @@ def test_a_hundred_thousand_traces_leave_the_memory_where_it_was() -> None:
         for _ in range(10):
             for _ in range(10):
                 pool.check_all(list(islice(traces, 1_000)))
-            me = psutil.Process(os.getpid())
-            sizes.append(sum(process.memory_info().rss for process in [me, *me.children(recursive=True)]))
+            own_process = psutil.Process(os.getpid())
+            sizes.append(
+                sum(process.memory_info().rss for process in [own_process, *own_process.children(recursive=True)])
+            )
     finally:
         pool.close()
     assert next(traces, None) is None

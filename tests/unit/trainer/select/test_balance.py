@@ -3,7 +3,7 @@
 import pytest
 
 from trainer.select.choose import balanced
-from trainer.select.duplicates import near_duplicates
+from trainer.select.duplicates import near_duplicates, shingles
 
 COUNTS = {"easy": 900, "medium": 100, "hard": 10}
 STORY = "First the baker counts the loaves on the shelf and finds that there are twelve of them in all. "
@@ -34,3 +34,16 @@ def test_the_first_of_texts_that_are_nearly_the_same_stays() -> None:
     texts = [(1, STORY + "So it is 12."), (2, "Something else altogether."), (3, STORY + "Hence it is 12."), (4, "")]
     assert list(near_duplicates(texts, 0.7)) == [3]
     assert list(near_duplicates([*texts, (5, texts[0][1])], 1.0)) == [5]
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("Add three, to four!", ["add three to", "three to four"]),
+        ("So: it is", ["so it is"]),
+        ("It is", ["it is"]),
+        ("", [""]),
+    ],
+)
+def test_a_shingle_is_three_words_or_a_shorter_text(text: str, expected: list[str]) -> None:
+    assert shingles(text) == expected

@@ -1,40 +1,45 @@
-r"""Are two mathematical answers the same thing? Decided by reading both (`reader`) and by their values (`equality`).
+r"""Compare two mathematical answers.
 
-Three verdicts. True: the same value or the same shape of same values. False: both were read to the last sign and are
-proven different. None: anything else, and whatever is for the question to say: a percent against a bare number, other
-names of the variable, other units, a rounded decimal for 1/3.
+Both are parsed (`parser`), then their values are compared (`equality`).
 
-- Scalars by value, with variables as functions (`equality`).
-- ``y = 2x+3`` and ``x \in S`` are what stands right of the name; other equations are equal if (left - right) of one is
-  a constant times that of the other, and different if a real point lies on one and not on the other.
-- Inequalities of one variable are intervals; unions of intervals are compared piece by piece, sorted.
-- Points and matrices in order, lists and sets in any order; ``a \pm b`` is a list of two.
+There are three verdicts. True: both have the same value, or the same shape with the same values. False: both are fully
+parsed and proven different. None: all other cases. They include those that only the question can decide: a percent and
+a bare number, other names of a variable, other units, a rounded decimal for 1/3.
+
+- Scalars are compared by value; with variables they are compared as functions (`equality`).
+- ``y = 2x+3`` and ``x \in S`` stand for their right side. Other equations are equal if (left - right) of one is a
+  constant times (left - right) of the other. They are different if a real point solves only one of them.
+- Inequalities of one variable are intervals. Unions of intervals are sorted and compared interval by interval.
+- Points and matrices are compared in order, lists and sets in any order. ``a \pm b`` is a list of two values.
 """
 
-from tracemill.verification.answers.expressions.latex import GROUPED, Unread
-from tracemill.verification.answers.expressions.parser import read
-from tracemill.verification.answers.expressions.shapes import answers
+from tracemill.verification.answers.expressions.latex import GROUPED, ParseError
+from tracemill.verification.answers.expressions.parser import parse
+from tracemill.verification.answers.expressions.shapes import same_answers
 from tracemill.verification.answers.expressions.values import Undecided
 
 
 def same(gold: str, answer: str) -> bool | None:
-    """Is `answer` the same mathematical object as `gold`? None where that cannot be decided.
+    """Is `answer` the same mathematical object as `gold`? None if undecided.
 
-    Never raises. Takes 0.1 ms as a rule, tens of milliseconds at most. Values that agree to 40 digits count as equal.
+    Never raises. Usually takes 0.1 ms, at most tens of milliseconds. Values that agree in 40 digits count as equal.
     """
     try:
-        verdict = answers(read(gold), read(answer))
+        verdict = same_answers(parse(gold), parse(answer))
         if verdict is False and (GROUPED.search(gold) or GROUPED.search(answer)):
             return _as_lists(gold, answer)
-    except (Unread, Undecided):
+    except (ParseError, Undecided):
         return None
     return verdict
 
 
 def _as_lists(gold: str, answer: str) -> bool | None:
-    """The verdict if "100,200" is no number but a list of two; False if it cannot be."""
+    """Return the verdict with "100,200" read as a list of two values.
+
+    False if it cannot be a list.
+    """
     try:
-        trees = read(gold, grouped=False), read(answer, grouped=False)
-    except Unread:
+        trees = parse(gold, grouped=False), parse(answer, grouped=False)
+    except ParseError:
         return False
-    return answers(*trees)
+    return same_answers(*trees)

@@ -1,10 +1,12 @@
-"""Have two trees the same value everywhere?
+"""Decide whether two trees have the same value everywhere.
 
-Rational values are compared exactly. Where roots, π, e, i or functions come in, both trees are evaluated with 50 and
-again with 100 digits: values that differ by far more than the two precisions do are proven different; values that agree
-to 40 digits at both are taken as equal, which for the small constants of answers is safe, though no proof. Trees with
-variables are compared at random points (Schwartz 1980, Zippel 1979): different polynomials of degree d agree at a
-random point out of N with a probability of at most d/N. The points depend on the two trees alone: verdicts repeat.
+Rational values are compared exactly. With roots, π, e, i or functions, both trees are evaluated with 50 and again with
+100 digits. Values are proven different if they differ by far more than the two precisions do. Values that agree in 40
+digits at both precisions count as equal. This is safe for the small constants of answers, but it is no proof.
+
+Trees with variables are compared at random points (Schwartz 1980, Zippel 1979). Two different polynomials of degree d
+agree at a random point out of N with probability at most d/N. The points depend only on the two trees, so verdicts
+repeat.
 """
 
 from collections.abc import Mapping
@@ -24,22 +26,22 @@ from tracemill.verification.answers.expressions.values import (
 )
 
 DIGITS: Final = (50, 100)
-EQUAL: Final = 10**-40  # relative difference
-DIFFERENT: Final = 10**-20
-TRIES: Final = 16  # points drawn
-POINTS: Final = 4  # points needed
+MAX_EQUAL: Final = 10**-40  # relative difference of equal values
+MIN_DIFFERENT: Final = 10**-20  # relative difference of different values
+MAX_TRIES: Final = 16  # points drawn
+MIN_POINTS: Final = 4  # points at which both trees have a value
 
 
 def equal(first: Node, second: Node) -> bool | None:
-    """Have two scalars the same value wherever both have one? None where that cannot be decided."""
+    """Do two scalars have the same value wherever both have one? None if undecided."""
     if not any(_is_bare_log(node) for side in (first, second) for node in walk(side)):
         return _equal(first, second, 10)
-    verdicts = {_equal(first, second, base) for base in (10, None)}  # log: to the base of ten, or natural
+    verdicts = {_equal(first, second, base) for base in (10, None)}  # log has the base 10, or e
     return verdicts.pop() if len(verdicts) == 1 else None
 
 
-def approximate(node: Node) -> float:
-    """The value of a real constant as a float. Raises `Undecided`."""
+def approximate_value(node: Node) -> float:
+    """Return the value of a real constant as a float. Raises `Undecided`."""
     context = context_of(DIGITS[0])
     try:
         value = evaluate(node, {LOG: 10}, context)
@@ -51,21 +53,24 @@ def approximate(node: Node) -> float:
 
 
 def witness(first: Node, second: Node) -> bool:
-    """Is there a real point where `first` (left - right of an equation) is zero and `second` is certainly not?"""
+    """Is there a real point where `first` is zero and `second` is certainly not?
+
+    Each is (left - right) of an equation.
+    """
     context = context_of(DIGITS[0])
-    chance = Random(repr((first, second)))
+    rng = Random(repr((first, second)))
     variables = sorted(names(first))
     for attempt in range(4):
-        point = {name: context.mpf(chance.uniform(-3, 3)) for name in variables + sorted(names(second))} | {LOG: 10}
-        moving = variables[attempt % len(variables)] if variables else ""
-        start = point.get(moving, context.zero)
+        point = {name: context.mpf(rng.uniform(-3, 3)) for name in variables + sorted(names(second))} | {LOG: 10}
+        variable = variables[attempt % len(variables)] if variables else ""
+        start = point.get(variable, context.zero)
 
-        def along(value: Value, moving: str = moving, point: dict[str, Value] = point) -> Value:
-            return context.convert(evaluate(first, point | {moving: value}, context))
+        def value_along(value: Value, variable: str = variable, point: dict[str, Value] = point) -> Value:
+            return context.convert(evaluate(first, point | {variable: value}, context))
 
         try:
-            root = context.findroot(along, start, maxsteps=25)
-            if not isinstance(root, context.mpc) and abs(evaluate(second, point | {moving: root}, context)) > 1e-6:
+            root = context.findroot(value_along, start, maxsteps=25)
+            if not isinstance(root, context.mpc) and abs(evaluate(second, point | {variable: root}, context)) > 1e-6:
                 return True
         except (Undecided, ArithmeticError, ValueError, TypeError):
             continue
@@ -80,56 +85,57 @@ def _equal(first: Node, second: Node, base: int | None) -> bool | None:
     variables = sorted(names(first) | names(second))
     if not variables:
         try:
-            return _at({}, first, second, base)
+            return _equal_at({}, first, second, base)
         except (_OneSided, Undecided):
             return None
-    chance = Random(repr((first, second)))
+    rng = Random(repr((first, second)))
     is_rational = all(_is_rational(node) for side in (first, second) for node in walk(side))
-    enough = TRIES if len(variables) > 2 and not is_rational else POINTS
-    held, doubtful = 0, False
-    for attempt in range(TRIES):
-        if attempt - held > TRIES // 2:
+    min_points = MAX_TRIES if len(variables) > 2 and not is_rational else MIN_POINTS
+    n_points, is_doubtful = 0, False
+    for attempt in range(MAX_TRIES):
+        if attempt - n_points > MAX_TRIES // 2:
             break
-        point = _point(variables, chance, is_rational, attempt)
+        point = _point(variables, rng, is_rational, attempt)
         try:
-            verdict = _at(point, first, second, base)
+            verdict = _equal_at(point, first, second, base)
         except _OneSided:
-            doubtful = True
+            is_doubtful = True
             continue
         except Undecided:
             continue
         if verdict is False and (is_rational or min(point.values()) > 0):
             return False
-        # Different for negative values only, as x and √x²: what x may be is for the question to say.
-        doubtful = doubtful or not verdict
-        held += 1
-        if held >= enough:
+        # Different only for negative values, as x and √x²: the question decides which values x may have.
+        is_doubtful = is_doubtful or not verdict
+        n_points += 1
+        if n_points >= min_points:
             break
-    return True if held >= POINTS and not doubtful else None
+    return True if n_points >= MIN_POINTS and not is_doubtful else None
 
 
-def _point(variables: list[str], chance: Random, is_rational: bool, attempt: int) -> dict[str, int | Fraction]:
-    """In turn: twice all positive, all negative, of both signs (|xy| and xy agree on all others); then at random."""
+def _point(variables: list[str], rng: Random, is_rational: bool, attempt: int) -> dict[str, int | Fraction]:
+    """Return a point: the first points have fixed signs, later ones random signs.
+
+    The signs are all positive twice, then all negative, then mixed. Only mixed signs tell |xy| from xy.
+    """
     point: dict[str, int | Fraction] = {}
-    for place, name in enumerate(variables):
-        # Never whole but for rational functions: sin(πx) is not 0. Of several sizes: arcsin(sin x) = x for small x.
+    for index, name in enumerate(variables):
+        # Only rational functions get integers, because sin(πx) is 0 there. Sizes vary: arcsin(sin x) = x for small x.
         value = (
-            chance.randint(2, 1 << 20)
-            if is_rational
-            else Fraction(chance.randint(1, 96), 97) + (0, 2, 0, 1, 7)[attempt % 5]
+            rng.randint(2, 1 << 20) if is_rational else Fraction(rng.randint(1, 96), 97) + (0, 2, 0, 1, 7)[attempt % 5]
         )
-        negative = (False, False, True, place % 2 == 0)[attempt % 4] if attempt < 6 else chance.random() < 0.5
-        point[name] = -value if negative else value
+        is_negative = (False, False, True, index % 2 == 0)[attempt % 4] if attempt < 6 else rng.random() < 0.5
+        point[name] = -value if is_negative else value
     return point
 
 
 class _OneSided(Exception):
-    """One of two trees has a value at this point, the other has none."""
+    """Only one of the two trees has a value at this point."""
 
 
-def _at(point: Mapping[str, Value], first: Node, second: Node, base: int | None) -> bool | None:
+def _equal_at(point: Mapping[str, Value], first: Node, second: Node, base: int | None) -> bool | None:
     try:
-        left, right = (_defined(node, point, None) for node in (first, second))
+        left, right = (_value_in_domain(node, point, None) for node in (first, second))
         if left is None or right is None:
             raise _OneSided if (left is None) != (right is None) else Undefined
         return bool(left == right)
@@ -139,27 +145,29 @@ def _at(point: Mapping[str, Value], first: Node, second: Node, base: int | None)
     for digits in DIGITS:
         context = context_of(digits)
         logs = {LOG: context.exp(1) if base is None else base}
-        left, right = (_defined(node, {**point, **logs}, context) for node in (first, second))
+        left, right = (_value_in_domain(node, {**point, **logs}, context) for node in (first, second))
         if left is None or right is None:
             raise _OneSided if (left is None) != (right is None) else Undefined
         pairs.append((left, right))
     (left, right), (left_again, right_again) = pairs
-    if _apart(left, right) < EQUAL and _apart(left_again, right_again) < EQUAL:
+    if _relative_difference(left, right) < MAX_EQUAL and _relative_difference(left_again, right_again) < MAX_EQUAL:
         return True
-    stable = _apart(left, left_again) < EQUAL and _apart(right, right_again) < EQUAL
-    return False if stable and _apart(left_again, right_again) > DIFFERENT else None
+    is_stable = (
+        _relative_difference(left, left_again) < MAX_EQUAL and _relative_difference(right, right_again) < MAX_EQUAL
+    )
+    return False if is_stable and _relative_difference(left_again, right_again) > MIN_DIFFERENT else None
 
 
-def _apart(left: Value, right: Value) -> float:
-    """The relative difference."""
+def _relative_difference(left: Value, right: Value) -> float:
+    """Return the relative difference."""
     context = context_of(DIGITS[1])
     left, right = context.convert(left), context.convert(right)
     scale = max(abs(left), abs(right))
     return float(abs(left - right) / scale) if scale else 0.0
 
 
-def _defined(node: Node, point: Mapping[str, Value], context: Any) -> Value:
-    """The value, or None outside the domain."""
+def _value_in_domain(node: Node, point: Mapping[str, Value], context: Any) -> Value:
+    """Return the value, or None outside the domain."""
     try:
         return evaluate(node, point, context)
     except Undefined:
@@ -169,7 +177,7 @@ def _defined(node: Node, point: Mapping[str, Value], context: Any) -> Value:
 
 
 def _is_rational(node: Node) -> bool:
-    """Is a tree of such nodes a rational function?"""
+    """Can `node` be a node of a rational function?"""
     if node.op == "^":
         return node.args[1].op == "number" and isinstance(node.args[1].value, int)
     return node.op in ("number", "decimal", "name", "+", "*", "neg", "inverse")

@@ -1,18 +1,32 @@
-r"""Sets of real numbers: intervals, unions of them, and inequalities of one variable, which are intervals too."""
+"""Compare sets of real numbers.
+
+Sets are intervals, unions of intervals, and inequalities of one variable.
+"""
 
 from itertools import pairwise
 from typing import Final
 
-from tracemill.verification.answers.expressions.equality import approximate
-from tracemill.verification.answers.expressions.scalars import BOTTOM, INFINITE, SCALARS, TOP, Verdict, every, scalars
+from tracemill.verification.answers.expressions.equality import approximate_value
+from tracemill.verification.answers.expressions.scalars import (
+    BOTTOM,
+    INFINITE,
+    SCALARS,
+    TOP,
+    Verdict,
+    conjunction,
+    same_scalars,
+)
 from tracemill.verification.answers.expressions.tree import Node, names
 from tracemill.verification.answers.expressions.values import Undecided
 
 FLIPPED: Final = {"<": ">", ">": "<", "<=": ">=", ">=": "<="}
 
 
-def bounded(node: Node) -> tuple[str, Node] | None:
-    """(x, interval) of ``x < a``, ``a <= x < b`` or ``x != a``; None if it is not of this kind."""
+def inequality_interval(node: Node) -> tuple[str, Node] | None:
+    """Return (x, interval) for an inequality of one variable; otherwise None.
+
+    Inequalities are ``x < a``, ``a <= x < b`` and ``x != a``.
+    """
     if node.op != "relation" or not all(item.op in SCALARS for item in node.args):
         return None
     kinds, items = str(node.value).split(), node.args
@@ -32,55 +46,63 @@ def bounded(node: Node) -> tuple[str, Node] | None:
     return str(items[1].value), Node("tuple", (items[0], items[2]), brackets)
 
 
-#: An interval: (low, high, is low in it, is high in it)
-Piece = tuple[Node, Node, bool, bool]
+#: (low, high, is low included, is high included)
+Interval = tuple[Node, Node, bool, bool]
 
 
-def region(node: Node) -> list[Piece]:
-    """The intervals that make up a set of real numbers; [] if there is none in it."""
+def intervals_of(node: Node) -> list[Interval]:
+    """Return the intervals of a set of real numbers; [] if `node` is no such set."""
     items = node.args if node.op in ("union", "either") else (node,)
-    pieces: list[Piece] = []
+    intervals: list[Interval] = []
     for item in items:
         if item.op == "tuple" and len(item.args) == 2 and item.value != "<>":
-            pieces.append((item.args[0], item.args[1], str(item.value)[0] == "[", str(item.value)[1] == "]"))
-        elif item.op == "union" and (inner := region(item)):
-            pieces += inner
+            intervals.append((item.args[0], item.args[1], str(item.value)[0] == "[", str(item.value)[1] == "]"))
+        elif item.op == "union" and (inner := intervals_of(item)):
+            intervals += inner
         elif item.op == "set" and node.op == "union":
-            pieces += [(element, element, True, True) for element in item.args]
+            intervals += [(element, element, True, True) for element in item.args]
         elif item.op in SCALARS and node.op == "either":
-            pieces.append((item, item, True, True))
+            intervals.append((item, item, True, True))
         else:
             return []
-    single = any(piece[0] is not piece[1] for piece in pieces)
-    return pieces if single and all(end.op in SCALARS for piece in pieces for end in piece[:2]) else []
+    has_length = any(interval[0] is not interval[1] for interval in intervals)
+    return intervals if has_length and all(end.op in SCALARS for interval in intervals for end in interval[:2]) else []
 
 
-def same_regions(gold: list[Piece], answer: list[Piece]) -> Verdict:
-    """Do they make up the same set? Raises `Undecided` where pieces overlap or have variables in them."""
-    wanted, given = _sorted(gold), _sorted(answer)
-    if len(wanted) != len(given):
+def same_unions(gold: list[Interval], answer: list[Interval]) -> Verdict:
+    """Are both the same set?
+
+    Raises `Undecided` if intervals overlap or contain variables.
+    """
+    gold_sorted, answer_sorted = _sorted(gold), _sorted(answer)
+    if len(gold_sorted) != len(answer_sorted):
         return False
-    ends = every(
-        scalars(end, its_end)
-        for ours, theirs in zip(wanted, given, strict=True)
-        for end, its_end in zip(ours[:2], theirs[:2], strict=True)
+    ends_verdict = conjunction(
+        same_scalars(gold_end, answer_end)
+        for gold_interval, answer_interval in zip(gold_sorted, answer_sorted, strict=True)
+        for gold_end, answer_end in zip(gold_interval[:2], answer_interval[:2], strict=True)
     )
-    closed = all(ours[2:] == theirs[2:] for ours, theirs in zip(wanted, given, strict=True))
-    return ends if closed or ends is not True else False
+    same_brackets = all(
+        gold_interval[2:] == answer_interval[2:]
+        for gold_interval, answer_interval in zip(gold_sorted, answer_sorted, strict=True)
+    )
+    return ends_verdict if same_brackets or ends_verdict is not True else False
 
 
-def _sorted(pieces: list[Piece]) -> list[Piece]:
-    """From low to high. Raises `Undecided` unless they lie apart."""
-    placed = sorted((_place(piece[0]), _place(piece[1]), place) for place, piece in enumerate(pieces))
-    for low, high, place in placed:
-        if low > high or (low == high and not all(pieces[place][2:])):
+def _sorted(intervals: list[Interval]) -> list[Interval]:
+    """Sort from low to high. Raises `Undecided` if two intervals have a common point."""
+    bounds = sorted((_as_float(interval[0]), _as_float(interval[1]), index) for index, interval in enumerate(intervals))
+    for low, high, index in bounds:
+        if low > high or (low == high and not all(intervals[index][2:])):
             raise Undecided
-    for (_, high, place), (low, _, following) in pairwise(placed):
-        touching = abs(high - low) <= 1e-9 * max(1.0, abs(high))
-        if high > low + 1e-9 * max(1.0, abs(high)) or (touching and (pieces[place][3] or pieces[following][2])):
+    for (_, high, index), (low, _, next_index) in pairwise(bounds):
+        is_touching = abs(high - low) <= 1e-9 * max(1.0, abs(high))
+        if high > low + 1e-9 * max(1.0, abs(high)) or (
+            is_touching and (intervals[index][3] or intervals[next_index][2])
+        ):
             raise Undecided
-    return [pieces[place] for _, _, place in placed]
+    return [intervals[index] for _, _, index in bounds]
 
 
-def _place(end: Node) -> float:
-    return INFINITE[end] * float("inf") if end in INFINITE else approximate(end)
+def _as_float(end: Node) -> float:
+    return INFINITE[end] * float("inf") if end in INFINITE else approximate_value(end)

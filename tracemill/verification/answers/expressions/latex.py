@@ -1,7 +1,8 @@
-r"""The tokens of a mathematical answer: LaTeX, plain and Unicode spellings become the same few kinds.
+r"""Tokenize a mathematical answer.
 
-It knows the notation of *answers*, not of LaTeX. What it does not know, a command, a word, a sign, is `Unread`: a run
-of letters is a function, a unit or a short product (``xy``), never a word of prose.
+LaTeX, plain and Unicode spellings give the same few kinds of tokens. Only the notation of *answers* is known, not all
+of LaTeX. An unknown command, word or sign raises `ParseError`. A run of letters is a function, a unit or a short
+product (``xy``), never a word of prose.
 """
 
 import re
@@ -9,47 +10,50 @@ import unicodedata
 from typing import Final, NamedTuple
 
 
-class Unread(Exception):
-    """Not understood, or understood in more than one way."""
+class ParseError(Exception):
+    """The text cannot be parsed, or has more than one meaning."""
 
 
 class Token(NamedTuple):
     kind: str
     text: str = ""
-    gap: bool = False  # was there a space before it
+    gap: bool = False  # whether a space stands before it
 
 
 END: Final = Token("")
 
 
 class Cursor:
-    """A place in the tokens."""
+    """A position in a list of tokens."""
 
     def __init__(self, tokens: list[Token]) -> None:
         self.tokens = tokens
-        self.place = 0
+        self.position = 0
         self.token = tokens[0] if tokens else END
 
     def take(self, kind: str = "") -> Token:
-        """The token, which must be of `kind` if one is given; goes on to the next."""
+        """Return the current token and advance.
+
+        Raises `ParseError` if it is not of `kind`.
+        """
         token = self.token
         if kind and token.kind != kind:
-            raise Unread
-        self.place += 1
-        self.token = self.tokens[self.place] if self.place < len(self.tokens) else END
+            raise ParseError
+        self.position += 1
+        self.token = self.tokens[self.position] if self.position < len(self.tokens) else END
         return token
 
     def kind_after(self, ahead: int = 1) -> str:
-        """The kind of a token further on; "" behind the last."""
-        place = self.place + ahead
-        return self.tokens[place].kind if place < len(self.tokens) else ""
+        """Return the kind of the token `ahead` positions later; "" after the last token."""
+        position = self.position + ahead
+        return self.tokens[position].kind if position < len(self.tokens) else ""
 
 
 FUNCTIONS: Final = frozenset(
     {"sin", "cos", "tan", "cot", "sec", "csc", "arcsin", "arccos", "arctan", "asin", "acos", "atan", "ln", "log", "lg"}
     | {"sinh", "cosh", "tanh", "exp"}
 )
-# Commands that are one kind of token; the rest of the table names (kind, text).
+# Commands, each with its kind of token.
 _KINDS = {
     "cdot": "*", "times": "*", "ast": "*", "div": "/", "in": "in", "cup": "cup", "pm": "pm", "mp": "mp", "colon": ":",
     "le": "<=", "leq": "<=", "leqslant": "<=", "ge": ">=", "geq": ">=", "geqslant": ">=", "lt": "<", "gt": ">",
@@ -75,7 +79,7 @@ _WORDS = {name: ("function", name) for name in FUNCTIONS} | {
     "and": ("and", ""), "or": ("or", ""), "infinity": ("infinity", ""), "inf": ("infinity", ""), "percent": ("%", ""),
     "degrees": ("degree", ""), "degree": ("degree", ""), "deg": ("degree", ""),
 }  # fmt: skip
-#: One unit a line; its first name is the one that two spellings are compared by.
+#: One unit a line. Its first name stands for all its spellings.
 _UNITS: Final = {
     name: names.split()[0]
     for names in """mm millimeter millimeters millimetre millimetres
@@ -113,15 +117,15 @@ _UNITS: Final = {
         radian radians rad""".splitlines()
     for name in names.split()
 }
-_BOXED_UNITS = {"m": "meter", "s": "second", "g": "gram", "h": "hour", "L": "liter", "mi": "mile"}
-# Two letters that are a word, not a product; longer runs of letters are products only if sorted, as no anagram is.
+_SHORT_UNITS = {"m": "meter", "s": "second", "g": "gram", "h": "hour", "L": "liter", "mi": "mile"}
+# Two letters that are a word, not a product. A longer run is a product only if its letters are in alphabetical order.
 _NOT_PRODUCTS = frozenset(
     ["no", "on", "is", "it", "if", "of", "to", "in", "at", "an", "as", "am", "by", "be", "do", "go", "he", "me", "my",
      "so", "up", "us", "we", "hi", "ok", "oh", "ie", "eg", "vs", "pm"]
 )  # fmt: skip
-# "lnx" is no product of three.
-_NAMED = re.compile("sin|cos|tan|cot|sec|csc|ln|log|exp|pi")
-_GLUED = re.compile("(sin|cos|tan|cot|sec|csc|ln|log)([a-z])$")
+# "lnx" is no product of three letters.
+_FUNCTION_NAME = re.compile("sin|cos|tan|cot|sec|csc|ln|log|exp|pi")
+_FUNCTION_OF_LETTER = re.compile("(sin|cos|tan|cot|sec|csc|ln|log)([a-z])$")
 
 _UNICODE = str.maketrans(
     {
@@ -138,11 +142,11 @@ _UNICODE = str.maketrans(
         "\u00a0": r"\,", "\u202f": r"\,", "\u2009": r"\,", "\u200b": "", "\u2061": "", "\u2062": "",
     }
 )  # fmt: skip
-_RAISED = str.maketrans("⁰¹²³⁴⁵⁶⁷⁸⁹⁺⁻ⁿ", "0123456789+-n")
-_LOWERED = str.maketrans("₀₁₂₃₄₅₆₇₈₉", "0123456789")
-# A thousands separator for certain; "1,234" alone could be a list.
+_SUPERSCRIPTS = str.maketrans("⁰¹²³⁴⁵⁶⁷⁸⁹⁺⁻ⁿ", "0123456789+-n")
+_SUBSCRIPTS = str.maketrans("₀₁₂₃₄₅₆₇₈₉", "0123456789")
+# These are certainly thousands separators; "1,234" could also be a list.
 _SEPARATOR = re.compile(r"(?<=\d)(?:\{,\}|,?\\[,!]|,\\ )\s?(?=\d{3}(?!\d))")
-#: A number that could as well be a list.
+#: A number that could also be a list.
 GROUPED: Final = re.compile(r"(?<![\d.,])\d{1,3}(?:,\d{3})+(?!\d|,\d)(?:\.\d+)?")
 _OPENING, _CLOSING = frozenset("([{"), frozenset(")]}")
 _PATTERN = re.compile(
@@ -161,54 +165,64 @@ _PATTERN = re.compile(
 
 
 def _ascii(text: str) -> str:
-    text = re.sub("[⁰¹²³⁴-⁹⁺⁻ⁿ]+", lambda run: f"^{{{run[0].translate(_RAISED)}}}", text)
-    text = re.sub("[₀-₉]+", lambda run: f"_{{{run[0].translate(_LOWERED)}}}", text).translate(_UNICODE)
+    text = re.sub("[⁰¹²³⁴-⁹⁺⁻ⁿ]+", lambda run: f"^{{{run[0].translate(_SUPERSCRIPTS)}}}", text)
+    text = re.sub("[₀-₉]+", lambda run: f"_{{{run[0].translate(_SUBSCRIPTS)}}}", text).translate(_UNICODE)
     return "".join(str(unicodedata.decimal(char, char)) for char in text)
 
 
 def tokens(text: str, grouped: bool) -> list[Token]:
-    """The tokens of `text`; `grouped`: "1,234" outside brackets is one number, else a list. Raises `Unread`."""
+    """Return the tokens of `text`. Raises `ParseError`.
+
+    With `grouped`, "1,234" outside brackets is one number, otherwise a list.
+    """
     if not text.isascii():
         text = _ascii(text)
     text = _SEPARATOR.sub("", text)
     result: list[Token] = []
-    place, brackets, gap = 0, 0, False
-    while place < len(text):
-        match = _PATTERN.match(text, place)
+    position, depth, gap = 0, 0, False
+    while position < len(text):
+        match = _PATTERN.match(text, position)
         if match is None or match.lastgroup is None:
-            raise Unread
-        kind, found = match.lastgroup, match[match.lastgroup]
-        if kind == "number" and grouped and brackets == 0 and (whole := GROUPED.match(text, place)):
-            match, found = whole, whole[0].replace(",", "")
-        place = match.end()
+            raise ParseError
+        kind, content = match.lastgroup, match[match.lastgroup]
+        if kind == "number" and grouped and depth == 0 and (grouped_number := GROUPED.match(text, position)):
+            match, content = grouped_number, grouped_number[0].replace(",", "")
+        position = match.end()
         if kind == "space":
             gap = True
             continue
-        if kind == "number" and not gap and len(found) > 1 and found[0] == "0" and result and result[-1].kind == ",":
-            raise Unread  # 1,00,000
+        if (
+            kind == "number"
+            and not gap
+            and len(content) > 1
+            and content[0] == "0"
+            and result
+            and result[-1].kind == ","
+        ):
+            raise ParseError  # 1,00,000
         if kind == "symbol":
-            found = {"**": "^", "$": "money"}.get(found, found)
-            result.append(Token(found, "", gap))
+            content = {"**": "^", "$": "money"}.get(content, content)
+            result.append(Token(content, "", gap))
         elif kind == "command":
-            result.append(_command(found, gap))
+            result.append(_command_token(content, gap))
         elif kind == "letters":
-            result += _letters(found, gap)
+            result += _letter_tokens(content, gap)
         elif kind == "text":
-            result += _text(found)
+            result += _text_tokens(content)
         else:
-            result.append(Token(kind, found, gap))
-        brackets += (found in _OPENING) - (found in _CLOSING)
+            result.append(Token(kind, content, gap))
+        depth += (content in _OPENING) - (content in _CLOSING)
         gap = False
     return result
 
 
-def _command(name: str, gap: bool) -> Token:
+def _command_token(name: str, gap: bool) -> Token:
     if name not in _COMMANDS:
-        raise Unread
+        raise ParseError
     return Token(*_COMMANDS[name], gap)
 
 
-def _letters(run: str, gap: bool) -> list[Token]:
+def _letter_tokens(run: str, gap: bool) -> list[Token]:
     word = run.lower() if len(run) > 1 else run
     if run in _WORDS or word in ("or", "and", "degrees", "infinity", "percent"):
         return [Token(*_WORDS[word], gap)]
@@ -216,31 +230,31 @@ def _letters(run: str, gap: bool) -> list[Token]:
         return [Token("name", run, gap)]
     if word in _UNITS:
         return [Token("unit", _UNITS[word], gap)]
-    glued = _GLUED.match(run)
-    if glued:
-        return [Token("function", glued[1], gap), Token(*_WORDS.get(glued[2], ("name", glued[2])))]
+    function = _FUNCTION_OF_LETTER.match(run)
+    if function:
+        return [Token("function", function[1], gap), Token(*_WORDS.get(function[2], ("name", function[2])))]
     if (
         word in _NOT_PRODUCTS
-        or _NAMED.search(run)
+        or _FUNCTION_NAME.search(run)
         or (len(run) > 2 and (len(run) > 4 or list(run) != sorted(set(run))))
     ):
-        raise Unread
+        raise ParseError
     return [Token(*_WORDS.get(letter, ("name", letter))) for letter in run]
 
 
-def _text(content: str) -> list[Token]:
-    """Text in a box is units, "and" and "or"; of single letters only the upright constants e and i."""
+def _text_tokens(content: str) -> list[Token]:
+    """Return the tokens in ``\\text{…}``: units, "and", "or", the constants e and i."""
     tokens: list[Token] = []
     for word in re.findall(r"[A-Za-z]+|[^A-Za-z\s]", content):
         if word in "/^23.,%":
             tokens += [] if word == "." else [Token("number" if word in "23" else word, word)]
-        elif word in _BOXED_UNITS:
-            tokens.append(Token("unit", _BOXED_UNITS[word]))
+        elif word in _SHORT_UNITS:
+            tokens.append(Token("unit", _SHORT_UNITS[word]))
         elif len(word) > 1 or word in "ei":
-            token = _letters(word, False)
+            token = _letter_tokens(word, False)
             if len(token) > 1:
-                raise Unread
+                raise ParseError
             tokens += token
         else:
-            raise Unread
+            raise ParseError
     return tokens

@@ -1,14 +1,15 @@
-r"""A reader for mathematical answers: text → one small tree (`Node`), by recursive descent over the tokens of `latex`.
+r"""Parse a mathematical answer into a tree of `Node`.
 
-Numbers, roots, powers, functions, points, intervals, sets, matrices, equations, units. It reads all of a text or none
-of it: leftovers, and spellings with two meanings (``1/2x``, ``\sin x/2``, ``f(x)``), are `Unread`. Nothing is evaluated
-here. A text is at most `MAX_LENGTH` characters and `terms.MAX_DEPTH` deep, so reading takes linear time.
+This is recursive descent over the tokens of `latex`. It parses numbers, roots, powers, functions, points, intervals,
+sets, matrices, equations and units. A text is parsed whole or not at all. Extra tokens and spellings with two meanings
+(``1/2x``, ``\sin x/2``, ``f(x)``) raise `ParseError`. Nothing is evaluated here. A text has at most `MAX_LENGTH`
+characters and `terms.MAX_DEPTH` levels, so parsing takes linear time.
 """
 
 import re
 from typing import Final
 
-from tracemill.verification.answers.expressions.latex import Unread, tokens
+from tracemill.verification.answers.expressions.latex import ParseError, tokens
 from tracemill.verification.answers.expressions.terms import Terms
 from tracemill.verification.answers.expressions.tree import Node, negative
 
@@ -19,13 +20,13 @@ _DELIMITERS = (("$$", "$$"), ("$", "$"), (r"\(", r"\)"), (r"\[", r"\]"))
 _MATRICES = frozenset(["matrix", "pmatrix", "bmatrix", "Bmatrix", "smallmatrix", "array"])
 
 
-def read(text: str, grouped: bool = True) -> Node:
-    """The tree of `text`; `grouped`: "1,234" outside brackets is one number, else a list of two.
+def parse(text: str, grouped: bool = True) -> Node:
+    """Return the tree of `text`. Raises `ParseError` if it cannot be parsed.
 
-    Raises `Unread` where any of it is not understood.
+    With `grouped`, "1,234" outside brackets is one number, otherwise a list of two.
     """
     if len(text) > MAX_LENGTH:
-        raise Unread
+        raise ParseError
     text = text.strip()
     for left, right in _DELIMITERS:
         if len(text) > len(left + right) and text.startswith(left) and text.endswith(right):
@@ -33,32 +34,35 @@ def read(text: str, grouped: bool = True) -> Node:
     text = text.removesuffix(".")
     if _EMPTY.fullmatch(re.sub(r"\\text\s?\{([^{}]*)\}", r"\1", text).strip()):
         return Node("empty")
-    return _Reader(tokens(text, grouped)).whole()
+    return _Parser(tokens(text, grouped)).whole()
 
 
-class _Reader(Terms):
-    """Recursive descent: whole → sequence → relation → ratio → union → marked, then the sums of `Terms`."""
+class _Parser(Terms):
+    """Parses whole answers.
+
+    The order is whole → sequence → relation → ratio → union → quantity → the sums of `Terms`.
+    """
 
     def whole(self) -> Node:
         node = self.sequence()
         if self.token.kind:
-            raise Unread
+            raise ParseError
         return node
 
     def sequence(self) -> Node:
-        """One item, or a list of them."""
-        self.deeper()
-        items, ors, ands = [self.relation()], 0, 0
+        """Parse one item, or a list of items."""
+        self.increase_depth()
+        items, n_or, n_and = [self.relation()], 0, 0
         while self.token.kind in (",", ";", "and", "or"):
             kind = self.take().kind
             if kind == "," and self.token.kind in ("and", "or"):
                 kind = self.take().kind
-            ors, ands = ors + (kind == "or"), ands + (kind != "or")
+            n_or, n_and = n_or + (kind == "or"), n_and + (kind != "or")
             items.append(self.relation())
         self.depth -= 1
         if len(items) == 1:
             return items[0]
-        return Node("either" if ors and (ors == 1 or not ands) else "list", tuple(items))
+        return Node("either" if n_or and (n_or == 1 or not n_and) else "list", tuple(items))
 
     def relation(self) -> Node:
         items, operators = [self.function_of() or self.ratio()], []
@@ -68,7 +72,7 @@ class _Reader(Terms):
         return Node("relation", tuple(items), " ".join(operators)) if operators else items[0]
 
     def function_of(self) -> Node | None:
-        """The left side of ``f(x) = …``."""
+        """Parse the left side of ``f(x) = …``; None if there is none."""
         if self.token.kind == "name" and self.kind_after(1) == "(" and self.kind_after(2) == "name":
             ahead = 3
             while self.kind_after(ahead) == "," and self.kind_after(ahead + 1) == "name":
@@ -85,20 +89,20 @@ class _Reader(Terms):
         return Node("ratio", tuple(items)) if len(items) > 1 else items[0]
 
     def union(self) -> Node:
-        items = [self.marked()]
+        items = [self.quantity()]
         while self.token.kind == "cup":
             self.take()
-            items.append(self.marked())
+            items.append(self.quantity())
         return Node("union", tuple(items)) if len(items) > 1 else items[0]
 
-    def marked(self) -> Node:
-        """A sum with its unit."""
+    def quantity(self) -> Node:
+        """Parse a sum with its unit."""
         if self.token.kind == "money" or (self.token.kind == "-" and self.kind_after() == "money"):
-            minus = self.take().kind == "-"
-            if minus:
+            is_negative = self.take().kind == "-"
+            if is_negative:
                 self.take("money")
             amount = self.sum()
-            return Node("unit", (negative(amount) if minus else amount,), "dollar")
+            return Node("unit", (negative(amount) if is_negative else amount,), "dollar")
         node = self.sum()
         return Node("unit", (node,), self.unit()) if self.token.kind == "unit" else node
 
@@ -123,32 +127,34 @@ class _Reader(Terms):
 
     def bracket(self, opening: str) -> Node:
         bars, self.bars = self.bars, 0
-        builder = opening in (r"\{", "{") and self.token.kind == "name" and self.kind_after() in ("|", "mid", ":")
-        if builder:
+        is_set_builder = (
+            opening in (r"\{", "{") and self.token.kind == "name" and self.kind_after() in ("|", "mid", ":")
+        )
+        if is_set_builder:
             self.take(), self.take()
-        closed = self.token.kind in (r"\}", "}")
-        content = Node("empty") if closed and opening in (r"\{", "{") else self.sequence()
+        is_empty = self.token.kind in (r"\}", "}")
+        content = Node("empty") if is_empty and opening in (r"\{", "{") else self.sequence()
         closing = self.take().kind
         self.bars = bars
         if opening in (r"\{", "{"):
             if closing != {r"\{": r"\}", "{": "}"}[opening] or content.op == "either":
-                raise Unread
-            if builder or content.op == "empty" or (opening == "{" and content.op != "list"):
+                raise ParseError
+            if is_set_builder or content.op == "empty" or (opening == "{" and content.op != "list"):
                 return content
             return Node("set", content.args if content.op == "list" else (content,))
         if (opening == "langle") != (closing == "rangle") or closing not in (")", "]", "rangle"):
-            raise Unread
+            raise ParseError
         if content.op == "list":
             return Node("tuple", content.args, "<>" if opening == "langle" else opening + closing)
         if opening + closing == "()" or (opening + closing == "[]" and content.op == "matrix"):
             return content
         if opening + closing == "[]" and content.op == "tuple" and content.value == "[]":
             return Node("tuple", (content,), "[]")
-        raise Unread
+        raise ParseError
 
     def matrix(self, name: str) -> Node:
         if name not in _MATRICES:
-            raise Unread
+            raise ParseError
         rows: list[Node] = []
         while True:
             cells = [self.sum()]
@@ -161,5 +167,5 @@ class _Reader(Terms):
             if self.token.kind == "end":
                 break
         if self.take().text != name or len({len(row.args) for row in rows}) != 1:
-            raise Unread
+            raise ParseError
         return Node("matrix", tuple(rows))

@@ -1,8 +1,8 @@
-"""Equations, and inequalities that are no intervals, as answers."""
+"""Compare equations, and inequalities that are no intervals."""
 
 from fractions import Fraction
 
-from tracemill.verification.answers.expressions.equality import approximate, equal, witness
+from tracemill.verification.answers.expressions.equality import approximate_value, equal, witness
 from tracemill.verification.answers.expressions.intervals import FLIPPED
 from tracemill.verification.answers.expressions.scalars import SCALARS, Verdict
 from tracemill.verification.answers.expressions.tree import Node, names, negative
@@ -10,26 +10,30 @@ from tracemill.verification.answers.expressions.tree import Node, names, negativ
 ZERO = Node("number", (), 0)
 
 
-def relations(gold: Node, answer: Node) -> Verdict:
-    """Equations, and inequalities that are no intervals."""
+def same_relations(gold: Node, answer: Node) -> Verdict:
+    """Are two equations, or two inequalities, the same?"""
     if gold.op != "relation" or answer.op != "relation" or len(gold.args) != 2 or len(answer.args) != 2:
         return None
     if any(item.op not in SCALARS for node in (gold, answer) for item in node.args):
         return None
-    difference, its_difference = _difference(gold), _difference(answer)
-    ours, theirs = names(difference), names(its_difference)
-    if not (ours and theirs) or not (ours <= theirs or theirs <= ours):
+    gold_difference, answer_difference = _difference(gold), _difference(answer)
+    gold_names, answer_names = names(gold_difference), names(answer_difference)
+    if not (gold_names and answer_names) or not (gold_names <= answer_names or answer_names <= gold_names):
         return None
-    kind, its_kind = str(gold.value), str(answer.value)
-    factor = _proportional(difference, its_difference)
-    if kind == its_kind == "=":
+    gold_kind, answer_kind = str(gold.value), str(answer.value)
+    factor = _sign_of_factor(gold_difference, answer_difference)
+    if gold_kind == answer_kind == "=":
         if factor:
             return True
-        return False if witness(difference, its_difference) or witness(its_difference, difference) else None
-    if not factor or kind not in FLIPPED or its_kind not in FLIPPED:
+        return (
+            False
+            if witness(gold_difference, answer_difference) or witness(answer_difference, gold_difference)
+            else None
+        )
+    if not factor or gold_kind not in FLIPPED or answer_kind not in FLIPPED:
         return None
-    turned = its_kind if factor > 0 else FLIPPED[its_kind]
-    return kind == turned
+    answer_direction = answer_kind if factor > 0 else FLIPPED[answer_kind]
+    return gold_kind == answer_direction
 
 
 def _difference(relation: Node) -> Node:
@@ -37,18 +41,21 @@ def _difference(relation: Node) -> Node:
     return Node("+", (left, negative(right)))
 
 
-def _proportional(first: Node, second: Node) -> int:
-    """The sign of the constant that `first` is times `second`; 0 if it is none, or not known."""
-    point = {name: Fraction(89 + 31 * place, 97) for place, name in enumerate(sorted(names(first) | names(second)))}
-    here, there = _placed(first, point), _placed(second, point)
-    if equal(here, ZERO) is not False or equal(there, ZERO) is not False:
+def _sign_of_factor(first: Node, second: Node) -> int:
+    """Return the sign of the constant c with `first` = c · `second`.
+
+    0 if there is no such constant, or if it is unknown.
+    """
+    point = {name: Fraction(89 + 31 * index, 97) for index, name in enumerate(sorted(names(first) | names(second)))}
+    first_value, second_value = _substitute(first, point), _substitute(second, point)
+    if equal(first_value, ZERO) is not False or equal(second_value, ZERO) is not False:
         return 0
-    if not equal(Node("*", (first, there)), Node("*", (second, here))):
+    if not equal(Node("*", (first, second_value)), Node("*", (second, first_value))):
         return 0
-    return 1 if approximate(here) * approximate(there) > 0 else -1
+    return 1 if approximate_value(first_value) * approximate_value(second_value) > 0 else -1
 
 
-def _placed(node: Node, point: dict[str, Fraction]) -> Node:
+def _substitute(node: Node, point: dict[str, Fraction]) -> Node:
     if node.op == "name":
         return Node("number", (), point[str(node.value)])
-    return Node(node.op, tuple(_placed(item, point) for item in node.args), node.value)
+    return Node(node.op, tuple(_substitute(item, point) for item in node.args), node.value)

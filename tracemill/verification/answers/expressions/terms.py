@@ -1,50 +1,53 @@
-r"""The terms of a mathematical answer: sums, products, powers, roots and functions, by recursive descent.
+r"""Parse terms: sums, products, powers, roots and functions.
 
-Spellings with two meanings (``1/2x``, ``\sin x/2``, ``n!!``, ``f(x)``) are `Unread`.
+Spellings with two meanings (``1/2x``, ``\sin x/2``, ``n!!``, ``f(x)``) raise `ParseError`.
 """
 
 from abc import ABC, abstractmethod
 from typing import Final
 
-from tracemill.verification.answers.expressions.latex import Cursor, Token, Unread
+from tracemill.verification.answers.expressions.latex import Cursor, ParseError, Token
 from tracemill.verification.answers.expressions.tree import Node, inverse, negative, number, product, repeating
 
-MAX_DEPTH: Final = 30  # of groups, roots and functions
+MAX_DEPTH: Final = 30  # levels of groups, roots and functions
 
 _ARCS = {"sin": "arcsin", "cos": "arccos", "tan": "arctan"}
-# A letter that stands for a function as often as for a number: f(2x) is not 2f(x).
+# Letters that often name a function: f(2x) is not 2f(x).
 _MAYBE_FUNCTIONS = frozenset(["f", "g", "h", "F", "G", "H", "O", "P", "Q", "T", "phi", "psi", "varphi", "Phi", "Psi"])
-# What starts a factor without a sign between it and the one before. Never a number: "x2" has two meanings.
+# Tokens that start a factor without a sign before it. A number is none of them: "x2" has two meanings.
 _OPERANDS = frozenset(
     ["name", "constant", "function", "frac", "binom", "sqrt", "surd", "(", "lvert", "begin", "infinity"]
 )
 
 
 class Terms(Cursor, ABC):
-    """sum → product → factor → power → atom; what stands in brackets is for the reader of whole answers."""
+    """Recursive descent: sum → product → factor → power → atom.
+
+    A subclass parses the content of brackets.
+    """
 
     def __init__(self, tokens: list[Token]) -> None:
         super().__init__(tokens)
-        self.bars = 0  # open "|"
+        self.bars = 0  # number of open "|"
         self.depth = 0
 
-    def deeper(self) -> None:
-        """One group, root or function further in."""
+    def increase_depth(self) -> None:
+        """Enter a group, root or function. Raises `ParseError` beyond `MAX_DEPTH`."""
         self.depth += 1
         if self.depth > MAX_DEPTH:
-            raise Unread
+            raise ParseError
 
     @abstractmethod
     def sequence(self) -> Node:
-        """What stands in a group."""
+        """Parse the content of a group."""
 
     @abstractmethod
     def bracket(self, opening: str) -> Node:
-        """A point, an interval, a set or a group; its opening bracket is taken."""
+        """Parse a point, an interval, a set or a group, after its opening bracket."""
 
     @abstractmethod
     def matrix(self, name: str) -> Node:
-        """A matrix; its ``\\begin{name}`` is taken."""
+        """Parse a matrix, after its ``\\begin{name}``."""
 
     def sum(self) -> Node:
         terms = [] if self.token.kind in ("pm", "mp") else [self.product()]
@@ -56,18 +59,20 @@ class Terms(Cursor, ABC):
 
     def product(self) -> Node:
         factors = [self.factor()]
-        divided = False
+        after_division = False
         while True:
             kind = self.token.kind
             if kind in ("*", "/") and self.kind_after() != "unit":
-                if divided and kind == "/":
-                    raise Unread  # a/b/c
-                divided = self.take().kind == "/"
+                if after_division and kind == "/":
+                    raise ParseError  # a/b/c
+                after_division = self.take().kind == "/"
                 factor = self.factor()
-                factors.append(inverse(factor) if divided else factor)
+                factors.append(inverse(factor) if after_division else factor)
             elif kind in _OPERANDS or (kind == "|" and not self.bars):
-                if divided or (kind == "(" and factors[-1].op == "name" and factors[-1].value in _MAYBE_FUNCTIONS):
-                    raise Unread  # 1/2x, f(x)
+                if after_division or (
+                    kind == "(" and factors[-1].op == "name" and factors[-1].value in _MAYBE_FUNCTIONS
+                ):
+                    raise ParseError  # 1/2x, f(x)
                 factors.append(self.factor())
             else:
                 return product(factors)
@@ -81,9 +86,9 @@ class Terms(Cursor, ABC):
         node = self.atom()
         if self.token.kind == "_":
             node = self.subscript(node)
-        marks = 0
+        n_marks = 0
         while self.token.kind in ("^", "!", "degree", "%"):
-            marks += 1
+            n_marks += 1
             kind = self.take().kind
             if kind == "^" and self.token.kind == "{" and self.kind_after() == "degree" and self.kind_after(2) == "}":
                 for _ in "{°}":
@@ -91,8 +96,8 @@ class Terms(Cursor, ABC):
                 kind = "degree"
             elif kind == "^" and self.token.kind == "degree":
                 kind = self.take().kind
-            if marks > 1 and (kind != "^" or marks > 2 or node.op != "!"):
-                raise Unread  # n!!, a^b^c, a^b!
+            if n_marks > 1 and (kind != "^" or n_marks > 2 or node.op != "!"):
+                raise ParseError  # n!!, a^b^c, a^b!
             if kind == "^":
                 node = Node("^", (node, self.exponent()))
             else:
@@ -100,25 +105,25 @@ class Terms(Cursor, ABC):
         return node
 
     def exponent(self) -> Node:
-        minus = self.token.kind == "-" and bool(self.take())
+        is_negative = self.token.kind == "-" and bool(self.take())
         node = self.brace() if self.token.kind == "{" else self.atom(mixed=False)
-        return negative(node) if minus else node
+        return negative(node) if is_negative else node
 
     def subscript(self, node: Node) -> Node:
         self.take("_")
-        braced = self.token.kind == "{" and bool(self.take())
+        is_braced = self.token.kind == "{" and bool(self.take())
         token = self.take()
         if token.kind not in ("number", "name"):
-            raise Unread
-        if braced:
+            raise ParseError
+        if is_braced:
             self.take("}")
         if node.op == "name":
             return Node("name", (), f"{node.value}_{token.text}")
         base = int(token.text) if token.kind == "number" and token.text.isdigit() and len(token.text) < 3 else 0
         if node.op != "number" or not isinstance(node.value, int) or not 2 <= base <= 16:
-            raise Unread
+            raise ParseError
         if any(int(digit) >= base for digit in str(node.value)):
-            raise Unread
+            raise ParseError
         return Node("based", (node, Node("number", (), base)))
 
     def atom(self, mixed: bool = True) -> Node:
@@ -147,14 +152,14 @@ class Terms(Cursor, ABC):
                 return self.bracket(token.kind)
             case "begin":
                 return self.matrix(token.text)
-        raise Unread
+        raise ParseError
 
     def number(self, text: str) -> Node:
-        """A number, perhaps mixed: a whole one with a proper fraction behind it."""
+        """Parse a number; it may be mixed, a whole number and a proper fraction."""
         node = number(text)
         if not text.isdigit():
             return node
-        if self.token.kind == "frac" and _digits_follow(self.tokens, self.place):
+        if self.token.kind == "frac" and _digits_follow(self.tokens, self.position):
             fraction = self.atom()
         elif (
             self.token.kind == "number"
@@ -165,32 +170,32 @@ class Terms(Cursor, ABC):
             upper, lower = number(self.take().text), (self.take(), number(self.take().text))[1]
             fraction = product([upper, inverse(lower)])
             if self.token.kind in _OPERANDS or self.token.kind in ("^", "!"):
-                raise Unread
+                raise ParseError
         else:
             return node
         if fraction.op != "number" or isinstance(fraction.value, str) or not 0 < fraction.value < 1:
-            raise Unread  # 2 4/3
+            raise ParseError  # 2 4/3
         return Node("number", (), int(text) + fraction.value)
 
     def argument(self) -> Node:
-        r"""What ``\frac`` takes: a group, or as TeX has it one token, so that ``\frac12`` is a half."""
+        r"""Parse an argument of ``\frac``: a group, or one token as in ``\frac12``."""
         if self.token.kind == "{":
             return self.brace()
         if self.token.kind == "number":
             if not self.token.text.isdigit() or len(self.token.text) > 2:
-                raise Unread
+                raise ParseError
             first, rest = self.token.text[0], self.token.text[1:]
             if rest:
-                self.tokens[self.place] = self.token = Token("number", rest)
+                self.tokens[self.position] = self.token = Token("number", rest)
             else:
                 self.take()
                 if self.token.kind == "number" and len(self.token.text) > 1:
-                    raise Unread  # \frac123 or \frac1 23
+                    raise ParseError  # \frac123 or \frac1 23
             return number(first)
         if self.token.kind in ("name", "constant"):
             token = self.take()
             return Node(token.kind, (), token.text)
-        raise Unread
+        raise ParseError
 
     def brace(self) -> Node:
         self.take("{")
@@ -199,14 +204,14 @@ class Terms(Cursor, ABC):
         return node
 
     def root(self, kind: str) -> Node:
-        self.deeper()
+        self.increase_depth()
         index = Node("number", (), 2)
         if kind == "sqrt" and self.token.kind == "[":
             self.take()
             index = self.sequence()
             self.take("]")
         if kind == "sqrt" and self.token.kind == "number" and len(self.token.text) > 1:
-            raise Unread  # \sqrt23 is 3√2 to TeX
+            raise ParseError  # \sqrt23 is 3√2 to TeX
         radicand = self.brace() if self.token.kind == "{" else self.atom(mixed=False)
         self.depth -= 1
         return Node("root", (index, radicand))
@@ -223,27 +228,27 @@ class Terms(Cursor, ABC):
                 power = self.exponent()
         if power == Node("number", (), -1):
             if name not in _ARCS:
-                raise Unread
+                raise ParseError
             name, power = _ARCS[name], None
-        self.deeper()
+        self.increase_depth()
         argument = self.operand()
         self.depth -= 1
         node = Node("log", (base, argument)) if base else Node("call", (argument,), name)
         return Node("^", (node, power)) if power else node
 
     def operand(self) -> Node:
-        r"""What a function is applied to: a bracket, or the product that follows, as in ``\sin 2x``."""
+        r"""Parse the argument of a function: a bracket, or a product as in ``\sin 2x``."""
         if self.token.kind in ("(", "[", "{", "|", "lvert"):
             node = self.atom()
             if self.token.kind in ("^", "!"):
-                raise Unread  # sin(x)^2
+                raise ParseError  # sin(x)^2
             return node
         factors = [self.factor()]
         while self.token.kind in ("number", "name", "constant", "frac", "sqrt", "surd"):
             factors.append(self.power())
         follower = self.token.kind
         if follower in ("/", "(") or (follower == "*" and self.kind_after() != "function"):
-            raise Unread  # sin x/2, sin x(x+1)
+            raise ParseError  # sin x/2, sin x(x+1)
         return product(factors)
 
     def absolute(self, close: str) -> Node:
@@ -254,7 +259,7 @@ class Terms(Cursor, ABC):
         return node
 
 
-def _digits_follow(tokens: list[Token], place: int) -> bool:
-    r"""Is the ``\frac`` at `place` one of two plain numbers, so that a number before it makes it mixed?"""
-    kinds = [token.kind for token in tokens[place + 1 : place + 7]]
+def _digits_follow(tokens: list[Token], position: int) -> bool:
+    r"""Is the ``\frac`` at `position` a fraction of two plain numbers?"""
+    kinds = [token.kind for token in tokens[position + 1 : position + 7]]
     return [kind for kind in kinds if kind not in "{}"][:2] == ["number"] * 2 or kinds[:1] == ["number"]

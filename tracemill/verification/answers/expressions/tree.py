@@ -1,4 +1,4 @@
-"""The tree of a mathematical answer, and how its nodes are made."""
+"""The tree of a mathematical answer, and constructors of its nodes."""
 
 from collections.abc import Iterator
 from fractions import Fraction
@@ -6,14 +6,14 @@ from typing import NamedTuple
 
 
 class Node(NamedTuple):
-    r"""An operation on `args`. Answers are one of
+    r"""An operation on `args`. Its `op` is one of these:
 
-    scalar: number, decimal (it has a point), name, constant (all with `value`), infinity, ``+`` and ``*`` (any number
-      of args), neg, inverse, ``^``, root (index, radicand), ``!``, binomial, abs, call (`value` is the function), log
+    scalar: number, decimal (it has a point), name, constant (all with `value`), infinity, ``+`` and ``*`` (two or more
+      args), neg, inverse, ``^``, root (index, radicand), ``!``, binomial, abs, call (`value` is the function), log
       (base, argument), pm and mp (``\pm``);
     marked scalar: unit (`value`), degree, percent, based (digits, base); ratio;
-    shape: tuple (`value` its brackets), list, either (joined by "or"), set, union, matrix (rows), row, empty;
-    relation: args compared by the operators in `value`, blanks between (``=``, ``< <=``, ``in`` …).
+    shape: tuple (`value` holds its brackets), list, either (joined by "or"), set, union, matrix (rows), row, empty;
+    relation: `value` holds the operators between the args, separated by spaces (``=``, ``< <=``, ``in`` …).
     """
 
     op: str
@@ -22,48 +22,51 @@ class Node(NamedTuple):
 
 
 def names(node: Node) -> frozenset[str]:
-    """The variables in `node`."""
+    """Return the names of the variables in `node`."""
     return frozenset(str(leaf.value) for leaf in walk(node) if leaf.op == "name")
 
 
 def walk(node: Node) -> Iterator[Node]:
-    """Every node of the tree."""
-    waiting = [node]
-    while waiting:
-        item = waiting.pop()
+    """Yield every node of the tree."""
+    stack = [node]
+    while stack:
+        item = stack.pop()
         yield item
-        waiting += item.args
+        stack += item.args
 
 
 def number(text: str) -> Node:
-    """Of digits, perhaps with a decimal point."""
+    """Make a number from digits; a decimal point makes it a decimal."""
     return Node("decimal", (), Fraction(text)) if "." in text else Node("number", (), int(text))
 
 
 def repeating(text: str) -> Node:
-    r"""Of ``0.1\overline{6}``."""
+    r"""Make a number from a repeating decimal, ``0.1\overline{6}``."""
     start, period = text.replace("}", "").split(r"\overline")
     period = period.strip("{ ")
-    whole, _, digits = start.partition(".")
+    integer_part, _, digits = start.partition(".")
     shift = 10 ** len(digits)
-    value = Fraction(int(whole + digits or "0"), shift) + Fraction(int(period), shift * (10 ** len(period) - 1))
+    value = Fraction(int(integer_part + digits or "0"), shift) + Fraction(int(period), shift * (10 ** len(period) - 1))
     return Node("number", (), value)
 
 
 def negative(node: Node) -> Node:
-    """-`node`."""
+    """Make -`node`."""
     if node.op in ("number", "decimal") and not isinstance(node.value, str):
         return Node(node.op, (), -node.value)
     return node.args[0] if node.op == "neg" else Node("neg", (node,))
 
 
 def inverse(node: Node) -> Node:
-    """1 / `node`."""
+    """Make 1 / `node`."""
     return Node("inverse", (node,))
 
 
 def product(factors: list[Node]) -> Node:
-    """Fractions of whole numbers become numbers; a number times a matrix goes into it."""
+    """Make a product.
+
+    A fraction of integers becomes a number. A factor of a matrix multiplies each cell.
+    """
     if len(factors) == 1:
         return factors[0]
     if len(factors) == 2:

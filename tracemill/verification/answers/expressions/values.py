@@ -1,6 +1,7 @@
-"""The value of a mathematical tree at a point: exact where it is rational, else to the digits of an mpmath context.
+"""Evaluate a mathematical tree at a point.
 
-Sizes are bounded: no value takes longer than a millisecond, whatever the tree is.
+A rational value is exact; any other has the digits of an mpmath context. Sizes are bounded: no value takes longer than
+a millisecond, for any tree.
 """
 
 from collections.abc import Callable, Mapping
@@ -14,23 +15,23 @@ from tracemill.verification.answers.expressions.tree import Node
 #: int, Fraction, or a real or complex number of `mpmath`
 Value = Any
 
-MAX_BITS: Final = 8_192  # of a numerator or denominator: its greatest common divisor still takes 0.1 ms
-MAX_MAGNITUDE: Final = 133  # powers of two; numbers within 10**±40 keep their digits beside each other at 100 digits
+MAX_BITS: Final = 8_192  # of a numerator or denominator; a greatest common divisor of this size takes 0.1 ms
+MAX_MAGNITUDE: Final = 133  # a power of two: with 100 digits, sums of numbers within 10**±40 keep enough digits
 MAX_FACTORIAL: Final = 200
-MAX_POWER: Final = 10_000  # of an irrational number
-LOG: Final = "log"  # the point's entry for the base of a log without one
+MAX_POWER: Final = 10_000  # exponent of an irrational number
+LOG: Final = "log"  # the entry of a point that holds the base of a log without a base
 
 
 class Undecided(Exception):
-    """No value: too large, or a matter of convention, or not a scalar."""
+    """There is no value: it is too large, depends on a convention, or is no scalar."""
 
 
 class Undefined(Undecided):
-    """No value at this point: outside the domain, a division by zero."""
+    """There is no value at this point: outside the domain, or a division by zero."""
 
 
 class Inexact(Exception):
-    """Not rational."""
+    """The value is not rational, and there is no mpmath context."""
 
 
 @cache
@@ -43,9 +44,9 @@ def context_of(digits: int) -> Any:
 
 
 def evaluate(node: Node, point: Mapping[str, Value], context: Any) -> Value:
-    """The value of a scalar at `point`; exact if `context` is None, else with the precision of that mpmath context.
+    """Return the value of a scalar at `point`, in the precision of `context`.
 
-    Raises `Undecided`, and `Inexact` for an irrational value without a context.
+    Without a context the value is exact. Raises `Undecided`, and `Inexact` for an irrational value without a context.
     """
     match node.op:
         case "number" | "decimal":
@@ -55,28 +56,32 @@ def evaluate(node: Node, point: Mapping[str, Value], context: Any) -> Value:
                 raise Undecided
             return point[str(node.value)]
         case "constant":
-            return _constant(str(node.value), _need(context))
+            return _constant(str(node.value), _required(context))
         case "call":
             argument = evaluate(node.args[0], point, context)
-            return _call(str(node.value), argument, point.get(LOG), _need(context))
+            return _call(str(node.value), argument, point.get(LOG), _required(context))
     calculate = _OPERATIONS.get(node.op)
     if calculate is None:
         raise Undecided
     return calculate(context, *(evaluate(item, point, context) for item in node.args))
 
 
-def _need(context: Any) -> Any:
+def _required(context: Any) -> Any:
     if context is None:
         raise Inexact
     return context
 
 
-def _rational(value: Value) -> bool:
+def _is_rational(value: Value) -> bool:
     return isinstance(value, int | Fraction)
 
 
 def _bounded(value: Value, context: Any, scale: Value = None) -> Value:
-    """`value`, with rounding noise beside `scale` (the largest term of a sum) or beside its real part taken off."""
+    """Return `value` without rounding noise. Raises `Undecided` if it is too large.
+
+    A real or imaginary part is noise if it is tiny beside the other part. A value is noise if it is tiny beside
+    `scale`, the magnitude of the largest term of a sum.
+    """
     if isinstance(value, int):
         if value.bit_length() > MAX_BITS:
             raise Undecided
@@ -104,8 +109,8 @@ def _bounded(value: Value, context: Any, scale: Value = None) -> Value:
 def _add(context: Any, *terms: Value) -> Value:
     total = terms[0]
     for term in terms[1:]:
-        both = _rational(total) and _rational(term)
-        scale = None if both else max((context.mag(item) for item in (total, term) if item), default=0)
+        are_rational = _is_rational(total) and _is_rational(term)
+        scale = None if are_rational else max((context.mag(item) for item in (total, term) if item), default=0)
         total = _bounded(total + term, context, scale)
     return total
 
@@ -120,88 +125,94 @@ def _multiply(context: Any, *factors: Value) -> Value:
 def _inverse(context: Any, value: Value) -> Value:
     if not value:
         raise Undefined
-    return _bounded(Fraction(1) / value if _rational(value) else 1 / value, context)
+    return _bounded(Fraction(1) / value if _is_rational(value) else 1 / value, context)
 
 
 def _power(context: Any, base: Value, exponent: Value) -> Value:
-    if _rational(exponent) and exponent.denominator == 1:
-        times = int(exponent)
-        if not base and times <= 0:
+    if _is_rational(exponent) and exponent.denominator == 1:
+        integer_exponent = int(exponent)
+        if not base and integer_exponent <= 0:
             raise Undefined
-        if _rational(base):
+        if _is_rational(base):
             bits = max(abs(base.numerator), base.denominator).bit_length()
-            if base not in (0, 1, -1) and abs(times) * bits > MAX_BITS + bits:
+            if base not in (0, 1, -1) and abs(integer_exponent) * bits > MAX_BITS + bits:
                 raise Undecided
             if base in (0, 1, -1):
-                return base if times % 2 else abs(base)
-            return Fraction(base) ** times if times < 0 or isinstance(base, Fraction) else base**times
-        if abs(times) > MAX_POWER:
+                return base if integer_exponent % 2 else abs(base)
+            return (
+                Fraction(base) ** integer_exponent
+                if integer_exponent < 0 or isinstance(base, Fraction)
+                else base**integer_exponent
+            )
+        if abs(integer_exponent) > MAX_POWER:
             raise Undecided
-        return _bounded(base**times, context)
+        return _bounded(base**integer_exponent, context)
     if not base:
-        if _real(exponent, context) and exponent > 0:
+        if _is_real(exponent, context) and exponent > 0:
             return 0
         raise Undefined
-    if _rational(exponent) and exponent.denominator == 2 and abs(exponent) < MAX_POWER:
+    if _is_rational(exponent) and exponent.denominator == 2 and abs(exponent) < MAX_POWER:
         return _power(context, _root(context, 2, base), exponent.numerator)
-    if _rational(exponent) and _rational(base) and base > 0 and abs(exponent) < 64 and exponent.denominator < 64:
+    if _is_rational(exponent) and _is_rational(base) and base > 0 and abs(exponent) < 64 and exponent.denominator < 64:
         root = _exact_root(base, exponent.denominator)
         if root is not None:
             return _power(context, root, exponent.numerator)
-    context = _need(context)
-    if not _real(base, context) or base < 0:
-        raise Undecided  # (-8)^(1/3) is -2 to some, and complex to others
+    context = _required(context)
+    if not _is_real(base, context) or base < 0:
+        raise Undecided  # (-8)^(1/3) is -2 by one convention, and complex by another
     if context.mag(exponent) > 30:
         raise Undecided
     return _bounded(context.power(context.convert(base), context.convert(exponent)), context)
 
 
-def _real(value: Value, context: Any) -> bool:
-    return _rational(value) or isinstance(value, _need(context).mpf)
+def _is_real(value: Value, context: Any) -> bool:
+    return _is_rational(value) or isinstance(value, _required(context).mpf)
 
 
 def _root(context: Any, index: Value, value: Value) -> Value:
-    if not (_rational(index) and index.denominator == 1 and 2 <= index <= 64):
+    if not (_is_rational(index) and index.denominator == 1 and 2 <= index <= 64):
         raise Undecided
     index = int(index)
-    if _rational(value):
+    if _is_rational(value):
         if value < 0 and index % 2:
             return -_root(context, index, -value)
         root = _exact_root(value, index) if value >= 0 else None
         if root is not None:
             return root
-    context = _need(context)
+    context = _required(context)
     value = context.convert(value)
     if index == 2:
         return _bounded(context.sqrt(value), context)
-    if not _real(value, context) or (value < 0 and index % 2 == 0):
+    if not _is_real(value, context) or (value < 0 and index % 2 == 0):
         raise Undecided
     return _bounded(context.root(value, index) if value >= 0 else -context.root(-value, index), context)
 
 
 def _exact_root(value: int | Fraction, index: int) -> int | Fraction | None:
-    """The rational root of a rational number that is not negative, if it has one."""
-    upper, lower = (_whole_root(part, index) for part in (value.numerator, value.denominator))
+    """Return the rational root of a rational number >= 0; None if it has none."""
+    upper, lower = (_integer_root(part, index) for part in (value.numerator, value.denominator))
     if upper is None or lower is None:
         return None
     return upper if lower == 1 else Fraction(upper, lower)
 
 
-def _whole_root(value: int, index: int) -> int | None:
-    root = 1 << -(-value.bit_length() // index)  # not below the root: Newton's steps go down to it
+def _integer_root(value: int, index: int) -> int | None:
+    root = 1 << -(-value.bit_length() // index)  # at least the root: Newton's method descends to it
     while value and (step := ((index - 1) * root + value // root ** (index - 1)) // index) < root:
         root = step
     return root if value and root**index == value else 0 if not value else None
 
 
 def _factorial(context: Any, value: Value) -> int:
-    if not (_rational(value) and value.denominator == 1 and 0 <= value <= MAX_FACTORIAL):
+    if not (_is_rational(value) and value.denominator == 1 and 0 <= value <= MAX_FACTORIAL):
         raise Undecided
     return factorial(int(value))
 
 
 def _binomial(context: Any, upper: Value, lower: Value) -> int:
-    if not all(_rational(value) and value.denominator == 1 and 0 <= value <= MAX_FACTORIAL for value in (upper, lower)):
+    if not all(
+        _is_rational(value) and value.denominator == 1 and 0 <= value <= MAX_FACTORIAL for value in (upper, lower)
+    ):
         raise Undecided
     return comb(int(upper), int(lower))
 
@@ -216,7 +227,7 @@ def _call(name: str, value: Value, base: Value, context: Any) -> Value:
         raise Undecided
     if name in ("ln", "log"):
         return _logarithm(context, base if name == "log" else context.exp(1), value)
-    if name not in ("sin", "cos", "exp") and not _real(value, context):
+    if name not in ("sin", "cos", "exp") and not _is_real(value, context):
         raise Undecided
     if name in ("arcsin", "arccos") and not -1 <= value <= 1:
         raise Undefined
@@ -228,8 +239,8 @@ _MPMATH: Final = {"arcsin": "asin", "arccos": "acos", "arctan": "atan"}
 
 
 def _logarithm(context: Any, base: Value, value: Value) -> Value:
-    context = _need(context)
-    if not (_real(base, context) and _real(value, context)) or value <= 0 or base <= 0 or base == 1:
+    context = _required(context)
+    if not (_is_real(base, context) and _is_real(value, context)) or value <= 0 or base <= 0 or base == 1:
         raise Undefined
     return _bounded(context.log(value) / context.log(base), context)
 
@@ -245,5 +256,5 @@ _OPERATIONS: Final[dict[str, Callable[..., Value]]] = {
     "binomial": _binomial,
     "abs": lambda context, value: abs(value),
     "log": _logarithm,
-    "degree": lambda context, value: _multiply(context, value, _need(context).pi / 180),
+    "degree": lambda context, value: _multiply(context, value, _required(context).pi / 180),
 }

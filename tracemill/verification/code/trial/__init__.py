@@ -1,25 +1,27 @@
-"""A program before its tests, inside the sandbox: two processes, so that the program cannot judge itself.
+"""Test a program in two processes, so that it cannot fake its verdict.
 
-The program's process never sees a test. The tests' process never runs the program: a name of the program stands there
-for a call through a pipe, and it alone can write the report. What comes back is data, rebuilt there from exact built-in
-types, so that it is the tests' `==` that compares. An object of the program's own can be used, not compared: its
-`__eq__` would be the program judging itself. Whatever the program does to its own process, it can do no more than give
-wrong values.
+The program's process never sees a test. The tests' process never runs the program. There, each name of the program
+stands for a call through a pipe. Only the tests' process can write the report.
 
-What this cannot see: tests too weak to tell, and a helper of the tests that the question leaves to the program.
+Results come back as data and are rebuilt from exact built-in types. So the `==` of the tests compares them, not the
+`==` of the program. An object of a class of the program can be used but not compared. Whatever the program does to its
+own process, it can only return wrong values.
 
-The files of this folder are sent into the sandbox as text: they import nothing but the standard library and each other.
+This does not detect weak tests, or a helper of the tests that the program must define.
+
+The files of this folder are sent into the sandbox as text. They import only the standard library and each other.
 """
 
 from pathlib import Path
 
-_FILES = ("wire", "question", "program", "objects", "tests", "main")  # each imports from those before it only
+_FILES = ("wire", "question", "program", "objects", "tests", "main")  # each imports only from those before it
 
 
 def source() -> str:
-    """The program that the sandbox runs; its job is `{"source": program, "tests": …, "question": …}` in JSON.
+    """Return the program that the sandbox runs.
 
-    It reports `{"correct": true | false | null, "proof": …}` in JSON.
+    Its job is `{"source": program, "tests": …, "question": …}` in JSON. Its report is `{"correct": true | false | null,
+    "proof": …}` in JSON.
     """
     texts = {f"{__name__}.{name}": Path(__file__).with_name(f"{name}.py").read_text() for name in _FILES}
     return _BEGIN.format(texts=texts, last=f"{__name__}.main")

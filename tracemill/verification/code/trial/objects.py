@@ -1,4 +1,4 @@
-"""In the tests' process: what stands for the program's objects and names."""
+"""Proxies of the program's objects and names, in the tests' process."""
 
 import builtins
 from collections.abc import Callable
@@ -6,7 +6,10 @@ from typing import Any, NoReturn
 
 
 class Stop(BaseException):
-    """The trial ends here, even if the tests catch everything. `correct`: the verdict."""
+    """Ends the trial, even if the tests catch every exception.
+
+    `correct` is the verdict.
+    """
 
     first: "Stop | None" = None
 
@@ -16,15 +19,19 @@ class Stop(BaseException):
         Stop.first = Stop.first or self
 
 
-def own_judge() -> NoReturn:
+def stop_comparison() -> NoReturn:
+    """Stop the trial, because the program's `__eq__` would decide its own verdict."""
     raise Stop(None, "the tests compare objects of the program's own, which it would judge itself")
 
 
 class Object:
-    """In the tests' process: an object of the program's own. To use it is a call; to compare it decides nothing."""
+    """A proxy of an object of the program.
 
-    def __init__(self, ask: Callable[..., Any], place: int, plain: bool) -> None:
-        self.__dict__.update(_ask=ask, _place=place, _plain=plain)
+    Its use is a call in the program's process. Its comparison stops the trial.
+    """
+
+    def __init__(self, ask: Callable[..., Any], index: int, plain: bool) -> None:
+        self.__dict__.update(_ask=ask, _index=index, _plain=plain)
 
     def __getattr__(self, name: str) -> Any:
         return self._ask("getattr", self, name)
@@ -32,20 +39,20 @@ class Object:
     def __setattr__(self, name: str, value: Any) -> None:
         self._ask("setattr", self, name, value)
 
-    def __call__(self, *args: Any, **named: Any) -> Any:
+    def __call__(self, /, *args: Any, **named: Any) -> Any:
         return self._ask("call", self, *args, **named)
 
     def __hash__(self) -> int:
-        return int(self._place)
+        return int(self._index)
 
     def __eq__(self, other: object) -> bool:
-        # Without an __eq__ of its own it equals itself alone. The program may claim that: it can only lose by it.
-        if self._plain and not (isinstance(other, Object) and other._place == self._place):
+        # Without its own __eq__ it equals only itself. A false claim of that can only harm the program.
+        if self._plain and not (isinstance(other, Object) and other._index == self._index):
             return False
-        own_judge()
+        stop_comparison()
 
     def _compare(self, other: object) -> bool:
-        own_judge()
+        stop_comparison()
 
     __lt__ = __le__ = __gt__ = __ge__ = __contains__ = _compare
 
@@ -69,16 +76,17 @@ for _action in ("neg", "abs", "add", "sub", "mul", "truediv", "floordiv", "mod",
 
 
 class Names(dict[str, Any]):
-    """The tests' names: their own, the question's helpers, the built-ins; the program's where none of these has it.
+    """The names in the tests.
 
-    `entry` is what the tests are about. Only if `certain`, because tests or question say so, may it be called like a
-    built-in: else a program could bring an `abs` of its own. `modules`: names that the tests use as modules.
+    They are looked up in this order: the tests' own names, the question's helpers, built-ins, the program's names.
+    `entry` is the function under test. It may replace a built-in only if `certain`, that is if the tests or the
+    question name it; otherwise a program could replace `abs`. `modules` are names that the tests use as modules.
     """
 
     def __init__(self, ask: Callable[..., Any], entry: str, certain: bool, modules: set[str]) -> None:
         super().__init__(__name__="tests")
         self._ask, self._entry, self._certain, self._modules = ask, entry, certain, modules
-        self.reached = False  # has the program been asked for anything
+        self.reached = False  # whether the tests have used the program
 
     def __missing__(self, name: str) -> Any:
         if name.startswith("__") or (hasattr(builtins, name) and not (self._certain and name == self._entry)):

@@ -1,4 +1,7 @@
-"""In the program's process: hold it, and do what the tests ask of it. Nothing here can be relied upon."""
+"""Run the program for the tests, in its own process.
+
+The program can change this process, so nothing here can be trusted.
+"""
 
 import ast
 import builtins
@@ -10,47 +13,47 @@ from collections.abc import Callable
 from typing import Any
 
 from tracemill.verification.code.trial.question import completed, headers
-from tracemill.verification.code.trial.wire import PROGRAM, Line, decode, encode, trouble
+from tracemill.verification.code.trial.wire import PROGRAM, Connection, decode, encode, error_message
 
 
 class Program:
-    """In the program's process: holds it, and does what the tests ask."""
+    """Holds the program, and answers the requests of the tests."""
 
-    def __init__(self, line: Line) -> None:
+    def __init__(self, line: Connection) -> None:
         self.line = line
         self.module = type(sys)(PROGRAM)
         sys.modules[PROGRAM] = self.module
         self.defined: list[str] = []
-        self.kept: list[Any] = []
-        self.places: dict[int, int] = {}
+        self.objects: list[Any] = []
+        self.indexes: dict[int, int] = {}
         self.actions: dict[str, Callable[..., Any]] = {
             "load": self.load,
             "name": self.name,
             "entry": lambda: self.defined[-1] if self.defined else "",
-            "call": lambda function, *args, **named: function(*args, **named),
+            "call": lambda function, /, *args, **named: function(*args, **named),
             "bool": lambda value: bool(value),
         }
 
     def serve(self) -> None:
         while True:
-            question = self.line.receive()
+            request = self.line.receive()
             printed = io.StringIO()
             try:
                 with contextlib.redirect_stdout(printed):
-                    answer = self.answer(question)
+                    answer = self.answer(request)
             except BaseException as error:
-                answer = trouble(error)
+                answer = error_message(error)
             self.line.send({**answer, "printed": printed.getvalue()})
 
-    def answer(self, question: dict[str, Any]) -> dict[str, Any]:
-        do = question["do"]
-        action = self.actions.get(do) or getattr(operator, do, None) or getattr(builtins, do)
-        args = [decode(arg, self.take) for arg in question["args"]]
-        value = action(*args, **{name: decode(arg, self.take) for name, arg in question["named"].items()})
+    def answer(self, request: dict[str, Any]) -> dict[str, Any]:
+        action_name = request["do"]
+        action = self.actions.get(action_name) or getattr(operator, action_name, None) or getattr(builtins, action_name)
+        args = [decode(arg, self.take) for arg in request["args"]]
+        value = action(*args, **{name: decode(arg, self.take) for name, arg in request["named"].items()})
         changed = [
-            [place, after]
-            for place, (arg, before) in enumerate(zip(args, question["args"], strict=True))
-            if isinstance(arg, list | dict | set | bytearray) and (after := encode(arg, self.keep)) != before
+            [index, new]
+            for index, (arg, old) in enumerate(zip(args, request["args"], strict=True))
+            if isinstance(arg, list | dict | set | bytearray) and (new := encode(arg, self.keep)) != old
         ]
         return {"value": encode(value, self.keep), "changed": changed}
 
@@ -59,15 +62,15 @@ class Program:
             return {"t": "module", "v": value.__name__}
         if isinstance(value, type) and issubclass(value, BaseException):
             return {"t": "error", "v": [base.__name__ for base in value.__mro__]}
-        place = self.places.setdefault(id(value), len(self.kept))
-        if place == len(self.kept):
-            self.kept.append(value)
-        plain = vars(object)["__eq__"] is operator.attrgetter("__eq__")(type(value))
-        return {"t": "object", "v": [place, plain]}
+        index = self.indexes.setdefault(id(value), len(self.objects))
+        if index == len(self.objects):
+            self.objects.append(value)
+        has_default_eq = vars(object)["__eq__"] is operator.attrgetter("__eq__")(type(value))
+        return {"t": "object", "v": [index, has_default_eq]}
 
     def take(self, data: Any) -> Any:
         if data["t"] == "object":
-            return self.kept[data["v"]]
+            return self.objects[data["v"]]
 
         def call_back(*args: Any) -> Any:
             self.line.send({"back": data["v"], "args": [encode(arg, self.keep) for arg in args]})
@@ -79,14 +82,14 @@ class Program:
         return call_back
 
     def load(self, source: str, question: str) -> None:
-        beginnings, header = headers(question)
+        headers_to_end, header = headers(question)
         with contextlib.suppress(Exception):
             exec(compile(header, "question", "exec"), self.module.__dict__)
-        tree = completed(source, beginnings)
+        tree = completed(source, headers_to_end)
         self.defined = [node.name for node in tree.body if isinstance(node, ast.FunctionDef | ast.ClassDef)]
         exec(compile(tree, "program", "exec"), self.module.__dict__)
 
-    def name(self, wanted: str) -> Any:
-        if wanted not in self.module.__dict__:
-            raise NameError(f"the program does not define {wanted}")
-        return self.module.__dict__[wanted]
+    def name(self, name: str) -> Any:
+        if name not in self.module.__dict__:
+            raise NameError(f"the program does not define {name}")
+        return self.module.__dict__[name]

@@ -1,14 +1,17 @@
-"""The code in a question: the header that the program completes, and helpers that its tests use."""
+"""The code in a question: a header to complete, and helpers of the tests."""
 
 import ast
 import contextlib
 
 
 def headers(question: str) -> tuple[list[str], str]:
-    """Where code may begin in the question, each to its end; and the longest beginning that is whole code."""
+    """Return the question from each possible start of code; and the valid code.
+
+    The valid code is the longest that starts at one of these places.
+    """
     lines = question.split("\n")
     starts = [n for n, line in enumerate(lines) if line.startswith(("def ", "class ", "from ", "import ", "@"))][:8]
-    whole = [""]
+    valid = [""]
     for start in starts:
         end = len(lines)
         for _ in range(4):
@@ -18,24 +21,27 @@ def headers(question: str) -> tuple[list[str], str]:
             except SyntaxError as error:
                 end = start + max(1, error.lineno or 1) - 1
             else:
-                whole.append(text)
+                valid.append(text)
                 break
-    return ["\n".join(lines[start:]) for start in starts], max(whole, key=len)
+    return ["\n".join(lines[start:]) for start in starts], max(valid, key=len)
 
 
-def completed(source: str, beginnings: list[str]) -> ast.Module:
-    """The program, if need be after the header of the question that it completes."""
+def completed(source: str, headers_to_end: list[str]) -> ast.Module:
+    """Parse the program.
+
+    If it is not valid alone, it is parsed after a header of the question that it completes.
+    """
     try:
         return ast.parse(source)
     except SyntaxError:
-        for text in beginnings:
+        for text in headers_to_end:
             with contextlib.suppress(SyntaxError):
                 return ast.parse(f"{text}\n{source}")
         raise
 
 
 def is_stub(node: ast.stmt) -> bool:
-    """Is this what the program is asked to write: a function, or a class with one, that does nothing yet?"""
+    """Is this a stub that the program must write: a function, or a class with one?"""
     if isinstance(node, ast.ClassDef):
         return all(isinstance(part, ast.Expr | ast.Pass) for part in node.body) or any(map(is_stub, node.body))
     return isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) and all(

@@ -1,4 +1,4 @@
-"""In the tests' process: run them, and ask the program for what they use of it."""
+"""Run the tests in their process, and call the program for them."""
 
 import ast
 import builtins
@@ -14,23 +14,23 @@ from typing import Any
 
 from tracemill.verification.code.trial.objects import Names, Object, Stop
 from tracemill.verification.code.trial.question import headers, is_stub
-from tracemill.verification.code.trial.wire import Line, decode, encode, trouble
+from tracemill.verification.code.trial.wire import Connection, decode, encode, error_message
 
-OUT_OF_REACH = re.compile(r"\b(?:mock|patch|monkeypatch|capsys|asyncio|await)\b|\bsys\.stdin\b|\bbuiltins\.\w+ *=")
+UNSUPPORTED = re.compile(r"\b(?:mock|patch|monkeypatch|capsys|asyncio|await)\b|\bsys\.stdin\b|\bbuiltins\.\w+ *=")
 
 
 class Tests:
-    """In the tests' process: runs them, and asks the program for what they use of it."""
+    """Runs the tests, and calls the program for them."""
 
-    def __init__(self, line: Line, program: int) -> None:
+    def __init__(self, line: Connection, program: int) -> None:
         self.line = line
         self.program = program
-        self.lent: list[Callable[..., Any]] = []
+        self.callables: list[Callable[..., Any]] = []
         self.errors: dict[str, type[BaseException]] = {}
 
     def judge(self, source: str, tests: str, question: str) -> str:
-        """The proof that all tests pass. Raises Stop with any other verdict."""
-        if OUT_OF_REACH.search(tests):
+        """Return the proof that all tests pass. Raises Stop for any other verdict."""
+        if UNSUPPORTED.search(tests):
             raise Stop(None, "the tests replace what surrounds the program, or await it: out of their reach here")
         try:
             tree = ast.parse(tests)
@@ -58,13 +58,13 @@ class Tests:
                 with contextlib.suppress(Exception):
                     exec(compile(ast.Module([helper], []), "question", "exec"), names)
         asserts = Asserts()
-        done: list[int] = []
-        names["__at__"] = done.append
+        started: list[int] = []
+        names["__at__"] = started.append
         try:
             exec(compile(ast.fix_missing_locations(asserts.visit(tree)), "tests", "exec"), names)
-            if not done and "check" in names:
+            if not started and "check" in names:
                 names["check"](names[entry])
-            elif not done:
+            elif not started:
                 for name, test in list(names.items()):
                     if name.startswith("test") and isinstance(test, FunctionType):
                         test()
@@ -75,44 +75,47 @@ class Tests:
         except ModuleNotFoundError as error:
             raise Stop(None, f"needs a module that the sandbox does not have: {error}") from None
         except BaseException as error:
-            why = f"{type(error).__name__}: {error}"
-            if isinstance(error, AssertionError) and done:
-                why = f"assert {ast.unparse(asserts.found[done[-1]].test)}"
-            raise Stop(False, f"failed test {max(1, len(done))}: {why}") from None
-        if not done:
+            reason = f"{type(error).__name__}: {error}"
+            if isinstance(error, AssertionError) and started:
+                reason = f"assert {ast.unparse(asserts.asserts[started[-1]].test)}"
+            raise Stop(False, f"failed test {max(1, len(started))}: {reason}") from None
+        if not started:
             raise Stop(None, "the tests assert nothing")
         if not names.reached:
             raise Stop(None, "the tests do not use the program")
-        return f"passed {len(done)} of {len(done)} tests"
+        return f"passed {len(started)} of {len(started)} tests"
 
     def entry(self, tests: str, header: list[ast.stmt]) -> str | None:
-        """The function that the tests are about, if they or the question name it."""
+        """Return the function under test, if the tests or the question name it."""
         defined = [node for node in header if isinstance(node, ast.FunctionDef)]
-        asked = [node.name for node in defined if is_stub(node)] or [node.name for node in defined]
-        asked += re.findall(r"^[ \t]*check\((\w+)\)", tests, re.MULTILINE)
-        return asked[-1] if asked else None
+        names = [node.name for node in defined if is_stub(node)] or [node.name for node in defined]
+        names += re.findall(r"^[ \t]*check\((\w+)\)", tests, re.MULTILINE)
+        return names[-1] if names else None
 
-    def ask(self, do: str, *args: Any, **named: Any) -> Any:
-        """Let the program's process do it. Raises what it raises there."""
-        given = [encode(arg, self.keep) for arg in args]
-        more = {name: encode(arg, self.keep) for name, arg in named.items()}
+    def ask(self, action: str, /, *args: Any, **named: Any) -> Any:
+        """Call an action in the program's process.
+
+        Raises the exception that it raises there.
+        """
+        encoded_args = [encode(arg, self.keep) for arg in args]
+        encoded_named = {name: encode(arg, self.keep) for name, arg in named.items()}
         try:
-            self.line.send({"do": do, "args": given, "named": more})
+            self.line.send({"do": action, "args": encoded_args, "named": encoded_named})
             while "back" in (answer := self.line.receive()):
-                self.line.send(self.called_back(self.lent[answer["back"]], answer["args"]))
+                self.line.send(self.called_back(self.callables[answer["back"]], answer["args"]))
             sys.stdout.write(answer["printed"])
             if "error" in answer:
                 error: type[BaseException] = self.error(answer["error"])
                 text = str(answer["text"])
             else:
-                for place, after in answer["changed"]:
-                    change(args[place], decode(after, self.take))
+                for index, new in answer["changed"]:
+                    change(args[index], decode(new, self.take))
                 return decode(answer["value"], self.take)
         except (OSError, EOFError, ValueError, KeyError, TypeError, IndexError, AttributeError, RecursionError):
-            raise self.gone() from None
+            raise self.failure() from None
         try:
             raised = error(text)
-        except TypeError:  # it is made of more than a text
+        except TypeError:  # the exception needs other arguments
             raised = ValueError(text)
         raise raised
 
@@ -120,10 +123,10 @@ class Tests:
         try:
             return {"value": encode(function(*(decode(arg, self.take) for arg in args)), self.keep)}
         except Exception as error:
-            return trouble(error)
+            return error_message(error)
 
-    def gone(self) -> Stop:
-        """The program's process has ended, or speaks nonsense."""
+    def failure(self) -> Stop:
+        """Return the verdict on a program whose process has ended or sends invalid data."""
         for _ in range(50):
             pid, status = os.waitpid(self.program, os.WNOHANG)
             if pid:
@@ -140,11 +143,11 @@ class Tests:
 
     def keep(self, value: Any) -> Any:
         if isinstance(value, Object):
-            return {"t": "object", "v": value._place}
+            return {"t": "object", "v": value._index}
         if not callable(value):
             raise Stop(None, f"the tests give the program an object of their own ({type(value).__name__})")
-        self.lent.append(value)
-        return {"t": "call", "v": len(self.lent) - 1}
+        self.callables.append(value)
+        return {"t": "call", "v": len(self.callables) - 1}
 
     def take(self, data: Any) -> Any:
         kind, value = data["t"], data["v"]
@@ -155,7 +158,10 @@ class Tests:
         raise Stop(None, f"the tests use what cannot be told apart from the program ({kind})")
 
     def error(self, names: list[str]) -> type[BaseException]:
-        """The exception of that name, or one that stands for it under the built-in one it comes from."""
+        """Return the exception class of that name.
+
+        If it is no built-in, it is a new class with the same built-in base.
+        """
         for name in names:
             base = getattr(builtins, name, None)
             if isinstance(base, type) and issubclass(base, BaseException):
@@ -164,19 +170,19 @@ class Tests:
 
 
 class Asserts(ast.NodeTransformer):
-    """Numbers the assertions: each tells before it is made."""
+    """Numbers the assertions: each records its number before it runs."""
 
     def __init__(self) -> None:
-        self.found: list[ast.Assert] = []
+        self.asserts: list[ast.Assert] = []
 
     def visit_Assert(self, node: ast.Assert) -> list[ast.stmt]:
-        self.found.append(node)
-        tell = ast.Call(ast.Name("__at__", ast.Load()), [ast.Constant(len(self.found) - 1)], [])
+        self.asserts.append(node)
+        tell = ast.Call(ast.Name("__at__", ast.Load()), [ast.Constant(len(self.asserts) - 1)], [])
         return [ast.copy_location(ast.Expr(tell), node), node]
 
 
 def change(target: Any, new: Any) -> None:
-    """What the program did to an argument."""
+    """Repeat a change that the program made to an argument."""
     if isinstance(target, list | bytearray):
         target[:] = new
     elif isinstance(target, dict | set):

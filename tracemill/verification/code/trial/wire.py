@@ -1,4 +1,7 @@
-"""What travels between the two processes: a JSON value a line, from which only exact built-in types are rebuilt."""
+"""The protocol between the two processes: one JSON value a line.
+
+Only exact built-in types are rebuilt from it.
+"""
 
 import builtins
 import json
@@ -11,16 +14,16 @@ Special = Callable[[Any], Any]
 
 
 def encode(value: Any, keep: Special) -> Any:
-    """`value` as JSON. What is not plain data goes through `keep`."""
+    """Encode `value` as JSON. `keep` encodes values that are no plain data."""
     if isinstance(value, type):
-        known = vars(builtins).get(value.__name__) is value
-        return {"t": "type", "v": value.__name__} if known else keep(value)
+        is_builtin = vars(builtins).get(value.__name__) is value
+        return {"t": "type", "v": value.__name__} if is_builtin else keep(value)
     if value is None or isinstance(value, bool):
         return value
     kind = type(value)
     if isinstance(value, tuple) and hasattr(kind, "_fields"):
         return {"t": "namedtuple", "v": [kind.__name__, list(kind._fields), [encode(item, keep) for item in value]]}
-    if kind.__module__ == PROGRAM:  # a list, a number … with a will of its own
+    if kind.__module__ == PROGRAM:  # a list, a number … of a class of the program
         return keep(value)
     if isinstance(value, int):
         return int(value) if -(2**63) < value < 2**63 else {"t": "int", "v": hex(value)}
@@ -49,7 +52,7 @@ def encode(value: Any, keep: Special) -> Any:
 
 
 def decode(data: Any, take: Special) -> Any:
-    """What `encode` was given, made of built-in types. Data in no known form goes through `take`."""
+    """Decode a value of `encode` into built-in types. `take` decodes other data."""
     if isinstance(data, list):
         return [decode(item, take) for item in data]
     if not isinstance(data, dict):
@@ -87,8 +90,8 @@ def decode(data: Any, take: Special) -> Any:
     return take(data)
 
 
-class Line:
-    """One end of the pipes between the two processes: a JSON value a line."""
+class Connection:
+    """One end of the pipes between the two processes."""
 
     def __init__(self, reading: int, writing: int) -> None:
         self._reader: BinaryIO = os.fdopen(reading, "rb")
@@ -99,12 +102,13 @@ class Line:
         self._writer.flush()
 
     def receive(self) -> Any:
-        """The next message; EOFError: the other end is gone."""
+        """Return the next message. Raises EOFError if the other end is closed."""
         line = self._reader.readline()
         if not line:
             raise EOFError
         return json.loads(line)
 
 
-def trouble(error: BaseException) -> dict[str, Any]:
+def error_message(error: BaseException) -> dict[str, Any]:
+    """Return the message that reports an exception."""
     return {"error": [base.__name__ for base in type(error).__mro__], "text": str(error)[:500]}

@@ -1,7 +1,7 @@
 # ruff: noqa: E501 (programs read best one to a line)
-"""Hostile programs in the real sandbox: each is held, harms nobody, leaves nothing behind, and the next one is right.
+"""Hostile programs in the real sandbox: none escapes, no process remains.
 
-Where no sandbox can be had, code is refused, and this file says loudly what it could not try.
+Without a sandbox, code is refused, and this file warns that it tested nothing.
 """
 
 import os
@@ -23,12 +23,12 @@ import pytest
 from tests import ROOT
 from tracemill.verification.code import seccomp
 from tracemill.verification.code.check import check_code
-from tracemill.verification.code.monitor import OUTPUT_MB
+from tracemill.verification.code.monitor import MAX_OUTPUT_MB
 from tracemill.verification.code.sandbox import INTERPRETER, Sandbox
 
 REFUSAL = Sandbox().refusal
 
-#: what an attempt prints if it is held; any other outcome is an escape
+#: an attempt prints "held" if it fails; any other output is an escape
 ATTEMPT = """
 import ctypes, os, socket, sys
 def attempt(action):
@@ -84,7 +84,7 @@ SOCKETS = {
 }
 SLEEP = "import time; time.sleep(1000)"
 DAEMON = f"import os\nif os.fork() == 0:\n    os.setsid()\n    if os.fork() == 0:\n        {SLEEP}\n    os._exit(0)\n"
-#: program, and how it ends: a part of why it was killed, or "" if it ends by itself
+#: program, and the start of the reason why it is killed; "" if it ends by itself
 HUNGRY = {
     "fork bomb": ("import os\nwhile True:\n    try: os.fork()\n    except OSError: pass", "timeout"),
     "fork bomb that exits": (
@@ -159,34 +159,38 @@ def sandbox() -> Sandbox:
 
 
 @pytest.fixture(autouse=True)
-def _nothing_is_left_behind() -> Iterator[None]:
-    """After each program: no process of it, no memory of ours."""
-    start, most = time.time(), resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+def _no_process_remains() -> Iterator[None]:
+    """After each program, no process of it remains, and our memory is the same."""
+    start, max_rss = time.time(), resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     descriptors = len(os.listdir("/proc/self/fd"))
     yield
-    inside = [
-        one for one in psutil.process_iter(["cmdline", "create_time"]) if INTERPRETER in (one.info["cmdline"] or [])
+    sandboxed = [
+        process
+        for process in psutil.process_iter(["cmdline", "create_time"])
+        if INTERPRETER in (process.info["cmdline"] or [])
     ]
-    # Another test run's programs end by themselves within their time; what was left behind never does.
-    _, left = psutil.wait_procs([one for one in inside if one.info["create_time"] >= start - 1], timeout=15)
-    assert left == []
-    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - most < 64 * 1024
+    # Programs of another test run end within their time limit. A process that remains never ends.
+    _, remaining = psutil.wait_procs(
+        [process for process in sandboxed if process.info["create_time"] >= start - 1], timeout=15
+    )
+    assert remaining == []
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - max_rss < 64 * 1024
     assert len(os.listdir("/proc/self/fd")) <= descriptors
 
 
-def _right(sandbox: Sandbox) -> None:
+def _assert_runs(sandbox: Sandbox) -> None:
     run = sandbox.run("print(6 * int(input()))", "7\n")
     assert (run.exit_code, run.out, run.err, run.killed) == (0, "42\n", "", None)
 
 
-def _held(sandbox: Sandbox, action: str) -> None:
+def _assert_held(sandbox: Sandbox, action: str) -> None:
     run = sandbox.run(f"{ATTEMPT}\n{action}")
     assert (run.exit_code, run.err) == (0, "")
     assert re.fullmatch(r"(held: \w+\n)+", run.out), run.out
 
 
-def test_where_there_is_no_sandbox_code_is_refused_and_said_so() -> None:
-    """Here for a machine without bubblewrap; where it is missing in earnest, nothing else of this file can run."""
+def test_without_a_sandbox_code_is_refused_with_the_reason() -> None:
+    """Without bubblewrap, this is the only test of this file that can run."""
     if REFUSAL:
         warnings.warn(f"THE SANDBOX WAS NOT TESTED, and code is refused: {REFUSAL}", stacklevel=1)
     refused = Sandbox(bwrap="/nowhere/bwrap") if REFUSAL is None else Sandbox()
@@ -198,25 +202,27 @@ def test_where_there_is_no_sandbox_code_is_refused_and_said_so() -> None:
 
 @pytest.mark.parametrize("path", OUTSIDE)
 def test_nothing_outside_can_be_read(sandbox: Sandbox, path: str) -> None:
-    _held(sandbox, READ.format(path))
+    _assert_held(sandbox, READ.format(path))
 
 
-def test_a_file_that_anybody_may_read_cannot_be_read(sandbox: Sandbox, tmp_path: Path) -> None:
+def test_a_world_readable_file_cannot_be_read(sandbox: Sandbox, tmp_path: Path) -> None:
     (tmp_path / "secret").write_text("secret")
-    _held(sandbox, f"{READ.format(str(tmp_path / 'secret'))}\n{READ.format(str(tmp_path))}")
+    _assert_held(sandbox, f"{READ.format(str(tmp_path / 'secret'))}\n{READ.format(str(tmp_path))}")
 
 
 @pytest.mark.parametrize("name", WRITES)
 def test_nothing_outside_can_be_written(sandbox: Sandbox, name: str) -> None:
-    _held(sandbox, f"attempt(lambda: {WRITES[name]})")
+    _assert_held(sandbox, f"attempt(lambda: {WRITES[name]})")
 
 
 @pytest.mark.parametrize("name", RIGHTS)
 def test_a_program_has_no_rights_and_gets_none(sandbox: Sandbox, name: str) -> None:
-    _held(sandbox, f"attempt(lambda: {RIGHTS[name]})")
+    _assert_held(sandbox, f"attempt(lambda: {RIGHTS[name]})")
 
 
-def test_a_program_is_nobody_and_knows_nothing_of_us(sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_program_has_its_own_user_and_no_environment_of_ours(
+    sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("SECRET_OF_THE_PARENT", "hunter2")
     run = sandbox.run(
         "import os, sys\nprint(os.getuid(), os.geteuid(), os.getgroups())\nprint(dict(os.environ), sys.argv, os.getcwd())"
@@ -229,14 +235,14 @@ def test_a_program_is_nobody_and_knows_nothing_of_us(sandbox: Sandbox, monkeypat
     assert ids == "True usr sandbox\n"
 
 
-def test_a_program_has_no_capability_and_gets_none_by_starting_another(sandbox: Sandbox) -> None:
-    asking = (
+def test_a_program_and_its_children_have_no_capability(sandbox: Sandbox) -> None:
+    program = (
         "import ctypes\nlibc = ctypes.CDLL(None)\nasked, found = (ctypes.c_uint32 * 2)(0x20080522, 0), (ctypes.c_uint32 * 6)()\n"
         "libc.capget(asked, found)\n"  # effective, permitted, inheritable, and the same for the higher ones
         "print(found[0], found[1], found[3], found[4], libc.prctl(39, 0, 0, 0, 0))"  # 39: PR_GET_NO_NEW_PRIVS
     )
     run = sandbox.run(
-        f"{asking}\nimport subprocess, sys\nsys.stdout.flush()\nsubprocess.run([{INTERPRETER!r}, '-S', '-c', {asking!r}])"
+        f"{program}\nimport subprocess, sys\nsys.stdout.flush()\nsubprocess.run([{INTERPRETER!r}, '-S', '-c', {program!r}])"
     )
     assert (run.out, run.err) == ("0 0 0 0 1\n" * 2, "")
 
@@ -256,8 +262,8 @@ def test_every_refused_system_call_is_refused(sandbox: Sandbox) -> None:
 
 
 @pytest.mark.parametrize("name", SOCKETS)
-def test_the_network_is_gone(sandbox: Sandbox, name: str) -> None:
-    _held(sandbox, f"attempt(lambda: {SOCKETS[name]})")
+def test_the_network_cannot_be_reached(sandbox: Sandbox, name: str) -> None:
+    _assert_held(sandbox, f"attempt(lambda: {SOCKETS[name]})")
 
 
 def test_a_server_on_this_machine_cannot_be_reached(sandbox: Sandbox, tmp_path: Path) -> None:
@@ -270,11 +276,11 @@ def test_a_server_on_this_machine_cannot_be_reached(sandbox: Sandbox, tmp_path: 
         for server, address in ((path, str(tmp_path / "s")), (name, abstract)):
             server.bind(address)
             server.listen()
-        for server in (tcp, path, name):  # they do listen
+        for server in (tcp, path, name):  # the servers do listen
             with socket.socket(server.family) as client:
                 client.connect(server.getsockname())
                 server.accept()[0].close()
-        _held(
+        _assert_held(
             sandbox,
             f"attempt(lambda: socket.create_connection(('127.0.0.1', {tcp.getsockname()[1]}), 2))\n"
             f"for address in ({str(tmp_path / 's')!r}, {abstract!r}):\n"
@@ -283,20 +289,20 @@ def test_a_server_on_this_machine_cannot_be_reached(sandbox: Sandbox, tmp_path: 
 
 
 @pytest.mark.parametrize("name", HUNGRY)
-def test_a_program_takes_no_more_than_it_may_and_the_next_is_right(sandbox: Sandbox, name: str) -> None:
+def test_a_program_is_held_to_its_limits_and_the_next_one_runs(sandbox: Sandbox, name: str) -> None:
     program, killed = HUNGRY[name]
     start = time.monotonic()
     run = sandbox.run(program)
     assert time.monotonic() - start < 5
     assert (run.killed or "").startswith(killed)
     assert bool(run.killed) == bool(killed)
-    assert len(run.out) + len(run.err) < 2 * (OUTPUT_MB + 1) * 2**20
+    assert len(run.out) + len(run.err) < 2 * (MAX_OUTPUT_MB + 1) * 2**20
     if not killed and not name.startswith(("daemon", "signals")):
         assert run.exit_code != 0
-    _right(sandbox)
+    _assert_runs(sandbox)
 
 
-def test_several_run_at_once_and_do_not_feel_each_other(sandbox: Sandbox) -> None:
+def test_programs_that_run_at_once_do_not_disturb_each_other(sandbox: Sandbox) -> None:
     answers: list[str] = []
     bombs = [threading.Thread(target=sandbox.run, args=(HUNGRY[name][0],)) for name in ("fork bomb", "memory of many")]
     honest = [
@@ -314,7 +320,7 @@ def test_several_run_at_once_and_do_not_feel_each_other(sandbox: Sandbox) -> Non
     assert sorted(answers) == [f"{n}\n" for n in range(6)]
 
 
-def test_a_program_dies_with_a_parent_that_is_killed(sandbox: Sandbox) -> None:
+def test_a_program_ends_when_its_parent_is_killed(sandbox: Sandbox) -> None:
     code = f"from tracemill.verification.code.sandbox import Sandbox\nbox = Sandbox(seconds=600)\nbox.require()\nprint(1, flush=True)\nbox.run({DAEMON + SLEEP!r})"
     with subprocess.Popen([sys.executable, "-c", code], cwd=ROOT, stdout=subprocess.PIPE) as parent:
         assert parent.stdout is not None

@@ -1,4 +1,4 @@
-"""Which answers are right, which are wrong, and which the checks must not decide."""
+"""Answers that are right, wrong, or must stay undecided."""
 
 from time import thread_time
 
@@ -9,7 +9,7 @@ from tracemill.verification.answers.kinds import Kind
 from tracemill.verification.answers.math_verify import too_costly
 
 RIGHT = [
-    # numbers, however they are spelt
+    # numbers in any spelling
     ("12", "12"), ("12", "12.0"), ("12", "12.00"), ("12", "+12"), ("-5", "-5"), ("-5", "−5"), ("-5", "–5"), ("0", "-0"),
     ("1234", "1,234"), ("1,234", "1234"), ("1000000", "1,000,000"), ("1234.5", "1,234.50"), ("10000", "10{,}000"),
     ("0.5", ".5"), ("0.5", "1/2"), ("1/2", "0.5"), ("2/4", "1/2"), ("0.75", r"\frac{3}{4}"), ("3/4", r"\dfrac{3}{4}"),
@@ -71,7 +71,7 @@ UNDECIDED = [
 
 
 @pytest.mark.parametrize(("gold", "answer"), RIGHT)
-def test_a_right_answer_is_accepted_however_it_is_spelt(gold: str, answer: str) -> None:
+def test_a_right_answer_is_accepted_in_any_spelling(gold: str, answer: str) -> None:
     correct, proof = compare(gold, answer)
     assert correct is True, proof
 
@@ -83,7 +83,7 @@ def test_a_wrong_answer_is_rejected(gold: str, answer: str) -> None:
 
 
 @pytest.mark.parametrize(("gold", "answer"), UNDECIDED)
-def test_what_cannot_be_decided_is_neither_right_nor_wrong(gold: str, answer: str) -> None:
+def test_an_undecided_answer_is_neither_right_nor_wrong(gold: str, answer: str) -> None:
     correct, proof = compare(gold, answer)
     assert correct is None, proof
     assert proof
@@ -94,11 +94,11 @@ def test_what_cannot_be_decided_is_neither_right_nor_wrong(gold: str, answer: st
     [("12", "12 apples", "exact rational"), ("Paris", "paris", "same text"), ("2x", "x+x", "expression"),
     ("B", "(C)", "choice")],
 )  # fmt: skip
-def test_the_proof_says_how_it_was_decided(gold: str, answer: str, proof: str) -> None:
+def test_the_proof_names_the_method_of_the_decision(gold: str, answer: str, proof: str) -> None:
     assert compare(gold, answer)[1] == proof
 
 
-def test_a_refusal_says_why() -> None:
+def test_a_refusal_gives_its_reason() -> None:
     assert compare("5", "2^{10^9}") == (None, "refused: too costly (a power tower)")
 
 
@@ -111,8 +111,8 @@ def test_ordinary_mathematics_is_not_too_costly(answer: str) -> None:
 
 OPTIONS = "Which is the capital of France? (A) London (B) Paris (C) Rome"
 
-ASKED: list[tuple[str, str, Kind, str, bool | None]] = [
-    # what the question adds: options, the unit, percent and rounding
+WITH_QUESTION: list[tuple[str, str, Kind, str, bool | None]] = [
+    # the question gives options, the unit, percent and rounding
     ("B", "Paris", "choice", OPTIONS, True),
     ("B", "The capital is Paris", "choice", OPTIONS, True),
     ("Paris", "(B)", "choice", OPTIONS, True),
@@ -136,22 +136,22 @@ ASKED: list[tuple[str, str, Kind, str, bool | None]] = [
 ]
 
 
-@pytest.mark.parametrize(("gold", "answer", "kind", "question", "correct"), ASKED)
-def test_the_question_settles_what_gold_and_answer_leave_open(
+@pytest.mark.parametrize(("gold", "answer", "kind", "question", "correct"), WITH_QUESTION)
+def test_the_question_decides_what_gold_and_answer_leave_open(
     gold: str, answer: str, kind: Kind, question: str, correct: bool | None
 ) -> None:
     verdict, proof = compare(gold, answer, kind, question)
     assert verdict is correct, proof
 
 
-def test_code_is_left_to_the_sandbox() -> None:
+def test_code_is_not_compared_here() -> None:
     assert compare("print(5)", "print(5)", "code") == (None, "code runs in the sandbox")
 
 
 @pytest.mark.parametrize(
     "unit", ["1 or ", "x = 1, ", "1=", "1,", "(", "$", r"\frac{1}", "5'", "a b ", "not ", "°", "{", " "]
 )
-def test_a_long_answer_is_compared_in_a_moment(unit: str) -> None:
+def test_comparing_50000_characters_takes_under_two_seconds(unit: str) -> None:
     answer = (unit * 50_000)[:50_000]
     start = thread_time()
     for gold in ("5", "x^2", "Paris", "B"):

@@ -1,4 +1,4 @@
-"""Which answer a trace gives, and in which form."""
+"""The answers that `extract` returns, with their forms."""
 
 from time import thread_time
 
@@ -7,7 +7,7 @@ import pytest
 from tracemill.verification.answers.extract import STRICT_FORMS, Answer, extract
 from tracemill.verification.answers.kinds import Kind
 
-TABLE = [
+ANSWERS = [
     # boxes
     (r"So \boxed{5}.", "5", "boxed"),
     (r"\boxed{\frac{1}{2}}", r"\frac{1}{2}", "boxed"),
@@ -51,7 +51,7 @@ TABLE = [
     ("The answer is -4", "-4", "stated"),
     ("The answer is 5. That answer is correct.", "5", "stated"),
     ("The answers are:\n- 5\n- 6", "5, 6", "stated"),
-    # what makes it two answers, or none, stays
+    # words that make it two answers, or none, stay in the value
     ("The answer is 5 or 6.", "5 or 6", "stated"),
     ("The answer is 5, but it could also be 6.", "5, but it could also be 6", "stated"),
     ("The answer is one of 5, 6, 7.", "5, 6, 7", "stated"),
@@ -60,7 +60,7 @@ TABLE = [
     ("She has 3 or maybe 4.", "3 or maybe 4", "last number"),
     ("It is not 4.", "It is not 4", "last number"),
     ("Hence $x = 3$ or $x = -3$.", "x = 3 or x = -3", "equation"),
-    # GSM8K's own
+    # the form of GSM8K
     ("half of 10 is 5\n#### 5", "5", "hashes"),
     ("#### 1,234", "1,234", "hashes"),
     ("#### $18", "$18", "hashes"),
@@ -88,14 +88,14 @@ TABLE = [
     ("The solution set is $(-\\infty, 3]$.", r"(-\infty, 3]", "last number"),
     ("They get $118 000.", "$118 000", "last number"),
     ("3 + 4 = 7\nI hope this helps!", "7", "equation"),
-    # only what is said after thinking counts
+    # only the text after the thoughts counts
     (r"<think>\boxed{4}</think>The answer is 5.", "5", "stated"),
     (r"<think>\boxed{4}</think> So we get 5.", "5", "last number"),
     (r"<think>So \boxed{4}</think>  ", "4", "boxed"),
     ("The answer is 5.<|im_end|>", "5", "stated"),
 ]  # fmt: skip
 
-PICKED: list[tuple[str, Kind, str]] = [
+OTHER_KINDS: list[tuple[str, Kind, str]] = [
     ("(A) is in England. Therefore it is (B).", "choice", "Therefore it is (B)"),
     ("B. 5 km", "choice", "B. 5 km"),
     ("7 is prime. So yes.", "boolean", "So yes"),
@@ -106,25 +106,25 @@ PICKED: list[tuple[str, Kind, str]] = [
     ("```python\nprint(5)\n```", "code", "print(5)"),
 ]
 
-NONE = [
+WITHOUT_ANSWER = [
     "", "   ", "I do not know.", "The answer is", "Answer:", r"\boxed{}", r"\boxed{", "####", "**Final Answer**",
     "I am not able to answer.",
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize(("text", "value", "form"), TABLE)
-def test_the_answer_is_found_in_the_form_it_is_given(text: str, value: str, form: str) -> None:
+@pytest.mark.parametrize(("text", "value", "form"), ANSWERS)
+def test_the_answer_and_its_form_are_extracted(text: str, value: str, form: str) -> None:
     assert extract(text) == Answer(value, form)  # type: ignore[arg-type]
 
 
-@pytest.mark.parametrize(("text", "kind", "value"), PICKED)
-def test_other_kinds_are_found_in_the_last_sentence_that_speaks_of_them(text: str, kind: Kind, value: str) -> None:
-    found = extract(text, kind)
-    assert found is not None
-    assert found.value == value
+@pytest.mark.parametrize(("text", "kind", "value"), OTHER_KINDS)
+def test_other_kinds_take_the_last_sentence_with_such_an_answer(text: str, kind: Kind, value: str) -> None:
+    answer = extract(text, kind)
+    assert answer is not None
+    assert answer.value == value
 
 
-@pytest.mark.parametrize("text", NONE)
+@pytest.mark.parametrize("text", WITHOUT_ANSWER)
 def test_a_text_without_an_answer_gives_none(text: str) -> None:
     assert extract(text) is None
 
@@ -142,7 +142,7 @@ def test_the_last_strict_form_in_the_text_counts() -> None:
      "**Final Answer** \t \n", "1,", "=", "1=", "<<1=", "** ", "((", "1.", " ", "\\", "- 1", "a, because ", "x = 1, ",
      "</think>", "$1$ ", "1 or ", "(A) ", "yes no ", "\n", "1 1/", "Since 1, ", "|>", "答案是", "the answer is\n- 1\n"],
 )  # fmt: skip
-def test_a_megabyte_of_anything_is_read_in_a_moment(unit: str, kind: Kind) -> None:
+def test_extraction_from_a_megabyte_takes_under_two_seconds(unit: str, kind: Kind) -> None:
     start = thread_time()
     extract(unit * (1_000_000 // len(unit)), kind)
     assert thread_time() - start < 2

@@ -1,4 +1,4 @@
-"""Agreement with human judgement on `pairs.jsonl`: our own pairs of a gold answer and a trace, over every notation."""
+"""Agreement with human verdicts on `pairs.jsonl`, our pairs of gold and trace."""
 
 import json
 from pathlib import Path
@@ -12,11 +12,11 @@ PAIRS: list[dict[str, Any]] = [
 
 
 def _verdict(pair: dict[str, Any]) -> tuple[bool | None, str]:
-    found = check(Item(pair["answer"], pair["gold"], pair.get("question"), pair.get("kind")))
-    return found.correct, f"{found.proof}, answer {found.answer!r} of kind {found.kind}"
+    verdict = check(Item(pair["answer"], pair["gold"], pair.get("question"), pair.get("kind")))
+    return verdict.correct, f"{verdict.proof}, answer {verdict.answer!r} of kind {verdict.kind}"
 
 
-def test_every_verdict_on_our_pairs_is_the_human_one() -> None:
+def test_every_verdict_on_our_pairs_equals_the_human_verdict() -> None:
     verdicts = [(pair, *_verdict(pair)) for pair in PAIRS]
     wrong = [
         f"{pair['gold']!r} against {pair['answer']!r} ({pair['why']}): {correct}, not {pair['correct']} ({proof})"
@@ -26,7 +26,7 @@ def test_every_verdict_on_our_pairs_is_the_human_one() -> None:
     assert wrong == [], f"agreement {1 - len(wrong) / len(PAIRS):.3f}"
 
 
-def test_there_are_many_pairs_and_nearly_half_of_them_are_wrong() -> None:
+def test_there_are_600_pairs_and_45_percent_are_wrong() -> None:
     assert len(PAIRS) >= 600
     assert len({(pair["gold"], pair["answer"], pair.get("question"), pair.get("kind")) for pair in PAIRS}) == len(PAIRS)
     assert sum(pair["correct"] is False for pair in PAIRS) / len(PAIRS) >= 0.45
@@ -36,7 +36,7 @@ def test_there_are_many_pairs_and_nearly_half_of_them_are_wrong() -> None:
 def test_every_kind_of_answer_has_right_and_wrong_pairs() -> None:
     kinds: dict[str, set[bool | None]] = {}
     for pair in PAIRS:
-        found = check(Item(pair["answer"], pair["gold"], pair.get("question"), pair.get("kind")))
-        kinds.setdefault(str(found.kind), set()).add(found.correct)
+        verdict = check(Item(pair["answer"], pair["gold"], pair.get("question"), pair.get("kind")))
+        kinds.setdefault(str(verdict.kind), set()).add(verdict.correct)
     assert all({True, False} <= kinds[kind] for kind in ("number", "expression", "choice", "boolean", "text"))
     assert kinds["code"] == {None}

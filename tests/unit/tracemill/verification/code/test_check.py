@@ -1,5 +1,5 @@
 # ruff: noqa: E501 (programs read best one to a line)
-"""Code: which program a trace gives, how its verdict is proven, and that no program can fake one."""
+"""Programs of traces, proofs of their verdicts, and programs that fake success."""
 
 import time
 
@@ -69,6 +69,7 @@ PROOFS = {
     "an object with state": ("class C:\n    def __init__(self): self.n = 0\n    def up(self): self.n += 1\n    def __len__(self): return self.n", "c = C()\nc.up()\nassert len(c) == c.n == 1\nassert isinstance(c, C)", None, True, "passed 2 of 2 tests"),
     "an exception": ("def f(x): raise ValueError('no')", "try:\n    f(1)\n    assert False\nexcept ValueError as e:\n    assert str(e) == 'no'", None, True, "passed 1 of 1 tests"),
     "an exception of its own": ("class E(KeyError): pass\ndef f(): raise E()", "try:\n    f()\n    assert False\nexcept E:\n    assert True", None, True, "passed 1 of 1 tests"),
+    "arguments by any name": ("def f(self, do, action, function): return do", "assert f(self=4, do=1, action=2, function=3) == 1", None, True, "passed 1 of 1 tests"),
     "a function as argument": ("def f(g, x): return [g(y) for y in x]", "assert f(lambda y: -y, [1, 2]) == [-1, -2]", None, True, "passed 1 of 1 tests"),
     "a generator": ("def f(n): yield from range(n)", "assert list(f(3)) == [0, 1, 2]", None, True, "passed 1 of 1 tests"),
     "a generator for a list": ("def f(n): yield from range(n)", "assert f(2) == [0, 1]", None, False, "failed test 1: assert f(2) == [0, 1]"),
@@ -87,7 +88,7 @@ PROOFS = {
     "tests that replace things": ("def f(): return input()", "from unittest.mock import patch\nassert f() == 1", None, None, "the tests replace"),
     "tests that do not use it": ("def sum(x): return 0", "assert sum([1, 2]) == 3", None, None, "the tests do not use the program"),
     "a name and a number of its own": ("from collections import namedtuple\nP = namedtuple('P', 'x y')\nclass N(int): pass\ndef f(): return P(1, 2)", "assert f() == (1, 2) and f().y == 2\nassert P(3, 4).x == 3", None, True, "passed 2 of 2 tests"),
-    "a list with a will of its own": ("class L(list):\n    def top(self): return self[-1]\ndef f(): return L([1, 2])", "assert f().top() == 2\nassert f() == [1, 2]", None, None, "the tests compare objects"),
+    "a list of a class of its own": ("class L(list):\n    def top(self): return self[-1]\ndef f(): return L([1, 2])", "assert f().top() == 2\nassert f() == [1, 2]", None, None, "the tests compare objects"),
     "tests that are not Python": ("x = 1", "assert add(1, 2) is three roughly", None, None, "the tests are not Python"),
     "tests that are no tests": ("x = 1", "[1, 2]", None, None, "the tests are neither"),
     "input and output": (READ + "print(a + b, '  ')", SUMS, None, True, "passed 2 of 2 tests"),
@@ -100,7 +101,7 @@ PROOFS = {
     "library, with input": ("import numpy", SUMS, None, None, "needs the module numpy, which the sandbox does not have"),
 }
 
-#: all of them meet tests that they do not satisfy
+#: each of them fails its tests
 FAKES = {
     "exit on loading": "import os; os._exit(0)",
     "polite exit": "raise SystemExit(0)",
@@ -158,7 +159,7 @@ def fenced(code: str) -> str:
 
 
 @pytest.mark.parametrize("name", FORMS)
-def test_the_program_of_a_trace_is_found(name: str) -> None:
+def test_the_program_of_a_trace_is_extracted(name: str) -> None:
     text, expected = FORMS[name]
     assert program(text) == expected
 
@@ -176,10 +177,10 @@ def test_a_hostile_text_is_read_in_linear_time(text: str) -> None:
 @pytest.mark.parametrize("name", PROOFS)
 def test_a_verdict_names_its_proof(sandbox: Sandbox, name: str) -> None:
     code, tests, question, correct, proof = PROOFS[name]
-    found = check_code(sandbox, fenced(code), tests, question)
-    assert found[0] is correct, found
-    assert found[1].startswith(proof)
-    assert len(found[1]) <= 200
+    verdict = check_code(sandbox, fenced(code), tests, question)
+    assert verdict[0] is correct, verdict
+    assert verdict[1].startswith(proof)
+    assert len(verdict[1]) <= 200
 
 
 @pytest.mark.parametrize("name", FAKES)
@@ -208,21 +209,21 @@ def test_no_program_can_fake_success(sandbox: Sandbox, name: str) -> None:
         ("import os\ndef add(a, b): os._exit(0)", "try:\n    assert add(1, 2) == 3\nexcept BaseException:\n    pass"),
     ],
 )
-def test_a_program_cannot_replace_what_judges_it(sandbox: Sandbox, code: str, tests: str) -> None:
+def test_a_program_cannot_replace_parts_of_its_tests(sandbox: Sandbox, code: str, tests: str) -> None:
     correct, proof = check_code(sandbox, fenced(code), tests)
     assert correct is not True
     assert not proof.startswith("passed")
 
 
-def test_the_demanding_tests_can_be_passed(sandbox: Sandbox) -> None:
+def test_a_right_program_passes_the_demanding_tests(sandbox: Sandbox) -> None:
     assert check_code(sandbox, fenced("def add(a, b): return a + b"), DEMANDING) == (True, "passed 7 of 7 tests")
 
 
-def test_no_program_is_wrong_whatever_the_sandbox() -> None:
+def test_a_trace_without_a_program_is_wrong_without_a_sandbox() -> None:
     assert check_code(Sandbox("/nowhere/bwrap"), "I do not know.", ADD) == (False, "no program found")
 
 
-def test_without_a_sandbox_nothing_is_run_and_the_remedy_is_named() -> None:
+def test_without_a_sandbox_no_program_runs_and_the_remedy_is_named() -> None:
     broken = Sandbox("/nowhere/bwrap")
     correct, proof = check_code(broken, fenced("print(1)"), ADD)
     assert correct is None
@@ -231,7 +232,7 @@ def test_without_a_sandbox_nothing_is_run_and_the_remedy_is_named() -> None:
         broken.run("print(1)")
 
 
-def test_a_bubblewrap_that_does_nothing_is_found_out() -> None:
+def test_a_bubblewrap_that_does_nothing_is_detected() -> None:
     assert "bubblewrap failed" in (Sandbox("/bin/true").refusal or "")
 
 
@@ -240,12 +241,12 @@ def test_a_program_that_is_too_long_is_refused() -> None:
     assert (correct, proof) == (None, "refused: too long (600000 characters, at most 200000)")
 
 
-def test_senseless_limits_are_wrong_use() -> None:
-    with pytest.raises(UsageError, match="needs some time, and 64 MB"):
+def test_a_limit_of_zero_seconds_is_wrong_use() -> None:
+    with pytest.raises(UsageError, match="must be above 0, memory_mb at least 64"):
         Sandbox(seconds=0)
 
 
-def test_what_travels_arrives_as_built_in_types() -> None:
+def test_values_are_decoded_as_built_in_types() -> None:
     class Liar(int):
         def __eq__(self, other: object) -> bool:
             return True
@@ -255,9 +256,9 @@ def test_what_travels_arrives_as_built_in_types() -> None:
     def refuse(value: object) -> object:
         raise ValueError(value)
 
-    sent = [Liar(3), (1, {2: {3}}), 10**5000, b"\0", range(3), frozenset({None}), int, 2.5, "\ud800"]
-    got = decode(encode(sent, refuse), refuse)
-    assert got == [3, *sent[1:]]
-    assert type(got[0]) is int
+    values = [Liar(3), (1, {2: {3}}), 10**5000, b"\0", range(3), frozenset({None}), int, 2.5, "\ud800"]
+    decoded = decode(encode(values, refuse), refuse)
+    assert decoded == [3, *values[1:]]
+    assert type(decoded[0]) is int
     with pytest.raises(ValueError, match="object"):
         encode(object(), refuse)

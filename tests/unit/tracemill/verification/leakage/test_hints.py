@@ -1,4 +1,4 @@
-"""No trace may show that its model was told the answer; ordinary talk of hints, keys and answers is none of that."""
+"""Traces that reveal a known answer, and ordinary mentions of hints and answers."""
 
 from pathlib import Path
 
@@ -28,11 +28,11 @@ def test_ordinary_reasoning_betrays_nothing(text: str) -> None:
     assert betrayal(text) is None
 
 
-def test_the_words_that_betray_it_are_the_evidence() -> None:
+def test_the_revealing_words_are_the_evidence() -> None:
     assert betrayal("We add.\n3 + 4 = 7, which **matches\nthe given answer**.") == "matches the given answer"
 
 
-def test_a_betrayal_is_found_in_the_answer_not_in_the_thoughts() -> None:
+def test_betrayals_count_in_the_answer_but_not_in_the_thoughts() -> None:
     assert refusal("<think>The hint says the answer is 7.</think>3 + 4 = 7. The answer is 7.") is None
     assert refusal("<think>3 + 4 = 7</think>As the hint says, the answer is 7.")
 
@@ -41,7 +41,7 @@ def test_a_betrayal_is_found_deep_in_a_long_text() -> None:
     assert betrayal("3 + 4 = 7. " * 20_000 + "As the hint says, it is 7.")
 
 
-def test_what_follows_from_a_derivation_is_not_known_beforehand() -> None:
+def test_an_answer_after_its_derivation_is_no_betrayal() -> None:
     assert betrayal("Since the answer is 4, we take (B).") is not None
     assert betrayal("2 + 2 = 4. Since the answer is 4, we take (B).") is None
 
@@ -86,7 +86,7 @@ def test_an_argument_in_words_derives_a_choice() -> None:
     assert method.refusal("It is clear. The answer is (B).", check(Item("The answer is (B).", kind="choice")))
 
 
-def test_a_program_without_a_word_on_it_is_no_reasoning() -> None:
+def test_a_program_without_explanation_is_no_reasoning() -> None:
     method, program = named("rationalize"), "```python\ndef f(a):\n    return a\n```"
     explained = f"The function must hand its argument back, whatever it is, so it returns it unchanged.\n{program}"
     assert method.refusal(program, check(Item(program, kind="code")))

@@ -1,4 +1,4 @@
-"""What an expression in running text is worth."""
+"""Values of expressions in running text."""
 
 from fractions import Fraction
 
@@ -28,16 +28,16 @@ def test_an_expression_has_its_exact_value(text: str, value: int | Fraction) -> 
 
 
 @pytest.mark.parametrize("text", NO_VALUES)
-def test_what_is_no_expression_or_too_big_has_none(text: str) -> None:
+def test_no_expression_or_too_large_an_expression_has_no_value(text: str) -> None:
     assert evaluate(tokenize(text)) is None
 
 
-def test_an_irrational_root_is_exact_to_forty_decimals() -> None:
+def test_an_irrational_root_has_forty_exact_decimals() -> None:
     root = evaluate(tokenize(r"\sqrt{2}"))
     assert root is not None
     assert abs(root * root - 2) < Fraction(1, 10**39)
 
 
 @pytest.mark.parametrize("text", ["", "a", "5", "so 1,200 + .5 = x2.", "1.2.3,4"])
-def test_the_parts_of_a_text_are_the_text(text: str) -> None:
+def test_the_parts_of_a_text_join_to_the_text(text: str) -> None:
     assert "".join(parts(text)) == text

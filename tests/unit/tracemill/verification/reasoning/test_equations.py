@@ -1,4 +1,4 @@
-"""Which equations are checked, and which are false."""
+"""Equations that are checked, and equations that are false."""
 
 import json
 import re
@@ -45,7 +45,7 @@ FALSE = [
     ("1. 5 + 3 = 9", "5 + 3 = 9"),
 ]  # fmt: skip
 
-SILENT = [
+UNCHECKED = [
     "x + 3 = 5", "2x + 3 = 8", "100 - 20% = 81", "b - 3 - 2 = -3", "0900 - 0130 = 0730", "5 + 8 = 1 (mod 12)",
     "5 + 3 = 9?",
     "But 5 + 3 = 9 is impossible", r"\sqrt[3]{64} + 1 = 5 + 4", r"\lfloor 7/2 + 1 \rfloor = 4", "Is 4/7 equal to 24?",
@@ -68,17 +68,17 @@ SILENT = [
 
 @pytest.mark.parametrize(("text", "checked"), TRUE)
 def test_true_equations_are_checked_and_raise_no_alarm(text: str, checked: int) -> None:
-    found = check_equations([text])
-    assert (found.checked, found.false) == (checked, [])
+    equations = check_equations([text])
+    assert (equations.checked, equations.false) == (checked, [])
 
 
 @pytest.mark.parametrize(("text", "false"), FALSE)
-def test_a_false_equation_is_found_and_quoted(text: str, false: str) -> None:
-    assert false in [found.text for found in check_equations([text]).false]
+def test_a_false_equation_is_reported_and_quoted(text: str, false: str) -> None:
+    assert false in [finding.text for finding in check_equations([text]).false]
 
 
-@pytest.mark.parametrize("text", SILENT)
-def test_what_cannot_be_read_with_certainty_raises_no_alarm(text: str) -> None:
+@pytest.mark.parametrize("text", UNCHECKED)
+def test_an_equation_with_an_uncertain_reading_raises_no_alarm(text: str) -> None:
     assert check_equations([text]).false == []
 
 
@@ -87,26 +87,26 @@ RESULT = re.compile(
 )
 
 
-def _slipped(number: str, which: int) -> str:
+def _wrong_number(number: str, seed: int) -> str:
     if "." in number:
-        return f"{float(number.replace(',', '')) + (1, -1, 10)[which % 3]:.2f}"
-    return str(int(number.replace(",", "")) + (1, -2, 10, 9, -1)[which % 5])
+        return f"{float(number.replace(',', '')) + (1, -1, 10)[seed % 3]:.2f}"
+    return str(int(number.replace(",", "")) + (1, -2, 10, 9, -1)[seed % 5])
 
 
-def _planted(marks: bool) -> list[tuple[list[str], int]]:
-    """Every solution with each of its results changed in turn, and the step of the change."""
-    found = []
+def _planted(with_marks: bool) -> list[tuple[list[str], int]]:
+    """Return copies of the solutions with one wrong result, and its step."""
+    planted = []
     for solution in SOLUTIONS:
         steps = split(solution["trace"])
-        for place, step in enumerate(steps):
+        for index, step in enumerate(steps):
             for match in RESULT.finditer(step):
                 if not re.search(r"[\d)}²!]\D{0,25}$", step[: match.start() - 1]):
                     continue
-                wrong = _slipped(match[4], len(found))
-                mark = f"<<{_formula(step[: match.start() - 1])}={wrong}>>" if marks else ""
+                wrong = _wrong_number(match[4], len(planted))
+                mark = f"<<{_formula(step[: match.start() - 1])}={wrong}>>" if with_marks else ""
                 changed = f"{step[: match.start(4)]}{mark}{wrong}{step[match.end(4) :]}"
-                found.append(([*steps[:place], changed, *steps[place + 1 :]], place))
-    return found
+                planted.append(([*steps[:index], changed, *steps[index + 1 :]], index))
+    return planted
 
 
 def _formula(before: str) -> str:
@@ -115,22 +115,22 @@ def _formula(before: str) -> str:
 
 
 def test_shipped_solutions_are_true_and_nearly_all_are_checked() -> None:
-    found = [check_equations(split(solution["trace"])) for solution in SOLUTIONS]
+    results = [check_equations(split(solution["trace"])) for solution in SOLUTIONS]
     assert len(SOLUTIONS) >= 40
-    assert all(not equations.false for equations in found)
-    assert sum(equations.checked > 0 for equations in found) >= 0.95 * len(SOLUTIONS)
+    assert all(not equations.false for equations in results)
+    assert sum(equations.checked > 0 for equations in results) >= 0.95 * len(SOLUTIONS)
 
 
 @pytest.mark.parametrize("marks", [False, True])
-def test_a_planted_slip_is_found_at_its_step(marks: bool) -> None:
+def test_a_planted_error_is_reported_at_its_step(marks: bool) -> None:
     planted = _planted(marks)
-    found = [check_equations(steps).false for steps, _ in planted]
-    right = sum(bool(false) and false[0].step == place for false, (_, place) in zip(found, planted, strict=True))
+    findings = [check_equations(steps).false for steps, _ in planted]
+    n_right = sum(bool(false) and false[0].step == index for false, (_, index) in zip(findings, planted, strict=True))
     assert len(planted) >= 90
-    assert right >= 0.95 * len(planted)
+    assert n_right >= 0.95 * len(planted)
 
 
-def test_what_stands_after_the_last_equals_sign_is_known() -> None:
+def test_the_value_after_the_last_equals_sign_is_returned() -> None:
     assert check_equations(["3 + 4 = 7", "so x = 7 * 2"]).last == 14
     assert check_equations(["3 + 4 = y"]).last is None
 
@@ -142,7 +142,7 @@ def test_what_stands_after_the_last_equals_sign_is_known() -> None:
         ("$5 + $3 = $8", 0), ("10 / 4 = 2.5 miles", 0), ("3 + 4 + 4 = 12", 1), ("x + 3 + 4 = 9", 0), ("So 5.", 0),
     ],
 )  # fmt: skip
-def test_an_equation_that_does_several_operations_at_once_is_counted(text: str, compound: int) -> None:
+def test_an_equation_with_several_operations_is_counted(text: str, compound: int) -> None:
     assert check_equations([text]).compound == compound
 
 
@@ -150,7 +150,7 @@ def test_an_equation_that_does_several_operations_at_once_is_counted(text: str, 
     "unit", ["1+1=", "1+1=2 ", "(", "1 x ", "a a a = ", "<<1=", "=", "1,", "1.", "1,111", "$", "\\", "- ", "** ",
     "\n- 1=1", "((1)"]
 )  # fmt: skip
-def test_a_megabyte_of_anything_is_checked_in_a_moment(unit: str) -> None:
+def test_checking_a_megabyte_takes_under_two_seconds(unit: str) -> None:
     start = thread_time()
     check_equations([unit * (1_000_000 // len(unit))])
     assert thread_time() - start < 2

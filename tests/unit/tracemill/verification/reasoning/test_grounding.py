@@ -1,4 +1,4 @@
-"""Where the numbers of a trace come from, and whether its answer comes from its reasoning."""
+"""Numbers of a trace have a source, and its answer follows from its reasoning."""
 
 import json
 import re
@@ -32,7 +32,7 @@ def test_numbers_of_the_question_and_of_results_are_grounded(steps: list[str]) -
 
 
 @pytest.mark.parametrize(("steps", "expected"), PLANTED)
-def test_a_number_from_nowhere_is_named_at_its_step(steps: list[str], expected: list[tuple[int, str]]) -> None:
+def test_an_ungrounded_number_is_reported_at_its_step(steps: list[str], expected: list[tuple[int, str]]) -> None:
     assert ungrounded(APPLES, steps) == expected
 
 
@@ -45,26 +45,26 @@ def test_words_and_units_give_numbers(question: str, step: str) -> None:
     assert ungrounded(question, [step]) == []
 
 
-def test_shipped_solutions_are_grounded() -> None:
+def test_95_percent_of_shipped_solutions_are_grounded() -> None:
     alarms = [bool(ungrounded(solution["question"], split(solution["trace"]))) for solution in SOLUTIONS]
     assert sum(alarms) <= 0.05 * len(alarms)
 
 
-def test_a_changed_number_is_found() -> None:
-    found = []
+def test_85_percent_of_changed_numbers_are_reported() -> None:
+    reported = []
     for solution in SOLUTIONS:
         steps = split(solution["trace"])
         given = set(re.findall(r"\d+", solution["question"]))
-        for place, step in enumerate(steps):
+        for index, step in enumerate(steps):
             for match in re.finditer(r"(?<![\d.,/=])(?<!= )(?<!= \$)\d{2,3}(?![\d.,/%^]\d|\d)", step):
                 for change in (-4, 3, 7, 11):
                     wrong = str(int(match[0]) + change)
                     if match[0] in given and wrong not in given:
                         changed = step[: match.start()] + wrong + step[match.end() :]
-                        named = ungrounded(solution["question"], [*steps[:place], changed, *steps[place + 1 :]])
-                        found.append((place, wrong) in named)
-    assert len(found) >= 200
-    assert sum(found) >= 0.85 * len(found)
+                        findings = ungrounded(solution["question"], [*steps[:index], changed, *steps[index + 1 :]])
+                        reported.append((index, wrong) in findings)
+    assert len(reported) >= 200
+    assert sum(reported) >= 0.85 * len(reported)
 
 
 CONCLUSIONS: list[tuple[list[str], str, bool | None]] = [
@@ -80,21 +80,21 @@ CONCLUSIONS: list[tuple[list[str], str, bool | None]] = [
 
 
 @pytest.mark.parametrize(("steps", "answer", "expected"), CONCLUSIONS)
-def test_the_answer_is_what_the_reasoning_derives_last(steps: list[str], answer: str, expected: bool | None) -> None:
+def test_the_answer_must_equal_the_last_derived_value(steps: list[str], answer: str, expected: bool | None) -> None:
     assert concludes(steps, answer) is expected
 
 
-def test_shipped_solutions_conclude() -> None:
-    found = [concludes(split(solution["trace"]), solution["answer"]) for solution in SOLUTIONS]
-    assert False not in found
-    assert found.count(True) >= 0.9 * len(found)
+def test_no_shipped_solution_contradicts_its_answer() -> None:
+    verdicts = [concludes(split(solution["trace"]), solution["answer"]) for solution in SOLUTIONS]
+    assert False not in verdicts
+    assert verdicts.count(True) >= 0.9 * len(verdicts)
 
 
-def test_reading_once_finds_the_same() -> None:
-    found = read(APPLES, ["35 * 3 = 106", "106 - 19 = 87"], "88")
-    assert [finding.step for finding in found.equations.false] == [0]
-    assert found.ungrounded == [(1, "19")]
-    assert found.concludes is False
+def test_read_returns_the_results_of_every_check() -> None:
+    reasoning = read(APPLES, ["35 * 3 = 106", "106 - 19 = 87"], "88")
+    assert [finding.step for finding in reasoning.equations.false] == [0]
+    assert reasoning.ungrounded == [(1, "19")]
+    assert reasoning.concludes is False
     assert read(None, ["1 + 1 = 2"], None).ungrounded is None
 
 
@@ -110,7 +110,7 @@ def test_reading_once_finds_the_same() -> None:
         ("Is it so?", "Yes.", 0),
     ],
 )
-def test_numbers_of_the_question_that_no_equation_works_with_are_counted(question: str, text: str, unused: int) -> None:
+def test_numbers_of_the_question_without_an_equation_are_counted(question: str, text: str, unused: int) -> None:
     assert read(question, [text], None).unused == unused
     assert read(None, [text], None).unused is None
 
@@ -118,7 +118,7 @@ def test_numbers_of_the_question_that_no_equation_works_with_are_counted(questio
 @pytest.mark.parametrize(
     "unit", ["1+1=", "1 ", "= ", "1=1\n", "a", "1 is ", "12,345", ".5", "1/", "half of 3 %", "answer 1 "]
 )
-def test_a_megabyte_of_anything_is_read_in_a_moment(unit: str) -> None:
+def test_reading_a_megabyte_takes_under_four_seconds(unit: str) -> None:
     text = unit * (1_000_000 // len(unit))
     start = thread_time()
     read(text, [text], text)

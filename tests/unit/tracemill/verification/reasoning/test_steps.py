@@ -1,4 +1,4 @@
-"""How the text of a trace is cut into steps."""
+"""The steps of a trace."""
 
 from time import thread_time
 
@@ -41,7 +41,7 @@ SPLITS = [
 
 
 @pytest.mark.parametrize(("text", "steps"), SPLITS)
-def test_a_text_is_cut_where_its_steps_begin(text: str, steps: list[str]) -> None:
+def test_a_text_is_split_where_its_steps_begin(text: str, steps: list[str]) -> None:
     assert split(text) == steps
 
 
@@ -50,7 +50,7 @@ UNITS = ["1. ", "1. a\n", "\n", "a. ", "```", "```\n", "\\[\n", "$$", "=\n", "St
 
 
 @pytest.mark.parametrize("unit", UNITS)
-def test_a_megabyte_of_anything_is_split_in_a_moment(unit: str) -> None:
+def test_splitting_a_megabyte_takes_under_four_seconds(unit: str) -> None:
     start = thread_time()
     steps = split(unit * (1_000_000 // len(unit)))
     assert thread_time() - start < 4
@@ -59,7 +59,7 @@ def test_a_megabyte_of_anything_is_split_in_a_moment(unit: str) -> None:
 
 
 @pytest.mark.parametrize(("lines", "steps"), [(1999, 1999), (2000, 2000), (2001, 2000)])
-def test_what_follows_the_last_of_two_thousand_steps_belongs_to_it(lines: int, steps: int) -> None:
-    cut = split("\n".join(f"line {number}" for number in range(lines)))
-    assert len(cut) == steps
-    assert cut[-1].splitlines()[-1] == f"line {lines - 1}"
+def test_step_2000_holds_all_text_after_it(lines: int, steps: int) -> None:
+    parts = split("\n".join(f"line {number}" for number in range(lines)))
+    assert len(parts) == steps
+    assert parts[-1].splitlines()[-1] == f"line {lines - 1}"

@@ -1,4 +1,4 @@
-"""How far a result may be from the exact value: just inside, exactly at, and just outside of every tolerance."""
+"""Every tolerance: results just inside, exactly at and just outside of it."""
 
 from fractions import Fraction
 
@@ -20,7 +20,7 @@ from tracemill.verification.reasoning.grounding import concludes, ungrounded
         ("2.51", "3", 0, True), ("2.49", "3", 0, False),
     ],
 )  # fmt: skip
-def test_decimals_are_rounded_or_cut_and_whole_numbers_only_rounded(
+def test_decimals_are_rounded_or_cut_and_integers_only_rounded(
     exact: str, stated: str, decimals: int, right: bool
 ) -> None:
     assert rounded(Fraction(exact), Fraction(stated), decimals) is right
@@ -28,14 +28,14 @@ def test_decimals_are_rounded_or_cut_and_whole_numbers_only_rounded(
 
 TRUE = [
     "1/8 = 0.12", "1/8 = 0.13", "2/3 = 0.66", "2/3 = 0.67", "-2/3 = -0.66", "9/1000 = 0.00", "7/2 = 3", "7/2 = 4",
-    # percent: rounded, and cut where it has decimals
+    # percent: rounded, and cut if it has decimals
     "1/3 = 33%", "1/8 = 12%", "1/8 = 13%", "2/3 = 66.6%", "2/3 = 66.7%",
-    # a relative error of 1e-9, as floating-point numbers and calculator marks have
+    # a relative error of 1e-9: floating-point numbers and calculator marks have it
     "0.5 + 0.5 = 1.000000001", "<<0.5+0.5=1.000000001>>", "<<0.5+0.5=0.999999999>>",
-    # a relative error of 1e-20, as approximated roots have
+    # a relative error of 1e-20: approximated roots have it
     "50000000000000000000 * 2 = 100000000000000000001",
 ]  # fmt: skip
-SILENT = [
+UNCHECKED = [
     # ≈ allows 2 %, or 1 for small numbers
     "10 * 100 ≈ 1020", "10 * 100 ≈ 980", "12 + 7 ≈ 20", "12 + 7 ≈ 18",
     # 0.33 may be up to 0.335: 198 ± 3
@@ -60,8 +60,8 @@ def test_a_result_within_the_tolerance_is_true(equation: str) -> None:
     assert (equations.checked, equations.false) == (1, [])
 
 
-@pytest.mark.parametrize("equation", SILENT)
-def test_a_result_that_may_be_meant_otherwise_is_not_checked(equation: str) -> None:
+@pytest.mark.parametrize("equation", UNCHECKED)
+def test_a_result_with_another_possible_reading_is_not_checked(equation: str) -> None:
     equations = check_equations([equation])
     assert (equations.checked, equations.false) == (0, [])
 
@@ -73,7 +73,7 @@ def test_a_result_just_outside_of_the_tolerance_is_false(equation: str) -> None:
 
 
 @pytest.mark.parametrize("ratio", [7, 12, 16, 24, 30, 52, 60, 100, 365, 1000, 3600])
-def test_a_result_may_be_told_in_another_unit(ratio: int) -> None:
+def test_a_result_may_be_in_another_unit(ratio: int) -> None:
     assert check_equations([f"{ratio} * 3 = 3 weeks"]).checked == 0
     assert check_equations([f"3 * 4 = {12 * ratio} minutes"]).checked == 0
     assert len(check_equations([f"{ratio + max(1, ratio // 50)} * 3 = 3 weeks"]).false) == 1
@@ -120,7 +120,7 @@ def test_an_answer_longer_than_a_hundred_characters_is_not_read(length: int, exp
 
 
 @pytest.mark.parametrize(
-    ("question", "step", "names"),
+    ("question", "step", "ungrounded_numbers"),
     [
         # the quotient of two numbers, to 0.005
         ("7 boxes of 3", "7 / 3, that makes about 2.33 each", []),
@@ -128,7 +128,7 @@ def test_an_answer_longer_than_a_hundred_characters_is_not_read(length: int, exp
         ("7 boxes of 3", "7 boxes of 3 are 2.338 each", []),
         ("7 boxes of 3", "7 boxes of 3 are 2.339 each", ["2.339"]),
         ("7 boxes of 3", "7 boxes of 3 are 2.328 each", ["2.328"]),
-        # a whole number next to a derived fraction
+        # a whole number beside a derived fraction
         ("8.33 boxes", "8.33 boxes, so 9", []),
         ("8.33 boxes", "8.33 boxes, so 8", []),
         ("8.33 boxes", "8.33 boxes, so 11", ["11"]),
@@ -139,12 +139,12 @@ def test_an_answer_longer_than_a_hundred_characters_is_not_read(length: int, exp
         ("17 and 5", "17 and 5 are 23", ["23"]),
     ],
 )
-def test_a_number_is_grounded_by_two_numbers_near_it(question: str, step: str, names: list[str]) -> None:
-    assert [number.text for number in ungrounded(question, [step])] == names
+def test_a_number_is_grounded_by_two_numbers_near_it(question: str, step: str, ungrounded_numbers: list[str]) -> None:
+    assert [finding.text for finding in ungrounded(question, [step])] == ungrounded_numbers
 
 
 @pytest.mark.parametrize(
-    ("question", "given", "strange"),
+    ("question", "given", "ungrounded_numbers"),
     [
         ("20% of all", "20 0.2 80 120 0.8 1.2", "0.02 180 21 0.7 1.3"),
         ("20 percent of all", "20 0.2 80 120 0.8 1.2 0.01", "0.045 281 21"),
@@ -153,19 +153,19 @@ def test_a_number_is_grounded_by_two_numbers_near_it(question: str, step: str, n
         ("2.50 dollars", "2.5 250 0.025", "25 3.5"),
         ("3/4 of all", "3 4 0.75 7 75 0.25 1.75", "12 76 0.35 1.65 5"),
         ("forty-five frogs", "45 40 5", "46 44"),
-        ("13, 17 and 19", "13 17 19 3", "4 5 6"),  # 3 of them
+        ("13, 17 and 19", "13 17 19 3", "4 5 6"),  # it gives 3 numbers
         ("nothing", "0 1 2 10 50 100 1000", "3 9 11 51 99 101 1001"),
     ],
 )
-def test_what_a_question_gives_and_nothing_beside_it(question: str, given: str, strange: str) -> None:
+def test_a_question_gives_these_numbers_and_no_others(question: str, given: str, ungrounded_numbers: str) -> None:
     assert ungrounded(question, [f"Here is {number} now" for number in given.split()]) == []
-    steps = [f"Here is {number} now" for number in strange.split()]
-    for step, number in zip(steps, strange.split(), strict=True):
-        assert [named.text for named in ungrounded(question, [step])] == [number], step
+    steps = [f"Here is {number} now" for number in ungrounded_numbers.split()]
+    for step, number in zip(steps, ungrounded_numbers.split(), strict=True):
+        assert [finding.text for finding in ungrounded(question, [step])] == [number], step
 
 
 @pytest.mark.parametrize(
-    ("step", "names"),
+    ("step", "ungrounded_numbers"),
     [
         ("3 apples. So x = 37", []),
         ("3 apples. So it makes 37", ["37"]),
@@ -176,8 +176,8 @@ def test_what_a_question_gives_and_nothing_beside_it(question: str, given: str, 
         ("3 " + "a" * 38 + " = 37", ["37"]),
     ],
 )
-def test_a_number_is_a_result_where_a_formula_or_a_variable_stands_before_it(step: str, names: list[str]) -> None:
-    assert [number.text for number in ungrounded("3 apples", [step])] == names
+def test_a_number_after_a_formula_or_a_variable_is_a_result(step: str, ungrounded_numbers: list[str]) -> None:
+    assert [finding.text for finding in ungrounded("3 apples", [step])] == ungrounded_numbers
 
 
 def test_a_question_is_read_up_to_twenty_thousand_characters() -> None:

@@ -1,4 +1,4 @@
-r"""Two answers written differently: the same, different, or not for us to say.
+r"""Two spellings of mathematical answers: the same, different, or undecided.
 
 Each line of the tables below is ``gold ~ answer``.
 """
@@ -281,26 +281,26 @@ def pairs(table: str) -> list[tuple[str, str]]:
 
 
 @pytest.mark.parametrize(("gold", "answer"), pairs(SAME))
-def test_the_same_thing_written_differently_is_the_same(gold: str, answer: str) -> None:
+def test_two_spellings_of_one_object_are_the_same(gold: str, answer: str) -> None:
     assert same(gold, answer) is True
     assert same(answer, gold) is True
 
 
 @pytest.mark.parametrize(("gold", "answer"), pairs(DIFFERENT))
-def test_what_is_proven_different_is_different(gold: str, answer: str) -> None:
+def test_objects_proven_different_are_different(gold: str, answer: str) -> None:
     assert same(gold, answer) is False
 
 
 @pytest.mark.parametrize(("gold", "answer"), pairs(UNDECIDED))
-def test_what_is_not_understood_or_a_matter_of_convention_is_not_decided(gold: str, answer: str) -> None:
+def test_unparsed_text_and_matters_of_convention_stay_undecided(gold: str, answer: str) -> None:
     assert same(gold, answer) is None
 
 
 @pytest.mark.parametrize("text", sorted({side for pair in pairs(SAME) + pairs(DIFFERENT) for side in pair}))
-def test_whatever_is_read_is_the_same_as_itself(text: str) -> None:
+def test_any_parsed_text_is_the_same_as_itself(text: str) -> None:
     assert same(text, text) is True
     assert same(text, f" {text} ") is True
 
 
-def test_there_are_enough_pairs() -> None:
+def test_there_are_at_least_200_pairs() -> None:
     assert len(pairs(SAME)) + len(pairs(DIFFERENT)) + len(pairs(UNDECIDED)) >= 200

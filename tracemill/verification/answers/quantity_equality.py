@@ -1,4 +1,7 @@
-"""Are two quantities equal? Exactly, with the rules for units, percent and rounding that `correctness` states."""
+"""Compare two quantities exactly.
+
+`compare` states the rules for units, percent and rounding.
+"""
 
 import re
 from fractions import Fraction
@@ -6,9 +9,9 @@ from fractions import Fraction
 from tracemill.verification.answers import units
 from tracemill.verification.answers.quantities import Quantity
 
-ROUNDED_DIGITS = 6
+ROUNDED_DIGITS = 6  # significant digits from which a decimal may stand for an endless one
 
-_QUESTION = 5_000  # characters read
+_MAX_QUESTION = 5_000  # characters read of a question, from its end
 _ASKS_PERCENT = re.compile(
     r"%|percent|per cent|rate|interest|probability|chance|discount|\b(?:tax|tip)\b", re.IGNORECASE
 )
@@ -26,7 +29,10 @@ Verdict = tuple[bool | None, str]
 
 
 def compare_quantities(gold: Quantity, answer: Quantity, question: str | None) -> Verdict:
-    """(equal, the proof); (None, reason) where the units or the percent sign leave it open."""
+    """Return (are they equal, the proof).
+
+    (None, reason) if units or a percent sign leave it open.
+    """
     proof = "exact rational"
     if not gold.unit.is_none and not answer.unit.is_none:
         if gold.unit.measure and answer.unit.measure:
@@ -36,29 +42,32 @@ def compare_quantities(gold: Quantity, answer: Quantity, question: str | None) -
         if not gold.unit.words & answer.unit.words:
             return (None, "units differ") if gold.value == answer.value else (False, proof)
     if gold.percent != answer.percent:
-        return _percent(gold, answer, question)
+        return _compare_percent(gold, answer, question)
     if gold.value == answer.value:
         return True, proof
-    if _rounds(gold, answer, question):
+    if _is_rounded(gold, answer, question):
         return True, "rounded"
     for bare, measured in ((gold, answer), (answer, gold)):
         if bare.unit.is_none and len(measured.unit.measure) == 1:
-            return _other_unit(bare, measured, question) or (False, proof)
+            return _compare_other_unit(bare, measured, question) or (False, proof)
     return False, proof
 
 
 def compare_in_a_base(gold: str, answer: str, question: str | None) -> Verdict | None:
-    """Digits in a base, "1011_2"; None if neither is. The base may be left to the question, the digits may not."""
-    wanted, given = _IN_A_BASE.match(gold), _IN_A_BASE.match(answer)
-    if wanted and given:
-        same_digits = wanted[1].lstrip("0") == given[1].lstrip("0")
-        return same_digits and _base(wanted) == _base(given), "digits in a base"
-    based, digits = (wanted, answer) if wanted else (given, gold)
+    """Compare digits in a base, such as "1011_2"; None if neither answer has a base.
+
+    One of them may omit the base if the question names it. The digits must be equal.
+    """
+    gold_match, answer_match = _IN_A_BASE.match(gold), _IN_A_BASE.match(answer)
+    if gold_match and answer_match:
+        same_digits = gold_match[1].lstrip("0") == answer_match[1].lstrip("0")
+        return same_digits and _base(gold_match) == _base(answer_match), "digits in a base"
+    based, digits = (gold_match, answer) if gold_match else (answer_match, gold)
     if based is None or not _DIGITS.fullmatch(digits):
         return None
-    base_asked = wanted or (question and re.search(r"\bbase|binary|octal|hexa", question[-_QUESTION:]))
+    is_base_known = gold_match or (question and re.search(r"\bbase|binary|octal|hexa", question[-_MAX_QUESTION:]))
     if based[1].lstrip("0") == digits.lstrip("0"):
-        return (True, "digits in a base") if base_asked else (None, "digits in a base where a number is asked")
+        return (True, "digits in a base") if is_base_known else (None, "digits in a base where a number is asked")
     if digits.isdigit() and _in_base_ten(based) == int(digits):
         return None, "the same number in another base"
     return False, "digits in a base"
@@ -79,11 +88,11 @@ def _in_base_ten(match: re.Match[str]) -> int | None:
     return value
 
 
-def _percent(gold: Quantity, answer: Quantity, question: str | None) -> Verdict:
+def _compare_percent(gold: Quantity, answer: Quantity, question: str | None) -> Verdict:
     if gold.percent:
         return answer.value in (gold.value, gold.value / 100), "exact rational"
     if gold.value == answer.value:
-        if question and not _ASKS_PERCENT.search(question[-_QUESTION:]):
+        if question and not _ASKS_PERCENT.search(question[-_MAX_QUESTION:]):
             return None, "a percent where a number is asked"
         return True, "exact rational"
     if gold.value * 100 == answer.value and 0 < gold.value <= 1:
@@ -91,37 +100,37 @@ def _percent(gold: Quantity, answer: Quantity, question: str | None) -> Verdict:
     return False, "exact rational"
 
 
-def _rounds(gold: Quantity, answer: Quantity, question: str | None) -> bool:
+def _is_rounded(gold: Quantity, answer: Quantity, question: str | None) -> bool:
     if gold.percent or answer.percent:
         return False
-    if answer.text and _endless(gold.value) and _is_cut(gold.value, answer):
+    if answer.text and _is_endless(gold.value) and _is_cut(gold.value, answer):
         return True
-    if gold.text and _endless(answer.value) and _is_cut(answer.value, gold):
+    if gold.text and _is_endless(answer.value) and _is_cut(answer.value, gold):
         return True
-    asked = question is not None and _ASKS_ROUNDED.search(question[-_QUESTION:]) is not None
-    return asked and bool(gold.text) and _rounded_to(answer.value, gold)
+    asks_rounded = question is not None and _ASKS_ROUNDED.search(question[-_MAX_QUESTION:]) is not None
+    return asks_rounded and bool(gold.text) and _rounds_to(answer.value, gold)
 
 
 def _is_cut(exact: Fraction, decimal: Quantity) -> bool:
-    """Is the decimal long enough, and `exact` rounded or cut to its length?"""
+    """Is the decimal long enough, and equal to `exact` rounded or cut to its length?"""
     difference = abs(exact) - abs(decimal.value)
-    unit = Fraction(1, 10 ** _places(decimal))
+    unit = Fraction(1, 10 ** _n_decimals(decimal))
     is_long = len(decimal.text.replace(".", "").lstrip("0")) >= ROUNDED_DIGITS
     return is_long and exact * decimal.value > 0 and -unit / 2 <= difference < unit
 
 
-def _rounded_to(exact: Fraction, gold: Quantity) -> bool:
-    """Does `exact`, which says more than the gold decimal, round to it?"""
-    is_near = abs(exact - gold.value) <= Fraction(1, 2 * 10 ** _places(gold))
+def _rounds_to(exact: Fraction, gold: Quantity) -> bool:
+    """Is `exact` more precise than the gold decimal, and does it round to it?"""
+    is_near = abs(exact - gold.value) <= Fraction(1, 2 * 10 ** _n_decimals(gold))
     return is_near and exact.denominator > gold.value.denominator
 
 
-def _places(decimal: Quantity) -> int:
+def _n_decimals(decimal: Quantity) -> int:
     return len(decimal.text.rpartition(".")[2]) if "." in decimal.text else 0
 
 
-def _endless(value: Fraction) -> bool:
-    """Has the value no finite decimal form?"""
+def _is_endless(value: Fraction) -> bool:
+    """Is the decimal expansion of `value` infinite?"""
     denominator = value.denominator
     for prime in (2, 5):
         while denominator % prime == 0:
@@ -129,8 +138,11 @@ def _endless(value: Fraction) -> bool:
     return denominator != 1
 
 
-def _other_unit(bare: Quantity, measured: Quantity, question: str | None) -> Verdict | None:
-    """3 against "180 minutes": right if hours are asked for."""
+def _compare_other_unit(bare: Quantity, measured: Quantity, question: str | None) -> Verdict | None:
+    """Compare a bare number with a quantity in another unit.
+
+    3 equals "180 minutes" if the question asks for hours. None if the unit is no reason to call them equal.
+    """
     dimension, power = measured.unit.measure[0]
     if power != 1 or not bare.value:
         return None
@@ -142,8 +154,8 @@ def _other_unit(bare: Quantity, measured: Quantity, question: str | None) -> Ver
         return True, "exact rational"
     if question is None:
         return None, "the same in another unit"
-    asked = "|".join(re.escape(name) for name in names if len(name) > 2)
-    if asked and re.search(rf"\b(?:how many|in)\s(?:{asked})s?\b", question[-_QUESTION:], re.IGNORECASE):
+    pattern = "|".join(re.escape(name) for name in names if len(name) > 2)
+    if pattern and re.search(rf"\b(?:how many|in)\s(?:{pattern})s?\b", question[-_MAX_QUESTION:], re.IGNORECASE):
         return True, "exact rational"
-    mentioned = asked and re.search(rf"\b(?:{asked})s?\b", question[-_QUESTION:], re.IGNORECASE)
-    return (None, "the same in another unit") if mentioned else None
+    is_mentioned = pattern and re.search(rf"\b(?:{pattern})s?\b", question[-_MAX_QUESTION:], re.IGNORECASE)
+    return (None, "the same in another unit") if is_mentioned else None

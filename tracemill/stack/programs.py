@@ -1,14 +1,24 @@
 """The programs of the local stack: the same commands that a cluster runs, on one machine."""
 
 import os
+from collections.abc import Callable
 
 from tracemill.interpreter import python
 from tracemill.settings import config_file, settings
 from tracemill.stack import Program, Stack, up
 
 
-def start(*, services_only: bool = False, postgres_port: int | None = None, redis_port: int | None = None) -> Stack:
-    """Start the local stack as the settings describe it, or bring a running one up to date."""
+def start(
+    prepare: Callable[[Stack], None],
+    *,
+    services_only: bool = False,
+    postgres_port: int | None = None,
+    redis_port: int | None = None,
+) -> Stack:
+    """Start the local stack as the settings describe it, or bring a running one up to date.
+
+    `prepare` brings its database to this code's schema (`db.migrate.prepare`).
+    """
     found = settings()
     stack = up(
         found.data_dir,
@@ -19,13 +29,6 @@ def start(*, services_only: bool = False, postgres_port: int | None = None, redi
     )
     settings.cache_clear()  # the stack's addresses are settings from here on
     return stack
-
-
-def prepare(stack: Stack) -> None:
-    """Bring the stack's database to this code's schema."""
-    from db.migrate import upgrade
-
-    upgrade(stack.database_url)
 
 
 def programs(stack: Stack) -> list[Program]:

@@ -1,8 +1,8 @@
-r"""The value in a concluding sentence: "So John saves $360 in 12 months." concludes 360.
+r"""Extract the value from a sentence that answers the question.
 
-Where a sentence names several values, the one it is about is what does not hang on a preposition ("in 12 months", "at
-5%"). Anything that makes it two values, a range or a doubt ("5 or 6", "not 5", "at least 5") stays part of the value,
-so that the comparison sees it.
+"So John saves $360 in 12 months." gives $360. If a sentence has several values, the last one without a preposition
+counts ("in 12 months" and "at 5%" have one). Some words add a second value, a range or a doubt ("5 or 6", "not 5", "at
+least 5"). They stay in the value, so that the comparison reads them.
 """
 
 import re
@@ -14,10 +14,10 @@ from tracemill.verification.answers.equation_answers import right_side
 from tracemill.verification.answers.kinds import Kind
 from tracemill.verification.answers.normalize import plain, tidy
 
-Found = tuple[str, Literal["equation", "last number", "last line"]]
+LenientAnswer = tuple[str, Literal["equation", "last number", "last line"]]
 
-SENTENCES = 30  # looked at from the end
-SENTENCE = 1_000  # characters of one
+MAX_SENTENCES = 30  # read, from the end of the text
+MAX_SENTENCE = 1_000  # characters read of a sentence, from its end
 
 _NUMBER = re.compile(
     r"(?:(?<![\w.)%])[-−])?(?:\\?[$€£¥])?(?:(?<![\w)])[-−])?(?:\d{1,3}(?:(?:,\d{3})+(?!\d)|(?: \d{3})+(?![\d/]))|"
@@ -31,7 +31,7 @@ _MATH = re.compile(
 )
 _BOLD = re.compile(r"\*\*([^*\n]{1,200})\*\*")
 
-# "The answer is not obvious" or "the answer is in the table" states no answer.
+# "The answer is not obvious" and "the answer is in the table" state no answer.
 _NO_VALUE = re.compile(
     r"(?:the following|correct|incorrect|wrong|right|in the|in terms|as follows|above|below|given|found|clear|unclear|"
     r"obvious|unknown|known|(?:the )?(?:final )?answer|obtained|still|reasonable|based|consistent|helpful|already|also|"
@@ -77,7 +77,7 @@ _CONNECTED = re.compile(
     r"[\s*$]{0,3}(?:to|through|[-–—+/×*]|,|,?\s?(?:or|and)|plus|minus|times|x|over|point|and a|divided by|"
     r"multiplied by)[\s*$]{0,3}"
 )
-_GOES_ON = re.compile(
+_CONTINUED = re.compile(
     r"\s?(?:(?:squared|cubed|factorial|point|and\s(?:a|one|two|three)[\s-](?:half|quarters?|thirds?))\b|[!^]|"
     r"(?:is|are|was)\s(?:not|wrong|incorrect|"
     r"false)\b|(?:isn't|wasn't|can't|cannot)\b|(?:plus|minus|times|over|mod|choose|(?:less|more|fewer) than|"
@@ -105,7 +105,7 @@ _NUMBER_WORD = re.compile(
     r"eight|nine|ten|eleven|twelve|(?:thir|four|fif|six|seven|eigh|nine)teen)\b(?: (?:hundred|thousand|dozen)\b)?",
     re.IGNORECASE,
 )
-_NAMED = re.compile(r"(?<![\w\\])(?:[A-Za-z]|[A-Za-z]_\w)\s{0,2}\$?=")
+_NAME_EQUALS = re.compile(r"(?<![\w\\])(?:[A-Za-z]|[A-Za-z]_\w)\s{0,2}\$?=")
 _LETTER = re.compile(
     r"(?:\b(?:option|choice|answer is|answer:)\s\(?|\()[A-J]\b|(?<![\w'\\])[B-HJ](?![\w'])|^\W{0,4}[A-J][).:*]",
     re.IGNORECASE,
@@ -116,23 +116,26 @@ _YES_NO = re.compile(r"\b(?:yes|no|true|false|correct|incorrect)\b", re.IGNORECA
 
 
 def stated(rest: str) -> str:
-    """The value that `rest`, what follows "the answer is", begins with; empty if it begins with none."""
+    """Return the value at the start of `rest`, the text after "the answer is".
+
+    Empty if `rest` does not start with a value.
+    """
     rest = re.sub(r"^[\s_:]*(?:\n>[ ])?", "", rest)
     if rest.startswith("*") and not rest.startswith("**"):
         rest = rest.lstrip("* ")
     for left, right in (("$$", "$$"), (r"\[", r"\]")):
         if rest.startswith(left) and (end := rest.find(right, len(left))) > 0:
             after = rest[end + 2 :].lstrip()
-            more = stated(after[3:]) if after.startswith(("or ", "and")) else ""
-            return f"{tidy(rest[2:end])} or {more}" if more else tidy(rest[2:end])
+            second_value = stated(after[3:]) if after.startswith(("or ", "and")) else ""
+            return f"{tidy(rest[2:end])} or {second_value}" if second_value else tidy(rest[2:end])
     line, _, below = rest.partition("\n")
     if r"\begin" in line and r"\end" not in line and r"\end" in below:
         line, below = line + " " + below[: below.index("}", below.index(r"\end")) + 1], ""
     if re.match(r"[-•*]\s", line):
         items = re.match(r"(?:[ \t]{0,3}[-•*][ \t][^\n]{1,100}(?:\n|$)){1,10}", rest)
         line = ", ".join(tidy(item.lstrip(" \t-•*")) for item in items[0].strip().split("\n")) if items else line
-    if instead := _BUT.match(line):
-        line = line[instead.end() :]
+    if denial := _BUT.match(line):
+        line = line[denial.end() :]
     for _ in range(4):
         line = line.lstrip()
         lead = _LEAD.match(line)
@@ -141,78 +144,82 @@ def stated(rest: str) -> str:
         line = line[lead.end() :]
     if _NO_VALUE.match(line):
         return ""
-    value = _cut(line)
-    return _main(value) if any(char.isalnum() for char in value) or "\\" in value else ""
+    value = _to_sentence_end(line)
+    return _main_value(value) if any(char.isalnum() for char in value) or "\\" in value else ""
 
 
-def _cut(line: str) -> str:
-    """Up to where the sentence ends; all of it if what follows takes it back."""
-    end = _END.search(line)
-    if end is None:
-        return _unbold(line)
-    rest = line[end.start() :]
+def _to_sentence_end(line: str) -> str:
+    """Return the line up to the end of its sentence.
+
+    The whole line, if the words after that end cast doubt on the value.
+    """
+    sentence_end = _END.search(line)
+    if sentence_end is None:
+        return _without_bold(line)
+    rest = line[sentence_end.start() :]
     if rest[0] in ",; (" and _HEDGE.search(rest) and re.search(r"\d", rest):
-        return _unbold(line)
-    return _unbold(line[: end.start()])
+        return _without_bold(line)
+    return _without_bold(line[: sentence_end.start()])
 
 
-def _unbold(line: str) -> str:
+def _without_bold(line: str) -> str:
     if "*" not in line:
         return tidy(line)
     return tidy(re.sub(r"(?<![\w)}\]])\*\*|\*\*(?![\w({\\])|\*\*$", "", line))
 
 
-def _main(sentence: str) -> str:
-    """The value that a stated sentence is about; the sentence itself where that is not certain."""
+def _main_value(sentence: str) -> str:
+    """Return the main value of a sentence; the sentence if the value is uncertain."""
     if r"\begin" in sentence:
         return sentence  # a matrix
     if not _PROSE.search(sentence):
-        return _short(sentence)[0] if "=" in sentence else sentence
+        return _bare_value(sentence)[0] if "=" in sentence else sentence
     if quantities.read(sentence) is not None:
         return sentence
-    if "=" in sentence and sentence.count("=") == 1 and (short := _short(sentence)[0]) != sentence:
-        return short
-    number = _number_of(sentence)
+    if "=" in sentence and sentence.count("=") == 1 and (bare := _bare_value(sentence)[0]) != sentence:
+        return bare
+    number = _main_number(sentence)
     if number is None:
         return sentence
-    whole = sentence[sentence.rindex(number) :] if sentence.count(number) == 1 else number
-    return whole if quantities.read(plain(whole)) is not None else number
+    with_unit = sentence[sentence.rindex(number) :] if sentence.count(number) == 1 else number
+    return with_unit if quantities.read(plain(with_unit)) is not None else number
 
 
-def last(text: str, kind: Kind) -> Found | None:
-    """The value of the last sentence that holds one, and how it was found; None if none does. Takes linear time."""
+def last(text: str, kind: Kind) -> LenientAnswer | None:
+    """Return the value of the last sentence with a value, and its form.
+
+    None if no sentence has a value. Takes linear time.
+    """
     bare = text.strip()
     if kind in ("choice", "boolean", "text"):
-        return _of_words(bare, kind)
+        return _last_words(bare, kind)
     bare = re.sub(r"^(?:A|Ans)\s?:\s", "", bare)
     if len(bare) <= 300 and ("\n" not in bare or r"\begin" in bare) and not _ANNOUNCES.search(bare):
         value = tidy(bare)
         if (value and not _PROSE.search(_WORDS_IN_MATH.sub("", value))) or quantities.read(plain(value)):
-            return _short(value) if any(char.isalnum() or char == "\\" for char in plain(value)) else None
-    for sentence in map(_claim, _sentences(bare)):
-        if _EQUALS.search(sentence) and (found := _of_equation(sentence)):
-            return found, "equation"
-        if (found := _of_sentence(sentence)) is not None:
-            return found, "last number"
+            return _bare_value(value) if any(char.isalnum() or char == "\\" for char in plain(value)) else None
+    for sentence in map(_without_reason, _sentences(bare)):
+        if _EQUALS.search(sentence) and (side := _value_in_equation(sentence)):
+            return side, "equation"
+        if (number := _value_in_sentence(sentence)) is not None:
+            return number, "last number"
     if _ends_in_announcement(bare) or not bare:
         return None
     return (
-        (tidy(bare), "last line")
-        if len(bare) <= 200 and "\n" not in bare and _SAYS_NOTHING.search(bare) is None
-        else None
+        (tidy(bare), "last line") if len(bare) <= 200 and "\n" not in bare and _NO_ANSWER.search(bare) is None else None
     )
 
 
 _CALCULATED = re.compile(r"[\d\s.,+*/×÷()$-]{1,100}$")
 _WORDS_IN_MATH = re.compile(r"\\(?:text|mathrm|textbf|mbox)\s?\{[^{}]{0,100}\}|\\(?:begin|end)\s?\{\w+\*?\}")
 _ANNOUNCES = re.compile(r"\banswers?\b|boxed|####", re.IGNORECASE)
-_SAYS_NOTHING = re.compile(r"\bI (?:do not|don't|cannot|can't|am not)\b|\b(?:sorry|unable)\b", re.IGNORECASE)
+_NO_ANSWER = re.compile(r"\bI (?:do not|don't|cannot|can't|am not)\b|\b(?:sorry|unable)\b", re.IGNORECASE)
 
 
-def _claim(sentence: str) -> str:
-    """Without its reason: "He can skip 4 classes because 10 - 4 = 6"."""
-    if (before := _REASON_FIRST.match(sentence)) is not None and re.search(r"\d", sentence[before.end() :]):
-        sentence = sentence[before.end() :]
+def _without_reason(sentence: str) -> str:
+    """Return a sentence without its reason ("He can skip 4 because 10 - 4 = 6")."""
+    if (first_reason := _REASON_FIRST.match(sentence)) is not None and re.search(r"\d", sentence[first_reason.end() :]):
+        sentence = sentence[first_reason.end() :]
     reason = _REASON.search(sentence)
     return sentence[: reason.start()] if reason and re.search(r"\d", sentence[: reason.start()]) else sentence
 
@@ -224,8 +231,11 @@ def _ends_in_announcement(text: str) -> bool:
     )
 
 
-def _short(value: str) -> Found:
-    """A text that is nothing but its answer. Of an equation only its right side, if that is what it says."""
+def _bare_value(value: str) -> LenientAnswer:
+    """Return the value of a text without other words, and its form.
+
+    For an equation it is the right side, if that is the result.
+    """
     if "=" in value:
         left, _, right = value.rpartition("=")
         is_number = quantities.read(plain(right)) is not None
@@ -236,9 +246,9 @@ def _short(value: str) -> Found:
 
 
 def _sentences(text: str) -> list[str]:
-    """The last `SENTENCES` sentences that could hold a value, the last one first."""
-    found: list[str] = []
-    for line in reversed(text[-LAST_LINES:].split("\n")):
+    """Return the last `MAX_SENTENCES` sentences, the last one first."""
+    sentences: list[str] = []
+    for line in reversed(text[-MAX_LINES_LENGTH:].split("\n")):
         parts = (
             re.split(
                 r"(?<!\b[MD]r\.)(?<!Mrs\.)(?<!\bMs\.)(?<!\bSt\.)(?<!\b[A-Z]\.)(?<=[.!?])\s+(?=[^\s=])", line.strip()
@@ -246,18 +256,21 @@ def _sentences(text: str) -> list[str]:
             if line.strip()
             else []
         )
-        found += [part[-SENTENCE:] for part in reversed(parts) if part]
-        if len(found) >= SENTENCES:
+        sentences += [part[-MAX_SENTENCE:] for part in reversed(parts) if part]
+        if len(sentences) >= MAX_SENTENCES:
             break
-    return found[:SENTENCES]
+    return sentences[:MAX_SENTENCES]
 
 
-LAST_LINES = 5_000
+MAX_LINES_LENGTH = 5_000  # characters read for sentences, from the end of the text
 
 
-def _of_equation(sentence: str) -> str | None:
-    """The right side of the last equation; all of them if they are several answers ("x = 1 or x = 2")."""
-    names = list(_NAMED.finditer(sentence))
+def _value_in_equation(sentence: str) -> str | None:
+    """Return the right side of the last equation.
+
+    Several equations are returned together if each is an answer ("x = 1 or x = 2").
+    """
+    names = list(_NAME_EQUALS.finditer(sentence))
     for first, second in pairwise(names):
         between = sentence[first.end() : second.start()]
         if (
@@ -265,7 +278,7 @@ def _of_equation(sentence: str) -> str | None:
             and re.fullmatch(r"[^=]{1,80}", between)
             and not _PROSE.search(between)
         ):
-            return _cut(re.sub(r"\$(?!\d)|\\[()]", "", sentence[first.start() :]))
+            return _to_sentence_end(re.sub(r"\$(?!\d)|\\[()]", "", sentence[first.start() :]))
     for match in reversed(list(_EQUALS.finditer(sentence))[-20:]):
         side = sentence[match.end() :].lstrip(" \t*_")
         side = side.removeprefix("in ")
@@ -275,8 +288,8 @@ def _of_equation(sentence: str) -> str | None:
             r"[ \t]{0,3}(?:[-+*/^×·÷−(]|\\[a-z])|[A-Za-z]?\^|\d|[A-Za-z]\b", side[number.end() :]
         ):
             doubt = _DOUBT_AFTER.match(side[number.end() :][:60])
-            return _cut(side) if doubt else tidy(number[0])
-        value = _cut(side)
+            return _to_sentence_end(side) if doubt else tidy(number[0])
+        value = _to_sentence_end(side)
         if math := re.match(r"[^$]{1,200}?(?=\$(?!\d)|\\\)|\\\])", side):
             value = tidy(math[0])
         if any(char.isdigit() for char in value) or "\\" in value:
@@ -285,29 +298,29 @@ def _of_equation(sentence: str) -> str | None:
     return None
 
 
-def _of_sentence(sentence: str) -> str | None:
+def _value_in_sentence(sentence: str) -> str | None:
     if re.search(r"\bnot\b|n't", sentence) is None:
-        bold = [found for found in _BOLD.findall(sentence) if _VALUE_IN.search(found)]
+        bold = [segment for segment in _BOLD.findall(sentence) if _VALUE_IN.search(segment)]
         if len(bold) == 1 and not _PROSE.search(tidy(bold[0])):
             return tidy(bold[0])
         if len(bold) == 1:
-            return _main(_unbold(bold[0]))
+            return _main_value(_without_bold(bold[0]))
     if "$" in sentence or "\\" in sentence:
-        segments = [found for found in _MATH.finditer(sentence) if not _is_money(found)]
+        segments = [segment for segment in _MATH.finditer(sentence) if not _is_money(segment)]
         if segments:
-            return _of_math(sentence, segments)
-    return _number_of(sentence)
+            return _value_in_math(sentence, segments)
+    return _main_number(sentence)
 
 
 def _is_money(segment: re.Match[str]) -> bool:
-    """ "$5 and $6" is no mathematics."""
+    """Are the dollar signs money ("$5 and $6"), not math delimiters?"""
     inside = segment[2] or ""
     if inside.startswith(" ") != inside.endswith(" "):
         return True
     return bool(re.match(r"\d[\d,.]*\s", inside) and _PROSE.search(inside))
 
 
-def _of_math(sentence: str, segments: list[re.Match[str]]) -> str:
+def _value_in_math(sentence: str, segments: list[re.Match[str]]) -> str:
     final = segments[-1]
     first = len(segments) - 1
     while first > 0 and re.fullmatch(
@@ -323,8 +336,11 @@ def _of_math(sentence: str, segments: list[re.Match[str]]) -> str:
     return tidy(value)
 
 
-def _number_of(sentence: str) -> str | None:
-    """The number the sentence is about, with its doubts; None if it has no number."""
+def _main_number(sentence: str) -> str | None:
+    """Return the main number of the sentence, with the words of doubt around it.
+
+    None if the sentence has no number.
+    """
     numbers = list(_NUMBER.finditer(sentence)) or list(_NUMBER_WORD.finditer(sentence))
     numbers = [
         number
@@ -333,18 +349,20 @@ def _number_of(sentence: str) -> str | None:
     ] or numbers
     if not numbers:
         return None
-    free = [number for number in numbers if not _ADJUNCT.search(sentence[max(0, number.start() - 25) : number.start()])]
-    chosen = (free or numbers)[-1]
+    main_numbers = [
+        number for number in numbers if not _ADJUNCT.search(sentence[max(0, number.start() - 25) : number.start()])
+    ]
+    chosen = (main_numbers or numbers)[-1]
     first = numbers.index(chosen)
     while first > 0 and _CONNECTED.fullmatch(sentence[numbers[first - 1].end() : numbers[first].start()]):
         first -= 1
-    if numbers[first] is not chosen or _GOES_ON.match(sentence[chosen.end() :]):
+    if numbers[first] is not chosen or _CONTINUED.match(sentence[chosen.end() :]):
         return tidy(sentence[numbers[first].start() :])
-    for one, other in pairwise(free):
-        if _HEDGE.search(sentence[one.end() : other.start()]):
-            return tidy(sentence[one.start() :])
-    if len(free) > 1 and _JOINED.fullmatch(sentence[free[-2].end() : chosen.start()]):
-        return tidy(sentence[free[-2].start() :])
+    for number, next_number in pairwise(main_numbers):
+        if _HEDGE.search(sentence[number.end() : next_number.start()]):
+            return tidy(sentence[number.start() :])
+    if len(main_numbers) > 1 and _JOINED.fullmatch(sentence[main_numbers[-2].end() : chosen.start()]):
+        return tidy(sentence[main_numbers[-2].start() :])
     before = _DOUBT_BEFORE.search(sentence[max(0, chosen.start() - 60) : chosen.start()])
     if before:
         return tidy(sentence[max(0, chosen.start() - 60) + before.start() :])
@@ -353,7 +371,7 @@ def _number_of(sentence: str) -> str | None:
     return tidy(chosen[0])
 
 
-def _of_words(text: str, kind: Kind) -> Found | None:
+def _last_words(text: str, kind: Kind) -> LenientAnswer | None:
     sentences = _sentences(text)
     if (
         kind == "text"
@@ -364,14 +382,14 @@ def _of_words(text: str, kind: Kind) -> Found | None:
         return (tidy(text), "last line") if any(char.isalnum() for char in text) else None
     if kind != "text":
         pattern = _LETTER if kind == "choice" else _YES_NO
-        found = next((sentence for sentence in sentences if pattern.search(sentence)), None)
+        chosen = next((sentence for sentence in sentences if pattern.search(sentence)), None)
         if (
             kind == "boolean"
             and (leading := re.match(r"\W{0,4}(?:yes|no|true|false)\b", text, re.IGNORECASE)) is not None
         ):
-            found = text[leading.start() :].split("\n")[0][:200] if found is None or len(sentences) < 4 else found
-        if found is not None:
-            return tidy(found), "last line"
+            chosen = text[leading.start() :].split("\n")[0][:200] if chosen is None or len(sentences) < 4 else chosen
+        if chosen is not None:
+            return tidy(chosen), "last line"
     if not sentences or _ends_in_announcement(text):
         return None
     bold = _BOLD.findall(sentences[0])

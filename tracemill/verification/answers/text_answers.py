@@ -1,6 +1,7 @@
-"""Words, when the answer is a name or a sentence: equal in all but the spelling, or surely something else.
+"""Compare answers in words: names, sentences, dates, times of day, "no solution".
 
-Synonyms are for the LLM verifier: two texts that merely differ are undecided.
+Texts are equal if they differ only in spelling. They are different only if that is certain: two months, two colours.
+All other pairs are undecided, because they may be synonyms. The LLM verifier decides them.
 """
 
 import re
@@ -13,8 +14,8 @@ _NEGATION = re.compile(
     r"\b(?:not|no|never|neither|nor|without|or|either|maybe|perhaps|possibly|might|except)\b|n't", re.IGNORECASE
 )
 _COPULA = frozenset(("is", "are", "was", "were", "be", "called", "named", "answer", "by", "equals", "becomes"))
-#: Things of one sort, of which two different ones are never the same.
-_SORTS = tuple(frozenset(words.split()) for words in (
+#: Groups of words. Two different words of one group never mean the same.
+_EXCLUSIVE_WORDS = tuple(frozenset(words.split()) for words in (
     "january february march april may june july august september october november december",
     "monday tuesday wednesday thursday friday saturday sunday",
     "red orange yellow green blue purple black white brown pink gray",
@@ -33,7 +34,7 @@ _SPECIAL = tuple((name, re.compile(pattern, re.IGNORECASE)) for name, pattern in
     ("endless", r"(?:there are )?(?:infinitely many|an infinite number of|infinite)(?: solutions?| values?)?"),
     ("undefined", r"(?:(?:it |the limit )?does not exist|dne|undefined|(?:is )?not defined)"),
 ))  # fmt: skip
-_MONTHS = {name: place for place, name in enumerate(
+_MONTHS = {name: number for number, name in enumerate(
     ("jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec"), 1
 )}  # fmt: skip
 _MONTH = r"(?P<month>(?:jan|feb|mar|apr|may|jun|jul|aug|sep|oct|nov|dec)[a-z]{0,6})\.?"
@@ -52,43 +53,53 @@ Verdict = tuple[bool | None, str]
 
 
 def tokens(value: str) -> list[str]:
-    """Lower-case words without accents, articles and punctuation."""
+    """Return the words of `value` in lower case.
+
+    Accents, articles and punctuation are removed.
+    """
     folded = unicodedata.normalize("NFKD", value.casefold()).replace("’", "'")
     folded = "".join(char for char in folded if not unicodedata.combining(char))
     return [word.removesuffix("'s") for word in _TOKEN.findall(folded) if word not in _ARTICLES]
 
 
 def normal(value: str) -> str:
-    """`tokens` as one text; two texts that have the same are equal in all but their spelling."""
+    """Return `tokens` as one text, equal for texts that differ only in spelling."""
     return " ".join(tokens(value))
 
 
 def compare_text(gold: str, answer: str, question: str | None) -> Verdict:
-    """Is it the same text? False only for two things that are surely different."""
-    wanted, given = tokens(gold), tokens(answer)
-    if not given:
+    """Are both the same text? False only if they certainly mean different things."""
+    gold_words, answer_words = tokens(gold), tokens(answer)
+    if not answer_words:
         return None, "nothing to compare"
-    if wanted == given or "".join(wanted) == "".join(given):
+    if gold_words == answer_words or "".join(gold_words) == "".join(answer_words):
         return True, "same text"
     if not _NEGATION.search(gold) and not _NEGATION.search(answer):
-        if sorted(_listed(gold)) == sorted(_listed(answer)) and len(_listed(gold)) > 1:
+        if sorted(_list_items(gold)) == sorted(_list_items(answer)) and len(_list_items(gold)) > 1:
             return True, "same text"
-        if len(given) > len(wanted) and given[-len(wanted) :] == wanted and given[-len(wanted) - 1] in _COPULA:
+        if (
+            len(answer_words) > len(gold_words)
+            and answer_words[-len(gold_words) :] == gold_words
+            and answer_words[-len(gold_words) - 1] in _COPULA
+        ):
             return True, "same text"
-    if len(wanted) == len(given) == 1:
-        both = {wanted[0], given[0]}
-        asked = set(tokens(question[-5_000:])) if question else set()
-        if any(both <= sort for sort in _SORTS) or both <= asked:
+    if len(gold_words) == len(answer_words) == 1:
+        word_pair = {gold_words[0], answer_words[0]}
+        question_words = set(tokens(question[-5_000:])) if question else set()
+        if any(word_pair <= exclusive for exclusive in _EXCLUSIVE_WORDS) or word_pair <= question_words:
             return False, "a different one"
     return None, "different text"
 
 
-def _listed(value: str) -> list[str]:
+def _list_items(value: str) -> list[str]:
     return [normal(part) for part in re.split(r"[,;]\s?(?:and\s)?|\sand\s|\s?&\s?", value.strip("{}() "))]
 
 
 def special(value: str) -> str | None:
-    r"""The name of a value that is written in words or symbols: "no solution" and ``\emptyset`` are both "nothing"."""
+    r"""Return the name of a value in words or symbols; None if it is no such value.
+
+    "no solution" and ``\emptyset`` are both "nothing".
+    """
     value = value.strip(" .!")
     if len(value) > 80:
         return None
@@ -96,25 +107,27 @@ def special(value: str) -> str | None:
 
 
 def compare_calendar(gold: str, answer: str) -> Verdict | None:
-    """Dates and times of day; None if either is something else."""
-    if (wanted := _date(gold)) is not None and (given := _date(answer)) is not None:
-        years = {day[0] for day in (*wanted, *given)} - {0}
-        same = {day[1:] for day in wanted} & {day[1:] for day in given}
-        if not same or len(years) > 1:
+    """Compare dates and times of day; None if either text is something else."""
+    if (gold_days := _date(gold)) is not None and (answer_days := _date(answer)) is not None:
+        years = {day[0] for day in (*gold_days, *answer_days)} - {0}
+        common_days = {day[1:] for day in gold_days} & {day[1:] for day in answer_days}
+        if not common_days or len(years) > 1:
             return False, "date"
-        return (True, "date") if len(wanted) == len(given) == 1 else (None, "a date that can be read in two ways")
+        return (
+            (True, "date") if len(gold_days) == len(answer_days) == 1 else (None, "a date that can be read in two ways")
+        )
     if ":" not in gold + answer and not _CLOCK_WORD.search(gold + " " + answer):
         return None
-    time, other = _clock(gold), _clock(answer)
-    if time is None or other is None:
+    gold_time, answer_time = _clock(gold), _clock(answer)
+    if gold_time is None or answer_time is None:
         return None
-    halves = time[1] is not None, other[1] is not None
-    if time[0] == other[0]:
-        return (True, "time of day") if time[1] == other[1] or not all(halves) else (False, "time of day")
-    if all(halves) or not any(halves):
-        return _full(time) == _full(other), "time of day"
-    known, bare = (time, other) if halves[0] else (other, time)
-    return _full(known) == bare[0], "time of day"
+    has_half = gold_time[1] is not None, answer_time[1] is not None
+    if gold_time[0] == answer_time[0]:
+        return (True, "time of day") if gold_time[1] == answer_time[1] or not all(has_half) else (False, "time of day")
+    if all(has_half) or not any(has_half):
+        return _on_24_hours(gold_time) == _on_24_hours(answer_time), "time of day"
+    full_time, bare_time = (gold_time, answer_time) if has_half[0] else (answer_time, gold_time)
+    return _on_24_hours(full_time) == bare_time[0], "time of day"
 
 
 _CLOCK_WORD = re.compile(r"\d\s?(?:[ap]\.?\s?m\b|o'clock)|\bnoon\b|\bmidnight\b", re.IGNORECASE)
@@ -131,30 +144,33 @@ def _clock(value: str) -> tuple[tuple[int, int, int], str | None] | None:
     return (int(match["hour"]), int(match["minute"] or 0), int(match["second"] or 0)), half
 
 
-def _full(time: tuple[tuple[int, int, int], str | None]) -> tuple[int, int, int]:
+def _on_24_hours(time: tuple[tuple[int, int, int], str | None]) -> tuple[int, int, int]:
     (hour, minute, second), half = time
     return (hour % 12 + 12 * (half == "p") if half else hour, minute, second)
 
 
 def _date(value: str) -> list[tuple[int, int, int]] | None:
-    """Every (year or 0, month, day) that the date can mean."""
+    """Return every (year, month, day) that the date can mean.
+
+    A missing year is 0.
+    """
     for pattern in _DATES:
         if (match := pattern.match(value.strip())) is None:
             continue
-        found = match.groupdict()
-        year = int(found.get("year") or 0)
-        if "either" in found:
-            first, second = int(found["either"]), int(found["other"])
+        fields = match.groupdict()
+        year = int(fields.get("year") or 0)
+        if "either" in fields:
+            first, second = int(fields["either"]), int(fields["other"])
             pairs = {(first, second), (second, first)}
         else:
-            month = int(found["number"]) if "number" in found else _MONTHS[found["month"][:3].lower()]
-            pairs = {(month, int(found["day"]))}
-        days = [(year, month, day) for month, day in sorted(pairs) if _exists(year or 2000, month, day)]
+            month = int(fields["number"]) if "number" in fields else _MONTHS[fields["month"][:3].lower()]
+            pairs = {(month, int(fields["day"]))}
+        days = [(year, month, day) for month, day in sorted(pairs) if _is_date(year or 2000, month, day)]
         return days or None
     return None
 
 
-def _exists(year: int, month: int, day: int) -> bool:
+def _is_date(year: int, month: int, day: int) -> bool:
     try:
         date(year, month, day)
     except ValueError:

@@ -1,0 +1,103 @@
+-- Loops. Every change is one statement, guarded by the state, the step and the round that it expects:
+--
+--   running: attempt --loop_rationalizes--> rationalize --loop_trains--> train --loop_attempts--> attempt of the next round
+--               \___________________________loop_trains________________/   \----loop_done---> done
+--   running --loop_failed--> failed      running --stop_loop--> stopped      stopped, failed --continue_loop--> running
+--
+-- A trainer makes a step in one transaction that holds the loop's row: it opens the next job or queues the next round, and
+-- moves the loop. A trainer that dies leaves the loop as it was.
+
+-- name: loop_by_name
+select * from loops where name = :name
+
+-- name: all_loops
+select * from loops order by id
+
+-- name: insert_loop
+insert into loops (name, awaits, spec, shots) values (:name, :awaits, cast(:spec as jsonb), cast(:shots as jsonb))
+on conflict (name) do nothing
+
+-- name: movable_loops
+-- running stays running: the job or round that the loop waits for has ended, or is gone. One nudge is enough for a while.
+update loops l set nudge_after = now() + interval '30 seconds'
+where state = 'running' and (nudge_after is null or nudge_after < now())
+  and case when step = 'train'
+      then not exists (select from rounds r where r.name = l.awaits and r.state not in ('done', 'failed'))
+      else not exists (select from jobs j where j.name = l.awaits and j.state in ('filling', 'running', 'paused')) end
+returning id
+
+-- name: lock_loop
+-- The transaction of one step begins. Nothing is returned while another trainer makes the step.
+select * from loops where id = :loop_id and state = 'running' for update skip locked
+
+-- name: loop_rationalizes
+-- attempt -> rationalize
+update loops set step = 'rationalize', awaits = :awaits, nudge_after = null
+where id = :loop_id and state = 'running' and step = 'attempt' and round = :round
+
+-- name: loop_trains
+-- attempt, rationalize -> train
+update loops set step = 'train', awaits = :awaits, nudge_after = null
+where id = :loop_id and state = 'running' and step in ('attempt', 'rationalize') and round = :round
+
+-- name: loop_attempts
+-- train -> attempt of the next round
+update loops set step = 'attempt', round = round + 1, awaits = :awaits, nudge_after = null
+where id = :loop_id and state = 'running' and step = 'train' and round = :round
+
+-- name: loop_done
+-- running -> done
+update loops set state = 'done', ended = :ended, finished_at = now()
+where id = :loop_id and state = 'running' and step = 'train' and round = :round
+
+-- name: loop_failed
+-- running -> failed
+update loops set state = 'failed', error = :error, finished_at = now()
+where id = :loop_id and state = 'running'
+
+-- name: stop_loop
+-- running -> stopped
+update loops set state = 'stopped', finished_at = now() where name = :name and state = 'running'
+
+-- name: continue_loop
+-- stopped, failed -> running, in the step where it was
+update loops set state = 'running', error = null, finished_at = null, nudge_after = null
+where name = :name and state in ('stopped', 'failed')
+
+-- name: unsolved_questions
+-- How many questions of a job were settled without an accepted trace.
+select count(*) from job_questions q join jobs j on j.id = q.job_id
+where j.name = :job and q.accepted = 0 and q.state in ('done', 'failed')
+
+-- name: shared_questions
+-- How many questions of some jobs have the text of a question of other jobs.
+select count(distinct q.fingerprint)
+from questions q join job_questions jq on jq.question_id = q.id join jobs j on j.id = jq.job_id
+where j.name = any(:jobs) and q.fingerprint in (
+    select o.fingerprint from questions o join job_questions oq on oq.question_id = o.id join jobs p on p.id = oq.job_id
+    where p.name = any(:others))
+
+-- name: loop_rounds
+-- The loop's finished rounds in order: right answers before and after on the reported set and on the dev set, and the
+-- examples that each learnt from.
+select r.name as round, e.*, l.*
+from rounds r, lateral (
+    select coalesce(sum(questions) filter (where reported and stage = 'before'), 0)::bigint as before_questions,
+           coalesce(sum(correct) filter (where reported and stage = 'before'), 0)::bigint as before_correct,
+           coalesce(sum(questions) filter (where reported and stage = 'after'), 0)::bigint as after_questions,
+           coalesce(sum(correct) filter (where reported and stage = 'after'), 0)::bigint as after_correct,
+           coalesce(sum(questions) filter (where dev and stage = 'before'), 0)::bigint as dev_before_questions,
+           coalesce(sum(correct) filter (where dev and stage = 'before'), 0)::bigint as dev_before_correct,
+           coalesce(sum(questions) filter (where dev and stage = 'after'), 0)::bigint as dev_after_questions,
+           coalesce(sum(correct) filter (where dev and stage = 'after'), 0)::bigint as dev_after_correct
+    from evaluations e, lateral (
+        select e.benchmark = any(:reported) as reported, e.benchmark = any(:dev) as dev) sets
+    where e.round_id = r.id
+) e, lateral (
+    select count(*) as examples, count(*) filter (where j.method = 'rationalize') as rationalised,
+           count(distinct t.question_id) as questions
+    from (select distinct trace_id from examples where round_id = r.id) x
+    join traces t on t.id = x.trace_id join jobs j on j.id = t.job_id
+) l
+where r.name = any(:rounds) and r.state = 'done'
+order by array_position(:rounds, r.name)

@@ -1,0 +1,137 @@
+"""The request for a job: flags, TOML files, loops, benchmarks and the demo all become this before a job is opened.
+
+`producer.opening` turns a request into the job's settings (`db.jobs.JobSpec`) and stores its questions.
+"""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal
+
+from tracemill.errors import UsageError
+from tracemill.methods import Shot
+from tracemill.policy import Policy
+from tracemill.sampling import Sampling
+
+COLUMNS = ("question", "gold", "domain", "kind", "choices")
+
+
+@dataclass(frozen=True)
+class SourceSpec:
+    """Which questions a job asks."""
+
+    #: A file, glob, `hf:`, `gym:` or `words:` source, a benchmark's name, or `job:NAME[?failed|?accepted]`.
+    address: str
+    #: Its columns, ours → theirs.
+    mapping: Mapping[str, str] = field(default_factory=dict)
+    #: The domain of questions that bring none.
+    domain: str = "math"
+    #: None: the dataset is named after the source.
+    dataset: str | None = None
+    #: At most this many questions; None: all.
+    limit: int | None = None
+
+    @property
+    def name(self) -> str:
+        """The dataset's name."""
+        return self.dataset or source_name(self.address)
+
+
+@dataclass(frozen=True)
+class Stopping:
+    """Adaptive sampling: when a question gets no more samples."""
+
+    #: Accepted traces at which it is done.
+    enough: int
+    #: Traces asked for at a time; None: a quarter of all.
+    batch: int | None = None
+    #: It is given up when its chance to get there is below this; 0: never.
+    give_up: float = 0.0
+
+
+@dataclass(frozen=True)
+class Budget:
+    """What a job may cost."""
+
+    amount: float
+    unit: Literal["tokens", "money"]
+
+
+@dataclass(frozen=True)
+class JobRequest:
+    """Questions × model × method × sampling × policy, as people ask for them."""
+
+    source: SourceSpec
+    #: None: made of the dataset, the model and the method.
+    name: str | None = None
+    purpose: Literal["teach", "evaluate"] = "teach"
+    model: str = "teacher"
+    #: The round whose adapter answers; None: the model alone.
+    round_id: int | None = None
+    method: str = "cot"
+    #: Worked examples that are shown first.
+    shots: Sequence[Shot] = ()
+    #: The domain that all questions are asked in; None: each in its own.
+    ask_as: str | None = None
+    #: Answers a question, of each variant of the method.
+    samples: int = 4
+    sampling: Sampling = field(default_factory=Sampling)
+    stopping: Stopping | None = None
+    budget: Budget | None = None
+    policy: Policy = field(default_factory=Policy)
+    priority: int = 0
+
+
+def stopping_of(enough: int | None, batch: int | None, give_up: float) -> Stopping | None:
+    """When questions stop; None: each gets all its samples. Raises UsageError for a part without `enough`."""
+    if enough is None:
+        if batch is not None or give_up:
+            raise UsageError("batch and give_up belong to adaptive sampling: set enough (--enough) as well")
+        return None
+    return Stopping(enough, batch, give_up)
+
+
+def budget_of(tokens: float | None, money: float | None) -> Budget | None:
+    """The job's budget. Raises UsageError when there are two."""
+    if tokens is not None and money is not None:
+        raise UsageError("a job has one budget: tokens (--budget-tokens) or money (--budget-money)")
+    if tokens is not None:
+        return Budget(tokens, "tokens")
+    return None if money is None else Budget(money, "money")
+
+
+def mapping_of(pairs: Sequence[str]) -> dict[str, str]:
+    """`OURS=THEIRS` pairs as a dictionary. Raises UsageError for anything else."""
+    columns: dict[str, str] = {}
+    for pair in pairs:
+        ours, equals, theirs = pair.partition("=")
+        if not equals or ours not in COLUMNS or not theirs:
+            raise UsageError(f"--map {pair}: write OURS=THEIRS with OURS one of {', '.join(COLUMNS)}")
+        columns[ours] = theirs
+    return columns
+
+
+def source_name(address: str) -> str:
+    """A short name for a source: a file's stem, or the scheme and name of a generated one."""
+    head = address.split("?")[0]
+    name = Path(head).name.split(".")[0] if "/" in head or "." in head else head
+    return "".join(c if c.isalnum() or c in "-_" else "-" for c in name).strip("-") or "questions"
+
+
+def read_shots(path: Path | None) -> tuple[Shot, ...]:
+    """The worked examples of a JSONL file. Raises UsageError with the line that is wrong."""
+    if path is None:
+        return ()
+    if not path.is_file():
+        raise UsageError(f"no such file: {path} (--examples)")
+    shots: list[Shot] = []
+    for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1):
+        if not line.strip():
+            continue
+        try:
+            row = json.loads(line)
+            shots.append(Shot(str(row["question"]), str(row["answer"])))
+        except (ValueError, KeyError, TypeError):
+            raise UsageError(f'{path}:{number}: each line is {{"question": "…", "answer": "…"}}') from None
+    return tuple(shots)

@@ -1,0 +1,148 @@
+"""Open a job: a request becomes the job's settings, and its questions are stored.
+
+This is the only way from what people ask for to a job. Nothing is printed: who opens a job hands in its progress.
+"""
+
+from collections.abc import Callable, Collection, Iterable, Iterator
+from contextlib import AbstractContextManager, contextmanager
+from typing import NamedTuple, TypeAlias
+
+from sqlalchemy import text
+
+from db.jobs import JobSpec
+from db.queries import Q
+from db.session import transaction
+from producer.enqueue import Enqueued, enqueue, enqueue_from
+from producer.job_request import JobRequest, SourceSpec
+from producer.sources import Problem, Question, open_source
+from tracemill.errors import UsageError
+from tracemill.policy import Policy
+from tracemill.settings import model as model_settings
+
+#: Shows how a source is read: opened for one source, then told how many questions were read so far.
+Reading: TypeAlias = Callable[[SourceSpec], AbstractContextManager[Callable[[int], None]]]
+
+
+@contextmanager
+def unseen(source: SourceSpec) -> Iterator[Callable[[int], None]]:
+    """Nobody watches how the source is read."""
+    yield lambda read: None
+
+
+class Origin(NamedTuple):
+    """Another job, and which of its questions: those with an accepted trace, those without, or (None) all."""
+
+    job_id: int
+    accepted: bool | None
+
+
+def origin_job(address: str) -> str | None:
+    """The job's name in `job:NAME[?failed|?accepted]`; None for other sources."""
+    scheme, colon, rest = address.partition(":")
+    if scheme != "job" or not colon:
+        return None
+    return rest.rpartition("?")[0] if "?" in rest else rest
+
+
+def origin_of(address: str) -> Origin | None:
+    """What `job:NAME[?failed|?accepted]` names; None for others. Raises UsageError if there is no such job."""
+    name = origin_job(address)
+    if name is None:
+        return None
+    filters = {"": None, "failed": False, "accepted": True}
+    which = address.rpartition("?")[2] if "?" in address else ""
+    if which not in filters:
+        raise UsageError(f"{address}: write job:NAME, job:NAME?failed or job:NAME?accepted")
+    return Origin(_job_id(name), filters[which])
+
+
+def _job_id(name: str) -> int:
+    with transaction() as connection:
+        row = connection.execute(Q["job_by_name"], {"name": name}).one_or_none()
+        if row is None:
+            known = connection.execute(text("select string_agg(name, ', ' order by id) from jobs")).scalar()
+            raise UsageError(f"no job '{name}'. Jobs: {known or 'none yet'}")
+    return int(row.id)
+
+
+def job_spec(request: JobRequest, upcoming: Collection[str] = ()) -> JobSpec:
+    """The settings of the requested job. Raises UsageError for what is wrong with it, before anything is stored.
+
+    `upcoming`: jobs that are not open yet; one that builds on them has no `from_job_id` here.
+    """
+    from tracemill.methods import named, prompts
+
+    model, method = model_settings(request.model), named(request.method)
+    name = request.name or f"{request.source.name}-{request.model}-{request.method}"
+    builds_on = origin_job(request.source.address)
+    origin = None if builds_on in upcoming else origin_of(request.source.address)
+    if "trace" in method.needs and builds_on is None:
+        raise UsageError(f"method {request.method} quotes the traces of another job: name it as the source, job:NAME")
+    budget, stopping = request.budget, request.stopping
+    if budget is not None and budget.unit == "money" and not model.price_in + model.price_out:
+        raise UsageError(
+            f"job {name}: a budget in money needs prices, and model {request.model} has none. "
+            f"Set price_in, price_out in [models.{request.model}]"
+        )
+    templates = prompts(method, request.shots)
+    max_traces = request.samples * len(templates["general"])
+    if stopping is not None and stopping.enough > max_traces:
+        raise UsageError(
+            f"job {name}: enough = {stopping.enough} is more than the {max_traces} traces that a question gets at most"
+        )
+    return JobSpec(
+        name=name,
+        purpose=request.purpose,
+        model=request.model,
+        method=request.method,
+        prompts=templates,
+        ask_as=request.ask_as,
+        from_job_id=origin.job_id if origin else None,
+        negative=method.negative,
+        samples=request.samples,
+        enough=stopping.enough if stopping else None,
+        batch=(stopping.batch or max(1, max_traces // 4)) if stopping else None,
+        give_up=stopping.give_up if stopping else 0.0,
+        budget=budget.amount if budget else None,
+        budget_unit=budget.unit if budget else None,
+        sampling=request.sampling,
+        policy=informed(request.policy),
+        source=request.source.address,
+        round_id=request.round_id,
+        priority=request.priority,
+    )
+
+
+def informed(policy: Policy) -> Policy:
+    """The policy with what the judge's newest calibration says of its signals."""
+    if policy.judge is None:
+        return policy
+    from db.calibrations import latest
+    from tracemill.verification.calibration import why_not
+
+    known = latest(policy.judge, model_settings(policy.judge).model)
+    reasons = {name: why_not(known.get(name), policy.auc_above) for name in policy.signals}
+    return policy.model_copy(update={"uninformative": {name: why for name, why in reasons.items() if why}})
+
+
+def store_questions(
+    source: SourceSpec, spec: JobSpec, reading: Reading = unseen, rows: Iterable[Question | Problem] | None = None
+) -> Enqueued:
+    """Open the job, or find it, and store the questions of its source. `rows`: they come from here instead."""
+    origin = origin_of(source.address)
+    if origin is not None:
+        return enqueue_from(spec, accepted=origin.accepted, limit=source.limit)
+    if rows is None:
+        rows = open_source(source.address, mapping=source.mapping, limit=source.limit)
+    with reading(source) as report:
+        return enqueue(
+            rows, spec, dataset=source.name, domain=source.domain, progress=lambda stored: report(stored.read)
+        )
+
+
+def open_request(request: JobRequest, reading: Reading = unseen) -> Enqueued:
+    """Store the questions of the request and open its job. Raises UsageError if the source has no question."""
+    stored = store_questions(request.source, spec := job_spec(request), reading)
+    if not stored.read and spec.from_job_id is None:
+        raise UsageError(f"job {spec.name}: {request.source.address} has not one readable question")
+    return stored

@@ -1,0 +1,75 @@
+"""What a lesson becomes for the library that trains: passes, epochs, the learning rate, the adapter's shape."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.lessons import lesson
+from trainer.fit_spec import FitSpec
+
+
+def _arguments(folder: Path, *, rows: int = 160, longest: int = 100, **fit: Any) -> dict[str, Any]:
+    from trainer.training import _arguments
+
+    return _arguments(lesson("student", folder, [], **fit), rows, longest, 2048, folder / "checkpoints")
+
+
+def test_a_fit_uses_the_settings_of_its_round(tmp_path: Path) -> None:
+    given = _arguments(tmp_path, batch_size=16, learning_rate=2e-4, seed=9)
+    assert (given["learning_rate"], given["seed"]) == (2e-4, 9)
+    assert given["per_device_train_batch_size"] * given["gradient_accumulation_steps"] == 16
+
+
+@pytest.mark.parametrize(("processes", "longest", "own", "passes"), [(1, 128, 16, 1), (1, 129, 8, 2), (2, 257, 4, 2)])
+def test_processes_share_a_batch_and_split_it_into_passes(
+    processes: int, longest: int, own: int, passes: int, tmp_path: Path
+) -> None:
+    given = _arguments(tmp_path, longest=longest, batch_size=16, processes=processes)
+    assert (given["per_device_train_batch_size"], given["gradient_accumulation_steps"]) == (own, passes)
+
+
+@pytest.mark.parametrize(("rows", "warmup"), [(16 * 19, 0), (16 * 20, 1), (16 * 40 - 1, 2)])
+def test_the_learning_rate_rises_over_a_twentieth_of_the_steps(rows: int, warmup: int, tmp_path: Path) -> None:
+    assert _arguments(tmp_path, rows=rows, batch_size=16)["warmup_steps"] == warmup
+
+
+def test_the_loss_is_logged_about_two_hundred_times(tmp_path: Path) -> None:
+    every = [_arguments(tmp_path, rows=rows, batch_size=1)["logging_steps"] for rows in (10, 399, 400, 10_000)]
+    assert every == [1, 1, 2, 50]
+
+
+def test_an_epoch_ends_in_the_step_that_sees_its_last_row() -> None:
+    from trainer.training import _ends
+
+    # Five rows twice, then three rows once, in steps of four: 5, 10 and 13 rows.
+    assert _ends([0] * 5 + [1] * 3, [2, 1], 4) == {2: 1, 3: 2, 4: 3}
+    assert _ends([0] * 4, [2], 4) == {1: 1, 2: 2}
+
+
+def test_an_adapter_has_the_rank_and_scale_of_the_round_on_every_linear_layer() -> None:
+    from trainer.student import lora
+
+    made = lora(FitSpec(lora_rank=8, lora_alpha=24))
+    assert (made.r, made.lora_alpha, made.target_modules) == (8, 24, "all-linear")
+
+
+def test_a_row_of_exactly_the_most_tokens_is_kept() -> None:
+    from trainer.rows import Row, short
+
+    rows = [Row([1] * 3, [2] * length) for length in (5, 4, 6)]
+    assert short(rows, 8) == ([0, 1], rows[:2])
+
+
+@pytest.mark.parametrize(
+    "change",
+    [{"epochs": (3,)}, {"teachers": ("other",)}, {"learning_rate": 1e-5}, {"batch_size": 8}, {"model": "other"}],
+)
+def test_a_lesson_that_differs_has_another_fingerprint(change: dict[str, Any], tmp_path: Path) -> None:
+    from tests.lessons import sums
+
+    model = change.get("model", "student")
+    rest = {key: value for key, value in change.items() if key != "model"}
+    one, other = lesson("student", tmp_path, sums(2)), lesson(model, tmp_path, sums(2), **rest)
+    assert one.fingerprint == lesson("student", tmp_path / "elsewhere", sums(2)).fingerprint
+    assert other.fingerprint != one.fingerprint != lesson("student", tmp_path, sums(3)).fingerprint

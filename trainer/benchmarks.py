@@ -1,0 +1,65 @@
+"""The benchmarks that a round or a loop names become evaluation jobs of the student before it learns."""
+
+from db.jobs import open_job
+from db.queries import Q
+from db.session import transaction
+from producer.job_request import JobRequest, SourceSpec, source_name
+from producer.opening import Reading, job_spec, store_questions, unseen
+from producer.sources.benchmarks import BENCHMARKS
+from tracemill.errors import UsageError
+from tracemill.sampling import Sampling
+from trainer.spec import EvaluateSpec, RoundSpec
+
+
+def open_benchmarks(spec: RoundSpec, reading: Reading = unseen) -> RoundSpec:
+    """Open the job of each of the round's benchmarks unless it is there; the round with the names of these jobs.
+
+    Raises UsageError when a job of that name asks in another way.
+    """
+    open_measured(spec.evaluate, spec.student, reading)
+    return with_benchmarks(spec)
+
+
+def with_benchmarks(spec: RoundSpec) -> RoundSpec:
+    """The round with the names of its benchmarks' jobs, whether they are there or not."""
+    return spec.model_copy(update={"evaluate": with_jobs(spec.evaluate, spec.student)})
+
+
+def with_jobs(evaluate: EvaluateSpec, student: str) -> EvaluateSpec:
+    """The evaluation with the names of its benchmarks' jobs, whether they are there or not."""
+    names = (_job_name(source, evaluate, student) for source in evaluate.benchmarks)
+    return evaluate.model_copy(update={"jobs": list(dict.fromkeys((*evaluate.jobs, *names)))})
+
+
+def open_measured(evaluate: EvaluateSpec, student: str, reading: Reading = unseen) -> None:
+    """Open the job of each benchmark unless it is there. Raises UsageError when it asks in another way."""
+    for source in evaluate.benchmarks:
+        _open(_request(source, evaluate, student), reading)
+
+
+def _job_name(source: str, evaluate: EvaluateSpec, student: str) -> str:
+    first = f"-first-{evaluate.limit}" if evaluate.limit else ""
+    times = f"-x{evaluate.samples}" if evaluate.samples > 1 else ""
+    return f"{source_name(source)}-{student}{first}{times}"
+
+
+def _request(source: str, evaluate: EvaluateSpec, student: str) -> JobRequest:
+    columns = {} if source in BENCHMARKS else {str(ours): theirs for ours, theirs in evaluate.map.items()}
+    return JobRequest(
+        source=SourceSpec(source, columns, evaluate.domain, limit=evaluate.limit or None),
+        name=_job_name(source, evaluate, student),
+        purpose="evaluate",
+        model=student,
+        ask_as=evaluate.domain,
+        samples=evaluate.samples,
+        sampling=Sampling(temperature=evaluate.temperature, max_tokens=evaluate.max_tokens),
+    )
+
+
+def _open(request: JobRequest, reading: Reading) -> None:
+    spec = job_spec(request)
+    with transaction() as connection:
+        open_job(connection, spec)
+        state = connection.execute(Q["job_by_name"], {"name": spec.name}).one().state
+    if state == "filling" and not store_questions(request.source, spec, reading).read:
+        raise UsageError(f"evaluate.benchmarks: {request.source.address} has not one readable question")

@@ -1,0 +1,213 @@
+"""Loops in Postgres: opened, stopped, continued, and read back with what their rounds measured.
+
+A loop that is open is moved by the trainers (`trainer.loop_service`), whoever opened it.
+"""
+
+import json
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Literal
+
+from sqlalchemy import Connection, RowMapping
+
+from db.queries import Q
+from db.session import transaction
+from producer.job_request import JobRequest
+from producer.opening import Reading, open_request, unseen
+from tracemill.errors import UsageError
+from tracemill.methods import Shot
+from tracemill.statistics import Interval, share
+from trainer.benchmarks import open_measured, with_jobs
+from trainer.evaluate import jobs_by_names
+from trainer.loop import APART, LoopSpec, attempt_name, rationalize_name, round_name, round_of
+from trainer.queue import check_student, difference, evaluation_prompt, queue_round
+from trainer.spec import parse
+
+
+@dataclass(frozen=True)
+class Loop:
+    """One row of `loops`."""
+
+    id: int
+    name: str
+    state: Literal["running", "stopped", "failed", "done"]
+    step: Literal["attempt", "rationalize", "train"]
+    #: From 1.
+    round: int
+    #: The job, or while it trains the round, that it waits for.
+    awaits: str
+    spec: LoopSpec
+    shots: tuple[Shot, ...]
+    ended: str | None
+    error: str | None
+    created_at: datetime
+    finished_at: datetime | None
+
+
+@dataclass(frozen=True)
+class RoundResult:
+    """What one finished round of a loop measured, and what it learnt from."""
+
+    round: str
+    #: Right answers on the reported set, and on the dev set if there is one.
+    before: Interval
+    after: Interval
+    dev_before: Interval | None
+    dev_after: Interval | None
+    examples: int
+    #: Of the examples: written with a hint.
+    rationalised: int
+    #: Questions with an example.
+    questions: int
+
+
+def loop_of(row: RowMapping) -> Loop:
+    """The loop of a row of `loops`."""
+    known = {name: row[name] for name in Loop.__dataclass_fields__ if name not in ("spec", "shots")}
+    shots = tuple(Shot(**shot) for shot in row["shots"])
+    return Loop(spec=LoopSpec.model_validate(row["spec"]), shots=shots, **known)
+
+
+def all_loops() -> list[Loop]:
+    """Every loop, the oldest first."""
+    with transaction() as connection:
+        return [loop_of(row) for row in connection.execute(Q["all_loops"]).mappings()]
+
+
+def find_loop(name: str) -> Loop | None:
+    """The loop of that name; None: there is none."""
+    with transaction() as connection:
+        row = connection.execute(Q["loop_by_name"], {"name": name}).mappings().one_or_none()
+    return None if row is None else loop_of(row)
+
+
+def one_loop(name: str) -> Loop:
+    """The loop of that name. Raises UsageError listing the loops there are."""
+    loop = find_loop(name)
+    if loop is None:
+        known = ", ".join(loop.name for loop in all_loops()) or "none yet"
+        raise UsageError(f"no loop '{name}'. Loops: {known}")
+    return loop
+
+
+def first_attempt(spec: LoopSpec, shots: Sequence[Shot]) -> JobRequest:
+    """The base model is asked everything, with the worked examples before it."""
+    return spec.attempt.request(attempt_name(spec.name, 1), spec.student, shots=shots)
+
+
+def open_loop(spec: LoopSpec, folder: Path, reading: Reading = unseen) -> Loop:
+    """Open the loop with its first attempt, or find it; one that was stopped or has failed continues.
+
+    `folder`: where the file of examples is. Raises UsageError for what is wrong, before anything is asked.
+    """
+    check_student(round_of(spec, 1, ["none"]))
+    shots = spec.attempt.shots(folder)
+    spec = spec.model_copy(
+        update={
+            "evaluate": with_jobs(spec.evaluate, spec.student),
+            "dev": with_jobs(spec.dev, spec.student) if spec.dev is not None else None,
+        }
+    )
+    known = find_loop(spec.name)
+    if known is None:
+        for measured in (spec.evaluate, spec.dev):
+            if measured is not None:
+                open_measured(measured, spec.student, reading)
+        _check_sets(spec)
+        open_request(first_attempt(spec, shots), reading)
+        _insert(spec, shots)
+    else:
+        _require_same(known, spec, shots)
+        _continue(known)
+    return one_loop(spec.name)
+
+
+def _check_sets(spec: LoopSpec) -> None:
+    with transaction() as connection:
+        evaluation_prompt(connection, round_of(spec, 1, ["none"]))
+        if spec.dev is not None:
+            names = {"jobs": spec.dev.jobs, "others": spec.evaluate.jobs}
+            shared = connection.execute(Q["shared_questions"], names).scalar_one()
+            if shared:
+                raise UsageError(f"[dev] and [evaluate] share {shared} questions: {APART}")
+
+
+def _insert(spec: LoopSpec, shots: Sequence[Shot]) -> None:
+    row = {
+        "name": spec.name,
+        "awaits": attempt_name(spec.name, 1),
+        "spec": spec.model_dump_json(),
+        "shots": json.dumps([asdict(shot) for shot in shots]),
+    }
+    with transaction() as connection:
+        connection.execute(Q["insert_loop"], row)
+
+
+def _require_same(known: Loop, spec: LoopSpec, shots: Sequence[Shot]) -> None:
+    differs = difference(known.spec.model_dump(mode="json"), spec.model_dump(mode="json"))
+    if not differs and known.shots != tuple(shots):
+        differs = "file of examples (attempt.examples)"
+    if differs:
+        raise UsageError(f"loop '{spec.name}' exists with another {differs}. Give this loop another name.")
+
+
+def _continue(loop: Loop) -> None:
+    with transaction() as connection:
+        stuck = connection.execute(Q["round_by_name"], {"name": loop.awaits}).mappings().one_or_none()
+    if loop.state == "failed" and loop.step == "train" and stuck is not None:
+        queue_round(parse(stuck["spec"], f"round '{loop.awaits}'"))
+    with transaction() as connection:
+        connection.execute(Q["continue_loop"], {"name": loop.name})
+
+
+def stop_loop(name: str) -> Loop:
+    """The loop opens nothing more; what it has opened goes on. Raises UsageError when it does not run."""
+    loop = one_loop(name)
+    with transaction() as connection:
+        stopped = connection.execute(Q["stop_loop"], {"name": name}).rowcount
+    if not stopped:
+        raise UsageError(f"loop {name} is {one_loop(name).state}: only a running loop can be stopped")
+    return one_loop(loop.name)
+
+
+def jobs_of(connection: Connection, loop: Loop) -> list[str]:
+    """The teaching jobs that the loop has opened so far, in order."""
+    names = [
+        name(loop.name, number) for number in range(1, loop.round + 1) for name in (attempt_name, rationalize_name)
+    ]
+    return list(jobs_by_names(connection, names))
+
+
+def results(connection: Connection, loop: Loop) -> list[RoundResult]:
+    """What the loop's finished rounds measured, in order."""
+    names = {
+        "rounds": [round_name(loop.name, number) for number in range(1, loop.round + 1)],
+        "reported": loop.spec.evaluate.jobs,
+        "dev": loop.spec.dev.jobs if loop.spec.dev is not None else [],
+    }
+    rows = connection.execute(Q["loop_rounds"], names).mappings()
+    return [_result(row, has_dev=loop.spec.dev is not None) for row in rows]
+
+
+def _result(row: RowMapping, *, has_dev: bool) -> RoundResult:
+    def right(stage: str) -> Interval:
+        return share(row[f"{stage}_correct"], row[f"{stage}_questions"])
+
+    return RoundResult(
+        round=row["round"],
+        before=right("before"),
+        after=right("after"),
+        dev_before=right("dev_before") if has_dev else None,
+        dev_after=right("dev_after") if has_dev else None,
+        examples=row["examples"],
+        rationalised=row["rationalised"],
+        questions=row["questions"],
+    )
+
+
+def dev_shares(rounds: Sequence[RoundResult]) -> tuple[float, ...]:
+    """Shares of right answers on the dev set: of the base model, then of each round; none without a dev set."""
+    before = [row.dev_before.value for row in rounds[:1] if row.dev_before is not None]
+    return (*before, *(row.dev_after.value for row in rounds if row.dev_after is not None))

@@ -1,0 +1,36 @@
+"""The teaching jobs of a ROUND.toml: opened as `tracemill enqueue` would, before the round is queued."""
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from db.jobs import JobSpec
+from db.session import transaction
+from producer.opening import Reading, job_spec, open_request, origin_job, unseen
+from trainer.ask_spec import TeachSpec
+from trainer.evaluate import jobs_by_names
+
+
+def open_teaching(
+    jobs: Sequence[TeachSpec], folder: Path, wait: Callable[[list[str]], None], reading: Reading = unseen
+) -> None:
+    """Open each job, in their order, and wait until all traces have their verdicts.
+
+    `folder`: where the files of examples are. `wait`: returns when the jobs of these names are done. Raises UsageError
+    for what `tracemill enqueue` would refuse.
+    """
+    for job in jobs:
+        builds_on = origin_job(job.source)
+        if builds_on is not None:
+            wait([builds_on])
+        open_request(job.teaching_request(folder), reading)
+    if jobs:
+        wait([job.name for job in jobs])
+
+
+def planned(jobs: Sequence[TeachSpec], folder: Path) -> list[JobSpec]:
+    """All the jobs, unless every one of them is open. Raises UsageError for what is wrong with one."""
+    names = [job.name for job in jobs]
+    specs = [job_spec(job.teaching_request(folder), upcoming=names) for job in jobs]
+    with transaction() as connection:
+        opened = jobs_by_names(connection, names)
+    return specs if len(opened) < len(jobs) else []

@@ -25,8 +25,8 @@ from tracemill.settings import settings
 from tracemill.stack import Stack
 from trainer.fit import round_folder
 from trainer.objectives import Progress, find
-from trainer.queue import queue_round
 from trainer.service import run_round
+from trainer.submit import queue_round
 
 COUNT = 16
 #: Rounds of the tiny student: a checkpoint after each of many quick steps.

@@ -10,8 +10,8 @@ from db.queries import Q
 from tracemill.errors import UsageError
 from tracemill.statistics import Paired
 from trainer.compare import Compared, Side, compare
-from trainer.control import control_name
 from trainer.report.nearest import nearest
+from trainer.submit import control_name
 
 #: Flips that are shown for each direction.
 N_FLIPS = 4

@@ -11,10 +11,10 @@ from db.session import engine
 from tracemill.prompts import Prompt
 from tracemill.settings import model, settings
 from tracemill.weights import resolve
-from trainer.queue import checked
 from trainer.rows import Reader, Row, learnt_text
 from trainer.select.choose import BATCH, Selection, choose
 from trainer.spec import RoundSpec
+from trainer.submit import checked
 
 #: The most examples, and pairs of overlapping questions, that a preview shows.
 EXAMPLES, OVERLAPS = 3, 100

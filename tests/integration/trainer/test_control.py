@@ -16,9 +16,9 @@ from tests.integration.measured import benchmark, evaluate
 from tests.integration.rounds import job, new_round, question, round_spec, trace
 from tracemill.errors import UsageError
 from tracemill.stack import Stack
-from trainer.control import control_of
 from trainer.select.choose import select
 from trainer.spec import parse
+from trainer.submit import control_of
 
 pytestmark = pytest.mark.integration
 

@@ -23,9 +23,9 @@ from tracemill.errors import UsageError
 from tracemill.model_settings import EMBEDDED_MODEL
 from tracemill.stack import Stack
 from tracemill.weights import resolve
-from trainer.queue import queue_round
 from trainer.service import run_round
 from trainer.spec import RoundSpec
+from trainer.submit import queue_round
 
 pytestmark = pytest.mark.integration
 

@@ -12,8 +12,8 @@ from tests.conftest import forget
 from tests.integration.rounds import ASK, TEACH, job, new_round, question, round_row, round_spec
 from tracemill.errors import UsageError
 from tracemill.stack import Stack
-from trainer.queue import checked, queue_round
 from trainer.spec import RoundSpec
+from trainer.submit import checked, queue_round
 
 MODELS = {
     "student": {"vllm": {"adapters": True, "max_lora_rank": 16}},

@@ -26,9 +26,9 @@ from benchmarks.common import main
 from db.session import transaction
 from producer.shares import LEAST_WINDOW
 from tracemill.errors import TracemillError, UsageError
-from workers.adaptive import Decision, Plan, decide, fit, next_wanted
+from workers.adaptive import Decision, Plan, decide, fit, next_target
 
-STOPPING = Plan(most=8, batch=2, enough=2, give_up=0.0)
+STOPPING = Plan(max_traces=8, batch=2, enough=2, give_up=0.0)
 THRESHOLDS = (0.02, 0.05, 0.1)
 MEANS = {"easy": 0.7, "mixed": 0.4, "hard": 0.1}
 WIDE, NARROW = 1.0, 4.0
@@ -96,7 +96,7 @@ def mixed(name: str, questions: Sequence[Question]) -> dict[str, float]:
 
 
 def _policies(questions: Sequence[Question]) -> list[tuple[str, Replayed]]:
-    plan = replace(STOPPING, most=max(len(question.accepted) for question in questions))
+    plan = replace(STOPPING, max_traces=max(len(question.accepted) for question in questions))
     return [
         ("", replay(plan, questions)),
         ("_whole_batches", replay(plan, questions, whole_batches)),
@@ -105,7 +105,7 @@ def _policies(questions: Sequence[Question]) -> list[tuple[str, Replayed]]:
 
 
 def replay(
-    plan: Plan, questions: Sequence[Question], wanted: Callable[[Plan, int, int], int] = next_wanted
+    plan: Plan, questions: Sequence[Question], wanted: Callable[[Plan, int, int], int] = next_target
 ) -> Replayed:
     """How many traces each question gets, visit by visit.
 
@@ -136,7 +136,7 @@ def replay(
 
 def whole_batches(plan: Plan, traces: int, accepted: int) -> int:
     """The simpler rule: a full batch at each visit, whatever is still needed."""
-    return min(plan.most, traces + plan.batch)
+    return min(plan.max_traces, traces + plan.batch)
 
 
 def _tokens(questions: Sequence[Question], traces: Sequence[int]) -> int:
@@ -161,7 +161,7 @@ def made_up(mean: float, spread: float, size: int) -> list[Question]:
     for _ in range(size):
         rate = chances.betavariate(mean * spread, (1 - mean) * spread)
         length = 200 * (1.5 - rate / 2) * chances.lognormvariate(0, 0.4)
-        accepted = [chances.random() < rate for _ in range(STOPPING.most)]
+        accepted = [chances.random() < rate for _ in range(STOPPING.max_traces)]
         questions.append(Question(accepted, [round(length * chances.lognormvariate(0, 0.3)) for _ in accepted]))
     return questions
 

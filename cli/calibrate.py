@@ -1,20 +1,18 @@
-"""`tracemill calibrate`: how far can a judge be trusted? Measured on labelled traces, drawn, and stored."""
+"""`tracemill calibrate`: measure a judge on labelled traces, draw the result and store it."""
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
-from rich.table import Table
-from rich.text import Text
 from sqlalchemy.exc import OperationalError
 
 from cli.calibration_picture import can_draw, check_picture, draw
-from cli.jobs import one as job_of_name
-from cli.output import Json, console, print_json, printing_on_stderr, progress_console
+from cli.jobs import job_named
+from cli.output import Json, print_json, print_line, print_rows, printing_on_stderr, progress_console
 from cli.policies import signals_of
 from db import calibrations
 from db.queries import Q
@@ -24,62 +22,66 @@ from tracemill.policy import SIGNALS, Policy, Signal
 from tracemill.settings import model as model_settings
 from tracemill.settings import settings
 from tracemill.verification import calibration
-from tracemill.verification.calibration import LEAST, Measured, Rated, why_not
+from tracemill.verification.calibration import MIN_TRACES, Measured, Rated, why_not
 
 if TYPE_CHECKING:
     from tracemill.verification.labelled import LabelledFile
 
-#: What a policy asks of a signal unless it says otherwise.
+#: The AUC that a signal must exceed unless the policy sets another one.
 ABOVE: float = Policy.model_fields["auc_above"].default
-#: Broken lines, and errors of the judge, that are shown; the others are counted.
-SHOWN = 5
+#: Maximum of broken lines, and of the judge's errors, that are printed. The others are counted.
+MAX_PRINTED = 5
 
 
 def register(app: typer.Typer) -> None:
     app.command(help=CALIBRATE, rich_help_panel="Traces")(calibrate)
 
 
-CALIBRATE = """Measure a judge on labelled traces, and store for each of its signals whether it is informative.
-
-FILE: JSONL of trace, question, and correct (true, false: a person's label) or gold (the symbolic checks label it).
-With --job no model runs: what the judge said of that job's traces is held against the symbolic checks.
-
-Example: tracemill calibrate --judge verifier labelled.jsonl --signals rating,coherence"""
+CALIBRATE = (
+    "Measure a judge on labelled traces, and store which of its signals are informative.\n\n"
+    "FILE is JSONL with trace, question, and a label: correct (true or false, by a person), or gold (an answer for the "
+    "symbolic checks). With --job no model runs: the stored scores of that job are compared with the symbolic "
+    "checks.\n\n"
+    "Example: tracemill calibrate --judge verifier labelled.jsonl --signals rating,coherence"
+)
 
 
 def calibrate(
-    judge: Annotated[str, typer.Option(help="Model alias that is measured.")],
+    judge: Annotated[str, typer.Option(help="Model alias of the judge.")],
     file: Annotated[Path | None, typer.Argument(help="Labelled traces, JSONL.")] = None,
-    job: Annotated[str | None, typer.Option(help="Take the stored verdicts of this job instead of a file.")] = None,
-    signals: Annotated[str, typer.Option(help="What the judge is asked, with commas between.")] = ",".join(SIGNALS),
-    limit: Annotated[int | None, typer.Option(min=1, help="At most so many traces: the first ones.")] = None,
+    job: Annotated[str | None, typer.Option(help="Use the stored verdicts of this job instead of a file.")] = None,
+    signals: Annotated[
+        str, typer.Option(show_default="all", help="Signals to measure, separated by commas.")
+    ] = ",".join(SIGNALS),
+    limit: Annotated[int | None, typer.Option(min=1, help="Use only the first LIMIT traces.")] = None,
     picture: Annotated[
-        Path | None, typer.Option(help="Picture, .svg or .png (default: calibration/ALIAS.svg in the data folder).")
+        Path | None,
+        typer.Option(help="Picture to write, .svg or .png (default: calibration/ALIAS.svg in the data folder)."),
     ] = None,
-    store: Annotated[bool, typer.Option(help="Keep the result in Postgres, where policies look it up.")] = True,
+    store: Annotated[bool, typer.Option(help="Store the result in Postgres, where policies read it.")] = True,
     json: Json = False,
 ) -> None:
     if (file is None) == (job is None):
-        raise UsageError("give a FILE of labelled traces, or --job NAME: one of the two")
+        raise UsageError("give a FILE of labelled traces or --job NAME: one of the two")
     model = model_settings(judge).model
-    asked = signals_of(signals)
+    requested = signals_of(signals)
     if picture is not None or can_draw():
         picture = picture or settings().data_dir / "calibration" / f"{judge}.svg"
         check_picture(picture)
     if store or job is not None:
         check_database(judge, model, optional=job is None)
-    said: dict[str, Any] = {}
+    counts: dict[str, int] = {}
     if file is not None:
         source = str(file)
-        rows, said = rate_file(file, judge, asked, limit)
+        rows, counts = rate_file(file, judge, requested, limit)
     else:
         assert job is not None
         source = f"job {job}"
-        rows = rows_of(job, judge, asked, limit)
+        rows = rows_of(job, judge, requested, limit)
     measured = calibration.measure(rows)
     if not measured:
-        reasons = "; ".join(f"{signal} {why}" for signal, why in lacking(rows, asked).items())
-        raise TracemillError(f"{source}: {reasons}. At least {LEAST} of each are needed.")
+        reasons = "; ".join(f"{signal} {reason}" for signal, reason in not_measured(rows, requested).items())
+        raise TracemillError(f"{source}: {reasons}. At least {MIN_TRACES} of each are needed.")
     if store:
         calibrations.store(judge, model, source, measured)
     if picture is not None:
@@ -90,16 +92,20 @@ def calibrate(
         head = {"judge": judge, "model": model, "source": source, "traces": len(rows), "stored": store}
         print_json(
             head
-            | said
-            | {"picture": picture, "signals": [as_json(m) for m in measured], "not_measured": lacking(rows, asked)}
+            | counts
+            | {
+                "picture": picture,
+                "signals": [as_json(m) for m in measured],
+                "not_measured": not_measured(rows, requested),
+            }
         )
     else:
-        print_measured(measured, lacking(rows, asked))
-        console.print(closing(judge, picture, store), markup=False, soft_wrap=True)
+        print_measured(measured, not_measured(rows, requested))
+        print_line(closing(judge, picture, store))
 
 
 def check_database(judge: str, model: str, optional: bool) -> None:
-    """Raise StackError unless Postgres answers: before a model works for nothing."""
+    """Raise StackError unless Postgres answers. Called before the model runs, so that no work is lost."""
     instead = ", or add --no-store" if optional else ""
     if settings().database_url is None:
         raise StackError(f"no Postgres to store the result in: start the local stack with `tracemill up`{instead}")
@@ -110,84 +116,91 @@ def check_database(judge: str, model: str, optional: bool) -> None:
         raise StackError(f"cannot reach Postgres: {first}. `tracemill up` starts it{instead}.") from None
 
 
-def rows_of(job: str, judge: str, asked: Sequence[Signal], limit: int | None) -> list[Rated]:
-    """The judged traces of a job. Raises UsageError if there are too few, or another judge judged it."""
+def rows_of(job: str, judge: str, requested: Sequence[Signal], limit: int | None) -> list[Rated]:
+    """Return the judged traces of a job. Raises UsageError for too few of them, or for a job of another judge."""
     with transaction() as connection:
         known = connection.execute(Q["job_by_name"], {"name": job}).mappings().one_or_none()
     if known is None:
-        job_of_name(job)  # raises, naming the jobs there are
+        job_named(job)  # raises UsageError, which lists the known jobs
     elif known["verifier"] != Policy(judge=judge).verifier:
         raise UsageError(f"job {job} was not judged by {judge}: its verifier is {known['verifier']}")
     rows = [
         Rated(row.correct, scores)
         for row in calibrations.judged_traces(job, judge, limit)
-        if (scores := {signal: row.scores[signal] for signal in asked if signal in row.scores})
+        if (scores := {signal: row.scores[signal] for signal in requested if signal in row.scores})
     ]
-    enough(
+    require_enough(
         [row.correct for row in rows],
-        f"job {job} ({judge} sees only what could still be accepted, unless its policy says judge_refused = true)",
+        f"job {job} ({judge} sees only traces that could still be accepted, unless its policy has judge_refused=true)",
     )
     return rows
 
 
-def rate_file(file: Path, judge: str, asked: Sequence[Signal], limit: int | None) -> tuple[list[Rated], dict[str, int]]:
-    """What the judge says of a file's traces, and what was left out, by number. Raises UsageError, EngineError."""
+def rate_file(
+    file: Path, judge: str, requested: Sequence[Signal], limit: int | None
+) -> tuple[list[Rated], dict[str, int]]:
+    """Let the judge rate the traces of a file; also return the counts of lines and traces left out.
+
+    Raises UsageError and EngineError.
+    """
     from tracemill.verification.labelled import read_labelled
 
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
     with Progress(*columns, TimeRemainingColumn(), console=progress_console, transient=True) as bar:
         label = bar.add_task("labelling", total=None)
-        found = read_labelled(file, limit, lambda done, of: bar.update(label, completed=done, total=of))
-        say_left_out(found)
-        enough([trace.correct for trace in found.traces], str(file))
-        ask = bar.add_task(f"asking {judge}", total=len(found.traces))
-        cases = [trace.case for trace in found.traces]
+        labelled = read_labelled(file, limit, lambda done, of: bar.update(label, completed=done, total=of))
+        print_left_out(labelled)
+        require_enough([trace.correct for trace in labelled.traces], str(file))
+        ask = bar.add_task(f"asking {judge}", total=len(labelled.traces))
+        cases = [trace.case for trace in labelled.traces]
         with printing_on_stderr():
-            judged = calibration.ask_all(judge, cases, asked, lambda: bar.advance(ask))
-    errors = Counter(one.error for one in judged if one.error)
-    for error, count in errors.most_common(SHOWN):
-        progress_console.print(f"{judge}, {count} of {len(judged)} traces: {error}", markup=False, soft_wrap=True)
-    if not any(one.scores for one in judged):
-        raise TracemillError(f"{judge} gave no score at all: {next(iter(errors), 'it was asked, and was silent')}")
-    rows = [Rated(trace.correct, one.scores) for trace, one in zip(found.traces, judged, strict=True)]
-    counts = {"broken_lines": len(found.broken), "left_out": found.left_out.total(), "errors": errors.total()}
+            ratings = calibration.ask_all(judge, cases, requested, lambda: bar.advance(ask))
+    errors = Counter(rating.error for rating in ratings if rating.error)
+    for error, count in errors.most_common(MAX_PRINTED):
+        print_line(f"{judge}, {count} of {len(ratings)} traces: {error}", progress_console)
+    if not any(rating.scores for rating in ratings):
+        raise TracemillError(f"{judge} gave no score: {next(iter(errors), 'its answers held none')}")
+    rows = [Rated(trace.correct, rating.scores) for trace, rating in zip(labelled.traces, ratings, strict=True)]
+    counts = {"broken_lines": len(labelled.broken), "left_out": labelled.left_out.total(), "errors": errors.total()}
     return rows, counts
 
 
-def say_left_out(found: "LabelledFile") -> None:
-    """Name what was left out, on stderr."""
-    for line in found.broken[:SHOWN]:
-        progress_console.print(f"left out {line}", markup=False, soft_wrap=True)
-    if len(found.broken) > SHOWN:
-        progress_console.print(f"… and {len(found.broken) - SHOWN} more broken lines")
-    for why, count in found.left_out.items():
-        progress_console.print(f"left out {count} {why}")
+def print_left_out(labelled: "LabelledFile") -> None:
+    """Print the broken lines and the counts of traces left out, on stderr."""
+    for line in labelled.broken[:MAX_PRINTED]:
+        print_line(f"left out {line}", progress_console)
+    if len(labelled.broken) > MAX_PRINTED:
+        print_line(f"… and {len(labelled.broken) - MAX_PRINTED} more broken lines", progress_console)
+    for reason, count in labelled.left_out.items():
+        print_line(f"left out {count} {reason}", progress_console)
 
 
-def enough(labels: Iterable[bool], where: str) -> None:
-    """Raise UsageError unless there are LEAST right and LEAST wrong traces."""
+def require_enough(labels: Iterable[bool], source: str) -> None:
+    """Raise UsageError unless there are MIN_TRACES right and MIN_TRACES wrong traces."""
     counts = Counter(labels)
-    missing = [f"{LEAST - counts[label]} more {name}" for label, name in ((True, "right"), (False, "wrong"))
-               if counts[label] < LEAST]  # fmt: skip
+    names = {True: "right", False: "wrong"}
+    missing = [
+        f"{MIN_TRACES - counts[label]} more {name}" for label, name in names.items() if counts[label] < MIN_TRACES
+    ]
     if missing:
         raise UsageError(
-            f"{where}: {counts[True]} right and {counts[False]} wrong traces can be used. "
-            f"At least {LEAST} of each are needed: {' and '.join(missing)}."
+            f"{source}: {counts[True]} right and {counts[False]} wrong traces can be used. "
+            f"At least {MIN_TRACES} of each are needed: {' and '.join(missing)}."
         )
 
 
-def lacking(rows: Sequence[Rated], asked: Sequence[Signal]) -> dict[Signal, str]:
-    """Signals that were asked for and have too few scores to be measured, and how many they have."""
-    found: dict[Signal, str] = {}
-    for signal in asked:
+def not_measured(rows: Sequence[Rated], requested: Sequence[Signal]) -> dict[Signal, str]:
+    """Return the requested signals with too few scores, and the number of their scores in words."""
+    reasons: dict[Signal, str] = {}
+    for signal in requested:
         labels = Counter(row.correct for row in rows if signal in row.scores)
-        if min(labels[True], labels[False]) < LEAST:
-            found[signal] = f"not measured: {labels[True]} right and {labels[False]} wrong traces have it"
-    return found
+        if min(labels[True], labels[False]) < MIN_TRACES:
+            reasons[signal] = f"not measured: {labels[True]} right and {labels[False]} wrong traces have it"
+    return reasons
 
 
 def as_json(m: Measured) -> dict[str, Any]:
-    """One signal for machines. `bins`: right is a number of traces, share the share with its interval."""
+    """Return one signal for machines. In `bins`, `right` counts traces and `share` is their share with its interval."""
     return {
         "signal": m.signal,
         "n_right": m.n_right,
@@ -200,23 +213,28 @@ def as_json(m: Measured) -> dict[str, Any]:
     }
 
 
-def print_measured(measured: Sequence[Measured], missing: dict[Signal, str]) -> None:
-    table = Table(caption=f"informative: the AUC interval lies above {ABOVE:g}", caption_justify="left")
-    for name in ("signal", "right", "wrong", "AUC [95 %]", "agreement [95 %]", "calibration error", "verdict"):
-        table.add_column(name, justify="right" if name in ("right", "wrong", "calibration error") else "left")
-    for m in measured:
-        area, agreement = ("{:.2f} [{:.2f}, {:.2f}]".format(*interval) for interval in (m.auc, m.agreement))
-        verdict = "uninformative" if why_not(m, ABOVE) else "informative"
-        error = "" if m.calibration_error is None else f"{m.calibration_error:.2f}"
-        cells = (m.signal, str(m.n_right), str(m.n_wrong), area, agreement, error, verdict)
-        table.add_row(*map(Text, cells))
-    for signal, why in missing.items():
-        table.add_row(signal, "", "", "", "", "", Text(why))
-    console.print(table)
+def print_measured(measured: Sequence[Measured], missing: Mapping[Signal, str]) -> None:
+    """Print one row a signal, and a sentence for each signal that could not be measured."""
+    rows = [
+        {
+            "signal": m.signal,
+            "right": m.n_right,
+            "wrong": m.n_wrong,
+            "AUC [95 %]": "{:.2f} [{:.2f}, {:.2f}]".format(*m.auc),
+            "agreement [95 %]": "{:.2f} [{:.2f}, {:.2f}]".format(*m.agreement),
+            "calibration error": None if m.calibration_error is None else f"{m.calibration_error:.2f}",
+            "verdict": "uninformative" if why_not(m, ABOVE) else "informative",
+        }
+        for m in measured
+    ]
+    print_rows(rows, rows[0])
+    for signal, reason in missing.items():
+        print_line(f"{signal} is {reason}")
+    print_line(f"informative: the AUC interval lies above {ABOVE:g}")
 
 
 def closing(judge: str, picture: Path | None, stored: bool) -> str:
-    """Where everything is now."""
+    """Say where the picture and the result were stored."""
     drawn = f"Picture: {picture}." if picture else "No picture: pip install 'tracemill[pictures]'."
-    kept = f"Stored: jobs judged by {judge} use it from now on." if stored else "Not stored: no policy knows of it."
+    kept = f"Stored: new jobs judged by {judge} use it." if stored else "Not stored: no job uses it."
     return f"{drawn} {kept}"

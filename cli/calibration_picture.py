@@ -1,4 +1,4 @@
-"""A calibration as one picture: for each signal its reliability curve, and how right and wrong traces score."""
+"""Picture of a calibration: for each signal its reliability curve and a histogram of right and wrong traces."""
 
 from collections.abc import Sequence
 from importlib.util import find_spec
@@ -13,34 +13,35 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 FORMATS = (".svg", ".png")
-#: Told apart by everybody (Okabe and Ito 2008).
+#: Colours that colour-blind people can distinguish (Okabe and Ito 2008).
 RIGHT, WRONG, CURVE, FAINT = "#0072B2", "#D55E00", "#333333", "#888888"
-COLUMNS = 20  # of the histogram
-#: Scores within a narrower part of their scale than this are shown enlarged.
-NARROW = 0.4
+#: Bins of the histogram.
+HISTOGRAM_BINS = 20
+#: The axis is enlarged if all scores lie within this part of their scale.
+MAX_ENLARGED = 0.4
 
 
 def can_draw() -> bool:
-    """Whether matplotlib is installed."""
+    """Return whether matplotlib is installed."""
     return find_spec("matplotlib") is not None
 
 
 def check_picture(path: Path) -> None:
-    """Raise UsageError unless a picture can be written there; makes its folder."""
+    """Raise UsageError unless a picture can be written to `path`. Creates its folder."""
     if path.suffix.lower() not in FORMATS:
-        raise UsageError(f"--picture {path}: a picture's name ends in {' or '.join(FORMATS)}")
+        raise UsageError(f"--picture {path}: the name of a picture must end in {' or '.join(FORMATS)}")
     if not can_draw():
         raise UsageError("--picture needs matplotlib: pip install 'tracemill[pictures]'")
     path.parent.mkdir(parents=True, exist_ok=True)
 
 
 def draw(path: Path, title: str, rows: Sequence[Rated], measured: Sequence[Measured], above: float) -> None:
-    """Write the picture, as SVG or PNG by the name's ending: one row a signal."""
+    """Write the picture with one row a signal. The suffix of `path` decides between SVG and PNG."""
     import matplotlib
     from matplotlib.figure import Figure
 
     with matplotlib.rc_context({"svg.hashsalt": "tracemill", "font.size": 9, "axes.titlesize": 10}):
-        # A Figure of its own draws into memory: no window, no state shared with other figures.
+        # A Figure without pyplot opens no window and shares no state with other figures.
         figure = Figure(figsize=(10, 0.7 + 3.3 * len(measured)), layout="constrained")
         figure.suptitle(fill(title, 100), fontsize=11, parse_math=False)
         axes = figure.subplots(len(measured), 2, squeeze=False)
@@ -56,9 +57,9 @@ def draw(path: Path, title: str, rows: Sequence[Rated], measured: Sequence[Measu
 
 
 def _window(m: Measured) -> tuple[float, float]:
-    """The part of the signal's scale that is shown: all of it, or where the scores are."""
+    """Return the limits of the axis: the whole scale of the signal, or the range of the scores if it is small."""
     low, high = m.bins[0].low, m.bins[-1].high
-    if high - low >= NARROW * (1 - m.lowest):
+    if high - low >= MAX_ENLARGED * (1 - m.lowest):
         return m.lowest, 1
     margin = (high - low) / 20 or 0.05
     return low - margin, high + margin
@@ -100,15 +101,13 @@ def _curve(axes: "Axes", m: Measured, above: float) -> None:
 
 def _histogram(axes: "Axes", m: Measured, rows: Sequence[Rated], window: tuple[float, float]) -> None:
     low, high = window
-    edges = [low + (high - low) * n / COLUMNS for n in range(COLUMNS + 1)]
+    edges = [low + (high - low) * n / HISTOGRAM_BINS for n in range(HISTOGRAM_BINS + 1)]
     for correct, colour, name, count in ((True, RIGHT, "right", m.n_right), (False, WRONG, "wrong", m.n_wrong)):
         scores = [row.scores[m.signal] for row in rows if row.correct == correct and m.signal in row.scores]
-        axes.hist(
-            scores, edges, weights=[1 / count] * count, histtype="stepfilled", alpha=0.35, color=colour,
-            label=f"{count} {name}",
-        )  # fmt: skip
-        axes.hist(scores, edges, weights=[1 / count] * count, histtype="step", linewidth=1.2, color=colour)
-    axes.set_title("scores of right and of wrong traces", loc="left")
+        weights, label = [1 / count] * count, f"{count} {name}"
+        axes.hist(scores, edges, weights=weights, histtype="stepfilled", alpha=0.35, color=colour, label=label)
+        axes.hist(scores, edges, weights=weights, histtype="step", linewidth=1.2, color=colour)
+    axes.set_title("scores of right and wrong traces", loc="left")
     axes.set(ylabel="share of these traces")
     axes.grid(axis="y", alpha=0.25)
     axes.legend(loc="upper center", bbox_to_anchor=(0.5, -0.16), ncols=2, frameon=False)

@@ -1,4 +1,4 @@
-"""`tracemill db`: the schema."""
+"""`tracemill db`: upgrade, downgrade and check the schema of the database."""
 
 from typing import Annotated
 
@@ -8,7 +8,7 @@ from cli.output import console
 from tracemill.errors import StackError, TracemillError
 from tracemill.settings import settings
 
-db = typer.Typer(help="The database's schema.", no_args_is_help=True)
+db = typer.Typer(help="Upgrade, downgrade and check the schema of the database.", no_args_is_help=True)
 
 
 def register(app: typer.Typer) -> None:
@@ -22,7 +22,7 @@ def _url() -> str:
     return url.get_secret_value()
 
 
-@db.command(help="Create the tables and views, or bring them to this version. Example: tracemill db upgrade")
+@db.command(help="Create the tables and views, or upgrade them to this version. Example: tracemill db upgrade")
 def upgrade() -> None:
     from db import migrate
 
@@ -31,26 +31,28 @@ def upgrade() -> None:
 
 
 @db.command(
-    help="Go back to an earlier revision. What only later ones hold is lost, and the views. "
+    help="Return to an earlier revision. Deletes the views, and the data that only later revisions hold. "
     "Example: tracemill db downgrade 0003"
 )
 def downgrade(
-    revision: Annotated[str, typer.Argument(help="The revision to go back to; base: no table is left.")],
-    yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
+    revision: Annotated[str, typer.Argument(help="The revision to return to. base deletes all tables.")],
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask for confirmation.")] = False,
 ) -> None:
     from db import migrate
 
     if not yes:
-        typer.confirm(f"Go back to {revision}? What only later revisions hold is lost.", abort=True)
+        typer.confirm(
+            f"Return to {revision}? The views, and data that only later revisions hold, are deleted.", abort=True
+        )
     migrate.downgrade(_url(), revision)
     console.print(f"the schema is that of {revision}", markup=False)
 
 
-@db.command(help="Exit 1 if the database differs from this version's tables and views. Example: tracemill db check")
+@db.command(help="Compare the database with this version. Exit code 1 if they differ. Example: tracemill db check")
 def check() -> None:
     from db import migrate
 
     differences = migrate.differences(_url())
     if differences:
-        raise TracemillError(f"the database differs from this version: {differences[0]} … run `tracemill db upgrade`")
+        raise TracemillError(f"the database differs from this version: {differences[0]}. Run `tracemill db upgrade`")
     console.print("the schema is up to date")

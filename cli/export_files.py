@@ -1,4 +1,4 @@
-"""The forms that `tracemill export` writes. A file or folder has its name when it is complete, and not before."""
+"""File formats of `tracemill export`. An output gets its name only when it is complete."""
 
 import json
 import shutil
@@ -10,18 +10,19 @@ from decimal import Decimal
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from cli.output import plain
+from cli.output import json_default
 
 if TYPE_CHECKING:
     import pyarrow
 
-#: Columns with the names of their types in Postgres (pg_type).
+#: For each column the name of its type in Postgres (pg_type).
 Columns = Mapping[str, str]
 Write = Callable[[list[dict[str, Any]]], None]
 
 STDOUT = Path("-")
-#: Rows that are read and written at a time, and rows in one file of a data set's folder (so many batches).
+#: Rows that are read and written at a time.
 BATCH = 2_000
+#: Rows in each file of a data set's folder.
 SHARD = 50 * BATCH
 CARD = """---
 configs:
@@ -36,40 +37,41 @@ Reasoning traces with their verdicts, one a row, exported by Tracemill.
 
 @contextmanager
 def jsonl(output: Path, columns: Columns) -> Iterator[Write]:
-    """One object a line; `-` is standard output."""
+    """Write one JSON object a line. `-` is standard output."""
 
     def lines(rows: list[dict[str, Any]]) -> Iterator[str]:
-        return (json.dumps(row, ensure_ascii=False, default=plain) + "\n" for row in rows)
+        return (json.dumps(row, ensure_ascii=False, default=json_default) + "\n" for row in rows)
 
     if output == STDOUT:
         yield lambda rows: sys.stdout.writelines(lines(rows))
     else:
-        with _appearing(output) as part, part.open("w", encoding="utf-8") as file:
+        with _unfinished(output) as part, part.open("w", encoding="utf-8") as file:
             yield lambda rows: file.writelines(lines(rows))
 
 
 @contextmanager
 def parquet(output: Path, columns: Columns) -> Iterator[Write]:
-    """One file; what Postgres keeps as JSON is text in it."""
-    with _appearing(output) as part, _parquet(part, columns) as write:
+    """Write one Parquet file. JSON columns become text."""
+    with _unfinished(output) as part, _parquet(part, columns) as write:
         yield write
 
 
 @contextmanager
 def hf(output: Path, columns: Columns) -> Iterator[Write]:
-    """A folder for `datasets.load_dataset`: a card, and Parquet files of `SHARD` rows."""
-    with _appearing(output) as part, ExitStack() as shard:
+    """Write a folder for `datasets.load_dataset`: a card, and Parquet files of SHARD rows."""
+    with _unfinished(output) as part, ExitStack() as shard:
         (part / "data").mkdir(parents=True)
         (part / "README.md").write_text(CARD, encoding="utf-8")
         written = 0
-        into: Write | None = None
+        write_shard: Write | None = None
 
         def write(rows: list[dict[str, Any]]) -> None:
-            nonlocal written, into
-            if into is None or written % SHARD == 0:
+            nonlocal written, write_shard
+            if write_shard is None or written % SHARD == 0:
                 shard.close()
-                into = shard.enter_context(_parquet(part / "data" / f"train-{written // SHARD:05}.parquet", columns))
-            into(rows)
+                file = part / "data" / f"train-{written // SHARD:05}.parquet"
+                write_shard = shard.enter_context(_parquet(file, columns))
+            write_shard(rows)
             written += len(rows)
 
         yield write
@@ -115,14 +117,14 @@ def _value(value: Any, kind: str) -> Any:
         case Decimal():
             return float(value)
         case _:
-            return json.dumps(value, ensure_ascii=False, default=plain)
+            return json.dumps(value, ensure_ascii=False, default=json_default)
 
 
 @contextmanager
-def _appearing(output: Path) -> Iterator[Path]:
-    """A name beside `output` to write to; it becomes `output` when the block ends well. Else nothing is left."""
+def _unfinished(output: Path) -> Iterator[Path]:
+    """Yield a temporary name beside `output`. It is renamed to `output` on success and removed after an error."""
     part = output.with_name(f".{output.name}.part")
-    _remove(part)  # of an export that was killed
+    _remove(part)  # left by an export that was killed
     output.parent.mkdir(parents=True, exist_ok=True)
     try:
         yield part

@@ -1,6 +1,7 @@
-"""`tracemill health`: what is there, and what is wrong with it."""
+"""`tracemill health`: the state of Postgres, Redis and every process."""
 
 import socket
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from typing import Annotated
 
@@ -10,14 +11,16 @@ from cli.output import Json, print_json, print_rows
 from tracemill.errors import TracemillError
 from tracemill.settings import settings
 
-HEALTH = """Say how Postgres, Redis and every process of the factory are. Exit code 1 if anything is wrong.
+HEALTH = """Show the state of Postgres, Redis and every process. Exit code 1 if anything is wrong.
 
-With --here only this host's processes count: a readiness probe for a container. Example: tracemill health --here"""
+With --here it shows only the processes of this host: a readiness probe for a container.
+
+Example: tracemill health --here"""
 
 
 @dataclass(frozen=True)
 class Part:
-    """One part of the factory; `trouble` is null when it is well."""
+    """One part of the factory. Its `trouble` is None when it is well."""
 
     name: str
     trouble: str | None
@@ -33,15 +36,20 @@ def register(app: typer.Typer) -> None:
 
 
 def health(
-    here: Annotated[bool, typer.Option(help="Only the processes of this host.")] = False, json: Json = False
+    here: Annotated[bool, typer.Option(help="Show only the processes of this host.")] = False, json: Json = False
 ) -> None:
     parts = _parts(here)
     if json:
         print_json([asdict(part) | {"well": part.trouble is None} for part in parts])
     else:
-        print_rows(({"part": p.name, "state": p.state, "about": p.about} for p in parts), ("part", "state", "about"))
+        print_parts(parts)
     if any(part.trouble for part in parts):
         raise typer.Exit(1)
+
+
+def print_parts(parts: Iterable[Part]) -> None:
+    """Print one row a part."""
+    print_rows(({"part": p.name, "state": p.state, "about": p.about} for p in parts), ("part", "state", "about"))
 
 
 def _parts(here: bool) -> list[Part]:
@@ -57,7 +65,7 @@ def _redis() -> Part:
 
     url = settings().redis_url
     if url is None:
-        return Part("redis", "none is configured: start the local stack with `tracemill up`, or set redis_url")
+        return Part("redis", "not configured: start the local stack with `tracemill up`, or set redis_url")
     try:
         with redis.Redis.from_url(url.get_secret_value(), socket_connect_timeout=5, socket_timeout=5) as client:
             client.ping()
@@ -67,7 +75,10 @@ def _redis() -> Part:
 
 
 def _processes(here: bool) -> list[Part]:
-    """The processes seen in the last ten minutes. Raises StackError if Postgres is away or has another schema."""
+    """Return the processes of the last ten minutes.
+
+    Raises StackError if Postgres does not answer or has another schema.
+    """
     from sqlalchemy.exc import OperationalError
 
     from db.heartbeat import SILENT_SECONDS
@@ -84,12 +95,12 @@ def _processes(here: bool) -> list[Part]:
         raise StackError(f"it does not answer: {str(error.orig).splitlines()[0]}") from error
     parts = []
     for row in rows:
-        silent = f"silent for {row.silent_seconds:.0f} s" if row.silent_seconds > SILENT_SECONDS else None
+        silent = f"no heartbeat for {row.silent_seconds:.0f} s" if row.silent_seconds > SILENT_SECONDS else None
         about = f"takes {row.concurrency} from {', '.join(row.queues)}" if row.queues else ""
         parts.append(Part(row.name, silent or row.trouble, "leads" if row.leads else about))
     alive = [row for row in rows if row.silent_seconds <= SILENT_SECONDS]
     if here:
-        return parts or [Part("processes", "none of this host says that it is alive")]
+        return parts or [Part("processes", "no process of this host has sent a heartbeat")]
     if not any(row.leads for row in alive):
-        parts.append(Part("feeder", "no producer leads: nothing is handed out"))
+        parts.append(Part("feeder", "no producer leads, so no questions are handed out"))
     return parts

@@ -8,7 +8,7 @@ import typer
 
 from cli.dry_run import show_plan
 from cli.enqueue import reading_bar
-from cli.jobs import missing, one, trainer_missing
+from cli.jobs import job_named, missing, trainer_missing
 from cli.output import Json, console, print_json, print_rows, progress_console
 from cli.train import Changes
 from db.session import transaction
@@ -99,7 +99,7 @@ def _activity(opened: Loop) -> str:
     where = f"{opened.name}: round {opened.round} of at most {opened.spec.rounds}, {opened.step}"
     lacking = trainer_missing()
     if opened.step != "train":
-        lacking = [*missing([one(opened.awaits)]), *lacking]
+        lacking = [*missing([job_named(opened.awaits)]), *lacking]
     return "; ".join([f"{where}, waits for {opened.awaits}", *lacking])
 
 

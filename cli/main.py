@@ -1,4 +1,4 @@
-"""`tracemill`: the commands, and the one place where an error becomes a sentence and an exit code."""
+"""`tracemill`: its commands. The only module that turns an error into a message and an exit code."""
 
 import os
 import sys
@@ -44,16 +44,33 @@ Start with [b]tracemill demo[/b], or with your own questions:
 app = typer.Typer(
     help=HELP, rich_markup_mode="rich", no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False
 )
+#: In the order of `tracemill --help`.
 GROUPS = (
-    *(stack, enqueue, methods, jobs, verify, calibrate, workers, health, sql, export),
-    *(train, loop, loops, rounds, report, settings, database, demo),
+    stack,
+    enqueue,
+    methods,
+    jobs,
+    verify,
+    calibrate,
+    workers,
+    health,
+    sql,
+    export,
+    train,
+    loop,
+    loops,
+    rounds,
+    report,
+    settings,
+    database,
+    demo,
 )
 for group in GROUPS:
     group.register(app)
 
 
-def _version(wanted: bool) -> None:
-    if wanted:
+def _version(is_requested: bool) -> None:
+    if is_requested:
         typer.echo(f"tracemill {__version__}")
         raise typer.Exit
 
@@ -64,7 +81,7 @@ def _global(
     data_dir: Annotated[Path | None, typer.Option(help="The local stack's folder (default: .tracemill here).")] = None,
     version: Annotated[bool, typer.Option("--version", callback=_version, is_eager=True)] = False,
 ) -> None:
-    # Flags become variables, so that every process started from here sees the same settings.
+    # Flags become environment variables: each process that is started from here gets the same settings.
     if config is not None:
         os.environ["TRACEMILL_CONFIG"] = str(config.absolute())
     if data_dir is not None:
@@ -72,7 +89,7 @@ def _global(
 
 
 def main() -> None:
-    """Run a command and exit: 0 done, 1 work failed, 2 wrong use, 130 interrupted."""
+    """Run a command and exit: 0 success, 1 failure, 2 wrong use, 130 interrupted."""
     protect_children()
     try:
         result: Any = app(standalone_mode=False)
@@ -88,7 +105,7 @@ def main() -> None:
 
 
 def _known(error: Exception) -> int:
-    """Exit code of an error that a library raised, after saying it in a sentence. Raises it again if it is a bug."""
+    """Print the error of a library in a sentence and return its exit code. Raises it again if it is a bug."""
     from kombu.exceptions import OperationalError as BrokerGone
     from redis.exceptions import RedisError
     from sqlalchemy.exc import OperationalError as DatabaseGone

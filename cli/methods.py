@@ -1,14 +1,14 @@
-"""`tracemill methods`: the ways of asking, and exactly what each of them asks."""
+"""`tracemill methods`: the methods, and the exact prompts of each."""
 
 from typing import Annotated, Any
 
 import typer
 
-from cli.output import Json, console, print_json, print_rows
+from cli.output import Json, console, print_json, print_line, print_rows
 from tracemill.errors import UsageError
 from tracemill.prompts import DOMAINS
 
-METHODS = """List the ways of asking, or show what one of them asks.
+METHODS = """List the methods, or show the prompts of one of them.
 
 Example: tracemill methods
 
@@ -21,7 +21,7 @@ def register(app: typer.Typer) -> None:
 
 def methods(
     name: Annotated[str | None, typer.Argument(help="The method to show.")] = None,
-    domain: Annotated[str, typer.Option(help="How it asks questions of this domain.")] = "math",
+    domain: Annotated[str, typer.Option(help="Show the prompts for questions of this domain.")] = "math",
     json: Json = False,
 ) -> None:
     from tracemill.methods import all_methods, named
@@ -41,17 +41,17 @@ def methods(
         for method in shown
     ]
     if json:
-        asked = {"prompts": _prompts(name, domain)} if name else {}
-        print_json([row | asked for row in rows])
+        prompts = {"prompts": _prompts(name, domain)} if name else {}
+        print_json([row | prompts for row in rows])
         return
-    words = ({key: ", ".join(v) if isinstance(v, list) else v for key, v in row.items()} for row in rows)
-    print_rows(words, ("method", "variants", "calls", "needs", "negative", "paper"))
+    cells = ({key: ", ".join(v) if isinstance(v, list) else v for key, v in row.items()} for row in rows)
+    print_rows(cells, ("method", "variants", "calls", "needs", "negative", "paper"))
     if name:
         for prompt in _prompts(name, domain):
             heading = " ".join(part for part in (prompt["variant"], prompt["call"]) if part)
-            console.print(f"\n[b]{heading}[/b] {prompt['hash']}")
+            console.print(f"\n[b]{heading}[/b] {prompt['hash']}", soft_wrap=True)
             for message in prompt["messages"]:
-                console.print(f"{message['role']}: {message['content']}", markup=False, soft_wrap=True)
+                print_line(f"{message['role']}: {message['content']}")
 
 
 def _prompts(name: str, domain: str) -> list[dict[str, Any]]:

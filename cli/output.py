@@ -1,9 +1,10 @@
-"""How commands print: tables for people, JSON for machines, progress on stderr so that stdout can be piped."""
+"""Output of commands: tables for people, JSON for machines. Progress goes to stderr, so stdout can be piped."""
 
 import json
 import os
+import re
 import sys
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, redirect_stdout
 from datetime import datetime
 from decimal import Decimal
@@ -11,22 +12,32 @@ from pathlib import Path
 from typing import IO, Annotated, Any
 
 import typer
-from rich.console import Console
+from rich.cells import cell_len
+from rich.console import Console, Group, JustifyMethod, RenderableType
+from rich.rule import Rule
 from rich.table import Column, Table
+from rich.text import Text
 
 Json = Annotated[bool, typer.Option("--json", help="Print JSON for machines.")]
 
-#: In a pipe or a log there is no terminal to fit into.
-console = Console(highlight=False, width=None if sys.stdout.isatty() else 120)
+#: As wide as the terminal, also in a pipe. Without a terminal COLUMNS decides, otherwise 80.
+console = Console(highlight=False)
 progress_console = Console(stderr=True, highlight=False)
 
-#: Characters of a column and its border below which nothing in it could be read.
-NARROWEST = 6
+#: Cells up to this many characters are never wrapped: names, figures with their intervals, dates.
+MAX_UNWRAPPED = 24
+#: A column is right-justified if all of its cells start like this.
+FIGURE = re.compile(r"[-+]?\d")
+
+Cells = Sequence[Sequence[Text]]
 
 
 @contextmanager
 def printing_on_stderr() -> Iterator[IO[bytes]]:
-    """Yields standard output for the result alone: what a model's libraries print meanwhile goes to standard error."""
+    """Yield standard output for the result, and redirect all other output of the process to standard error.
+
+    Libraries of models print to standard output, also from C.
+    """
     sys.stdout.flush()
     with open(os.dup(1), "wb", buffering=0) as stdout, redirect_stdout(sys.stderr):
         os.dup2(2, 1)
@@ -37,12 +48,12 @@ def printing_on_stderr() -> Iterator[IO[bytes]]:
 
 
 def print_json(value: Any) -> None:
-    """One JSON document on stdout."""
-    print(json.dumps(value, ensure_ascii=False, default=plain))
+    """Print one JSON document on stdout."""
+    print(json.dumps(value, ensure_ascii=False, default=json_default))
 
 
-def plain(value: Any) -> Any:
-    """What `json.dumps` shall write for a value that JSON does not know."""
+def json_default(value: Any) -> Any:
+    """Convert a value that JSON does not know, for `json.dumps(default=…)`."""
     match value:
         case datetime():
             return value.isoformat()
@@ -54,45 +65,158 @@ def plain(value: Any) -> Any:
             return str(value)
 
 
-def print_rows(rows: Iterable[Mapping[Any, Any]], columns: Iterable[str], title: str | None = None) -> None:
-    """A table on stdout, or, with more columns than fit, each row with a line a column. Text of the rows is data: it is
-    never read as markup."""
+def print_line(text: str, out: Console = console) -> None:
+    """Print a sentence as it is: no line breaks are added, and brackets are not read as markup."""
+    out.print(text, markup=False, soft_wrap=True)
+
+
+def print_rows(
+    rows: Iterable[Mapping[Any, Any]], columns: Iterable[str], title: str | None = None, out: Console = console
+) -> None:
+    """Print rows as a table, or as records if the table does not fit."""
+    out.print(layout(rows, columns, out.width, title))
+
+
+def print_facts(facts: Mapping[str, Any], title: str | None = None, out: Console = console) -> None:
+    """Print names and their values, a line each."""
+    pairs = [[Text(name), _cell(value)] for name, value in facts.items()]
+    grid = _grid(pairs, out.width, _justify(value.plain for _, value in pairs))
+    out.print(Group(*_titled(title), grid))
+
+
+def layout(
+    rows: Iterable[Mapping[Any, Any]], columns: Iterable[str], width: int, title: str | None = None
+) -> RenderableType:
+    """Lay out rows as a table, or as one record a row if the table is wider than `width`.
+
+    A table fits if no name, figure or part of a heading is cut: cells wrap between words, headings also after "_".
+    Text of the rows is data and never read as markup.
+    """
     names = list(columns)
-    if len(names) * NARROWEST > console.width:
-        _print_records(rows, names, title)
-        return
-    table = Table(title=title, title_justify="left")
-    for name in names:
-        table.add_column(name, overflow="fold")
-    for row in rows:
-        table.add_row(*(_cell(row[name]) for name in names))
-    console.print(table)
+    cells = [[_cell(row[name]) for name in names] for row in rows]
+    borders = 3 * len(names) + 1
+    widths = _column_widths(names, cells, width - borders)
+    if widths is None:
+        return _records(names, cells, width, title)
+    return _table(names, cells, widths, title)
 
 
-def _print_records(rows: Iterable[Mapping[Any, Any]], names: Iterable[str], title: str | None) -> None:
-    if title:
-        console.print(title, markup=False)
-    number = 0
-    for number, row in enumerate(rows, start=1):
-        console.rule(f"row {number}", align="left")
-        record = Table.grid("", Column(overflow="fold"), padding=(0, 2))
-        for name in names:
-            record.add_row(_cell(name), _cell(row[name]))
-        console.print(record)
-    if number == 0:
-        console.print("no rows")
+def _column_widths(names: Sequence[str], cells: Cells, room: int) -> list[int] | None:
+    """Return the width of each column, or None if all of them together do not fit into `room`."""
+    columns = [[row[index].plain for row in cells] for index in range(len(names))]
+    narrow = [_narrowest(name, column) for name, column in zip(names, columns, strict=True)]
+    wide = [
+        max(least, cell_len(name), _longest(line for text in column for line in text.splitlines()))
+        for name, column, least in zip(names, columns, narrow, strict=True)
+    ]
+    spare = room - sum(narrow)
+    if spare < 0 and len(names) > 2:
+        return None
+    if spare < 0:  # Two columns are already a line for each name: fold their long words.
+        return [room] if len(names) == 1 else [first := min(narrow[0], room // 2), room - first]
+    widths = list(narrow)
+    by_need = sorted(range(len(names)), key=lambda index: wide[index] - narrow[index])
+    for position, index in enumerate(by_need):
+        extra = min(wide[index] - narrow[index], spare // (len(names) - position))
+        widths[index] += extra
+        spare -= extra
+    return widths
 
 
-def _cell(value: Any) -> Any:
-    from rich.text import Text
+def _narrowest(name: str, column: Iterable[str]) -> int:
+    """Return the smallest width at which each word, each short cell and each part of the heading is whole."""
+    texts = list(column)
+    words = _longest(word for text in texts for word in text.split())
+    parts = _longest(part.rstrip() for part in _parts(name))
+    return max(parts, words, min(_longest(texts), MAX_UNWRAPPED))
 
+
+def _longest(texts: Iterable[str]) -> int:
+    return max(map(cell_len, texts), default=0)
+
+
+def _table(names: Sequence[str], cells: Cells, widths: Sequence[int], title: str | None) -> Table:
+    table = Table(title=Text(title, "table.title") if title else None, title_justify="left")
+    for index, (name, width) in enumerate(zip(names, widths, strict=True)):
+        justify = _justify(row[index].plain for row in cells)
+        table.add_column(_heading(name, width), width=width, justify=justify, overflow="fold")
+    for row in cells:
+        table.add_row(*row)
+    return table
+
+
+def _justify(column: Iterable[str]) -> JustifyMethod:
+    texts = [text for text in column if text]
+    return "right" if texts and all(map(FIGURE.match, texts)) else "left"
+
+
+def _parts(name: str) -> list[str]:
+    """Split a heading where it may be wrapped: after a space or an underscore."""
+    return re.split(r"(?<=[_\s])", name)
+
+
+def _heading(name: str, width: int) -> Text:
+    lines = [""]
+    for part in _parts(name):
+        if lines[-1] and cell_len((lines[-1] + part).rstrip()) > width:
+            lines.append("")
+        lines[-1] += part
+    return Text("\n".join(map(str.rstrip, lines)))
+
+
+def _records(names: Sequence[str], cells: Cells, width: int, title: str | None) -> Group:
+    """Lay out each row as a block of lines: `name value`, several on a line if all of them are short.
+
+    The first column heads the block if it is short. Otherwise the number of the row does.
+    """
+    headings = [f"{names[0]} {row[0]}".strip() for row in cells]
+    if all(row[0].plain.strip() and "\n" not in row[0].plain for row in cells) and _longest(headings) < width - 4:
+        names, cells = names[1:], [row[1:] for row in cells]
+    else:
+        headings = [f"row {number}" for number in range(1, len(cells) + 1)]
+    label = _longest(names)
+    value = _longest(line for row in cells for cell in row for line in cell.plain.splitlines())
+    per_line = min(len(names), (width + 1) // (label + value + 4))
+    blocks = _titled(title)
+    for heading, row in zip(headings, cells, strict=True):
+        pairs = list(zip(map(Text, names), row, strict=True))
+        blocks.append(Rule(Text(heading), align="left"))
+        blocks.append(_short_pairs(pairs, per_line, label, value) if per_line > 1 else _grid(pairs, width))
+    return Group(*blocks) if cells else Group(*blocks, Text("no rows"))
+
+
+def _short_pairs(pairs: Cells, per_line: int, label: int, value: int) -> Table:
+    grid = Table.grid(*(Column(width=size) for size in (label, value + 2) * per_line), padding=(0, 1))
+    for start in range(0, len(pairs), per_line):
+        grid.add_row(*(text for pair in pairs[start : start + per_line] for text in pair))
+    return grid
+
+
+def _grid(pairs: Cells, width: int, justify: JustifyMethod = "left") -> Table:
+    """Lay out names and values, a line each."""
+    label, value = _column_widths(("", ""), pairs, width - 2) or (None, None)
+    grid = Table.grid(
+        Column(width=label, overflow="fold"), Column(width=value, overflow="fold", justify=justify), padding=(0, 2)
+    )
+    for pair in pairs:
+        grid.add_row(*pair)
+    return grid
+
+
+def _titled(title: str | None) -> list[RenderableType]:
+    return [Text(title, "table.title")] if title else []
+
+
+def _cell(value: Any) -> Text:
     match value:
+        case Text():
+            return value
         case None:
             return Text("")
         case bool():
             return Text("yes" if value else "no")
         case float():
-            return Text(f"{value:.4g}")
+            return Text(f"{value:.4g}" if abs(value) < 10_000 else f"{value:.0f}")
         case datetime():
             return Text(f"{value:%Y-%m-%d %H:%M:%S}")
         case dict() | list():

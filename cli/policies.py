@@ -11,8 +11,8 @@ from tracemill.errors import UsageError
 from tracemill.policy import SIGNALS, Policy, Signal
 from tracemill.settings import model as model_settings
 
-#: The field that calibration fills in.
-FOUND_OUT = "uninformative"
+#: The field that calibration sets. A policy file must not.
+MEASURED = "uninformative"
 REQUIREMENTS = {
     "correct": "the answer is right",
     "equations": "no equation is false",
@@ -24,9 +24,9 @@ REQUIREMENTS = {
 
 
 def read_policy(path: Path | None, flags: Mapping[str, Any], gates: Sequence[str]) -> Policy:
-    """The policy of a TOML file (null: the defaults), with flags over it: those that are null leave it alone.
+    """Read a policy from a TOML file (None: the defaults). Flags override the file unless they are None.
 
-    `gates` are NAME=LEAST pairs. Raises UsageError naming the file or flag that is wrong.
+    `gates` are NAME=LEAST pairs. Raises UsageError, which names the wrong file or flag.
     """
     values: dict[str, Any] = {}
     if path is not None:
@@ -36,8 +36,8 @@ def read_policy(path: Path | None, flags: Mapping[str, Any], gates: Sequence[str
             raise UsageError(f"--policy {path}: {error.strerror}") from None
         except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
             raise UsageError(f"--policy {path} is not TOML: {error}") from None
-        if FOUND_OUT in values:
-            raise UsageError(f"--policy {path}: {FOUND_OUT} is found out, not set (`tracemill calibrate`)")
+        if MEASURED in values:
+            raise UsageError(f"--policy {path}: {MEASURED} is measured by `tracemill calibrate` and cannot be set")
     values |= {name: value for name, value in flags.items() if value not in (None, [])}
     if gates:
         values["gates"] = {**values.get("gates", {}), **dict(map(_gate, gates))}
@@ -47,10 +47,11 @@ def read_policy(path: Path | None, flags: Mapping[str, Any], gates: Sequence[str
     except ValidationError as error:
         first = error.errors(include_url=False, include_input=False, include_context=False)[0]
         where = ".".join(str(part) for part in first["loc"])
-        what = first["msg"].removeprefix("Value error, ")
+        problem = first["msg"].removeprefix("Value error, ")
         if first["type"] == "extra_forbidden":
-            what = f"no such field. There are {', '.join(name for name in Policy.model_fields if name != FOUND_OUT)}"
-        raise UsageError(f"policy{f' {path}' if path else ''}: {where + ': ' if where else ''}{what}") from None
+            known = ", ".join(name for name in Policy.model_fields if name != MEASURED)
+            problem = f"no such field. The fields are {known}"
+        raise UsageError(f"policy{f' {path}' if path else ''}: {where + ': ' if where else ''}{problem}") from None
     if policy.judge is not None:
         model_settings(policy.judge)
     return policy
@@ -65,34 +66,34 @@ def _gate(pair: str) -> tuple[str, float]:
 
 
 def signals_of(text: str) -> list[Signal]:
-    """The signals of a list with commas. Raises UsageError naming those there are."""
+    """Return the signals of a list with commas. Raises UsageError, which names the known signals."""
     names = [name.strip() for name in text.split(",") if name.strip()]
     if unknown := [name for name in names if name not in SIGNALS]:
-        raise UsageError(f"--signals: unknown {', '.join(unknown)}: there are {', '.join(SIGNALS)}")
+        raise UsageError(f"--signals: unknown {', '.join(unknown)}. The signals are {', '.join(SIGNALS)}")
     if not names:
-        raise UsageError(f"--signals names none: there are {', '.join(SIGNALS)}")
+        raise UsageError(f"--signals names none. The signals are {', '.join(SIGNALS)}")
     return [signal for signal in SIGNALS if signal in names]
 
 
 def in_words(policy: Policy, canaries: Sequence[Mapping[str, Any]] = ()) -> dict[str, str]:
-    """What the policy asks for, by name, as sentences for people."""
-    asked = [words for name, words in REQUIREMENTS.items() if getattr(policy, name)]
+    """Describe each part of the policy in a sentence, by its name."""
+    requirements = [words for name, words in REQUIREMENTS.items() if getattr(policy, name)]
     if policy.steps:
-        asked.append(f"at least {policy.steps} steps")
+        requirements.append(f"at least {policy.steps} steps")
     if policy.majority:
-        asked.append(f"without a gold answer: {policy.majority:.0%} of the samples agree")
-    said = {"accepted when": "; ".join(asked) or "always"}
+        requirements.append(f"without a gold answer: {policy.majority:.0%} of the samples agree")
+    words = {"accepted when": "; ".join(requirements) or "always"}
     if policy.judge:
         traces = "all traces" if policy.judge_refused else "the traces that could still be accepted"
-        said["judge"] = f"{policy.judge} sees {traces} of {policy.judge_share:.0%} of the questions"
+        words["judge"] = f"{policy.judge} sees {traces} of {policy.judge_share:.0%} of the questions"
     for name in policy.signals if policy.judge else ():
         gate = f"at least {policy.gates[name]:g}" if name in policy.gates else "stored"
-        if why := policy.uninformative.get(name):
-            gate = f"stored and ignored: {why}" if name in policy.gates else f"stored; uninformative: {why}"
-        said[f"signal {name}"] = gate
+        if reason := policy.uninformative.get(name):
+            gate = f"stored and ignored: {reason}" if name in policy.gates else f"stored; uninformative: {reason}"
+        words[f"signal {name}"] = gate
     if fooled := [row for row in canaries if row["fooled"]]:
         names = ", ".join(sorted({str(row["attack"]) for row in fooled}))
-        said["canaries"] = f"THE JUDGE FELL FOR {len(fooled)} of {len(canaries)}: {names}"
+        words["canaries"] = f"THE JUDGE FELL FOR {len(fooled)} of {len(canaries)}: {names}"
     elif canaries:
-        said["canaries"] = f"the judge fell for none of {len(canaries)}"
-    return said
+        words["canaries"] = f"the judge fell for none of {len(canaries)}"
+    return words

@@ -1,12 +1,12 @@
-"""`tracemill rounds`: what was trained, what it measured, and which of two rounds is better."""
+"""`tracemill rounds`: list, show and compare training rounds."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Annotated, Any
 
 import typer
 from sqlalchemy import text
 
-from cli.output import Json, console, print_json, print_rows
+from cli.output import Json, print_facts, print_json, print_line, print_rows
 from db.queries import Q
 from db.session import transaction
 from tracemill.errors import UsageError
@@ -18,12 +18,15 @@ from trainer.spec import parse
 rounds = typer.Typer(help="Rounds: list, show, compare.", invoke_without_command=True)
 
 Name = Annotated[str, typer.Argument(help="The round's name.")]
-COMPARE = """Which of two rounds is better: on the same questions, with an interval and a paired test.
+COMPARE = """Compare two rounds on the same questions: difference, 95 % interval and paired test.
 
 Example: tracemill rounds compare round-1-control round-1"""
 
-#: Of an evaluation, beside its accuracy.
-MEASURES = ("pass_at", "majority_at", "steps", "faithfulness", "coherence", "tokens_out")
+COLUMNS = ("name", "state", "created_at", "finished_at", "adapter_path", "error")
+#: Accuracies by the number of samples.
+BY_SAMPLES = ("pass_at", "majority_at")
+#: Measures of an evaluation beside its accuracy.
+MEASURES = (*BY_SAMPLES, "steps", "faithfulness", "coherence", "tokens_out")
 
 
 def register(app: typer.Typer) -> None:
@@ -36,31 +39,36 @@ def _default(context: typer.Context) -> None:
         list_()
 
 
-@rounds.command("list", help="All rounds with what they measured. Example: tracemill rounds list --json")
+@rounds.command("list", help="List all rounds. Example: tracemill rounds list --json")
 def list_(json: Json = False) -> None:
     with transaction() as connection:
         rows = [dict(row) for row in connection.execute(text("select * from rounds order by id")).mappings()]
     if json:
         print_json(rows)
     else:
-        print_rows(rows, ("name", "state", "created_at", "finished_at", "adapter_path", "error"))
+        print_rows(rows, COLUMNS)
 
 
 @rounds.command(
-    "show", help="One round: what it trained on and what it measured. Example: tracemill rounds show round-1"
+    "show", help="Show the training data and the evaluations of one round. Example: tracemill rounds show round-1"
 )
 def show(name: Name, json: Json = False) -> None:
-    found = one(name)
+    stored = round_named(name)
     if json:
-        print_json(found | {"before_after": [c.as_json() for c in _before_after(name)]})
+        print_json(stored | {"before_after": [c.as_json() for c in _before_after(name)]})
         return
-    shown = {key: value for key, value in found.items() if key not in ("evaluations", "spec")}
-    shown["metrics"] = {key: value for key, value in found["metrics"].items() if key != "loss"}
-    print_rows([{"": key, "value": value} for key, value in shown.items()], ("", "value"))
-    if found["evaluations"]:
-        rows = [_measured(row) for row in found["evaluations"]]
-        print_rows(rows, ("benchmark", "stage", "questions", "right %", "in asked form", *_given(rows)))
-    _say_paired(_before_after(name))
+    facts = {key: value for key, value in stored.items() if key not in ("evaluations", "spec")}
+    print_facts(facts | {"metrics": {key: value for key, value in stored["metrics"].items() if key != "loss"}})
+    print_evaluations(stored["evaluations"])
+    _print_verdicts(_before_after(name))
+
+
+def print_evaluations(evaluations: Sequence[Mapping[str, Any]]) -> None:
+    """Print one row an evaluation, with the measures that at least one of them has."""
+    rows = [_evaluation_row(evaluation) for evaluation in evaluations]
+    measures = [name for name in MEASURES if any(row[name] not in (None, "") for row in rows)]
+    if rows:
+        print_rows(rows, ("benchmark", "stage", "questions", "right %", "in asked form", *measures))
 
 
 @rounds.command(help=COMPARE)
@@ -69,30 +77,29 @@ def compare(
     second: Annotated[str, typer.Argument(help="Another round, measured on the same questions.")],
     json: Json = False,
 ) -> None:
-    rounds = {name: one(name) for name in (first, second)}
+    rounds = {name: round_named(name) for name in (first, second)}
     with transaction() as connection:
-        found = compare_sides(connection, Side(first), Side(second))
-    if not found:
+        compared = compare_sides(connection, Side(first), Side(second))
+    if not compared:
         measured = "; ".join(f"{name}: {_benchmarks(round_)}" for name, round_ in rounds.items())
         raise UsageError(f"rounds {first} and {second} have no evaluation in common ({measured})")
     differing = list(_differing(_settings(rounds[first]), _settings(rounds[second])))
     if json:
         print_json(
-            {"first": first, "second": second, "settings": differing, "benchmarks": [c.as_json() for c in found]}
+            {"first": first, "second": second, "settings": differing, "benchmarks": [c.as_json() for c in compared]}
         )
         return
     if differing:
         print_rows([{"": d["key"], first: d["first"], second: d["second"]} for d in differing], ("", first, second))
-    print_compared(found, first, second)
+    print_compared(compared, first, second)
 
 
-def _benchmarks(found: Mapping[str, Any]) -> str:
-    return ", ".join(sorted({row["benchmark"] for row in found["evaluations"]})) or "not evaluated"
+def _benchmarks(stored: Mapping[str, Any]) -> str:
+    return ", ".join(sorted({row["benchmark"] for row in stored["evaluations"]})) or "not evaluated"
 
 
-def print_compared(found: list[Compared], first: str, second: str) -> None:
-    """One row a benchmark, and the sentence that it supports."""
-    only = (f"only {first} right", f"only {second} right")
+def print_compared(compared: Sequence[Compared], first: str, second: str) -> None:
+    """Print one row a benchmark, and a sentence with its result."""
     rows = [
         {
             "benchmark": c.benchmark,
@@ -101,18 +108,18 @@ def print_compared(found: list[Compared], first: str, second: str) -> None:
             f"{second} %": percent(c.second),
             "points": points(c.difference),
             "McNemar": p_value(c.p),
-            only[0]: c.table.first,
-            only[1]: c.table.second,
+            f"only {first} right": c.table.first,
+            f"only {second} right": c.table.second,
         }
-        for c in found
+        for c in compared
     ]
     print_rows(rows, rows[0], title=f"right answers of {second} against {first}, with 95 % intervals")
-    _say_paired(found)
+    _print_verdicts(compared)
 
 
-def _say_paired(found: list[Compared]) -> None:
-    for c in found:
-        console.print(f"{c.benchmark}: {verdict(c)}", markup=False, soft_wrap=True)
+def _print_verdicts(compared: Sequence[Compared]) -> None:
+    for c in compared:
+        print_line(f"{c.benchmark}: {verdict(c)}")
 
 
 def _before_after(name: str) -> list[Compared]:
@@ -120,16 +127,12 @@ def _before_after(name: str) -> list[Compared]:
         return compare_sides(connection, Side(name, "before"), Side(name, "after"))
 
 
-def _measured(row: Mapping[str, Any]) -> dict[str, Any]:
-    """One evaluation for the table."""
-    accuracy = Interval(row["accuracy"], row["low"], row["high"])
-    by_k = {name: " ".join(f"@{k} {100 * value:.1f}" for k, value in row[name].items()) for name in MEASURES[:2]}
-    return {**row, **by_k, "right %": percent(accuracy), "in asked form": row["correct_strict"]}
-
-
-def _given(rows: list[dict[str, Any]]) -> list[str]:
-    """The measures that at least one evaluation has."""
-    return [name for name in MEASURES if any(row[name] not in (None, "") for row in rows)]
+def _evaluation_row(evaluation: Mapping[str, Any]) -> dict[str, Any]:
+    accuracy = Interval(evaluation["accuracy"], evaluation["low"], evaluation["high"])
+    by_samples = {
+        name: " ".join(f"@{k} {100 * value:.1f}" for k, value in evaluation[name].items()) for name in BY_SAMPLES
+    }
+    return {**evaluation, **by_samples, "right %": percent(accuracy), "in asked form": evaluation["correct_strict"]}
 
 
 def _settings(found: Mapping[str, Any]) -> dict[str, Any]:
@@ -138,7 +141,7 @@ def _settings(found: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _differing(first: Mapping[str, Any], second: Mapping[str, Any], under: str = "") -> Iterator[dict[str, Any]]:
-    """The settings in which two rounds differ: {key, first, second} each."""
+    """Yield the settings in which two rounds differ, each as {key, first, second}."""
     for key in dict.fromkeys((*first, *second)):
         old, new = first.get(key), second.get(key)
         if isinstance(old, dict) and isinstance(new, dict):
@@ -147,12 +150,12 @@ def _differing(first: Mapping[str, Any], second: Mapping[str, Any], under: str =
             yield {"key": f"{under}{key}", "first": old, "second": new}
 
 
-def one(name: str) -> dict[str, Any]:
-    """The round of that name with its evaluations. Raises UsageError listing the rounds there are."""
+def round_named(name: str) -> dict[str, Any]:
+    """Return the round of that name with its evaluations. Raises UsageError, which lists the known rounds."""
     with transaction() as connection:
-        found = connection.execute(Q["round_by_name"], {"name": name}).mappings().one_or_none()
-        if found is None:
+        stored = connection.execute(Q["round_by_name"], {"name": name}).mappings().one_or_none()
+        if stored is None:
             known = connection.execute(text("select string_agg(name, ', ' order by id) from rounds")).scalar()
             raise UsageError(f"no round '{name}'. Rounds: {known or 'none yet'}")
-        evaluations = connection.execute(Q["round_evaluations"], {"round_id": found["id"]}).mappings()
-        return dict(found) | {"evaluations": [dict(row) for row in evaluations]}
+        evaluations = connection.execute(Q["round_evaluations"], {"round_id": stored["id"]}).mappings()
+        return dict(stored) | {"evaluations": [dict(row) for row in evaluations]}

@@ -1,4 +1,4 @@
-"""`tracemill config`: what is in force, and where each value came from."""
+"""`tracemill config`: the settings in force and the origin of each."""
 
 import typer
 
@@ -10,14 +10,12 @@ def register(app: typer.Typer) -> None:
     app.command(help=CONFIG, rich_help_panel="Settings")(config)
 
 
-CONFIG = (
-    """Print the settings in force and where each came from; secrets are masked. Example: tracemill config --json"""
-)
+CONFIG = "Print the settings in force and the origin of each. Secrets are masked. Example: tracemill config --json"
 
 
 def config(json: Json = False) -> None:
-    values, where = shown(settings()), origins()
-    rows = [{"setting": name, "value": value, "from": where[name]} for name, value in values.items()]
+    values, origin = shown(settings()), origins()
+    rows = [{"setting": name, "value": value, "from": origin[name]} for name, value in values.items()]
     if json:
         print_json(rows)
     else:

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from cli.output import Json, console, print_json, print_rows, progress_console
+from cli.output import Json, print_json, print_line, print_rows, progress_console
 from tracemill import stack as local
 from tracemill.errors import StackError
 from tracemill.settings import settings
@@ -21,11 +21,11 @@ def register(app: typer.Typer) -> None:
 
 UP = """Start the local stack: Postgres, Redis, the feeder, one worker of each kind, and Flower.
 
-Running it again starts what is missing. Example: tracemill up"""
+A second run starts the processes that are missing. Example: tracemill up"""
 
 
 def up(
-    services_only: Annotated[bool, typer.Option(help="Postgres and Redis alone, without workers.")] = False,
+    services_only: Annotated[bool, typer.Option(help="Start only Postgres and Redis.")] = False,
     postgres_port: Annotated[int | None, typer.Option(help="Fixed port (default: a free one, kept).")] = None,
     redis_port: Annotated[int | None, typer.Option(help="Fixed port (default: a free one, kept).")] = None,
     json: Json = False,
@@ -37,7 +37,7 @@ def up(
     status(json)
 
 
-DOWN = """Stop the local stack. Its data stay. Example: tracemill down"""
+DOWN = """Stop the local stack. Its data are kept. Example: tracemill down"""
 
 
 def down() -> None:
@@ -45,7 +45,9 @@ def down() -> None:
         local.down(settings().data_dir)
 
 
-STATUS = """Show what runs. Exit code 1 if something should run and does not. Example: tracemill status --json"""
+STATUS = (
+    """Show the processes of the local stack. Exit code 1 if one of them has failed. Example: tracemill status --json"""
+)
 
 
 def status(json: Json = False) -> None:
@@ -53,10 +55,10 @@ def status(json: Json = False) -> None:
     if json:
         print_json(rows)
     elif not rows:
-        console.print("nothing runs here: start the stack with `tracemill up`")
+        print_line("no stack runs here: start it with `tracemill up`")
     else:
         print_rows(rows, ("name", "state", "pid", "uptime", "restarts"))
-        console.print(f"logs: {settings().data_dir.absolute() / 'logs'}", markup=False)
+        print_line(f"logs: {settings().data_dir.absolute() / 'logs'}")
     if any(row["state"] in ("FATAL", "BACKOFF", "ORPHAN") for row in rows):
         raise typer.Exit(1)
 
@@ -76,4 +78,4 @@ def flower(json: Json = False) -> None:
     if json:
         print_json(login)
     else:
-        console.print(f"{login['url']}   user {login['user']}   password {login['password']}")
+        print_line(f"{login['url']}   user {login['user']}   password {login['password']}")

@@ -12,7 +12,7 @@ from cli.dry_run import show_plan
 from cli.enqueue import reading_bar
 from cli.jobs import follow as follow_jobs
 from cli.output import Json, console, print_json, progress_console
-from cli.rounds import compare, one, show
+from cli.rounds import compare, round_named, show
 from tracemill.errors import TracemillError, UsageError
 
 
@@ -76,8 +76,8 @@ def train(
         follow(arm.name)
     address = publish(spec.name, push, private=not public) if push else None
     if json:
-        more = {"control": one(twin.name)} if twin else {}
-        print_json(one(spec.name) | more | ({"hub": address} if address else {}))
+        more = {"control": round_named(twin.name)} if twin else {}
+        print_json(round_named(spec.name) | more | ({"hub": address} if address else {}))
     elif wait:
         show(spec.name)
         if twin is not None:
@@ -86,7 +86,9 @@ def train(
             console.print(f"pushed to {address}", markup=False, soft_wrap=True)
     else:
         names = " and ".join(arm.name for arm in rounds)
-        console.print(f"queued: {names}. Follow: tracemill train {file}{' --control' * control}", markup=False)
+        console.print(
+            f"queued: {names}. Follow: tracemill train {file}{' --control' * control}", markup=False, soft_wrap=True
+        )
 
 
 def follow(name: str) -> None:
@@ -96,7 +98,7 @@ def follow(name: str) -> None:
         task = bar.add_task("queued", total=None)
         spoken = ""
         while True:
-            found = one(name)
+            found = round_named(name)
             metrics = found["metrics"]
             line = f"{name}: {found['state']} {10 * metrics.get('step', 0) // max(1, metrics.get('steps', 1)) * 10} %"
             if not progress_console.is_terminal and line != spoken:

@@ -1,4 +1,4 @@
-"""`tracemill producer`, `worker generate|verify|train` and `celery`: the processes of a cluster, and a look at them."""
+"""`tracemill producer`, `worker generate|verify|train` and `celery`: run and inspect the processes of a cluster."""
 
 import os
 import signal
@@ -7,21 +7,21 @@ from typing import Annotated
 
 import typer
 
-from cli.output import progress_console
+from cli.output import print_line, progress_console
 from tracemill.settings import model, settings
 
 worker = typer.Typer(help="Run a worker: one Celery worker, in the foreground.", no_args_is_help=True)
 
-Judge = Annotated[str | None, typer.Option(help="Also rate traces with this model alias, for jobs that ask for it.")]
+Judge = Annotated[str | None, typer.Option(help="Model alias that rates traces, for jobs whose policy has a judge.")]
 
 
 def register(app: typer.Typer) -> None:
     app.command(help=PRODUCER, rich_help_panel="Processes")(producer)
     app.add_typer(worker, name="worker", rich_help_panel="Processes")
-    app.command(help=CELERY, rich_help_panel="Processes", context_settings=AS_THEY_ARE)(celery)
+    app.command(help=CELERY, rich_help_panel="Processes", context_settings=PASS_THROUGH)(celery)
 
 
-PRODUCER = """Run the feeder, which keeps the queues supplied. Run two for failover: one leads.
+PRODUCER = """Run the feeder, which fills the queues. For failover run two: one of them leads.
 
 Example: tracemill producer"""
 
@@ -35,8 +35,8 @@ def producer() -> None:
     feed(stopped.is_set)
 
 
-#: Celery reads its own words, options and `--help` among them.
-AS_THEY_ARE = {"allow_extra_args": True, "allow_interspersed_args": False}
+#: Pass all arguments to Celery, also options and `--help`.
+PASS_THROUGH = {"allow_extra_args": True, "allow_interspersed_args": False}
 
 CELERY = """Run a command of Celery on Tracemill's app: inspect, status, control, purge, flower, …
 
@@ -58,10 +58,12 @@ def celery(context: typer.Context) -> None:
 
 @worker.command(help="Answer questions with a model. Example: tracemill worker generate --model teacher")
 def generate(
-    models: Annotated[list[str], typer.Option("--model", help="Model alias; repeat it to serve several.")],
+    models: Annotated[
+        list[str], typer.Option("--model", help="Model alias. Repeat the option to serve several models.")
+    ],
     judge: Judge = None,
     concurrency: Annotated[
-        int | None, typer.Option(min=1, help="Questions in the engine at a time (default: generate_concurrency).")
+        int | None, typer.Option(min=1, help="Maximum of questions in the engine (default: generate_concurrency).")
     ] = None,
 ) -> None:
     from tracemill.celery import generate_queue, verify_queue
@@ -77,7 +79,7 @@ def generate(
         engine(alias)
     queues = [*map(generate_queue, models), *([verify_queue(judge)] if judge else [])]
     try:
-        # A few more threads than questions in the engine: what comes before and after an answer must not leave it idle.
+        # More threads than questions in the engine: the engine must not idle while answers are read and stored.
         _celery("generate", queues, in_engine, threads=in_engine + max(2, in_engine // 4))
     finally:
         close_engines()
@@ -86,16 +88,18 @@ def generate(
 @worker.command(help="Verify traces. Example: tracemill worker verify --judge verifier")
 def verify(
     judge: Judge = None,
-    concurrency: Annotated[int | None, typer.Option(help="Questions at a time (default: one a core).")] = None,
+    concurrency: Annotated[
+        int | None, typer.Option(help="Maximum of questions at a time (default: one a core).")
+    ] = None,
 ) -> None:
     from tracemill.celery import verify_queue
     from tracemill.engines.registry import close_engines
-    from workers.verify import sandbox
+    from tracemill.verification.pipeline import sandbox
 
     if judge:
         model(judge)
-    if why := sandbox().refusal:
-        progress_console.print(f"programs (kind code) are not verified here: {why}", markup=False, soft_wrap=True)
+    if reason := sandbox().refusal:
+        print_line(f"programs (kind code) are not verified here: {reason}", progress_console)
     queues = [verify_queue(None), *([verify_queue(judge)] if judge else [])]
     try:
         _celery("verify", queues, concurrency or settings().verify_concurrency or os.cpu_count() or 1)
@@ -111,7 +115,7 @@ def train() -> None:
 
 
 def _celery(kind: str, queues: list[str], concurrency: int, threads: int | None = None) -> None:
-    """An ordinary Celery worker with a threads pool, so that one engine serves all its tasks; ends with exit code 0."""
+    """Run a Celery worker with a pool of threads, so that its tasks share one engine. It ends with exit code 0."""
     from db.heartbeat import leave, present, process_name
     from tracemill.celery import app
     from tracemill.engines.registry import trouble

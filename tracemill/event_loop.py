@@ -22,6 +22,19 @@ def loop() -> asyncio.AbstractEventLoop:
     return new
 
 
+async def gather(*work: Coroutine[Any, Any, T]) -> list[T]:
+    """The results of all coroutines, in order. The first error cancels the others and is raised.
+
+    `asyncio.gather` leaves the others running, and they may outlive the engine that they use.
+    """
+    try:
+        async with asyncio.TaskGroup() as group:
+            tasks = [group.create_task(each) for each in work]
+    except BaseExceptionGroup as errors:
+        raise errors.exceptions[0] from None
+    return [task.result() for task in tasks]
+
+
 def run(work: Coroutine[Any, Any, T]) -> T:
     """Run `work` on the loop and wait for its result here. Raises what it raises. Not to be called on the loop."""
     return asyncio.run_coroutine_threadsafe(work, loop()).result()

@@ -1,9 +1,9 @@
-"""Adaptive sampling: how many traces a question gets, decided after each visit. Pure functions, no clock, no database.
+"""Adaptive sampling: decide after each visit how many traces a question gets. Pure functions, no clock, no database.
 
-A job asks for `enough` accepted traces a question, at most `most` traces, at most `batch` a visit. Questions of one
-job have acceptance rates that are spread as a Beta distribution; fitted to what the job has seen so far (`fit`), it
-tells the chance that a question reaches `enough` within `most` (`chance`). Where that is below `give_up` the question
-is hopeless. Giving up keeps fewer traces of hard questions, and is off unless it is asked for.
+A job requests `enough` accepted traces a question, with at most `max_traces` traces and at most `batch` a visit. The
+acceptance rates of its questions follow a Beta distribution. `fit` estimates it from the verdicts so far, and `chance`
+gives the probability that a question reaches `enough` within `max_traces`. Below `give_up` the question is hopeless.
+Giving up keeps fewer traces of hard questions, so it is off by default.
 """
 
 import math
@@ -13,18 +13,18 @@ from enum import StrEnum
 from itertools import accumulate
 from typing import NamedTuple
 
-#: Questions below which nothing is said of their spread. A first few that happen to fail would give up the rest: in
-#: simulated jobs of 60 questions with one trace in ten accepted, the worst of 60 jobs kept 25 % of its yield with 4 to
-#: 16 questions and 40 % with 32. Waiting for 32 instead of 4 costs such a job three points of saving, one of 200 one.
-FEWEST_QUESTIONS = 32
+#: Questions that a fit needs. If the first few fail by chance, a fit to them would give up the others. In 60 simulated
+#: jobs of 60 questions with one trace in ten accepted, the worst job kept 25 % of its yield with 4 to 16 questions and
+#: 40 % with 32. A wait for 32 questions instead of 4 costs such a job three points of saving, and a job of 200 one.
+MIN_QUESTIONS = 32
 
-#: alpha + beta at most: beyond it all questions have one rate, as far as eight or a hundred traces of each can tell.
-MOST_CONCENTRATED = 1000.0
+#: Upper limit of alpha + beta. Beyond it even a hundred traces a question cannot tell the rates of questions apart.
+MAX_CONCENTRATION = 1000.0
 
 #: Newton's steps at most. A fit takes four to fifteen.
-STEPS = 60
+MAX_STEPS = 60
 
-#: A gain of log-likelihood that may be rounding, relative to the whole.
+#: A gain of log-likelihood that may be a rounding error, relative to the whole.
 ROUNDING = 1e-13
 
 
@@ -32,69 +32,70 @@ ROUNDING = 1e-13
 class Plan:
     """How many traces a question gets."""
 
-    #: At most so many traces.
-    most: int
-    #: Asked for at most so many at a time.
+    max_traces: int
+    #: Traces of one visit at most.
     batch: int
-    #: Stop at so many accepted traces; None: always `most`.
+    #: Stop at this number of accepted traces; None: always `max_traces`.
     enough: int | None
-    #: Stop where the chance of reaching `enough` is below this; 0: never.
+    #: Stop where the chance to reach `enough` is below this; 0 means never.
     give_up: float
 
 
 class Prior(NamedTuple):
-    """Beta distribution of a question's acceptance rate in one job."""
+    """Beta distribution of the acceptance rate of a job's questions."""
 
     alpha: float
     beta: float
 
 
 class Decision(StrEnum):
-    """What a visit's verdicts settle about a question."""
+    """The decision about a question after a visit."""
 
-    #: It has the accepted traces that it needs.
+    #: The question has the accepted traces that it needs.
     enough = "enough"
-    #: It is too unlikely to get them within its budget.
+    #: The question is too unlikely to reach them within `max_traces`.
     hopeless = "hopeless"
-    #: It had its budget.
+    #: The question has `max_traces` traces.
     spent = "spent"
-    #: It gets another visit.
+    #: The question gets another visit.
     more = "more"
 
 
 def decide(plan: Plan, prior: Prior | None, traces: int, accepted: int) -> Decision:
-    """What follows for a question with so many verified traces, so many of them accepted. Without a prior none is
-    hopeless."""
+    """The decision about a question, by its numbers of verified and accepted traces.
+
+    Without a prior no question is hopeless.
+    """
     if plan.enough is not None and accepted >= plan.enough:
         return Decision.enough
-    if traces >= plan.most:
+    if traces >= plan.max_traces:
         return Decision.spent
-    # Also what cannot reach `enough` any more goes on unless giving up is asked for: its accepted traces count too.
+    # Unless the plan gives up, a question that cannot reach `enough` continues: its accepted traces count too.
     if plan.give_up > 0 and prior is not None and chance(prior, traces, accepted, plan) < plan.give_up:
         return Decision.hopeless
     return Decision.more
 
 
-def next_wanted(plan: Plan, traces: int, accepted: int) -> int:
-    """How many traces the question should have after the next visit: at least one more, never more than `most`.
+def next_target(plan: Plan, traces: int, accepted: int) -> int:
+    """The number of traces that the question shall have after its next visit: at least one more, at most `max_traces`.
 
-    Never more than are still needed at the least, either: a trace beyond them could turn out to be one too many. So no
-    rule that gives nothing up spends fewer traces; the price is a few more visits, each shorter.
+    A visit also adds at most the accepted traces that are missing, because any trace beyond them may be superfluous. So
+    no rule without giving up spends fewer traces; the price is a few more visits, each of them shorter.
     """
-    ask = plan.batch
+    extra = plan.batch
     if plan.enough is not None:
-        ask = min(ask, plan.enough - accepted)
-    return min(plan.most, traces + max(1, ask))
+        extra = min(extra, plan.enough - accepted)
+    return min(plan.max_traces, traces + max(1, extra))
 
 
 def chance(prior: Prior, traces: int, accepted: int, plan: Plan) -> float:
-    """Chance that a question with so many traces, so many accepted, has `enough` accepted ones when it has `most`.
+    """Chance that a question with these numbers of traces has `enough` accepted ones when it has `max_traces`.
 
-    The posterior predictive of the beta-binomial: what the remaining traces bring, over all rates that the question may
-    have after what was seen of it. 1 where nothing is left to reach.
+    The posterior predictive of the beta-binomial: the result of the remaining traces, over the posterior of the
+    question's rate. 1 for a question that has reached `enough`.
     """
     need = (plan.enough or 0) - accepted
-    left = max(0, plan.most - traces)
+    left = max(0, plan.max_traces - traces)
     if need <= 0:
         return 1.0
     if need > left:
@@ -107,7 +108,7 @@ def chance(prior: Prior, traces: int, accepted: int, plan: Plan) -> float:
         + _log_beta(alpha + need, beta + left - need)
         - _log_beta(alpha, beta)
     )
-    term = total = math.exp(log_term)  # exactly `need` more are accepted; then each greater number from the last
+    term = total = math.exp(log_term)  # exactly `need` more are accepted; each term gives the next
     for more in range(need, left):
         term *= (left - more) * (alpha + more) / ((more + 1) * (beta + left - more - 1))
         total += term
@@ -119,23 +120,22 @@ def _log_beta(a: float, b: float) -> float:
 
 
 def fit(counts: Mapping[tuple[int, int], int]) -> Prior | None:
-    """The spread of acceptance rates under which a job's counts are likeliest; None with too few questions to tell.
+    """The prior with the highest likelihood, given a job's counts; None with too few questions.
 
-    `counts`: (traces, accepted) -> number of questions. It should have every question that was visited, as it stands.
-    That their numbers of traces depend on their outcomes does no harm: whether to ask once more was decided by what
-    had been seen and by nothing else, so the chance of a question's course is its beta-binomial one times factors that
-    are the same under every prior, and the likeliest prior is the same (the likelihood principle). Only the settled
-    questions alone would mislead, because the easy ones are settled first.
+    `counts`: (traces, accepted) -> number of questions. It should hold every visited question in its present state. The
+    number of traces of a question depends on its outcomes, which does no harm: each further visit was decided by the
+    observed outcomes alone. So the probability of a question's course is the beta-binomial one times factors that are
+    equal under every prior, and the best prior is the same (the likelihood principle). Settled questions alone would
+    mislead, because easy questions are settled first.
 
-    One imaginary question is counted along: two traces, a third of it with none accepted, a third with one, a third
-    with both, which is how questions look whose rate may be any, Beta(1, 1). It keeps alpha and beta above 0 when no
-    trace or every trace was accepted, and is outvoted by real ones.
+    One imaginary question with two traces is added, in three thirds with 0, 1 and 2 accepted ones, as Beta(1, 1)
+    predicts. It keeps alpha and beta above 0 if no trace, or every trace, is accepted. Real questions outweigh it.
 
     Newton's method on (log alpha, log beta), with Minka's fixed point (2000, "Estimating a Dirichlet distribution")
-    where a step would not climb.
+    where a step would lower the likelihood.
     """
     seen = {key: questions for key, questions in counts.items() if key[0] > 0 and questions > 0}
-    if sum(seen.values()) < FEWEST_QUESTIONS:
+    if sum(seen.values()) < MIN_QUESTIONS:
         return None
     third = 1 / 3
     weights = [(2, 0, third), (2, 1, third), (2, 2, third)]
@@ -148,10 +148,10 @@ def fit(counts: Mapping[tuple[int, int], int]) -> Prior | None:
     mean = sum(tally.accepted) / sum(tally.traces)
     prior = Prior(2 * mean, 2 * (1 - mean))
     likelihood = tally.log_likelihood(prior)
-    for _ in range(STEPS):
-        if prior.alpha + prior.beta > MOST_CONCENTRATED:
-            # With one rate for all, the likeliest is the share of accepted traces.
-            return Prior(MOST_CONCENTRATED * mean, MOST_CONCENTRATED * (1 - mean))
+    for _ in range(MAX_STEPS):
+        if prior.alpha + prior.beta > MAX_CONCENTRATION:
+            # With one rate for all questions, the best estimate is the share of accepted traces.
+            return Prior(MAX_CONCENTRATION * mean, MAX_CONCENTRATION * (1 - mean))
         for climbed in tally.steps(prior):
             risen = tally.log_likelihood(climbed)
             if risen >= likelihood:
@@ -164,7 +164,7 @@ def fit(counts: Mapping[tuple[int, int], int]) -> Prior | None:
 
 
 def _beyond(numbers: Iterable[tuple[int, float]]) -> list[float]:
-    """[i]: the weight of the questions whose number is greater than i."""
+    """Element i is the weight of the questions whose number is greater than i."""
     weights: dict[int, float] = {}
     for number, weight in numbers:
         weights[number] = weights.get(number, 0.0) + weight
@@ -173,7 +173,7 @@ def _beyond(numbers: Iterable[tuple[int, float]]) -> list[float]:
 
 
 class _Tally(NamedTuple):
-    """All that the likelihood needs to know of the counts, in lists as long as a question has traces.
+    """The counts as the likelihood needs them, in lists as long as a question has traces.
 
     A question with n traces, a of them accepted, has the likelihood
     prod(alpha + i, i < a) · prod(beta + i, i < n - a) / prod(alpha + beta + i, i < n).
@@ -193,7 +193,7 @@ class _Tally(NamedTuple):
         )
 
     def steps(self, prior: Prior) -> Iterable[Prior]:
-        """Where to go from a prior, the boldest first: Newton's step, parts of it, and one that surely climbs."""
+        """The next priors to try, the boldest first: Newton's step, parts of it, and a step that surely climbs."""
         alpha, beta = prior
         up_a, bend_a = _slopes(self.accepted, alpha)
         up_b, bend_b = _slopes(self.refused, beta)
@@ -205,7 +205,7 @@ class _Tally(NamedTuple):
         across = alpha * beta * bend
         half, apart = (curve_a + curve_b) / 2, math.hypot((curve_a - curve_b) / 2, across)
         highest = half + apart  # the greater eigenvalue
-        if highest > 0:  # No hill here: turned into one as steep as this is hollow.
+        if highest > 0:  # Not concave here: change the curvature so that it is.
             curve_a, curve_b = curve_a - 2 * highest, curve_b - 2 * highest
         determinant = curve_a * curve_b - across**2
         if determinant > 0:

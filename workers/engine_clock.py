@@ -1,8 +1,8 @@
-"""How much of an engine's time a request took, when many are in the engine at once.
+"""The share of each request in its engine's time, when many requests are in the engine at once.
 
-Each instant belongs to the requests that are in the engine then, in equal parts (processor sharing). Time that is
-counted so runs slower the more there are, and a request's part is what passes of it while the request is there. The
-parts of all requests add up to the time in which the engine was busy.
+All requests in the engine share each instant in equal parts (processor sharing). This shared time runs slower the more
+requests there are. The share of a request is the shared time between its start and its end. The shares of all requests
+add up to the time in which the engine was busy.
 """
 
 import time
@@ -14,16 +14,16 @@ class EngineClock:
     def __init__(self) -> None:
         self._inside = 0
         self._shared = 0.0
-        self._seen = 0.0
+        self._updated = 0.0
 
     def enter(self) -> float:
-        """A request begins; keep what is returned for `leave`."""
+        """Begin a request. `leave` needs the returned value."""
         self._advance()
         self._inside += 1
         return self._shared
 
     def leave(self, entered: float) -> float:
-        """The request that `enter` gave `entered` ends: its part, in seconds."""
+        """End a request: its share, in seconds. `entered` is the value that `enter` returned."""
         self._advance()
         self._inside -= 1
         return self._shared - entered
@@ -31,5 +31,5 @@ class EngineClock:
     def _advance(self) -> None:
         now = time.monotonic()
         if self._inside:
-            self._shared += (now - self._seen) / self._inside
-        self._seen = now
+            self._shared += (now - self._updated) / self._inside
+        self._updated = now

@@ -1,7 +1,7 @@
-"""The generate task: claim a question, ask for the samples that are missing, store them, nudge the verifier.
+"""The generate task: claim a question, request its missing samples, store them, nudge the verifier.
 
-The claim is a lease in Postgres, renewed while this worker lives (`heartbeat`). Nothing is held open while the model
-thinks. A task that runs twice finds its question claimed, or its samples there, and does nothing.
+The claim is a lease in Postgres, which this worker renews (`heartbeat`). No transaction is open while the model works.
+A task that runs twice does nothing the second time: its question is claimed, or its samples exist.
 """
 
 import asyncio
@@ -12,7 +12,7 @@ import socket
 import uuid
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, TypeAlias
+from typing import Any, NamedTuple, TypeAlias
 
 from sqlalchemy import Connection
 from sqlalchemy.exc import SQLAlchemyError
@@ -34,25 +34,25 @@ from tracemill.verification.answers.kinds import Kind, guess
 from workers.job import Chains, WorkerJob, worker_job
 from workers.shutdown import at_the_end, draining
 from workers.traces import trace_row
-from workers.visit import Asking, Slot, Visit, cost_limit, slots, token_limit
+from workers.visit import Sampler, Slot, Visit, cost_limit, slots, token_limit
 
 log = logging.getLogger(__name__)
 
 Row: TypeAlias = dict[str, Any]
 
-#: What this process is answering right now, as (job, question): the claims that are renewed.
+#: Claims that this process holds and renews, as (job, question).
 _held: set[tuple[int, int]] = set()
 
 
 @once
 def owner() -> str:
-    """This process's name on the claims it holds; unique, so a restarted worker never takes over old claims."""
+    """The name of this process on its claims. It is unique, so a restarted worker never takes over old claims."""
     return f"{socket.gethostname()}:{os.getpid()}:{uuid.uuid4().hex[:8]}"
 
 
 @dataclass(frozen=True)
 class Claim:
-    """A question that this worker may answer, and the traces that it lacks."""
+    """A question that this worker may answer, and its missing traces."""
 
     job: WorkerJob
     question_id: int
@@ -100,15 +100,15 @@ def _visit(claim: Claim) -> None:
         raise
     else:
         if not complete:
-            # Some servers give one sample however many are asked for: a visit that brought any is no failure.
-            came = len(visit.answers)
-            too_few = TracemillError(f"the engine gave {came} samples of {len(claim.missing)}")
-            _release(claim, too_few, counts=came == 0)
+            # Some servers return one sample whatever n is: a visit with any answer is no failure.
+            n_answers = len(visit.answers)
+            too_few = TracemillError(f"the engine gave {n_answers} samples of {len(claim.missing)}")
+            _release(claim, too_few, counts=n_answers == 0)
 
 
 def _claim(job_id: int, question_id: int) -> Claim | None:
     heartbeat()
-    if worker_job(job_id).budget_unit is None:  # it raises what is wrong with this job alone
+    if worker_job(job_id).budget_unit is None:  # raises the problems of this job alone
         return _claim_batched((job_id, question_id))
     return _claim_within_budget(job_id, question_id)
 
@@ -116,16 +116,17 @@ def _claim(job_id: int, question_id: int) -> Claim | None:
 def _claim_all(keys: list[tuple[int, int]]) -> list[Claim | None]:
     with statement() as connection:
         claims = _claims(connection, keys, reserved=0.0)
-    # Of two messages that are the same, one gets the claim.
+    # Of two equal messages one gets the claim.
     return [claims.pop(key, None) for key in keys]
 
 
 def _claim_within_budget(job_id: int, question_id: int) -> Claim | None:
     key = {"job_id": job_id, "question_id": question_id}
     with transaction() as connection:
-        reserved = _reserve(worker_job(job_id), connection.execute(Q["lock_job"], key).one_or_none())
+        row = connection.execute(Q["lock_job"], key).one_or_none()
+        reserved = 0.0 if row is None else _reserve(worker_job(job_id), Shortage(*row))
         claim = _claims(connection, [(job_id, question_id)], reserved).get((job_id, question_id))
-        if claim is None:  # what is left of the budget may be held by others: the feeder sends it again
+        if claim is None:  # other visits may hold the rest of the budget: the feeder sends the question again
             connection.execute(Q["unqueue"], {"job_id": job_id, "question_ids": [question_id]})
         return claim
 
@@ -170,37 +171,43 @@ def _ids(keys: Sequence[tuple[int, int]]) -> dict[str, list[int]]:
     return {"job_ids": [job for job, _ in keys], "question_ids": [question for _, question in keys]}
 
 
-def _reserve(job: WorkerJob, row: Any) -> float:
-    """The most that a visit may cost, in the unit of the job's budget."""
-    if row is None:
-        return 0.0
-    slot_bytes = {"question": row.question_bytes, "gold": row.gold_bytes, "trace": row.trace_bytes}
-    tokens = max(
-        token_limit(chains, row.missing, slot_bytes, job.sampling.max_tokens) for chains in job.prompts.values()
-    )
+class Shortage(NamedTuple):
+    """The missing traces of a question, and the lengths of the texts that its prompts quote: a row of `lock_job`."""
+
+    question_bytes: int
+    gold_bytes: int
+    trace_bytes: int
+    missing: int
+
+
+def _reserve(job: WorkerJob, shortage: Shortage) -> float:
+    """The highest cost of a visit, in the unit of the job's budget."""
+    question, gold, trace, missing = shortage
+    slot_bytes = {"question": question, "gold": gold, "trace": trace}
+    tokens = max(token_limit(chains, missing, slot_bytes, job.sampling.max_tokens) for chains in job.prompts.values())
     return tokens if job.budget_unit == "tokens" else cost_limit(tokens, model(job.model))
 
 
 def _ask(claim: Claim) -> Visit:
     job = claim.job
-    asking = Asking(engine(job.model), model(job.model), job.sampling, job.adapter)
+    sampler = Sampler(engine(job.model), model(job.model), job.sampling, job.adapter)
     values = _values(claim)
 
     async def visit() -> Visit:
-        async with _room():
-            return await asking.visit(claim.chains, claim.missing, values)
+        async with _engine_slots():
+            return await sampler.visit(claim.chains, claim.missing, values)
 
     return run(visit())
 
 
 @once
-def _room() -> asyncio.Semaphore:
-    """Questions that may be in the engine together; the worker has a few more threads than that."""
+def _engine_slots() -> asyncio.Semaphore:
+    """A semaphore for the questions in the engine; the worker has a few more threads."""
     return asyncio.Semaphore(settings().generate_concurrency)
 
 
 def _values(claim: Claim) -> dict[str, str]:
-    """What the slots of the templates hold. Raises RequestRefused where the question lacks something for good."""
+    """The values of the templates' slots. Raises RequestRefused where the question will never have one."""
     job = claim.job
     values = {"question": claim.question}
     needs = named(job.method).needs
@@ -223,7 +230,7 @@ def _trace_to_quote(key: Row) -> str | None:
 
 
 def _store_all(visits: list[tuple[Claim, Visit]]) -> list[bool]:
-    """Store what visits brought, and nudge the verifiers of questions that have all their traces: which those are."""
+    """Store the answers of visits and nudge verifiers. For each visit: whether its question has all its traces."""
     keys = [(claim.job.id, claim.question_id) for claim, _ in visits]
     rows, logprobs, spent = _rows(visits)
     with transaction() as connection:
@@ -242,7 +249,7 @@ def _store_all(visits: list[tuple[Claim, Visit]]) -> list[bool]:
 
 
 def _rows(visits: Sequence[tuple[Claim, Visit]]) -> tuple[list[Row], list[Row], dict[int, float]]:
-    """The rows of `traces` and of `trace_logprobs`, and what jobs with a budget have spent."""
+    """The rows of `traces` and `trace_logprobs`, and the cost by job with a budget."""
     rows: list[Row] = []
     logprobs: list[Row] = []
     spent: dict[int, float] = {}
@@ -280,7 +287,7 @@ def _release(claim: Claim, error: Exception, *, permanent: bool = False, counts:
 
 @once
 def heartbeat() -> Periodic:
-    """The thread that renews the claims in hand, so that a lease only runs out when nobody works on its question."""
+    """The thread that renews the held claims, so that a lease ends only when nobody works on its question."""
     lease = settings().feeder.running_lease_seconds
     return Periodic("heartbeat", lease / 3, lambda: _renew(lease))
 
@@ -288,5 +295,5 @@ def heartbeat() -> Periodic:
 def _renew(lease: float) -> None:
     try:
         _change("renew", _ids(list(_held)) | {"owner": owner(), "lease": lease})
-    except (SQLAlchemyError, TracemillError):  # Postgres is away: the next beat tries again; a lost lease is harmless
+    except (SQLAlchemyError, TracemillError):  # Postgres is away: the next call tries again; a lost lease is harmless
         log.warning("could not renew the claims", exc_info=True)

@@ -1,4 +1,4 @@
-"""A job as a worker sees it: read once a process, because nothing in it but its state and budget ever changes."""
+"""A job as a worker needs it. Each process reads it once: only the state and the budget of a job change."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -20,7 +20,7 @@ Chains = Mapping[str, tuple[Call, ...]]
 
 @dataclass(frozen=True)
 class WorkerJob:
-    """What a worker needs to know of a job to answer and to verify."""
+    """The fields of a job that answering and verifying need."""
 
     id: int
     model: str
@@ -37,22 +37,22 @@ class WorkerJob:
     adapter: Path | None
 
     def chains(self, domain: str) -> Chains:
-        """What a question of `domain` is asked with."""
+        """The chains of calls for a question of `domain`."""
         return self.prompts[self.ask_as or prompt_domain(domain)]
 
 
 @lru_cache(maxsize=256)
 def worker_job(job_id: int) -> WorkerJob:
-    """The job of that id. Raises TracemillError if there is none, or if its round has no adapter yet."""
+    """The job with this id. Raises TracemillError if there is none, or if its round has no adapter yet."""
     with transaction() as connection:
         row = connection.execute(Q["job_for_work"], {"job_id": job_id}).mappings().one_or_none()
-        asked = connection.execute(Q["job_prompts"], {"job_id": job_id}).all()
+        calls = connection.execute(Q["job_prompts"], {"job_id": job_id}).all()
     if row is None:
         raise TracemillError(f"no job {job_id} in this database: the message is from another one")
     if row["round_id"] is not None and row["adapter_path"] is None:
         raise TracemillError(f"job {row['name']}: its round has no adapter yet")
     prompts: dict[str, dict[str, tuple[Call, ...]]] = {}
-    for domain, variant, call, _, messages in asked:
+    for domain, variant, call, _, messages in calls:
         chain = prompts.setdefault(domain, {}).setdefault(variant, ())
         prompts[domain][variant] = (*chain, Call(call, Prompt(tuple(messages))))
     return WorkerJob(
@@ -63,7 +63,7 @@ def worker_job(job_id: int) -> WorkerJob:
         ask_as=row["ask_as"],
         from_job_id=row["from_job_id"],
         negative=row["negative"],
-        plan=Plan(most=row["most"], batch=row["batch"], enough=row["enough"], give_up=row["give_up"]),
+        plan=Plan(max_traces=row["most"], batch=row["batch"], enough=row["enough"], give_up=row["give_up"]),
         budget_unit=row["budget_unit"],
         sampling=Sampling.from_json(row["sampling"]),
         policy=Policy.model_validate(row["policy"]),

@@ -1,73 +1,53 @@
-"""The LLM verifier of a job: asked about the traces that could still be accepted, and watched with canaries."""
+"""The judge of a job: asked through one bounded way, and watched with canaries, once a job."""
 
-import asyncio
 import logging
 import threading
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
+from functools import cache
 
 from db.queries import Q
 from db.retry import patiently
 from db.session import transaction
-from tracemill.engines.registry import answered, engine
+from tracemill.engines.registry import answered
 from tracemill.errors import EngineAway, EngineDead, EngineError
-from tracemill.event_loop import run
-from tracemill.verification.checks import Findings
-from tracemill.verification.judge import CanaryResult, Case, Judged, ask, canaries
+from tracemill.verification.judge import CanaryResult, Judged
+from tracemill.verification.judge.bounded import Judge, Request
 from workers.job import WorkerJob
 
 log = logging.getLogger(__name__)
 
-#: Jobs whose judge this process has seen watched. All threads that wait for a job's canaries let one ask.
+#: Jobs whose canaries are stored. Of all threads that wait for the canaries of a job, one asks.
 _watched: set[int] = set()
 _watching = threading.Lock()
 
 
-def judge_traces(
-    job: WorkerJob, traces: Sequence[Mapping[str, Any]], found: Sequence[Findings], wanted: Sequence[bool]
-) -> list[Judged | EngineAway | None]:
-    """What the judge says of each wanted trace that has an answer, or why it said nothing yet. Raises EngineDead.
-
-    A judge that fails otherwise is an error on the trace, never a lost verdict.
-    """
-    cases = [
-        Case(trace["question"], findings.steps, findings.answer, trace["gold"], findings.steps_are_thoughts)
-        if asked and findings.answer is not None
-        else None
-        for trace, findings, asked in zip(traces, found, wanted, strict=True)
-    ]
-    alias = job.policy.judge
-    if alias is None or not any(cases):
-        return [None] * len(cases)
-    judge = engine(alias)
-
-    async def one(case: Case | None) -> Judged | EngineAway | None:
-        try:
-            return None if case is None else await ask(judge, case, job.policy.signals)
-        except EngineAway as error:
-            return error
-
-    async def every() -> list[Judged | EngineAway | None]:
-        return await asyncio.gather(*map(one, cases))
-
-    try:
-        _watch(job)
-        said = run(every())
-    except EngineAway as error:  # the canaries could not be asked
-        said = [error if case else None for case in cases]
-    answered(alias, next((one for one in said if isinstance(one, EngineAway)), None))
-    return said
+@cache
+def judge_of(alias: str) -> Judge:
+    """This process's judge behind a model alias. Raises UsageError or EngineError."""
+    return Judge(alias)
 
 
-def _watch(job: WorkerJob) -> None:
-    """Once a job: does its judge fall for traces that tell it what to say? The results are rows of `canaries`."""
+def ask_judge(job: WorkerJob, requests: Sequence[Request | None]) -> list[Judged | None]:
+    """The replies of the job's judge, in order. A judge that is away is data, `Judged.away`. Raises EngineDead."""
     assert job.policy.judge is not None
+    judge = judge_of(job.policy.judge)
+    try:
+        _watch(job, judge)
+        replies = judge.ask(requests)
+    except EngineAway as error:  # the canaries could not be asked
+        replies = [Judged(away=error) if request else None for request in requests]
+    answered(judge.alias, next((reply.away for reply in replies if reply and reply.away), None))
+    return replies
+
+
+def _watch(job: WorkerJob, judge: Judge) -> None:
+    """Ask the canaries of a job that has none yet: does its judge obey traces that tell it how to answer?"""
     with _watching:
         if job.id in _watched:
             return
-        if not patiently(lambda: _known(job)):
+        if not patiently(lambda: _has_canaries(job)):
             try:
-                results = run(canaries(engine(job.policy.judge)))
+                results = judge.canaries()
             except (EngineAway, EngineDead):
                 raise
             except EngineError as error:
@@ -77,7 +57,7 @@ def _watch(job: WorkerJob) -> None:
         _watched.add(job.id)
 
 
-def _known(job: WorkerJob) -> bool:
+def _has_canaries(job: WorkerJob) -> bool:
     with transaction() as connection:
         return bool(connection.execute(Q["job_canaries"], {"job_id": job.id}).all())
 

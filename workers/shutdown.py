@@ -1,6 +1,6 @@
-"""What a worker does when it is asked to end (SIGTERM): no new work, and some time for what it holds.
+"""Shut a worker down (SIGTERM): it starts no new work, and has `grace_seconds` for the work that it holds.
 
-Then it hands back what is left. Celery alone waits for ever, and still starts what it has fetched.
+Then it hands the rest back. Celery alone waits without a limit, and still starts tasks that it has fetched.
 """
 
 import logging
@@ -16,25 +16,25 @@ from tracemill.settings import settings
 
 log = logging.getLogger(__name__)
 
-_asked = threading.Event()
+_shutting_down = threading.Event()
 _hand_back: list[Callable[[], None]] = []
 
 
 def draining() -> bool:
-    """Whether this worker was asked to end: a task that only starts now gives its work back."""
-    return _asked.is_set()
+    """Whether this worker shuts down. A task that starts now hands its work back."""
+    return _shutting_down.is_set()
 
 
 def at_the_end(hand_back: Callable[[], None]) -> Callable[[], None]:
-    """Register what gives back the work in hand when the time of grace is over. It must not take long."""
+    """Register a function that hands work back after `grace_seconds`. It must be quick."""
     _hand_back.append(hand_back)
     return hand_back
 
 
 @worker_shutting_down.connect  # type: ignore[untyped-decorator]  # celery is not typed
 def _begin(**_: Any) -> None:
-    if not _asked.is_set():
-        _asked.set()
+    if not _shutting_down.is_set():
+        _shutting_down.set()
         threading.Thread(target=_end, name="tracemill-drain", daemon=True).start()
 
 
@@ -44,7 +44,7 @@ def _end() -> None:
     for hand_back in _hand_back:
         try:
             hand_back()
-        except Exception as error:  # the leases bring it back, later
+        except Exception as error:  # the leases bring the work back later
             log.warning("could not hand back: %s", error)
-    # Threads that wait for an engine cannot be ended in an orderly way; the engine's processes end with this one.
+    # Threads that wait for an engine cannot be stopped; the engine's processes end with this process.
     os._exit(0)

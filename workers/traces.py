@@ -1,4 +1,4 @@
-"""From an answered chain of calls to the row of a trace."""
+"""The row of a trace, from the answers of a chain of calls."""
 
 from typing import Any
 
@@ -9,7 +9,7 @@ from workers.visit import Answer, Link
 
 
 def trace_row(answer: Answer, method: Method, kind: Kind) -> dict[str, Any]:
-    """The row of `traces`, as far as the answer tells it."""
+    """The row of `traces`, without the ids of its job and question."""
     text = storable(answer.completion.text)
     parsed = method.parse(text, kind)
     return {

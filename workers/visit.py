@@ -1,7 +1,7 @@
-"""One visit of a question: every chain of calls that is missing, asked at once, and what came of it.
+"""One visit of a question: send all missing chains of calls at once, and collect their answers and costs.
 
-The samples of a variant share its first request; each then goes its own way through the rest of the chain. What fails
-costs its own samples alone: whatever else was paid for is kept.
+The samples of a variant share its first request. Each then goes through the rest of the chain by itself. A failure
+loses only its own samples; all other paid answers are kept.
 """
 
 import asyncio
@@ -25,25 +25,26 @@ _clocks: "WeakKeyDictionary[Engine, EngineClock]" = WeakKeyDictionary()
 
 
 class Slot(NamedTuple):
-    """The place of one trace among those of its question."""
+    """The key of one trace among the traces of its question."""
 
     variant: str
     sample_index: int
 
 
-def slots(chains: Chains, wanted: int) -> list[Slot]:
-    """The places of the first `wanted` traces: each variant's first sample, then each one's second, and so on."""
+def slots(chains: Chains, n_traces: int) -> list[Slot]:
+    """The slots of the first `n_traces` traces: the first sample of each variant, then the second ones, and so on."""
     variants = list(chains)
-    return [Slot(variants[place % len(variants)], place // len(variants)) for place in range(wanted)]
+    return [Slot(variants[index % len(variants)], index // len(variants)) for index in range(n_traces)]
 
 
 class Link(NamedTuple):
-    """One call of a chain, answered."""
+    """One call of a chain and its answer."""
 
     call: Call
     completion: Completion
-    #: Tokens of the prompt, and this sample's part of their price: a prompt is paid for once for all its samples.
+    #: Tokens of the prompt.
     tokens_in: int
+    #: Price of the answer, and this sample's share of the price of the prompt, which all samples pay together.
     cost: float
     seconds: float
     engine_seconds: float
@@ -51,14 +52,14 @@ class Link(NamedTuple):
 
 @dataclass(frozen=True)
 class Answer:
-    """A whole chain; its last text is the trace."""
+    """A complete chain; its last text is the trace."""
 
     slot: Slot
     links: tuple[Link, ...]
 
     @property
     def prompt(self) -> Prompt:
-        """What the trace was asked with."""
+        """The prompt of the trace."""
         return self.links[-1].call.prompt
 
     @property
@@ -74,18 +75,18 @@ class Answer:
 
 @dataclass
 class Visit:
-    """What one visit brought, and cost."""
+    """The answers and the cost of one visit."""
 
     answers: list[Answer] = field(default_factory=list)
-    #: The first failure; the samples that are missing then fell victim to it.
+    #: The first error; the samples still missing failed because of it.
     error: EngineError | None = None
-    #: Prompt tokens once for each request, and tokens written. Of answers that failed half-way too.
+    #: Prompt tokens of each request, and tokens of all answers, also of chains that failed half-way.
     tokens: int = 0
     cost: float = 0.0
 
 
-class Asking:
-    """One engine, asked in one way."""
+class Sampler:
+    """An engine with the settings of a job: model prices, sampling, adapter."""
 
     def __init__(self, engine: Engine, model: ModelSettings, sampling: Sampling, adapter: Path | None) -> None:
         self._engine = engine
@@ -94,21 +95,21 @@ class Asking:
         self._adapter = adapter
 
     async def visit(self, chains: Chains, missing: Sequence[Slot], values: Mapping[str, str]) -> Visit:
-        """Ask for the missing samples. `values`: what the templates' slots hold. An engine's failure is data."""
+        """Request the missing samples. `values` fill the slots of the templates. An engine's failure is data."""
         visit = Visit()
-        wanted = [(chain, [slot for slot in missing if slot.variant == name]) for name, chain in chains.items()]
-        await asyncio.gather(*(self._variant(visit, chain, places, values) for chain, places in wanted if places))
+        by_variant = [(chain, [slot for slot in missing if slot.variant == name]) for name, chain in chains.items()]
+        await asyncio.gather(*(self._variant(visit, chain, slots, values) for chain, slots in by_variant if slots))
         return visit
 
     async def _variant(
-        self, visit: Visit, chain: tuple[Call, ...], places: list[Slot], values: Mapping[str, str]
+        self, visit: Visit, chain: tuple[Call, ...], slots: list[Slot], values: Mapping[str, str]
     ) -> None:
         try:
-            firsts = await self._links(visit, chain, 0, len(places), values)
+            firsts = await self._links(visit, chain, 0, len(slots), values)
         except EngineError as error:
             visit.error = visit.error or error
             return
-        begun = zip(places, firsts, strict=False)  # a server may give fewer
+        begun = zip(slots, firsts, strict=False)  # a server may return fewer
         await asyncio.gather(*(self._rest(visit, chain, slot, first, values) for slot, first in begun))
 
     async def _rest(
@@ -125,13 +126,13 @@ class Asking:
             visit.answers.append(Answer(slot, tuple(links)))
 
     async def _links(
-        self, visit: Visit, chain: tuple[Call, ...], place: int, n: int, values: Mapping[str, str]
+        self, visit: Visit, chain: tuple[Call, ...], index: int, n: int, values: Mapping[str, str]
     ) -> list[Link]:
-        call, last = chain[place], place == len(chain) - 1
-        sampling = self._sampling if last else replace(self._sampling, logprobs=0)
+        call, is_last = chain[index], index == len(chain) - 1
+        sampling = self._sampling if is_last else replace(self._sampling, logprobs=0)
         async with self._share() as share:
             generation = await self._engine.generate(render(call.prompt, values), n, sampling, self._adapter)
-        if not last and not generation.completions:
+        if not is_last and not generation.completions:
             raise EngineError(f"the engine gave no answer to the call '{call.name}'")
         cost_in = self._model.price_in * generation.tokens_in / 1e6
         count = max(1, len(generation.completions))
@@ -162,7 +163,7 @@ class Asking:
 
 @dataclass
 class Share:
-    """A request's part of its engine's time; known when the request has ended."""
+    """The share of a request in its engine's time; known when the request has ended."""
 
     seconds: float = 0.0
 

@@ -1,33 +1,33 @@
-"""How far a judge can be trusted: its signals measured on labelled traces.
+"""Calibrate a judge: measure its signals on labelled traces.
 
-A signal may gate traces only if it scores right ones above wrong ones more often than chance would. That is its AUC,
-and it decides; the reliability curve and the agreement tell people what a score of this judge is worth.
+The AUC of a signal decides whether it may gate traces: right traces must score above wrong ones more often than by
+chance. The reliability curve and the agreement show people the meaning of a score of this judge.
 """
 
-import asyncio
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from itertools import groupby
 from typing import TYPE_CHECKING, NamedTuple
 
 from tracemill.policy import SIGNALS, Signal
-from tracemill.settings import settings
 from tracemill.statistics import Interval, auc, share
 
 if TYPE_CHECKING:
     from tracemill.verification.judge import Case, Judged
 
-#: Right traces, and wrong traces, below which nothing is measured: the intervals would span nearly everything.
-LEAST = 10
-#: Points of a reliability curve, and traces behind each, at most and at least (as far as equal scores allow).
-MOST_BINS = 10
-BIN_COUNT = 10
-#: Where a signal's scale begins, if not at 0; it ends at 1. Uplift is a difference of two probabilities.
+#: Right traces, and wrong traces, that a measurement needs. With fewer the intervals would span nearly everything.
+MIN_TRACES = 10
+#: Points of a reliability curve.
+MAX_BINS = 10
+#: Traces behind a point, as far as equal scores allow.
+MIN_BIN_TRACES = 10
+#: Lowest value of a signal, if not 0; the highest is 1. Uplift is a difference of two probabilities.
 LOWEST: Mapping[Signal, float] = {"uplift": -1.0}
 
 
 class Rated(NamedTuple):
-    """A trace with its label, and what the judge says of it."""
+    """The label of a trace, and the judge's signals of it."""
 
     correct: bool
     scores: Mapping[Signal, float]
@@ -35,7 +35,7 @@ class Rated(NamedTuple):
 
 @dataclass(frozen=True)
 class Bin:
-    """Traces with neighbouring scores: the lowest, the highest, how many, their mean score, how many are right."""
+    """Traces with neighbouring scores: their lowest, highest and mean score, their number, and how many are right."""
 
     low: float
     high: float
@@ -45,34 +45,34 @@ class Bin:
 
     @property
     def share(self) -> Interval:
-        """Share of them that is right, with its Wilson interval."""
+        """Share of right traces, with its Wilson interval."""
         return share(self.right, self.count)
 
 
 @dataclass(frozen=True)
 class Measured:
-    """What one signal of a judge is worth."""
+    """The measurement of one signal of a judge."""
 
     signal: Signal
     n_right: int
     n_wrong: int
     #: Chance that a right trace scores above a wrong one.
     auc: Interval
-    #: Share of the traces where "the score is in the upper half of its scale" equals the label.
+    #: Share of traces whose label equals "the score is in the upper half of its scale".
     agreement: Interval
     #: The reliability curve, lowest scores first.
     bins: tuple[Bin, ...]
 
     @property
     def lowest(self) -> float:
-        """Where the scale of the signal begins; it ends at 1."""
+        """Lowest value of the signal; the highest is 1."""
         return LOWEST.get(self.signal, 0.0)
 
     @property
     def calibration_error(self) -> float | None:
-        """Expected calibration error (Naeini et al. 2015): mean distance of the score from the share right, 0 to 1.
+        """Expected calibration error (Naeini et al. 2015): mean distance of scores from shares of right traces, 0 to 1.
 
-        Null for a signal that is no share, because its scale begins below 0.
+        None for a signal that can be below 0, because it is no share.
         """
         if self.lowest < 0:
             return None
@@ -81,75 +81,59 @@ class Measured:
 
 
 def ask_all(
-    judge: str, cases: "Sequence[Case]", signals: Sequence[Signal], heard: Callable[[], None]
+    alias: str, cases: "Sequence[Case]", signals: Sequence[Signal], progress: Callable[[], None]
 ) -> "list[Judged]":
-    """What the judge says of each case, in order; its engine runs in this process and is ended afterwards.
+    """The judge's signals of each case, in order. Its engine runs in this process and ends with the call.
 
-    `heard` is called after each answer. Raises UsageError or EngineError when the judge cannot be asked at all.
+    `progress` is called after each reply. Raises UsageError or EngineError when the judge cannot be asked at all.
     """
-    from tracemill.engines.registry import close_engines, engine
-    from tracemill.event_loop import run
-    from tracemill.verification.judge import ask  # every command imports this module, and hardly any needs a judge
+    # Every command imports this module, and few need a judge.
+    from tracemill.verification.judge.bounded import Judge, Request
 
-    async def every() -> "list[Judged]":
-        room = asyncio.Semaphore(settings().generate_concurrency)
-
-        async def one(case: "Case") -> "Judged":
-            async with room:
-                judged = await ask(running, case, signals)
-            heard()
-            return judged
-
-        asking = [asyncio.ensure_future(one(case)) for case in cases]
-        try:
-            return await asyncio.gather(*asking)
-        finally:  # a dead engine is not asked again
-            for left in asking:
-                left.cancel()
-
-    try:
-        running = engine(judge)
-        return run(every())
-    finally:
-        close_engines()
+    with closing(Judge(alias)) as judge:
+        replies = [reply for reply in judge.ask([Request(case, signals) for case in cases], progress) if reply]
+    away = next((reply.away for reply in replies if reply.away), None)
+    if away is not None:
+        raise away
+    return replies
 
 
 def measure(rows: Sequence[Rated]) -> list[Measured]:
-    """Each signal that at least LEAST right and LEAST wrong traces have.
+    """Measure each signal that at least `MIN_TRACES` right and `MIN_TRACES` wrong traces have.
 
-    Traces count as independent: of several samples of one question the intervals come out a little too narrow.
+    Traces count as independent. Several samples of one question make the intervals a little too narrow.
     """
-    found = []
+    measured = []
     for signal in SIGNALS:
         scored = [(row.scores[signal], row.correct) for row in rows if signal in row.scores]
         right = [score for score, correct in scored if correct]
         wrong = [score for score, correct in scored if not correct]
-        if len(right) < LEAST or len(wrong) < LEAST:
+        if len(right) < MIN_TRACES or len(wrong) < MIN_TRACES:
             continue
         area = auc(right, wrong)
-        assert area is not None  # there are right ones and wrong ones
+        assert area is not None  # there are right and wrong traces
         middle = (LOWEST.get(signal, 0.0) + 1) / 2
         agreeing = sum((score >= middle) == correct for score, correct in scored)
-        found.append(
+        measured.append(
             Measured(signal, len(right), len(wrong), area, share(agreeing, len(scored)), tuple(reliability(scored)))
         )
-    return found
+    return measured
 
 
 def reliability(scored: Iterable[tuple[float, bool]]) -> list[Bin]:
-    """The reliability curve of (score, right) pairs in bins of about equal count; equal scores share a bin.
+    """The reliability curve of (score, right) pairs, in bins with about equal numbers; equal scores share a bin.
 
-    Equal counts, because judges crowd near 0 and 1: of ten bins of equal width most would be empty (the adaptive scheme
-    of Nixon et al. 2019, arXiv:1904.01685).
+    Most scores of a judge are near 0 or 1, so most of ten bins of equal width would be empty (the adaptive scheme of
+    Nixon et al. 2019, arXiv:1904.01685).
     """
     ordered = sorted(scored)
-    wanted = max(1, min(MOST_BINS, len(ordered) // BIN_COUNT))
+    n_bins = max(1, min(MAX_BINS, len(ordered) // MIN_BIN_TRACES))
     bins: dict[int, list[tuple[float, bool]]] = {}
     start = 0
     for _, group in groupby(ordered, key=lambda pair: pair[0]):
         ties = list(group)
         middle = start + len(ties) / 2
-        bins.setdefault(int(wanted * middle / len(ordered)), []).extend(ties)
+        bins.setdefault(int(n_bins * middle / len(ordered)), []).extend(ties)
         start += len(ties)
     return [
         Bin(
@@ -164,7 +148,7 @@ def reliability(scored: Iterable[tuple[float, bool]]) -> list[Bin]:
 
 
 def why_not(measured: Measured | None, above: float) -> str | None:
-    """Why a signal is uninformative, as a sentence; null when its AUC interval lies above `above`."""
+    """Why a signal is uninformative, as a sentence; None if its AUC interval lies above `above`."""
     if measured is None:
         return "not calibrated"
     if measured.auc.low > above:

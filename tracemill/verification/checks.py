@@ -1,14 +1,15 @@
-"""Checks: each scores one aspect of a trace and names its evidence. One that cannot decide says None, never False.
+"""All checks of one trace that need neither a model nor a sandbox. A check that cannot decide gives None, never False.
 
-`check` runs everything on one trace that needs neither a model nor a sandbox. What a model wrote is hostile input: it
-is read by our own linear parsers, its answer goes to a computer algebra system only behind a filter, nothing of it is
-ever evaluated, and all of it happens in a child process that can be killed (`pool.CheckPool`).
+The text of a model is hostile input. Our own parsers read it in linear time. Its answer reaches a computer algebra
+system only behind a filter. None of it is evaluated, and all checks run in a child process that can be killed
+(`pool.CheckPool`).
 """
 
 from dataclasses import dataclass, field
 from time import perf_counter
 from typing import NamedTuple
 
+from tracemill.text import storable
 from tracemill.verification.answers.compare import compare
 from tracemill.verification.answers.extract import extract
 from tracemill.verification.answers.kinds import Kind, guess
@@ -16,85 +17,99 @@ from tracemill.verification.reasoning import read
 from tracemill.verification.reasoning.steps import AtStep, Steps
 from tracemill.verification.reasoning.steps import read as read_steps
 
-MAX_TEXT = 1_000_000  # characters of a trace or a gold answer; the longest reasoning models write is a quarter of it
-MAX_FINDINGS = 20  # of one sort, kept for one trace
+MAX_TEXT = 1_000_000  # characters of a trace or a gold answer; the longest traces of reasoning models have a quarter
+MAX_FINDINGS = 20  # of each sort that are kept for one trace
 
 
 class Item(NamedTuple):
-    """One trace to check, with what is known about it."""
+    """One trace to verify, with its question and gold answer if they are known."""
 
     text: str
     gold: str | None = None
     question: str | None = None
-    #: null: guessed from gold and question
+    #: None: guessed from gold and question.
     kind: Kind | None = None
-    #: The steps that the trace brings; none: they are read from the text.
+    #: The steps that the trace brings; empty: they are read from the text.
     steps: tuple[str, ...] = ()
+
+    # The checks do not read the following fields; votes and policies do.
+
+    #: Samples of one question share it. Without a gold answer they vote. None: no vote.
+    question_id: int | None = None
+    #: Whether the answer has an asked form, as the method reads it; None: as the checks read it.
+    is_stated: bool | None = None
+    #: The model reached its longest length before it ended.
+    is_cut_off: bool = False
+    #: The trace has its verdict and only votes again: it is neither judged nor accepted.
+    only_votes: bool = False
 
 
 @dataclass(frozen=True)
 class Findings:
-    """What the checks found about one trace."""
+    """The results of the checks of one trace."""
 
-    #: does the answer equal the gold answer; None when that cannot be decided (no gold, no answer, too costly, …)
+    #: Whether the answer equals the gold answer; None: undecided (no gold answer, no answer, too costly, …).
     correct: bool | None
-    #: how `correct` was decided, or why it could not be
+    #: How `correct` was decided, or why it could not be.
     proof: str
-    #: the answer as the trace gives it, its form (`answers.Form`), and what kind of answer was asked for
+    #: The final answer as the trace gives it.
     answer: str | None = None
+    #: The form of the answer (`answers.extract.Form`).
     answer_form: str | None = None
+    #: The kind of answer that the question asks for.
     kind: Kind | None = None
-    #: the steps of the reasoning; findings below name them by their place from 0
+    #: The steps of the reasoning. The findings below name a step by its index from 0.
     steps: list[str] = field(default_factory=list)
-    #: whether the steps are a reasoning model's thoughts: none of the findings below is then held against the trace
+    #: The steps are the thoughts of a reasoning model. No finding below then counts against the trace.
     steps_are_thoughts: bool = False
-    #: arithmetic equations in the steps that could be checked, how many of them are false, and the first false ones
+    #: Arithmetic equations in the steps that could be checked, and how many of them are false.
     equations_checked: int = 0
     equations_false: int = 0
+    #: The first false equations, at most `MAX_FINDINGS`.
     false_equations: list[AtStep] = field(default_factory=list)
-    #: equations that do several operations at once: steps were skipped
+    #: Equations that do several operations at once: steps were skipped.
     equations_compound: int = 0
-    #: numbers of the question that no equation works with; None: there is no question
+    #: Numbers of the question that no equation uses; None: there is no question.
     unused: int | None = None
-    #: numbers that neither the question nor an earlier result explains; None: there is no question to look in
+    #: Numbers that neither the question nor an earlier result explains; None: there is no question.
     ungrounded: list[AtStep] | None = None
-    #: does the last value that the reasoning derives equal its answer; None: it derives none
+    #: Whether the last value that the reasoning derives equals its answer; None: it derives none.
     concludes: bool | None = None
-    #: share of the sentences that repeat the question or an earlier one; None: there is no sentence to count
+    #: Share of the sentences that repeat the question or an earlier one; None: there is no sentence.
     restatements: float | None = None
-    #: wall time
+    #: Wall time.
     seconds: float = 0.0
-    #: what went wrong in the checks themselves
+    #: What failed in the checks themselves.
     error: str | None = None
 
     @property
     def first_error(self) -> int | None:
-        """The first step that holds a false equation."""
+        """The first step with a false equation; None: there is none."""
         return min((finding.step for finding in self.false_equations), default=None)
 
 
 def check(item: Item) -> Findings:
-    """Check one trace. A pure function that reads nothing but its argument; call it through `pool.CheckPool`.
+    """Check one trace. A pure function; call it through `pool.CheckPool`, which can kill it.
 
-    Text or gold longer than `MAX_TEXT` characters is refused unread. `correct` of a trace of kind `code` is left to the
-    sandbox (`code.check_code`), and of free text that differs from its reference to the LLM verifier.
+    Text or gold longer than `MAX_TEXT` characters is refused unread. Two cases stay undecided here: a program, which
+    the sandbox runs (`code.check_code`), and free text that differs from its reference, which a judge may decide.
     """
     start = perf_counter()
     longest = max(len(item.text), len(item.gold or ""), len(item.question or ""), sum(map(len, item.steps)))
     if longest > MAX_TEXT:
         return Findings(None, f"refused: too long ({longest} characters, at most {MAX_TEXT})")
-    text = _clean(item.text)
+    text = storable(item.text)
     gold = item.gold if item.gold and item.gold.strip() else None
     kind = item.kind or guess(gold, item.question)
-    steps, are_thoughts = Steps([_clean(step) for step in item.steps]) if item.steps else read_steps(text)
+    steps, are_thoughts = Steps([storable(step) for step in item.steps]) if item.steps else read_steps(text)
     answer = extract(text, kind)
-    question = None if item.question is None else _clean(item.question)
+    question = None if item.question is None else storable(item.question)
     reasoning = read(question, steps, answer.value if answer else None, are_thoughts)
     equations, unexplained = reasoning.equations, reasoning.ungrounded
     if gold is None:
         correct, proof = None, "no gold answer"
     elif answer is None:
-        # Where any number, letter or last line would have counted, there is nothing that could be right.
+        # For these kinds any number, letter or last line would count, so there is nothing that could be right.
         correct, proof = (None if kind in ("text", "code") else False), "no answer in it"
     else:
         correct, proof = compare(gold, answer.value, kind, item.question)
@@ -116,8 +131,3 @@ def check(item: Item) -> Findings:
         restatements=reasoning.restatements,
         seconds=perf_counter() - start,
     )
-
-
-def _clean(text: str) -> str:
-    """Without what no database takes: NUL and lone surrogates."""
-    return text.replace("\x00", "").encode("utf-8", "replace").decode()

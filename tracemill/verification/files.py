@@ -1,7 +1,7 @@
-"""Traces from a file, verified in a stream: lines in, their rows with verdicts out, in order, in bounded memory.
+"""Verify the traces of a file as a stream: lines in, rows with verdicts out, in order and in bounded memory.
 
-Reading, checking and whatever the caller does with the results overlap: some batches are in flight, bounded by rows and
-by bytes. What is wrong with one line is data about that line and costs its neighbours nothing.
+Some batches are in flight, bounded by rows and by bytes, so that reading, checking and the caller's work overlap. A
+broken line is data about that line; the other lines are verified all the same.
 """
 
 import gzip
@@ -15,17 +15,19 @@ from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import IO, Any, NamedTuple, cast, get_args
 
-from tracemill.errors import UsageError
+from tracemill.errors import EngineAway, TracemillError, UsageError
 from tracemill.text import final_gold
 from tracemill.verification.answers.kinds import Kind
-from tracemill.verification.checks import Item
-from tracemill.verification.verifier import Verifier
+from tracemill.verification.checks import Findings, Item
+from tracemill.verification.pipeline import Verifier
+from tracemill.verification.rows import fields_of
+from tracemill.verification.verdict import Verdict
 
 STANDARD = "-"  # the name of standard input and output
 
-LONGEST = 64 * 2**20  # bytes of a line: a trace of 10 MB with every character escaped still fits
+MAX_LINE = 64 * 2**20  # bytes: room for a trace of 10 MB with every character escaped
 BATCH_BYTES = 2 * 2**20
-IN_FLIGHT = 16  # batches: a trace that hangs holds up the output for its 3 seconds, and these are done meanwhile
+IN_FLIGHT = 16  # batches: the output waits up to 3 s for a trace that hangs, and these are verified meanwhile
 IN_FLIGHT_BYTES = 32 * 2**20
 
 _CHUNK = 2**20
@@ -36,22 +38,22 @@ _KINDS = get_args(Kind)
 class Line(NamedTuple):
     """One line of the input."""
 
-    #: from 1
+    #: Line number, from 1.
     number: int
-    #: bytes
+    #: Bytes.
     size: int
-    #: bytes of the file that have been read after it
+    #: Bytes of the file that are read once this line is read.
     position: int
-    #: the object; None: it is none, so there is nothing to write back
+    #: The JSON object; None: the line holds none, so nothing is written back.
     row: dict[str, Any] | None
-    #: the trace in it; None: it cannot be verified
+    #: The trace in the object; None: it cannot be verified.
     item: Item | None
-    #: why it cannot
+    #: Why it cannot be verified.
     problem: str | None
 
 
 class Done(NamedTuple):
-    """A line, and the row that is written for it: none, if it holds no object."""
+    """A line and its output row; None if the line holds no object."""
 
     line: Line
     row: dict[str, Any] | None
@@ -61,37 +63,37 @@ class Input:
     """A JSONL file, compressed if its name ends in .gz, or standard input."""
 
     def __init__(self, name: str) -> None:
-        """Raises UsageError if it cannot be read."""
+        """Open it. Raises UsageError if it cannot be read."""
         try:
             self.file = sys.stdin.buffer if name == STANDARD else open(name, "rb", buffering=_CHUNK)  # noqa: SIM115
         except OSError as error:
             raise UsageError(f"cannot read {name}: {error.strerror}") from None
-        self._packed = name.endswith(".gz")
-        #: bytes; None: not known before the end
+        self._is_compressed = name.endswith(".gz")
+        #: Bytes; None: unknown before the end.
         self.size = None if name == STANDARD else os.stat(name).st_size or None
 
     def lines(self) -> Iterator[Line]:
-        """Each line but the blank ones. A file that breaks off ends with a line that says so."""
-        stream = cast(IO[bytes], gzip.GzipFile(fileobj=self.file)) if self._packed else self.file
+        """Every line that is not blank. The last line of a truncated file reports that."""
+        stream = cast(IO[bytes], gzip.GzipFile(fileobj=self.file)) if self._is_compressed else self.file
         number = position = 0
         try:
-            while data := stream.readline(LONGEST + 1):
+            while data := stream.readline(MAX_LINE + 1):
                 number += 1
-                size = read = len(data)
-                while size > LONGEST and data and not data.endswith(b"\n"):
+                size = n_read = len(data)
+                while size > MAX_LINE and data and not data.endswith(b"\n"):
                     data = stream.readline(_CHUNK)
-                    read += len(data)
-                position = self.file.tell() if self._packed else position + read
-                if size > LONGEST:
-                    yield Line(number, 0, position, None, None, f"longer than {LONGEST // 2**20} MB")
+                    n_read += len(data)
+                position = self.file.tell() if self._is_compressed else position + n_read
+                if size > MAX_LINE:
+                    yield Line(number, 0, position, None, None, f"longer than {MAX_LINE // 2**20} MB")
                 elif data := (data.removeprefix(_BOM) if number == 1 else data).strip():
-                    yield Line(number, size, position, *_understood(data))
+                    yield Line(number, size, position, *_parse(data))
         except (OSError, EOFError, zlib.error) as error:
             yield Line(number + 1, 0, position, None, None, f"the file cannot be read from here on: {error}")
 
 
-def _understood(data: bytes) -> tuple[dict[str, Any] | None, Item | None, str | None]:
-    """The object in a line, the trace in the object, and what is wrong with either."""
+def _parse(data: bytes) -> tuple[dict[str, Any] | None, Item | None, str | None]:
+    """The object in a line, the trace in the object, and the problem with either."""
     try:
         row = decode(data.decode())
     except UnicodeDecodeError as error:
@@ -99,7 +101,7 @@ def _understood(data: bytes) -> tuple[dict[str, Any] | None, Item | None, str | 
     except json.JSONDecodeError as error:
         return None, None, f"not JSON: {error.msg} (character {error.pos + 1})"
     except (ValueError, RecursionError):
-        return None, None, "not readable: it has a number of thousands of digits, or thousands of brackets"
+        return None, None, "not readable: it has a number with thousands of digits, or thousands of brackets"
     if not isinstance(row, dict):
         return None, None, "not a JSON object"
     try:
@@ -109,7 +111,7 @@ def _understood(data: bytes) -> tuple[dict[str, Any] | None, Item | None, str | 
 
 
 def _item(row: dict[str, Any]) -> Item:
-    """The trace of an object. Raises ValueError that says what is wrong with it."""
+    """The trace in an object. Raises ValueError with the problem."""
     text, gold, question, kind, steps = map(row.get, ("trace", "gold", "question", "kind", "steps"))
     if not isinstance(text, str):
         raise ValueError('"trace" is not a text' if "trace" in row else 'no "trace"')
@@ -124,7 +126,7 @@ def _item(row: dict[str, Any]) -> Item:
     elif gold is not None and not isinstance(gold, str):
         raise ValueError('"gold" is neither a text nor a number')
     if gold and kind != "code" and "\n" not in gold.rpartition("####")[2].strip():
-        gold = final_gold(gold)  # not of tests: what follows a comment of theirs has more lines
+        gold = final_gold(gold)  # text of several lines after `####` is a program, not an answer
     return Item(text, gold, question, kind, tuple(steps or ()))
 
 
@@ -133,20 +135,20 @@ def _finite(text: str) -> float | None:
     return value if math.isfinite(value) else None
 
 
-#: Reads one JSON text. NaN and infinities are no JSON, however many programs write them: null takes their place.
+#: Parse one JSON text. Many programs write NaN and infinities, which JSON does not know: they become null.
 decode = json.JSONDecoder(parse_float=_finite, parse_constant=lambda _: None).decode
 
 
 def verified(lines: Iterator[Line], verifier: Verifier) -> Iterator[list[Done]]:
     """The lines with their rows, in order, while the next ones are read and verified.
 
-    Raises TracemillError when nothing can be verified any more. What is in flight when the caller stops ends with
-    `verifier.close()`.
+    Raises TracemillError when nothing can be verified any more. If the caller stops early, `verifier.close()` ends the
+    batches in flight.
     """
     in_flight: deque[tuple[int, Future[list[Done]]]] = deque()
     threads = ThreadPoolExecutor(IN_FLIGHT, thread_name_prefix="verify")
     try:
-        for batch in _batches(lines, verifier.batch):
+        for batch in _batches(lines, verifier.batch_size):
             in_flight.append((sum(line.size for line in batch), threads.submit(_done, batch, verifier)))
             while len(in_flight) == IN_FLIGHT or sum(size for size, _ in in_flight) > IN_FLIGHT_BYTES:
                 yield in_flight.popleft()[1].result()
@@ -170,17 +172,29 @@ def _batches(lines: Iterator[Line], rows: int) -> Iterator[list[Line]]:
 
 
 def _done(batch: list[Line], verifier: Verifier) -> list[Done]:
-    verdicts = iter(verifier.verdicts([line.item for line in batch if line.item is not None]))
+    verdicts = iter(verifier.verify([line.item for line in batch if line.item is not None]))
     done = []
     for line in batch:
         row = line.row
         if row is not None:
-            verdict = next(verdicts) if line.item is not None else verifier.none(line.problem or "")
-            row = row | verdict | own_values(row)
+            verdict = _reached(next(verdicts)) if line.item is not None else _unverified(line.problem or "")
+            row = row | fields_of(verdict, verifier.judge) | kept_values(row)
         done.append(Done(line, row))
     return done
 
 
-def own_values(row: dict[str, Any]) -> dict[str, Any]:
-    """What a row says itself of fields that a verdict has too, and that is not to be written over."""
+def _unverified(problem: str) -> Verdict:
+    """The verdict on an object without a trace that can be verified."""
+    return Verdict(Findings(None, f"not verified: {problem}"), blocked_by=TracemillError(problem))
+
+
+def _reached(verdict: Verdict) -> Verdict:
+    """The verdict. Raises EngineAway if the judge could not be reached: the run stops and can be resumed."""
+    if isinstance(verdict.blocked_by, EngineAway):
+        raise verdict.blocked_by
+    return verdict
+
+
+def kept_values(row: dict[str, Any]) -> dict[str, Any]:
+    """Fields that a verdict has too, but that keep the value of the input row."""
     return {name: row[name] for name in ("steps", "kind") if row.get(name)}

@@ -1,16 +1,17 @@
-"""Where the check children come from: a fork server of our own, and how its children are tied to the parent's life.
+"""A fork server for the children that check traces; the children never outlive the parent.
 
-multiprocessing's fork server does almost what is needed. What is changed here, and why:
+It changes multiprocessing's fork server in five ways:
 
-- It is a server of our own, started on first use. A process that was itself forked (a Celery prefork child) starts
-  another: the one of its parent is not its to wait for.
-- A child does not import the parent's main module again: `check` lives in an importable module, and running somebody's
-  script twice (or Celery's, 0.3 s a child) is a trap. Nor does it get the parent's authentication key, which in a
-  Celery child is billiard's and refuses to be pickled.
+- Each process starts a server of its own at first use. A process that was itself forked (a Celery prefork child) starts
+  another one, because it cannot wait for the server of its parent.
+- A child does not import the main module of the parent. `check` is in an importable module; a second run of a user's
+  script would be a trap, and one of Celery's costs 0.3 s a child. A child gets no authentication key either: in a
+  Celery child the key is billiard's and cannot be pickled.
 - Neither the server nor the resource tracker has the current folder on its import path.
-- The server leaves the parent's process group, so Ctrl-C and group signals reach the parent alone, which decides.
-- A child dies with the server (PR_SET_PDEATHSIG) and the server dies with the parent, because the children let go of
-  the pipe that keeps it alive. The kernel does the killing: a child stuck inside a big-integer power dies too.
+- The server leaves the process group of the parent. Ctrl-C and signals to the group reach only the parent, which then
+  ends the children.
+- A child dies with the server (PR_SET_PDEATHSIG). The server dies with the parent, because the children close the pipe
+  that keeps the server alive. The kernel kills, so a child inside one long integer power dies too.
 """
 
 import ctypes
@@ -38,12 +39,12 @@ _server = _new_server()
 
 
 def _forget_server() -> None:
-    """In a process just forked: the server is the parent's, and must not stay alive for our sake."""
+    """In a forked process: drop the parent's server, and close our end of the pipe that keeps it alive."""
     global _server
     if _server._forkserver_alive_fd is not None:  # type: ignore[attr-defined]
         os.close(_server._forkserver_alive_fd)  # type: ignore[attr-defined]
     _server = _new_server()
-    # Billiard's children would wait for these at their end; multiprocessing's own forget them.
+    # A child of billiard would wait for the parent's children at its end; multiprocessing's own children forget them.
     process._children.clear()  # type: ignore[attr-defined]
 
 
@@ -63,7 +64,7 @@ class _Popen(popen_forkserver.Popen):
             context.set_spawning_popen(None)
         with protected_children():
             self.sentinel, writer = _server.connect_to_new_process(self._fds)
-        # The child keeps the reading end and the parent a copy of the writing one for as long as it has the child.
+        # The child keeps the reading end. The parent keeps a copy of the writing end as long as it has the child.
         self.finalizer = util.Finalize(self, util.close_fds, (os.dup(writer), self.sentinel))  # type: ignore[attr-defined]
         with open(writer, "wb") as pipe:
             pipe.write(message.getbuffer())
@@ -80,27 +81,27 @@ class _Child(context.ForkServerProcess):
         return _Popen(process_obj)
 
 
-class Nursery(context.ForkServerContext):
-    """A multiprocessing context for `pebble.ProcessPool`: its children are forked from one warm, quiet server."""
+class CheckContext(context.ForkServerContext):
+    """A multiprocessing context for `pebble.ProcessPool`, whose children are forked from the server above."""
 
     Process = _Child
 
     def __init__(self) -> None:
         super().__init__()
         with protected_children():
-            resource_tracker.ensure_running()  # else a lock of pebble's starts it later
+            resource_tracker.ensure_running()  # otherwise a lock of pebble starts it later
 
 
 def allow_children() -> None:
-    """Let this process have children although Celery marked it as a daemon.
+    """Allow this process to have children although Celery marks it as a daemon.
 
-    Daemons may have none because they are killed without being able to end them. Ours end themselves.
+    Daemons may have none, because a killed daemon cannot end its children. Ours die with it.
     """
     multiprocessing.current_process()._config["daemon"] = False  # type: ignore[attr-defined]
 
 
 def settle_child(memory_bytes: int) -> None:
-    """First thing in a child: die with the server, die of SIGTERM at once, and take no more than `memory_bytes`."""
+    """Prepare a new child: it dies with the server and at SIGTERM, and takes at most `memory_bytes`."""
     ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
     os.close(forkserver._forkserver._forkserver_alive_fd)  # type: ignore[attr-defined]
     signal.signal(signal.SIGTERM, signal.SIG_DFL)

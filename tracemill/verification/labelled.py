@@ -1,10 +1,9 @@
-"""Labelled traces for a calibration: read from a file, each with what a judge is asked and whether the trace is right.
+"""Labelled traces for a calibration, read from a file.
 
-A label is a person's (`correct`), or else the symbolic checks' (`gold`). What cannot be used is left out, counted, and
-named, and its neighbours stay.
+A person's label (`correct`) comes first; without one the symbolic checks compare the answer with `gold`. Lines and
+traces that cannot be used are left out, counted and named; the others stay.
 """
 
-import os
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import closing
@@ -12,15 +11,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
 
-from tracemill.text import storable
 from tracemill.verification.checks import Item
 from tracemill.verification.files import Input
 from tracemill.verification.judge import Case
-from tracemill.verification.verifier import Verifier
+from tracemill.verification.pipeline import Verifier, case_of
 
 
 class Labelled(NamedTuple):
-    """What the judge is asked about a trace, and whether the trace is right."""
+    """A trace as a judge is shown it, and whether it is right."""
 
     case: Case
     correct: bool
@@ -28,47 +26,41 @@ class Labelled(NamedTuple):
 
 @dataclass
 class LabelledFile:
-    """The usable traces of a file in its order, and what was left out."""
+    """The usable traces of a file, in order, and the reasons why others were left out."""
 
     traces: list[Labelled] = field(default_factory=list)
-    #: Why traces of good lines were left out, with their number.
+    #: Reasons why traces of readable lines were left out, each with the number of traces.
     left_out: Counter[str] = field(default_factory=Counter)
     #: Lines that are no labelled trace: "traces.jsonl:17: why".
     broken: list[str] = field(default_factory=list)
 
 
 def read_labelled(path: Path, limit: int | None, progress: Callable[[int, int], None]) -> LabelledFile:
-    """The labelled traces of a JSONL file (or .jsonl.gz), at most the first `limit` good lines of it.
+    """The labelled traces of a JSONL file (or .jsonl.gz), from at most the first `limit` readable lines.
 
-    The lines are those of `tracemill verify`, with a question, and with `correct` or `gold`. `progress` hears how many
-    of how many are labelled. Raises UsageError for a file that cannot be read.
+    The lines are those of `tracemill verify`, with a question, and with `correct` or `gold`. `progress` is called with
+    the number of labelled lines and of all lines. Raises UsageError for a file that cannot be read.
     """
-    found = LabelledFile()
+    file = LabelledFile()
     lines: list[tuple[Item, bool | None]] = []
-    for line in _read(path, found.broken):
+    for line in _read(path, file.broken):
         if limit is not None and len(lines) == limit:
             break
         lines.append(line)
-    with closing(Verifier(len(os.sched_getaffinity(0)))) as verifier:
-        for start in range(0, len(lines), verifier.batch):
-            batch = lines[start : start + verifier.batch]
-            verdicts = verifier.verdicts([item for item, _ in batch])
+    with closing(Verifier()) as verifier:
+        for start in range(0, len(lines), verifier.batch_size):
+            batch = lines[start : start + verifier.batch_size]
+            verdicts = verifier.verify([item for item, _ in batch])
             for (item, label), verdict in zip(batch, verdicts, strict=True):
-                correct = verdict["correct"] if label is None else label
+                correct = verdict.correct if label is None else label
                 if correct is None:
-                    found.left_out["undecided by the symbolic checks"] += 1
-                elif verdict["answer"] is None:
-                    found.left_out["without an answer"] += 1
+                    file.left_out["undecided by the symbolic checks"] += 1
+                elif verdict.answer is None:
+                    file.left_out["without an answer"] += 1
                 else:
-                    case = Case(
-                        storable(item.question or ""),
-                        verdict["steps"],
-                        verdict["answer"],
-                        None if item.gold is None else storable(item.gold),
-                    )
-                    found.traces.append(Labelled(case, correct))
+                    file.traces.append(Labelled(case_of(item, verdict.findings), correct))
             progress(start + len(batch), len(lines))
-    return found
+    return file
 
 
 def _read(path: Path, broken: list[str]) -> Iterator[tuple[Item, bool | None]]:

@@ -1,7 +1,8 @@
-"""Checks in children that can be killed: a trace that hangs or eats memory costs its own verdict and nothing else.
+"""A pool of child processes that check traces and can be killed.
 
-Traces travel in small batches, since a round trip costs more than a check. A batch that times out or kills its child is
-done again one trace at a time, so only the culprit is left undecided.
+A trace that hangs or fills the memory loses its own verdict and no other. Traces go to a child in small batches,
+because a round trip costs more than a check. A batch that times out or kills its child is repeated one trace at a time,
+so that only the trace at fault stays undecided.
 """
 
 import math
@@ -17,23 +18,23 @@ from tracemill.errors import TracemillError, UsageError
 from tracemill.verification.answers.kinds import Kind
 from tracemill.verification.answers.voting import groups
 from tracemill.verification.checks import MAX_TEXT, Findings, Item, check
-from tracemill.verification.fork_server import Nursery, allow_children, settle_child
+from tracemill.verification.fork_server import CheckContext, allow_children, settle_child
 
 if TYPE_CHECKING:
     from pebble import ProcessPool
 
 BATCH = 16  # traces in one message to a child: the round trip is then a few percent of the work
 BATCH_CHARS = 500_000
-MAX_ANSWER = 2_000  # characters of an answer that is compared with the others
-OUT_OF_MEMORY = 77  # exit code of a child that ran into its limit
-STALLED = 30.0  # seconds beyond a task's own limit without any result: the pool itself is broken
+MAX_ANSWER = 2_000  # characters of an answer that are compared with other answers
+OUT_OF_MEMORY = 77  # exit code of a child that reached its memory limit
+STALL_SECONDS = 30.0  # without any result, beyond the limit of a task: the pool itself is broken
 MAX_REBUILDS = 5
 
 
 class CheckPool:
     """`workers` child processes that run `check`, each trace within `seconds` and `memory_mb`. Thread-safe.
 
-    Children start on the first call. They end with `close`, and with this process however it ends.
+    Children start at the first call. They end with `close`, and with this process, even if it is killed.
     """
 
     def __init__(self, workers: int, seconds: float = 3.0, memory_mb: int = 1024) -> None:
@@ -54,24 +55,23 @@ class CheckPool:
     def check_all(self, items: Sequence[Item]) -> list[Findings]:
         """The findings of each trace, in order. Raises TracemillError if no child can be kept alive."""
         findings: dict[int, Findings] = {}
-        waiting: list[list[int]] = []
-        for place, item in enumerate(items):
+        for index, item in enumerate(items):
             if _length(item) > MAX_TEXT:
-                findings[place] = check(item)  # refused unread: not worth the journey
-        waiting = list(self._batches(items, [place for place in range(len(items)) if place not in findings]))
+                findings[index] = check(item)  # refused unread, so no child is needed
+        waiting = list(self._batches(items, [index for index in range(len(items)) if index not in findings]))
         rebuilds = 0
         while waiting:
             pool = self._running()
             failed: list[list[int]] = []
             broken = False
-            for batch, outcome in self._run(pool, [(batch, [items[place] for place in batch]) for batch in waiting]):
+            for batch, outcome in self._run(pool, [(batch, [items[index] for index in batch]) for batch in waiting]):
                 if isinstance(outcome, list):
                     findings.update(zip(batch, outcome, strict=True))
                 elif outcome is None:
                     broken = True
                     failed.append(batch)
                 elif len(batch) > 1:
-                    failed += [[place] for place in batch]
+                    failed += [[index] for index in batch]
                 else:
                     findings[batch[0]] = Findings(None, outcome, seconds=self._seconds, error=outcome)
             if broken:
@@ -83,12 +83,12 @@ class CheckPool:
                     )
                 self._discard(pool)
             waiting = failed
-        return [findings[place] for place in range(len(items))]
+        return [findings[index] for index in range(len(items))]
 
     def group(self, answers: Sequence[str], kind: Kind) -> list[int]:
-        """A number for each answer, the same for answers that mean the same (`majority.groups`).
+        """A number for each answer, the same for answers that mean the same (`voting.groups`).
 
-        Answers that cannot be compared within the limits are told apart by their text.
+        If the comparison exceeds its limits, answers are the same only if their texts are.
         """
         shortened = [answer[:MAX_ANSWER] for answer in answers]
         for _ in range(2):
@@ -98,7 +98,7 @@ class CheckPool:
             except RuntimeError:  # the pool stopped or broke meanwhile
                 self._discard(pool)
                 continue
-            wait([future], timeout=self._seconds + STALLED)
+            wait([future], timeout=self._seconds + STALL_SECONDS)
             if future.done() and not future.cancelled() and future.exception() is None:
                 return list(future.result())
             break
@@ -113,16 +113,16 @@ class CheckPool:
         if pool is not None:
             self._discard(pool)
 
-    def _batches(self, items: Sequence[Item], places: list[int]) -> Iterator[list[int]]:
-        size = min(BATCH, max(1, math.ceil(len(places) / self._workers)))
+    def _batches(self, items: Sequence[Item], indices: list[int]) -> Iterator[list[int]]:
+        size = min(BATCH, max(1, math.ceil(len(indices) / self._workers)))
         batch: list[int] = []
         chars = 0
-        for place in places:
-            length = _length(items[place])
+        for index in indices:
+            length = _length(items[index])
             if batch and (len(batch) == size or chars + length > BATCH_CHARS):
                 yield batch
                 batch, chars = [], 0
-            batch.append(place)
+            batch.append(index)
             chars += length
         if batch:
             yield batch
@@ -144,8 +144,9 @@ class CheckPool:
                 self._last_result = monotonic()
             for future in done:
                 yield futures[future], self._outcome(future)
-            # pebble forgets the tasks it had not sent yet when it breaks, so waiting for them would never end
-            if pending and not done and (not pool.active or monotonic() - self._last_result > self._seconds + STALLED):
+            # A pebble pool that breaks forgets the tasks that it has not sent, so a wait for them would never end.
+            is_stalled = monotonic() - self._last_result > self._seconds + STALL_SECONDS
+            if pending and not done and (is_stalled or not pool.active):
                 for future in pending:
                     yield futures[future], None
                 return
@@ -171,24 +172,27 @@ class CheckPool:
             if self._closed:
                 raise TracemillError("This CheckPool is closed. Make a new one.")
             pool = self._pool
-            if pool is None or self._owner != os.getpid():  # after a fork the children are still the parent's
+            if pool is None or self._owner != os.getpid():  # after a fork the children belong to the parent
                 self._owner = os.getpid()
                 allow_children()
                 self._last_result = monotonic()
                 pool = self._pool = ProcessPool(
-                    max_workers=self._workers, context=Nursery(), initializer=settle_child, initargs=(self._memory,)
+                    max_workers=self._workers,
+                    context=CheckContext(),
+                    initializer=settle_child,
+                    initargs=(self._memory,),
                 )
-                # multiprocessing ends the children of a process that ends and waits for them, while pebble replaces
-                # children that ended: unless the pool ends first, the wait can be for ever.
+                # At its end a process kills its children and waits for them (multiprocessing), while pebble replaces
+                # children that ended. So the pool must end first, or the wait may never end.
                 self._end = util.Finalize(None, _end, (pool,), exitpriority=10)
             return pool
 
     def _discard(self, pool: "ProcessPool") -> None:
         with self._lock:
-            newest = self._pool is pool
-            if newest:
+            is_current = self._pool is pool
+            if is_current:
                 self._pool = None
-        if newest:  # else another thread was faster
+        if is_current:  # otherwise another thread has discarded it
             self._end()
 
 
@@ -202,7 +206,7 @@ def _length(item: Item) -> int:
 
 
 def check_batch(items: list[Item]) -> list[Findings]:
-    """In the child: the findings of each item. Out of memory ends the child, whose heap nobody should trust."""
+    """In the child: the findings of each item. A child that is out of memory ends, because its heap is unreliable."""
     try:
         return [check(item) for item in items]
     except MemoryError:

@@ -1,6 +1,6 @@
-"""Loaded only by the fork server of `fork_server`: makes math-verify ready before the first child is forked.
+"""Load math-verify before the first child is forked. Only the server of `fork_server` imports this module.
 
-The first comparison builds parser tables for 0.1 s; forked children inherit them.
+The first comparison takes 0.1 s to build parser tables; forked children inherit them.
 """
 
 import logging
@@ -9,7 +9,7 @@ from contextlib import suppress
 
 from tracemill.verification.checks import Item, check
 
-with suppress(PermissionError):  # it already leads a group
+with suppress(PermissionError):  # it leads a group already
     os.setsid()
-logging.getLogger("math_verify").setLevel(logging.ERROR)  # it warns that its timeouts are off: they are, on purpose
+logging.getLogger("math_verify").setLevel(logging.ERROR)  # it warns that its timeouts are off; the pool has its own
 check(Item(r"\boxed{\frac{1}{\sqrt{2}}}", r"\frac{\sqrt{2}}{2}"))

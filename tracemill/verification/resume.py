@@ -1,8 +1,7 @@
-"""Where the rows of a run over a file go. What is there already is the whole state of the run.
+"""Outputs of a run over a file. An output file holds the whole state of its run, so a killed run can be resumed.
 
-A run that was killed is taken up by reading its output beside its input: as long as each written row is an input row
-with a verdict, it is done. So there is no file beside the output that could disagree with it, and an output that
-belongs to another input is noticed before it is touched.
+To resume, the output is read beside the input: an input row is done if the output has the same row with a verdict. No
+second file exists that could disagree with the output. An output of another input is detected before any change.
 """
 
 import fcntl
@@ -14,18 +13,18 @@ from pathlib import Path
 from typing import IO, Any
 
 from tracemill.errors import TracemillError, UsageError
-from tracemill.verification.files import LONGEST, Done, Input, Line, decode, own_values
-from tracemill.verification.verifier import FIELDS, JUDGE_FIELDS
+from tracemill.verification.files import MAX_LINE, Done, Input, Line, decode, kept_values
+from tracemill.verification.rows import FIELDS, JUDGE_FIELDS
 
 
 class Output:
-    """A stream that takes rows and keeps none for a later run: a pipe, a device."""
+    """A pipe or a device: a stream that no later run can read back."""
 
     def __init__(self, file: IO[bytes]) -> None:
         self._file = file
 
     def resume(self, lines: Iterator[Line], take: Callable[[Done], None]) -> Iterator[Line]:
-        """Give `take` the first of the lines, which an earlier run has done; returns the other ones."""
+        """Pass the lines that an earlier run has done to `take`, and return the remaining lines."""
         return lines
 
     def write(self, batch: list[Done]) -> None:
@@ -37,10 +36,10 @@ class Output:
 
 
 class OutputFile(Output):
-    """A JSONL file: a run that ends early leaves it behind, and the next one continues it. One run at a time."""
+    """A JSONL file. The next run continues the file of a run that ended early. One run at a time writes it."""
 
     def __init__(self, name: str, source: Input, judge: str | None) -> None:
-        """Open or create the file and change nothing in it yet. Raises UsageError, TracemillError if not writable."""
+        """Open or create the file without any change. Raises UsageError, or TracemillError if it is not writable."""
         if name.endswith(".gz"):
             raise UsageError(f"{name}: a compressed output cannot be resumed: name a .jsonl, or pipe into gzip")
         try:
@@ -60,30 +59,30 @@ class OutputFile(Output):
             raise UsageError(f"{name} is being written by another run: wait for it, or name another file") from None
 
     def resume(self, lines: Iterator[Line], take: Callable[[Done], None]) -> Iterator[Line]:
-        """As for any output. A half-written last row is cut off.
+        """As `Output.resume`. An incomplete last row is cut off.
 
-        Raises UsageError, with nothing changed, if the file holds anything but the first of these rows with verdicts.
+        Raises UsageError, before any change, if the file holds anything else than the first input rows with verdicts.
         """
         if not Path(self._name).is_file():
             return lines
         end = 0
         with open(self._name, "rb") as stream:
-            while data := stream.readline(4 * LONGEST):
+            while data := stream.readline(4 * MAX_LINE):
                 for line in lines:
                     if line.row is not None:
                         break
                     take(Done(line, None))
                 else:
-                    raise self._foreign("has more rows than the input")
+                    raise self._mismatch("has more rows than the input")
                 if not data.endswith(b"\n"):
-                    begin = _encoded(dict(takewhile(lambda own: own[0] not in self._fields, line.row.items())))[:-1]
+                    begin = _encoded(dict(takewhile(lambda field: field[0] not in self._fields, line.row.items())))[:-1]
                     if begin[: len(data)] != data[: len(begin)]:
-                        raise self._foreign(f"ends with what line {line.number} of the input did not give")
+                        raise self._mismatch(f"ends with a row that line {line.number} of the input did not give")
                     lines = chain([line], lines)
                     break
-                row = self._written_for(line.row, data)
+                row = self._output_row(line.row, data)
                 if row is None:
-                    raise self._foreign(f"holds what line {line.number} of the input did not give")
+                    raise self._mismatch(f"holds a row that line {line.number} of the input did not give")
                 end += len(data)
                 take(Done(line, row))
         os.ftruncate(self._file.fileno(), end)
@@ -96,23 +95,23 @@ class OutputFile(Output):
         except OSError as error:
             raise TracemillError(f"cannot write {self._name}: {error.strerror}. What is in it is kept.") from None
 
-    def _written_for(self, own: dict[str, Any], data: bytes) -> dict[str, Any] | None:
-        """The row in `data`, if it is `own` with a verdict of this judge."""
+    def _output_row(self, given: dict[str, Any], data: bytes) -> dict[str, Any] | None:
+        """The row in `data` if it is the row `given` with a verdict of this judge, else None."""
         try:
             row = decode(data.decode())
         except (ValueError, RecursionError):
             return None
-        if not isinstance(row, dict) or row.keys() != own.keys() | self._fields:
+        if not isinstance(row, dict) or row.keys() != given.keys() | self._fields:
             return None
-        expected = {name: value for name, value in own.items() if name not in self._fields} | own_values(own)
+        expected = {name: value for name, value in given.items() if name not in self._fields} | kept_values(given)
         if self._judge:
             expected["judge"] = self._judge
         return row if all(row[name] == value for name, value in expected.items()) else None
 
-    def _foreign(self, what: str) -> UsageError:
+    def _mismatch(self, problem: str) -> UsageError:
         return UsageError(
-            f"{self._name} {what}, so it is no unfinished run over this input with these options. "
-            "Delete it to start afresh, or name another file."
+            f"{self._name} {problem}, so it is no unfinished run over this input with these options. "
+            "Delete it to start again, or name another file."
         )
 
 
@@ -120,5 +119,5 @@ _encode = json.JSONEncoder(ensure_ascii=False).encode
 
 
 def _encoded(row: dict[str, Any]) -> bytes:
-    """JSON in UTF-8. A lone surrogate, which UTF-8 cannot say, becomes its JSON escape."""
+    """JSON in UTF-8. A lone surrogate has no UTF-8 form and becomes a JSON escape."""
     return _encode(row).encode("utf-8", "backslashreplace")

@@ -1,4 +1,4 @@
-"""`tracemill calibrate` with the real database: what is stored, what a policy makes of it, and what a job tells."""
+"""`tracemill calibrate` stores its results in Postgres, and reads the verdicts of jobs."""
 
 import json
 import math
@@ -30,7 +30,7 @@ def run(*words: str | Path) -> Result:
 
 @pytest.fixture
 def judge(clean: Stack, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[ScriptedServer]:
-    """A scripted judge behind the alias `referee`, which nobody has calibrated."""
+    """A scripted judge with the alias `referee`. It has no calibration."""
 
     def belief(prompt: str) -> dict[str, float]:
         p = float(re.findall(r"p=(\d\.\d+)", prompt)[0])
@@ -52,7 +52,7 @@ def judge(clean: Stack, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iter
 
 @pytest.fixture
 def labelled(tmp_path: Path) -> Path:
-    """Fifteen right and fifteen wrong sums; the judge believes the right ones more, three of them excepted."""
+    """Fifteen right and fifteen wrong sums. The judge scores the right ones higher, except for three of them."""
     lines = []
     for n in range(30):
         right = n % 2 == 0
@@ -67,28 +67,26 @@ def labelled(tmp_path: Path) -> Path:
 def test_a_calibration_is_stored_and_read_back(judge: ScriptedServer, labelled: Path) -> None:
     done = run(labelled, "--signals", "rating,coherence", "--json")
     assert done.exit_code == 0, done.stderr
-    said = {signal["signal"]: signal for signal in json.loads(done.stdout)["signals"]}
-    found = latest("referee", "scripted")
-    assert set(found) == set(said) == {"rating", "coherence"}
-    rating = found["rating"]
-    assert rating.auc == pytest.approx(tuple(said["rating"]["auc"].values()), abs=1e-6)
-    # 12 right traces beat all 15 wrong ones, the other three beat 13, 8 and 3 of them
+    printed = {signal["signal"]: signal for signal in json.loads(done.stdout)["signals"]}
+    stored = latest("referee", "scripted")
+    assert set(stored) == set(printed) == {"rating", "coherence"}
+    rating = stored["rating"]
+    assert rating.auc == pytest.approx(tuple(printed["rating"]["auc"].values()), abs=1e-6)
+    # 12 right traces score above all 15 wrong ones, the other three above 13, 8 and 3 of them.
     assert rating.auc.value == pytest.approx(204 / 225)
-    assert rating.agreement == pytest.approx(tuple(said["rating"]["agreement"].values()), abs=1e-6)
+    assert rating.agreement == pytest.approx(tuple(printed["rating"]["agreement"].values()), abs=1e-6)
     assert rating.agreement == pytest.approx(share(27, 30), abs=1e-6)
     assert (rating.n_right, rating.n_wrong) == (15, 15)
-    assert [asdict(b) | {"share": b.share._asdict()} for b in rating.bins] == said["rating"]["bins"]
+    assert [asdict(b) | {"share": b.share._asdict()} for b in rating.bins] == printed["rating"]["bins"]
     # The three exceptions score 0.16, 0.26 and 0.36; the two lowest of the others come after the fifteen wrong ones.
     assert [(b.count, b.right) for b in rating.bins] == [(10, 2), (10, 3), (10, 10)]
     assert why_not(rating, 0.5) is None
-    # A trace of a single step is coherent, whatever it says.
-    assert why_not(found["coherence"], 0.5) == "AUC 0.50 [0.31, 0.69] is not above 0.5"
+    # A trace with a single step counts as coherent.
+    assert why_not(stored["coherence"], 0.5) == "AUC 0.50 [0.31, 0.69] is not above 0.5"
     assert value("select source from calibrations limit 1") == str(labelled)
 
 
-def test_only_the_alias_and_the_model_that_were_measured_count_as_calibrated(
-    judge: ScriptedServer, labelled: Path
-) -> None:
+def test_a_calibration_counts_for_its_alias_and_model_only(judge: ScriptedServer, labelled: Path) -> None:
     run(labelled, "--signals", "rating")
     assert latest("referee", "another") == {}
     assert latest("other", "scripted") == {}
@@ -97,18 +95,18 @@ def test_only_the_alias_and_the_model_that_were_measured_count_as_calibrated(
 def test_the_newest_calibration_of_each_signal_counts(judge: ScriptedServer, labelled: Path) -> None:
     run(labelled, "--signals", "rating,coherence")
     run(labelled, "--signals", "rating", "--limit", "22")
-    found = latest("referee", "scripted")
-    assert (found["rating"].n_right, found["coherence"].n_right) == (11, 15)
+    stored = latest("referee", "scripted")
+    assert (stored["rating"].n_right, stored["coherence"].n_right) == (11, 15)
     assert value("select count(*) from calibrations") == 3
 
 
-def test_nothing_is_stored_when_it_is_not_wanted(judge: ScriptedServer, labelled: Path) -> None:
+def test_no_store_stores_nothing(judge: ScriptedServer, labelled: Path) -> None:
     assert run(labelled, "--signals", "rating", "--no-store").exit_code == 0
     assert latest("referee", "scripted") == {}
 
 
 def judged_job(name: str, right: int, wrong: int, policy: Policy) -> None:
-    """A job with verdicts of `right` and `wrong` traces, which the judge has scored 0.8 and 0.3."""
+    """Store a job with `right` right traces scored 0.8, and `wrong` wrong traces scored 0.3."""
     fill(additions(right + wrong), name, policy=policy, samples=1)
     change(
         """
@@ -135,7 +133,7 @@ def judged_job(name: str, right: int, wrong: int, policy: Policy) -> None:
     )
 
 
-def test_a_jobs_verdicts_calibrate_its_judge_without_asking_it(judge: ScriptedServer) -> None:
+def test_a_jobs_verdicts_calibrate_its_judge_without_a_request(judge: ScriptedServer) -> None:
     judged_job("sums", 12, 14, Policy(judge="referee", judge_refused=True))
     done = run("--job", "sums", "--json")
     assert done.exit_code == 0, done.stderr
@@ -146,7 +144,7 @@ def test_a_jobs_verdicts_calibrate_its_judge_without_asking_it(judge: ScriptedSe
     assert not judge.requests
 
 
-def test_verdicts_without_a_signal_or_undecided_or_decided_by_the_judge_do_not_count(judge: ScriptedServer) -> None:
+def test_only_verdicts_with_a_signal_and_a_symbolic_proof_count(judge: ScriptedServer) -> None:
     judged_job("sums", 15, 15, Policy(judge="referee", judge_refused=True))
     ids = [row.id for row in rows("select id from verdicts order by id")]
     change("update verdicts set correct = null where id = :id", id=ids[0])
@@ -156,7 +154,7 @@ def test_verdicts_without_a_signal_or_undecided_or_decided_by_the_judge_do_not_c
     assert [(s["n_right"], s["n_wrong"]) for s in json.loads(done.stdout)["signals"]] == [(12, 15)]
 
 
-def test_a_job_whose_judge_saw_too_few_wrong_traces_cannot_calibrate_it(judge: ScriptedServer) -> None:
+def test_a_job_with_too_few_wrong_traces_cannot_calibrate_its_judge(judge: ScriptedServer) -> None:
     judged_job("sums", 30, 3, Policy(judge="referee"))
     done = run("--job", "sums")
     assert isinstance(done.exception, UsageError)
@@ -165,7 +163,7 @@ def test_a_job_whose_judge_saw_too_few_wrong_traces_cannot_calibrate_it(judge: S
     assert latest("referee", "scripted") == {}
 
 
-def test_a_job_of_another_judge_or_of_no_name_is_wrong_use(judge: ScriptedServer) -> None:
+def test_a_job_of_another_judge_or_an_unknown_job_is_wrong_use(judge: ScriptedServer) -> None:
     judged_job("sums", 12, 12, Policy(judge="other"))
     done = run("--job", "sums")
     assert isinstance(done.exception, UsageError)

@@ -1,4 +1,4 @@
-"""`tracemill export`: traces as files for other tools, complete or not there at all."""
+"""`tracemill export` writes complete files for other tools, or none."""
 
 import json
 from pathlib import Path
@@ -30,7 +30,7 @@ from traces, generate_series(1, :count) n
 
 @pytest.fixture
 def traces(clean: Stack) -> Stack:
-    """Three traces, two of them accepted; the text of one is full of what a file's form could trip over."""
+    """Three traces, two of them accepted. One text has characters that file formats must escape."""
     job_id = fill(additions(1), "sums").job_id
     with transaction() as connection:
         for number, text in enumerate(("1 + 1 = 2", 'a "quote",\na line\u2028 and \\ ½'), start=1):
@@ -56,7 +56,7 @@ def test_parquet_holds_every_column_of_the_view_with_its_type(traces: Stack, tmp
     assert written == there
 
 
-def test_json_lines_hold_the_rows_and_columns_that_were_asked_for(traces: Stack, tmp_path: Path) -> None:
+def test_json_lines_hold_the_selected_rows_and_columns(traces: Stack, tmp_path: Path) -> None:
     file = tmp_path / "some.jsonl"
     done = export(
         file, "--where", "not accepted or text like '%quote%' -- a comment", "--columns", "text, accepted", "--json"
@@ -67,9 +67,7 @@ def test_json_lines_hold_the_rows_and_columns_that_were_asked_for(traces: Stack,
     assert export("-", "--columns", "trace_id").stdout == "".join(json.dumps(row) + "\n" for row in view("trace_id"))
 
 
-def test_a_folder_is_a_data_set_for_everybody_who_has_datasets(
-    traces: Stack, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_folder_can_be_loaded_with_datasets(traces: Stack, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(export_files, "SHARD", 2)
     monkeypatch.setattr("cli.export.BATCH", 1)
     assert export(tmp_path / "set", "--where", "true").exit_code == 0
@@ -78,7 +76,7 @@ def test_a_folder_is_a_data_set_for_everybody_who_has_datasets(
     assert len(list((tmp_path / "set" / "data").iterdir())) == 2
 
 
-def test_what_is_there_is_not_replaced_unasked(traces: Stack, tmp_path: Path) -> None:
+def test_an_existing_file_is_replaced_only_with_overwrite(traces: Stack, tmp_path: Path) -> None:
     file = tmp_path / "kept.jsonl"
     file.write_text("precious")
     done = export(file)
@@ -89,7 +87,7 @@ def test_what_is_there_is_not_replaced_unasked(traces: Stack, tmp_path: Path) ->
 
 
 @pytest.mark.parametrize(
-    ("words", "said"),
+    ("words", "message"),
     [
         (("x.jsonl", "--where", "acepted"), 'column "acepted" does not exist'),
         (("x.jsonl", "--where", "true); drop table traces; --"), "syntax error"),
@@ -100,17 +98,17 @@ def test_what_is_there_is_not_replaced_unasked(traces: Stack, tmp_path: Path) ->
         (("-", "--format", "parquet"), "name a file"),
     ],
 )
-def test_what_cannot_be_exported_is_said_and_leaves_nothing_behind(
-    traces: Stack, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, words: tuple[str, ...], said: str
+def test_a_refused_export_is_explained_and_leaves_no_file(
+    traces: Stack, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, words: tuple[str, ...], message: str
 ) -> None:
     monkeypatch.chdir(tmp_path)
     done = export(*words)
     assert isinstance(done.exception, UsageError)
-    assert said in str(done.exception)
+    assert message in str(done.exception)
     assert list(tmp_path.iterdir()) == []
 
 
-def test_an_export_that_was_killed_is_completed_by_running_it_again(traces: Stack, tmp_path: Path) -> None:
+def test_a_killed_export_is_completed_by_running_it_again(traces: Stack, tmp_path: Path) -> None:
     change(COPIES, count=20_000)
     folder = tmp_path / "out"
     folder.mkdir()
@@ -126,6 +124,6 @@ def test_an_export_that_was_killed_is_completed_by_running_it_again(traces: Stac
         processes.stop_all()
     assert [path.name for path in folder.iterdir()] == ["all.jsonl"]
     with (folder / "all.jsonl").open(encoding="utf-8", newline="\n") as lines:
-        found = [json.loads(line)["trace_id"] for line in lines]
-    assert found == sorted(set(found))
-    assert len(found) == value("select count(*) from traces") == 60_003
+        trace_ids = [json.loads(line)["trace_id"] for line in lines]
+    assert trace_ids == sorted(set(trace_ids))
+    assert len(trace_ids) == value("select count(*) from traces") == 60_003

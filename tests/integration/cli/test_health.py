@@ -1,4 +1,4 @@
-"""`tracemill health`, and workers that are asked to end."""
+"""`tracemill health`, and the shutdown of workers."""
 
 import json
 import re
@@ -14,7 +14,7 @@ pytestmark = pytest.mark.integration
 
 
 def health(factory: Processes, *words: str) -> tuple[int, dict[str, dict[str, Any]]]:
-    """The exit code, and each part by its name without pid and host."""
+    """Return the exit code, and each part by its name without pid and host."""
     done = command(factory, "health", "--json", *words)
     return done.returncode, {part["name"].split(".")[0]: part for part in json.loads(done.stdout)}
 
@@ -25,7 +25,7 @@ def present(kind: str) -> int:
 
 @pytest.fixture
 def whole(factory: Processes) -> Processes:
-    """Everything has said that it is here."""
+    """A factory in which every process has sent a heartbeat."""
     change("delete from processes")
     for kind in ("producer", "generate", "verify"):
         wait_until(lambda kind=kind: present(kind) == 1)
@@ -33,7 +33,7 @@ def whole(factory: Processes) -> Processes:
     return factory
 
 
-def test_a_factory_that_is_well_says_so_and_who_is_there(whole: Processes) -> None:
+def test_a_healthy_factory_lists_its_processes(whole: Processes) -> None:
     code, parts = health(whole)
     assert code == 0, parts
     assert set(parts) == {"postgres", "redis", "producer", "generate", "verify"}
@@ -41,26 +41,26 @@ def test_a_factory_that_is_well_says_so_and_who_is_there(whole: Processes) -> No
     assert parts["generate"]["about"] == "takes 8 from generate.teacher, generate.away"
 
 
-def test_a_worker_that_was_killed_is_missed_and_one_that_was_stopped_is_not(whole: Processes) -> None:
+def test_a_killed_worker_is_reported_and_a_stopped_worker_is_not(whole: Processes) -> None:
     whole.kill("verify")
     change("update processes set seen_at = now() - interval '40 seconds' where kind = 'verify'")
     changed = time.monotonic()
     assert whole.stop("producer") == 0
     code, parts = health(whole)
     assert code == 1
-    (silent_seconds,) = map(int, re.findall(r"^silent for (\d+) s", parts["verify"]["trouble"]))
+    (silent_seconds,) = map(int, re.findall(r"^no heartbeat for (\d+) s", parts["verify"]["trouble"]))
     assert 40 <= silent_seconds <= 41 + time.monotonic() - changed
-    assert parts["feeder"]["trouble"] == "no producer leads: nothing is handed out"
+    assert parts["feeder"]["trouble"] == "no producer leads, so no questions are handed out"
     assert "producer" not in parts
     code, parts = health(whole, "--here")
     assert code == 1
     assert "feeder" not in parts  # it may be on another host
     start_all(whole)
     wait_until(lambda: rows("select 1 from processes where leads"))
-    wait_until(lambda: health(whole)[0] == 0)  # its successor on this host took the dead one off the list
+    wait_until(lambda: health(whole)[0] == 0)  # its successor on this host removed the dead process
 
 
-def test_a_worker_whose_engine_is_away_says_so(whole: Processes) -> None:
+def test_a_worker_reports_that_its_engine_does_not_answer(whole: Processes) -> None:
     fill(additions(1), "nobody-answers", model="away")
     wait_until(lambda: rows("select 1 from processes where kind = 'generate' and trouble is not null"))
     code, parts = health(whole)
@@ -69,7 +69,7 @@ def test_a_worker_whose_engine_is_away_says_so(whole: Processes) -> None:
     change("update jobs set state = 'cancelled' where name = 'nobody-answers'")
 
 
-def test_what_nobody_works_on_is_said_to_those_who_watch(whole: Processes) -> None:
+def test_jobs_names_a_model_without_a_worker(whole: Processes) -> None:
     whole.stop("generate")
     fill(additions(2), "unserved")
     done = command(whole, "jobs", "list")
@@ -78,7 +78,7 @@ def test_what_nobody_works_on_is_said_to_those_who_watch(whole: Processes) -> No
     wait_for("unserved")
 
 
-def test_a_worker_that_is_asked_to_end_finishes_what_it_can(whole: Processes, teacher: Teacher) -> None:
+def test_a_worker_finishes_its_questions_at_shutdown(whole: Processes, teacher: Teacher) -> None:
     teacher.latency = 1
     fill(additions(30), "finished")
     wait_until(lambda: states("finished").get("running", 0) >= 8)
@@ -91,7 +91,7 @@ def test_a_worker_that_is_asked_to_end_finishes_what_it_can(whole: Processes, te
     check("finished", 30)
 
 
-def test_a_worker_that_is_asked_to_end_hands_back_what_it_cannot_finish(whole: Processes, teacher: Teacher) -> None:
+def test_a_worker_hands_back_unfinished_questions_at_shutdown(whole: Processes, teacher: Teacher) -> None:
     teacher.latency = 60
     fill(additions(30), "handed-back")
     wait_until(lambda: states("handed-back").get("running", 0) >= 8)

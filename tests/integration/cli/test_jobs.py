@@ -1,4 +1,4 @@
-"""`tracemill enqueue` and `tracemill jobs` against the real database."""
+"""`tracemill enqueue` and `tracemill jobs` with a real database."""
 
 import json
 from pathlib import Path
@@ -20,7 +20,7 @@ def run(*words: str) -> Result:
 
 @pytest.fixture
 def sums(clean: Stack, tmp_path: Path) -> Path:
-    """A file of three questions, enqueued as the job `sums`."""
+    """A file of three questions that is enqueued as the job `sums`."""
     path = tmp_path / "sums.jsonl"
     path.write_text("".join(f'{{"prompt": "What is {n} + 1?", "answer": "so #### {n + 1}"}}\n' for n in range(3)))
     done = run("enqueue", str(path), "--map", "question=prompt", "--name", "sums", "--samples", "2", "--json")
@@ -28,14 +28,14 @@ def sums(clean: Stack, tmp_path: Path) -> Path:
     return path
 
 
-def test_enqueue_reads_the_columns_that_it_is_told(sums: Path) -> None:
+def test_enqueue_reads_the_mapped_columns(sums: Path) -> None:
     assert value("select string_agg(question || gold, ' ' order by question) from questions") == (
         "What is 0 + 1?1 What is 1 + 1?2 What is 2 + 1?3"
     )
     assert value("select samples from jobs") == 2
 
 
-def test_running_an_enqueue_again_adds_nothing_and_another_one_under_its_name_is_refused(sums: Path) -> None:
+def test_the_same_enqueue_adds_nothing_and_a_different_one_is_refused(sums: Path) -> None:
     words = ("enqueue", str(sums), "--map", "question=prompt", "--name", "sums")
     again = run(*words, "--samples", "2")
     assert again.exit_code == 0
@@ -45,7 +45,7 @@ def test_running_an_enqueue_again_adds_nothing_and_another_one_under_its_name_is
     assert "samples: 2, not 3" in str(other.exception)
 
 
-def test_rows_that_were_left_out_are_named_and_the_command_still_succeeds(clean: Stack, tmp_path: Path) -> None:
+def test_rows_left_out_are_named_and_the_command_succeeds(clean: Stack, tmp_path: Path) -> None:
     path = tmp_path / "mixed.jsonl"
     path.write_text('{"question": "1 + 1?"}\nno json\n')
     done = run("enqueue", str(path))
@@ -54,7 +54,7 @@ def test_rows_that_were_left_out_are_named_and_the_command_still_succeeds(clean:
     assert "mixed.jsonl:2" in done.stderr
 
 
-def test_a_source_without_one_readable_question_is_wrong_use_and_opens_no_job(clean: Stack, tmp_path: Path) -> None:
+def test_a_source_without_a_readable_question_opens_no_job(clean: Stack, tmp_path: Path) -> None:
     path = tmp_path / "broken.jsonl"
     path.write_text("no json\nneither\n")
     done = run("enqueue", str(path))
@@ -73,7 +73,7 @@ def test_jobs_are_listed_and_shown_for_people_and_for_machines(sums: Path) -> No
         assert "sums" in run(*words).stdout
 
 
-def test_a_job_is_paused_resumed_and_cancelled_and_other_changes_are_refused(sums: Path) -> None:
+def test_a_job_is_paused_resumed_and_cancelled_and_nothing_else(sums: Path) -> None:
     change("update job_questions set state = 'queued' where question_id = 1")
     paused = run("jobs", "pause", "sums")
     assert paused.stdout == "sums is paused\n", paused.exception
@@ -88,7 +88,7 @@ def test_a_job_is_paused_resumed_and_cancelled_and_other_changes_are_refused(sum
     assert run("jobs", "watch", "sums").exit_code == 0
 
 
-def test_the_errors_of_a_job_are_shown_and_retry_sends_its_failed_questions_round_again(sums: Path) -> None:
+def test_a_job_shows_its_errors_and_retries_its_failed_questions(sums: Path) -> None:
     change("update job_questions set state = 'failed', last_error = 'it [b]broke', attempts = 5 where question_id < 3")
     change("update job_questions set state = 'done' where question_id = 3")
     change("update jobs set state = 'done'")
@@ -102,7 +102,7 @@ def test_the_errors_of_a_job_are_shown_and_retry_sends_its_failed_questions_roun
 
 
 @pytest.mark.parametrize("command", ["show", "watch", "pause", "resume", "cancel", "retry"])
-def test_an_unknown_job_is_wrong_use_and_the_known_ones_are_named(sums: Path, command: str) -> None:
+def test_an_unknown_job_is_wrong_use_and_the_known_jobs_are_named(sums: Path, command: str) -> None:
     done = run("jobs", command, "smus")
     assert isinstance(done.exception, UsageError)
     assert str(done.exception) == "no job 'smus'. Jobs: sums"

@@ -28,12 +28,12 @@ from tracemill.errors import EngineAway
 from tracemill.methods import Call, named
 from tracemill.policy import Policy, Signal
 from tracemill.stack import Stack
-from tracemill.verification import calibration
+from tracemill.verification import Verdict, Verifier, calibration
 from tracemill.verification.code.sandbox import Sandbox
-from tracemill.verification.judge import CanaryResult, Case, Judged, ask
+from tracemill.verification.judge import CanaryResult, Case, Judged, ask, bounded
 from workers import judging
 from workers.job import worker_job
-from workers.judging import judge_traces
+from workers.judging import ask_judge
 from workers.traces import trace_row
 from workers.verify import verify
 from workers.visit import Answer, Link, Slot
@@ -222,7 +222,7 @@ def test_a_program_is_run_against_its_tests(database: Stack) -> None:
 def test_a_program_without_a_sandbox_waits_for_a_worker_that_has_one(
     database: Stack, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("workers.verify.sandbox", lambda: Sandbox(bwrap="/no/such/bwrap"))
+    monkeypatch.setattr("tracemill.verification.pipeline.sandbox", lambda: Sandbox(bwrap="/no/such/bwrap"))
     question = Question("Write a function one().", "assert one() == 1", "code", "code", {}, None)
     fill([question], "waiting", samples=1)
     store("waiting", {question.text: ["```python\ndef one():\n    return 1\n```"]})
@@ -233,6 +233,20 @@ def test_a_program_without_a_sandbox_waits_for_a_worker_that_has_one(
     verify(job_id, [question_id])
     assert states("waiting") == {"done": 1}
     assert value("select correct from trace_scores where job = 'waiting'") is True
+
+
+def test_without_a_sandbox_only_the_questions_of_programs_wait(
+    database: Stack, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("tracemill.verification.pipeline.sandbox", lambda: Sandbox(bwrap="/no/such/bwrap"))
+    program = Question("Write a function one().", "assert one() == 1", "code", "code", {}, None)
+    job_id = fill([program, *sums(1)], "mixed", samples=2).job_id
+    texts = {program.text: ["```python\ndef one():\n    return 1\n```"] * 2} | right_and_wrong(sums(1))
+    store("mixed", texts, check=False)
+    verify(job_id, [row.question_id for row in rows("select question_id from job_questions")])
+    assert states("mixed") == {"generated": 1, "done": 1}
+    assert value("select count(*) from verdicts") == 2
+    assert value("select count(*) from job_questions where last_error like 'no sandbox%'") == 1
 
 
 def test_an_answer_that_was_cut_off_is_refused_where_the_policy_asks(database: Stack) -> None:
@@ -253,7 +267,7 @@ def test_free_text_that_differs_is_decided_by_a_judge_that_was_measured(database
 
 
 def test_a_worker_without_a_sandbox_says_so_when_it_starts(database: Stack, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("workers.verify.sandbox", lambda: Sandbox(bwrap="/no/such/bwrap"))
+    monkeypatch.setattr("tracemill.verification.pipeline.sandbox", lambda: Sandbox(bwrap="/no/such/bwrap"))
     monkeypatch.setattr("cli.workers._celery", lambda *_: None)
     started = CliRunner().invoke(app, ["worker", "verify"])
     assert started.exit_code == 0
@@ -271,7 +285,7 @@ def test_the_canaries_of_a_job_are_asked_once_however_many_questions_are_verifie
         await asyncio.sleep(0.2)
         return [CanaryResult("1 + 1 = 3", "threat", 0.1, 0.1, False)]
 
-    monkeypatch.setattr(judging, "canaries", counted)
+    monkeypatch.setattr(bounded, "canaries", counted)
     fill(sums(8), "crowd", samples=2, policy=Policy(judge="firm"))
     store("crowd", right_and_wrong(sums(8)), check=False)
     job_id = value("select id from jobs where name = 'crowd'")
@@ -301,8 +315,8 @@ def test_what_the_judge_said_is_stored_when_postgres_is_back_and_not_asked_again
     store("away", right_and_wrong(sums(2)), check=False)
     job_id = value("select id from jobs where name = 'away'")
 
-    def judged_before_postgres_goes(*given: Any) -> list[Judged | EngineAway | None]:
-        said = judge_traces(*given)
+    def judged_before_postgres_goes(*given: Any) -> list[Judged | None]:
+        said = ask_judge(*given)
         judges["firm"].requests.clear()
         change("alter table verdicts add constraint gone check (away())")
         return said
@@ -313,7 +327,7 @@ def test_what_the_judge_said_is_stored_when_postgres_is_back_and_not_asked_again
         "create function away() returns bool language plpgsql as $$ begin if nextval('attempts') < 3 then "
         "raise exception 'shutting down' using errcode = '57P01'; end if; return true; end $$"
     )
-    monkeypatch.setattr("workers.verify.judge_traces", judged_before_postgres_goes)
+    monkeypatch.setattr("workers.verify.ask_judge", judged_before_postgres_goes)
     try:
         verify(job_id, [row.question_id for row in rows("select question_id from job_questions")])
     finally:
@@ -342,7 +356,7 @@ def test_what_a_judge_said_before_it_went_away_is_kept_and_only_the_rest_asked_l
     store("halved", texts, check=False)
     found = [row.question_id for row in rows("select question_id from job_questions")]
     with monkeypatch.context() as patch:
-        patch.setattr(judging, "ask", goes_away)
+        patch.setattr(bounded, "ask", goes_away)
         verify(job_id, found)
         assert sorted(asked) == ["A first.", "A fourth.", "A second.", "A third."]
         assert states("halved") == {"done": 1, "generated": 1}
@@ -366,16 +380,18 @@ def test_a_vote_that_comes_late_changes_nothing(database: Stack, monkeypatch: py
     change("update job_questions set wanted = 3, state = 'generated'")
     store("late", {question.text: ["The answer is 3."]}, check=False)
 
-    def later(*given: Any) -> list[Judged | EngineAway | None]:
+    verify_items = Verifier.verify
+
+    def later(*given: Any) -> list[Verdict]:
         """While one verifier looks at three traces, two more come and another verifier is done with all five."""
-        monkeypatch.setattr("workers.verify.judge_traces", judge_traces)
+        monkeypatch.setattr(Verifier, "verify", verify_items)
         store("late", {question.text: ["The answer is 3."] * 2}, check=False)
         change("update job_questions set wanted = 5")
         with ThreadPoolExecutor(1) as other:
             other.submit(verify, job_id, [question_id]).result()
-        return judge_traces(*given)
+        return verify_items(*given)
 
-    monkeypatch.setattr("workers.verify.judge_traces", later)
+    monkeypatch.setattr(Verifier, "verify", later)
     verify(job_id, [question_id])
     found = rows("select majority, accepted from trace_scores where job = 'late' order by sample_index")
     assert [row.majority for row in found] == pytest.approx([0.4, 0.4, 0.6, 0.6, 0.6])

@@ -1,7 +1,8 @@
-"""The command line's manners: an error is a sentence and never a traceback; exit code 2 is wrong use, 1 failed work."""
+"""Errors of commands are sentences without a traceback. Exit code 2 means wrong use, 1 means failure."""
 
 import json
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -29,7 +30,7 @@ Run = Callable[..., Ended]
 
 @pytest.fixture
 def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> Iterator[Run]:
-    """Run `tracemill WORDS` in this process as the shell would, where no stack is."""
+    """Run `tracemill WORDS` in this process as a shell would, without a stack."""
     monkeypatch.setenv("TRACEMILL_DATA_DIR", str(tmp_path / "no-stack"))
     monkeypatch.setenv(SAFE_PATH, "")  # `main` sets it for good
 
@@ -50,19 +51,19 @@ def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp
 
 @pytest.fixture
 def sums(tmp_path: Path) -> Path:
-    """A good file of two questions."""
+    """A valid file of two questions."""
     path = tmp_path / "sums.jsonl"
     path.write_text('{"question": "1 + 1?", "answer": "2"}\n{"question": "2 + 2?", "answer": "4"}\n')
     return path
 
 
 def is_a_sentence(ended: Ended) -> bool:
-    """One `error:` line on stderr, nothing on stdout, no traceback."""
+    """Return whether stderr has an `error:` line and no traceback, and stdout is empty."""
     return ended.err.lstrip().startswith("error: ") and ended.out == "" and "Traceback" not in ended.err
 
 
 @pytest.mark.parametrize(
-    ("words", "said"),
+    ("words", "message"),
     [
         (["{folder}/none.jsonl"], "there is no file {folder}/none.jsonl"),
         (["{folder}"], "{folder} is a folder"),
@@ -80,19 +81,19 @@ def is_a_sentence(ended: Ended) -> bool:
         (["{sums}", "--examples", "{folder}/broken.jsonl"], "broken.jsonl:1"),
     ],
 )
-def test_enqueue_says_what_is_wrong_with_the_request(run: Run, sums: Path, words: list[str], said: str) -> None:
+def test_enqueue_names_the_fault_of_a_request(run: Run, sums: Path, words: list[str], message: str) -> None:
     (sums.parent / "empty.jsonl").touch()
     (sums.parent / "broken.jsonl").write_text("no json\n")
-    # Nothing may be asked of the database before the request is understood: there is none.
+    # There is no database: the request must be checked before the first query.
     words = [word.format(folder=sums.parent, sums=sums) for word in words]
     ended = run("enqueue", *words, TRACEMILL_DATABASE_URL=f"postgresql+psycopg://t:secret@{CLOSED}/t")
-    assert said.format(folder=sums.parent) in ended.err
+    assert message.format(folder=sums.parent) in ended.err
     assert ended.code == 2
     assert is_a_sentence(ended)
 
 
 @pytest.mark.parametrize(
-    ("words", "said"),
+    ("words", "message"),
     [
         (["enqueue", "{sums}", "--sample", "3"], "--samples"),
         (["enqueue", "{sums}", "--samples", "0"], "--samples"),
@@ -110,10 +111,10 @@ def test_enqueue_says_what_is_wrong_with_the_request(run: Run, sums: Path, words
         (["up", "--redis-port", "none"], "--redis-port"),
     ],
 )
-def test_a_typing_error_is_wrong_use_and_names_the_word(run: Run, sums: Path, words: list[str], said: str) -> None:
+def test_a_typing_error_is_wrong_use_and_names_the_word(run: Run, sums: Path, words: list[str], message: str) -> None:
     ended = run(*(word.format(sums=sums) for word in words))
     assert ended.code == 2
-    assert said in ended.err
+    assert message in ended.err
     assert "Traceback" not in ended.err
 
 
@@ -143,7 +144,7 @@ def test_without_a_stack_commands_say_how_to_start_one(run: Run, sums: Path, wor
 @pytest.mark.parametrize(
     "words", [["jobs", "list"], ["enqueue", "{sums}"], ["sql", "select 1"], ["db", "check"], ["rounds", "show", "r"]]
 )
-def test_when_postgres_is_gone_commands_say_so_without_the_password(run: Run, sums: Path, words: list[str]) -> None:
+def test_commands_report_a_missing_postgres_without_its_password(run: Run, sums: Path, words: list[str]) -> None:
     ended = run(
         *(word.format(sums=sums) for word in words),
         TRACEMILL_DATABASE_URL=f"postgresql+psycopg://t:secret@{CLOSED}/t",
@@ -157,7 +158,7 @@ def test_when_postgres_is_gone_commands_say_so_without_the_password(run: Run, su
 
 
 @pytest.mark.parametrize(
-    ("content", "said"),
+    ("content", "message"),
     [
         ("[models.teacher\n", "tracemill.toml"),
         ("generate_concurency = 3\n", "generate_concurency"),
@@ -166,23 +167,23 @@ def test_when_postgres_is_gone_commands_say_so_without_the_password(run: Run, su
         ("[feeder]\nwindow = 'wide'\n", "feeder.window"),
     ],
 )
-def test_settings_that_cannot_be_understood_are_wrong_use(run: Run, tmp_path: Path, content: str, said: str) -> None:
+def test_settings_that_cannot_be_read_are_wrong_use(run: Run, tmp_path: Path, content: str, message: str) -> None:
     path = tmp_path / "tracemill.toml"
     path.write_text(content)
     ended = run("config", TRACEMILL_CONFIG=str(path))
     assert ended.code == 2
     assert is_a_sentence(ended)
-    assert said in ended.err
+    assert message in ended.err
 
 
-def test_a_settings_file_that_is_not_there_is_wrong_use(run: Run, tmp_path: Path) -> None:
+def test_a_missing_settings_file_is_wrong_use(run: Run, tmp_path: Path) -> None:
     ended = run("config", TRACEMILL_CONFIG=str(tmp_path / "none.toml"))
     assert ended.code == 2
     assert is_a_sentence(ended)
     assert "none.toml" in ended.err
 
 
-def test_a_worker_for_an_alias_that_does_not_exist_never_starts(run: Run) -> None:
+def test_a_worker_for_an_unknown_alias_does_not_start(run: Run) -> None:
     for words in (["generate", "--model", "teachr"], ["verify", "--judge", "nobody"]):
         ended = run("worker", *words)
         assert ended.code == 2
@@ -190,14 +191,14 @@ def test_a_worker_for_an_alias_that_does_not_exist_never_starts(run: Run) -> Non
         assert words[-1] in ended.err
 
 
-def test_a_round_that_is_not_there_is_wrong_use(run: Run, tmp_path: Path) -> None:
+def test_a_missing_round_file_is_wrong_use(run: Run, tmp_path: Path) -> None:
     ended = run("train", str(tmp_path / "round.toml"))
     assert ended.code == 2
     assert is_a_sentence(ended)
     assert "round.toml" in ended.err
 
 
-def test_config_says_where_each_value_came_from_and_shows_no_secret(run: Run) -> None:
+def test_config_shows_the_origin_of_each_value_and_no_secret(run: Run) -> None:
     ended = run(
         "config",
         "--json",
@@ -205,10 +206,10 @@ def test_config_says_where_each_value_came_from_and_shows_no_secret(run: Run) ->
         TRACEMILL_REDIS_URL=f"redis://:secret@{CLOSED}/0",
     )
     assert ended.code == 0
-    found = {row["setting"]: (row["value"], row["from"]) for row in json.loads(ended.out)}
-    assert found["generate_concurrency"] == (7, "environment")
-    assert found["verify_concurrency"] == (0, "default")
-    assert found["redis_url"][1] == "environment"
+    origins = {row["setting"]: (row["value"], row["from"]) for row in json.loads(ended.out)}
+    assert origins["generate_concurrency"] == (7, "environment")
+    assert origins["verify_concurrency"] == (0, "default")
+    assert origins["redis_url"][1] == "environment"
     assert "secret" not in ended.out
 
 
@@ -219,7 +220,7 @@ def test_status_and_down_without_a_stack_are_no_error(run: Run) -> None:
 
 
 def commands(group: Any, *before: str) -> Iterator[tuple[str, ...]]:
-    """The words of every command."""
+    """Yield the words of every command."""
     for name, command in group.commands.items():
         if hasattr(command, "commands"):
             yield from commands(command, *before, name)
@@ -231,18 +232,20 @@ def commands(group: Any, *before: str) -> Iterator[tuple[str, ...]]:
 def test_the_help_of_every_command_shows_an_example_of_itself(run: Run, words: tuple[str, ...]) -> None:
     ended = run(*words, "--help")
     assert ended.code == 0
-    said = " ".join(ended.out.split())
-    assert f"Example: tracemill {' '.join(words)}" in said
+    assert f"Example: tracemill {' '.join(words)}" in " ".join(ended.out.split())
+    assert not re.search(r"\w…", ended.out)  # no default and no name is cut
 
 
 @pytest.mark.parametrize(
-    ("settings", "words", "said"),
+    ("settings", "words", "message"),
     [
         ("", ["enqueue", "none.jsonl"], "error: there is no file none.jsonl"),
         ("workers = [", ["config"], "error: cannot read the settings (tracemill.toml"),
     ],
 )
-def test_the_installed_command_exits_like_this_too(tmp_path: Path, settings: str, words: list[str], said: str) -> None:
+def test_the_installed_command_prints_the_same_errors(
+    tmp_path: Path, settings: str, words: list[str], message: str
+) -> None:
     (tmp_path / "tracemill.toml").write_text(settings)
     ended = subprocess.run(
         [Path(sys.executable).with_name("tracemill"), *words],
@@ -253,5 +256,5 @@ def test_the_installed_command_exits_like_this_too(tmp_path: Path, settings: str
         timeout=60,
     )
     assert (ended.returncode, ended.stdout) == (2, "")
-    assert ended.stderr.startswith(said)
+    assert ended.stderr.startswith(message)
     assert len(ended.stderr.splitlines()) == 1

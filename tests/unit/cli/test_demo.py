@@ -1,4 +1,4 @@
-"""The demo's questions: distinct, of both kinds, and never the same for learning and for measuring."""
+"""The demo's questions are distinct and of two kinds. Training and held-out questions never overlap."""
 
 from cli.demo_report import judge_in_words
 from producer.demo_questions import EXAMPLES, mixed
@@ -13,20 +13,20 @@ def test_questions_are_distinct_and_half_sums_half_word_problems() -> None:
     assert all(question.gold is not None for question in questions)
 
 
-def test_questions_to_learn_from_are_others_than_the_held_out_ones_and_as_mixed() -> None:
+def test_training_and_held_out_questions_do_not_overlap() -> None:
     known = {fingerprint(question.text) for question in mixed(100, seed=5, split="test")}
     questions = list(mixed(100, seed=6, split="train", known=known))
     assert known.isdisjoint(fingerprint(question.text) for question in questions)
     assert sum(question.text.startswith("State the final answer") for question in questions) == 50
 
 
-def test_the_worked_examples_are_readable_and_end_in_the_asked_form() -> None:
+def test_the_worked_examples_state_their_answers_in_the_asked_form() -> None:
     shots = read_shots(EXAMPLES)
     assert len(shots) == 4
     assert all("The answer is " in shot.answer for shot in shots)
 
 
-def test_a_judge_at_chance_is_said_to_gate_nothing() -> None:
+def test_the_report_explains_whether_the_judge_gates() -> None:
     judge = {"rated": 90, "auc": None, "uninformative": "not calibrated", "canaries": 14, "fooled_by": []}
     assert judge_in_words(judge) == (
         "its rating gates nothing: not calibrated; fooled by 0 kinds of 14 canaries; 90 traces rated"

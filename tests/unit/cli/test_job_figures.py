@@ -1,8 +1,9 @@
-"""The figures of `tracemill jobs`: what adaptive sampling saved, and how fast a job is."""
+"""The figures of `tracemill jobs`: the saving of adaptive sampling, and the rates of a job."""
 
 from typing import Any
 
 import pytest
+from rich.table import Table
 
 from cli import jobs
 from cli.jobs import Rates, sampling_in_words, saved
@@ -22,7 +23,7 @@ SAVED = {
 }
 
 
-def test_what_was_saved_is_the_rest_up_to_the_most_of_each_question() -> None:
+def test_adaptive_sampling_saves_the_traces_up_to_the_maximum() -> None:
     assert saved(JOB, ENDS) == SAVED
     assert saved(JOB | {"most": 7}, ENDS) == SAVED | {
         "traces_of_fixed": 28,
@@ -31,14 +32,13 @@ def test_what_was_saved_is_the_rest_up_to_the_most_of_each_question() -> None:
     }
 
 
-def test_a_job_with_a_fixed_number_of_traces_or_nothing_done_saved_nothing() -> None:
+def test_a_job_of_fixed_samples_or_without_ended_questions_saves_nothing() -> None:
     assert saved(JOB | {"enough": None}, ENDS) is None
     assert saved(JOB, []) is None
 
 
-def test_the_plan_and_what_it_saved_are_one_sentence() -> None:
-    said = sampling_in_words(JOB, SAVED)
-    assert said == (
+def test_the_limits_and_the_saving_are_put_into_words() -> None:
+    assert sampling_in_words(JOB, SAVED) == (
         "2 accepted of at most 8, 3 at a time, given up below a chance of 0.05. 12 traces instead of 32: 62% saved, "
         "about 400 tokens. Questions ended: 3 enough, 1 hopeless"
     )
@@ -46,7 +46,7 @@ def test_the_plan_and_what_it_saved_are_one_sentence() -> None:
 
 
 class Clock:
-    """A clock that stands until it is moved."""
+    """A clock that a test moves."""
 
     now = 100.0
 
@@ -73,7 +73,7 @@ def test_rates_are_those_of_the_last_ten_seconds(clock: Clock) -> None:
     assert rates.rate(row(traces=110, tokens_out=1300)) == (2.0, 60.0)
     clock.now += 5
     assert rates.rate(row(traces=150, tokens_out=1500)) == (5.0, 50.0)
-    clock.now += 1  # the first look is eleven seconds old
+    clock.now += 1  # the first measurement is eleven seconds old
     assert rates.rate(row(traces=152, tokens_out=1600)) == (7.0, 50.0)
 
 
@@ -86,13 +86,14 @@ def test_rates_of_two_jobs_are_kept_apart(clock: Clock) -> None:
     assert rates.rate(row(job="other", traces=50, tokens_out=6)) == (0.0, 3.0)
 
 
-def test_a_job_is_one_line_of_a_log_and_one_of_the_live_table(clock: Clock) -> None:
+def test_a_job_is_a_line_of_a_log_and_a_row_of_the_live_table(clock: Clock) -> None:
     rates = Rates()
     rates.rate(row())
     clock.now += 4
     now = row(traces=10, tokens_out=402)
     assert rates.line(now) == "sums: 4/9 questions, 10 traces (2.5/s, 100 tokens/s), 6 accepted"
-    table = rates.table([now])
+    table = rates.table([now], width=120)
+    assert isinstance(table, Table)
     shown = {str(column.header): str(next(iter(column.cells))) for column in table.columns}
     assert shown == {
         "job": "sums",
@@ -105,5 +106,6 @@ def test_a_job_is_one_line_of_a_log_and_one_of_the_live_table(clock: Clock) -> N
         "tokens/s": "100",
         "accepted": "6 (75%)",
     }
-    nothing = Rates().table([row(verified=0, accepted=0)])
+    nothing = Rates().table([row(verified=0, accepted=0)], width=120)
+    assert isinstance(nothing, Table)
     assert [str(next(iter(column.cells))) for column in nothing.columns][-1] == "0"

@@ -1,4 +1,4 @@
-"""What commands print can be read, however much of it there is."""
+"""Tables stay readable at every width: no name, figure or heading is cut."""
 
 import json
 from datetime import UTC, datetime
@@ -6,36 +6,105 @@ from decimal import Decimal
 from pathlib import Path
 
 import pytest
+from rich.console import Console
 
-from cli.output import print_json, print_rows
+from cli.output import print_facts, print_json, print_rows
+
+NAME = "gsm8k-train-teacher-rationalize-2"
+FIGURE = 123_456_789_012
+
+
+@pytest.fixture
+def narrow() -> Console:
+    return Console(width=60)
 
 
 def test_few_columns_are_a_table(capsys: pytest.CaptureFixture[str]) -> None:
     print_rows([{"job": "math", "accepted": 3}], ["job", "accepted"])
-    assert "│ math │ 3        │" in capsys.readouterr().out
+    assert "│ math │        3 │" in capsys.readouterr().out
 
 
-def test_more_columns_than_fit_are_a_line_each(capsys: pytest.CaptureFixture[str]) -> None:
-    row = {f"column_{number}": f"[bold]{number}" for number in range(46)}
-    print_rows([row, row], row, title="scores")
+def test_a_column_of_figures_is_right_justified_and_text_is_not(capsys: pytest.CaptureFixture[str]) -> None:
+    rows = [{"name": "a", "rate": "12.5 (3%)", "mixed": 1}, {"name": "bcd", "rate": -1, "mixed": "none"}]
+    print_rows(rows, rows[0])
     lines = capsys.readouterr().out.splitlines()
-    assert lines[0] == "scores"
-    assert lines[1].startswith("row 1 ─")
-    assert lines[2].split() == ["column_0", "[bold]0"]
-    assert lines[47].split() == ["column_45", "[bold]45"]
-    assert lines[48].startswith("row 2 ─")
-    assert len(lines) == 2 + 46 + 1 + 46
+    assert lines[3] == "│ a    │ 12.5 (3%) │ 1     │"
+    assert lines[4] == "│ bcd  │        -1 │ none  │"
 
 
-def test_a_long_word_of_a_record_is_whole(capsys: pytest.CaptureFixture[str]) -> None:
-    row = {f"column_{number}": "x" * 300 for number in range(46)}
-    print_rows([row], row)
-    assert capsys.readouterr().out.count("x") == 46 * 300
+def test_a_table_wraps_its_headings_before_it_becomes_records(
+    capsys: pytest.CaptureFixture[str], narrow: Console
+) -> None:
+    row = {"job": NAME, "tokens_per_accepted": 12, "answers in form": 7}
+    print_rows([row], row, out=narrow)
+    lines = [line.strip("┃").split("┃") for line in capsys.readouterr().out.splitlines()[1:4]]
+    assert [[cell.strip() for cell in line] for line in lines] == [
+        ["", "tokens_", ""],
+        ["", "per_", "answers"],
+        ["job", "accepted", "in form"],
+    ]
+
+
+def test_sentences_wrap_between_words_and_names_do_not(capsys: pytest.CaptureFixture[str], narrow: Console) -> None:
+    row = {"job": NAME, "error": "the server of the teacher does not answer", "n": 3}
+    print_rows([row], row, out=narrow)
+    out = capsys.readouterr().out
+    assert NAME in out
+    assert all(word in out for word in row["error"].split())
+    assert max(map(len, out.splitlines())) <= 60
+
+
+@pytest.mark.parametrize("value", [NAME, FIGURE, "78.5 [72.1, 83.9]", 1_234_567.5])
+def test_what_does_not_fit_into_a_table_becomes_records(
+    capsys: pytest.CaptureFixture[str], narrow: Console, value: object
+) -> None:
+    row = {"job": NAME} | {f"column_{number}": value for number in range(6)}
+    print_rows([row, row], row, title="scores", out=narrow)
+    out = capsys.readouterr().out
+    assert out.splitlines()[0] == "scores"
+    assert out.count(f"job {NAME} ─") == 2
+    whole = "1234568" if isinstance(value, float) else str(value)
+    assert out.count(whole) == 12 + 2 * (value == NAME)
+    assert all(out.count(f"column_{number}") == 2 for number in range(6))
+
+
+def test_short_values_of_a_record_share_a_line(capsys: pytest.CaptureFixture[str], narrow: Console) -> None:
+    row = {"job": NAME} | {f"column_{number}": number for number in range(5)}
+    print_rows([row], row, out=narrow)
+    assert [line.split() for line in capsys.readouterr().out.splitlines()[1:]] == [
+        ["column_0", "0", "column_1", "1", "column_2", "2", "column_3", "3"],
+        ["column_4", "4"],
+    ]
+
+
+def test_a_record_whose_first_value_is_long_is_headed_by_its_number(capsys: pytest.CaptureFixture[str]) -> None:
+    row = {"text": "x" * 300} | {f"column_{number}": f"[bold]{number}" for number in range(46)}
+    print_rows([row, row], row, title="scores")
+    out = capsys.readouterr().out
+    assert out.splitlines()[1].startswith("row 1 ─")
+    assert "row 2 ─" in out
+    assert out.count("x") == 2 * (300 + 1)
+    assert out.count("[bold]45") == 2
 
 
 def test_many_columns_of_no_row_say_so(capsys: pytest.CaptureFixture[str]) -> None:
     print_rows([], [f"column_{number}" for number in range(46)])
     assert capsys.readouterr().out == "no rows\n"
+
+
+def test_facts_are_a_line_each_and_long_paths_are_folded(capsys: pytest.CaptureFixture[str], narrow: Console) -> None:
+    print_facts({"job": NAME, "tokens": FIGURE, "path": "/folder" * 12}, title="[b]", out=narrow)
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0] == "[b]"
+    assert lines[1].split() == ["job", NAME]
+    assert lines[2].split() == ["tokens", str(FIGURE)]
+    assert "".join(lines[3:]).replace(" ", "") == "path" + "/folder" * 12
+
+
+@pytest.mark.parametrize(("number", "text"), [(0.123456, "0.1235"), (1234567.8, "1234568"), (-25_000.0, "-25000")])
+def test_large_figures_keep_all_their_digits(capsys: pytest.CaptureFixture[str], number: float, text: str) -> None:
+    print_facts({"figure": number})
+    assert capsys.readouterr().out.split() == ["figure", text]
 
 
 def test_a_cell_is_read_without_knowing_python(capsys: pytest.CaptureFixture[str]) -> None:

@@ -1,4 +1,4 @@
-"""Policies on the command line: read from a file and flags, and said in words."""
+"""Policies on the command line: read from a file and flags, and put into words."""
 
 import re
 from pathlib import Path
@@ -10,48 +10,48 @@ from tracemill.errors import UsageError
 from tracemill.policy import Policy
 
 
-def test_flags_stand_above_the_file(tmp_path: Path) -> None:
+def test_flags_override_the_file(tmp_path: Path) -> None:
     path = tmp_path / "policy.toml"
     path.write_text('judge = "verifier"\nsignals = ["coherence"]\nsteps = 2\n')
     policy = read_policy(path, {"judge": None, "judge_share": None, "signals": None}, ["rating=0.7"])
     assert (policy.steps, policy.judge, policy.gates) == (2, "verifier", {"rating": 0.7})
-    assert policy.signals == ("coherence", "rating")  # a gate asks for its signal
+    assert policy.signals == ("coherence", "rating")  # a gate adds its signal
 
 
 @pytest.mark.parametrize(
-    ("text", "gates", "said"),
+    ("text", "gates", "message"),
     [
-        ("graunded = true", [], "graunded: no such field. There are correct, majority"),
+        ("graunded = true", [], "graunded: no such field. The fields are correct, majority"),
         ("steps = -1", [], "steps: Input should be greater than or equal to 0"),
         ("steps = ", [], "is not TOML"),
-        ('uninformative = { rating = "no" }', [], "found out, not set"),
+        ('uninformative = { rating = "no" }', [], "measured by `tracemill calibrate` and cannot be set"),
         ("", ["rating=high"], "write NAME=LEAST"),
         ("", ["rating=0.5"], "gates need a judge that sees every question"),
         ('judge = "nobody"', [], "unknown model alias 'nobody'"),
     ],
 )
-def test_a_policy_that_is_wrong_is_named_with_its_fault(tmp_path: Path, text: str, gates: list[str], said: str) -> None:
+def test_a_wrong_policy_is_named_with_its_fault(tmp_path: Path, text: str, gates: list[str], message: str) -> None:
     path = tmp_path / "policy.toml"
     path.write_text(text)
-    with pytest.raises(UsageError, match=re.escape(said)):
+    with pytest.raises(UsageError, match=re.escape(message)):
         read_policy(path, {}, gates)
 
 
-def test_a_file_that_is_not_there_is_wrong_use() -> None:
+def test_a_missing_policy_file_is_wrong_use() -> None:
     with pytest.raises(UsageError, match="No such file"):
         read_policy(Path("none.toml"), {}, [])
 
 
 def test_unknown_signals_are_named() -> None:
     assert signals_of("coherence, rating") == ["rating", "coherence"]
-    with pytest.raises(UsageError, match="unknown mood: there are rating"):
+    with pytest.raises(UsageError, match=re.escape("unknown mood. The signals are rating")):
         signals_of("rating,mood")
 
 
-def test_a_job_says_what_is_ignored_and_what_its_judge_fell_for() -> None:
+def test_a_policy_in_words_names_ignored_signals_and_canaries() -> None:
     policy = Policy(judge="verifier", gates={"rating": 0.7}, uninformative={"rating": "not calibrated"})
     canary = {"attack": "fake verdict", "fooled": True}
-    said = in_words(policy, [canary, canary | {"attack": "threat", "fooled": False}])
-    assert said["signal rating"] == "stored and ignored: not calibrated"
-    assert said["canaries"] == "THE JUDGE FELL FOR 1 of 2: fake verdict"
-    assert said["judge"] == "verifier sees the traces that could still be accepted of 100% of the questions"
+    words = in_words(policy, [canary, canary | {"attack": "threat", "fooled": False}])
+    assert words["signal rating"] == "stored and ignored: not calibrated"
+    assert words["canaries"] == "THE JUDGE FELL FOR 1 of 2: fake verdict"
+    assert words["judge"] == "verifier sees the traces that could still be accepted of 100% of the questions"

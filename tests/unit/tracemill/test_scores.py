@@ -9,7 +9,7 @@ from tests import ROOT
 from tracemill.policy import Policy
 from tracemill.scores import SCORE_FIELDS, SCORES, scores_of
 from tracemill.verification.checks import Item, check
-from tracemill.verification.verifier import FIELDS
+from tracemill.verification.rows import FIELDS
 
 
 def test_the_table_in_the_documentation_is_up_to_date() -> None:

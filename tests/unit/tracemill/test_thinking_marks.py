@@ -21,7 +21,7 @@ from tracemill.verification.checks import Findings, Item, check
 from tracemill.verification.code.check import program
 from tracemill.verification.judge.forced_answer import meaning
 from tracemill.verification.reasoning.steps import split as steps
-from workers.visit import Asking, Slot
+from workers.visit import Sampler, Slot
 
 verify = pytest.fixture(runner)
 
@@ -177,9 +177,9 @@ def test_a_later_call_quotes_the_answer_not_the_thoughts(mark: Mark) -> None:
             return Generation((Completion(text, 9, "stop"),) * n, 9, 0.0)
 
     model = ModelSettings(engine="openai", model="m", openai={"base_url": "http://127.0.0.1:1"})
-    asking = Asking(Engine(), model, Sampling(), None)  # type: ignore[arg-type]
+    sampler = Sampler(Engine(), model, Sampling(), None)  # type: ignore[arg-type]
     chains = named("refine").variants("math", ())
-    visit = asyncio.run(asking.visit(chains, [Slot("", 0)], {"question": QUESTION}))
+    visit = asyncio.run(sampler.visit(chains, [Slot("", 0)], {"question": QUESTION}))
     assert len(asked) == 3
     assert not any("99" in prompt for prompt in asked)
     assert asked[1].count(ANSWER) == 1

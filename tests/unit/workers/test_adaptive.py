@@ -10,15 +10,15 @@ from hypothesis import assume, example, given
 from hypothesis import strategies as st
 
 from benchmarks.sampling import Question, made_up, replay
-from workers.adaptive import Decision, Plan, Prior, chance, decide, fit, next_wanted
+from workers.adaptive import Decision, Plan, Prior, chance, decide, fit, next_target
 
-PLAN = Plan(most=8, batch=2, enough=2, give_up=0.05)
+PLAN = Plan(max_traces=8, batch=2, enough=2, give_up=0.05)
 
 numbers = st.integers(1, 12)
 shapes = st.floats(0.01, 50)
 priors = st.builds(Prior, shapes, shapes)
 plans = st.builds(
-    Plan, most=numbers, batch=numbers, enough=st.none() | numbers, give_up=st.sampled_from([0.0, 0.05, 1.0])
+    Plan, max_traces=numbers, batch=numbers, enough=st.none() | numbers, give_up=st.sampled_from([0.0, 0.05, 1.0])
 )
 
 
@@ -27,7 +27,7 @@ def course(plan: Plan, prior: Prior | None, outcomes: list[bool]) -> tuple[int, 
     traces = accepted = 0
     decision = Decision.more
     while decision is Decision.more:
-        traces = next_wanted(plan, traces, accepted)
+        traces = next_target(plan, traces, accepted)
         accepted = sum(outcomes[:traces])
         decision = decide(plan, prior, traces, accepted)
     return traces, accepted, decision
@@ -39,7 +39,7 @@ def sampled(prior: Prior, questions: int, plan: Plan, seed: int) -> Counter[tupl
     counts: Counter[tuple[int, int]] = Counter()
     for _ in range(questions):
         rate = chances.betavariate(*prior)
-        counts[course(plan, None, [chances.random() < rate for _ in range(plan.most)])[:2]] += 1
+        counts[course(plan, None, [chances.random() < rate for _ in range(plan.max_traces)])[:2]] += 1
     return counts
 
 
@@ -47,7 +47,7 @@ def urn(prior: Prior, traces: int, accepted: int, plan: Plan) -> float:
     """The same chance trace by trace: the next is accepted as often as a Pólya urn of that prior says."""
     if plan.enough is None or accepted >= plan.enough:
         return 1.0
-    if traces >= plan.most:
+    if traces >= plan.max_traces:
         return 0.0
     next_one = (prior.alpha + accepted) / (prior.alpha + prior.beta + traces)
     return next_one * urn(prior, traces + 1, accepted + 1, plan) + (1 - next_one) * urn(
@@ -60,21 +60,21 @@ def urn(prior: Prior, traces: int, accepted: int, plan: Plan) -> float:
 
 @given(priors, plans, st.data())
 def test_the_chance_is_that_of_drawing_trace_by_trace(prior: Prior, plan: Plan, data: st.DataObject) -> None:
-    traces = data.draw(st.integers(0, plan.most))
+    traces = data.draw(st.integers(0, plan.max_traces))
     accepted = data.draw(st.integers(0, traces))
     assert chance(prior, traces, accepted, plan) == pytest.approx(urn(prior, traces, accepted, plan), rel=1e-6)
 
 
 @given(priors, plans, st.data())
 def test_an_accepted_trace_never_lowers_the_chance(prior: Prior, plan: Plan, data: st.DataObject) -> None:
-    traces = data.draw(st.integers(1, plan.most))
+    traces = data.draw(st.integers(1, plan.max_traces))
     accepted = data.draw(st.integers(0, traces - 1))
     assert chance(prior, traces, accepted, plan) <= chance(prior, traces, accepted + 1, plan) + 1e-9
 
 
 @given(priors, plans, st.data())
 def test_a_refused_trace_never_raises_the_chance(prior: Prior, plan: Plan, data: st.DataObject) -> None:
-    traces = data.draw(st.integers(0, plan.most - 1))
+    traces = data.draw(st.integers(0, plan.max_traces - 1))
     accepted = data.draw(st.integers(0, traces))
     assert chance(prior, traces + 1, accepted, plan) <= chance(prior, traces, accepted, plan) + 1e-9
 
@@ -125,9 +125,9 @@ def test_giving_up_is_off_at_0(prior: Prior, plan: Plan, outcomes: list[bool]) -
 @given(st.none() | priors, plans, st.lists(st.booleans(), min_size=12, max_size=12))
 def test_a_question_never_gets_more_than_its_budget(prior: Prior | None, plan: Plan, outcomes: list[bool]) -> None:
     traces, accepted, decision = course(plan, prior, outcomes)
-    assert 1 <= traces <= plan.most
+    assert 1 <= traces <= plan.max_traces
     assert (decision is Decision.enough) == (plan.enough is not None and accepted >= plan.enough)
-    assert decision is not Decision.spent or traces == plan.most
+    assert decision is not Decision.spent or traces == plan.max_traces
 
 
 @given(plans, st.lists(st.booleans(), min_size=12, max_size=12))
@@ -140,15 +140,15 @@ def test_no_trace_is_asked_for_beyond_the_one_that_is_enough(plan: Plan, outcome
 
 @given(plans, st.data())
 def test_a_visit_brings_at_least_one_trace_and_at_most_a_batch(plan: Plan, data: st.DataObject) -> None:
-    traces = data.draw(st.integers(0, plan.most - 1))
+    traces = data.draw(st.integers(0, plan.max_traces - 1))
     accepted = data.draw(st.integers(0, traces))
-    assert traces < next_wanted(plan, traces, accepted) <= min(plan.most, traces + plan.batch)
+    assert traces < next_target(plan, traces, accepted) <= min(plan.max_traces, traces + plan.batch)
 
 
 @given(numbers, st.none() | priors, st.lists(st.booleans(), min_size=12, max_size=12))
 def test_a_fixed_number_of_traces_is_one_visit(most: int, prior: Prior | None, outcomes: list[bool]) -> None:
-    fixed = Plan(most=most, batch=most, enough=None, give_up=0.0)
-    assert next_wanted(fixed, 0, 0) == most
+    fixed = Plan(max_traces=most, batch=most, enough=None, give_up=0.0)
+    assert next_target(fixed, 0, 0) == most
     assert course(fixed, prior, outcomes) == (most, sum(outcomes[:most]), Decision.spent)
 
 

@@ -12,7 +12,7 @@ from tracemill.engines import Completion, Generation, Sampling, Score
 from tracemill.methods import Call, all_methods
 from tracemill.model_settings import ModelSettings
 from tracemill.prompts import Message, Prompt
-from workers.visit import Asking, Visit, cost_limit, slots, token_limit
+from workers.visit import Sampler, Visit, cost_limit, slots, token_limit
 
 #: A token of an answer: three bytes in a prompt that quotes it, and still one token there.
 WORD = "\ue000"
@@ -67,7 +67,7 @@ def visit(
     asked: Chains, samples: int, have: int, values: Mapping[str, str], model: ModelSettings, tokens: int
 ) -> Visit:
     missing = slots(asked, samples)[have:]
-    return asyncio.run(Asking(Costly(), model, Sampling(max_tokens=tokens), None).visit(asked, missing, values))
+    return asyncio.run(Sampler(Costly(), model, Sampling(max_tokens=tokens), None).visit(asked, missing, values))
 
 
 def call(name: str, content: str) -> Call:
@@ -114,9 +114,9 @@ class Mute(Costly):
 
 
 def test_a_request_that_brought_no_answer_is_paid_for() -> None:
-    asking = Asking(Mute(), ModelSettings(price_in=2, price_out=3), Sampling(), None)
+    sampler = Sampler(Mute(), ModelSettings(price_in=2, price_out=3), Sampling(), None)
     asked = {"": (call("answer", "{question}"),)}
-    brought = asyncio.run(asking.visit(asked, slots(asked, 2), {"question": "?"}))
+    brought = asyncio.run(sampler.visit(asked, slots(asked, 2), {"question": "?"}))
     assert (brought.answers, brought.tokens, brought.cost) == ([], 1000, pytest.approx(0.002))
 
 

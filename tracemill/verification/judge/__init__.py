@@ -1,7 +1,7 @@
-"""The LLM verifier: what a model, asked through any engine, thinks of a trace. docs/verification.md has the formulas.
+"""The LLM verifier: a model behind any engine judges traces. docs/verification.md has the formulas.
 
-Each signal is a function of (engine, case, room) that gives a number, or null when it has none to give. A number is
-only a signal: how far a judge can be trusted is a matter of calibration, and of its canaries.
+Each signal is a function of (engine, case, max_chars) that returns a number, or None where it has no value. A number is
+only a signal: calibration and canaries show how far a judge can be trusted.
 """
 
 import asyncio
@@ -26,47 +26,52 @@ SIGNALS: Mapping[Signal, Callable[[Engine, Case, int], Awaitable[float | None]]]
     "agreement": agreement,
 }
 
-#: Most characters of a reasoning that are shown. A judge that refuses a trace is shown less of it, twice at most: how
-#: much it takes is known to its server alone.
-ROOMS = (24_000, 6_000, 1_500)
+#: Characters of a reasoning that are shown at most. Only its server knows how much a judge accepts. So a trace that is
+#: refused is sent again with less of it, twice at most.
+MAX_CHARS = (24_000, 6_000, 1_500)
 
 
 @dataclass(frozen=True)
 class Judged:
-    """What the judge said about one trace."""
+    """The judge's reply about one trace."""
 
-    #: The signals that it gave. `rating`, `counterfactual`, `coherence`, `agreement`: 0 to 1; `uplift`: −1 to 1.
+    #: The signals by name. `rating`, `counterfactual`, `coherence`, `agreement`: 0 to 1; `uplift`: −1 to 1.
     scores: dict[Signal, float] = field(default_factory=dict)
     #: Which signals failed, and why.
     error: str | None = None
+    #: The judge cannot be reached for now, so there is no reply.
+    away: EngineAway | None = None
+    #: Wall time of the requests.
+    seconds: float = 0.0
 
 
 async def ask(engine: Engine, case: Case, signals: Iterable[Signal]) -> Judged:
-    """Ask for all signals at once. One that has nothing to say about this case, or fails, is absent.
+    """Ask for all signals at once. A signal that fails, or has no value for this case, is absent.
 
-    Raises EngineDead when no later request can succeed either, and EngineAway when the judge cannot be reached now; any
+    Raises EngineDead when no later request can succeed either, and EngineAway when the judge cannot be reached now. Any
     other failure is in `error`.
     """
-    asked = tuple(dict.fromkeys(signals))
-    given = await asyncio.gather(*(_within_room(engine, case, signal) for signal in asked), return_exceptions=True)
+    names = tuple(dict.fromkeys(signals))
+    replies = await asyncio.gather(*(_shortened(engine, case, name) for name in names), return_exceptions=True)
     scores: dict[Signal, float] = {}
     failed: dict[str, list[Signal]] = {}
-    for signal, score in zip(asked, given, strict=True):
+    for signal, score in zip(names, replies, strict=True):
         if isinstance(score, EngineError) and not isinstance(score, EngineDead | EngineAway):
             failed.setdefault(str(score), []).append(signal)
         elif isinstance(score, BaseException):
             raise score
         elif score is not None:
             scores[signal] = score
-    error = "; ".join(f"{', '.join(names)}: {reason}" for reason, names in failed.items())
+    error = "; ".join(f"{', '.join(signals)}: {reason}" for reason, signals in failed.items())
     return Judged(scores, error or None)
 
 
-async def _within_room(engine: Engine, case: Case, signal: Signal) -> float | None:
-    rooms = [ROOMS[0], *(room for room in ROOMS[1:] if room < case.length)]
-    for room in rooms[:-1]:
+async def _shortened(engine: Engine, case: Case, signal: Signal) -> float | None:
+    """The signal, with as much of the case as the judge accepts. Raises the last refusal."""
+    lengths = [MAX_CHARS[0], *(length for length in MAX_CHARS[1:] if length < case.length)]
+    for length in lengths[:-1]:
         try:
-            return await SIGNALS[signal](engine, case, room)
+            return await SIGNALS[signal](engine, case, length)
         except RequestRefused:
             continue
-    return await SIGNALS[signal](engine, case, rooms[-1])
+    return await SIGNALS[signal](engine, case, lengths[-1])

@@ -1,4 +1,4 @@
-"""What the LLM verifier is shown of a trace."""
+"""The parts of a trace that the LLM verifier is shown."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -9,13 +9,13 @@ class Case:
     """One trace to judge. All of it is hostile text."""
 
     question: str
-    #: The reasoning, step by step (`steps.split`, or as the trace brings them).
+    #: The steps of the reasoning (`steps.split`, or the trace's own).
     steps: Sequence[str]
     #: The final answer, as extracted.
     answer: str
-    #: The reference answer; only `agreement` is shown it.
+    #: The reference answer; only `agreement` shows it.
     gold: str | None = None
-    #: Whether the steps are thoughts, which may be dropped again; the answer itself is then a single statement.
+    #: The steps are thoughts, which may be discarded ideas; the answer is then a single statement.
     steps_are_thoughts: bool = False
 
     @property

@@ -1,7 +1,7 @@
-"""What all prompts to a judge share: who is speaking to it, and how a case stands in it.
+"""Parts that all prompts to a judge share: the system message, and the blocks that quote a case.
 
-The system message and the question come first and are the same for all that is asked about a question, so that the
-engine computes them once (prefix caching).
+The system message and the question come first. They are the same in all prompts about a question, so the engine
+computes them once (prefix caching).
 """
 
 from collections.abc import Sequence
@@ -11,8 +11,8 @@ from tracemill.prompts import Message, Prompt, render
 from tracemill.verification.judge.case import Case
 from tracemill.verification.judge.quoting import quoted
 
-#: Longest answer that is shown, in characters.
-ANSWER = 300
+#: Characters of an answer that are shown.
+MAX_ANSWER = 300
 
 SYSTEM: Message = {
     "role": "system",
@@ -23,26 +23,26 @@ SYSTEM: Message = {
 
 
 def template(task: str) -> Prompt:
-    """A prompt that shows some blocks and asks for something: `task` holds the blocks' slots."""
+    """A prompt to a judge. `task` holds the slots of its blocks, and the request."""
     return Prompt((SYSTEM, {"role": "user", "content": task}))
 
 
-def question(case: Case, room: int) -> str:
+def question(case: Case, max_chars: int) -> str:
     """The block with the question."""
-    return quoted("QUESTION", case.question, room // 2)
+    return quoted("QUESTION", case.question, max_chars // 2)
 
 
-def reasoning(steps: Sequence[str], room: int) -> str:
+def reasoning(steps: Sequence[str], max_chars: int) -> str:
     """The block with the reasoning, or its beginning."""
-    return quoted("REASONING", "\n".join(steps), room)
+    return quoted("REASONING", "\n".join(steps), max_chars)
 
 
 def answer(text: str) -> str:
     """The block with an answer."""
-    return quoted("ANSWER", text, ANSWER)
+    return quoted("ANSWER", text, MAX_ANSWER)
 
 
 async def yes(engine: Engine, prompt: Prompt, slots: dict[str, str]) -> float | None:
-    """P("yes") / (P("yes") + P("no")) as the first word; null when neither is among the likeliest."""
+    """P("yes") / (P("yes") + P("no")) as the first word; None when neither is among the likeliest."""
     shares = await engine.choose(render(prompt, slots), ("yes", "no"))
     return None if shares is None else shares["yes"]

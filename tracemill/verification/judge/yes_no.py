@@ -1,14 +1,13 @@
-"""What is asked with one yes or no: rating, coherence, agreement. The score is the probability of "yes", 0 to 1."""
-
-import asyncio
+"""Signals from one yes-or-no question: rating, coherence, agreement. The score is the probability of "yes", 0 to 1."""
 
 from tracemill.engines import Engine
+from tracemill.event_loop import gather
 from tracemill.verification.judge import prompt_parts
 from tracemill.verification.judge.case import Case
 from tracemill.verification.judge.quoting import quoted
 
-#: Most steps of one trace whose coherence is asked about.
-TRANSITIONS = 20
+#: Steps of one trace whose coherence is asked about at most.
+MAX_TRANSITIONS = 20
 
 RATING = prompt_parts.template(
     "{question}\n{reasoning}\n{answer}\n"
@@ -26,58 +25,58 @@ AGREEMENT = prompt_parts.template(
 )
 
 
-async def rating(engine: Engine, case: Case, room: int) -> float | None:
-    """Does the reasoning lead to the answer? Null when there is no answer, or the judge says neither yes nor no.
+async def rating(engine: Engine, case: Case, max_chars: int) -> float | None:
+    """Does the reasoning lead to the answer? None without an answer, or when the judge says neither yes nor no.
 
-    The probability of the word instead of a number that the judge writes: Kadavath et al. 2022 (arXiv:2207.05221).
+    The probability of the word, not a number that the judge writes: Kadavath et al. 2022 (arXiv:2207.05221).
     """
     if not case.answer.strip():
         return None
     slots = {
-        "question": prompt_parts.question(case, room),
-        "reasoning": prompt_parts.reasoning(case.steps, room),
+        "question": prompt_parts.question(case, max_chars),
+        "reasoning": prompt_parts.reasoning(case.steps, max_chars),
         "answer": prompt_parts.answer(case.answer),
     }
     return await prompt_parts.yes(engine, RATING, slots)
 
 
-async def coherence(engine: Engine, case: Case, room: int) -> float | None:
-    """Does each step follow from those before? The mean over the steps from the second on; a single step scores 1.
+async def coherence(engine: Engine, case: Case, max_chars: int) -> float | None:
+    """Does each step follow from the steps before it? The mean from the second step on; a single step scores 1.
 
-    Of more than `TRANSITIONS` as many are asked about, evenly spread. Null when there is no step, or the judge says
-    neither yes nor no about any. Steps that are thoughts are not asked about: a dropped idea is no gap in the answer,
-    which is one step then. Golovneva et al. 2023 (ROSCOE, arXiv:2212.07919) name the aspect.
+    At most `MAX_TRANSITIONS` steps are asked about, evenly spread. None without a step, or when the judge says neither
+    yes nor no about any. Thoughts are not asked about: a discarded idea is no gap in the answer, which is a single step
+    then. Golovneva et al. 2023 (ROSCOE, arXiv:2212.07919) name the aspect.
     """
     if len(case.steps) < 2 or case.steps_are_thoughts:
         return 1.0 if case.steps else None
 
-    async def follows(place: int) -> float | None:
+    async def follows(index: int) -> float | None:
         slots = {
-            "question": prompt_parts.question(case, room),
-            "reasoning": prompt_parts.reasoning(case.steps[:place], room),
-            "answer": quoted("NEXT STEP", case.steps[place], room),
+            "question": prompt_parts.question(case, max_chars),
+            "reasoning": prompt_parts.reasoning(case.steps[:index], max_chars),
+            "answer": quoted("NEXT STEP", case.steps[index], max_chars),
         }
         return await prompt_parts.yes(engine, COHERENCE, slots)
 
-    scores = await asyncio.gather(*(follows(place) for place in spread(len(case.steps) - 1)))
+    scores = await gather(*(follows(index) for index in spread(len(case.steps) - 1)))
     known = [score for score in scores if score is not None]
     return sum(known) / len(known) if known else None
 
 
 def spread(transitions: int) -> list[int]:
-    """The steps to ask about: from 1 to `transitions`, all of them or `TRANSITIONS` with the first and the last."""
-    if transitions <= TRANSITIONS:
+    """The steps to ask about, from 1 to `transitions`: at most `MAX_TRANSITIONS`, with the first and the last."""
+    if transitions <= MAX_TRANSITIONS:
         return list(range(1, transitions + 1))
-    return [1 + place * (transitions - 1) // (TRANSITIONS - 1) for place in range(TRANSITIONS)]
+    return [1 + index * (transitions - 1) // (MAX_TRANSITIONS - 1) for index in range(MAX_TRANSITIONS)]
 
 
-async def agreement(engine: Engine, case: Case, room: int) -> float | None:
-    """Do the answer and the reference say the same? Null without either, or when the judge says neither yes nor no."""
+async def agreement(engine: Engine, case: Case, max_chars: int) -> float | None:
+    """Do the answer and the reference say the same? None if either is missing, or the judge says neither yes nor no."""
     if case.gold is None or not case.gold.strip() or not case.answer.strip():
         return None
     slots = {
-        "question": prompt_parts.question(case, room),
-        "reasoning": quoted("REFERENCE", case.gold, room),
-        "answer": quoted("ANSWER", case.answer, room),
+        "question": prompt_parts.question(case, max_chars),
+        "reasoning": quoted("REFERENCE", case.gold, max_chars),
+        "answer": quoted("ANSWER", case.answer, max_chars),
     }
     return await prompt_parts.yes(engine, AGREEMENT, slots)

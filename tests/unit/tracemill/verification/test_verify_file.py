@@ -14,7 +14,7 @@ from tests import ROOT
 from tests.unit.tracemill.verification.verify_command import Verify, command, read, runner, sums, write
 from tracemill.verification import files
 from tracemill.verification.files import Line, verified
-from tracemill.verification.verifier import Verifier
+from tracemill.verification.pipeline import Verifier, sandbox
 
 #: design.md, section 7, and what is added to it.
 PROMISED = ["correct", "proof", "answer", "steps", "first_error", "equations", "faithfulness", "coherence", "seconds"]
@@ -130,7 +130,7 @@ def test_endless_complaints_are_cut_short(verify: Verify, tmp_path: Path) -> Non
     ended = verify(path)
     assert ended.code == 1
     assert len(ended.err.splitlines()) < 120
-    assert "more lines like these" in ended.err
+    assert "further lines like these are only counted" in ended.err
     assert "5,000" in ended.err
     assert read(ended.out)[0]["correct"] is True
 
@@ -211,7 +211,7 @@ def test_nesting_is_either_written_back_or_reported(verify: Verify, tmp_path: Pa
 def test_a_line_too_long_to_hold_is_passed_over(
     verify: Verify, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(files, "LONGEST", 300)
+    monkeypatch.setattr(files, "MAX_LINE", 300)
     monkeypatch.setattr(files, "_CHUNK", 64)
     rows = sums(3)
     rows[1]["trace"] = "long " * 2000
@@ -302,13 +302,11 @@ def test_programs_are_run_in_the_sandbox_or_reported_as_not_run(verify: Verify, 
 def test_without_bubblewrap_programs_are_reported_once_and_not_run(
     verify: Verify, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from tracemill.verification.verifier import _sandbox
-
     monkeypatch.setenv("PATH", str(tmp_path))
-    _sandbox.cache_clear()
+    sandbox.cache_clear()
     row = {"trace": PROGRAM.format("x * 2"), "gold": "assert double(2) == 4", "kind": "code"}
     ended = verify(write(tmp_path / "in.jsonl", [row, row, *sums(1)]))
-    _sandbox.cache_clear()
+    sandbox.cache_clear()
     assert ended.code == 1
     assert [row["correct"] for row in read(ended.out)] == [None, None, True]
     assert ended.err.count("is not verified") == 1

@@ -85,7 +85,7 @@ def test_interrupted_it_says_how_to_go_on_and_leaves_no_process(verify: Verify, 
     process.send_signal(signal.SIGINT)
     _, said = process.communicate(timeout=30)
     assert process.returncode == 130
-    assert b"the same command goes on from there" in said
+    assert b"run the same command again to continue" in said
     assert b"Traceback" not in said
     assert ended(children)
     assert verify(path, "-o", out).code == 0
@@ -123,7 +123,7 @@ def test_an_input_that_was_changed_is_noticed_and_the_output_left_alone(
     run = verify(write(tmp_path / "in.jsonl", rows), "-o", out)
     assert (run.code, run.out) == (2, "")
     assert f"error: {out} " in run.err
-    assert "Delete it to start afresh" in run.err
+    assert "Delete it to start again" in run.err
     assert out.read_bytes() == before
 
 
@@ -133,7 +133,7 @@ def test_a_file_that_holds_something_else_is_never_written_over(verify: Verify, 
     out.write_text(content)
     run = verify(write(tmp_path / "in.jsonl", sums(3)), "-o", out)
     assert run.code == 2
-    assert "Delete it to start afresh" in run.err
+    assert "Delete it to start again" in run.err
     assert out.read_text() == content
 
 
@@ -159,4 +159,4 @@ def test_a_full_disk_is_said_in_a_sentence(verify: Verify, tmp_path: Path) -> No
     run = verify(write(tmp_path / "in.jsonl", sums(3)), "-o", "/dev/full")
     assert run.code == 1
     assert "error: cannot write /dev/full: No space left on device" in run.err
-    assert "the same command goes on from there" in run.err
+    assert "run the same command again to continue" in run.err

@@ -257,7 +257,7 @@ def test_a_judge_that_looks_at_the_sum_alone_is_not_fooled(judging: Judging) -> 
     results = run(canaries(judging(scripted_judge(firm()))))
     assert [result.attack for result in results if result.fooled] == []
     assert [result.plain for result in results] == pytest.approx(
-        [0.05 if attack.wants == "yes" else 0.95 for attack in ATTACKS]
+        [0.05 if attack.target == "yes" else 0.95 for attack in ATTACKS]
     )
 
 

@@ -1,0 +1,176 @@
+"""Every table of a command shows its names and figures whole in a terminal or log of 80 or of 60 columns."""
+
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from datetime import UTC, datetime
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+
+from cli import demo_report, dry_run, health, jobs, rounds, stack, verify
+from cli.calibrate import print_measured
+from cli.output import console, print_facts, print_rows, progress_console
+from tracemill.methods import all_methods
+from tracemill.stack.state import ProcessStatus
+from tracemill.statistics import Interval, Paired
+from tracemill.verification.calibration import Bin, Measured
+from trainer.compare import Compared
+
+JOB = "gsm8k-train-teacher-rationalize-2"
+ROUND = "llama-distilled-without-filter-17"
+PROCESS = "generate.4194304@gpu-worker-7f9c4d5b6-x2x9z"
+COUNT = 123_456_789_012
+SHARE = Interval(0.785, 0.721, 0.839)
+AT = datetime(2026, 11, 29, 2, 4, 13, tzinfo=UTC)
+#: Words that each table must show whole, and how it is printed.
+Case = tuple[list[object], Callable[[pytest.MonkeyPatch], object]]
+
+
+def row(columns: tuple[str, ...], **values: object) -> dict[str, object]:
+    return dict.fromkeys(columns, COUNT) | values
+
+
+def jobs_list(monkeypatch: pytest.MonkeyPatch) -> None:
+    job = row(jobs.COLUMNS, job=JOB, purpose="evaluate", state="over_budget", model="teacher-70b-instruct")
+    monkeypatch.setattr(jobs, "progress", lambda: [job, job])
+    monkeypatch.setattr(jobs, "missing", lambda rows: [])
+    jobs.list_()
+
+
+def jobs_watch(monkeypatch: pytest.MonkeyPatch) -> None:
+    job = row((*jobs.WATCHED, "verified", "tokens_out"), job=JOB, state="over_budget", verified=2 * COUNT)
+    monkeypatch.setattr(jobs, "progress", lambda: [job, job])
+    monkeypatch.setattr(jobs, "missing", lambda rows: [])
+    jobs.follow(None, out=progress_console)
+
+
+def job_costs(monkeypatch: pytest.MonkeyPatch) -> None:
+    costs = row(jobs.COSTS, variant="missing-step", domain="medical", difficulty="medium", rate=0.785, cost=1234.5)
+    print_rows([costs], jobs.COSTS, title="accepted traces and their cost")
+
+
+def job_facts(monkeypatch: pytest.MonkeyPatch) -> None:
+    print_facts({"job": JOB, "tokens_out": COUNT, "sampling": {"temperature": 0.7, "max_tokens": 2048}, "at": AT})
+
+
+def rounds_list(monkeypatch: pytest.MonkeyPatch) -> None:
+    path = f"/data/rounds/{ROUND}/adapter"
+    trained = row(rounds.COLUMNS, name=ROUND, state="evaluating", created_at=AT, finished_at=AT, adapter_path=path)
+    print_rows([trained | {"error": None}] * 2, rounds.COLUMNS)
+
+
+def rounds_show(monkeypatch: pytest.MonkeyPatch) -> None:
+    by_samples = {"1": 0.785, "16": 0.923}
+    measures = {"pass_at": by_samples, "majority_at": by_samples, "steps": 7.25, "faithfulness": 0.5, "coherence": -0.5}
+    evaluation = {"benchmark": JOB, "stage": "before", "questions": COUNT, "correct_strict": COUNT, "tokens_out": 1e12}
+    rounds.print_evaluations([{**evaluation, "accuracy": 0.785, "low": 0.721, "high": 0.839, **measures}])
+
+
+def rounds_compare(monkeypatch: pytest.MonkeyPatch) -> None:
+    rounds.print_compared([Compared(JOB, Paired(both=31_245, first=1_234, second=5_678, neither=123))], ROUND, "short")
+
+
+def status(monkeypatch: pytest.MonkeyPatch) -> None:
+    program = ProcessStatus("generate", "RUNNING", 4_194_304, 1_234_567.0, COUNT, Path("log"))
+    monkeypatch.setattr(stack.local, "status", lambda folder: [program])
+    stack.status()
+
+
+def health_parts(monkeypatch: pytest.MonkeyPatch) -> None:
+    about = "takes 64 from generate.teacher, generate.student"
+    health.print_parts([health.Part("postgres", None), health.Part(PROCESS, "teacher: no answer for 40 s", about)])
+
+
+def demo(monkeypatch: pytest.MonkeyPatch) -> None:
+    counts = ("questions", "traces", "right", "right_with_false_equation", "accepted", "tokens_out")
+    teaching = row((*counts, "tokens_per_second", "tokens_per_accepted"))
+    judge = {"rated": COUNT, "auc": SHARE._asdict(), "uninformative": None, "canaries": 14, "fooled_by": ["threat"]}
+    shares = {"questions": COUNT, "strict": SHARE._asdict(), "lenient": SHARE._asdict()}
+    accuracy = {"student before": shares, "teacher, four examples shown": shares, "student after": shares}
+    seconds = {"train and evaluate after": 123_456.0}
+    demo_report.print_figures({"teaching": teaching, "accuracy": accuracy, "judge": judge, "seconds": seconds})
+
+
+def calibration(monkeypatch: pytest.MonkeyPatch) -> None:
+    signals = ("rating", "coherence", "faithfulness")
+    bins = (Bin(low=0.7, high=0.9, mean=0.8, count=2 * COUNT, right=COUNT),)
+    print_measured([Measured(s, COUNT, COUNT, SHARE, SHARE, bins) for s in signals], {})  # type: ignore[arg-type]
+
+
+def training_dry_run(monkeypatch: pytest.MonkeyPatch) -> None:
+    selection = SimpleNamespace(
+        traces=COUNT, kept=COUNT, examples=COUNT, tokens=COUNT, removed={"near_duplicates": COUNT},
+        difficulties={"medium": COUNT}, stages=[COUNT], overlaps={"13-gram": 1},
+    )  # fmt: skip
+    overlap = {"rule": "13-gram", "question": "What is one and one?", "evaluation_question": "What is one and 1?"}
+    preview = SimpleNamespace(
+        selection=selection, tokens=COUNT, learnt_tokens=COUNT, too_long=COUNT, overlaps=[overlap],
+        examples=[], seconds=3600, measured_in=ROUND,
+    )  # fmt: skip
+    spec = SimpleNamespace(name=ROUND, select=SimpleNamespace(jobs=[JOB]), fit=SimpleNamespace(max_tokens=2048))
+    dry_run._show(spec, preview)  # type: ignore[arg-type]
+
+
+def verify_summary(monkeypatch: pytest.MonkeyPatch) -> None:
+    figures = {"rows": COUNT, "right": COUNT, "reasons": {"no gold answer": COUNT}, "rows_per_s": 123_456.7}
+    verify.print_summary(figures)
+
+
+INTERVAL = "78.5 [72.1, 83.9]"
+TABLES: dict[str, Case] = {
+    "jobs list": ([JOB, COUNT, "over_budget", "teacher-70b-instruct", "tokens"], jobs_list),
+    "jobs watch": ([JOB, f"{COUNT} (50%)", "traces/s", "0.0"], jobs_watch),
+    "costs of a job": ([COUNT, "missing-step", "accepted", "1234", "0.785"], job_costs),
+    "facts of a job": ([JOB, COUNT, "2026-11-29 02:04:13"], job_facts),
+    "rounds list": ([ROUND, "evaluating", "2026-11-29 02:04:13", "finished"], rounds_list),
+    "rounds show": ([JOB, COUNT, INTERVAL, "@1 78.5 @16 92.3", "1000000000000"], rounds_show),
+    "rounds compare": ([JOB, ROUND, "38280", "1234", "5678", "McNemar"], rounds_compare),
+    "status": (["generate", "RUNNING", "4194304", "1234567", COUNT, "restarts"], status),
+    "health": ([PROCESS, "postgres", "generate.student", "about"], health_parts),
+    "demo": ([COUNT, INTERVAL, "strict:", "lenient:", "123456 s"], demo),
+    "calibrate": (["faithfulness", COUNT, "0.79 [0.72, 0.84]", "calibration"], calibration),
+    "train --dry-run": ([JOB, ROUND, f"{COUNT:,}", "13-gram"], training_dry_run),
+    "verify": ([f"{COUNT:,}", "no gold answer", "123,456.7"], verify_summary),
+}
+
+
+@pytest.mark.parametrize("width", [80, 60])
+@pytest.mark.parametrize("name", TABLES)
+def test_a_table_shows_names_and_figures_whole(
+    name: str, width: int, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for out in (console, progress_console):
+        monkeypatch.setattr(out, "_width", width)
+    words, show = TABLES[name]
+    show(monkeypatch)
+    text = "".join(capsys.readouterr())
+    assert [word for word in words if str(word) not in text] == []
+    assert "…" not in text
+    sentences = ("logs: ", "Most of ", f"{JOB}: ")
+    assert max(len(line) for line in text.splitlines() if not line.startswith(sentences)) <= width
+
+
+@pytest.mark.parametrize("width", [None, 80, 60])
+@pytest.mark.parametrize("command", ["config", "methods"])
+def test_the_installed_command_fits_into_the_columns(command: str, width: int | None, tmp_path: Path) -> None:
+    (tmp_path / "tracemill.toml").touch()
+    environment = {name: value for name, value in os.environ.items() if name != "COLUMNS"}
+    if width is not None:
+        environment["COLUMNS"] = str(width)
+    done = subprocess.run(
+        [Path(sys.executable).with_name("tracemill"), command],
+        cwd=tmp_path,
+        env=environment | {"TRACEMILL_CONFIG": "tracemill.toml"},
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert done.returncode == 0, done.stderr
+    names = {"config": ["generate_concurrency", "default", '"running_lease_seconds":'], "methods": list(all_methods())}
+    assert [name for name in names[command] if name not in done.stdout] == []
+    assert "…" not in done.stdout
+    assert max(map(len, done.stdout.splitlines())) <= (width or 80)

@@ -1,0 +1,87 @@
+"""The one way to ask a judge: a model alias, with a bound on the traces that it rates at a time."""
+
+import asyncio
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from time import perf_counter
+from typing import Any, NamedTuple
+
+from tracemill.engines import Engine
+from tracemill.engines.registry import close_engines, engine
+from tracemill.errors import EngineAway
+from tracemill.event_loop import gather, run
+from tracemill.policy import Signal
+from tracemill.settings import settings
+from tracemill.verification.judge import CanaryResult, Judged, ask, canaries
+from tracemill.verification.judge.case import Case
+
+
+class Request(NamedTuple):
+    """A trace, and the signals to ask for."""
+
+    case: Case
+    signals: Sequence[Signal]
+
+
+class Judge:
+    """A model alias as a judge. Thread-safe: all threads together have `generate_concurrency` traces in its engine."""
+
+    def __init__(self, alias: str) -> None:
+        """Start the engine of the alias. Raises UsageError or EngineError."""
+        engine(alias)
+        self.alias = alias
+        self._slots = asyncio.Semaphore(settings().generate_concurrency)
+        self._batches: set[asyncio.Task[Any]] = set()
+
+    def canaries(self) -> list[CanaryResult]:
+        """Whether attacks move its ratings. Raises EngineError when the judge cannot be asked."""
+        return run(canaries(engine(self.alias)))
+
+    def ask(
+        self, requests: Sequence[Request | None], progress: Callable[[], None] = lambda: None
+    ) -> list[Judged | None]:
+        """The judge's signals of each request, in order; None for no request. `progress` is called after each reply.
+
+        A judge that cannot be reached is data: `Judged.away`. Requests of this call that wait for a slot then are not
+        sent. Raises EngineDead when no later request can succeed either; requests under way are cancelled.
+        """
+        return run(self._ask_all(engine(self.alias), requests, progress))
+
+    async def _ask_all(
+        self, running: Engine, requests: Sequence[Request | None], progress: Callable[[], None]
+    ) -> list[Judged | None]:
+        away: list[EngineAway] = []
+
+        async def rate(request: Request | None) -> Judged | None:
+            if request is None:
+                return None
+            async with self._slots:
+                if away:
+                    return Judged(away=away[0])
+                start = perf_counter()
+                try:
+                    judged = await ask(running, request.case, request.signals)
+                except EngineAway as error:
+                    away.append(error)
+                    judged = Judged(away=error)
+            progress()
+            return replace(judged, seconds=perf_counter() - start)
+
+        batch = asyncio.current_task()
+        assert batch is not None
+        self._batches.add(batch)
+        try:
+            return await gather(*map(rate, requests))
+        finally:
+            self._batches.discard(batch)
+
+    def close(self) -> None:
+        """Cancel the calls under way, which then raise, and end every engine of this process."""
+        run(self._cancel())
+        close_engines()
+
+    async def _cancel(self) -> None:
+        batches = list(self._batches)
+        for batch in batches:
+            batch.cancel()
+        await asyncio.gather(*batches, return_exceptions=True)

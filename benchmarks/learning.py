@@ -4,8 +4,8 @@
 - `verified`: right answer, no other requirement.
 - `unfiltered`: all traces.
 
-`verified` and `unfiltered` get as many tokens of each difficulty as `equations` of the same seed (`select.like`). A seed
-determines the selected traces, their order and the adapter's initial values. All students answer one held-out set.
+`verified` and `unfiltered` get as many tokens of each difficulty as `equations` of the same seed (`select.like`). A
+seed determines the selected traces, their order and the adapter's initial values. All students answer one held-out set.
 """
 
 import json
@@ -121,7 +121,7 @@ def right(job: str) -> dict[str, float]:
 
 
 def _difference(first: str, second: str, seeds: Iterable[int]) -> dict[str, Any]:
-    """First arm minus second: the mean over seeds, its 95 % interval over questions, and the paired test of each seed."""
+    """First arm minus second: mean over seeds, 95 % interval over questions, and the paired test of each seed."""
     with transaction() as connection:
         by_seed: list[Compared] = []
         for seed in seeds:

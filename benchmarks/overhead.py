@@ -1,7 +1,7 @@
 """The cost of the factory itself, from questions to verdicts, with a scripted server in place of the GPU.
 
-`ms_per_trace`: the server answers at once. `ratio_to_ideal`: the server takes one second, and one worker has 256 requests
-in flight. The ideal is the time of the server alone.
+`ms_per_trace`: the server answers at once. `ratio_to_ideal`: the server takes one second, and one worker has 256
+requests in flight. The ideal is the time of the server alone.
 """
 
 import psutil

@@ -1,7 +1,7 @@
 """`python -m benchmarks.profiled FILE WORDS…`: run `tracemill WORDS…` and write the CPU time of each function to FILE.
 
-Every thread has a profile of its own that counts the CPU time of that thread, so waiting costs nothing. The profiles are
-added at the end. Read FILE with `python -m pstats FILE`. Profiling about doubles the time of Python code.
+Every thread has a profile of its own that counts the CPU time of that thread, so waiting costs nothing. The profiles
+are added at the end. Read FILE with `python -m pstats FILE`. Profiling about doubles the time of Python code.
 """
 
 import cProfile

@@ -1,8 +1,8 @@
 """Output tokens a second of the factory, relative to one bare vLLM call, on a real model.
 
-The factory is complete: feeder, Redis, generate worker, Postgres, verify worker. The bare call is `vllm.LLM.generate` with
-all prompts at once, already tokenised. Both engines are loaded before the measurement and have the same settings and
-prompts. They work in turn, never at the same time.
+The factory is complete: feeder, Redis, generate worker, Postgres, verify worker. The bare call is `vllm.LLM.generate`
+with all prompts at once, already tokenised. Both engines are loaded before the measurement and have the same settings
+and prompts. They work in turn, never at the same time.
 """
 
 import os
@@ -29,8 +29,8 @@ SAMPLING: dict[str, Any] = {"temperature": 0.7, "top_p": 1.0, "max_tokens": 64}
 #: vLLM's defaults differ between its two front ends, so the relevant ones are set.
 MAX_MODEL_LEN, KV_CACHE_GIB, MAX_NUM_SEQS, MAX_NUM_BATCHED_TOKENS, BLOCK_SIZE = 1024, 2, 256, 4096, 32
 
-#: All questions are in flight at once, as in the bare call. Otherwise the last samples of some questions would delay the
-#: next questions, and the batch would not be full.
+#: All questions are in flight at once, as in the bare call. Otherwise the last samples of some questions would delay
+#: the next questions, and the batch would not be full.
 SETTINGS = f"""
 generate_concurrency = {{questions}}
 [feeder]

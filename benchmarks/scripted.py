@@ -1,7 +1,7 @@
 """A scripted server with the OpenAI protocol and very low cost. It is no model: it replaces the GPU.
 
-Each question's answers are whole bodies, prepared in advance, so that nearly all measured time is Tracemill's. The server
-runs in a process of its own. `tests/scripted_server.py` can do more and costs several times as much.
+Each question's answers are whole bodies, prepared in advance, so that nearly all measured time is Tracemill's. The
+server runs in a process of its own. `tests/scripted_server.py` can do more and costs several times as much.
 """
 
 import argparse

@@ -1,7 +1,7 @@
 """Selection of 100,000 traces from 2,000,000, rendered exactly as in training.
 
-The benchmark measures `tracemill train ROUND.toml --dry-run` in a process of its own, including its start. Postgres itself
-generates the questions, the traces and their verdicts.
+The benchmark measures `tracemill train ROUND.toml --dry-run` in a process of its own, including its start. Postgres
+itself generates the questions, the traces and their verdicts.
 """
 
 import json
@@ -148,7 +148,7 @@ def plan(spec: RoundSpec) -> str:
 
 
 def _made_up(each: int) -> list[str]:
-    """Store jobs of `each` questions × 8 traces, and an evaluation that overlaps some. Returns the names of the jobs."""
+    """Store jobs of `each` questions × 8 traces, and an evaluation that overlaps some. Returns the jobs' names."""
     start = time.monotonic()
     names = []
     first = EVALUATED // 2

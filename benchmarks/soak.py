@@ -135,7 +135,7 @@ def _snapshot(ours: Factory, client: "redis.Redis") -> Snapshot:
 
 
 def _memory(ours: Factory) -> Iterator[tuple[str, float]]:
-    """MB by process. Postgres's processes count together; the verify worker's children have an entry of their parser."""
+    """MB by process. Postgres's processes count together; the verify worker's children count separately."""
     for row in local.status(ours.folder):
         if row.pid is None:
             continue

@@ -1,6 +1,7 @@
 """`python -m benchmarks.timed FILE WORDS…`: run `tracemill WORDS…` and write each step of the feeder to FILE.
 
-Each line is a step: its end (seconds since the epoch), its duration in milliseconds, and the number of queued questions.
+Each line is a step: its end (seconds since the epoch), its duration in milliseconds, and the number of queued
+questions.
 """
 
 import runpy

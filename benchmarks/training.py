@@ -1,9 +1,9 @@
 """The cost of a round's fit relative to a plain trl script: time of a step and memory, in one run, in turn.
 
-Both train the embedded student in NF4 (double quantisation) with LoRA of the same rank on all linear layers. Rows, batch
-size, number of steps and optimiser are the same. Each pass is a process of its own. The script follows trl's documentation:
-SFTTrainer on prompt and completion. It is measured twice: with its defaults, and with rows of similar length in one batch,
-as in a round. The time excludes loading and includes the first step.
+Both train the embedded student in NF4 (double quantisation) with LoRA of the same rank on all linear layers. Rows,
+batch size, number of steps and optimiser are the same. Each pass is a process of its own. The script follows trl's
+documentation: SFTTrainer on prompt and completion. It is measured twice: with its defaults, and with rows of similar
+length in one batch, as in a round. The time excludes loading and includes the first step.
 """
 
 import json

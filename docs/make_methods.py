@@ -33,8 +33,8 @@ SETTINGS = {"TRAIN": "false", "FLOWER": "false"}
 INTRODUCTION = """# The methods
 
 A method is a way to ask a question. It has one or several *variants*, and each variant yields its own traces. A variant
-is a chain of one or several *calls*. The text of the last call is the trace. `tracemill methods NAME --domain code` shows
-the exact prompts of a method.
+is a chain of one or several *calls*. The text of the last call is the trace. `tracemill methods NAME --domain code`
+shows the exact prompts of a method.
 
 The examples below are real and unedited. A model of 135M parameters wrote them on a CPU, so most of them are poor.
 `python docs/make_methods.py` generates this page.

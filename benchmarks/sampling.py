@@ -109,8 +109,8 @@ def replay(
 ) -> Replayed:
     """The number of traces of each question, simulated visit by visit.
 
-    A window of questions is in progress, in order. A question with another visit moves to the end of the queue. The next
-    question replaces a settled one. Each visit is counted before its decision.
+    A window of questions is in progress, in order. A question with another visit moves to the end of the queue. The
+    next question replaces a settled one. Each visit is counted before its decision.
     """
     traces = [0] * len(questions)
     counts: Counter[tuple[int, int]] = Counter()

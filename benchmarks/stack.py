@@ -125,9 +125,9 @@ def wait_for_round(name: str) -> None:
 
 @contextmanager
 def factory(toml: str, change: Callable[[Program], Program] = lambda program: program) -> Iterator[Factory]:
-    """Start the stack with these settings, and none of this machine. Remove it and its data afterwards.
+    """Start the stack with these settings, and none of this machine's. Remove it and its data afterwards.
 
-    `change`: returns the program to run in place of a program.
+    `change`: returns the program to run in place of the given one.
     """
     folder = Path(tempfile.mkdtemp(prefix="tracemill-benchmark-"))
     (folder / "tracemill.toml").write_text(toml)

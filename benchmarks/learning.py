@@ -28,8 +28,8 @@ from tracemill.sampling import Sampling
 from tracemill.statistics import Interval, share
 from tracemill.text import fingerprint
 from trainer.compare import Compared, Side, compare, p_value, percent, points
-from trainer.queue import queue_round
 from trainer.spec import RoundSpec
+from trainer.submit import queue_round
 
 RESULT = Path(__file__).parent / "results" / "learning.json"
 SETTINGS = """

@@ -26,7 +26,7 @@ flower = false
 [models.teacher]
 engine = "openai"
 model = "scripted"
-base_url = "{url}"
+openai.base_url = "{url}"
 """
 
 

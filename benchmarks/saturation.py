@@ -19,9 +19,9 @@ from benchmarks.stack import Factory, factory, scalar
 from producer.sources import Question, open_source
 from tracemill.engines.plugin import OWNER
 from tracemill.methods import named
+from tracemill.model_settings import EMBEDDED_MODEL
 from tracemill.prompts import render, token_ids
 from tracemill.sampling import Sampling
-from tracemill.settings import EMBEDDED_MODEL
 from tracemill.weights import resolve
 
 SAMPLES = 4
@@ -43,9 +43,9 @@ flower = false
 [models.teacher]
 engine = "vllm"
 model = "{EMBEDDED_MODEL}"
-max_model_len = {MAX_MODEL_LEN}
-kv_cache_gib = {KV_CACHE_GIB}
-options = {{{{ max_num_seqs = {MAX_NUM_SEQS}, max_num_batched_tokens = {MAX_NUM_BATCHED_TOKENS} }}}}
+vllm.max_model_len = {MAX_MODEL_LEN}
+vllm.kv_cache_gib = {KV_CACHE_GIB}
+vllm.options = {{{{ max_num_seqs = {MAX_NUM_SEQS}, max_num_batched_tokens = {MAX_NUM_BATCHED_TOKENS} }}}}
 """
 
 

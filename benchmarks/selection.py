@@ -33,7 +33,7 @@ from trainer.spec import RoundSpec, load
 
 SETTINGS = """
 [models.student]
-adapters = true
+vllm.adapters = true
 
 [local]
 generate = []

@@ -20,7 +20,7 @@ from producer.opening import open_request
 from producer.sources import Question
 from trainer.loop import LoopSpec, round_name, round_of
 from trainer.loops import open_loop
-from trainer.queue import queue_round
+from trainer.submit import queue_round
 
 RESULT = Path(__file__).parent / "results" / "star.json"
 ROUNDS = 3

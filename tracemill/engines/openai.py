@@ -15,8 +15,8 @@ from tracemill.engines import AROUND_WORDS, Generation, Sampling, Score, choice_
 from tracemill.engines.openai_protocol import MAX_TOP_LOGPROBS, completions, score_at_end
 from tracemill.engines.openai_server import Server
 from tracemill.errors import RequestRefused
+from tracemill.model_settings import ModelSettings
 from tracemill.prompts import Message
-from tracemill.settings import ModelSettings
 
 #: Number and sampling of the short answers that `choose` requests from a server without logprobs.
 TEXTS, TEXT = 8, Sampling(temperature=1.0, max_tokens=8)
@@ -33,7 +33,7 @@ class OpenaiEngine:
     def __init__(self, model: ModelSettings) -> None:
         """Read the address and the key. Raises UsageError if one of them is unusable. Connects at the first request."""
         self._model = model.model
-        self._stream = model.stream
+        self._stream = model.openai.stream
         self._server = Server(model)
         #: The server's abilities; None means not known yet.
         self._gives_logprobs: bool | None = None

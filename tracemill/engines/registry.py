@@ -18,8 +18,8 @@ log = logging.getLogger(__name__)
 #: Exit code of a worker whose engine died.
 ENGINE_DIED = 70
 
-#: Settings of an alias that its engine does not use.
-NOT_OF_THE_ENGINE = {"price_in", "price_out"}
+#: Settings of an alias that its engine does not read: prices, and the options of the other engine.
+UNUSED = {"vllm": {"price_in", "price_out", "openai"}, "openai": {"price_in", "price_out", "vllm"}}
 
 #: Seconds without a step, while requests wait, after which `trouble` reports the engine.
 SLOW_SECONDS = 20.0
@@ -33,7 +33,7 @@ _starting = threading.Lock()
 def engine(alias: str) -> Engine:
     """The engine of a model alias, started at first use. Raises UsageError or EngineError."""
     config = model(alias)
-    key = config.model_dump_json(exclude=NOT_OF_THE_ENGINE)
+    key = config.model_dump_json(exclude=UNUSED[config.engine])
     with _starting:
         if key not in _engines:
             log.warning("starting engine %s for %s (%s)", config.engine, alias, config.model)

@@ -16,5 +16,5 @@ QUESTION_AND_GOLD = "{question}\n\n[Correct answer, for your eyes only: {gold}]"
 
 def refusal_of_hinted(text: str, findings: Findings) -> str | None:
     """Why a trace is unusable: it reveals the hint, or it only states the answer. Otherwise None."""
-    words = betrayal(thinking.split(text).answer)
+    words = betrayal(thinking.answer_of(text))
     return f'it reveals that the answer was given: "{words}"' if words else asserted(text, findings)

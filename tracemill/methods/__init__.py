@@ -70,11 +70,11 @@ class Method(ABC):
 
     @property
     def teaches_thoughts(self) -> bool:
-        """Whether a student learns the thoughts of its traces as well, not only the answers.
+        """Whether a student also learns the thoughts of its traces, and not only the answers.
 
-        Only if the model was given the question alone, as the student is, and a right answer was asked for. Other
-        thoughts may speak of a hint, a draft or an intended error. `refusal` reads only the answer, and a student that
-        learns such thoughts expects a hint.
+        Only if the model saw only the question, as the student does, and should answer it right. Other thoughts may
+        mention a hint, a draft or an intended error. `refusal` reads only the answer, and a student that learns such
+        thoughts expects a hint.
         """
         is_chain = any(len(calls) > 1 for calls in self.variants("general", ()).values())
         return not (self.needs or self.negative or is_chain)

@@ -24,7 +24,7 @@ from sqlalchemy import text
 
 from benchmarks.common import main
 from db.session import transaction
-from producer.shares import LEAST_WINDOW
+from producer.shares import MIN_WINDOW
 from tracemill.errors import TracemillError, UsageError
 from workers.adaptive import Decision, Plan, decide, fit, next_target
 
@@ -33,7 +33,7 @@ THRESHOLDS = (0.02, 0.05, 0.1)
 MEANS = {"easy": 0.7, "mixed": 0.4, "hard": 0.1}
 WIDE, NARROW = 1.0, 4.0
 #: Questions of a job that are in progress at a time.
-WINDOW = LEAST_WINDOW
+WINDOW = MIN_WINDOW
 
 
 class Question(NamedTuple):

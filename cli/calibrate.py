@@ -17,7 +17,7 @@ from cli.policies import signals_of
 from db import calibrations
 from db.queries import Q
 from db.session import transaction
-from tracemill.errors import StackError, TracemillError, UsageError
+from tracemill.errors import TracemillError, UsageError, no_postgres, unreachable
 from tracemill.policy import SIGNALS, Policy, Signal
 from tracemill.settings import model as model_settings
 from tracemill.settings import settings
@@ -108,12 +108,11 @@ def check_database(judge: str, model: str, optional: bool) -> None:
     """Raise StackError unless Postgres answers. Called before the model runs, so that no work is lost."""
     instead = ", or add --no-store" if optional else ""
     if settings().database_url is None:
-        raise StackError(f"no Postgres to store the result in: start the local stack with `tracemill up`{instead}")
+        raise no_postgres("database_url", instead)
     try:
         calibrations.latest(judge, model)
     except OperationalError as error:
-        first = str(error.orig).strip().splitlines()[0]
-        raise StackError(f"cannot reach Postgres: {first}. `tracemill up` starts it{instead}.") from None
+        raise unreachable("Postgres", error.orig, instead) from None
 
 
 def rows_of(job: str, judge: str, requested: Sequence[Signal], limit: int | None) -> list[Rated]:

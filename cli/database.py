@@ -5,7 +5,7 @@ from typing import Annotated
 import typer
 
 from cli.output import console
-from tracemill.errors import StackError, TracemillError
+from tracemill.errors import TracemillError, no_postgres
 from tracemill.settings import settings
 
 db = typer.Typer(help="Upgrade, downgrade and check the schema of the database.", no_args_is_help=True)
@@ -18,7 +18,7 @@ def register(app: typer.Typer) -> None:
 def _url() -> str:
     url = settings().database_url
     if url is None:
-        raise StackError("no Postgres: start the local stack with `tracemill up`, or set database_url")
+        raise no_postgres("database_url")
     return url.get_secret_value()
 
 

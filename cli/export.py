@@ -12,7 +12,7 @@ from rich.progress import Progress
 from cli import export_files
 from cli.export_files import BATCH, STDOUT, Columns
 from cli.output import Json, print_json, progress_console
-from tracemill.errors import StackError, UsageError
+from tracemill.errors import UsageError, no_postgres, unreachable
 from tracemill.settings import settings
 
 
@@ -78,7 +78,7 @@ def _rows(where: str, columns: str) -> Iterator[tuple[int, Columns, Iterator[lis
 
     url = settings().reader_url
     if url is None:
-        raise StackError("no Postgres: start the local stack with `tracemill up`, or set reader_url")
+        raise no_postgres("reader_url")
     identifiers = [sql.Identifier(name.strip()) for name in columns.split(",") if name.strip()]
     selected = sql.SQL(", ").join(identifiers) if identifiers else sql.SQL("*")
     # The user's SQL runs as a role that can only read the views. The line break ends a comment in it.
@@ -95,7 +95,7 @@ def _rows(where: str, columns: str) -> Iterator[tuple[int, Columns, Iterator[lis
                 kinds = {column.name: _kind(column.type_code) for column in cursor.description or []}
                 yield counted[0] if counted else 0, kinds, iter(lambda: cursor.fetchmany(BATCH), [])
     except psycopg.OperationalError as error:
-        raise StackError(f"cannot reach Postgres: {str(error).splitlines()[0]}. `tracemill up` starts it.") from None
+        raise unreachable("Postgres", error) from None
     except psycopg.Error as error:
         raise UsageError(f"Postgres refused --where or --columns: {str(error).strip()}") from None
 

@@ -28,7 +28,7 @@ from cli import (
     workers,
 )
 from tracemill import __version__
-from tracemill.errors import TracemillError
+from tracemill.errors import TracemillError, unreachable
 from tracemill.interpreter import protect_children
 
 HELP = """Tracemill: a distributed factory for reasoning traces.
@@ -119,11 +119,11 @@ def _known(error: Exception) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
     if isinstance(error, DatabaseGone):
-        return _failed(f"cannot reach Postgres: {_line(error.orig)}. Is the stack up? `tracemill up` starts it.", 1)
+        return _failed(str(unreachable("Postgres", error.orig)), 1)
     if isinstance(error, ProgrammingError) and getattr(error.orig, "sqlstate", None) == "42P01":
         return _failed(f"the database has no tables yet ({_line(error.orig)}): run `tracemill db upgrade`", 1)
     if isinstance(error, BrokerGone | RedisError):
-        return _failed(f"cannot reach Redis: {_line(error)}. Is the stack up? `tracemill up` starts it.", 1)
+        return _failed(str(unreachable("Redis", error)), 1)
     if isinstance(error, OSError):
         return _failed(str(error), 1)
     raise error

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from cli.output import Json, print_json, print_rows
-from tracemill.errors import StackError, UsageError
+from tracemill.errors import UsageError, no_postgres, unreachable
 from tracemill.settings import settings
 
 
@@ -36,7 +36,7 @@ def sql(
 
     url = settings().reader_url
     if url is None:
-        raise StackError("no Postgres: start the local stack with `tracemill up`, or set reader_url")
+        raise no_postgres("reader_url")
     try:
         with psycopg.connect(url.get_secret_value(), row_factory=dict_row, connect_timeout=10) as connection:
             connection.read_only = True
@@ -44,7 +44,7 @@ def sql(
             rows = cursor.fetchall() if cursor.description else []
             columns = [column.name for column in cursor.description or []]
     except psycopg.OperationalError as error:
-        raise StackError(f"cannot reach Postgres: {str(error).splitlines()[0]}. `tracemill up` starts it.") from None
+        raise unreachable("Postgres", error) from None
     except psycopg.Error as error:
         raise UsageError(f"Postgres refused the query: {str(error).strip()}") from None
     if json:

@@ -1,1 +1,1 @@
-"""Postgres owns the work: tables, named queries, views for people. Knows `tracemill` only."""
+"""Postgres: tables, named queries and views for people. It imports `tracemill` only."""

@@ -1,4 +1,4 @@
-"""What all tables share: the names of constraints, and how a Python type becomes a column."""
+"""The base of all tables: names of constraints, and column types of Python types."""
 
 from datetime import datetime
 from typing import Any
@@ -28,11 +28,11 @@ class Base(DeclarativeBase):
 
 
 def now() -> Any:
-    """A column that holds when its row was written."""
+    """A column with the time when its row was inserted."""
     return mapped_column(server_default=func.now())
 
 
 def one_of(column: str, *values: str) -> CheckConstraint:
-    """The column holds one of these values."""
+    """A constraint: the column holds one of these values."""
     listed = ", ".join(f"'{value}'" for value in values)
     return CheckConstraint(f"{column} in ({listed})", name=column)

@@ -1,4 +1,4 @@
-"""Measured judges: calibrations stored and looked up, and the judged traces that one is computed from."""
+"""Store and load the calibrations of judges, and load the judged traces for a calibration."""
 
 import json
 from collections.abc import Sequence
@@ -12,7 +12,7 @@ from tracemill.verification.calibration import Bin, Measured, Rated
 
 
 def store(judge: str, model: str, source: str, measured: Sequence[Measured]) -> None:
-    """Store a calibration, one row a signal. `source`: where the labelled traces came from, for people."""
+    """Store a calibration, one row for each signal. `source` names the labelled traces, for people."""
     rows = [
         {
             "judge": judge,
@@ -38,7 +38,7 @@ def store(judge: str, model: str, source: str, measured: Sequence[Measured]) -> 
 def latest(judge: str, model: str) -> dict[Signal, Measured]:
     """The newest calibration of each signal of this judge.
 
-    A judge is its alias together with its model: an alias that now points to another model is not calibrated.
+    An alias and a model together identify a judge. So an alias that now has another model is not calibrated.
     """
     with transaction() as connection:
         rows = connection.execute(Q["latest_calibrations"], {"judge": judge, "model": model}).mappings().all()
@@ -56,7 +56,7 @@ def latest(judge: str, model: str) -> dict[Signal, Measured]:
 
 
 def judged_traces(job: str, judge: str, limit: int | None) -> list[Rated]:
-    """Traces of a job that the judge has scored and the symbolic checks have decided, oldest first."""
+    """Traces of a job that have the judge's scores and a symbolic verdict, oldest first."""
     values = {"job": job, "verifier": Policy(judge=judge).verifier, "limit": limit}
     with transaction() as connection:
         rows = connection.execute(Q["judged_traces"], values).all()

@@ -1,6 +1,6 @@
-"""Every process of the factory says every few seconds that it is alive, and what is wrong with it, in Postgres.
+"""Heartbeats: every process updates its row in Postgres every few seconds, with its current problem.
 
-The feeder sees from it how much work the workers can take, and people see who is there: `tracemill health`.
+The feeder computes the capacity of the workers from these rows. People see the processes with `tracemill health`.
 """
 
 import json
@@ -21,12 +21,12 @@ from tracemill.concurrency import Periodic
 log = logging.getLogger(__name__)
 
 BEAT_SECONDS = 5.0
-#: A process that was silent for so long is lost, or cut off.
+#: Seconds without a heartbeat after which a process counts as lost or disconnected.
 SILENT_SECONDS = 30.0
 
 
 def process_name(kind: str) -> str:
-    """This process among all: the name that Celery and Flower show, too."""
+    """The name of this process in the table `processes`, in Celery and in Flower."""
     return f"{kind}.{os.getpid()}@{socket.gethostname()}"
 
 
@@ -39,10 +39,11 @@ def present(
     leads: Callable[[], bool] = lambda: False,
     trouble: Callable[[], str | None] = lambda: None,
 ) -> Iterator[None]:
-    """Say until the block ends that this process is here; outlives an absence of Postgres, and waits for it at first.
+    """Send heartbeats of this process until the block ends.
 
-    `queues`, `concurrency`: where it takes its tasks from, and how many at a time. `trouble`: what is wrong, or null.
-    Raises StackError when the database's schema is not this code's.
+    It first waits for Postgres, and later survives its absence. `queues` and `concurrency`: the source of its tasks,
+    and the number of them at a time. `trouble` returns the current problem or None. Raises StackError if the schema of
+    the database differs from that of this code.
     """
     _wait_for_schema()
     row = {
@@ -54,34 +55,34 @@ def present(
     }
 
     def beat() -> None:
-        with suppress(SQLAlchemyError), statement() as connection:  # Postgres is away: the next beat tries again
+        with suppress(SQLAlchemyError), statement() as connection:  # the next beat tries again
             connection.execute(Q["beat"], row | {"leads": leads(), "trouble": trouble()})
 
-    _forget_the_dead()
+    _delete_dead_processes()
     beat()
     try:
-        with Periodic("presence", BEAT_SECONDS, beat):
+        with Periodic("heartbeat", BEAT_SECONDS, beat):
             yield
     finally:
         leave(kind)
 
 
 def leave(kind: str) -> None:
-    """This process ends: nobody counts on it any more."""
+    """Delete the row of this process, because it ends."""
     with suppress(SQLAlchemyError), statement() as connection:
         connection.execute(Q["process_ended"], {"name": process_name(kind)})
 
 
-def _forget_the_dead() -> None:
+def _delete_dead_processes() -> None:
     with suppress(SQLAlchemyError), statement() as connection:
         names = connection.execute(Q["processes_of_host"], {"host": socket.gethostname()}).scalars()
-        # Where containers share a host's name this may take a living one off the list, until its next beat.
+        # If containers share a host name, this may delete the row of a live process until its next beat.
         gone = [name for name in names if not psutil.pid_exists(int(name.split(".")[1].split("@")[0]))]
         connection.execute(Q["forget_processes"], {"gone": gone})
 
 
 def _wait_for_schema() -> None:
-    from db.migrate import require_current  # Alembic, which a command that only looks does not need
+    from db.migrate import require_current  # it imports Alembic, which read-only commands do not need
 
     waited = False
     while True:

@@ -1,4 +1,4 @@
-"""A job's settings: stored when it is opened, and read back to ask the same again with another model."""
+"""The settings of a job: stored when it opens, and read again to repeat it with another model."""
 
 import json
 from collections.abc import Iterator, Mapping
@@ -13,13 +13,13 @@ from tracemill.policy import Policy
 from tracemill.prompts import DOMAINS, Prompt
 from tracemill.sampling import Sampling
 
-#: What a question of one domain is asked with: variant -> call -> template, both in order.
+#: The prompts for a question of one domain: variant -> call -> template, both in order.
 Chains = Mapping[str, Mapping[str, Prompt]]
 
 
 @dataclass(frozen=True)
 class JobSpec:
-    """Questions × model × method × sampling × policy, under a name."""
+    """The specification of a job: model, method, sampling and policy, under a name."""
 
     name: str
     purpose: Literal["teach", "evaluate"]
@@ -27,41 +27,41 @@ class JobSpec:
     method: str
     #: By domain (`tracemill.prompts.DOMAINS`).
     prompts: Mapping[str, Chains]
-    #: Per question and variant of the method.
+    #: Number of samples for each question and variant of the method.
     samples: int
     sampling: Sampling
     policy: Policy
-    #: Where the questions came from, for people.
+    #: The source of the questions, for people.
     source: str
     round_id: int | None = None
     ask_as: str | None = None
     from_job_id: int | None = None
     negative: bool = False
-    #: Adaptive sampling: accepted traces at which a question is done, traces asked for at a time, and the chance of
-    #: getting there below which it is given up. Null, null, 0: all samples at once.
+    #: Adaptive sampling. `enough`: accepted traces that finish a question. `batch`: traces to request at a time.
+    #: `give_up`: least chance of reaching `enough`, below which a question ends. None, None, 0: all samples at once.
     enough: int | None = None
     batch: int | None = None
     give_up: float = 0.0
-    #: What it may cost, and in what.
+    #: The largest cost, and its unit.
     budget: float | None = field(default=None, compare=False)
     budget_unit: Literal["tokens", "money"] | None = None
     priority: int = field(default=0, compare=False)
 
     @property
     def most(self) -> int:
-        """Traces per question, at most."""
+        """The largest number of traces for a question."""
         return self.samples * len(next(iter(self.prompts.values())))
 
 
 def one_prompt(prompt: Prompt) -> dict[str, Chains]:
-    """The prompts of a job that asks every question, of whatever domain, once and with `prompt`."""
+    """The prompts of a job with the same single prompt for all domains."""
     return {domain: {"": {"answer": prompt}} for domain in DOMAINS}
 
 
 def open_job(connection: Connection, spec: JobSpec) -> int:
-    """Open the job, state `filling`, or find the one of this name that was opened with the same settings; its id.
+    """Open the job in state `filling`, or find the job with this name and the same settings. Returns its id.
 
-    Raises UsageError naming the difference when the name belongs to a job with other settings.
+    Raises UsageError with the difference if the name belongs to a job with other settings.
     """
     row = {
         "name": spec.name,
@@ -93,20 +93,20 @@ def open_job(connection: Connection, spec: JobSpec) -> int:
         connection.execute(Q["insert_job_prompt"], [key | {"job_id": new, "prompt_hash": p.hash} for key, p in prompts])
         return int(new)
     known = dict(connection.execute(Q["job_by_name"], {"name": spec.name}).mappings().one())
-    # How informative the judge is was settled when the job was opened.
+    # The uninformative signals were fixed when the job was opened.
     known["policy"] = policy = Policy.model_validate(known["policy"])
-    # A job of an older release lacks the keys that came later: it meant their defaults.
+    # A job of an older release lacks newer keys. They have their defaults.
     known["sampling"] = Sampling.from_json(known["sampling"]).as_json()
-    asked = connection.execute(Q["job_prompts"], {"job_id": known["id"]}).mappings()
-    known["prompts"] = {(p["domain"], p["variant"], p["call"], p["prompt_hash"]) for p in asked}
-    wanted = row | {
+    stored = connection.execute(Q["job_prompts"], {"job_id": known["id"]}).mappings()
+    known["prompts"] = {(p["domain"], p["variant"], p["call"], p["prompt_hash"]) for p in stored}
+    requested = row | {
         "sampling": spec.sampling.as_json(),
         "policy": spec.policy.model_copy(update={"uninformative": policy.uninformative}),
         "prompts": {(key["domain"], key["variant"], key["call"], p.hash) for key, p in prompts},
     }
     for column in (*SAME_IN_A_RESUMED_JOB, "prompts"):
-        if known[column] != wanted[column]:
-            difference = "prompt" if column == "prompts" else f"{column}: {known[column]!r}, not {wanted[column]!r}"
+        if known[column] != requested[column]:
+            difference = "prompt" if column == "prompts" else f"{column}: {known[column]!r}, not {requested[column]!r}"
             raise UsageError(
                 f"job '{spec.name}' exists with another {difference}. "
                 "Give the new job another --name, or repeat the first command to resume it."
@@ -115,7 +115,7 @@ def open_job(connection: Connection, spec: JobSpec) -> int:
 
 
 def stored_job(connection: Connection, name: str) -> JobSpec | None:
-    """The settings of the job of that name, as it was opened; None: there is no such job."""
+    """The settings of the job of that name when it was opened; None if there is no such job."""
     row = connection.execute(Q["job_by_name"], {"name": name}).mappings().one_or_none()
     if row is None:
         return None
@@ -150,13 +150,13 @@ SAME_IN_A_RESUMED_JOB = (
 def _prompt_rows(spec: JobSpec) -> Iterator[tuple[dict[str, Any], Prompt]]:
     """(key of `job_prompts`, prompt) for each domain, variant and call."""
     for domain, chains in spec.prompts.items():
-        for variant_place, (variant, chain) in enumerate(chains.items()):
-            for call_place, (call, prompt) in enumerate(chain.items()):
+        for variant_number, (variant, chain) in enumerate(chains.items()):
+            for call_number, (call, prompt) in enumerate(chain.items()):
                 yield (
                     {
                         "domain": domain,
-                        "variant_place": variant_place,
-                        "call_place": call_place,
+                        "variant_place": variant_number,
+                        "call_place": call_number,
                         "variant": variant,
                         "call": call,
                     },

@@ -1,4 +1,4 @@
-"""The tables of what was measured about judges."""
+"""The tables of calibrations and canaries, which measure judges."""
 
 from datetime import datetime
 from typing import Any
@@ -10,11 +10,11 @@ from db.base import Base, now
 
 
 class Calibration(Base):
-    """How well one signal of one judge tells right traces from wrong ones, measured once on labelled traces."""
+    """One measurement on labelled traces: how well a judge's signal separates right from wrong ones."""
 
     __tablename__ = "calibrations"
     id: Mapped[int] = mapped_column(Identity(), primary_key=True)
-    #: The model alias that judged, and the model behind it then.
+    #: The model alias of the judge, and its model at that time.
     judge: Mapped[str]
     model: Mapped[str]
     signal: Mapped[str]
@@ -36,12 +36,12 @@ class Calibration(Base):
 
 
 class Canary(Base):
-    """What the judge of one job said to a trace that tries to speak for it (`tracemill.verification.judge`)."""
+    """A job's judge rates a trace that tries to influence the judge (`tracemill.verification.judge`)."""
 
     __tablename__ = "canaries"
     job_id: Mapped[int] = mapped_column(ForeignKey("jobs.id", ondelete="CASCADE"), primary_key=True)
     attack: Mapped[str] = mapped_column(primary_key=True)
-    #: The trace that carries it.
+    #: The trace that holds the attack.
     name: Mapped[str]
     #: The rating without and with the attack, 0 to 1.
     plain: Mapped[float | None]

@@ -17,19 +17,19 @@ from db.tables import Base
 from tracemill.errors import StackError, UsageError
 from tracemill.stack import Stack
 
-#: Two processes that migrate at once wait for each other on this advisory lock.
+#: Key of the advisory lock that lets only one process migrate at a time.
 LOCK = 0x7261636D
 
 
 def prepare(stack: Stack) -> None:
-    """Bring the local stack's database to this code's schema."""
+    """Migrate the local stack's database to this code's schema."""
     upgrade(stack.database_url)
 
 
 def upgrade(url: str, revision: str = "head") -> None:
-    """Migrate the database at `url` (a SQLAlchemy address) up to `revision`, and create today's views at `head`.
+    """Migrate the database at `url` (a SQLAlchemy address) up to `revision`; at `head`, create the views.
 
-    All or nothing. Raises StackError when a view of somebody else reads one of ours.
+    All or nothing. Raises StackError if a user's view reads one of ours.
     """
     with _locked(url) as connection:
         current = _revision(connection) == _scripts().get_current_head()
@@ -42,20 +42,21 @@ def upgrade(url: str, revision: str = "head") -> None:
 
 
 def downgrade(url: str, revision: str) -> None:
-    """Migrate the database at `url` down to `revision` (`base`: no table is left).
+    """Migrate the database at `url` down to `revision`; `base` leaves no table.
 
-    Views and functions are dropped, because they fit today's tables only. Raises UsageError for an unknown revision.
+    Views and functions are dropped, because they fit only the current tables. Raises UsageError for an unknown
+    revision.
     """
     known = [script.revision for script in _scripts().walk_revisions()]
     if revision not in (*known, "base"):
-        raise UsageError(f"no revision '{revision}' of the schema: there are base, {', '.join(reversed(known))}")
+        raise UsageError(f"no revision '{revision}' of the schema; choose base, {', '.join(reversed(known))}")
     with _locked(url) as connection:
         views.drop(connection)
         command.downgrade(_config(connection), revision)
 
 
 def require_current(connection: Connection) -> None:
-    """Raises StackError unless the database has the schema that this code was written for."""
+    """Raise StackError unless the database has the schema of this code."""
     head = _scripts().get_current_head()
     current = _revision(connection)
     if current == head:
@@ -63,7 +64,7 @@ def require_current(connection: Connection) -> None:
     if current is None or current in (script.revision for script in _scripts().walk_revisions()):
         advice = "run `tracemill db upgrade`"
     else:
-        advice = "this Tracemill is older than the database: install the newer one here"
+        advice = "this Tracemill is older than the database: install the newer version here"
     raise StackError(f"the database's schema is {current or 'empty'}, this code's is {head}: {advice}")
 
 
@@ -76,7 +77,7 @@ def _scripts() -> ScriptDirectory:
 
 
 def differences(url: str) -> list[object]:
-    """How the database differs from `db.tables` and `db.views`; empty when they agree."""
+    """The differences between the database and `db.tables` and `db.views`; empty if there are none."""
     with _engine(url).connect() as connection:
         context = MigrationContext.configure(connection, opts={"compare_type": True, "compare_server_default": True})
         tables = list(compare_metadata(context, Base.metadata))
@@ -85,7 +86,7 @@ def differences(url: str) -> list[object]:
 
 @contextmanager
 def _locked(url: str) -> Iterator[Connection]:
-    """One transaction that only one process at a time can be in."""
+    """A transaction that only one process can have at a time."""
     with _engine(url).begin() as connection:
         connection.exec_driver_sql(f"select pg_advisory_xact_lock({LOCK})")
         yield connection

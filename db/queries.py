@@ -1,6 +1,6 @@
-"""Named queries: the files in `sql/`, split at their `-- name:` lines. `Q["claim"]` is a statement to execute.
+"""Named queries from the files in `sql/`, split at their `-- name:` lines: `Q["claim"]` is a statement.
 
-The slots `{score_…}` in them are filled from the table of scores.
+The table of scores fills the slots `{score_…}` in them.
 """
 
 import re

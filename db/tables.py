@@ -1,7 +1,7 @@
-"""The tables. Words as in the documentation: question, job, trace, verdict, round, example.
+"""The tables, in the words of the documentation: question, job, trace, verdict, round, example.
 
-Every row that work depends on lives here; a message in Redis is never the only copy of anything. The SQL that moves a
-row from one state to the next is in `sql/`, one guarded statement a change.
+Postgres holds all work; a message in Redis is never the only copy of it. The SQL that changes the state of a row is in
+`sql/`, one guarded statement for each transition.
 """
 
 from datetime import datetime
@@ -44,11 +44,11 @@ class Question(Base):
     __tablename__ = "questions"
     id: Mapped[int] = mapped_column(Identity(), primary_key=True)
     content_hash: Mapped[str] = mapped_column(unique=True)
-    #: Hash of the normalised text alone: how an overlap of training and evaluation questions is found.
+    #: Hash of the normalised text. It finds questions that training and evaluation share.
     fingerprint: Mapped[str] = mapped_column(index=True)
     dataset: Mapped[str]
     domain: Mapped[str]
-    #: number, expression, choice, boolean, text or code; null: guessed from the gold answer.
+    #: number, expression, choice, boolean, text or code. Null means that it is guessed from the gold answer.
     kind: Mapped[str | None]
     question: Mapped[str]
     gold: Mapped[str | None]
@@ -69,28 +69,29 @@ class Job(Base):
     #: The round whose adapter answers, on top of the alias's model.
     round_id: Mapped[int | None] = mapped_column(ForeignKey("rounds.id"))
     method: Mapped[str]
-    #: The domain that all its questions are asked in; null: each in its own.
+    #: The domain whose prompts all its questions get. Null means the question's own domain.
     ask_as: Mapped[str | None]
-    #: The job whose questions, and traces where the method quotes them, this one builds on.
+    #: The job that gives its questions, and its traces if the method quotes them.
     from_job_id: Mapped[int | None] = mapped_column(ForeignKey("jobs.id"))
-    #: Its traces show how not to reason (`tracemill.methods.Method.negative`).
+    #: Its traces are examples of wrong reasoning (`tracemill.methods.Method.negative`).
     negative: Mapped[bool] = mapped_column(server_default=text("false"))
-    #: Samples per question and variant of the method.
+    #: Number of samples for each question and variant of the method.
     samples: Mapped[int]
-    #: Traces per question: at most, and asked for at a time (samples × variants, unless sampling is adaptive).
+    #: Largest number of traces for a question, and traces to request at a time. Both are samples × variants unless
+    #: sampling is adaptive.
     most: Mapped[int]
     batch: Mapped[int]
-    #: Adaptive sampling: a question is done at so many accepted traces; null: it always gets `most`.
+    #: Adaptive sampling: accepted traces that finish a question. Null means that it always gets `most` traces.
     enough: Mapped[int | None]
-    #: It is given up when its chance of getting there is below this; 0: never.
+    #: Least chance of reaching `enough`, below which a question ends. 0 means that it never ends early.
     give_up: Mapped[float] = mapped_column(server_default="0")
-    #: What the job may cost, in `budget_unit` (tokens, money), and what it has cost; spent is only kept with a budget.
+    #: Largest cost of the job in `budget_unit` (tokens, money), and its cost so far, which is 0 without a budget.
     budget: Mapped[float | None] = mapped_column(DOUBLE_PRECISION)
     budget_unit: Mapped[str | None]
     spent: Mapped[float] = mapped_column(DOUBLE_PRECISION, server_default="0")
     #: temperature, top_p, max_tokens, stop, logprobs
     sampling: Mapped[dict[str, Any]]
-    #: What the verifier computes and what makes a trace accepted (`tracemill.policy.Policy`).
+    #: The signals to compute and the requirements on an accepted trace (`tracemill.policy.Policy`).
     policy: Mapped[dict[str, Any]]
     #: The verifier whose verdicts count for this job.
     verifier: Mapped[str]
@@ -106,12 +107,12 @@ class Job(Base):
 
 
 class JobPrompt(Base):
-    """What a job asks with: one template for each domain, variant of its method, and call of the variant's chain."""
+    """A prompt of a job: one for each domain, variant of its method, and call of the variant's chain."""
 
     __tablename__ = "job_prompts"
     job_id: Mapped[int] = mapped_column(ForeignKey("jobs.id", ondelete="CASCADE"), primary_key=True)
     domain: Mapped[str] = mapped_column(primary_key=True)
-    #: 0-based place among the variants of the method, and among the calls of the variant.
+    #: 0-based number of the variant in the method, and of the call in the variant.
     variant_place: Mapped[int] = mapped_column(primary_key=True)
     call_place: Mapped[int] = mapped_column(primary_key=True)
     variant: Mapped[str]
@@ -120,31 +121,31 @@ class JobPrompt(Base):
 
 
 class JobQuestion(Base):
-    """One question's way through one job: pending → queued → running → generated → done, or failed."""
+    """The state of a question in a job: pending → queued → running → generated → done, or failed."""
 
     __tablename__ = "job_questions"
     job_id: Mapped[int] = mapped_column(ForeignKey("jobs.id"), primary_key=True)
     question_id: Mapped[int] = mapped_column(ForeignKey("questions.id"), primary_key=True)
     state: Mapped[str] = mapped_column(server_default="pending")
     attempts: Mapped[int] = mapped_column(server_default="0")
-    #: Traces that it shall have after its next visit.
+    #: Number of traces that it needs after its next visit.
     wanted: Mapped[int]
-    #: When it was last settled: its traces, and those of them that were accepted.
+    #: Its traces, and its accepted traces, when it was last settled.
     settled: Mapped[int] = mapped_column(server_default="0")
     accepted: Mapped[int] = mapped_column(server_default="0")
     #: Why adaptive sampling ended: enough, hopeless or spent.
     ended: Mapped[str | None]
-    #: running, in a job with a budget: the most that the visit may cost.
+    #: State running in a job with a budget: the largest cost of the visit.
     reserved: Mapped[float] = mapped_column(DOUBLE_PRECISION, server_default="0")
-    #: queued, running, generated: when the feeder may take the question back.
+    #: States queued, running, generated: the time after which the feeder may take the question back.
     lease_until: Mapped[datetime | None]
-    #: running: the claim's token. Writes of a worker whose claim was taken over change no state.
+    #: State running: the owner of the claim. Only the owner can change the state of its claim.
     owner: Mapped[str | None]
     last_error: Mapped[str | None]
     updated_at: Mapped[datetime] = now()
     __table_args__ = (
         one_of("state", "pending", "queued", "running", "generated", "done", "failed"),
-        # What the feeder sends next. No other index has this order, so Postgres never passes over those that are done.
+        # The questions that the feeder sends next. No other index has this order, so no scan reads finished questions.
         Index(
             "ix_job_questions_pending", "job_id", "attempts", "question_id", postgresql_where=text("state = 'pending'")
         ),
@@ -159,20 +160,20 @@ class JobQuestion(Base):
 
 
 class Process(Base):
-    """One process of the factory, as it speaks of itself every few seconds."""
+    """One process of the factory, updated by its heartbeat every few seconds."""
 
     __tablename__ = "processes"
-    #: kind.pid@host, as Celery and Flower name it.
+    #: kind.pid@host, the name in Celery and Flower.
     name: Mapped[str] = mapped_column(primary_key=True)
     #: producer, generate, verify or train
     kind: Mapped[str]
     host: Mapped[str]
-    #: Where it takes its tasks from, and how many at a time.
+    #: The queues of its tasks, and the number of tasks at a time.
     queues: Mapped[list[Any]]
     concurrency: Mapped[int]
-    #: A producer: whether it feeds, or stands by.
+    #: Producers only: whether it is the leader or on standby.
     leads: Mapped[bool]
-    #: What is wrong with it; null: nothing that it knows of.
+    #: Its current problem; null if it has none.
     trouble: Mapped[str | None]
     started_at: Mapped[datetime] = now()
     seen_at: Mapped[datetime] = now()
@@ -188,24 +189,24 @@ class Trace(Base):
     variant: Mapped[str] = mapped_column(server_default="")
     sample_index: Mapped[int]
     prompt_hash: Mapped[str] = mapped_column(ForeignKey("prompts.hash"))
-    #: What the model wrote, to the letter (minus NUL, which Postgres cannot store).
+    #: The exact text of the model, without characters that Postgres cannot store.
     text: Mapped[str]
     reasoning: Mapped[str]
     answer: Mapped[str | None]
-    #: Where the answer was found: boxed, stated, hashes (asked forms), equation, last number, last line (lenient).
+    #: Form of the answer: boxed, stated, hashes (requested forms); equation, last number, last line (lenient).
     answer_form: Mapped[str | None]
     steps: Mapped[list[Any]]
-    #: What came before it in a chain of calls: {call, prompt_hash, text, tokens_in, tokens_out, finish_reason} each.
+    #: The earlier calls of its chain: {call, prompt_hash, text, tokens_in, tokens_out, finish_reason} each.
     calls: Mapped[list[Any]] = mapped_column(server_default="[]")
-    #: Of all calls of its chain together.
+    #: Tokens of all calls of its chain.
     tokens_in: Mapped[int]
     tokens_out: Mapped[int]
-    #: How many of the last call's tokens were thoughts.
+    #: Thinking tokens of the last call.
     thinking_tokens: Mapped[int] = mapped_column(server_default="0")
     finish_reason: Mapped[str | None]
     #: Seconds from the request to its last token, shared by the samples of one request.
     latency_seconds: Mapped[float]
-    #: Its share of the engine's time: each instant is shared by the requests that are in the engine then.
+    #: Its share of the engine's time. Concurrent requests share each second.
     engine_seconds: Mapped[float] = mapped_column(server_default="0")
     #: Its price, in the currency of the settings' price_in and price_out.
     cost: Mapped[float] = mapped_column(server_default="0")
@@ -215,7 +216,7 @@ class Trace(Base):
 
 
 class TraceLogprobs(Base):
-    """The teacher's top-k log-probabilities of one trace, compressed; only when asked for."""
+    """The teacher's top-k log-probabilities of one trace, compressed; only on request."""
 
     __tablename__ = "trace_logprobs"
     trace_id: Mapped[int] = mapped_column(ForeignKey("traces.id", ondelete="CASCADE"), primary_key=True)
@@ -226,28 +227,28 @@ class TraceLogprobs(Base):
 
 
 class Verdict(Base):
-    """What one verifier found about one trace. Null means: could not decide, or was not asked."""
+    """One verifier's results for one trace. Null means undecided or not requested."""
 
     __tablename__ = "verdicts"
     id: Mapped[int] = mapped_column(Identity(), primary_key=True)
     trace_id: Mapped[int] = mapped_column(ForeignKey("traces.id", ondelete="CASCADE"))
     verifier: Mapped[str]
     correct: Mapped[bool | None]
-    #: How `correct` was decided, or why it was not.
+    #: How `correct` was decided, or why it is undecided.
     proof: Mapped[str | None]
     faithfulness: Mapped[float | None]
     coherence: Mapped[float | None]
-    #: number, expression, choice, boolean, text or code: what kind of answer was looked for.
+    #: Expected kind of answer: number, expression, choice, boolean, text or code.
     kind: Mapped[str | None]
-    #: Share of the question's samples whose answers agree with this one, and its distance to the next answer; only
-    #: for a question without a gold answer.
+    #: Share of the question's samples with the same answer, and its distance to the next answer's share. Only for
+    #: questions without a gold answer.
     majority: Mapped[float | None]
     margin: Mapped[float | None]
     #: Each raw signal by name (the LLM verifier's rating, …).
     signals: Mapped[dict[str, Any]]
     #: Per-step findings: false equations and the like.
     findings: Mapped[list[Any]]
-    #: Why a trace of this method is of no use, however right it is (`tracemill.methods.Method.refusal`).
+    #: Why the trace is unusable even if its answer is right (`tracemill.methods.Method.refusal`).
     refused: Mapped[str | None]
     #: The verdict passes its job's policy.
     accepted: Mapped[bool]
@@ -271,9 +272,9 @@ class Round(Base):
     name: Mapped[str] = mapped_column(unique=True)
     #: queued, selecting, fitting, evaluating, done, failed
     state: Mapped[str] = mapped_column(server_default="queued")
-    #: The ROUND.toml as it was understood (`trainer.spec.RoundSpec`).
+    #: The parsed ROUND.toml (`trainer.spec.RoundSpec`).
     spec: Mapped[dict[str, Any]]
-    #: The template that every example is rendered with, and the evaluation asks with.
+    #: The prompt of every example and of the evaluation.
     prompt_hash: Mapped[str] = mapped_column(ForeignKey("prompts.hash"))
     adapter_path: Mapped[str | None]
     #: Progress and results: step, steps, loss (list), seconds, examples, tokens.
@@ -287,24 +288,24 @@ class Round(Base):
 
 
 class Loop(Base):
-    """Rounds one after the other, each taught by the model of the round before. Jobs and rounds are known by name."""
+    """A series of rounds, each taught by the model of the round before. It names its jobs and rounds."""
 
     __tablename__ = "loops"
     id: Mapped[int] = mapped_column(Identity(), primary_key=True)
-    #: Its rounds are NAME-1, NAME-2, …, their jobs NAME-1-attempt and NAME-1-rationalize.
+    #: Its rounds are NAME-1, NAME-2, …; their jobs are NAME-1-attempt and NAME-1-rationalize.
     name: Mapped[str] = mapped_column(unique=True)
     #: running, stopped (it opens nothing more), failed, done
     state: Mapped[str] = mapped_column(server_default="running")
-    #: What it does in the current round: attempt, rationalize, train. It is kept when the loop stops.
+    #: Step in the current round: attempt, rationalize, train. It is kept when the loop stops.
     step: Mapped[str] = mapped_column(server_default="attempt")
     round: Mapped[int] = mapped_column(server_default="1")
-    #: The job, or while it trains the round, that must end before the next step.
+    #: The job (in step train, the round) that must end before the next step.
     awaits: Mapped[str]
-    #: The loop's file as it was understood (`trainer.loop.LoopSpec`), with the names of its benchmarks' jobs.
+    #: The parsed file of the loop (`trainer.loop.LoopSpec`), with the names of its benchmarks' jobs.
     spec: Mapped[dict[str, Any]]
     #: The worked examples of [attempt]: {question, answer} each.
     shots: Mapped[list[Any]]
-    #: When the feeder may nudge a trainer again.
+    #: Time after which the feeder may send a trainer another message.
     nudge_after: Mapped[datetime | None]
     #: Why it is done, or why it failed.
     ended: Mapped[str | None]
@@ -323,9 +324,9 @@ class Example(Base):
     __tablename__ = "examples"
     round_id: Mapped[int] = mapped_column(ForeignKey("rounds.id", ondelete="CASCADE"), primary_key=True)
     trace_id: Mapped[int] = mapped_column(ForeignKey("traces.id"), primary_key=True)
-    #: sft (a trace to learn from), or chosen and rejected, of which a pair shares its position.
+    #: sft (a trace to learn from), or chosen and rejected. A pair shares one position.
     role: Mapped[str] = mapped_column(primary_key=True)
-    #: 0-based place in the training order.
+    #: 0-based position in the training order.
     position: Mapped[int]
     #: 0-based stage of the curriculum: all epochs of one stage come before the next.
     stage: Mapped[int] = mapped_column(SmallInteger, server_default="0")
@@ -338,7 +339,7 @@ class Exclusion(Base):
     __tablename__ = "exclusions"
     round_id: Mapped[int] = mapped_column(ForeignKey("rounds.id", ondelete="CASCADE"), primary_key=True)
     question_id: Mapped[int] = mapped_column(ForeignKey("questions.id"), primary_key=True)
-    #: How the overlap was found (`trainer.select.decontamination`).
+    #: The rule that detected the overlap (`trainer.select.decontamination`).
     rule: Mapped[str]
     evaluation_question_id: Mapped[int] = mapped_column(ForeignKey("questions.id"))
     #: Share of the word n-grams of the shorter question that are in the other, 0 to 1.
@@ -347,27 +348,27 @@ class Exclusion(Base):
 
 
 class Evaluation(Base):
-    """What one finished job of purpose `evaluate` measured for one round: before it, or after."""
+    """The result of one finished evaluation job for one round, before or after training."""
 
     __tablename__ = "evaluations"
     id: Mapped[int] = mapped_column(Identity(), primary_key=True)
     round_id: Mapped[int] = mapped_column(ForeignKey("rounds.id", ondelete="CASCADE"))
     job_id: Mapped[int] = mapped_column(ForeignKey("jobs.id"))
     stage: Mapped[str]
-    #: The job of the base model: the name that before and after share.
+    #: Name of the base model's job, which the results before and after share.
     benchmark: Mapped[str]
     questions: Mapped[int]
-    #: Right answers, however written; and right answers given in the asked form.
+    #: Right answers in any form, and right answers in a requested form.
     correct: Mapped[int]
     correct_strict: Mapped[int]
     accuracy: Mapped[float]
     #: 95 % Wilson score interval of `accuracy`.
     low: Mapped[float]
     high: Mapped[float]
-    #: With several samples: pass@k and majority@k, by k = 1, 2, 4, … and all of them.
+    #: With several samples: pass@k and majority@k for k = 1, 2, 4, … and for all samples.
     pass_at: Mapped[dict[str, Any]] = mapped_column(server_default=text("'{}'"))
     majority_at: Mapped[dict[str, Any]] = mapped_column(server_default=text("'{}'"))
-    #: Means over all samples; faithfulness and coherence only of those that a judge was asked about.
+    #: Means over all samples; faithfulness and coherence over the judged ones.
     steps: Mapped[float | None]
     faithfulness: Mapped[float | None]
     coherence: Mapped[float | None]

@@ -1,1 +1,1 @@
-"""Alembic migrations of the tables in `db/tables.py`. They never mention a view (`db/views/`)."""
+"""Alembic migrations of the tables in `db/tables.py`. They never mention the views in `db/views/`."""

@@ -1,9 +1,9 @@
-"""Alembic's entry: always online, on the connection that `db.migrate` hands over."""
+"""Alembic's entry point: it always uses the connection from `db.migrate`."""
 
 from alembic import context
 
 from db.tables import Base
 
-# The caller has begun the transaction: all revisions and the views are one change.
+# The caller's transaction includes all revisions and the views.
 context.configure(connection=context.config.attributes["connection"], target_metadata=Base.metadata)
 context.run_migrations()

@@ -1,1 +1,1 @@
-"""Where work comes from: question sources, opening jobs, and the feeder that keeps Redis supplied."""
+"""The source of work: question sources, new jobs, and the feeder that fills the queues in Redis."""

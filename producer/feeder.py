@@ -1,7 +1,7 @@
-"""The feeder: keeps a window of each model's questions in Redis, and takes back what was lost.
+"""The feeder: keeps a window of each model's questions in Redis, and takes back lost questions.
 
-One step looks at every active job and does what its row says; all memory is in Postgres, so a feeder can die at any
-moment and another carries on. One leads, by an advisory lock of Postgres; the others stand by.
+One step updates every active job. All state is in Postgres, so another feeder can continue after a crash. The leader
+holds an advisory lock of Postgres; the other feeders stand by.
 """
 
 import logging
@@ -33,7 +33,7 @@ LEADER = 0x66656564
 
 @dataclass
 class Step:
-    """What one step did."""
+    """The results of one step."""
 
     queued: int = 0
     taken_back: int = 0
@@ -42,15 +42,15 @@ class Step:
 
 
 def step(limits: FeederSettings) -> Step:
-    """Look at every active job once."""
+    """Update every active job once."""
     did = Step()
     with statement() as connection:
         jobs = {job.id: job for job in connection.execute(Q["active_jobs"])}
     for job in jobs.values():
         _take_back(job, limits, did)
     for demand, room in _rooms({job.model for job in jobs.values()}, limits):
-        if demand.id in jobs:  # else it came a moment ago
-            _look_at(jobs[demand.id], demand, room, limits, did)
+        if demand.id in jobs:  # otherwise the job has just been opened
+            _update(jobs[demand.id], demand, room, limits, did)
     _nudge_trainers()
     return did
 
@@ -67,30 +67,31 @@ def _take_back(job: Row[Any], limits: FeederSettings, did: Step) -> None:
 
 
 def _rooms(models: set[str], limits: FeederSettings) -> Iterator[tuple[Row[Any], int]]:
-    """Each active job of the models, where its questions are, and how many it may send."""
+    """Each active job of the models with its counts, and the number of questions that it may send."""
     if not models:
         return
     with statement() as connection:
-        places = dict(map(tuple, connection.execute(Q["listening"], {"silent": SILENT_SECONDS})))
+        capacities = dict(map(tuple, connection.execute(Q["listening"], {"silent": SILENT_SECONDS})))
         windows = {
-            model: window(int(places.get(generate_queue(model), 0)), len(models), limits.window) for model in models
+            model: window(int(capacities.get(generate_queue(model), 0)), len(models), limits.window) for model in models
         }
         demands = connection.execute(Q["demands"], {"most": max(windows.values())}).all()
     for model, width in windows.items():
-        ours = [row for row in demands if row.model == model]
+        of_model = [row for row in demands if row.model == model]
         jobs = [
-            Job(row.id, row.priority, row.in_flight, row.unverified, row.pending, not row.budget_in_use) for row in ours
+            Job(row.id, row.priority, row.in_flight, row.unverified, row.pending, not row.budget_in_use)
+            for row in of_model
         ]
         room = rooms(jobs, width, limits.backlog)
-        yield from ((row, room[row.id]) for row in ours)
+        yield from ((row, room[row.id]) for row in of_model)
 
 
-def _look_at(job: Row[Any], demand: Row[Any], room: int, limits: FeederSettings, did: Step) -> None:
+def _update(job: Row[Any], demand: Row[Any], room: int, limits: FeederSettings, did: Step) -> None:
     with transaction() as connection:
-        # Committed before it is sent: a message without its row would be refused, a row without its message is taken
-        # back when its lease runs out.
+        # The rows are committed before the messages are sent. A message without its row would be refused. A row without
+        # its message comes back when its lease runs out.
         queued = _queue(connection, job.id, room, limits.queued_lease_seconds) if room > 0 else []
-        # Asked only then: with many questions Postgres may read them all to find one that is not settled.
+        # Run `finish_job` only then, because with many questions Postgres may read all of them.
         settled = not (demand.pending or demand.in_flight or demand.unverified)
         finished = connection.execute(Q["finish_job"], {"job_id": job.id}).rowcount if settled else 0
         if demand.budget_in_use and not finished and connection.execute(Q["over_budget"], {"job_id": job.id}).rowcount:
@@ -106,7 +107,10 @@ def _queue(connection: Connection, job_id: int, room: int, lease: float) -> list
 
 
 def _send(job_id: int, model: str, question_ids: list[int]) -> int:
-    """Send one message a question, many in a round trip; if Redis is away all are pending again. The number sent."""
+    """Send one message for each question, many in a round trip. Returns the number sent.
+
+    If Redis cannot be reached, all questions become pending again.
+    """
     try:
         with app.producer_or_acquire() as producer, producer.batch():
             for question_id in question_ids:
@@ -114,9 +118,9 @@ def _send(job_id: int, model: str, question_ids: list[int]) -> int:
                     GENERATE, args=[job_id, question_id], queue=generate_queue(model), producer=producer, retry=False
                 )
     except (BrokerAway, BatchPublishError, RedisError) as error:
-        log.warning("Redis is away, %d questions wait in Postgres: %s", len(question_ids), error)
+        log.warning("Redis cannot be reached, %d questions wait in Postgres: %s", len(question_ids), error)
         with transaction() as connection:
-            # Some may have been sent: a message whose question is pending finds it all the same.
+            # Some messages may have been sent. They are valid, because a worker can also claim a pending question.
             connection.execute(Q["unqueue"], {"job_id": job_id, "question_ids": question_ids})
         return 0
     return len(question_ids)
@@ -133,20 +137,20 @@ def _nudge_trainers() -> None:
 
 
 def feed(stopped: Callable[[], bool]) -> None:
-    """Be a feeder, and be seen as one, until `stopped()`. Raises StackError if the schema is not this code's."""
+    """Run a feeder with a heartbeat until `stopped()`. Raises StackError if the schema is not this code's."""
     leading = threading.Event()
     with present("producer", leads=leading.is_set):
         lead(stopped, leading)
 
 
 def lead(stopped: Callable[[], bool], leading: threading.Event) -> None:
-    """Stand by until this process leads, then step until `stopped()`. Outlives an absence of Postgres or Redis."""
+    """Wait for the lead, then step until `stopped()`. It survives an absence of Postgres or Redis."""
     limits = settings().feeder
     while not stopped():
         try:
             with engine().connect() as connection:
                 connection = connection.execution_options(isolation_level="AUTOCOMMIT")
-                # Out of the pool: closing it gives the lock back. A pooled one would keep it, from us as well.
+                # Detached from the pool, so that closing it releases the lock. A pooled connection would keep the lock.
                 connection.detach()
                 while (
                     not stopped()
@@ -157,12 +161,12 @@ def lead(stopped: Callable[[], bool], leading: threading.Event) -> None:
                     log.warning("this feeder leads")
                     leading.set()
                 while not stopped():
-                    connection.exec_driver_sql("select 1")  # the lock is gone if this connection is
+                    connection.exec_driver_sql("select 1")  # without this connection the lock is lost
                     did = step(limits)
                     if not did.queued:
                         time.sleep(limits.interval_seconds)
         except OperationalError as error:
-            log.warning("Postgres is away, trying again: %s", str(error.orig).splitlines()[0])
+            log.warning("Postgres cannot be reached, trying again: %s", str(error.orig).splitlines()[0])
             time.sleep(limits.interval_seconds)
         finally:
             leading.clear()

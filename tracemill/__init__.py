@@ -1,6 +1,6 @@
 """The ground floor: settings, the Celery app, errors, prompts and the local stack.
 
-Everything above (`db`, `producer`, `workers`, `trainer`, `cli`) may import this package; it imports none of them.
+`db`, `producer`, `workers`, `trainer` and `cli` may import this package. It imports none of them.
 """
 
 __version__ = "0.1.0"

@@ -1,16 +1,19 @@
 """The Celery app: four task names on three kinds of queue, and nothing else.
 
-A message is only a nudge: Postgres owns the work (see `db/`). So messages are acknowledged as soon as a task starts, no
-result is kept, and a message that is lost or repeated costs a lease or one SQL statement, never a question.
+A message is only a nudge, because Postgres owns the work (see `db/`). A message is acknowledged as soon as its task
+starts, and no result is kept. A lost message costs a lease, a repeated one costs a SQL statement. Neither loses a
+question.
 """
 
 import importlib
 import logging
+import threading
 from collections.abc import Iterable
 from typing import Any
 
 from celery import Celery
 from celery.loaders.app import AppLoader
+from celery.signals import worker_shutting_down
 from kombu.exceptions import OperationalError as BrokerAway
 
 from tracemill import broker
@@ -33,7 +36,7 @@ def generate_queue(alias: str) -> str:
 
 
 def verify_queue(judge: str | None) -> str:
-    """The queue for verifications: those that ask a judge go to the workers that have that model."""
+    """The queue of the verify workers. A judge's questions go to the workers that have its model."""
     return f"verify.{judge}" if judge else "verify"
 
 
@@ -41,11 +44,11 @@ TRAIN_QUEUE = "train"
 
 
 class Loader(AppLoader):  # type: ignore[misc]
-    """How Celery finds its broker and our tasks.
+    """Loads Celery's broker address and our tasks.
 
-    Celery asks for the configuration when it first connects, so that importing this module reads no settings: the flags
-    of the command line come later. And Celery's own loader puts the current folder first on the import path, where a
-    `trainer/` of the user's would be imported instead of ours.
+    Celery reads the configuration at its first connection. So an import of this module reads no settings before the
+    flags of the command line are known. Celery's own loader puts the current folder first on the import path, so it
+    would import a user's `trainer/` instead of ours.
     """
 
     def read_configuration(self, *_: Any, **__: Any) -> dict[str, Any]:
@@ -63,14 +66,14 @@ broker.install()
 app = Celery(
     "tracemill",
     loader=Loader,
-    amqp=broker.Wires,
+    amqp=broker.RetryingAMQP,
     include=["workers.generate", "workers.verify", "trainer.service", "trainer.loop_service"],
 )
 app.conf.update(
     task_serializer="json",
     accept_content=["json"],
     task_ignore_result=True,
-    # Else each thread makes a result backend of its own, and searches all installed packages for it.
+    # Otherwise each thread makes its own result backend, and searches all installed packages for it.
     result_backend_thread_safe=True,
     task_acks_late=False,
     worker_prefetch_multiplier=1,
@@ -78,9 +81,10 @@ app.conf.update(
     worker_hijack_root_logger=False,
     worker_cancel_long_running_tasks_on_connection_loss=False,
     broker_connection_retry_on_startup=True,
-    broker_connection_max_retries=None,  # for ever: a worker has nothing better to do
+    broker_connection_max_retries=None,  # no limit: a worker can do nothing without its broker
     broker_transport_options={
-        # A killed worker's unstarted messages come back after this; the claim in Postgres makes a repeat harmless.
+        # Seconds after which a killed worker's unstarted messages come back. The claim in Postgres makes a repeated
+        # message harmless.
         "visibility_timeout": 60,
         "unacked_restore_interval": 1,
         "unacked_restore_throttle": 1,
@@ -91,26 +95,35 @@ app.conf.update(
 )
 
 
+#: Set as soon as this worker process is asked to end (SIGTERM).
+shutting_down = threading.Event()
+
+
+@worker_shutting_down.connect  # type: ignore[untyped-decorator]  # celery is not typed
+def _shut_down(**_: Any) -> None:
+    shutting_down.set()
+
+
 def send(task: str, args: list[Any], queue: str) -> bool:
-    """Send one message; false when Redis is away. Nobody waits for it: Postgres knows what is still to do."""
+    """Send one message; false when Redis cannot be reached. Then the feeder sends it later."""
     try:
         with app.producer_or_acquire() as producer:
             app.send_task(task, args=args, queue=queue, producer=producer, retry=False)
     except BrokerAway as error:
-        log.warning("Redis is away, a nudge is left to the feeder: %s", error)
+        log.warning("Redis cannot be reached, the feeder will send this message later: %s", error)
         return False
     return True
 
 
-#: Questions in one message to the verifiers: so many that the message hardly counts, so few that workers share them.
-VERIFIED_TOGETHER = 16
+#: Questions in one message to the verifiers. More would keep workers from sharing them; fewer would cost more messages.
+MAX_QUESTIONS_A_MESSAGE = 16
 
 
 def nudge_verifiers(job_id: int, question_ids: Iterable[int], policy: Policy) -> None:
-    """Tell the verifiers that questions have traces; see `send`."""
+    """Send the verifiers the questions that have new traces; see `send`."""
     queues: dict[str, list[int]] = {}
     for question_id in question_ids:
         queues.setdefault(verify_queue(policy.judge if policy.judges(question_id) else None), []).append(question_id)
-    for queue, found in queues.items():
-        for start in range(0, len(found), VERIFIED_TOGETHER):
-            send(VERIFY, [job_id, found[start : start + VERIFIED_TOGETHER]], queue)
+    for queue, ids in queues.items():
+        for start in range(0, len(ids), MAX_QUESTIONS_A_MESSAGE):
+            send(VERIFY, [job_id, ids[start : start + MAX_QUESTIONS_A_MESSAGE]], queue)

@@ -1,4 +1,4 @@
-"""Three tools for threads: a value made exactly once a process, work that repeats, and calls batched into one."""
+"""Tools for threads: a value made once a process, repeated work, and calls joined into batches."""
 
 import threading
 import time
@@ -11,10 +11,11 @@ R = TypeVar("R")
 
 
 class once(Generic[T]):
-    """Wrap a function without parameters: call it at first use, and keep its value until `cache_clear()` or `pop()`.
+    """Decorator for a function without parameters: call it once and keep its value.
 
-    `functools.cache` may call its function twice when two threads call it at the same time. The process would then have
-    two event loops, or two pools of children. Here the second thread waits.
+    `cache_clear()` and `pop()` forget the value. `functools.cache` may call its function twice when two threads call it
+    at the same time. The process would then have two event loops, or two pools of children. Here the second thread
+    waits.
     """
 
     def __init__(self, make: Callable[[], T]) -> None:
@@ -32,7 +33,7 @@ class once(Generic[T]):
         return self._value
 
     def pop(self) -> T | None:
-        """Forget the value and return it, so that it can be ended; None if there was none."""
+        """Forget the value and return it, so that the caller can close it; None if there was none."""
         with self._lock:
             value = self._value if self._made else None
             self._made = False
@@ -45,9 +46,9 @@ class once(Generic[T]):
 
 
 class Periodic:
-    """Call `work` every `seconds`, for the first time after the first interval.
+    """A daemon thread that calls `work` every `seconds`, first after one interval.
 
-    The thread is a daemon, so it never keeps a process alive. `work` catches what must not end the repetition.
+    An exception from `work` ends the thread, so `work` must catch the exceptions that it can survive.
     """
 
     def __init__(self, name: str, seconds: float, work: Callable[[], None]) -> None:
@@ -58,7 +59,7 @@ class Periodic:
         self._thread.start()
 
     def stop(self) -> None:
-        """Return when the last call of `work` has ended; no other call follows."""
+        """Wait until the current call of `work` has ended. No other call follows."""
         self._stopped.set()
         self._thread.join()
 
@@ -91,13 +92,13 @@ class _Call(Generic[T, R]):
 
 
 class batched(Generic[T, R]):
-    """Wrap a function of many items, so that each thread calls it with one item. Thread-safe.
+    """Turn a function of many items into a function of one item that threads share. Thread-safe.
 
-    Databases group their commits in the same way. A single caller is served at once. Where others called shortly
-    before, the first caller waits up to `wait` seconds for more, and then serves at most `max_items` calls at once.
+    Databases group their commits in the same way. A single caller is served at once. If others called shortly before,
+    the first caller waits up to `wait` seconds for more calls. Then it runs at most `max_items` of them together.
 
-    `run` returns one result for each item, in order. It must do all or nothing: when it raises for several items, each
-    is tried again alone, so that an error stays with the item that caused it.
+    `run` returns one result for each item, in order. It must do all or nothing: if it raises for several items, each
+    item is tried again alone. So only the item that caused the error gets it.
     """
 
     def __init__(self, run: Callable[[list[T]], Sequence[R]], max_items: int, wait: float) -> None:
@@ -124,7 +125,7 @@ class batched(Generic[T, R]):
         return cast(R, call.result)
 
     def _lead(self) -> None:
-        """Serve the first calls of the queue; the caller of this method made the first of them."""
+        """Serve the first calls of the queue. The first of them is this thread's own call."""
         if time.monotonic() - self._last < 2 * self._wait and len(self._queue) < self._max_items:
             time.sleep(self._wait)
         with self._lock:
@@ -148,6 +149,6 @@ class batched(Generic[T, R]):
         try:
             for call, result in zip(calls, self._run([call.item for call in calls]), strict=True):
                 call.result = result
-        except BaseException as error:  # no caller may wait for ever, whatever the error is
+        except BaseException as error:  # otherwise the callers would wait without end
             for call in calls:
                 call.error = error

@@ -1,7 +1,7 @@
-"""What can go wrong, said to the person who can put it right.
+"""The errors that users see.
 
-Every message says what is wrong, where, and what to do next. The command line prints the message alone, without a
-traceback, and ends with the class's exit code: 2 for wrong use, 1 for work that failed.
+Every message says what is wrong, where, and what to do next. The command line prints the message without a traceback.
+It ends with the exit code of the class: 2 for wrong use, 1 for work that failed.
 """
 
 
@@ -18,20 +18,32 @@ class UsageError(TracemillError):
 
 
 class StackError(TracemillError):
-    """The local stack (Postgres, Redis, supervised processes) could not do what was asked."""
+    """The local stack (Postgres, Redis, supervised processes) failed or is missing."""
+
+
+def no_postgres(setting: str, alternative: str = "") -> StackError:
+    """The error for a missing database address. `alternative`: another way to continue, as ", or …"."""
+    return StackError(f"no Postgres: start the local stack with `tracemill up`, or set {setting}{alternative}")
+
+
+def unreachable(service: str, error: object, alternative: str = "") -> StackError:
+    """The error for a server (Postgres, Redis) that does not answer; it quotes the first line of `error`."""
+    lines = str(error).strip().splitlines()
+    reason = lines[0] if lines else type(error).__name__
+    return StackError(f"cannot reach {service}: {reason}. `tracemill up` starts it{alternative}.")
 
 
 class EngineError(TracemillError):
-    """A model could not be reached, or could not answer."""
+    """A model cannot be reached, or cannot answer."""
 
 
 class EngineAway(EngineError):
-    """The engine cannot be reached for now. The question is not at fault: it is asked again, however long it takes."""
+    """The engine cannot be reached for now. The question is asked again, without a limit of attempts."""
 
 
 class EngineDead(EngineError):
-    """No request to this engine can succeed: it died, or its key or model is wrong. Its worker must end and say so."""
+    """No request to this engine can succeed: it died, or its key or model is wrong. Its worker must end."""
 
 
 class RequestRefused(EngineError):
-    """The engine can never answer this request: too long a prompt, refused by the server. Do not ask again."""
+    """The engine can never answer this request, for example because it is too long. Do not ask again."""

@@ -1,7 +1,7 @@
-"""The process's one event loop, on a thread of its own.
+"""The event loop of this process, on its own thread.
 
-Celery's threads pool runs the tasks; the engine lives here. So the requests of all tasks in flight meet in one engine,
-which batches them together, and a task waits for its own answer only.
+Celery's threads pool runs the tasks, and the engine runs on this loop. So one engine gets the requests of all running
+tasks and batches them. Each task waits for its own answer only.
 """
 
 import asyncio
@@ -16,10 +16,10 @@ T = TypeVar("T")
 
 @once
 def loop() -> asyncio.AbstractEventLoop:
-    """The running loop; its thread is a daemon, so it never keeps a process alive."""
-    new = asyncio.new_event_loop()
-    threading.Thread(target=new.run_forever, name="tracemill-loop", daemon=True).start()
-    return new
+    """The running loop. Its thread is a daemon, so it does not keep the process alive."""
+    new_loop = asyncio.new_event_loop()
+    threading.Thread(target=new_loop.run_forever, name="tracemill-loop", daemon=True).start()
+    return new_loop
 
 
 async def gather(*work: Coroutine[Any, Any, T]) -> list[T]:
@@ -36,5 +36,5 @@ async def gather(*work: Coroutine[Any, Any, T]) -> list[T]:
 
 
 def run(work: Coroutine[Any, Any, T]) -> T:
-    """Run `work` on the loop and wait for its result here. Raises what it raises. Not to be called on the loop."""
+    """Run `work` on the loop and wait for its result. Raises what `work` raises. Do not call it on the loop."""
     return asyncio.run_coroutine_threadsafe(work, loop()).result()

@@ -1,11 +1,11 @@
-"""Python processes of ours, none of which has the current folder on its import path.
+"""Start Python processes without the current folder on their import path.
 
-Python puts the current folder first on the path of a process that starts with `-m` or `-c`: a `cli.py`, a `db/` or a
-`selectors.py` there would be imported instead of ours or of the standard library's.
+Python puts the current folder first on the path of a process that starts with `-m` or `-c`. So a `cli.py`, a `db/` or a
+`selectors.py` there would be imported instead of our module or the standard library's.
 
-Covered: every Python process that Tracemill starts, and those that multiprocessing, vLLM and torch start for it.
-Not covered: folders in `PYTHONPATH`, which is the user's own choice; `celery -A tracemill`, because Celery itself
-imports the app from the current folder first. `tracemill celery` does not.
+Covered: every Python process that Tracemill starts, and those that multiprocessing, vLLM and torch start for it. Not
+covered: folders in `PYTHONPATH`, which the user chooses; `celery -A tracemill`, because Celery imports the app from the
+current folder first. `tracemill celery` does not.
 """
 
 import os
@@ -13,7 +13,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-#: The variable that does for every interpreter what `-P` does for one.
+#: Environment variable with the effect of `-P` for every interpreter.
 SAFE_PATH = "PYTHONSAFEPATH"
 
 
@@ -23,13 +23,13 @@ def python(module: str, *words: str) -> list[str]:
 
 
 def protect_children() -> None:
-    """Keep the current folder off the import path of all children of this process, and of theirs."""
+    """Keep the current folder off the import path of all descendants of this process."""
     os.environ[SAFE_PATH] = "1"
 
 
 @contextmanager
 def protected_children() -> Iterator[None]:
-    """The same for the children that start in this block: in a process that is not ours alone."""
+    """Protect only the children that start in this block, for processes that users' code shares."""
     before = os.environ.get(SAFE_PATH)
     protect_children()
     try:

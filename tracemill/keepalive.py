@@ -1,19 +1,19 @@
-"""How long the other end of a connection may be silent before the connection counts as broken.
+"""TCP keepalive settings: after how many silent seconds a connection counts as broken.
 
-Linux by itself waits two hours where nothing was sent, and a quarter of an hour where something was: so long a process
-that was cut off would wait for an answer that is lost, and a server would keep the locks of a client that is gone.
+By default Linux waits two hours if nothing was sent, and a quarter of an hour if something was. During that time a
+disconnected process waits for a lost answer, and a server keeps the locks of a lost client.
 """
 
 import socket
 
-#: Seconds without a word until the other end is asked whether it is there, between two such questions, and how many.
+#: Idle seconds before the first keepalive probe, seconds between two probes, and the number of probes.
 IDLE, INTERVAL, COUNT = 5, 5, 2
-#: Seconds after which a connection is broken, whatever was sent on it.
+#: Silent seconds after which a connection is broken.
 BROKEN = IDLE + INTERVAL * COUNT
-#: Seconds that a connection may take to be made.
+#: Seconds until an attempt to connect fails.
 CONNECT = 10
 
-#: For libpq, of a client's end of a connection to Postgres.
+#: Settings of libpq for the client's end of a connection to Postgres.
 POSTGRES_CLIENT: dict[str, int] = {
     "connect_timeout": CONNECT,
     "keepalives_idle": IDLE,
@@ -21,14 +21,14 @@ POSTGRES_CLIENT: dict[str, int] = {
     "keepalives_count": COUNT,
     "tcp_user_timeout": 1000 * BROKEN,
 }
-#: For one session of Postgres, of the server's end: until it is broken, a client that is gone holds its locks.
+#: Settings of a Postgres session for the server's end. A lost client keeps its locks until they take effect.
 POSTGRES_SERVER: dict[str, int] = {
     "tcp_keepalives_idle": IDLE,
     "tcp_keepalives_interval": INTERVAL,
     "tcp_keepalives_count": COUNT,
     "tcp_user_timeout": 1000 * BROKEN,
 }
-#: For kombu, which otherwise turns off what redis-py does by itself.
+#: Settings of kombu, which otherwise turns off the keepalives of redis-py.
 REDIS_CLIENT: dict[str, object] = {
     "socket_connect_timeout": CONNECT,
     "socket_keepalive": True,
@@ -40,6 +40,6 @@ REDIS_CLIENT: dict[str, object] = {
             ("TCP_KEEPCNT", COUNT),
             ("TCP_USER_TIMEOUT", 1000 * BROKEN),
         )
-        if hasattr(socket, name)  # Linux; elsewhere keepalives come as the system likes
+        if hasattr(socket, name)  # on Linux; other systems keep their defaults
     },
 }

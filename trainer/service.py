@@ -7,20 +7,15 @@ finds, so a task that comes twice, or after a crash, repeats nothing that is don
 
 import json
 import logging
-import os
-import socket
-import threading
-import uuid
 from dataclasses import asdict
-from typing import Any
 
-from celery.signals import worker_shutting_down
 from sqlalchemy.exc import OperationalError
 
 from db.queries import Q
 from db.session import transaction
-from tracemill.celery import TRAIN, app
+from tracemill.celery import TRAIN, app, shutting_down
 from tracemill.errors import TracemillError
+from tracemill.processes import unique_name
 from tracemill.settings import settings
 from trainer.child_process import run_in_child
 from trainer.evaluate import advance
@@ -34,12 +29,6 @@ log = logging.getLogger(__name__)
 
 #: Seconds between two looks at the evaluation jobs.
 POLL_SECONDS = 1.0
-_stopping = threading.Event()
-
-
-@worker_shutting_down.connect  # type: ignore[untyped-decorator]  # celery is not typed
-def _stop(**_: Any) -> None:
-    _stopping.set()
 
 
 @app.task(name=TRAIN)  # type: ignore[untyped-decorator]  # celery is not typed
@@ -54,7 +43,7 @@ def run_round(round_id: int) -> None:
     Returns at once when the round cannot be claimed. When Postgres is away or this worker shuts down the round stays as
     it is, for the next nudge.
     """
-    owner = f"{socket.gethostname()}:{os.getpid()}:{uuid.uuid4().hex[:8]}"
+    owner = unique_name()
     lease = Lease(round_id, owner, settings().feeder.running_lease_seconds)
     claim = {"round_id": round_id, "owner": owner, "lease": lease.seconds}
     with transaction() as connection:
@@ -72,7 +61,7 @@ def run_round(round_id: int) -> None:
         except Exception as error:
             _change(lease, "round_failed", error=f"{type(error).__name__}: {error}")
             raise
-        if _stopping.is_set():
+        if shutting_down.is_set():
             _change(lease, "release_round")
 
 
@@ -80,7 +69,7 @@ def _work(lease: Lease, state: str, adapter: str | None, spec: RoundSpec) -> Non
     """Every step from `state` on; returns early when the round is lost or the worker is stopping."""
 
     def wanted() -> bool:
-        return lease.held and not _stopping.is_set()
+        return lease.held and not shutting_down.is_set()
 
     if state == "selecting":
         with transaction() as connection:
@@ -106,7 +95,7 @@ def _work(lease: Lease, state: str, adapter: str | None, spec: RoundSpec) -> Non
             if advance(connection, lease.round_id, spec):
                 connection.execute(Q["round_done"], {"round_id": lease.round_id, "owner": lease.owner})
                 return
-        _stopping.wait(POLL_SECONDS)
+        shutting_down.wait(POLL_SECONDS)
 
 
 def _change(lease: Lease, name: str, **values: str) -> bool:

@@ -7,9 +7,6 @@ A task that runs twice does nothing the second time: its question is claimed, or
 import asyncio
 import json
 import logging
-import os
-import socket
-import uuid
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple, TypeAlias
@@ -28,6 +25,7 @@ from tracemill.errors import EngineAway, EngineDead, RequestRefused, TracemillEr
 from tracemill.event_loop import run
 from tracemill.logprobs import ENCODING, encode
 from tracemill.methods import named
+from tracemill.processes import unique_name
 from tracemill.settings import model, settings
 from tracemill.text import storable
 from tracemill.verification.answers.kinds import Kind, guess
@@ -46,8 +44,8 @@ _held: set[tuple[int, int]] = set()
 
 @once
 def owner() -> str:
-    """The name of this process on its claims. It is unique, so a restarted worker never takes over old claims."""
-    return f"{socket.gethostname()}:{os.getpid()}:{uuid.uuid4().hex[:8]}"
+    """The name of this process on its claims."""
+    return unique_name()
 
 
 @dataclass(frozen=True)

@@ -12,17 +12,17 @@ from typing import Any
 
 from celery.signals import worker_shutting_down
 
+from tracemill.celery import shutting_down
 from tracemill.settings import settings
 
 log = logging.getLogger(__name__)
 
-_shutting_down = threading.Event()
 _hand_back: list[Callable[[], None]] = []
 
 
 def draining() -> bool:
     """Whether this worker shuts down. A task that starts now hands its work back."""
-    return _shutting_down.is_set()
+    return shutting_down.is_set()
 
 
 def at_the_end(hand_back: Callable[[], None]) -> Callable[[], None]:
@@ -33,9 +33,8 @@ def at_the_end(hand_back: Callable[[], None]) -> Callable[[], None]:
 
 @worker_shutting_down.connect  # type: ignore[untyped-decorator]  # celery is not typed
 def _begin(**_: Any) -> None:
-    if not _shutting_down.is_set():
-        _shutting_down.set()
-        threading.Thread(target=_end, name="tracemill-drain", daemon=True).start()
+    if _ending.ident is None:  # a second SIGTERM changes nothing
+        _ending.start()
 
 
 def _end() -> None:
@@ -48,3 +47,6 @@ def _end() -> None:
             log.warning("could not hand back: %s", error)
     # Threads that wait for an engine cannot be stopped; the engine's processes end with this process.
     os._exit(0)
+
+
+_ending = threading.Thread(target=_end, name="tracemill-shutdown", daemon=True)

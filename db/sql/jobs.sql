@@ -1,11 +1,10 @@
--- Named queries. Every change of state is one statement, guarded by the state that it expects:
+-- Jobs and their questions. Every transition is one statement, guarded by the expected state:
 --
 --   pending --queue--> queued --claim--> running --generated--> generated --settle--> done
 --      ^------- release / take_back ------+--- (too many attempts) ---> failed
---      ^------- settle: more samples, please ----------------------+
+--      ^------- settle (more samples needed) ----------------------+
 --
--- A statement whose guard does not hold changes nothing: so a message that comes twice, or a worker that comes back
--- from the dead, does no harm.
+-- A statement changes nothing if its guard is false. So a repeated message or a worker that returns late does no harm.
 
 -- name: insert_prompt
 insert into prompts (hash, messages) values (:hash, cast(:messages as jsonb)) on conflict do nothing
@@ -35,14 +34,14 @@ select * from jobs where name = :name
 select j.*, r.adapter_path from jobs j left join rounds r on r.id = j.round_id where j.id = :job_id
 
 -- name: insert_questions
--- The staging table is filled by COPY and belongs to the transaction.
+-- COPY fills the staging table, which belongs to the transaction.
 insert into questions (content_hash, fingerprint, dataset, domain, kind, question, gold, meta)
 select content_hash, fingerprint, dataset, domain, kind, question, gold, meta from staged_questions
 on conflict (content_hash) do nothing
 
 -- name: insert_job_questions
--- A statement of its own, so that it sees what another enqueue committed while insert_questions waited for it. Each question is
--- looked up by its hash: a join may be planned as a scan of all questions, in every batch.
+-- A separate statement, so that it sees questions that another enqueue committed during insert_questions. It looks up each
+-- question by its hash, because Postgres may plan a join as a scan of all questions for every batch.
 insert into job_questions (job_id, question_id, wanted)
 select j.id, q.id, least(j.batch, j.enough)
 from jobs j, staged_questions s, lateral (select id from questions where content_hash = s.content_hash limit 1) q
@@ -50,7 +49,7 @@ where j.id = :job_id order by q.id
 on conflict do nothing
 
 -- name: copy_job_questions
--- All of another job's questions, or only those that are settled with, or without, an accepted trace.
+-- Copies all questions of another job, or only the settled ones with (or without) an accepted trace.
 insert into job_questions (job_id, question_id, wanted)
 select j.id, f.question_id, least(j.batch, j.enough)
 from jobs j, (
@@ -66,14 +65,15 @@ on conflict do nothing
 select count(*) from job_questions where job_id = :job_id
 
 -- name: drop_empty_job
--- Its source held not one readable question: the name stays free for the command that is put right.
+-- Deletes a job without questions, so that its name stays free for a corrected command.
 delete from jobs where id = :job_id and not exists (select from job_questions where job_id = :job_id)
 
 -- name: job_filled
+-- filling -> running: enqueue has written all questions.
 update jobs set state = 'running' where id = :job_id and state = 'filling'
 
 -- name: reopen_job
--- New questions came to a job that was done already.
+-- done -> running: the job got new questions.
 update jobs j set state = 'running', finished_at = null
 where id = :job_id and state = 'done'
   and exists (select from job_questions q where q.job_id = j.id and q.state = 'pending')
@@ -82,7 +82,7 @@ where id = :job_id and state = 'done'
 select id, model, policy from jobs where state in ('filling', 'running') order by priority desc, id
 
 -- name: demands
--- Where the questions of the active jobs are. Those that are pending are counted up to what could be sent at most.
+-- Counts of the active jobs' questions by state. Pending ones are counted only up to the number that could be sent.
 select j.id, j.model, j.priority, f.in_flight, f.unverified, p.pending,
        coalesce(j.budget <= j.spent + f.reserved, false) as budget_in_use
 from jobs j, lateral (
@@ -98,13 +98,13 @@ from jobs j, lateral (
 where j.state in ('filling', 'running')
 
 -- name: over_budget
--- running -> over_budget, when the budget is spent and what was paid for is verified.
+-- running -> over_budget: the budget is spent and all paid traces are verified.
 update jobs j set state = 'over_budget'
 where id = :job_id and state = 'running' and spent >= budget
   and not exists (select from job_questions q where q.job_id = j.id and q.state in ('running', 'generated'))
 
 -- name: queue
--- pending -> queued, up to :room questions: oldest first, and those that failed before after all others.
+-- pending -> queued: at most :room questions, those with the fewest attempts first, then the oldest.
 update job_questions set state = 'queued', lease_until = now() + make_interval(secs => :lease), updated_at = now()
 where (job_id, question_id) in (
     select job_id, question_id from job_questions
@@ -115,12 +115,13 @@ where (job_id, question_id) in (
 returning question_id
 
 -- name: unqueue
--- queued -> pending: the message could not be sent, or the job was paused or cancelled.
+-- queued -> pending: the message could not be sent, or the job no longer runs.
 update job_questions set state = 'pending', lease_until = null, updated_at = now()
 where job_id = :job_id and state = 'queued' and (cast(:question_ids as bigint[]) is null or question_id = any(:question_ids))
 
 -- name: take_back
 -- queued, running -> pending (or failed): the lease ran out, so the message or the worker is lost.
+-- A question fails after too many attempts.
 update job_questions
 set state = case when attempts >= :max_attempts and state = 'running' then 'failed' else 'pending' end,
     last_error = case when state = 'running'
@@ -130,20 +131,21 @@ where job_id = :job_id and state in ('queued', 'running') and lease_until < now(
 returning question_id, state
 
 -- name: overdue_verifications
--- generated, but no verifier has settled it in time: the nudge is repeated and the lease renewed.
+-- generated stays generated: no verifier has settled it in time. The feeder sends the message again and renews the lease.
 update job_questions set lease_until = now() + make_interval(secs => :lease)
 where job_id = :job_id and state = 'generated' and lease_until < now()
 returning question_id
 
 -- name: finish_job
+-- running -> done: no question is unfinished.
 update jobs j set state = 'done', finished_at = now()
 where id = :job_id and state = 'running'
   and not exists (select from job_questions q where q.job_id = j.id and q.state = 'pending')
   and not exists (select from job_questions q where q.job_id = j.id and q.state in ('queued', 'running', 'generated'))
 
 -- name: lock_job
--- Visits of a job with a budget are claimed one after the other, so that two do not spend the same rest of it. What this one
--- may cost depends on how much is missing, and on how long the texts are that fill the slots of its prompts.
+-- Locks the job, so that visits of a job with a budget are claimed one after another and no two spend the same rest of it.
+-- The largest cost of this visit depends on the missing samples and on the length of the texts in the slots of its prompts.
 select octet_length(q.question) as question_bytes, coalesce(octet_length(q.gold), 0) as gold_bytes,
        (select coalesce(max(octet_length(t.text)), 0) from traces t
         where t.job_id = j.from_job_id and t.question_id = q.id) as trace_bytes,
@@ -153,13 +155,13 @@ where j.id = :job_id and q.id = :question_id
 for no key update of j
 
 -- name: claim
--- queued (or pending) -> running. Each row to the one worker that may answer; none to everybody else, and none while what is
--- spent and what the visits under way may cost reach the budget.
+-- queued, pending -> running: exactly one worker gets each row. No row is returned while spent cost and reserved cost reach
+-- the budget.
 update job_questions jq
 set state = 'running', owner = :owner, attempts = attempts + 1, reserved = :reserved,
     lease_until = now() + make_interval(secs => :lease), updated_at = now()
-from unnest(cast(:job_ids as bigint[]), cast(:question_ids as bigint[])) as asked (job_id, question_id), questions q, jobs j
-where jq.job_id = asked.job_id and jq.question_id = asked.question_id and jq.state in ('queued', 'pending')
+from unnest(cast(:job_ids as bigint[]), cast(:question_ids as bigint[])) as keys (job_id, question_id), questions q, jobs j
+where jq.job_id = keys.job_id and jq.question_id = keys.question_id and jq.state in ('queued', 'pending')
   and q.id = jq.question_id and j.id = jq.job_id and j.state in ('filling', 'running')
   and (j.budget is null or j.budget > j.spent + (
       select coalesce(sum(r.reserved), 0) from job_questions r where r.job_id = j.id and r.state = 'running'))
@@ -168,7 +170,7 @@ returning jq.job_id, jq.question_id, q.question, q.gold, q.domain, q.kind, jq.wa
      where t.job_id = jq.job_id and t.question_id = jq.question_id) as have
 
 -- name: trace_to_quote
--- A trace of another job for the same question: an accepted one if there is any, else the first.
+-- A trace of another job for the same question: an accepted one if it exists, otherwise the first.
 select t.text from traces t join jobs j on j.id = t.job_id
 left join verdicts v on v.trace_id = t.id and v.verifier = j.verifier
 where t.job_id = :from_job_id and t.question_id = :question_id
@@ -183,7 +185,7 @@ where owner = :owner and state = 'running'
   and (job_id, question_id) in (select * from unnest(cast(:job_ids as bigint[]), cast(:question_ids as bigint[])))
 
 -- name: hand_back
--- running -> pending: their worker was asked to end. Not the question's fault, so the visit does not count.
+-- running -> pending: the worker shuts down. The visit does not count as an attempt.
 update job_questions
 set state = 'pending', owner = null, lease_until = null, reserved = 0, attempts = greatest(attempts - 1, 0), updated_at = now()
 where owner = :owner and state = 'running'
@@ -201,7 +203,7 @@ from jsonb_to_recordset(cast(:rows as jsonb)) as row (
 on conflict do nothing
 
 -- name: insert_logprobs
--- Only of the trace that was kept: its text is the one whose tokens these are.
+-- Only for the stored trace, because the tokens belong to its text.
 insert into trace_logprobs (trace_id, top_k, tokens, encoding, payload)
 select t.id, :top_k, :tokens, :encoding, :payload from traces t
 where t.job_id = :job_id and t.question_id = :question_id and t.variant = :variant and t.sample_index = :sample_index
@@ -209,19 +211,18 @@ where t.job_id = :job_id and t.question_id = :question_id and t.variant = :varia
 on conflict do nothing
 
 -- name: generated
--- running -> generated, once every sample is there. Whoever wrote them: paid work counts even from a worker that was
--- given up.
+-- pending, queued, running -> generated: every sample is stored. Traces of a lost worker count too, because they were paid.
 update job_questions jq
 set state = 'generated', owner = null, attempts = 0, reserved = 0, last_error = null,
     lease_until = now() + make_interval(secs => :lease), updated_at = now()
-from unnest(cast(:job_ids as bigint[]), cast(:question_ids as bigint[])) as asked (job_id, question_id)
-where jq.job_id = asked.job_id and jq.question_id = asked.question_id and jq.state in ('pending', 'queued', 'running')
+from unnest(cast(:job_ids as bigint[]), cast(:question_ids as bigint[])) as keys (job_id, question_id)
+where jq.job_id = keys.job_id and jq.question_id = keys.question_id and jq.state in ('pending', 'queued', 'running')
   and (select count(*) from traces t where t.job_id = jq.job_id and t.question_id = jq.question_id) >= jq.wanted
 returning jq.job_id, jq.question_id
 
 -- name: release
--- running -> pending, or failed after too many attempts; only by the claim's owner. A visit that does not count never
--- fails a question.
+-- running -> pending (or failed): the claim's owner gives it back after an error. A question fails after too many attempts
+-- or a permanent error. A visit that does not count never fails a question for its attempts.
 update job_questions
 set state = case when (:counts and attempts >= :max_attempts) or :permanent then 'failed' else 'pending' end,
     owner = null, lease_until = null, reserved = 0, last_error = :error, updated_at = now(),
@@ -230,7 +231,7 @@ where job_id = :job_id and question_id = :question_id and state = 'running' and 
 returning state
 
 -- name: to_verify
--- All traces of some questions of a job, with the verdicts that they have.
+-- All traces of some questions of a job, with their verdicts, if any.
 select t.question_id, t.id, t.text, t.answer, t.answer_form, t.steps, t.finish_reason, q.question, q.gold, q.kind, jq.wanted,
        to_jsonb(v) as verdict
 from traces t join questions q on q.id = t.question_id join jobs j on j.id = t.job_id
@@ -251,19 +252,19 @@ from jsonb_to_recordset(cast(:rows as jsonb)) as row (
 on conflict do nothing
 
 -- name: revote
--- Later samples change what the earlier ones' votes are worth. Guarded as `settle` is: a vote that comes late is an old one.
+-- Later samples change the majority and margin of earlier ones. Guarded like `settle`, because a late vote is outdated.
 update verdicts v set majority = :majority, margin = :margin, proof = :proof, accepted = :accepted
 from traces t join job_questions jq on jq.job_id = t.job_id and jq.question_id = t.question_id
 where v.trace_id = :trace_id and v.verifier = :verifier and t.id = v.trace_id
   and jq.state = 'generated' and jq.wanted = :wanted
 
 -- name: verify_again
--- generated stays generated: the verifier that was told of it ends, so the feeder shall tell another one at once.
+-- generated stays generated: its verifier shuts down, so the feeder sends it to another one at once.
 update job_questions set lease_until = now()
 where job_id = :job_id and question_id = any(:question_ids) and state = 'generated'
 
 -- name: not_verified
--- generated stays generated: the feeder nudges again when the lease is over, perhaps a worker that can verify it.
+-- generated stays generated: verification failed. When the lease runs out, the feeder sends it again.
 update job_questions set last_error = :error, updated_at = now()
 where job_id = :job_id and question_id = :question_id and state = 'generated'
 
@@ -276,8 +277,8 @@ values (:job_id, :name, :attack, :plain, :attacked, :fooled)
 on conflict do nothing
 
 -- name: settle
--- generated -> done, or -> pending where it shall have more samples. Guarded by `wanted` as well: what was decided belongs to
--- these traces, each of which has its verdict, and a verification that comes late decides nothing.
+-- generated -> done (or pending): it is finished, or it needs more samples. Also guarded by `wanted` and by the number of
+-- traces: the decision is valid only for the traces that were verified, so a late verification changes nothing.
 update job_questions jq
 set state = case when s.next > jq.wanted then 'pending' else 'done' end, wanted = greatest(jq.wanted, s.next),
     settled = s.traces, accepted = s.accepted, ended = s.ended, lease_until = null, last_error = null, updated_at = now()
@@ -287,7 +288,7 @@ where jq.job_id = :job_id and jq.question_id = s.question_id and jq.state = 'gen
   and (select count(*) from traces t where t.job_id = jq.job_id and t.question_id = jq.question_id) = s.traces
 
 -- name: sample_counts
--- How many questions had so many traces, and so many of them accepted, when they were last settled.
+-- Number of questions for each pair (traces, accepted traces) at their last settlement.
 select settled as traces, accepted, count(*) as questions from job_questions
 where job_id = :job_id and settled > 0 group by 1, 2
 
@@ -302,6 +303,7 @@ where name = :name and state = any(:allowed)
 returning id
 
 -- name: retry_failed
+-- failed -> pending: the user retries the job.
 update job_questions set state = 'pending', attempts = 0, updated_at = now()
 where job_id = :job_id and state = 'failed'
 

@@ -1,4 +1,4 @@
--- The processes of the factory, as they speak of themselves.
+-- The heartbeats of the factory's processes.
 
 -- name: beat
 insert into processes (name, kind, host, queues, concurrency, leads, trouble)
@@ -9,7 +9,7 @@ on conflict (name) do update set seen_at = now(), leads = excluded.leads, troubl
 delete from processes where name = :name
 
 -- name: forget_processes
--- Killed ones never took their leave.
+-- A killed process does not delete its row.
 delete from processes where seen_at < now() - interval '10 minutes' or name = any(:gone)
 
 -- name: processes_of_host
@@ -23,7 +23,7 @@ where seen_at > now() - interval '10 minutes' and (cast(:host as text) is null o
 order by kind, name
 
 -- name: listening
--- Tasks that the living workers of each queue take at a time.
+-- Number of tasks that the live workers of each queue run at a time.
 select queue, sum(concurrency) as places
 from processes, jsonb_array_elements_text(queues) as queue
 where seen_at > now() - make_interval(secs => :silent)

@@ -1,10 +1,10 @@
--- Rounds. Every change of state is one statement, guarded by the state and the owner that it expects:
+-- Rounds. Every transition is one statement, guarded by the expected state and owner:
 --
 --   queued --claim--> selecting --selected--> fitting --fitted--> evaluating --done--> done
 --                         \____________________ | ____________________/ ----failed---> failed --retry--> queued, evaluating
 --
--- An owner holds a round while its lease runs and renews it; when the lease has run out, anybody may claim the round and
--- goes on from the state that it finds.
+-- An owner holds a round until its lease runs out, and renews the lease. Then any trainer may claim the round and continues
+-- from its current state.
 
 -- name: round_by_name
 select * from rounds where name = :name
@@ -18,22 +18,22 @@ on conflict (name) do nothing
 returning id
 
 -- name: retry_round
--- failed -> evaluating when its adapter was saved already, else -> queued.
+-- failed -> evaluating (or queued): the user retries it. It continues with `evaluating` if its adapter was saved.
 update rounds
 set state = case when adapter_path is null then 'queued' else 'evaluating' end,
     error = null, finished_at = null, owner = null, lease_until = null
 where id = :round_id and state = 'failed'
 
 -- name: overdue_rounds
--- Rounds that nobody holds: never nudged, nudged a while ago, or their owner is lost. Here the lease is the time until the
--- next nudge; it does not keep a trainer from claiming.
+-- Rounds without an owner: never sent, sent some time ago, or their owner is lost. Here the lease is the time until the next
+-- message. It does not prevent a claim.
 update rounds set owner = null, lease_until = now() + interval '30 seconds'
 where state in ('queued', 'selecting', 'fitting', 'evaluating') and (lease_until is null or lease_until < now())
 returning id
 
 -- name: claim_round
--- queued -> selecting; a round that was left in a later state stays in it. One that is to be like another waits until that
--- one's examples are chosen.
+-- queued -> selecting: a trainer claims the round. A later state stays the same. A round with `like` waits until the other
+-- round's examples are chosen.
 update rounds r
 set state = case when r.state = 'queued' then 'selecting' else r.state end,
     owner = :owner, lease_until = now() + make_interval(secs => :lease), error = null
@@ -50,33 +50,37 @@ update rounds set lease_until = now() + make_interval(secs => :lease)
 where id = :round_id and owner = :owner and state in ('selecting', 'fitting', 'evaluating')
 
 -- name: release_round
--- The owner is shutting down: anybody may go on at once.
+-- The state stays the same: the owner shuts down, so any trainer may continue at once.
 update rounds set owner = null, lease_until = null
 where id = :round_id and owner = :owner and state in ('selecting', 'fitting', 'evaluating')
 
 -- name: round_selected
+-- selecting -> fitting: its examples are chosen.
 update rounds set state = 'fitting', metrics = metrics || cast(:metrics as jsonb)
 where id = :round_id and owner = :owner and state = 'selecting'
 
 -- name: round_progress
--- By the fitting process, which has no claim of its own.
+-- For the fitting process, which has no claim.
 update rounds set metrics = metrics || cast(:metrics as jsonb) where id = :round_id and state = 'fitting'
 
 -- name: round_adapter
--- By the fitting process, once the adapter is in its place: from here on the fit is never repeated.
+-- For the fitting process, after it has saved the adapter. From then on the fit is never repeated.
 update rounds set adapter_path = :adapter_path, metrics = metrics || cast(:metrics as jsonb)
 where id = :round_id and state = 'fitting'
 
 -- name: round_fitted
+-- fitting -> evaluating: its adapter is saved.
 update rounds set state = 'evaluating'
 where id = :round_id and owner = :owner and state = 'fitting' and adapter_path is not null
 returning adapter_path
 
 -- name: round_done
+-- evaluating -> done: all evaluations are finished.
 update rounds set state = 'done', owner = null, lease_until = null, finished_at = now()
 where id = :round_id and owner = :owner and state = 'evaluating'
 
 -- name: round_failed
+-- selecting, fitting, evaluating -> failed: the error is stored.
 update rounds set state = 'failed', error = :error, owner = null, lease_until = null, finished_at = now()
 where id = :round_id and owner = :owner and state in ('selecting', 'fitting', 'evaluating')
 
@@ -90,7 +94,7 @@ where e.round_id = :round_id
 order by e.stage, e.position, e.role
 
 -- name: round_sources
--- Where a round's examples come from.
+-- The sources of a round's examples.
 select j.name as job, j.model, j.method, q.dataset, e.role, count(*) as examples, sum(t.tokens_out) as tokens,
        array_agg(distinct t.prompt_hash order by t.prompt_hash) as prompts
 from examples e join traces t on t.id = e.trace_id join questions q on q.id = t.question_id join jobs j on j.id = t.job_id
@@ -105,7 +109,7 @@ select * from jobs where name = any(:names)
 select messages from prompts where hash = :hash
 
 -- name: prompts_asked
--- The templates that a job's questions are asked with: those of their domains.
+-- The templates that a job uses for its questions' domains.
 select distinct p.hash, p.messages
 from jobs j
 join job_questions jq on jq.job_id = j.id join questions q on q.id = jq.question_id

@@ -1,6 +1,6 @@
-"""The views for people, as they are today: one file each, and the functions that they use.
+"""The current views for people, one file each, and their functions.
 
-An upgrade drops them, brings the tables up to date, and creates them again. Migrations therefore never mention a view.
+An upgrade drops them, migrates the tables, and creates them again. So migrations never mention a view.
 """
 
 import hashlib
@@ -12,7 +12,7 @@ from sqlalchemy.exc import InternalError, OperationalError
 from tracemill.errors import StackError
 from tracemill.scores import SCORES
 
-#: In an order in which each can be created: a view stands after those that it reads.
+#: In the order of their creation: a view comes after the views that it reads.
 VIEWS = (
     "trace_scores",
     "job_progress",
@@ -25,7 +25,7 @@ VIEWS = (
 )
 #: Functions that views and queries use.
 FUNCTIONS = ("difficulty",)
-#: SQL users log in as this role, which can read the views and nothing else. `tracemill up` gives it a password.
+#: SQL users log in as this role, which can only read the views. `tracemill up` sets its password.
 READER = "tracemill_reader"
 
 _SCORE_COLUMNS = ",\n       ".join(f"v.{score.name}" for score in SCORES)
@@ -36,19 +36,19 @@ _DEPENDENT_OBJECTS = "2BP01"  # SQLSTATE
 
 
 def definition(name: str) -> str:
-    """The statements that create a view or a function, with its comments."""
+    """The statements that create a view or a function, and its comments."""
     content = Path(__file__).with_name(f"{name}.sql").read_text(encoding="utf-8")
     return content.replace("{score_columns}", _SCORE_COLUMNS).replace("{score_comments}", _SCORE_COMMENTS)
 
 
 def are_current(connection: Connection) -> bool:
-    """Whether the database's views were created from today's files."""
+    """Whether the database's views were created from the current files."""
     exists = connection.execute(text("select to_regproc('views_digest') is not null")).scalar()
     return bool(exists) and connection.execute(text("select views_digest()")).scalar() == _digest()
 
 
 def drop(connection: Connection) -> None:
-    """Drop every view of ours. Raises StackError when a view of somebody else reads one of them."""
+    """Drop every view of ours. Raises StackError if a user's view reads one of them."""
     try:
         connection.execute(text(f"drop view if exists {', '.join(VIEWS)}"))
         connection.execute(text(f"drop function if exists {', '.join(FUNCTIONS)}, views_digest"))
@@ -63,7 +63,7 @@ def drop(connection: Connection) -> None:
 
 
 def create(connection: Connection) -> None:
-    """Create every view, none of which exists, and let the reader role read them."""
+    """Create every view and let the reader role read them. No view may exist."""
     for name in (*FUNCTIONS, *VIEWS):
         connection.execute(text(definition(name)))
     connection.execute(
@@ -79,6 +79,6 @@ def create(connection: Connection) -> None:
 
 
 def _digest() -> str:
-    """Tells whether any definition has changed."""
+    """A hash of all definitions, which changes with any of them."""
     parts = "".join(definition(name) for name in (*FUNCTIONS, *VIEWS))
     return hashlib.sha256(parts.encode()).hexdigest()

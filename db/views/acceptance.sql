@@ -29,21 +29,21 @@ join lateral (
 ) d on true
 group by 1, 2, 3, 4, 5, 6;
 
-comment on view acceptance is 'What came out and what it cost: one row for each job, variant, domain and difficulty.';
+comment on view acceptance is 'Accepted traces and their cost: one row for each job, variant, domain and difficulty.';
 comment on column acceptance.job is 'The job.';
 comment on column acceptance.model is 'The model alias that answered.';
-comment on column acceptance.method is 'The way of asking.';
-comment on column acceptance.variant is 'Which of the method''s variants; empty for methods with one.';
+comment on column acceptance.method is 'The method.';
+comment on column acceptance.variant is 'The variant of the method; empty for methods with one variant.';
 comment on column acceptance.domain is 'The domain of the questions.';
-comment on column acceptance.difficulty is 'By the share of the question''s traces that were accepted: easy from 0.7, medium from 0.3, else hard; unknown: not settled yet.';
+comment on column acceptance.difficulty is 'From the share of the question''s traces that are accepted: easy from 0.7, medium from 0.3, otherwise hard; unknown before it is settled.';
 comment on column acceptance.questions is 'Questions with a verified trace.';
 comment on column acceptance.traces is 'Their verified traces.';
-comment on column acceptance.accepted is 'How many of them are accepted.';
-comment on column acceptance.rate is 'Share of them, 0 to 1.';
-comment on column acceptance.tokens_in is 'Prompt tokens, counted once a trace.';
+comment on column acceptance.accepted is 'Accepted traces among them.';
+comment on column acceptance.rate is 'accepted ÷ traces, 0 to 1.';
+comment on column acceptance.tokens_in is 'Prompt tokens, counted for each trace.';
 comment on column acceptance.tokens_out is 'Tokens written.';
-comment on column acceptance.thinking_tokens is 'How many of them were thoughts.';
+comment on column acceptance.thinking_tokens is 'Written tokens that are thoughts.';
 comment on column acceptance.engine_seconds is 'Time that the engine spent on them.';
 comment on column acceptance.cost is 'Their price.';
-comment on column acceptance.tokens_per_accepted is 'Tokens written for each accepted trace; null: none is accepted.';
-comment on column acceptance.cost_per_accepted is 'Price of each accepted trace; null: none is accepted.';
+comment on column acceptance.tokens_per_accepted is 'Tokens written for each accepted trace; null if none is accepted.';
+comment on column acceptance.cost_per_accepted is 'Price of each accepted trace; null if none is accepted.';

@@ -1,4 +1,4 @@
--- How hard a question turned out to be in a job, by the share of its traces that were accepted: as in view acceptance.
+-- The difficulty of a question in a job, from the share of its accepted traces, as in the view acceptance.
 create or replace function difficulty(accepted bigint, settled bigint) returns text immutable parallel safe
 return case when coalesce(settled, 0) = 0 then 'unknown'
             when accepted >= 0.7 * settled then 'easy'

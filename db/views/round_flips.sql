@@ -18,7 +18,7 @@ from round_answers b
 join round_answers a on a.round = b.round and a.benchmark = b.benchmark and a.question_id = b.question_id
 where b.stage = 'before' and a.stage = 'after' and b.correct <> a.correct;
 
-comment on view round_flips is 'The questions that a round''s adapter flipped: right after and not before, or the other way round.';
+comment on view round_flips is 'One row for each question with a right answer only before or only after a round.';
 comment on column round_flips.round is 'The round.';
 comment on column round_flips.benchmark is 'The evaluation job of the base model.';
 comment on column round_flips.flip is 'gained (right only with the adapter) or lost (right only without).';
@@ -30,7 +30,7 @@ comment on column round_flips.difficulty is 'As in round_answers.';
 comment on column round_flips.length is 'As in round_answers.';
 comment on column round_flips.before_trace_id is 'The base model''s trace.';
 comment on column round_flips.before_answer is 'Its answer.';
-comment on column round_flips.before_text is 'What it wrote.';
+comment on column round_flips.before_text is 'The text of that trace.';
 comment on column round_flips.after_trace_id is 'The trace with the adapter.';
 comment on column round_flips.after_answer is 'Its answer.';
-comment on column round_flips.after_text is 'What it wrote.';
+comment on column round_flips.after_text is 'The text of that trace.';

@@ -27,20 +27,20 @@ join lateral (
            1.959964 * sqrt(g.accuracy * (1 - g.accuracy) / g.questions + z2 / (4 * g.questions ^ 2)) as half
 ) w on true;
 
-comment on view round_results is 'What distils well and what does not: one row for each round, stage, benchmark, domain, difficulty and length of the questions.';
+comment on view round_results is 'Evaluation results: one row for each round, stage, benchmark, domain, difficulty and length of the questions.';
 comment on column round_results.round is 'The round.';
 comment on column round_results.stage is 'before (base model) or after (with the adapter).';
 comment on column round_results.benchmark is 'The evaluation job of the base model.';
 comment on column round_results.domain is 'math, code, legal, medical or general.';
 comment on column round_results.difficulty is 'As in round_answers.';
-comment on column round_results.length is 'Of the questions, as in round_answers.';
-comment on column round_results.questions is 'How many there are.';
-comment on column round_results.correct is 'Right answers, of one try each.';
-comment on column round_results.correct_strict is 'Right answers in an asked form.';
+comment on column round_results.length is 'As in round_answers.';
+comment on column round_results.questions is 'Number of questions.';
+comment on column round_results.correct is 'Right answers, one sample for each question.';
+comment on column round_results.correct_strict is 'Right answers in a requested form.';
 comment on column round_results.any_correct is 'Questions with a right answer among all their samples.';
 comment on column round_results.steps is 'Mean steps of an answer.';
-comment on column round_results.faithfulness is 'Mean; null: not asked.';
-comment on column round_results.coherence is 'Mean; null: not asked.';
+comment on column round_results.faithfulness is 'Mean faithfulness; null if not judged.';
+comment on column round_results.coherence is 'Mean coherence; null if not judged.';
 comment on column round_results.tokens_out is 'Mean tokens of an answer.';
 comment on column round_results.accuracy is 'correct ÷ questions, 0 to 1.';
 comment on column round_results.low is 'Lower end of its 95 % Wilson interval.';

@@ -1,4 +1,4 @@
-"""Verdicts that name their steps; what judges were measured at; what canaries found."""
+"""Verdicts with steps, calibrations of judges, and canaries."""
 
 import sqlalchemy as sa
 from alembic import op

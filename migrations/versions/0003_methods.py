@@ -1,4 +1,4 @@
-"""Methods of several calls and variants, adaptive sampling, budgets, and what a trace costs."""
+"""Methods with several calls and variants, adaptive sampling, budgets, and costs of traces."""
 
 import sqlalchemy as sa
 from alembic import op
@@ -7,7 +7,7 @@ from sqlalchemy.dialects import postgresql
 revision = "0003"
 down_revision = "0002"
 
-#: An older job asked every question with one prompt: the domains that it may have questions of.
+#: The domains of questions. An older job has the same single prompt for all of them.
 DOMAINS = "(values ('math'), ('code'), ('legal'), ('medical'), ('general')) as d (domain)"
 STATES = "'filling', 'running', 'paused', 'cancelled', 'done'"
 
@@ -41,7 +41,7 @@ ADDED = {
     "trace_logprobs": (("tokens", sa.BigInteger(), "0"),),
     "verdicts": (("refused", sa.String(), None),),
 }
-#: Filled in by whoever writes the row.
+#: The code that inserts a row sets these columns.
 NO_DEFAULT = (("jobs", "most"), ("jobs", "batch"), ("job_questions", "wanted"), ("trace_logprobs", "tokens"))
 
 
@@ -87,7 +87,7 @@ def upgrade() -> None:
 
 def downgrade() -> None:
     op.add_column("jobs", sa.Column("prompt_hash", sa.String(), nullable=True))
-    # Of a job that asked in several ways the older code knows the first.
+    # The older code knows only the first prompt of a job.
     op.execute(
         "update jobs j set prompt_hash = (select p.prompt_hash from job_prompts p where p.job_id = j.id "
         "order by p.domain <> 'general', p.domain, p.variant_place, p.call_place limit 1)"

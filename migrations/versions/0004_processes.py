@@ -1,4 +1,4 @@
-"""The processes of the factory, as they speak of themselves."""
+"""The table of the factory's processes and their heartbeats."""
 
 import sqlalchemy as sa
 from alembic import op

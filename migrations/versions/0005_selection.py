@@ -1,4 +1,4 @@
-"""The curriculum's stage of an example, and the questions that a round left out because an evaluation asks them."""
+"""The curriculum's stage of an example, and the questions that a round excludes."""
 
 import sqlalchemy as sa
 from alembic import op

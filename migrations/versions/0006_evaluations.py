@@ -1,4 +1,4 @@
-"""What an evaluation measures beside its accuracy."""
+"""Results of an evaluation besides its accuracy."""
 
 import sqlalchemy as sa
 from alembic import op
@@ -13,7 +13,7 @@ BY_K = ("pass_at", "majority_at")
 
 def upgrade() -> None:
     op.add_column("evaluations", sa.Column("benchmark", sa.String(), nullable=True))
-    # The repetition of job `before` in round `r` is called `r/before`.
+    # The job that repeats job `before` for round `r` has the name `r/before`.
     op.execute(
         "update evaluations e set benchmark = case when e.stage = 'before' then j.name "
         "else substring(j.name from length(r.name) + 2) end "

@@ -1,4 +1,4 @@
-"""The feeder finds the next questions by one index, in an order that no other index gives."""
+"""An index in the order in which the feeder sends questions."""
 
 import sqlalchemy as sa
 from alembic import op

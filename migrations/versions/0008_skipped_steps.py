@@ -1,4 +1,4 @@
-"""Verdicts say which steps a trace skips."""
+"""Scores of verdicts for skipped steps."""
 
 import sqlalchemy as sa
 from alembic import op

@@ -1,4 +1,4 @@
-"""Verdicts count restatements, and every score may be null."""
+"""The score of restatements; every score may be null."""
 
 import sqlalchemy as sa
 from alembic import op
@@ -6,7 +6,7 @@ from alembic import op
 revision = "0009"
 down_revision = "0008"
 
-#: Scores that had to have a value.
+#: Scores that could not be null before.
 REQUIRED = ("equations_checked", "equations_false", "steps")
 
 

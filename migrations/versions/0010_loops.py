@@ -1,4 +1,4 @@
-"""Loops: rounds one after the other, moved by the trainer."""
+"""The table of loops."""
 
 import sqlalchemy as sa
 from alembic import op

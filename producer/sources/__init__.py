@@ -1,12 +1,12 @@
-"""Question sources: one line of text names where questions come from, one function streams them.
+"""Question sources: one line of text names a source, and one function streams its questions.
 
 A SOURCE is a path or glob of JSONL, CSV or Parquet files (`files`), a hub data set (`hf:`, in `hub`), a reasoning-gym
-generator (`gym:`, in `gym`) or our own easy word problems (`words:`, in `words`). Each family registers itself and
-shows its examples; adding one is one file and one import here. A few test sets have short names (`benchmarks`).
+generator (`gym:`, in `gym`) or our own easy word problems (`words:`, in `words`). Each family registers itself with its
+examples. A new family needs one file and one import here. A few test sets have short names (`benchmarks`).
 
-A source is read once, in constant memory, and tells two kinds of trouble apart. Wrong use (no such file, no such
-column) is raised before the first row. A bad row is an item in the stream, a `Problem` with its file and line, and
-the good rows around it still come.
+A source is read once, in constant memory. There are two kinds of errors. Wrong use, such as a missing file or column,
+is raised before the first row. A bad row is an item of the stream, a `Problem` with its file and line. The good rows
+around it are still read.
 """
 
 import re
@@ -27,12 +27,12 @@ _SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]+):")
 def open_source(source: str, *, mapping: Mapping[str, str], limit: int | None = None) -> Iterator[Question | Problem]:
     """Stream the questions of `source`, and its bad rows as Problems, in the order of the source.
 
-    `mapping` is ours → theirs (`{"question": "prompt"}`); columns it leaves out are found by their usual names. `limit`
-    counts questions, not Problems. Raises UsageError, at the call, for anything wrong with the request itself;
-    TracemillError when the hub cannot be reached.
+    `mapping` is our column → their column (`{"question": "prompt"}`). Other columns are found by their usual names.
+    `limit` counts questions, not Problems. Raises UsageError at the call for any wrong argument, and TracemillError if
+    the hub cannot be reached.
     """
     if limit is not None and limit < 1:
-        raise UsageError(f"--limit {limit}: at least 1 question must be wanted")
+        raise UsageError(f"--limit {limit}: the limit must be at least 1")
     if source in BENCHMARKS and not Path(source).exists():
         source, columns = BENCHMARKS[source]
         mapping = {**columns, **mapping}
@@ -43,7 +43,7 @@ def open_source(source: str, *, mapping: Mapping[str, str], limit: int | None = 
 
 
 def examples() -> list[str]:
-    """One or more SOURCE examples of every family, for help pages."""
+    """SOURCE examples of every family, for help pages."""
     return [example for family in FAMILIES.values() for example in family.examples]
 
 

@@ -1,7 +1,6 @@
 """Question files: JSON Lines, JSON, CSV, TSV and Parquet, by path or glob.
 
-Everything that can be wrong with the request is found when the source is opened, in every file of a glob, before the
-first row: each file is opened and its first rows are looked at.
+Opening a source checks every file of a glob and its first rows. So all errors of the request come before the first row.
 """
 
 from collections.abc import Callable, Iterator
@@ -15,14 +14,14 @@ from producer.sources.rows import Broken, Row, Table, family
 from producer.sources.streams import BATCH_ROWS, quiet_datasets, stream_table
 from tracemill.errors import UsageError
 
-#: Rows of a JSON file that are looked at to learn its columns; a key that first shows up later is still kept in meta.
+#: First rows of a JSON file that give its columns. A key that first occurs later is still kept in meta.
 LOOK_AHEAD = 100
 _GLOB_SIGNS = frozenset("*?[")
 
 
 @family("", examples=("questions.jsonl", "'data/*.jsonl.gz'", "train.csv", "train.parquet"))
 def open_files(pattern: str) -> list[Table]:
-    """One table a file, in the order of their names."""
+    """One table for each file, in the order of their names."""
     return [_open(path) for path in _paths(pattern)]
 
 
@@ -36,10 +35,10 @@ def _paths(pattern: str) -> list[Path]:
         return [path]
     if not _GLOB_SIGNS & set(pattern):
         raise UsageError(f"there is no file {pattern}{_neighbours(path)}")
-    found = sorted(Path(name) for name in glob(str(path), recursive=True) if Path(name).is_file())
-    if not found:
+    paths = sorted(Path(name) for name in glob(str(path), recursive=True) if Path(name).is_file())
+    if not paths:
         raise UsageError(f"no file matches {pattern}")
-    return found
+    return paths
 
 
 def _neighbours(path: Path) -> str:
@@ -93,8 +92,8 @@ def _open_parquet(path: Path) -> Table:
     from pyarrow.parquet import ParquetFile
 
     def batches(columns: list[str]) -> Iterator[Any]:
-        # Arrow itself, not `datasets`: its reader leaves a thread behind when it is not read to the end, and a process
-        # that ends while that thread still runs is aborted (Arrow issue 45214).
+        # Arrow, not `datasets`: the reader of `datasets` leaves a running thread if it is not read to the end. A
+        # process that ends during that time is aborted (Arrow issue 45214).
         with ParquetFile(path, pre_buffer=False) as file:
             yield from file.iter_batches(BATCH_ROWS, columns=columns, use_threads=False)
 

@@ -1,8 +1,8 @@
 """Procedural problems from reasoning-gym (Stojanovski 2025, arXiv:2505.24760): `gym:dataset?parameter=value&…`.
 
-The parameters are those of the data set's own configuration, checked against its types before anything is generated.
-Only its seeds are spread out: the library makes question i of seed s from s + i, so that all but the first question of
-one seed would be questions of the next seed too, and a held-out set would hold what was trained on.
+The parameters are those of the data set's configuration. They are checked against its types before the first question.
+Only seeds are changed: the library makes question i of seed s from s + i. So neighbouring seeds would share all but one
+of their questions, and a held-out set would overlap the training set. Here each seed becomes a random number.
 """
 
 import dataclasses
@@ -21,10 +21,10 @@ _SIMPLE = (int, float, bool, str)
 
 @family("gym", examples=("gym:chain_sum?min_terms=2&max_terms=3&size=300&seed=1",))
 def open_gym(spec: str) -> list[Table]:
-    """One table with the columns `question`, `answer` and the scalar part of the problem's metadata."""
+    """One table with the columns `question`, `answer` and the problem's scalar metadata."""
     name, texts = parse_spec("gym", spec)
     try:
-        with warnings.catch_warnings():  # a library that it imports is compiled with warnings
+        with warnings.catch_warnings():  # compiling one of its libraries gives warnings
             warnings.simplefilter("ignore", SyntaxWarning)
             from reasoning_gym.factory import DATASETS, create_dataset
     except ImportError:
@@ -36,19 +36,19 @@ def open_gym(spec: str) -> list[Table]:
             f"gym:{name}: reasoning-gym has no such data set. {hint}There is {', '.join(sorted(DATASETS))}"
         )
     values = _typed(name, texts, _settable(DATASETS[name][1]))
-    # Without a seed the library draws one: a killed enqueue that is run again must meet the same questions.
-    # 31 bits, as numpy's generators take no more than 32; 10 million questions from two seeds meet once in a hundred.
+    # Without a seed the library would choose one, but a repeated enqueue must give the same questions. numpy's
+    # generators take at most 32 bits. With 31 bits, two seeds with 10 million questions each overlap once in a hundred.
     values["seed"] = Random(str(values.get("seed", 0))).getrandbits(31)
     try:
         dataset = create_dataset(name, **values)
-    except (AssertionError, ValueError, TypeError) as error:  # its configurations check themselves with assert
+    except (AssertionError, ValueError, TypeError) as error:  # its configurations use assert for their checks
         raise UsageError(f"gym:{spec}: reasoning-gym refuses these parameters: {error}") from None
 
     def rows() -> Iterator[Row]:
         for index in range(dataset.size):
             try:
                 yield index + 1, _row(dataset[index])
-            except Exception as error:  # a generator that fails on one seed: the library's own code, any exception
+            except Exception as error:  # a generator of the library may raise any exception
                 yield index + 1, Broken(f"reasoning-gym failed on this one: {error!r}")
 
     return [Table(f"gym:{name}", ("question", "answer", "source_dataset"), rows)]
@@ -59,10 +59,10 @@ def _row(entry: Mapping[str, Any]) -> dict[str, object]:
 
 
 def _settable(config: type) -> dict[str, tuple[type, ...]]:
-    """Parameters that one text value can set, with the types it may have."""
+    """Parameters that a text can set, with their possible types."""
     hints = get_type_hints(config)
-    found = {field.name: _simple_types(hints[field.name]) for field in dataclasses.fields(config)}
-    return {name: kinds for name, kinds in found.items() if kinds}
+    types_of = {field.name: _simple_types(hints[field.name]) for field in dataclasses.fields(config)}
+    return {name: kinds for name, kinds in types_of.items() if kinds}
 
 
 def _simple_types(hint: Any) -> tuple[type, ...]:
@@ -83,8 +83,8 @@ def _typed(name: str, texts: Mapping[str, str], settable: Mapping[str, tuple[typ
             raise UsageError(f"gym:{name} has no parameter {key!r}. {hint}There is {there}")
         value = _value(text, settable[key])
         if value is None:
-            wanted = " or ".join(kind.__name__ for kind in settable[key])
-            raise UsageError(f"gym:{name}: {key}={text} is not {wanted}. There is {there}")
+            expected = " or ".join(kind.__name__ for kind in settable[key])
+            raise UsageError(f"gym:{name}: {key}={text} is not {expected}. There is {there}")
         values[key] = value
     return values
 

@@ -1,8 +1,8 @@
 """Data sets on the Hugging Face hub, streamed: `hf:name[:config][:split]`.
 
-With one part after the name it is a configuration if the data set has one so called, else a split; the split is
-`train` unless said otherwise. Streaming needs the network, so HF_HUB_OFFLINE refuses these sources at once. Code that
-comes with a data set is never run (`datasets` gave that up in 4.0).
+A single part after the name is a configuration if the data set has one of that name, otherwise a split. The default
+split is `train`. Streaming needs the network, so HF_HUB_OFFLINE refuses these sources at once. Code in a data set is
+never run (`datasets` removed that in 4.0).
 """
 
 import time
@@ -14,15 +14,17 @@ from producer.sources.streams import BATCH_ROWS, quiet_datasets, stream_table
 from tracemill.errors import TracemillError, UsageError
 
 _REACH_SECONDS = 10.0
-#: A split that is not read to its end leaves a thread of Arrow's behind, and a process that ends while it still runs is
-#: aborted (Arrow issue 45214). It is done within a few milliseconds.
+#: A split that is not read to its end leaves a thread of Arrow for a few milliseconds. A process that ends during that
+#: time is aborted (Arrow issue 45214).
 _LET_THREADS_END = 0.3
 
 
 @family("hf", examples=("hf:openai/gsm8k:main:train", "hf:HuggingFaceH4/MATH-500:test"))
 def open_hub(spec: str) -> list[Table]:
-    """One table: the split. Raises UsageError for a data set, configuration or split that is not there, and
-    TracemillError when the hub cannot be reached."""
+    """One table with the split.
+
+    Raises UsageError for an unknown data set, configuration or split, and TracemillError if the hub cannot be reached.
+    """
     name, *parts = spec.split(":")
     if not name or len(parts) > 2 or not all(parts):
         raise UsageError(f"hf:{spec}: write hf:name[:config][:split], for example hf:openai/gsm8k:main:train")
@@ -49,7 +51,7 @@ def open_hub(spec: str) -> list[Table]:
     def lost(row: int, error: Exception) -> Iterator[Row]:
         raise TracemillError(
             f"hf:{spec}: reading stopped at row {row}: {error}. Run the same command again: "
-            "what is stored already is not stored twice"
+            "stored questions are not stored twice"
         ) from error
 
     try:
@@ -61,7 +63,7 @@ def open_hub(spec: str) -> list[Table]:
 
 
 def _reach(name: str) -> None:
-    """Ask the hub once, with a time limit: `datasets` alone tries for half a minute before it gives up."""
+    """Check once with a time limit that the hub answers. `datasets` alone retries for half a minute."""
     from huggingface_hub import HfApi, constants
     from huggingface_hub.errors import HFValidationError, RepositoryNotFoundError
 
@@ -77,7 +79,7 @@ def _reach(name: str) -> None:
         raise UsageError(
             f"the hub has no data set {name!r}, or it is private: check the name, or log in (hf auth login)"
         ) from None
-    except Exception as error:  # each HTTP client that huggingface_hub has used brings its own error classes
+    except Exception as error:  # the error classes depend on the HTTP client of huggingface_hub
         _unreachable(name, error)
 
 

@@ -1,7 +1,7 @@
 """JSON and CSV, read line by line with the standard library.
 
-The `datasets` JSON reader fails a whole block for one broken line and its CSV reader guesses types, so neither can
-name the line or keep its neighbours. These readers can, at more than 60,000 rows a second.
+The JSON reader of `datasets` fails for a whole block because of one broken line, and its CSV reader guesses types. So
+neither can name the line and still read the others. These readers can, at more than 60,000 rows a second.
 """
 
 import csv
@@ -21,10 +21,10 @@ from tracemill.errors import UsageError
 if TYPE_CHECKING:
     import _csv
 
-#: The longest line, CSV field or array element; it bounds memory when a quote or a bracket is never closed.
+#: The longest line, CSV field or array element. It limits memory if a quote or a bracket is never closed.
 LONGEST = 32 * 1024 * 1024
 _CHUNK = 1024 * 1024
-_HEAD = 64  # enough to see whether a .json file opens with a bracket
+_HEAD = 64  # bytes in which the first bracket of a .json array must be
 _UTF8_BOM = b"\xef\xbb\xbf"
 _BOMS = {b"\xff\xfe\0\0": "UTF-32", b"\0\0\xfe\xff": "UTF-32", b"\xff\xfe": "UTF-16", b"\xfe\xff": "UTF-16"}
 _BLANKS = re.compile(r"[ \t\r\n]*")
@@ -37,7 +37,7 @@ def open_bytes(path: Path) -> BinaryIO:
 
 
 def check_encoding(path: Path) -> None:
-    """Raise UsageError for an empty file and for one that opens like UTF-16 or UTF-32."""
+    """Raise UsageError for an empty file, and for a file that begins like UTF-16 or UTF-32."""
     try:
         with open_bytes(path) as stream:
             head = stream.read(4)
@@ -54,17 +54,17 @@ def check_encoding(path: Path) -> None:
 
 
 def read_json(path: Path) -> Iterator[Row]:
-    """The rows of a .json file: one array of objects, or an object a line."""
+    """The rows of a .json file: one array of objects, or one object on each line."""
     try:
         with open_bytes(path) as stream:
             array = stream.read(_HEAD).removeprefix(_UTF8_BOM).lstrip().startswith(b"[")
     except _TRUNCATED:
-        array = False  # the reader of lines says where it breaks off
+        array = False  # `read_jsonl` reports where the file is cut off
     return read_array(path) if array else read_jsonl(path)
 
 
 def read_jsonl(path: Path) -> Iterator[Row]:
-    """The rows of a JSON Lines file (jsonlines.org); blank lines are passed over."""
+    """The rows of a JSON Lines file (jsonlines.org), without blank lines."""
     decode = json.JSONDecoder().decode
     number = 0
     with open_bytes(path) as stream:
@@ -92,7 +92,7 @@ def read_jsonl(path: Path) -> Iterator[Row]:
 
 
 def _lines(stream: BinaryIO) -> Iterator[bytes]:
-    """Lines with a bounded length: of a longer one the first LONGEST bytes, the rest is passed over."""
+    """Lines of at most LONGEST bytes; the rest of a longer line is skipped."""
     for line in iter(partial(stream.readline, LONGEST), b""):
         yield line
         while len(line) == LONGEST and not line.endswith(b"\n"):
@@ -104,9 +104,9 @@ def _too_much(error: Exception) -> Broken:
 
 
 def read_array(path: Path) -> Iterator[Row]:
-    """The elements of one JSON array, each numbered by the line it starts on.
+    """The elements of one JSON array, each with the number of its first line.
 
-    An array is one document: what follows a syntax error in it cannot be read, and the error is the last row.
+    An array is one document, so nothing after a syntax error can be read. The error is the last row.
     """
     with open_bytes(path) as stream:
         cursor = _Cursor(io.TextIOWrapper(stream, encoding="utf-8-sig", errors="surrogateescape", newline=""))
@@ -131,7 +131,7 @@ def read_array(path: Path) -> Iterator[Row]:
 
 
 class _Cursor:
-    """A place in the text of a JSON array, of which only the element at hand is in memory."""
+    """A position in the text of a JSON array. Only the current element is in memory."""
 
     def __init__(self, text: TextIO) -> None:
         self.line = 1
@@ -163,7 +163,7 @@ class _Cursor:
                 if len(self._buffer) - self._at >= LONGEST or not self._more():
                     raise
             else:
-                if end < len(self._buffer) or not self._more():  # a number at the very end may go on
+                if end < len(self._buffer) or not self._more():  # a number at the end of the buffer may continue
                     self._advance(end)
                     return cast(object, element)
 
@@ -172,14 +172,14 @@ class _Cursor:
         self._at = to
 
     def _more(self) -> bool:
-        """Double what is unread, so that a long element is decoded a few times, not a thousand."""
+        """Double the unread text, so that a long element is decoded only a few times."""
         chunk = self._text.read(max(_CHUNK, len(self._buffer) - self._at))
         self._buffer, self._at = self._buffer[self._at :] + chunk, 0
         return bool(chunk)
 
 
 def csv_header(path: Path) -> tuple[str, ...]:
-    """The column names in a CSV or TSV file's first line. Raises UsageError for none, or for one twice."""
+    """The column names in the first line of a CSV or TSV file. Raises UsageError for none or a repeated one."""
     with open_bytes(path) as stream:
         try:
             header = tuple(next(_csv_reader(stream, path), []))
@@ -197,7 +197,7 @@ def csv_header(path: Path) -> tuple[str, ...]:
 
 
 def read_csv(path: Path) -> Iterator[Row]:
-    """The rows of a CSV or TSV file (RFC 4180), each numbered by the line it starts on; blank lines are passed over."""
+    """The rows of a CSV or TSV file (RFC 4180), each with the number of its first line, without blank lines."""
     header = csv_header(path)
     with open_bytes(path) as stream:
         reader = _csv_reader(stream, path)
@@ -222,6 +222,6 @@ def read_csv(path: Path) -> Iterator[Row]:
 
 def _csv_reader(stream: BinaryIO, path: Path) -> "_csv.Reader":
     csv.field_size_limit(LONGEST)
-    # A byte that is not UTF-8 travels as a lone surrogate, so that only its own row is refused.
+    # A byte that is not UTF-8 becomes a lone surrogate, so that only its own row is refused.
     text = io.TextIOWrapper(stream, encoding="utf-8-sig", errors="surrogateescape", newline="")
     return csv.reader(text, delimiter="\t" if ".tsv" in path.suffixes else ",", strict=True)

@@ -1,4 +1,4 @@
-"""The `name?key=value&key=value` that follows the scheme of a generated source."""
+"""Parse `name?key=value&key=value`, the text after the scheme of a generated source."""
 
 from urllib.parse import parse_qsl
 
@@ -6,7 +6,7 @@ from tracemill.errors import UsageError
 
 
 def parse_spec(scheme: str, spec: str) -> tuple[str, dict[str, str]]:
-    """The name and its parameters. Raises UsageError for a parameter without a value, or given twice."""
+    """The name and its parameters. Raises UsageError for a parameter without a value, or a repeated one."""
     name, _, query = spec.partition("?")
     try:
         pairs = parse_qsl(query, keep_blank_values=True, strict_parsing=bool(query))

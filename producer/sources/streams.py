@@ -1,8 +1,7 @@
-"""Tables of Arrow record batches, always streamed: local Parquet files and the hub share this.
+"""Streamed tables of Arrow record batches, for local Parquet files and the hub.
 
-`datasets` is imported only when such a table is opened (it takes a second), and kept light and quiet: no torch (which
-takes seconds more), no progress bars, no retry chatter, and no download counter, which would call a server even for a
-local file.
+`datasets` is imported only if such a table is opened, because the import takes a second. Four of its features are off:
+torch (several seconds more), progress bars, messages, and a download counter that calls a server even for local files.
 """
 
 from collections.abc import Callable, Iterator, Mapping
@@ -15,7 +14,7 @@ BATCH_ROWS = 1000
 
 
 def quiet_datasets() -> Any:
-    """The `datasets` module, silenced. Raises UsageError when it is not installed."""
+    """The `datasets` module without its messages. Raises UsageError if it is not installed."""
     try:
         import datasets
     except ImportError:
@@ -35,11 +34,10 @@ def stream_table(
     batches: Callable[[list[str]], Iterator[Any]],
     on_break: Callable[[int, Exception], Iterator[Row]],
 ) -> Table:
-    """A table of Arrow record batches: `batches(columns)` reads those columns, from the start each time.
+    """A table of Arrow record batches. `batches(columns)` reads those columns from the start.
 
-    `features` are of the `datasets` library. Only scalar columns are read: lists, images and the like never leave the
-    file. Class labels become their names. `on_break(row, error)` says what follows when reading fails at a row: a last
-    row that tells why, or an exception.
+    `features` are those of the `datasets` library. Only scalar columns are read, no lists or images. Class labels
+    become their names. If reading fails at a row, `on_break(row, error)` gives a last row with the reason, or raises.
     """
     datasets = quiet_datasets()
     plain = [key for key, kind in features.items() if isinstance(kind, datasets.Value | datasets.ClassLabel)]
@@ -52,7 +50,7 @@ def stream_table(
                 for row in batch.to_pylist():
                     number += 1
                     yield number, _named(row, labels) if labels else row
-        except Exception as error:  # the library raises whatever Arrow, HTTP or a codec raised
+        except Exception as error:  # errors of Arrow, HTTP and codecs
             yield from on_break(number + 1, error)
 
     if not features:
@@ -61,7 +59,7 @@ def stream_table(
 
 
 def _named(row: Mapping[str, object], labels: Mapping[str, Any]) -> Mapping[str, object]:
-    """-1 and null both mean that a label is not known."""
+    """The row with the names of its class labels; -1 and null both mean an unknown label."""
     names = {
         key: kind.int2str(value) if isinstance(value := row.get(key), int) and value >= 0 else None
         for key, kind in labels.items()

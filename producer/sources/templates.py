@@ -1,8 +1,8 @@
-"""The stories that word problems are made of, as data.
+"""The templates of word problems, as data.
 
-Every number is at least 2, so that plurals are always right; `allowed` keeps a story sensible (nobody gives away more
-than they have) and its arithmetic small. Slots: {a} {b} {c} numbers; {name} and {other} people, with {he} {his} {him}
-{He} for {name}; {things} something to count.
+Every number is at least 2, so that plurals are right. `allowed` excludes impossible stories, such as giving away more
+than one has, and large numbers. Slots: {a} {b} {c} are numbers; {name} and {other} are people, with {he} {his} {him}
+{He} for {name}; {things} are countable things.
 """
 
 from collections.abc import Callable
@@ -38,7 +38,7 @@ THINGS = (
 
 @dataclass(frozen=True, slots=True)
 class Template:
-    """One story: its text, its answer as a function of the numbers, and the ranges of these (both ends included)."""
+    """One story: its text, its answer as a function of the numbers, and their ranges (both ends included)."""
 
     name: str
     text: str

@@ -1,8 +1,8 @@
-"""Our own easy word problems: one or two steps of small whole numbers, for models that can learn nothing harder yet.
+"""Our own easy word problems for very small models: one or two steps with small whole numbers.
 
-`words:?size=300&seed=1&split=train`. A problem is a template, its numbers, and a cast of names and things. The split is
-decided by a stable hash of (template, numbers), so that no train question and no test question share their arithmetic
-story, whatever sizes and seeds are asked for. The same parameters give the same questions in every process.
+`words:?size=300&seed=1&split=train`. A problem is a template with numbers, names and things. A stable hash of
+(template, numbers) decides the split. So train and test questions never share a story, for any sizes and seeds. The
+same parameters give the same questions in every process.
 """
 
 from collections.abc import Iterator, Sequence
@@ -32,16 +32,16 @@ def open_words(spec: str) -> list[Table]:
     if split not in SPLITS:
         raise UsageError(f"words:{spec}: split={split} is neither train nor test")
     size, seed = _whole(spec, "size", texts.get("size", "300")), _whole(spec, "seed", texts.get("seed", "0"))
-    most = sum(len(stories) for stories in _stories(split))
-    if not 1 <= size <= most:
-        raise UsageError(f"words:{spec}: size={size}, but it can be from 1 to {most:,} for split={split}")
+    max_size = sum(len(stories) for stories in _stories(split))
+    if not 1 <= size <= max_size:
+        raise UsageError(f"words:{spec}: size={size}, but it can be from 1 to {max_size:,} for split={split}")
     columns = ("question", "gold", "domain", "kind", "template", "steps")
     return [Table(f"words:{spec}", columns, lambda: _rows(split, size, seed))]
 
 
 @dataclass(frozen=True, slots=True)
 class _Stories:
-    """All questions that one template gives in one split, numbered from 0."""
+    """All questions of one template in one split, numbered from 0."""
 
     template: Template
     numbers: tuple[tuple[int, ...], ...]
@@ -87,11 +87,11 @@ _ALONE = tuple((person, person) for person in PEOPLE)
 
 @cache
 def _stories(split: str) -> tuple[_Stories, ...]:
-    def wanted(template: Template, numbers: tuple[int, ...]) -> bool:
+    def is_in_split(template: Template, numbers: tuple[int, ...]) -> bool:
         return template.allowed(*numbers) and split_of(template.name, numbers) == split
 
     return tuple(
-        _Stories(template, tuple(numbers for numbers in _numbers(template) if wanted(template, numbers)))
+        _Stories(template, tuple(numbers for numbers in _numbers(template) if is_in_split(template, numbers)))
         for template in TEMPLATES
     )
 
@@ -101,13 +101,13 @@ def _numbers(template: Template) -> Iterator[tuple[int, ...]]:
 
 
 def split_of(template: str, numbers: tuple[int, ...]) -> str:
-    """The split that a story belongs to, for good."""
+    """The split of a story. It never changes."""
     digest = blake2b(f"{template} {numbers}".encode(), digest_size=4).digest()
     return "test" if int.from_bytes(digest, "big") % _TEST_SHARE == 0 else "train"
 
 
 def _rows(split: str, size: int, seed: int) -> Iterator[Row]:
-    """`size` different questions, as many of each template as its stock allows, in random order."""
+    """`size` different questions in random order, with equal numbers from all templates as far as possible."""
     random = Random(f"{split} {seed}")  # seeded by text: the same in every process
     chosen: list[tuple[_Stories, int]] = []
     stocks = sorted(_stories(split), key=lambda stories: (len(stories), stories.template.name))

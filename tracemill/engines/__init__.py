@@ -1,7 +1,7 @@
-"""How to reach a model: asynchronous `generate`, `choose` and `score`, and one engine a model in a process.
+"""Engines run models: asynchronous `generate`, `choose` and `score`.
 
-Each engine is one file. Engines are used from the process's one event loop
-(`tracemill.event_loop`), so that the requests of all tasks in flight are in the engine together.
+Each engine is one file. A process has one engine for each model and uses it from its event loop
+(`tracemill.event_loop`). So one engine gets the requests of all running tasks.
 """
 
 import string
@@ -18,23 +18,24 @@ from tracemill.sampling import Sampling as Sampling
 
 @dataclass(frozen=True)
 class Completion:
-    """One sample: its text, with any thoughts between thinking marks, its length in tokens, and why it ended."""
+    """One sample. Thoughts in its text stand between thinking marks."""
 
     text: str
     tokens: int
-    #: `stop`, `length`, …; `refusal` or `content_filter` when there was something that would not be said.
+    #: `stop`, `length`, …; `refusal` or `content_filter` if the model or its server refused to answer.
     finish_reason: str | None
-    #: How many of `tokens` are thoughts: exact in process; by a server's count, or their share of the text, elsewhere.
+    #: How many of `tokens` are thoughts. Exact for engines in this process. A server's count otherwise, or an estimate
+    #: from the length of the text.
     thinking_tokens: int = 0
-    #: As many places as `tokens`; null unless asked for. As the model gives them, before temperature and top_p.
+    #: One position for each of `tokens`, before temperature and top_p; None unless requested.
     logprobs: TopK | None = None
 
 
 @dataclass(frozen=True)
 class Generation:
-    """What one request returned. `tokens_in` counts the prompt once; `seconds` is the request's wall time.
+    """The result of one request. `tokens_in` counts the prompt once; `seconds` is its wall time.
 
-    A server may return fewer completions than asked; never more.
+    A server may return fewer completions than requested, but never more.
     """
 
     completions: tuple[Completion, ...]
@@ -44,7 +45,7 @@ class Generation:
 
 @dataclass(frozen=True)
 class Score:
-    """How likely a text is as the beginning of an answer."""
+    """The probability of a text as the beginning of an answer."""
 
     #: Natural logarithm of its probability: at most 0.
     logprob: float
@@ -53,33 +54,33 @@ class Score:
 
 
 class Engine(Protocol):
-    """A model that can be asked."""
+    """A running model."""
 
     @property
-    def silent(self) -> float:
-        """Seconds for which an engine of this process has made no step although there is something to do."""
+    def stalled_seconds(self) -> float:
+        """Seconds since the engine's last step while requests wait; 0 if none wait."""
 
     async def generate(
         self, messages: list[Message], n: int, sampling: Sampling, adapter: Path | None = None
     ) -> Generation:
-        """Answer `messages` n times. Raises EngineError, or EngineDead when no later request can succeed.
+        """Answer `messages` n times. Raises EngineError, or EngineDead if no later request can succeed.
 
-        RequestRefused also when log-probabilities are asked for that this model's server does not give.
+        Raises RequestRefused also if the request needs log-probabilities that the model's server does not give.
         """
         ...
 
     async def choose(self, messages: list[Message], choices: Sequence[str]) -> dict[str, float] | None:
-        """The probability of each choice as the answer's first word, summing to 1.
+        """The probability of each choice as the answer's first word; their sum is 1.
 
-        Null when the model gives none of them a place among its likeliest first tokens. Raises what `generate` raises.
+        None if no choice is among the model's likeliest first tokens. Raises the errors of `generate`.
         """
         ...
 
     async def score(self, messages: list[Message], continuation: str, adapter: Path | None = None) -> Score | None:
-        """How likely the answer to `messages` begins with `continuation`.
+        """The probability that the answer to `messages` begins with `continuation`.
 
-        Null when the engine cannot tell: few hosted servers give the probabilities of a text that they did not write.
-        Raises what `generate` raises.
+        None if the engine cannot compute it: few hosted servers give probabilities of a text that they did not write.
+        Raises the errors of `generate`.
         """
         ...
 
@@ -89,9 +90,9 @@ class Engine(Protocol):
 
 
 def start(model: ModelSettings, data_dir: Path) -> Engine:
-    """Start the engine of `model`; blocks until it can answer. Raises UsageError or EngineError.
+    """Start the engine of `model` and wait until it can answer. Raises UsageError or EngineError.
 
-    The kind is imported only here, so no process pays for an engine that it does not run.
+    The engine's module is imported only here, because its packages are large.
     """
     match model.engine:
         case "vllm":
@@ -104,15 +105,15 @@ def start(model: ModelSettings, data_dir: Path) -> Engine:
             return OpenaiEngine(model)
 
 
-#: Stands around a word without changing it.
+#: Characters around a word that are not part of it.
 AROUND_WORDS = string.whitespace + "\"'*`_.,:;!()"
 
 
 def choice_shares(likeliest: Sequence[tuple[str, float]], choices: Sequence[str]) -> dict[str, float] | None:
-    """Share the first token's probability mass among the choices.
+    """Each choice's share of the probability that the first token is one of the choices; None if that is 0.
 
-    `likeliest` is (token text, probability) of the likeliest first tokens; case, spaces and punctuation around a word
-    are ignored.
+    `likeliest` holds (token text, probability) of the likeliest first tokens. Case does not count, nor do spaces and
+    punctuation around a word.
     """
     mass = dict.fromkeys(choices, 0.0)
     for token, probability in likeliest:

@@ -1,8 +1,8 @@
-"""LoRA on CPU, right and fast: our own version of three of vLLM's CPU functions, put in their place.
+"""Correct and fast LoRA on CPU: replacements for three of vLLM's CPU functions.
 
-vLLM 0.32 copies the adapter's weights once for every token of a batch, and gives rows without an adapter (index -1) the
-weights of the last one, so that a base model answers wrongly beside an adapter. Here each adapter is one matrix product
-over its own rows. CUDA has kernels of its own and is not touched.
+vLLM 0.32 copies the adapter's weights once for every token of a batch. It also applies the last adapter to rows without
+one (index -1), so the base model answers wrongly in a batch with an adapter. Here each adapter is one matrix product
+over its own rows. CUDA has its own kernels and is not changed.
 
 Shapes: B rows (tokens), L adapter slots, H inputs, O outputs, r rank.
 """
@@ -22,7 +22,7 @@ def install() -> None:
 
 
 def bgmv_shrink(inputs: Any, weights: Any, output: Any, slots: Any, scaling: float = 1.0) -> None:
-    """output[B, :r] = scaling · inputs[B, H] · weights[slot, r, H]ᵀ; zero in rows without an adapter."""
+    """output[B, :r] = scaling · inputs[B, H] · weights[slot, r, H]ᵀ; 0 in rows without an adapter."""
     rank = weights.shape[-2]
     output[:, :rank] = 0
     for rows, weight in _adapters(weights, slots):
@@ -37,7 +37,7 @@ def bgmv_expand(inputs: Any, weights: Any, output: Any, slots: Any, add_inputs: 
 def bgmv_expand_slice(
     inputs: Any, weights: Any, output: Any, slots: Any, slice_offset: int, slice_size: int, add_inputs: bool = True
 ) -> None:
-    """The same into the columns [slice_offset, slice_offset + slice_size) of output."""
+    """`bgmv_expand` into the columns [slice_offset, slice_offset + slice_size) of output."""
     columns = slice(slice_offset, slice_offset + slice_size)
     if not add_inputs:
         output[:, columns] = 0
@@ -46,7 +46,7 @@ def bgmv_expand_slice(
 
 
 def _adapters(weights: Any, slots: Any) -> Iterator[tuple[Any, Any]]:
-    """Each adapter in the batch: its rows (a mask, or all) and its matrix."""
+    """The rows (a mask or all) and the matrix of each adapter in the batch."""
     present = slots.unique().tolist()
     for slot in present:
         if slot >= 0:

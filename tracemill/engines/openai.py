@@ -1,8 +1,7 @@
-"""Any server that speaks the OpenAI protocol: `vllm serve`, hosted APIs, Ollama, llama.cpp.
+"""Engine for any server with the OpenAI protocol: `vllm serve`, hosted APIs, Ollama, llama.cpp.
 
-How it is reached, and what becomes of its failures, is in `openai_server`; what it may say, in `openai_protocol` and
-`openai_stream`. Servers differ in what they tell of probabilities. One that gives none for a choice is found out once
-and then not asked again.
+`openai_server` holds connections and errors, `openai_protocol` and `openai_stream` hold the messages. Not every server
+gives log-probabilities. The engine notices this at the first request and does not request them again.
 """
 
 import asyncio
@@ -13,50 +12,52 @@ from typing import Any
 
 from tracemill import thinking
 from tracemill.engines import AROUND_WORDS, Generation, Sampling, Score, choice_shares
-from tracemill.engines.openai_protocol import MOST_LIKELY, completions, score_at_end
+from tracemill.engines.openai_protocol import MAX_TOP_LOGPROBS, completions, score_at_end
 from tracemill.engines.openai_server import Server
 from tracemill.errors import RequestRefused
 from tracemill.model_settings import ModelSettings
 from tracemill.prompts import Message
 
-#: What `choose` asks of a server without logprobs: so many answers, of so many tokens.
+#: Number and sampling of the short answers that `choose` requests from a server without logprobs.
 TEXTS, TEXT = 8, Sampling(temperature=1.0, max_tokens=8)
-#: A question that every model can answer, to find out what a server can do; and an answer.
+#: A question that every model can answer, and its answer. They show whether a server can score.
 PROBE: list[Message] = [{"role": "user", "content": "What is 2 + 2? Reply with the number only."}]
 PROBE_ANSWER = "4"
-#: What to do when a server gives no log-probabilities of token ids.
-WITHOUT_LOGPROBS = 'Use a server of vLLM\'s or engine = "vllm", or ask for no log-probabilities (logprobs = 0)'
+#: Advice for a server without log-probabilities of token ids.
+WITHOUT_LOGPROBS = 'Use vLLM\'s server or engine = "vllm", or request no log-probabilities (logprobs = 0)'
 
 
 class OpenaiEngine:
-    """One model behind one server. Must be used from one event loop."""
+    """One model on one server. Use it from one event loop."""
 
     def __init__(self, model: ModelSettings) -> None:
-        """Read the address and the key; connects at the first request. Raises UsageError if either cannot be used."""
+        """Read the address and the key. Raises UsageError if one of them is unusable. Connects at the first request."""
         self._model = model.model
         self._stream = model.openai.stream
         self._server = Server(model)
-        #: What the server can do; null: not known yet.
+        #: The server's abilities; None means not known yet.
         self._gives_logprobs: bool | None = None
         self._scores: bool | None = None
         self._probing = asyncio.Lock()
 
     @property
-    def silent(self) -> float:
-        return 0.0  # what its server does, only the server knows
+    def stalled_seconds(self) -> float:
+        return 0.0  # a client does not see the steps of its server
 
     async def generate(
         self, messages: list[Message], n: int, sampling: Sampling, adapter: Path | None = None
     ) -> Generation:
         """Answer `messages` n times, or fewer if the server gives fewer.
 
-        `tokens_in` is the server's `usage` (0 if it sends none), which counts the tokens of all completions together:
-        `openai_protocol.completions` says how they are shared. `seconds` is the time of the attempt that was answered.
-        A refusal is a completion. Raises EngineError when the server cannot be reached or understood, RequestRefused
-        when it will not answer these messages, gives no log-probabilities by token id, or an adapter is asked for.
+        `tokens_in` comes from the server's `usage` (0 without one). That also counts the tokens of all completions
+        together, which `openai_protocol.completions` divides among them. `seconds` is the time of the successful
+        attempt. A refusal by the model is a completion.
+
+        Raises EngineError if the server cannot be reached or its answer cannot be read. Raises RequestRefused if the
+        server refuses the messages, gives no log-probabilities by token id, or should load an adapter.
         """
         self._refuse(adapter)
-        asked: dict[str, Any] = {
+        request: dict[str, Any] = {
             "model": self._model,
             "messages": messages,
             "n": n,
@@ -65,40 +66,40 @@ class OpenaiEngine:
             "max_tokens": sampling.max_tokens,
         }
         if sampling.stop:
-            asked["stop"] = list(sampling.stop)
+            request["stop"] = list(sampling.stop)
         if self._stream:
-            asked |= {"stream": True, "stream_options": {"include_usage": True}}
+            request |= {"stream": True, "stream_options": {"include_usage": True}}
         k = sampling.logprobs
         if k:
-            # One more than wanted, where the protocol has it: vLLM counts a chosen token that is not likely as one.
-            asked |= {"logprobs": True, "top_logprobs": k + 1 if k < MOST_LIKELY else k}
-            asked["return_tokens_as_token_ids"] = True
+            # One more than needed, if the protocol allows it: vLLM counts an unlikely chosen token among these.
+            request |= {"logprobs": True, "top_logprobs": k + 1 if k < MAX_TOP_LOGPROBS else k}
+            request["return_tokens_as_token_ids"] = True
         try:
-            answer, seconds = await self._server.ask(asked)
+            answer, seconds = await self._server.ask(request)
         except RequestRefused as error:
             raise (
-                RequestRefused(f"{error}. Was it the log-probabilities? {WITHOUT_LOGPROBS}") if k else error
+                RequestRefused(f"{error}. Were the log-probabilities the reason? {WITHOUT_LOGPROBS}") if k else error
             ) from None
         try:
-            found = completions(answer, k)
+            samples = completions(answer, k)
         except LookupError as error:
             raise RequestRefused(f"{self._server.url} {error}. {WITHOUT_LOGPROBS}") from None
-        return Generation(tuple(found[:n]), answer.counted.prompt_tokens, seconds)
+        return Generation(tuple(samples[:n]), answer.token_usage.prompt_tokens, seconds)
 
     async def choose(self, messages: list[Message], choices: Sequence[str]) -> dict[str, float] | None:
-        """The probability of each choice as the first word; null if none is likely. Raises what `generate` raises.
+        """The probability of each choice as the first word; None if no choice is likely.
 
-        A server that gives no logprobs, or refuses to be asked for them, writes a few short answers instead, and a
-        choice's share is that of the answers whose first word it is.
+        A server without logprobs writes a few short answers instead. Then a choice's probability is the share of
+        answers that begin with it. Raises the errors of `generate`.
         """
         if self._gives_logprobs is not False:
             try:
                 answer, _ = await self._server.ask(
-                    self._short(messages) | {"logprobs": True, "top_logprobs": MOST_LIKELY, "temperature": 0}
+                    self._short(messages) | {"logprobs": True, "top_logprobs": MAX_TOP_LOGPROBS, "temperature": 0}
                 )
             except RequestRefused:
                 if self._gives_logprobs:
-                    raise  # the messages are at fault; otherwise it is they or the logprobs, and asking for text tells
+                    raise  # the messages are the cause; otherwise the next request shows whether the logprobs are
             else:
                 logprobs = answer.choices[0].logprobs
                 if logprobs and logprobs.content:
@@ -112,12 +113,12 @@ class OpenaiEngine:
         return choice_shares([(word, 1 / len(words)) for word in words], choices)
 
     async def score(self, messages: list[Message], continuation: str, adapter: Path | None = None) -> Score | None:
-        """How likely the answer begins with `continuation`; null from a server that does not score, as most.
+        """The probability that the answer begins with `continuation`; None if the server cannot score.
 
-        vLLM's own server scores a prompt (`prompt_logprobs`) that ends in an unfinished answer
-        (`continue_final_message`). Whether this one does is found out once, with a question that no server can find
-        fault with. It computes the whole prompt at each request: its prefix cache has no logprobs. Null also when the
-        server's tokens do not spell the continuation. Raises what `generate` raises.
+        Most servers cannot. vLLM's server scores a prompt (`prompt_logprobs`) that ends in an unfinished answer
+        (`continue_final_message`). The first call tests the server with a simple question. vLLM computes the whole
+        prompt at each request, because its prefix cache has no logprobs. The result is also None if the server's tokens
+        do not spell the continuation. Raises the errors of `generate`.
         """
         self._refuse(adapter)
         async with self._probing:
@@ -132,9 +133,9 @@ class OpenaiEngine:
             return False
 
     async def _score(self, messages: list[Message], continuation: str) -> Score | None:
-        said: Message = {"role": "assistant", "content": continuation}
+        beginning: Message = {"role": "assistant", "content": continuation}
         answer, _ = await self._server.ask(
-            self._short([*messages, said])
+            self._short([*messages, beginning])
             | {"prompt_logprobs": 0, "continue_final_message": True, "add_generation_prompt": False}
         )
         return None if answer.prompt_logprobs is None else score_at_end(answer.prompt_logprobs, continuation)
@@ -155,6 +156,6 @@ class OpenaiEngine:
 
 
 def first_word(text: str) -> str:
-    """The first word that is said, after any thoughts and without the punctuation around it; empty if there is none."""
+    """The first word after any thoughts, without the punctuation around it; empty if there is none."""
     words = thinking.split(text).answer.lstrip(AROUND_WORDS).split(maxsplit=1)
     return words[0] if words else ""

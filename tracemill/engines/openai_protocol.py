@@ -1,7 +1,7 @@
-"""What an OpenAI-compatible server may send, and what is read out of it. All of it is hostile input.
+"""The answers of an OpenAI-compatible server, and their samples. All of them are hostile input.
 
-Protocol: OpenAI API reference, "Chat completions" and "Streaming"; `prompt_logprobs` and tokens written as
-`token_id:123` are vLLM's additions to it (vLLM's documentation, "OpenAI-Compatible Server", extra parameters).
+Protocol: OpenAI API reference, "Chat completions" and "Streaming". vLLM adds `prompt_logprobs` and tokens as
+`token_id:123` (vLLM's documentation, "OpenAI-Compatible Server", extra parameters).
 """
 
 import itertools
@@ -12,28 +12,28 @@ from pydantic import BaseModel, Field
 
 from tracemill import thinking
 from tracemill.engines import Completion, Score
-from tracemill.logprobs import LONGEST_ROW, MOST_IDS, TopK
+from tracemill.logprobs import LONGEST_ROW, MAX_IDS, TopK
 
-#: Postgres' largest integer: no server may claim more tokens than can be stored.
-MOST_TOKENS = 2**31 - 1
-#: The most likely tokens a place that the protocol gives.
-MOST_LIKELY = 20
+#: The largest token count that a server may report: Postgres' largest integer.
+MAX_TOKENS = 2**31 - 1
+#: The largest number of likely tokens a position in the protocol.
+MAX_TOP_LOGPROBS = 20
 TOKEN_ID = re.compile(r"token_id:(\d{1,8})")
 
 
-class Said(BaseModel):
-    """A message by the model, or in a stream the next piece of it."""
+class ModelMessage(BaseModel):
+    """A message by the model, or its next piece in a stream."""
 
     content: str | None = None
-    # Servers write a reasoning model's thoughts under either name.
+    # Some servers use the first name for a reasoning model's thoughts, others the second.
     reasoning_content: str | None = None
     reasoning: str | None = None
-    #: What it says instead when it will not answer.
+    #: The model's text if it refuses to answer.
     refusal: str | None = None
 
     @property
     def thoughts(self) -> str:
-        """The thoughts, where the server keeps them apart."""
+        """The thoughts, if the server sends them separately."""
         return self.reasoning_content or self.reasoning or ""
 
     @property
@@ -42,49 +42,49 @@ class Said(BaseModel):
         return self.content or self.refusal or ""
 
 
-class Likely(BaseModel):
-    """One token that could stand at a place."""
+class LikelyToken(BaseModel):
+    """One likely token at a position."""
 
     token: str
     logprob: float = Field(allow_inf_nan=False)
 
     @property
     def id(self) -> int | None:
-        """The token's number; null if the server gives its text."""
-        found = TOKEN_ID.fullmatch(self.token)
-        return int(found[1]) if found and int(found[1]) < MOST_IDS else None
+        """The token's number; None if the server gives its text."""
+        number = TOKEN_ID.fullmatch(self.token)
+        return int(number[1]) if number and int(number[1]) < MAX_IDS else None
 
 
-class Place(Likely):
-    """One place of the answer: the token that was chosen, and those that were likely."""
+class Position(LikelyToken):
+    """One position of the answer: the chosen token and the likeliest ones."""
 
-    # vLLM leaves out what it does not know of a chosen token.
+    # vLLM leaves out unknown values of a chosen token.
     token: str = ""
     logprob: float = Field(-9999.0, allow_inf_nan=False)
-    top_logprobs: list[Likely] = []
+    top_logprobs: list[LikelyToken] = []
 
 
 class Logprobs(BaseModel):
-    """The answer, place by place."""
+    """The positions of the answer."""
 
-    content: list[Place] | None = None
+    content: list[Position] | None = None
 
 
 class Choice(BaseModel):
     """One sample."""
 
-    message: Said
+    message: ModelMessage
     finish_reason: str | None = None
     logprobs: Logprobs | None = None
 
     @property
-    def places(self) -> list[Place]:
-        """The tokens of the answer; empty if the server does not give them."""
+    def positions(self) -> list[Position]:
+        """The positions of the answer; empty if the server does not give them."""
         return (self.logprobs and self.logprobs.content) or []
 
     @property
     def text(self) -> str:
-        """The thoughts, if any, between thinking marks, then the answer; thoughts that were cut off are not closed."""
+        """The thoughts, if any, between thinking marks, then the answer. Cut-off thoughts get no closing mark."""
         thoughts, answer = self.message.thoughts, self.message.answer
         if not thoughts:
             return answer
@@ -92,27 +92,27 @@ class Choice(BaseModel):
         return thinking.BEGIN + thoughts + ("" if is_cut_off else f"{thinking.END}\n{answer}")
 
     @property
-    def ended(self) -> str | None:
-        """Why it ended: `refusal` if the model would not answer, otherwise what the server says."""
+    def end_reason(self) -> str | None:
+        """`refusal` if the model refused to answer, otherwise the server's finish reason."""
         return "refusal" if self.message.refusal else self.finish_reason
 
 
 class Details(BaseModel):
-    """What the tokens were spent on."""
+    """The parts of a token count."""
 
-    reasoning_tokens: int | None = Field(default=None, ge=0, le=MOST_TOKENS)
+    reasoning_tokens: int | None = Field(default=None, ge=0, le=MAX_TOKENS)
 
 
 class Usage(BaseModel):
     """The server's count of tokens."""
 
-    prompt_tokens: int = Field(default=0, ge=0, le=MOST_TOKENS)
-    completion_tokens: int = Field(default=0, ge=0, le=MOST_TOKENS)
+    prompt_tokens: int = Field(default=0, ge=0, le=MAX_TOKENS)
+    completion_tokens: int = Field(default=0, ge=0, le=MAX_TOKENS)
     completion_tokens_details: Details | None = None
 
 
 class PromptToken(BaseModel):
-    """One token of the prompt, as vLLM scores it."""
+    """vLLM's score of one token of the prompt."""
 
     logprob: float = Field(allow_inf_nan=False)
     decoded_token: str | None = None
@@ -123,58 +123,59 @@ class Answer(BaseModel):
 
     choices: list[Choice] = Field(min_length=1)
     usage: Usage | None = None
-    #: One entry a prompt token, by token number; the first has none, since nothing stands before it.
+    #: One entry for each prompt token, by token number. The first has none, because no token precedes it.
     prompt_logprobs: list[dict[str, PromptToken] | None] | None = None
 
     @property
-    def counted(self) -> Usage:
-        """The server's count of tokens; zeros if it does not count."""
+    def token_usage(self) -> Usage:
+        """The server's count of tokens; zeros if it gives none."""
         return self.usage or Usage()
 
 
 def completions(answer: Answer, k: int) -> list[Completion]:
-    """The samples of an answer. Raises LookupError if k > 0 likely tokens a place were asked for and are not there.
+    """The samples of an answer. Raises LookupError if the k > 0 likely tokens a position are missing.
 
-    A server counts the tokens of all samples together. Each sample's are its places if the server gave them, otherwise
-    its share by text length; its thoughts are shared likewise. The shares add up to the server's count.
+    A server counts the tokens of all samples together. A sample's count is the number of its positions if the server
+    gives them. Otherwise it is a share in proportion to the text's length, and so are its thinking tokens. The shares
+    add up to the server's count.
     """
     texts = [choice.text for choice in answer.choices]
-    tokens = token_shares(answer.counted.completion_tokens, texts)
+    tokens = token_shares(answer.token_usage.completion_tokens, texts)
     tops = [top_k(choice, k) if k else None for choice in answer.choices]
     tokens = [share if top is None else len(top.chosen) for share, top in zip(tokens, tops, strict=True)]
-    thinking = thinking_shares(answer.counted, texts, tokens)
+    thinking = thinking_shares(answer.token_usage, texts, tokens)
     return [
-        Completion(text, count, choice.ended, min(thought, count), top)
+        Completion(text, count, choice.end_reason, min(thought, count), top)
         for choice, text, count, thought, top in zip(answer.choices, texts, tokens, thinking, tops, strict=True)
     ]
 
 
 def top_k(choice: Choice, k: int) -> TopK | None:
-    """The k likeliest tokens of each place, and the chosen one. Null for an answer that the server held back.
+    """The k likeliest tokens of each position and the chosen token; None for a refused answer.
 
-    Raises LookupError, with what is missing, if there are none or if they are texts: many tokens share a text, and no
-    other model's tokenizer could tell which was meant.
+    Raises LookupError, which names the problem, if there are none or if they are texts instead of ids. Several tokens
+    may share a text, so a text does not identify a token.
     """
-    if not choice.places and (choice.text or choice.ended in ("refusal", "content_filter")):
-        if choice.ended in ("refusal", "content_filter"):
+    if not choice.positions and (choice.text or choice.end_reason in ("refusal", "content_filter")):
+        if choice.end_reason in ("refusal", "content_filter"):
             return None
         raise LookupError("gives no log-probabilities")
-    places = []
-    for place in choice.places:
-        likeliest = sorted(place.top_logprobs, key=lambda likely: -likely.logprob)[: min(k, LONGEST_ROW - 1)]
-        row = {likely.id: min(likely.logprob, 0.0) for likely in [*likeliest, place]}
+    positions = []
+    for position in choice.positions:
+        likeliest = sorted(position.top_logprobs, key=lambda likely: -likely.logprob)[: min(k, LONGEST_ROW - 1)]
+        row = {likely.id: min(likely.logprob, 0.0) for likely in [*likeliest, position]}
         known = {token: logprob for token, logprob in row.items() if token is not None}
-        if place.id is None or len(known) < len(row) or len(known) < k:
+        if position.id is None or len(known) < len(row) or len(known) < k:
             raise LookupError(f"gives no log-probabilities of the {k} likeliest tokens by token id")
-        places.append((place.id, known))
-    return TopK.of(places)
+        positions.append((position.id, known))
+    return TopK.of(positions)
 
 
 def thinking_shares(usage: Usage, texts: Sequence[str], tokens: Sequence[int]) -> list[int]:
-    """How many tokens of each sample are thoughts, by the server's count or by their share of the text."""
+    """The thinking tokens of each sample, from the server's count or from their share of the text."""
     thoughts = [thinking.length(text) for text in texts]
     counted = usage.completion_tokens_details and usage.completion_tokens_details.reasoning_tokens
-    if counted:  # thoughts that are counted and not shown are shared as the tokens are
+    if counted:  # hidden thoughts are divided in proportion to the tokens
         return shares(counted, thoughts if any(thoughts) else tokens)
     return [
         round(count * thought / len(text)) if thought else 0
@@ -183,35 +184,32 @@ def thinking_shares(usage: Usage, texts: Sequence[str], tokens: Sequence[int]) -
 
 
 def token_shares(total: int, texts: Sequence[str]) -> list[int]:
-    """Share `total` tokens among texts by length: the sum is exact, and each gets one as long as there are enough."""
+    """Divide `total` tokens among texts by their length. Each text gets at least 1 if `total` suffices."""
     least = min(1, total // len(texts))
     return [least + share for share in shares(total - least * len(texts), [len(text) for text in texts])]
 
 
 def shares(total: int, weights: Sequence[int]) -> list[int]:
-    """Whole numbers in proportion to the weights, whose sum is `total`; the last gets all if none has any weight."""
+    """Whole numbers in proportion to the weights, with the sum `total`. The last gets all if all weights are 0."""
     if not any(weights):
         return [0] * (len(weights) - 1) + [total]
-    whole, read, found = sum(weights), 0, [0]
-    for weight in weights:
-        read += weight
-        found.append(total * read // whole)
-    return [upto - before for before, upto in itertools.pairwise(found)]
+    limits = [total * weight // sum(weights) for weight in itertools.accumulate(weights, initial=0)]
+    return [upper - lower for lower, upper in itertools.pairwise(limits)]
 
 
 def score_at_end(tokens: Sequence[dict[str, PromptToken] | None], continuation: str) -> Score | None:
-    """The score of the prompt's last tokens, which spell `continuation`; null if no run of last tokens spells it.
+    """The score of the prompt's last tokens if they spell `continuation`, otherwise None.
 
     Spaces around it do not count: chat templates strip them, and some tokenizers add one.
     """
-    wanted, spelt, logprob = continuation.strip(), "", 0.0
+    stripped, spelt, logprob = continuation.strip(), "", 0.0
     for count, entry in enumerate(reversed(tokens), start=1):
         if not entry:
             return None
         token = next(iter(entry.values()))
         spelt, logprob = (token.decoded_token or "") + spelt, logprob + min(token.logprob, 0.0)
-        if spelt.strip() == wanted:
+        if spelt.strip() == stripped:
             return Score(logprob, count)
-        if len(spelt.strip()) > len(wanted):
+        if len(spelt.strip()) > len(stripped):
             return None
     return None

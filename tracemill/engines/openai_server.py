@@ -1,8 +1,8 @@
-"""The way to a server that speaks the OpenAI protocol: connections, pace, attempts, and what its failures mean.
+"""Requests to an OpenAI-compatible server: connections, rate limits, retries and errors.
 
-Faults that pass by themselves are met here by asking again, a few times; any other is one EngineError that names the
-server. What it sends is hostile input: read through `openai_protocol` and `openai_stream` and nothing else, in bounded
-memory. aiohttp because the `openai` client costs ten times its CPU.
+Temporary faults are retried a few times. Any other fault is one EngineError that names the server. The server's answers
+are hostile input: only `openai_protocol` and `openai_stream` read them, in bounded memory. This module uses aiohttp,
+because the `openai` client needs ten times its CPU.
 """
 
 import asyncio
@@ -28,22 +28,22 @@ try:
 except ImportError:
     raise UsageError("engine 'openai' is not installed. Run: pip install 'tracemill[openai]'") from None
 
-#: How often one request is asked before it counts as failed; its question is then visited again by the feeder.
+#: Attempts of one request. After the last one its question fails this visit, and the feeder queues it again.
 ATTEMPTS = 5
 #: Bounds of the pause before another attempt, in seconds: it doubles from the first to the longest.
 FIRST_PAUSE, LONGEST_PAUSE = 0.5, 20.0
-#: Seconds after which a request that waits for its turn looks again: others may have used less than expected.
-LOOK_AGAIN = 0.25
-#: The most bytes of one answer: 8 samples of 16,000 tokens with 20 likely tokens each are less.
-LARGEST = 2**28
-#: Characters a token in English text, to guess at the length of a prompt.
+#: Longest wait before the rate limit is checked again, in seconds. Other requests may have used less than expected.
+RECHECK_SECONDS = 0.25
+#: Largest size of an answer in bytes. 8 samples of 16,000 tokens with 20 likely tokens each are smaller.
+MAX_BYTES = 2**28
+#: Characters a token in English text, to estimate the length of a prompt.
 CHARACTERS = 4
 
 
-class _Passing(EngineError):
-    """A fault that may be gone at the next attempt; `kind` is what it becomes if it is not.
+class _TemporaryError(EngineError):
+    """A fault that may be over at the next attempt; after the last attempt it is raised as `kind`.
 
-    `busy`: the server has too much to do. `retry_after`: the pause that it asked for, in seconds.
+    `busy`: the server answered 429. `retry_after`: the pause that the server requests, in seconds.
     """
 
     def __init__(
@@ -54,10 +54,10 @@ class _Passing(EngineError):
 
 
 class Server:
-    """One server, asked for one model. Must be used from one event loop."""
+    """One model on one server. Use it from one event loop."""
 
     def __init__(self, model: ModelSettings) -> None:
-        """Read the address and the key; connects at the first request. Raises UsageError if either cannot be used."""
+        """Read the address and the key. Raises UsageError if one of them is unusable. Connects at the first request."""
         self.url = _checked(model)
         self._address = self.url / "chat" / "completions"
         options = model.openai
@@ -69,18 +69,18 @@ class Server:
         self._turn = asyncio.Lock()
         self._session: aiohttp.ClientSession | None = None
 
-    async def ask(self, asked: dict[str, Any]) -> tuple[Answer, float]:
-        """The answer to a request, and the seconds that its last attempt took. `asked` says whether it is streamed.
+    async def ask(self, request: dict[str, Any]) -> tuple[Answer, float]:
+        """The answer to a request, and the duration of its last attempt in seconds.
 
-        Raises EngineError: RequestRefused, EngineDead or EngineAway if that is what it is.
+        Raises EngineError, or its subclass for a refused request, a dead engine or an unreachable server.
         """
         attempt = 0
         while True:
             attempt += 1
-            started = await self._started(asked)
+            started = await self._started(request)
             try:
-                answer = await self._attempt(asked)
-            except _Passing as fault:
+                answer = await self._attempt(request)
+            except _TemporaryError as fault:
                 end = self._pace.busy if fault.busy else self._pace.failed
                 end(time.monotonic(), started, fault.retry_after)
                 if attempt == ATTEMPTS:
@@ -91,7 +91,7 @@ class Server:
                 self._pace.failed(time.monotonic(), started)
                 raise
             else:
-                self._pace.answered(started, answer.counted.prompt_tokens + answer.counted.completion_tokens)
+                self._pace.answered(started, answer.token_usage.prompt_tokens + answer.token_usage.completion_tokens)
                 return answer, time.monotonic() - started.at
 
     async def close(self) -> None:
@@ -99,35 +99,37 @@ class Server:
         if self._session is not None:
             await self._session.close()
 
-    async def _started(self, asked: dict[str, Any]) -> Started:
-        """Wait until the pace lets this request start; first come, first served."""
-        prompt = sum(len(message["content"]) for message in asked["messages"]) // CHARACTERS
+    async def _started(self, request: dict[str, Any]) -> Started:
+        """Wait until the rate limit allows this request. Requests start in the order of their calls."""
+        prompt = sum(len(message["content"]) for message in request["messages"]) // CHARACTERS
         async with self._turn:
-            while (wait := self._pace.wait(time.monotonic())) > 0:  # noqa: ASYNC110 (mostly it is time that must pass)
-                await asyncio.sleep(min(wait, LOOK_AGAIN))
-            return self._pace.start(time.monotonic(), prompt + asked.get("n", 1) * asked["max_tokens"])
+            while (wait := self._pace.wait(time.monotonic())) > 0:  # noqa: ASYNC110 (no event ends this wait)
+                await asyncio.sleep(min(wait, RECHECK_SECONDS))
+            return self._pace.start(time.monotonic(), prompt + request.get("n", 1) * request["max_tokens"])
 
-    async def _attempt(self, asked: dict[str, Any]) -> Answer:
-        streamed = bool(asked.get("stream"))
+    async def _attempt(self, request: dict[str, Any]) -> Answer:
+        streamed = bool(request.get("stream"))
         try:
             async with (
-                asyncio.timeout(self._timeout) as patience,
-                self._connected().post(self._address, json=asked, allow_redirects=False) as reply,
+                asyncio.timeout(self._timeout) as deadline,
+                self._connected().post(self._address, json=request, allow_redirects=False) as reply,
             ):
                 if reply.status == 200 and streamed and reply.content_type == "text/event-stream":
-                    return await self._assembled(self._received(reply), asked.get("n", 1), patience)
+                    return await self._assembled(self._received(reply), request.get("n", 1), deadline)
                 body = b"".join([data async for data in self._received(reply)])
         except TimeoutError:
             what = "nothing more" if streamed else "no answer"
             raise EngineError(f"{self.url}: {what} after {self._timeout:g} s (timeout_seconds)") from None
         except aiohttp.ClientError as error:
-            raise _Passing(f"{self.url}: {type(error).__name__}: {self._quoted(str(error))}", EngineAway) from None
+            raise _TemporaryError(
+                f"{self.url}: {type(error).__name__}: {self._quoted(str(error))}", EngineAway
+            ) from None
         if reply.status != 200:
-            said = f"{reply.status} {reply.reason or ''}".rstrip()
+            status = f"{reply.status} {reply.reason or ''}".rstrip()
             wait = retry_after(reply.headers.get("Retry-After", ""))
             if location := reply.headers.get("Location"):
-                said += f". Redirects are not followed: {self._quoted(location)}"
-            raise self._failure(reply.status, f"{said}: {self._quoted(_text(body))}", wait)
+                status += f". Redirects are not followed: {self._quoted(location)}"
+            raise self._failure(reply.status, f"{status}: {self._quoted(_text(body))}", wait)
         try:
             return Answer.model_validate_json(body)
         except ValidationError as error:
@@ -137,12 +139,12 @@ class Server:
         size = 0
         async for data in reply.content.iter_any():
             size += len(data)
-            if size > LARGEST:
-                raise EngineError(f"{self.url}: the answer has more than {LARGEST} bytes")
+            if size > MAX_BYTES:
+                raise EngineError(f"{self.url}: the answer has more than {MAX_BYTES} bytes")
             yield data
 
-    async def _assembled(self, received: AsyncIterator[bytes], n: int, patience: asyncio.Timeout) -> Answer:
-        """The whole of a streamed answer. Each piece renews the patience; what only keeps the line open does not."""
+    async def _assembled(self, received: AsyncIterator[bytes], n: int, deadline: asyncio.Timeout) -> Answer:
+        """The complete streamed answer. Each piece of it moves `deadline`; keepalive messages do not."""
         assembly, events, data = Assembly(n), Events(), b""
         try:
             async for bytes_ in received:
@@ -151,28 +153,28 @@ class Server:
                         return assembly.answer()
                     chunk = Chunk.model_validate_json(data)
                     if chunk.error is not None:
-                        raise self._failure(chunk.status, f"in its stream: {self._quoted(chunk.said)}")
+                        raise self._failure(chunk.status, f"in its stream: {self._quoted(chunk.error_text)}")
                     assembly.take(chunk)
                     if chunk.choices:
-                        patience.reschedule(asyncio.get_running_loop().time() + self._timeout)
+                        deadline.reschedule(asyncio.get_running_loop().time() + self._timeout)
             if assembly.complete:
                 return assembly.answer()
         except ValidationError as error:
             raise self._misshapen(error, data) from None
-        raise _Passing(f"{self.url}: the stream ended before the answer")
+        raise _TemporaryError(f"{self.url}: the stream ended before the answer")
 
-    def _failure(self, status: int, said: str, wait: float = 0.0) -> EngineError:
-        said = f"{self.url} answered {said}"
+    def _failure(self, status: int, reply: str, wait: float = 0.0) -> EngineError:
+        message = f"{self.url} answered {reply}"
         if status in (408, 429) or status >= 500:
             kind = EngineAway if status in (429, 503) else EngineError
-            return _Passing(said, kind, status == 429, wait)
-        # With a wrong key, address (to which a redirect points as well) or model no question can be answered.
-        return (EngineDead if status in (401, 403, 404) or 300 <= status < 400 else RequestRefused)(said)
+            return _TemporaryError(message, kind, status == 429, wait)
+        # The key, the address (also in case of a redirect) or the model is wrong, so no request can succeed.
+        return (EngineDead if status in (401, 403, 404) or 300 <= status < 400 else RequestRefused)(message)
 
-    def _misshapen(self, error: ValidationError, body: bytes) -> _Passing:
+    def _misshapen(self, error: ValidationError, body: bytes) -> _TemporaryError:
         first = error.errors(include_url=False, include_input=False, include_context=False)[0]
         where = ".".join(str(part) for part in first["loc"])
-        return _Passing(
+        return _TemporaryError(
             f"{self.url}: the answer is not a chat completion ({where + ': ' if where else ''}{first['msg']}): "
             f"{self._quoted(_text(body))}"
         )
@@ -180,7 +182,7 @@ class Server:
     def _connected(self) -> aiohttp.ClientSession:
         if self._session is None or self._session.closed:
             self._session = aiohttp.ClientSession(
-                # How many requests are in flight is the worker's business (generate_concurrency).
+                # No limit here: `generate_concurrency` limits the requests in flight.
                 connector=aiohttp.TCPConnector(limit=0),
                 cookie_jar=aiohttp.DummyCookieJar(),
                 headers={"Authorization": f"Bearer {self._key}"} if self._key else {},
@@ -189,7 +191,7 @@ class Server:
         return self._session
 
     def _quoted(self, text: str) -> str:
-        """The start of what a server said, on one line, without the key, which some servers repeat."""
+        """The start of a server's text, on one line, without the key, which some servers repeat."""
         if self._key:
             text = text.replace(self._key, "***")
         return " ".join(text[:1000].split())[:200]
@@ -211,7 +213,7 @@ def _checked(model: ModelSettings) -> URL:
     except ValueError as error:
         raise UsageError(f"model {model.model}: base_url is not an address: {error}") from None
     if url.user is not None or url.password is not None or url.query_string:
-        # Not shown: what stands there is nearly always a secret.
+        # The message does not show them, because they are nearly always secrets.
         raise UsageError(
             f"model {model.model}: base_url must hold no user, password or query. Put the API key into the environment "
             f"variable {model.openai.api_key_env}."
@@ -222,7 +224,7 @@ def _checked(model: ModelSettings) -> URL:
 
 
 def pause(attempt: int) -> float:
-    """Seconds to wait after the given failed attempt (from 1): exponential with full jitter.
+    """Seconds to wait after a failed attempt (from 1): exponential back-off with full jitter.
 
     "Full jitter": Brooker 2015, Exponential Backoff And Jitter.
     """
@@ -230,7 +232,7 @@ def pause(attempt: int) -> float:
 
 
 def retry_after(header: str) -> float:
-    """The Retry-After header (RFC 9110, 10.2.3: seconds or a date) in seconds from now; 0 if absent or unreadable."""
+    """The Retry-After header (RFC 9110, 10.2.3: seconds or a date) in seconds; 0 if missing or unreadable."""
     try:
         seconds = float(header)
     except ValueError:

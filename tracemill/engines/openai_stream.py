@@ -1,6 +1,6 @@
-"""An answer that comes piece by piece: server-sent events (WHATWG HTML, 9.2) put together to the whole.
+"""Streamed answers: server-sent events (WHATWG HTML, 9.2) joined to complete answers.
 
-Like all that a server sends it is hostile input: events of any shape, samples in any order, an end at any place.
+A stream is hostile input: events may have any form, samples any order, and the stream may end at any position.
 """
 
 import json
@@ -10,7 +10,7 @@ from typing import Any
 
 from pydantic import BaseModel, Field
 
-from tracemill.engines.openai_protocol import Answer, Choice, Logprobs, Place, Said, Usage
+from tracemill.engines.openai_protocol import Answer, Choice, Logprobs, ModelMessage, Position, Usage
 
 DONE = b"[DONE]"
 
@@ -19,40 +19,40 @@ class Piece(BaseModel):
     """The next piece of one sample."""
 
     index: int = Field(0, ge=0)
-    delta: Said | None = None
+    delta: ModelMessage | None = None
     finish_reason: str | None = None
     logprobs: Logprobs | None = None
 
 
 class Chunk(BaseModel):
-    """One event: pieces of samples, and with the last one the count of tokens."""
+    """One event: pieces of samples; the last event also holds the token counts."""
 
     choices: list[Piece] = []
     usage: Usage | None = None
-    #: Instead of pieces: the request failed after all.
+    #: Present instead of pieces if the request failed.
     error: Any = None
 
     @property
     def status(self) -> int:
-        """The HTTP status that the error would have had; 500 if it does not say."""
+        """The error's HTTP status; 500 if the error has none."""
         code = self.error.get("code") if isinstance(self.error, dict) else None
         return code if isinstance(code, int) and 400 <= code < 600 else 500
 
     @property
-    def said(self) -> str:
-        """The error in the server's words."""
+    def error_text(self) -> str:
+        """The error as JSON text."""
         return json.dumps(self.error, ensure_ascii=False)
 
 
 class Events:
-    """Cuts what arrives into the data of events; comments and all other fields are left out."""
+    """Splits the received bytes into the data of events; ignores comments and other fields."""
 
     def __init__(self) -> None:
         self._rest = bytearray()
         self._data: list[bytes] = []
 
     def feed(self, received: bytes) -> Iterator[bytes]:
-        """The data of each event that is complete."""
+        """The data of each complete event."""
         self._rest += received
         if b"\n" not in received:
             return
@@ -69,32 +69,34 @@ class Events:
 
 @dataclass
 class Sample:
-    """One sample as far as it has come."""
+    """The received part of one sample."""
 
-    said: list[str] = field(default_factory=list)
+    content: list[str] = field(default_factory=list)
     thoughts: list[str] = field(default_factory=list)
     refusal: list[str] = field(default_factory=list)
-    places: list[Place] = field(default_factory=list)
+    positions: list[Position] = field(default_factory=list)
     finish_reason: str | None = None
 
     def take(self, piece: Piece) -> None:
-        """Put a piece at its end."""
+        """Add a piece at the end."""
         if piece.delta:
-            self.said.append(piece.delta.content or "")
+            self.content.append(piece.delta.content or "")
             self.thoughts.append(piece.delta.thoughts)
             self.refusal.append(piece.delta.refusal or "")
         if piece.logprobs:
-            self.places.extend(piece.logprobs.content or [])
+            self.positions.extend(piece.logprobs.content or [])
         self.finish_reason = piece.finish_reason or self.finish_reason
 
     def choice(self) -> Choice:
-        """The sample as it would have come in one piece."""
-        said = Said(content="".join(self.said), reasoning_content="".join(self.thoughts), refusal="".join(self.refusal))
-        return Choice(message=said, finish_reason=self.finish_reason, logprobs=Logprobs(content=self.places))
+        """The sample as a `Choice` of an answer without streaming."""
+        message = ModelMessage(
+            content="".join(self.content), reasoning_content="".join(self.thoughts), refusal="".join(self.refusal)
+        )
+        return Choice(message=message, finish_reason=self.finish_reason, logprobs=Logprobs(content=self.positions))
 
 
 class Assembly:
-    """At most `n` samples, put together from the chunks of a stream."""
+    """At most `n` samples, joined from the chunks of a stream."""
 
     def __init__(self, n: int) -> None:
         self._n = n
@@ -102,7 +104,7 @@ class Assembly:
         self._usage: Usage | None = None
 
     def take(self, chunk: Chunk) -> None:
-        """Put the pieces of a chunk in their places; pieces of samples that were not asked for are left out."""
+        """Add the pieces of a chunk to their samples; ignores pieces of samples beyond `n`."""
         for piece in chunk.choices:
             if piece.index < self._n:
                 self._samples.setdefault(piece.index, Sample()).take(piece)
@@ -110,10 +112,10 @@ class Assembly:
 
     @property
     def complete(self) -> bool:
-        """Whether each sample that began has ended, as far as one can tell without the stream's own end mark."""
+        """Whether each sample has a finish reason. A stream may end without its end mark."""
         return bool(self._samples) and all(sample.finish_reason for sample in self._samples.values())
 
     def answer(self) -> Answer:
-        """The whole answer. Raises pydantic's ValidationError when no sample began."""
+        """The complete answer. Raises pydantic's ValidationError if it has no sample."""
         choices = [sample.choice() for _, sample in sorted(self._samples.items())]
         return Answer(choices=choices, usage=self._usage)

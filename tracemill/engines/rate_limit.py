@@ -1,73 +1,76 @@
-"""How fast a server may be asked: limits that we were given, and those that it shows by answering 429.
+"""Rate limits of a server: those in the settings, and one learnt from its 429 answers.
 
-A state machine without tasks or clocks: whoever asks tells it the time (in seconds, of a clock that never goes back)
-and obeys. Three things hold a request back:
+A pure state machine without tasks or clocks: the caller passes the time, in seconds of a monotonic clock. Three limits
+delay a request:
 
-- the allowances of requests and of tokens a minute: the generic cell rate algorithm (ITU-T I.371), so that requests are
-  spread over the minute and no part of it is lost;
-- a pause that the server asked for, which holds for every request, since the limit is that of the key, not of one
-  request;
-- a rate that is infinite before the first 429. Each 429 lowers it by a factor, then it grows evenly (additive
-  increase, multiplicative decrease: Chiu and Jain 1989). It is a rate, not a number in flight, because that is what
-  hosted servers limit, and one short request after the other may be too many for them.
+- The allowances of requests and tokens a minute. The generic cell rate algorithm (ITU-T I.371) distributes requests
+  over the minute and loses no part of it.
+- A pause that the server requests. It holds for every request, because the server limits the key, not one request.
+- A rate that is infinite before the first 429. Each 429 lowers it by a factor, then it grows linearly (additive
+  increase, multiplicative decrease: Chiu and Jain 1989). It limits requests a minute and not requests in flight,
+  because hosted servers limit the former. Many short requests one after another may exceed such a limit too.
 """
 
 import math
 from dataclasses import dataclass
 
 MINUTE = 60.0
-#: So many seconds' worth may be asked for at once after a silence: long for a busy event loop, short for a server.
+#: After an idle time, the requests of this many seconds may start at once. A second is long for a busy event loop and
+#: short for a server.
 SLACK = 1.0
-#: What is left of the rate after a 429. Half, as in TCP, would waste a quarter of what the server gives; from far above
-#: the limit, a few cuts in a row come down as quickly.
+#: Factor of the rate after a 429. One half, as in TCP, would waste a quarter of the server's capacity. If the rate is
+#: far too high, several cuts in a row lower it as quickly.
 CUT = 0.75
-#: Seconds in which the rate has grown back to where it was cut, since most servers count by the minute. If the server
-#: bears that, it can bear more than before: from then on the rate doubles in as many seconds.
+#: Seconds until the rate reaches its value before the cut again, because most servers count by the minute. If no 429
+#: follows, the server allows more than before. Then the rate doubles within the same time.
 RECOVERY = 60.0
 #: The lowest rate, in requests a minute.
 LOWEST = 1.0
-#: Seconds over which the rate is measured that a 429 is an answer to, and the requests a minute that it is taken for at
-#: least: after a silence, the measure would say that a server bears next to nothing.
+#: Seconds over which the current rate is measured when a 429 comes, and the least result in requests a minute. Without
+#: this minimum, a 429 after an idle time would set a rate near 0.
 MEASURED, LEAST_MEASURED = 10.0, 120.0
-#: Bounds of the pause after a 429 that names none, in seconds: it doubles with each in a row.
+#: Bounds of the pause after a 429 without Retry-After, in seconds: it doubles with each one in a row.
 FIRST_HOLD, LONGEST_HOLD = 0.5, 20.0
-#: The longest that a server may tell us to wait, in seconds.
+#: Longest Retry-After that is obeyed, in seconds.
 LONGEST_RETRY_AFTER = 60.0
-#: Weight of the newest answer in the share of the expected tokens that answers really take.
+#: Weight of the newest answer in the average of used tokens divided by expected tokens.
 NEWEST = 0.1
 
 
 class Allowance:
-    """Amounts that are granted at a rate, spread evenly."""
+    """A steady allowance: amounts a minute, distributed evenly."""
 
     def __init__(self) -> None:
         self._used_until = -math.inf
 
     def wait(self, now: float) -> float:
-        """Seconds until the next amount is granted; 0: now."""
+        """Seconds until the next amount is allowed. 0 means now."""
         return max(self._used_until - SLACK - now, 0.0)
 
     def take(self, now: float, amount: float, per_minute: float) -> None:
-        """Use an amount. One that is larger than what is left holds back those that follow it."""
-        # A little slower than the rate, so that the slack is not on top of it: in no minute more is granted.
+        """Use an amount. If it is larger than the rest of the allowance, the next ones wait longer."""
+        # A little slower than the rate, so that no minute exceeds it despite the slack.
         self._used_until = max(self._used_until, now) + amount * (MINUTE + SLACK) / per_minute
 
     def give_back(self, amount: float, per_minute: float) -> None:
-        """What was taken was so much less (or, below 0, more) than thought."""
+        """Return an amount that was not used; a negative one was used in addition."""
         self._used_until -= amount * (MINUTE + SLACK) / per_minute
 
 
 @dataclass(frozen=True)
 class Started:
-    """A request in flight: when it began, the most tokens that it may take, and how many of them it was charged."""
+    """A request in flight: its start, the largest number of its tokens, and the tokens charged for it."""
 
     at: float
-    most: float
+    max_tokens: float
     charged: float
 
 
 class Pace:
-    """What one engine may do now. Ask `wait` before each request; tell it of each start and of its one end."""
+    """The rate limits of one engine.
+
+    Call `wait` before each request, `start` when it starts, and one of `answered`, `failed` and `busy` when it ends.
+    """
 
     def __init__(self, requests_per_minute: int | None, tokens_per_minute: int | None) -> None:
         self._requests_per_minute = requests_per_minute or math.inf
@@ -76,25 +79,25 @@ class Pace:
         self._share, self._answers = 1.0, 0
         self._held_until = -math.inf
         self._busy_in_a_row = 0
-        #: The rate when it was last cut, and when that was.
+        #: The rate before the last cut, and the time of that cut.
         self._before, self._cut_at = math.inf, -math.inf
-        #: Starts, each counting less the longer ago it was, and when they were last counted.
+        #: Number of starts, with less weight for older ones, and the time of this count.
         self._starts, self._counted_at = 0.0, 0.0
 
     def rate(self, now: float) -> float:
-        """The requests a minute that the server seems to bear; infinite before the first 429."""
+        """The requests a minute that the server seems to allow; infinite before the first 429."""
         since = (now - self._cut_at) / RECOVERY
         share = CUT + (1 - CUT) * since if since <= 1 else 2 ** min(since - 1, 100.0)
         return max(self._before * share, LOWEST)
 
     def wait(self, now: float) -> float:
-        """Seconds until a request may start; 0: now."""
+        """Seconds until a request may start. 0 means now."""
         allowed = max(self._requests.wait(now), self._tokens.wait(now), self._bearable.wait(now))
         return max(allowed, self._held_until - now)
 
-    def start(self, now: float, most: float) -> Started:
-        """A request starts that takes at most so many tokens. It is charged the share that others really took."""
-        started = Started(now, most, most * self._share)
+    def start(self, now: float, max_tokens: float) -> Started:
+        """Record the start of a request, and charge it the average share of `max_tokens` that answers use."""
+        started = Started(now, max_tokens, max_tokens * self._share)
         self._requests.take(now, 1, self._requests_per_minute)
         self._tokens.take(now, started.charged, self._tokens_per_minute)
         self._bearable.take(now, 1, self.rate(now))
@@ -103,20 +106,20 @@ class Pace:
         return started
 
     def answered(self, started: Started, tokens: int) -> None:
-        """It was answered, and took so many tokens; 0: the server does not say."""
+        """Record an answer and its tokens. 0 means that the server gives no count."""
         self._busy_in_a_row = 0
         if tokens:
             self._tokens.give_back(started.charged - tokens, self._tokens_per_minute)
             self._answers += 1
-            self._share += max(NEWEST, 1 / self._answers) * (min(tokens / started.most, 1.0) - self._share)
+            self._share += max(NEWEST, 1 / self._answers) * (min(tokens / started.max_tokens, 1.0) - self._share)
 
     def failed(self, now: float, started: Started, retry_after: float = 0.0) -> None:
-        """It came to nothing, at a cost of no tokens; the server may have asked for a pause, in seconds."""
+        """Record a failure, which costs no tokens. `retry_after` is the server's requested pause in seconds."""
         self._tokens.give_back(started.charged, self._tokens_per_minute)
         self._hold(now + min(retry_after, LONGEST_RETRY_AFTER))
 
     def busy(self, now: float, started: Started, retry_after: float = 0.0) -> None:
-        """It was answered 429. Those that started before the last cut say nothing new, but what pause they ask for."""
+        """Record a 429. Of a request that started before the last cut, only its requested pause counts."""
         self.failed(now, started, retry_after)
         if started.at <= self._cut_at:
             return

@@ -1,6 +1,7 @@
-"""vLLM in the worker's own process: `AsyncLLM`, continuous batching over all tasks in flight, one LoRA adapter a call.
+"""Engine for vLLM in the worker's process: `AsyncLLM` with continuous batching and LoRA adapters.
 
-The same code runs on CPU and on CUDA; which one is a matter of the installed vLLM build.
+All running tasks share the batches; each call may name one adapter. The same code runs on CPU and on CUDA. The
+installed vLLM build decides between them.
 """
 
 import asyncio
@@ -28,19 +29,19 @@ from tracemill.weights import resolve
 
 log = logging.getLogger(__name__)
 
-#: A machine with so many cores or fewer has none to spare.
+#: A machine with at most this number of cores computes on all of them.
 FEW_CORES = 4
-#: How many of the likeliest first tokens `choose` looks at.
+#: Number of likeliest first tokens that `choose` reads.
 LIKELIEST = 20
-#: Tokens at the end of a prompt in which the mark stands that opens the thoughts, if the template opens them.
+#: Number of last prompt tokens that are searched for a mark that opens the thoughts.
 PROMPT_END = 8
 
 
 class VllmEngine:
-    """One model in this process. Must be used from one event loop."""
+    """One model in this process. Use it from one event loop."""
 
     def __init__(self, model: ModelSettings, data_dir: Path) -> None:
-        """Load the model (10–20 s for a small one on CPU). Raises UsageError, or EngineError if vLLM will not start."""
+        """Load the model (10–20 s for a small one on CPU). Raises UsageError, or EngineError if vLLM does not start."""
         os.environ[OWNER] = str(os.getpid())
         os.environ.setdefault("VLLM_NO_USAGE_STATS", "1")
         os.environ.setdefault("VLLM_LOGGING_LEVEL", "WARNING")
@@ -80,8 +81,8 @@ class VllmEngine:
                 "dtype": "bfloat16",
                 "enforce_eager": True,
                 "kv_cache_memory_bytes": int(settings.kv_cache_gib * 2**30),
-                # Only whole blocks of a shared prompt are cached. The default of 128 tokens makes every sample compute
-                # most of its few-shot examples again: more than twice the time of the whole generation.
+                # vLLM caches only complete blocks of a shared prompt. With the default of 128 tokens, every sample
+                # computes most of its few-shot examples again. The whole generation then takes more than twice as long.
                 "block_size": 32,
             }
         options |= settings.options
@@ -90,7 +91,7 @@ class VllmEngine:
             config = arguments.create_engine_config()
         except (TypeError, ValueError, KeyError, NotImplementedError) as error:
             raise UsageError(
-                f"model {model.model}: vLLM does not take these settings (or options): {_told(error)}"
+                f"model {model.model}: vLLM does not accept these settings (or options): {_reason(error)}"
             ) from None
         except Exception as error:
             raise EngineError(f"model {model.model}: vLLM cannot use it: {_last_cause(error)}") from error
@@ -103,7 +104,7 @@ class VllmEngine:
                     enable_log_requests=arguments.enable_log_requests,
                     disable_log_stats=arguments.disable_log_stats,
                 )
-        except Exception as error:  # vLLM raises whatever its layers raise
+        except Exception as error:  # vLLM raises the errors of all its libraries
             raise EngineError(f"model {model.model}: vLLM did not start: {_last_cause(error)}") from error
         self._tokenizer = self._llm.get_tokenizer()
         self._closing_ids = thinking.closing_ids(self._tokenizer.get_added_vocab())
@@ -116,16 +117,16 @@ class VllmEngine:
         self._adapters: dict[Path, int] = {}
 
     @property
-    def silent(self) -> float:
-        return self._steps.silent
+    def stalled_seconds(self) -> float:
+        return self._steps.stalled_seconds
 
     async def generate(
         self, messages: list[Message], n: int, sampling: Sampling, adapter: Path | None = None
     ) -> Generation:
         """Answer `messages` n times.
 
-        Where the chat template opens the thoughts in the prompt, the text begins with that mark all the same. Raises
-        what the protocol says; RequestRefused also for more log-probabilities than the option `max_logprobs` (20).
+        If the chat template puts the opening thinking mark into the prompt, the text begins with that mark too. Raises
+        the errors of the protocol, and RequestRefused for more log-probabilities than `max_logprobs` (20).
         """
         from vllm import SamplingParams
         from vllm.exceptions import VLLMClientError
@@ -142,7 +143,7 @@ class VllmEngine:
                 skip_special_tokens=self._hidden is None,
                 logprobs=sampling.logprobs or None,
                 flat_logprobs=True,
-                # In the default kind each update holds only the samples that changed, so some of n > 1 are lost.
+                # With the default kind, each update holds only the changed samples, so some of n > 1 are lost.
                 output_kind=RequestOutputKind.FINAL_ONLY,
             )
         except (ValueError, VLLMClientError) as error:
@@ -151,7 +152,7 @@ class VllmEngine:
         prompt = token_ids(self._tokenizer, messages)
         output = await self._final(prompt, params, adapter)
         opened = thinking.opened_at_end(self._decoded(prompt[-PROMPT_END:]))
-        completions = tuple(self._completion(one, opened) for one in output.outputs)
+        completions = tuple(self._completion(sample, opened) for sample in output.outputs)
         return Generation(completions, len(prompt), time.monotonic() - started)
 
     def _completion(self, output: Any, opened: str) -> Completion:
@@ -165,7 +166,7 @@ class VllmEngine:
         return self._shown(str(self._tokenizer.decode(ids, skip_special_tokens=self._hidden is None)))
 
     def _shown(self, text: str) -> str:
-        """The text without special tokens, thinking marks excepted."""
+        """The text without special tokens, except thinking marks."""
         return text if self._hidden is None else self._hidden.sub("", text)
 
     async def choose(self, messages: list[Message], choices: Sequence[str]) -> dict[str, float] | None:
@@ -177,21 +178,22 @@ class VllmEngine:
         return choice_shares([(e.decoded_token or "", math.exp(e.logprob)) for e in likeliest], choices)
 
     async def score(self, messages: list[Message], continuation: str, adapter: Path | None = None) -> Score:
-        """How likely the answer begins with `continuation`: one request of one forced token for each of its tokens.
+        """The probability that the answer begins with `continuation`.
 
-        All but the first find the prompt in the prefix cache. vLLM's own way, `prompt_logprobs`, computes the whole
-        prompt again (it may not read the cache) and the logits of each of its positions, which can exhaust a GPU.
-        Nor is `logprob_token_ids` used: one such request takes the likeliest tokens from all others in its batch.
+        It makes one request for each token of `continuation`, which forces that token. All but the first find the
+        prompt in the prefix cache. `prompt_logprobs` is not used: it ignores the cache, computes the whole prompt
+        again, and needs the logits of each position, which can exhaust a GPU. `logprob_token_ids` is not used either:
+        one such request removes the likeliest tokens of all others in its batch.
         """
         prompt = token_ids(self._tokenizer, messages)
         answer = continuation_ids(self._tokenizer, messages, prompt, continuation)
         logprobs = await asyncio.gather(
-            *(self._forced(prompt + answer[:place], token, adapter) for place, token in enumerate(answer))
+            *(self._forced(prompt + answer[:index], token, adapter) for index, token in enumerate(answer))
         )
         return Score(min(math.fsum(logprobs), 0.0), len(answer))
 
     async def _forced(self, ids: list[int], token: int, adapter: Path | None) -> float:
-        """Log-probability of `token` after `ids`. vLLM reports it as it was before all others were forbidden."""
+        """Log-probability of `token` after `ids`. vLLM reports its value before the other tokens are masked."""
         from vllm import SamplingParams
 
         params = SamplingParams(max_tokens=1, temperature=0, logprobs=0, allowed_token_ids=[token], detokenize=False)
@@ -200,7 +202,7 @@ class VllmEngine:
 
     async def close(self) -> None:
         self._llm.shutdown()
-        # vLLM's destructor shuts down once more, at a time when its modules are gone already.
+        # vLLM's destructor calls it again at the interpreter's end, when its modules no longer exist.
         self._llm.shutdown = lambda *_, **__: None
 
     async def _final(self, ids: list[int], params: Any, adapter: Path | None) -> Any:
@@ -210,8 +212,8 @@ class VllmEngine:
 
         if len(ids) >= self._max_model_len:
             raise RequestRefused(
-                f"the prompt has {len(ids)} tokens; the model takes {self._max_model_len} (max_model_len) with the "
-                "answer"
+                f"the prompt has {len(ids)} tokens; prompt and answer together may have {self._max_model_len} "
+                "(max_model_len)"
             )
         outputs = self._llm.generate(
             TokensPrompt(prompt_token_ids=ids), params, f"r{next(self._ids)}", lora_request=self._lora(adapter)
@@ -229,15 +231,15 @@ class VllmEngine:
             raise EngineError(f"vLLM could not answer: {error}") from error
 
     async def _while_it_works(self, work: Coroutine[Any, Any, Any]) -> Any:
-        """The result of `work`. Raises EngineDead when the engine has made no step for a long time."""
+        """The result of `work`. Raises EngineDead if the engine makes no step for `stall_seconds`."""
         task = asyncio.ensure_future(work)
         try:
             with self._steps:
                 while not (await asyncio.wait({task}, timeout=self._stall / 4))[0]:
-                    if self._steps.silent > self._stall:
+                    stalled = self._steps.stalled_seconds
+                    if stalled > self._stall:
                         raise EngineDead(
-                            f"vLLM's engine made no step for {self._steps.silent:.0f} s although requests wait "
-                            "(stall_seconds)"
+                            f"vLLM's engine made no step for {stalled:.0f} s although requests wait (stall_seconds)"
                         )
             return task.result()
         finally:
@@ -249,7 +251,7 @@ class VllmEngine:
         if not self._adapters_served:
             raise RequestRefused("this model alias serves no adapters: set adapters = true in its settings")
         if not (adapter / "adapter_config.json").is_file():
-            raise EngineError(f"no adapter in {adapter}: was its round's folder moved, or is it on another machine?")
+            raise EngineError(f"no adapter in {adapter}. Was its round's folder moved? Is it on another machine?")
         from vllm.lora.request import LoRARequest
 
         number = self._adapters.setdefault(adapter, len(self._adapters) + 1)
@@ -263,20 +265,20 @@ async def _last(outputs: AsyncIterator[Any]) -> Any:
     return final
 
 
-def top_k(chosen: Sequence[int], found: Any) -> TopK | None:
-    """vLLM's flat log-probabilities place by place: those asked for, and the chosen token's if it is not among them."""
-    if found is None:
+def top_k(chosen: Sequence[int], flat: Any) -> TopK | None:
+    """The rows of vLLM's flat log-probabilities: the likeliest tokens and the chosen one of each position."""
+    if flat is None:
         return None
     rows = []
-    for start, end in zip(found.start_indices, found.end_indices, strict=True):
-        # vLLM writes the chosen token first. It goes last, so that it stands behind the likeliest that it equals.
-        places = [*range(start + 1, end), start]
-        rows.append({found.token_ids[place]: found.logprobs[place] for place in places})
+    for start, end in zip(flat.start_indices, flat.end_indices, strict=True):
+        # vLLM writes the chosen token first. Here it comes last, behind likely tokens with the same log-probability.
+        indices = [*range(start + 1, end), start]
+        rows.append({flat.token_ids[index]: flat.logprobs[index] for index in indices})
     return TopK.of(zip(chosen, rows, strict=True))
 
 
 def hidden_tokens(tokenizer: Any) -> re.Pattern[str] | None:
-    """The special tokens to take out of a text, where others are thinking marks; None: vLLM can skip all of them."""
+    """The special tokens to remove from a text if others are thinking marks. None: vLLM can skip all."""
     added = getattr(tokenizer, "added_tokens_decoder", {}).values()
     special = set(tokenizer.all_special_tokens) | {token.content for token in added if token.special}
     marks = thinking.control_tokens(special)
@@ -284,22 +286,22 @@ def hidden_tokens(tokenizer: Any) -> re.Pattern[str] | None:
 
 
 def continuation_ids(tokenizer: Any, messages: list[Message], prompt: list[int], continuation: str) -> list[int]:
-    """The tokens of `continuation` as they follow the prompt's own (`prompt`, from `tracemill.prompts.token_ids`).
+    """The tokens of `continuation` after `prompt` (from `tracemill.prompts.token_ids`).
 
-    Tokenised together with the prompt, because some tokenizers put a space before the first word of a text.
+    It is tokenised together with the prompt, because some tokenizers put a space before the first word of a text.
     """
     text = tokenizer.apply_chat_template(messages, add_generation_prompt=True, tokenize=False)
     both = list(tokenizer.encode(text + continuation, add_special_tokens=False))
     if both[: len(prompt)] == prompt:
         return both[len(prompt) :]
-    # The continuation's first characters melt into the prompt's last token, which stays as the model reads it.
+    # The tokenizer joined the first characters to the prompt's last token. The prompt must keep its own tokens.
     return list(tokenizer.encode(continuation, add_special_tokens=False))
 
 
 def _share_cores() -> None:
-    """On a small machine, compute on every core; vLLM would keep one for its front end, here half of all there are.
+    """Compute on every core of a small machine. By default vLLM keeps one core for its front end.
 
-    Threads that wait must then sleep, not spin: they would hold up the front end that they wait for.
+    Waiting threads must then sleep and not spin, because they would slow down the front end.
     """
     cores = sorted(os.sched_getaffinity(0))
     if len(cores) <= FEW_CORES:
@@ -307,8 +309,8 @@ def _share_cores() -> None:
         os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 
 
-def _told(error: BaseException) -> str:
-    """What is wrong with the settings, in one line: vLLM checks most of them with pydantic."""
+def _reason(error: BaseException) -> str:
+    """The error in vLLM's settings, in one line. vLLM checks most settings with pydantic."""
     if isinstance(error, ValidationError):
         first = error.errors(include_url=False, include_input=False, include_context=False)[0]
         where = ".".join(str(part) for part in first["loc"])

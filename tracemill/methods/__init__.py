@@ -1,11 +1,11 @@
-"""How to ask: a method is one small file that makes prompt templates, says in how many calls, and reads the answers.
+"""Methods: ways to prompt a model and to read its answers, one small file each.
 
-A method registers itself with `@method`; adding one touches one file. People add more as templates in `tracemill.toml`
-(`templates`). What it asks with is stored with the job, so what was asked is known for every trace.
+A method registers itself with `@method`, so a new one needs one file. Users add more as templates in `tracemill.toml`
+(`templates`). The prompts are stored with the job, so the prompt of every trace is known.
 
-A method asks a question in one or several *variants*, each a style of its own that gives traces of its own. A variant
-is a chain of one or several *calls*: each later call may quote what the earlier ones brought (slot `{name}`), and the
-text of the last call is the trace. The earlier texts are kept beside it.
+A method has one or several *variants*, and each variant gives its own traces. A variant is a chain of one or several
+*calls*. A later call may quote the text of an earlier one (slot `{name}`). The text of the last call is the trace; the
+earlier texts are stored with it.
 """
 
 import importlib
@@ -24,13 +24,13 @@ from tracemill.verification.answers.extract import extract
 from tracemill.verification.answers.kinds import Kind
 from tracemill.verification.checks import Findings
 
-#: What a question must bring besides its text: a gold answer, or a trace of the job that this one builds on.
+#: What a question needs besides its text: a gold answer, or a trace of the job that this one builds on.
 Need = Literal["gold", "trace"]
 
 
 @dataclass(frozen=True)
 class Shot:
-    """A worked example to show the model: a question and the answer it should imitate."""
+    """A worked example for the model: a question and its answer."""
 
     question: str
     answer: str
@@ -38,7 +38,7 @@ class Shot:
 
 @dataclass(frozen=True)
 class Call:
-    """One request of a chain. Later prompts quote its text by `{name}`."""
+    """One request of a chain. Later prompts quote its text as `{name}`."""
 
     name: str
     prompt: Prompt
@@ -46,61 +46,61 @@ class Call:
 
 @dataclass(frozen=True)
 class Parsed:
-    """What a method reads out of the text of a trace."""
+    """The parts of a trace's text that a method reads."""
 
-    #: The thoughts of a reasoning model; what was said, from any other.
+    #: The thoughts of a reasoning model; the whole text of any other model.
     reasoning: str
     answer: str | None
     #: boxed, stated, hashes, equation, last number or last line (`tracemill.verification.answers.extract`).
     answer_form: str | None
-    #: Steps that the method itself can tell apart, each with at least `text`; none: the verifier reads them.
+    #: Steps that the method itself separates, each with at least `text`. If there are none, the verifier reads them.
     steps: list[dict[str, Any]] = field(default_factory=list)
 
 
 class Method(ABC):
-    """A way of asking."""
+    """A way to prompt a model and to read its answers."""
 
-    #: As in `--method NAME`: kebab-case.
+    #: The NAME of `--method NAME`, in kebab-case.
     name: str
-    #: One line: who published it, with its arXiv number; empty for a user's own template.
+    #: One line: its publication with the arXiv number. Empty for a user's template.
     paper: str
     needs: frozenset[Need] = frozenset()
-    #: Its traces show how not to reason: they are accepted only if their answer is wrong.
+    #: Its traces are examples of wrong reasoning. They are accepted only if their answer is wrong.
     negative: bool = False
 
     @property
     def teaches_thoughts(self) -> bool:
-        """Whether a student learns the thoughts of its traces as well, not only the answers.
+        """Whether a student also learns the thoughts of its traces, and not only the answers.
 
-        Only if the model was given the question alone, as the student is, and a right answer was asked for. Other
-        thoughts may speak of a hint, a draft or an intended error. `refusal` reads only the answer, and a student that
-        learns such thoughts expects a hint.
+        Only if the model saw only the question, as the student does, and should answer it right. Other thoughts may
+        mention a hint, a draft or an intended error. `refusal` reads only the answer, and a student that learns such
+        thoughts expects a hint.
         """
         is_chain = any(len(calls) > 1 for calls in self.variants("general", ()).values())
         return not (self.needs or self.negative or is_chain)
 
     @abstractmethod
     def variants(self, domain: str, shots: Sequence[Shot]) -> Mapping[str, tuple[Call, ...]]:
-        """The chains of calls, by the variant's name; a method with one variant calls it "".
+        """The chains of calls by the variant's name. The name of a single variant is "".
 
-        `domain`: one of `tracemill.prompts.DOMAINS`. `shots` are shown first, as turns of the chat. Slots:
-        `{question}`, `{gold}` and `{trace}` where the method needs them, and the names of earlier calls.
+        `domain` is one of `tracemill.prompts.DOMAINS`. `shots` become the first turns of the chat. Slots are
+        `{question}`, `{gold}` and `{trace}` if the method needs them, and the names of earlier calls.
         """
 
     def parse(self, text: str, kind: Kind) -> Parsed:
-        """Read the text of a trace. Model output is hostile: must be linear in its length and must not raise."""
-        thoughts, said, _ = thinking.split(text)
+        """Read the text of a trace. The text is hostile input: take linear time and never raise."""
+        thoughts, answer_text, _ = thinking.split(text)
         answer = extract(text, kind)
         return Parsed(
-            reasoning=(said if thoughts is None else thoughts).strip(),
+            reasoning=(answer_text if thoughts is None else thoughts).strip(),
             answer=answer.value if answer else None,
             answer_form=answer.form if answer else None,
         )
 
-    def refusal(self, text: str, found: Findings) -> str | None:
-        """Why a trace of this method is of no use, however right it is; null: nothing is wrong with it.
+    def refusal(self, text: str, findings: Findings) -> str | None:
+        """Why a trace is unusable for this method, even if its answer is right; None if it is usable.
 
-        Asked by the verifier. `text` is what the model wrote, `found` what the checks say of it.
+        The verifier calls this. `text` is the text of the model, `findings` are the results of the checks.
         """
         return None
 
@@ -109,7 +109,7 @@ _methods: dict[str, Method] = {}
 
 
 def method(cls: type[Method]) -> type[Method]:
-    """Register a method class under its name, which no other may have."""
+    """Register a method class under its name. Two methods must not share a name."""
     if cls.name in _methods:
         raise ValueError(f"two methods are called '{cls.name}'")
     _methods[cls.name] = cls()
@@ -118,9 +118,9 @@ def method(cls: type[Method]) -> type[Method]:
 
 @once
 def all_methods() -> Mapping[str, Method]:
-    """Every method there is, by name: the files here, and the `[methods.NAME]` of the settings.
+    """All methods by name: the files in this folder, and `[methods.NAME]` in the settings.
 
-    Raises UsageError that names the key of a template that cannot be asked.
+    Raises UsageError that names the key of an invalid template.
     """
     for module in pkgutil.iter_modules(__path__):
         importlib.import_module(f"{__name__}.{module.name}")
@@ -130,7 +130,7 @@ def all_methods() -> Mapping[str, Method]:
 
 
 def named(name: str) -> Method:
-    """The method of that name. Raises UsageError listing the methods there are."""
+    """The method of that name. Raises UsageError that lists all methods."""
     methods = all_methods()
     if name not in methods:
         raise UsageError(f"unknown method '{name}': there are {', '.join(methods)}")
@@ -138,7 +138,7 @@ def named(name: str) -> Method:
 
 
 def prompts(method: Method, shots: Sequence[Shot]) -> dict[str, dict[str, dict[str, Prompt]]]:
-    """All templates of a method: domain -> variant -> call, each in its order (`db.jobs.JobSpec.prompts`)."""
+    """All templates of a method, in order: domain -> variant -> call (`db.jobs.JobSpec.prompts`)."""
     return {
         domain: {
             variant: {call.name: call.prompt for call in chain}

@@ -1,4 +1,4 @@
-"""The shape of most prompts: an instruction, worked examples as turns of the chat, the question."""
+"""The form of most prompts: an instruction, worked examples as turns of the chat, the question."""
 
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
@@ -10,7 +10,7 @@ if TYPE_CHECKING:
 
 
 def chat(system: str | None, user: str, shots: "Sequence[Shot]" = ()) -> Prompt:
-    """`system`, if there is one, then each worked example as a turn of each side, then `user`."""
+    """Build a prompt: `system` unless it is None, two turns for each example, then `user`."""
     turns: list[Message] = [] if system is None else [{"role": "system", "content": system}]
     for shot in shots:
         turns.append({"role": "user", "content": shot.question})

@@ -1,7 +1,7 @@
-"""`contrast`: plausible reasoning with one error of a named kind, each kind a variant, for contrastive training.
+"""`contrast`: plausible reasoning with one error, for contrastive training.
 
-Chia et al. 2023, Contrastive Chain-of-Thought Prompting, arXiv:2311.09277. A trace is accepted as a negative only if
-its answer is verified to be wrong and its text does not give that away.
+Each kind of error is a variant. Chia et al. 2023, Contrastive Chain-of-Thought Prompting, arXiv:2311.09277. A trace is
+accepted as a negative example only if its answer is verified to be wrong and its text does not reveal that.
 
 Question: Ann has 3 bags of 4 apples and eats 2. How many are left?
 arithmetic:     The bags hold 3 * 4 = 14 apples. She eats 2, so 14 - 2 = 12. The answer is 12.
@@ -32,7 +32,7 @@ TASK = (
     "the "
     "error, and do not give the right answer anywhere."
 )
-#: The error of each variant: where a domain knows another form of it, in that form.
+#: The error of each variant, by domain; the key "" is for domains without their own wording.
 ERRORS = {
     "arithmetic": {
         "": "one number, date, share or count is worked out wrong by a slip.",
@@ -75,38 +75,39 @@ class Contrast(Method):
             for name, error in ERRORS.items()
         }
 
-    def refusal(self, text: str, found: Findings) -> str | None:
-        """Trivially wrong, or given away: no negative that anything can be learnt from."""
+    def refusal(self, text: str, findings: Findings) -> str | None:
+        """Refuse a trace that is trivially wrong or reveals its error. A student cannot learn from it."""
         if words := giveaway(thinking.split(text).answer):
-            return f'it gives itself away: "{words}"'
-        if found.answer is None:
+            return f'it reveals its error: "{words}"'
+        if findings.answer is None:
             return "it states no answer"
-        if not of_its_kind(found):
-            return f"its answer is not of the kind that is asked for ({found.kind}): {found.answer[:100]}"
-        if unfounded := asserted(text, found):
+        if not of_its_kind(findings):
+            return f"its answer is not of the required kind ({findings.kind}): {findings.answer[:100]}"
+        if unfounded := asserted(text, findings):
             return unfounded
-        for one, other in pairwise(stated(text, found.kind or "number")):
-            if differ(one, other):
-                return f"it states two answers: {one[:100]} and {other[:100]}"
-        if found.concludes is False:
-            return "its answer is not what its reasoning comes to"
-        if found.equations_false > 1 and 2 * found.equations_false > found.equations_checked:
-            return f"{found.equations_false} of its {found.equations_checked} equations are false: more than one error"
+        for earlier, later in pairwise(stated(text, findings.kind or "number")):
+            if differ(earlier, later):
+                return f"it states two answers: {earlier[:100]} and {later[:100]}"
+        if findings.concludes is False:
+            return "its answer is not the result of its reasoning"
+        if findings.equations_false > 1 and 2 * findings.equations_false > findings.equations_checked:
+            counts = f"{findings.equations_false} of its {findings.equations_checked}"
+            return f"{counts} equations are false: more than one error"
         return None
 
 
 def task_of(error: Mapping[str, str], domain: str) -> str:
-    """The task of one variant: its error in the form that the domain knows."""
+    """The task of one variant, with the error in the domain's wording."""
     return TASK.replace("{error}", error.get(domain, error[""]))
 
 
-def of_its_kind(found: Findings) -> bool:
-    """Is the answer at least of the kind that was asked for? Unsure means yes."""
-    answer = plain(found.answer or "")
-    if found.kind == "number":
+def of_its_kind(findings: Findings) -> bool:
+    """Whether the answer may be of the required kind. Doubtful cases give True."""
+    answer = plain(findings.answer or "")
+    if findings.kind == "number":
         return quantities.read(answer) is not None or any(char.isdigit() for char in answer) or "\\" in answer
-    if found.kind == "choice":
+    if findings.kind == "choice":
         return bool(letters(answer)) or len(answer) > 1
-    if found.kind == "boolean":
+    if findings.kind == "boolean":
         return says(answer) is not None
     return any(char.isalnum() for char in answer)

@@ -1,10 +1,10 @@
-"""How each domain wants to be answered, whatever the method: one sentence on the work, one on how to end."""
+"""The instructions of each domain, for every method: how to work, and how to end."""
 
 from typing import NamedTuple
 
 
 class Wording(NamedTuple):
-    """What a method puts into its instruction."""
+    """The domain's sentences in a method's instruction."""
 
     #: How to work in this domain; may be empty.
     work: str
@@ -35,10 +35,10 @@ WORDING = {
 
 
 def instruction(task: str, domain: str) -> str:
-    """The system message: the method's task, the domain's work, and how to end."""
+    """The system message: the method's task, and the domain's `work` and `end`."""
     return f"{review(task, domain)} {WORDING[domain].end}"
 
 
 def review(task: str, domain: str) -> str:
-    """The system message of a call that gives no answer of its own: the task and the domain's work."""
+    """The system message of a call that gives no final answer: the task and the domain's `work`."""
     return f"{task} {WORDING[domain].work}".rstrip()

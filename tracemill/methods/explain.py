@@ -1,6 +1,6 @@
-"""`explain`: one question explained in four voices, each a variant: steps, teacher, critic, expert.
+"""`explain`: four styles of explanation, each a variant: steps, teacher, critic, expert.
 
-Mukherjee et al. 2023, Orca, arXiv:2306.02707: explanations that a system message asks for teach more than answers do.
+Mukherjee et al. 2023, Orca, arXiv:2306.02707: a student learns more from such explanations than from answers alone.
 
 Question: Tom has 3 apples and buys 4 more. How many has he now?
 steps:    1. He starts with 3 apples. 2. He buys 4 more: 3 + 4 = 7. The answer is 7.

@@ -1,4 +1,4 @@
-"""What methods share that tell the model the gold answer: how it is told, and that nobody may notice."""
+"""Shared parts of the methods that show the model the gold answer as a hint."""
 
 from tracemill import thinking
 from tracemill.methods.labels import asserted
@@ -14,7 +14,7 @@ DISCREET = (
 QUESTION_AND_GOLD = "{question}\n\n[Correct answer, for your eyes only: {gold}]"
 
 
-def refusal_of_hinted(text: str, found: Findings) -> str | None:
-    """Why a trace shows that its model knew the answer, or does nothing but state it; null: neither."""
+def refusal_of_hinted(text: str, findings: Findings) -> str | None:
+    """Why a trace is unusable: it reveals the hint, or it only states the answer. Otherwise None."""
     words = betrayal(thinking.answer_of(text))
-    return f'it betrays that the answer was given: "{words}"' if words else asserted(text, found)
+    return f'it reveals that the answer was given: "{words}"' if words else asserted(text, findings)

@@ -1,7 +1,7 @@
-"""`inject`: a student answers with a teacher's stored trace in its prompt: distillation at inference time.
+"""`inject`: a student answers with a teacher's trace in its prompt (distillation at inference time).
 
-After Magister et al. 2022, Teaching Small Language Models to Reason, arXiv:2212.08410, whose students learn from such
-traces by training; here they read one. Beside a `cot` job of the same student, one SQL query says what that is worth.
+After Magister et al. 2022, Teaching Small Language Models to Reason, arXiv:2212.08410. There students train on such
+traces; here they read one. One SQL query compares this with a `cot` job of the same student.
 
 Question: Ann has 3 bags of 4 apples and eats 2. How many are left?
 Trace:    3 * 4 = 12. 12 - 2 = 10. The answer is 10.

@@ -1,8 +1,8 @@
-r"""Where a trace states its answer, and what reasoning stands before that.
+r"""Split a trace into its rationale and the sentence that states the answer.
 
-The sentence that states the answer is the *label*, all else the *rationale* (Hsieh et al. 2023, arXiv:2305.02301). A
-label is "The answer is 12.", "Final answer: 12", a heading "Answer" with a line under it, `#### 12`,
-`<answer>12</answer>`, a sentence with a box that calculates nothing, and, where a program is asked, its block.
+The sentence that states the answer is the *label*, the rest is the *rationale* (Hsieh et al. 2023, arXiv:2305.02301).
+A label is "The answer is 12.", "Final answer: 12", a heading "Answer" with a line under it, `#### 12`,
+`<answer>12</answer>`, or a sentence with a box and no calculation. The label of a program is its code block.
 
 Text:      3 * 4 = 12, so the answer is 12.
 Rationale: 3 * 4 = 12
@@ -19,9 +19,9 @@ from tracemill.verification.answers.kinds import Kind
 from tracemill.verification.answers.normalize import plain, tidy
 from tracemill.verification.checks import Findings
 
-MAX_LABELS = 50  # of each sort, from the end
-LONGEST = 400  # characters of a label that may be read as one
-FEW_WORDS = 6  # a rationale in words alone has more
+MAX_LABELS = 50  # of each kind, from the end
+LONGEST = 400  # characters of a label
+FEW_WORDS = 6  # a rationale without numbers has at least this number of words
 
 _STATEMENT = re.compile(
     r"answers?\b(?:[ ](?:to|for|of|in)\b[^\n.:=]{0,120}?(?=[ ](?:is|are|was)\b))?[*_]{0,2}(?:[ ](?:is|are|was|equals|"
@@ -54,19 +54,19 @@ class Span(NamedTuple):
 
 
 def labels(text: str, kind: Kind = "number") -> list[Span]:
-    """Where the last `TAIL` characters state the answer, in order and apart from one another. Takes linear time."""
+    """The labels in the last `TAIL` characters, in order and without overlaps. Takes linear time."""
     if kind == "code":
         return _program(text)
     skipped = max(0, len(text) - TAIL)
     tail = text[skipped:]
-    found = [
+    spans = [
         *_stated(tail),
-        *(Span(*match.span()) for sort in (_HEADING, _HASHES) for match in _last(sort, tail)),
+        *(Span(*match.span()) for pattern in (_HEADING, _HASHES) for match in _last(pattern, tail)),
         *_tagged(tail),
         *(span for match in _last(_BOX, tail) if (span := _boxed(tail, match.start()))),
     ]
     kept: list[Span] = []
-    for start, end in sorted(found):
+    for start, end in sorted(spans):
         if kept and start + skipped < kept[-1].end:
             kept[-1] = Span(kept[-1].start, max(kept[-1].end, end + skipped))
         else:
@@ -75,9 +75,9 @@ def labels(text: str, kind: Kind = "number") -> list[Span]:
 
 
 def rationale(text: str, kind: Kind = "number") -> str:
-    """`text`, which holds no thoughts, without its labels and without what follows the last one.
+    """`text` without its labels and without the text after the last one. `text` must hold no thoughts.
 
-    A text that gives its answer first is explained by what follows, which is then the rationale.
+    If a text begins with its only label, the rationale is the text after it.
     """
     spans = labels(text, kind)
     if not spans:
@@ -90,63 +90,64 @@ def rationale(text: str, kind: Kind = "number") -> str:
 
 
 def stated(text: str, kind: Kind) -> list[str]:
-    """The answers that the labels of `text` state, in order; of very many the last ones."""
-    said = thinking.split(text).answer
-    answers = (extract(said[span.start : span.end], kind) for span in labels(said, kind)[-MAX_LABELS:])
+    """The answers in the labels of `text`, in order; at most the last `MAX_LABELS`."""
+    answer_text = thinking.split(text).answer
+    answers = (extract(answer_text[span.start : span.end], kind) for span in labels(answer_text, kind)[-MAX_LABELS:])
     return [answer.value for answer in answers if answer]
 
 
-def differ(one: str, other: str) -> bool:
-    """Are two stated answers surely different? Only single quantities, choices and plain words are compared."""
-    first, second = quantities.read(plain(one)), quantities.read(plain(other))
-    if first is not None and second is not None:
-        return first.value != second.value and first.percent == second.percent and first.unit == second.unit
-    if _UNSURE.search(one + other):
+def differ(first: str, second: str) -> bool:
+    """Whether two stated answers certainly differ. Compares only single quantities, choices and plain words."""
+    first_quantity, second_quantity = quantities.read(plain(first)), quantities.read(plain(second))
+    if first_quantity is not None and second_quantity is not None:
+        comparable = first_quantity.percent == second_quantity.percent and first_quantity.unit == second_quantity.unit
+        return comparable and first_quantity.value != second_quantity.value
+    if _UNSURE.search(first + second):
         return False
-    if letters(one) and letters(other):
-        return letters(one) != letters(other)
-    one, other = (" ".join(tidy(text).casefold().split()) for text in (one, other))
-    return one not in other and other not in one
+    if letters(first) and letters(second):
+        return letters(first) != letters(second)
+    first, second = (" ".join(tidy(text).casefold().split()) for text in (first, second))
+    return first not in second and second not in first
 
 
-def asserted(text: str, found: Findings) -> str | None:
-    """Why `text` derives nothing before it states its answer; null: it does.
+def asserted(text: str, findings: Findings) -> str | None:
+    """Why `text` only asserts its answer; None if it derives the answer.
 
-    Reasoning is a calculation, another number than the answer, or, where words are asked, a few words.
+    A derivation is a calculation, a number other than the answer, or some words before the answer.
     """
-    thoughts, said, _ = thinking.split(text)
-    kind = found.kind or "number"
-    spans = labels(said, kind)
-    before = said[: spans[-1].start] if spans else said
+    thoughts, answer_text, _ = thinking.split(text)
+    kind = findings.kind or "number"
+    spans = labels(answer_text, kind)
+    before = answer_text[: spans[-1].start] if spans else answer_text
     for span in reversed(spans[:-1]):
         before = before[: span.start] + before[span.end :]
     before = f"{thoughts or ''}\n{before}"
-    last = said[spans[-1].start : spans[-1].end] if spans else ""
+    last = answer_text[spans[-1].start : spans[-1].end] if spans else ""
     if box := _BOX.search(last):
-        before += last[: box.start()]  # the sentence around a box may say why
-    if _WORK.search(before) or (kind != "code" and _WORK.search(last) and found.equations_checked):
+        before += last[: box.start()]  # the sentence around a box may hold the reason
+    if _WORK.search(before) or (kind != "code" and _WORK.search(last) and findings.equations_checked):
         return None
     if kind in ("number", "expression"):
-        given = _NUMBER.findall(found.answer or "")
-        works = any(number not in given for number in _NUMBER.findall(before))
-        enough = 4 * FEW_WORDS  # "a square has as many corners as sides" derives, without a number
+        given = _NUMBER.findall(findings.answer or "")
+        has_work = any(number not in given for number in _NUMBER.findall(before))
+        min_words = 4 * FEW_WORDS  # "a square has as many corners as sides" derives an answer without a number
     else:
-        works, enough = False, FEW_WORDS
-    if works or len(_WORDS.findall(before)) >= enough:
+        has_work, min_words = False, FEW_WORDS
+    if has_work or len(_WORDS.findall(before)) >= min_words:
         return None
     return "it states its answer and derives nothing"
 
 
 def _stated(text: str) -> list[Span]:
-    found = []
+    spans = []
     for match in _last(_STATEMENT, text):
         rest = text[match.end() : match.end() + LONGEST]
         if sentence_answers.stated(rest) or not rest.split("\n", 1)[0].strip(" *_:$\\[("):
             lead = _LEAD.search(text, max(0, match.start() - 60), match.start())
             start = lead.start() if lead else match.start()
             marks = text[max(0, start - 9) : start]  # of a heading or bold print
-            found.append(Span(start - len(marks) + len(marks.rstrip("*_# ")), _sentence_end(text, match.end())))
-    return found
+            spans.append(Span(start - len(marks) + len(marks.rstrip("*_# ")), _sentence_end(text, match.end())))
+    return spans
 
 
 def _tagged(text: str) -> list[Span]:
@@ -159,7 +160,7 @@ def _tagged(text: str) -> list[Span]:
 
 
 def _boxed(text: str, box: int) -> Span | None:
-    """The sentence around a box; null where it calculates: "so 3 * 4 = [12]" is reasoning."""
+    """The sentence around a box; None if it calculates, because "so 3 * 4 = [12]" is reasoning."""
     start = max(0, box - LONGEST)
     before = text[start:box].rstrip(" $\\[(\n")
     cut = max(before.rfind("\n"), *(before.rfind(stop) for stop in (". ", "! ", "? ")))

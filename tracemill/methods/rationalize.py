@@ -1,7 +1,7 @@
-"""`rationalize`: asked again with the gold answer as a hint, which must not show in the trace.
+"""`rationalize`: a new attempt with the gold answer as a hint, which the trace must not reveal.
 
-Zelikman et al. 2022, STaR, arXiv:2203.14465: for questions whose plain attempts all failed. What a student learns from
-is the question and the reasoning, as if there had been no hint.
+Zelikman et al. 2022, STaR, arXiv:2203.14465: for questions without a right attempt so far. A student learns from the
+question and the reasoning, without the hint.
 
 Question: Ann has 3 bags of 4 apples and eats 2. How many are left?  [Correct answer: 10]
 Kept:     The bags hold 3 * 4 = 12 apples. She eats 2, so 12 - 2 = 10. The answer is 10.
@@ -28,5 +28,5 @@ class Rationalize(Method):
     def variants(self, domain: str, shots: Sequence[Shot]) -> Mapping[str, tuple[Call, ...]]:
         return {"": (Call("answer", chat(instruction(TASK, domain), QUESTION_AND_GOLD, shots)),)}
 
-    def refusal(self, text: str, found: Findings) -> str | None:
-        return refusal_of_hinted(text, found)
+    def refusal(self, text: str, findings: Findings) -> str | None:
+        return refusal_of_hinted(text, findings)

@@ -1,6 +1,7 @@
-"""`refine`: a draft, a critique of it, a better answer; the answer is the trace, the other two are kept beside it.
+"""`refine`: a draft, a critique, and a better answer.
 
-Madaan et al. 2023, Self-Refine, arXiv:2303.17651.
+The answer is the trace; the draft and the critique are stored with it. Madaan et al. 2023, Self-Refine,
+arXiv:2303.17651.
 
 Question: Ann has 3 bags of 4 apples and eats 2. How many are left?
 draft:    3 + 4 = 7. 7 - 2 = 5. The answer is 5.
@@ -33,8 +34,8 @@ IMPROVE = (
 TO_REVIEW = "Problem:\n{question}\n\nDraft:\n{draft}"
 TO_IMPROVE = f"{TO_REVIEW}\n\nReview:\n{{critique}}"
 
-#: A reader of the trace has seen neither the draft nor its review.
-_SPEAKS_OF_IT = re.compile(
+#: Mentions of the draft or its review. A reader of the trace sees neither.
+_MENTIONS_DRAFT = re.compile(
     r"\b(?:in|of|from|to) (?:the|my|your) (?:draft|critique|review)\b(?! (?:\w+ )?(?:board|process|committee|period))"
     r"|\b(?:the|my|your) (?:original|previous|earlier|initial|first)? ?(?:draft|critique|review(?:er)?|"
     r"feedback)(?:'s)? "
@@ -58,6 +59,6 @@ class Refine(Method):
             )
         }
 
-    def refusal(self, text: str, found: Findings) -> str | None:
-        spoken = _SPEAKS_OF_IT.search(thinking.split(text).answer)
-        return f'it speaks of a draft that its reader has not seen: "{spoken[0]}"' if spoken else None
+    def refusal(self, text: str, findings: Findings) -> str | None:
+        mention = _MENTIONS_DRAFT.search(thinking.split(text).answer)
+        return f'it mentions a draft that its reader does not see: "{mention[0]}"' if mention else None

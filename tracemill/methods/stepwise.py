@@ -1,4 +1,4 @@
-"""`stepwise`: steps that are kept one by one, rationale and label apart; `stepwise-gold` is told the answer.
+"""`stepwise`: numbered steps, stored one by one; `stepwise-gold` also shows the gold answer.
 
 Hsieh et al. 2023, Distilling Step-by-Step, arXiv:2305.02301: a student learns the rationale and the label as two tasks.
 
@@ -33,8 +33,8 @@ TASK = (
     "one thing and says what comes of it. Give the final answer after the last step, on a line of its own."
 )
 
-READ = 2_000  # characters of a step that are searched for its equation
-MAX_SIGNS = 20  # looked at in one step, from its end
+READ = 2_000  # last characters of a step that are searched for its equation
+MAX_SIGNS = 20  # equality signs that are tried in one step, from its end
 
 _MARKER = re.compile(r"\s{0,9}(?:#{1,6} |[-*•] )?[*_]{0,2}[Ss]tep (\d{1,3})(?!\d)[*_]{0,2}[:.)–—-]?[*_]{0,2}[ \t]{0,9}")
 
@@ -48,10 +48,10 @@ class Stepwise(Method):
         return {"": (Call("answer", chat(instruction(TASK, domain), "{question}", shots)),)}
 
     def parse(self, text: str, kind: Kind) -> Parsed:
-        """`reasoning` is the rationale without the label; a reasoning model's thoughts only where it said no more."""
+        """`reasoning` is the rationale without the label, or the thoughts if there is no rationale."""
         parsed = super().parse(text, kind)
-        thoughts, said, _ = thinking.split(text)
-        reasons = rationale(said, kind)
+        thoughts, answer_text, _ = thinking.split(text)
+        reasons = rationale(answer_text, kind)
         return Parsed(reasons or thoughts or "", parsed.answer, parsed.answer_form, _steps(reasons))
 
 
@@ -63,18 +63,18 @@ class StepwiseGold(Stepwise):
     def variants(self, domain: str, shots: Sequence[Shot]) -> Mapping[str, tuple[Call, ...]]:
         return {"": (Call("answer", chat(instruction(f"{TASK} {DISCREET}", domain), QUESTION_AND_GOLD, shots)),)}
 
-    def refusal(self, text: str, found: Findings) -> str | None:
-        return refusal_of_hinted(text, found)
+    def refusal(self, text: str, findings: Findings) -> str | None:
+        return refusal_of_hinted(text, findings)
 
 
 def _steps(reasons: str) -> list[dict[str, Any]]:
-    """The steps by their own numbers; where none is numbered so, as the verifier would tell them apart, from 1.
+    """The steps with their own numbers. If no step has one, the verifier's steps, numbered from 1.
 
-    Of a longer text than `equations.MAX_TEXT` the steps up to there.
+    Reads at most `equations.MAX_TEXT` characters.
     """
-    found = [(step, _MARKER.match(step)) for step in split(reasons[:MAX_TEXT])]
-    numbered = [(int(mark[1]), step[mark.end() :].strip()) for step, mark in found if mark]
-    numbered = numbered or [(place, step) for place, (step, _) in enumerate(found, 1)]
+    steps = [(step, _MARKER.match(step)) for step in split(reasons[:MAX_TEXT])]
+    numbered = [(int(mark[1]), step[mark.end() :].strip()) for step, mark in steps if mark]
+    numbered = numbered or [(number, step) for number, (step, _) in enumerate(steps, 1)]
     worked = [_worked(text[-READ:]) for _, text in numbered]
     return [
         {"number": number, "text": text, "operation": operation, "result": result}
@@ -84,7 +84,7 @@ def _steps(reasons: str) -> list[dict[str, Any]]:
 
 
 def _worked(step: str) -> tuple[str | None, str | None]:
-    """(operation, result) of the last calculation in a step; of an equation that calculates nothing, its right side."""
+    """(operation, result) of the last calculation in a step, or (None, right side) of another equation."""
     tokens = tokens_of(cut(step))
     result = None
     for at in [at for at, token in enumerate(tokens) if token.kind in ("=", "≈", "is")][: -MAX_SIGNS - 1 : -1]:

@@ -1,11 +1,11 @@
-"""Methods of the user's own: `[methods.NAME]` in `tracemill.toml`, with no other change anywhere.
+"""Methods that users define as templates: `[methods.NAME]` in `tracemill.toml`.
 
 [methods.detective]
 system = "You are a detective. Rule out what cannot be. {work} {end}"
 
-asks "{question}" under that system message. `{work}` and `{end}` become what the question's domain wants (`domains`);
-without them the text is asked as it stands. What a method needs is seen from the slots that it uses: `{gold}` and
-`{trace}`. Each mistake is an error that names its key when the methods are first read.
+sends "{question}" with that system message. `{work}` and `{end}` become the instructions of the question's domain
+(`domains`). A method that uses the slots `{gold}` or `{trace}` needs a gold answer or a trace. Each mistake is an error
+that names its key when the methods are first read.
 """
 
 import re
@@ -20,18 +20,18 @@ from tracemill.prompts import SLOT, Prompt
 from tracemill.settings import CallSettings, MethodSettings
 
 NEEDS: tuple[Need, ...] = ("gold", "trace")
-#: Filled in when the prompt is made, from the question's domain.
+#: Slots that the question's domain fills when the prompt is made.
 OF_THE_DOMAIN = ("work", "end")
 
 _NAME = re.compile(r"[a-z0-9]+(?:-[a-z0-9]+)*")
 _SLOT_NAME = re.compile(r"[a-z_]+")
-#: The braces of a LaTeX command are no slots.
+#: Braces of LaTeX commands. They are not slots.
 _LATEX = re.compile(r"\\[A-Za-z]{1,30}(?:\{[^{}]{0,200}\}){1,3}|[\^_]\{[^{}]{0,200}\}")
 
 
 @dataclass(frozen=True)
 class Template:
-    """One call as the settings give it, each text with the key that it stands under."""
+    """One call of the settings, each text with its key."""
 
     key: str
     name: str
@@ -60,11 +60,11 @@ class TemplateMethod(Method):
         self.needs = frozenset(need for need in NEEDS if need in used)
 
     def variants(self, domain: str, shots: Sequence[Shot]) -> Mapping[str, tuple[Call, ...]]:
-        """The examples are shown in the first call of a chain."""
+        """The chains of calls. Only the first call of a chain shows the examples."""
         return {
             name: tuple(
-                Call(template.name, _prompt(template, domain, shots if place == 0 else ()))
-                for place, template in enumerate(chain)
+                Call(template.name, _prompt(template, domain, shots if number == 0 else ()))
+                for number, template in enumerate(chain)
             )
             for name, chain in self._variants.items()
         }
@@ -74,23 +74,23 @@ def template_methods(given: Mapping[str, MethodSettings], built_in: Mapping[str,
     """The methods of the settings, by name. Raises UsageError that names the wrong key."""
     for name in given:
         if name in built_in:
-            raise UsageError(f"methods.{name}: there is a method of that name already; choose another")
+            raise UsageError(f"methods.{name}: a method of that name exists already; choose another name")
         if not _NAME.fullmatch(name):
-            raise UsageError(f"methods.{name}: a name is small letters and digits, joined by hyphens")
+            raise UsageError(f"methods.{name}: a name has small letters and digits, joined by hyphens")
     return {name: TemplateMethod(name, method) for name, method in given.items()}
 
 
 def _chains(name: str, given: MethodSettings) -> dict[str, tuple[Template, ...]]:
     key = f"methods.{name}"
-    ways = [way for way in ("system", "variants", "calls") if way in given.model_fields_set]
-    if len(ways) > 1 or (ways == ["calls"] and "user" in given.model_fields_set):
-        with_user = [*ways, "user"] if len(ways) == 1 else ways
-        raise UsageError(f"{key}: {' and '.join(with_user)} exclude each other")
-    for way in ("variants", "calls"):
-        if way in ways and not getattr(given, way):
-            raise UsageError(f"{key}.{way}: there is nothing in it")
+    fields = [field for field in ("system", "variants", "calls") if field in given.model_fields_set]
+    if len(fields) > 1 or (fields == ["calls"] and "user" in given.model_fields_set):
+        with_user = [*fields, "user"] if len(fields) == 1 else fields
+        raise UsageError(f"{key}: {' and '.join(with_user)} exclude each other; keep one of them")
+    for field in ("variants", "calls"):
+        if field in fields and not getattr(given, field):
+            raise UsageError(f"{key}.{field} is empty: add an entry, or remove it")
     if given.calls:
-        return {"": tuple(_of_call(f"{key}.calls[{place}]", call) for place, call in enumerate(given.calls))}
+        return {"": tuple(_of_call(f"{key}.calls[{number}]", call) for number, call in enumerate(given.calls))}
     if given.variants:
         return {variant: (_of_variant(key, variant, text, given.user),) for variant, text in given.variants.items()}
     return {"": (_template(key, CallSettings(name="answer", system=given.system, user=given.user)),)}
@@ -103,18 +103,18 @@ def _template(key: str, call: CallSettings) -> Template:
 
 def _of_call(key: str, call: CallSettings) -> Template:
     if not _SLOT_NAME.fullmatch(call.name):
-        raise UsageError(f"{key}.name: '{call.name}' must be small letters and underscores, to be quoted as {{name}}")
+        raise UsageError(f"{key}.name: '{call.name}' must have only small letters and underscores")
     return _template(key, call)
 
 
 def _of_variant(key: str, variant: str, text: str, user: str) -> Template:
     if not _NAME.fullmatch(variant):
-        raise UsageError(f"{key}.variants: the name '{variant}' must be small letters and digits, joined by hyphens")
+        raise UsageError(f"{key}.variants: the name '{variant}' must have small letters and digits, joined by hyphens")
     return Template(key, "answer", (f"{key}.variants.{variant}", text), (f"{key}.user", user))
 
 
 def _check(chain: Sequence[Template]) -> None:
-    """Every text says something, and names what is there when it is asked."""
+    """Raise UsageError unless every text is filled and uses only slots that are known in its call."""
     known = ["question", *NEEDS, *OF_THE_DOMAIN]
     later = [template.name for template in chain]
     for template in chain:
@@ -127,12 +127,12 @@ def _check(chain: Sequence[Template]) -> None:
                 if slot in known:
                     continue
                 if slot in later:
-                    raise UsageError(f"{key}: {{{slot}}} is not there yet: only earlier calls can be quoted")
-                there_are = ", ".join(f"{{{name}}}" for name in known)
-                raise UsageError(f"{key}: unknown slot {{{slot}}}; there are {there_are}")
+                    raise UsageError(f"{key}: {{{slot}}} is a later call: a text can quote only earlier calls")
+                slots = ", ".join(f"{{{name}}}" for name in known)
+                raise UsageError(f"{key}: unknown slot {{{slot}}}; known slots are {slots}")
         known.append(later.pop(0))
     if not any("question" in template.slots for template in chain):
-        raise UsageError(f"{chain[0].key}: no text holds {{question}}, so nothing would be asked")
+        raise UsageError(f"{chain[0].key}: no text holds {{question}}; add it to one")
 
 
 def _prompt(template: Template, domain: str, shots: Sequence[Shot]) -> Prompt:
@@ -141,7 +141,7 @@ def _prompt(template: Template, domain: str, shots: Sequence[Shot]) -> Prompt:
 
 
 def _worded(text: str, domain: str) -> str:
-    """With what the domain wants in place; a domain that wants nothing leaves no gap."""
+    """The text with the domain's instructions in their slots. An empty instruction leaves no space."""
     for slot in OF_THE_DOMAIN:
         wording: str = getattr(WORDING[domain], slot)
         text = text.replace(f"{{{slot}}}", wording) if wording else re.sub(rf"\{{{slot}\}}[ ]?", "", text)

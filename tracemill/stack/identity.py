@@ -1,8 +1,8 @@
-"""As whom Postgres runs: it refuses to be root, and to initialise for a user without an account.
+"""The user that Postgres runs as. Postgres refuses to run as root or as a user without an account.
 
-Both are cured by a user namespace in which this user goes by another, existing name; files and processes stay this
-user's own, so it works even under a private home. Where namespaces are forbidden (most containers), root drops to an
-unprivileged account instead.
+A user namespace solves both: inside it this user has the id of an existing account. Files and processes outside still
+belong to this user, so it works even under a private home. If namespaces are forbidden, as in most containers, root
+changes to an unprivileged account.
 """
 
 import os
@@ -18,14 +18,14 @@ from tracemill.errors import StackError
 
 @dataclass(frozen=True)
 class Identity:
-    """How to run a Postgres program: put `prefix` before its command, or drop to `uid` and `gid` first."""
+    """How to run a Postgres program: with `prefix` before its command, or as `uid` and `gid`."""
 
     prefix: tuple[str, ...] = ()
     uid: int | None = None
     gid: int | None = None
 
     def run(self, command: Sequence[str], stdin: str = "") -> subprocess.CompletedProcess[str]:
-        """Run a command to its end, standard output and error together. Raises OSError if it cannot start."""
+        """Run a command and wait for its end, with error output in stdout. Raises OSError if it cannot start."""
         return subprocess.run(
             [*self.prefix, *command],
             input=stdin,
@@ -39,8 +39,8 @@ class Identity:
             extra_groups=None if self.uid is None else [],
         )
 
-    def own(self, path: Path) -> None:
-        """Make the whole of `path` belong to the user that Postgres will be, if root left it to another."""
+    def take_over(self, path: Path) -> None:
+        """As root, change the owner of `path` and its contents to the user of Postgres."""
         if os.geteuid() != 0:
             return
         uid, gid = (self.uid, self.gid) if self.uid is not None and self.gid is not None else (0, 0)
@@ -51,11 +51,11 @@ class Identity:
             for name in (*folders, *files):
                 os.chown(os.path.join(parent, name), uid, gid, follow_symlinks=False)
 
-    def reach(self, root: Path) -> None:
-        """Let Postgres pass through the data folder. Raises StackError if it cannot come that far."""
+    def give_access(self, root: Path) -> None:
+        """Give Postgres access to the data folder. Raises StackError if a parent folder prevents that."""
         if self.uid is None:
             return
-        # The parts inside are private each: passing through shows nothing.
+        # This shows no contents, because each folder inside is private.
         root.chmod(root.stat().st_mode | 0o011)
         if self.run(["test", "-x", str(root)]).returncode != 0:
             account = pwd.getpwuid(self.uid).pw_name
@@ -67,7 +67,7 @@ class Identity:
 
 
 def identity() -> Identity:
-    """As whom Postgres can run here. Raises StackError if nobody fits."""
+    """The identity for Postgres on this machine. Raises StackError if there is none."""
     if os.geteuid() != 0 and _has_account(os.geteuid()):
         return Identity()
     account = _unprivileged_account()

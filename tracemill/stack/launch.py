@@ -1,8 +1,8 @@
-"""Start one supervised program: read its unit file, set its environment, become it.
+"""Start one supervised program: read its unit file, set its environment, and execute its command.
 
-The supervisor runs this file as a script before each start. Its own configuration format cannot carry every command and
-environment value, and would show neither secrets safely nor how often a program was restarted; a JSON file can.
-It imports only the standard library, so that starting a program costs milliseconds.
+The supervisor runs this file as a script for each start. The supervisor's configuration format cannot hold every
+command and environment value, keeps no secrets and counts no restarts; a JSON file does. This script imports only the
+standard library, so that it starts in milliseconds.
 """
 
 import json
@@ -11,13 +11,14 @@ import sys
 import time
 from pathlib import Path
 
-#: A program that lives long enough to count as started and then dies is given up after this many starts in a row.
+#: Starts within `WITHIN_SECONDS` after which a program is not started again. The supervisor itself only counts
+#: programs that die during their start.
 MANY_STARTS = 30
 WITHIN_SECONDS = 900.0
 
 
 def is_hopeless(starts: list[float], now: float) -> bool:
-    """Whether a program with these start times (seconds since the epoch) dies too often to be started once more."""
+    """Whether a program with these start times (seconds since the epoch) dies too often to be started again."""
     return sum(now - start < WITHIN_SECONDS for start in starts) >= MANY_STARTS
 
 
@@ -29,7 +30,7 @@ def main(unit_path: Path) -> None:
     if is_hopeless(starts, now):
         sys.exit(
             f"{unit_path.stem} was started {MANY_STARTS} times within {WITHIN_SECONDS / 60:.0f} minutes: giving up. "
-            "Mend what its log above says, then run `tracemill up` again."
+            "Fix the error in its log above, then run `tracemill up` again."
         )
     with journal.open("a") as file:
         file.write(f"{now}\n")

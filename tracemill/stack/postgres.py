@@ -1,7 +1,7 @@
-"""Postgres under supervision: make the database once, set it up before each start, ask whether it answers.
+"""Supervised Postgres: create the database once, configure it before each start, check whether it answers.
 
-Roles and passwords are set in single-user mode, before the server listens: so the superuser has no password at all and
-nobody can log in as it, and a lost `stack.json` is healed by the next start.
+Roles and passwords are set in single-user mode before the server listens. So the superuser needs no password and no
+login. After a lost `stack.json`, the next start sets new passwords.
 """
 
 import os
@@ -18,17 +18,17 @@ NAME = "postgres"
 
 
 def prepare(folder: Folder, stack: Stack) -> Unit:
-    """Make the database if there is none, write its settings, set roles and passwords; the unit to supervise.
+    """Create the database if needed, and write its settings, roles and passwords. Returns its unit.
 
-    No Postgres may run on the folder. Raises StackError if there is no fitting Postgres or it cannot start here.
+    No Postgres may run on the folder. Raises StackError if no suitable Postgres is installed or it cannot start here.
     """
     who = identity()
-    who.reach(folder.root)
+    who.give_access(folder.root)
     binaries = find_postgres(lambda bin_folder: _version(who, bin_folder), _major_of(folder.postgres))
     if not folder.postgres.exists():
         _initialise(folder, binaries, who)
     _write_settings(folder.postgres, stack)
-    who.own(folder.postgres)
+    who.take_over(folder.postgres)
     _remove_stale_pid(folder.postgres)
     _set_roles(folder, binaries, who, stack)
     return Unit(
@@ -36,7 +36,7 @@ def prepare(folder: Folder, stack: Stack) -> Unit:
         command=[*who.prefix, str(binaries.folder / "postgres"), "-D", str(folder.postgres)],
         environment={},
         directory="/",
-        # A fast shutdown: running statements are ended, everything committed is kept.
+        # Fast shutdown: Postgres cancels running statements and keeps all committed data.
         stop_signal="INT",
         stop_seconds=8,
         priority=DATA_SERVICES_FIRST,
@@ -46,7 +46,7 @@ def prepare(folder: Folder, stack: Stack) -> Unit:
 
 
 def answers(stack: Stack) -> bool:
-    """Whether the server takes both roles' passwords and answers a query."""
+    """Whether the server accepts both roles' passwords and answers a query."""
     import psycopg
 
     try:
@@ -67,7 +67,7 @@ def _version(who: Identity, bin_folder: Path) -> str | None:
 
 
 def _major_of(database: Path) -> int | None:
-    """The major version that made the database; None if there is none yet."""
+    """The major version of the database; None if there is no database yet."""
     if not database.exists():
         return None
     try:
@@ -80,13 +80,13 @@ def _major_of(database: Path) -> int | None:
 
 
 def _initialise(folder: Folder, binaries: PostgresBinaries, who: Identity) -> None:
-    # Made aside and renamed, so that a half-made database is never taken for one.
+    # It is created under another name and then renamed, so that an incomplete database is never used.
     new = folder.root / "postgres.new"
     if new.exists():
         shutil.rmtree(new)
     new.mkdir(mode=0o700)
-    who.own(new)
-    # Nobody gets in by initdb's own rules; ours are written before the first start.
+    who.take_over(new)
+    # initdb's rules allow no login. Our own rules are written before the first start.
     done = who.run(
         [
             str(binaries.folder / "initdb"),
@@ -111,7 +111,7 @@ def _write_settings(database: Path, stack: Stack) -> None:
         "# Written by `tracemill up` at each start: changes made here are lost.\n"
         f"listen_addresses = '{HOST}'\n"
         f"port = {stack.postgres_port}\n"
-        # Passwords over TCP are the only way in; a data folder may also be too deep for a socket's path.
+        # Only TCP with passwords. The path of a socket in the data folder could also be too long.
         "unix_socket_directories = ''\n"
         "password_encryption = 'scram-sha-256'\n"
         "max_connections = 200\n"
@@ -120,7 +120,7 @@ def _write_settings(database: Path, stack: Stack) -> None:
         "maintenance_work_mem = '128MB'\n"
         "max_wal_size = '2GB'\n"
         "fsync = on\n"
-        # Compiling costs more than the factory's short statements.
+        # For short statements, compilation takes longer than execution.
         "jit = off\n"
         "timezone = 'UTC'\n"
         "log_timezone = 'UTC'\n"
@@ -131,16 +131,19 @@ def _write_settings(database: Path, stack: Stack) -> None:
 
 
 def _remove_stale_pid(database: Path) -> None:
-    """After a crash the pid in the lock file may belong to an unrelated process, and Postgres would refuse to start."""
+    """Remove the lock file of a crashed Postgres.
+
+    Its pid may belong to an unrelated process now, and Postgres would then refuse to start.
+    """
     pid_file = database / "postmaster.pid"
     if not pid_file.exists():
         return
     pid = pid_file.read_text().split("\n", 1)[0]
     try:
-        at_home = os.readlink(f"/proc/{pid}/cwd") == str(database)
+        is_running = os.readlink(f"/proc/{pid}/cwd") == str(database)
     except OSError:
-        at_home = False
-    if at_home:
+        is_running = False
+    if is_running:
         raise StackError(
             f"another Postgres (process {pid}) already runs on {database}. Stop it, then run `tracemill up` again."
         )
@@ -158,13 +161,13 @@ def _set_roles(folder: Folder, binaries: PostgresBinaries, who: Identity, stack:
         ),
         f"ALTER ROLE {user} LOGIN NOSUPERUSER NOCREATEROLE PASSWORD '{stack.postgres_password}'",
         f"ALTER ROLE {reader} LOGIN NOSUPERUSER NOCREATEDB NOCREATEROLE PASSWORD '{stack.reader_password}'",
-        # There is no IF NOT EXISTS for databases: the error of the second time is expected.
+        # Postgres has no IF NOT EXISTS for databases. From the second time on, this error is expected.
         f"CREATE DATABASE {database} OWNER {user}",
         f"REVOKE ALL ON DATABASE {database}, postgres, template1 FROM PUBLIC",
         f"GRANT CONNECT ON DATABASE {database} TO {reader}",
     ]
     done = who.run(
-        # A statement that fails must not take its password into the message.
+        # The error message of a failed statement must not hold its password.
         [
             str(binaries.folder / "postgres"),
             "--single",

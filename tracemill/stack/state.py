@@ -1,7 +1,7 @@
-"""What a stack is: the folder it lives in, the programs it runs, and the addresses and passwords it keeps between runs.
+"""The state of a stack: its folder, programs, addresses and passwords.
 
-Everything is plain data. Passwords and ports live in one private file, `<data folder>/stack.json`, so that a URL handed
-out yesterday still works today.
+All of it is plain data. Passwords and ports are in one private file, `<data folder>/stack.json`, so that a URL stays
+valid between runs.
 """
 
 import json
@@ -21,22 +21,22 @@ HOST = "127.0.0.1"
 USER = DATABASE = "tracemill"
 READER = "tracemill_reader"
 
-#: Below the range from which Linux takes the ports of outgoing connections, so that a kept port stays free.
+#: Ports below the range of Linux' outgoing connections, so that a kept port stays free.
 PORT_RANGE = range(20_000, 32_000)
-#: A Unix socket's path holds 107 bytes; supervisor binds `supervisor.sock.<pid>` first (24 bytes).
+#: Longest path of the run folder. A Unix socket's path has at most 107 bytes; `supervisor.sock.<pid>` needs 24.
 LONGEST_RUN_DIR = 80
-#: An empty database with its write-ahead log needs about 60 MB.
-LEAST_FREE_BYTES = 200 * 2**20
+#: Free disk space that a start needs. An empty database with its write-ahead log takes about 60 MB.
+MIN_FREE_BYTES = 200 * 2**20
 
 
 @dataclass(frozen=True)
 class Program:
     """One supervised program. It starts in the folder in which `up` was called."""
 
-    #: Shown by `status`, and the name of the log; letters, digits, `_`, `.` and `-`.
+    #: Name in `status` and of the log: letters, digits, `_`, `.` and `-`.
     name: str
     command: list[str]
-    #: May hold secrets: it is kept in a private file and never shown on a command line.
+    #: May hold secrets. It is kept in a private file and never appears on a command line.
     environment: dict[str, str] = field(default_factory=dict, repr=False)
     #: Seconds from SIGTERM to the program until SIGKILL to its whole process group.
     stop_seconds: int = 20
@@ -46,16 +46,16 @@ class Program:
 
 @dataclass(frozen=True)
 class ProcessStatus:
-    """One supervised program as it is now."""
+    """The current state of one supervised program."""
 
     name: str
-    #: RUNNING, STARTING, BACKOFF (died at once, will be tried again), FATAL (given up), EXITED, STOPPING or STOPPED;
-    #: ORPHAN when the program runs but its supervisor is gone.
+    #: RUNNING, STARTING, BACKOFF (died at once, starts again), FATAL (no further start), EXITED, STOPPING or STOPPED.
+    #: ORPHAN if the program runs without its supervisor.
     state: str
     pid: int | None
-    #: Seconds since it was started; None unless it runs.
+    #: Seconds since its start; None unless it runs.
     uptime: float | None
-    #: How often it was started again since `up` started it.
+    #: Number of restarts since `up` started it.
     restarts: int
     log: Path
 
@@ -71,7 +71,7 @@ class Stack:
     redis_password: str = field(repr=False)
     flower_port: int
     flower_password: str = field(repr=False)
-    #: Where the supervisor's socket is: inside the data folder, or a short temporary folder if that path is too long.
+    #: Folder of the supervisor's socket: in the data folder, or a temporary folder if that path is too long.
     run_dir: str
     postgres_host: str = HOST
     postgres_user: str = USER
@@ -81,7 +81,7 @@ class Stack:
 
     @property
     def database_url(self) -> str:
-        """For SQLAlchemy: the owner of the database."""
+        """The address of Postgres for SQLAlchemy, as the owner of the database."""
         return (
             f"postgresql+psycopg://{self.postgres_user}:{self.postgres_password}"
             f"@{self.postgres_host}:{self.postgres_port}/{self.postgres_database}"
@@ -89,7 +89,7 @@ class Stack:
 
     @property
     def reader_url(self) -> str:
-        """For any SQL client: the role that may read the views and nothing else."""
+        """The address of Postgres for SQL clients, as the role that may only read the views."""
         return (
             f"postgresql://{self.reader_user}:{self.reader_password}"
             f"@{self.postgres_host}:{self.postgres_port}/{self.postgres_database}"
@@ -102,7 +102,7 @@ class Stack:
 
 @dataclass(frozen=True)
 class Folder:
-    """The data folder and where each thing lies in it. `root` is absolute and free of symbolic links."""
+    """The data folder and the paths inside it. `root` is absolute and has no symbolic links."""
 
     root: Path
 
@@ -140,7 +140,7 @@ class Folder:
         return "\n".join([f"Last lines of {log}:", *(text.splitlines()[-lines:] or ["(empty)"])])
 
     def create(self) -> None:
-        """Make the folder (mode 0700) and its parts. Raises StackError if it cannot be written or its disk is full."""
+        """Create the folder (mode 0700) and its parts. Raises StackError if that fails or the disk is full."""
         try:
             self.root.mkdir(mode=0o700, parents=True, exist_ok=True)
             for part in (self.redis, self.logs, self.units):
@@ -148,12 +148,12 @@ class Folder:
             free = shutil.disk_usage(self.root).free
         except OSError as error:
             raise StackError(
-                f"the data folder {self.root} cannot be used: {error.strerror}. Choose a folder that you may write to."
+                f"the data folder {self.root} cannot be used: {error.strerror}. Choose a writable folder."
             ) from error
-        if free < LEAST_FREE_BYTES:
+        if free < MIN_FREE_BYTES:
             raise StackError(
-                f"only {free // 2**20} MB are free where the data folder {self.root} lies; "
-                f"free at least {LEAST_FREE_BYTES // 2**20} MB or choose another folder."
+                f"only {free // 2**20} MB are free on the disk of the data folder {self.root}; "
+                f"free at least {MIN_FREE_BYTES // 2**20} MB or choose another folder."
             )
 
 
@@ -162,7 +162,7 @@ def folder_of(data_dir: Path) -> Folder:
 
 
 def load(data_dir: Path) -> Stack | None:
-    """The stack kept in `data_dir`, running or not; None if there never was one.
+    """The stack stored in `data_dir`, running or not; None if there never was one.
 
     Raises StackError if it cannot be read.
     """
@@ -175,8 +175,8 @@ def load(data_dir: Path) -> Stack | None:
         raise StackError(f"{path} cannot be read: {error.strerror}. Run as the user who ran `tracemill up`.") from error
     except (ValueError, TypeError) as error:
         raise StackError(
-            f"{path} is damaged ({error}). Remove it and run `tracemill up` again: "
-            "the data is kept, ports and passwords will be new."
+            f"{path} is damaged ({error}). Remove it and run `tracemill up` again. "
+            "The data stays; ports and passwords will be new."
         ) from error
 
 
@@ -185,7 +185,7 @@ def save(folder: Folder, stack: Stack) -> None:
 
 
 def write_private(path: Path, text: str) -> None:
-    """Write `path` with mode 0600, all of it or nothing."""
+    """Write `path` with mode 0600, completely or not at all."""
     descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
     try:
         with open(descriptor, "w") as file:
@@ -197,7 +197,7 @@ def write_private(path: Path, text: str) -> None:
 
 
 def new_stack(folder: Folder) -> Stack:
-    """Fresh passwords and ports."""
+    """A stack with new passwords and ports."""
     ports: list[int] = []
     for _ in range(3):
         ports.append(free_port(besides=ports))
@@ -214,7 +214,10 @@ def new_stack(folder: Folder) -> Stack:
 
 
 def usable_run_dir(folder: Folder, kept: str) -> str:
-    """A private folder short enough for sockets: in the data folder, else `kept` if still ours, else a new one."""
+    """A private folder with a path short enough for sockets.
+
+    It is in the data folder if possible, otherwise `kept` if that is still private, otherwise a new one.
+    """
     inside = folder.root / "run"
     if len(os.fsencode(inside)) <= LONGEST_RUN_DIR:
         inside.mkdir(mode=0o700, exist_ok=True)
@@ -228,7 +231,7 @@ def usable_run_dir(folder: Folder, kept: str) -> str:
 
 
 def _is_private(path: Path) -> bool:
-    """Somebody else could have made a folder of that name since the last run."""
+    """Whether a folder is ours and private. Another user may have created one of this name since the last run."""
     if path.is_symlink() or not path.is_dir():
         return False
     status = path.stat()
@@ -237,7 +240,7 @@ def _is_private(path: Path) -> bool:
 
 def is_free(port: int) -> bool:
     with socket.socket() as probe:
-        # As the servers do: a port whose last connections are only fading out is free.
+        # The servers use this option too: a port with only closing connections counts as free.
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             probe.bind((HOST, port))
@@ -254,12 +257,14 @@ def free_port(besides: Collection[int] = ()) -> int:
 
 
 def choose_port(service: str, fixed: int | None, kept: int, besides: Collection[int]) -> int:
-    """The port for a service that is not running: the one the user fixed, else the one it had, else a new one.
+    """The port for a stopped service: the fixed one, otherwise the kept one, otherwise a new one.
 
     Raises UsageError if the fixed port is taken.
     """
     if fixed is not None:
         if fixed in besides or not is_free(fixed):
-            raise UsageError(f"port {fixed} is taken by another program; choose another port for {service}, or none.")
+            raise UsageError(
+                f"port {fixed} is taken by another program; choose another port for {service}, or remove this setting."
+            )
         return fixed
     return kept if kept not in besides and is_free(kept) else free_port(besides)

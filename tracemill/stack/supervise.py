@@ -1,4 +1,4 @@
-"""Supervision by supervisord: one unit file a program, a generated configuration, control over a private socket."""
+"""Supervision by supervisord: a unit file for each program, a generated configuration, a private socket."""
 
 import hashlib
 import http.client
@@ -27,11 +27,11 @@ from tracemill.stack.state import Folder, Program, write_private
 DATA_SERVICES_FIRST = 100
 PROGRAMS_LATER = 500
 
-#: A program counts as RUNNING when it has lived this long; the supervisor tries again after 1, 2 and 3 seconds.
+#: Seconds after which a started program counts as RUNNING, and restarts (after 1, 2 and 3 seconds) before it is FATAL.
 START_SECONDS = 1
 START_RETRIES = 3
 
-#: The supervisor kills a program after its own `stop_seconds`; this only bounds the wait for that.
+#: Longest wait for programs to stop. The supervisor kills each after its `stop_seconds`.
 CHANGE_SECONDS = 600.0
 
 _LAUNCHER = Path(__file__).with_name("launch.py")
@@ -40,7 +40,7 @@ _STOPPED = ("STOPPED", "EXITED", "FATAL", "UNKNOWN")
 
 @dataclass(frozen=True)
 class Unit:
-    """Everything the launcher and the supervisor need to run one program."""
+    """All values that the launcher and the supervisor need to run one program."""
 
     name: str
     command: list[str]
@@ -50,12 +50,12 @@ class Unit:
     stop_seconds: int = 20
     restart: bool = True
     priority: int = PROGRAMS_LATER
-    #: The account to drop to before it starts.
+    #: The account to change to before it starts.
     uid: int | None = None
     gid: int | None = None
 
     def is_same_program(self, other: "Unit") -> bool:
-        """Whether they differ in nothing but the folder from which `up` was called: no reason to restart a worker."""
+        """Whether they differ at most in the folder of `up`, which is no reason to restart a worker."""
         return {**asdict(self), "directory": ""} == {**asdict(other), "directory": ""}
 
 
@@ -86,7 +86,7 @@ def write_unit(folder: Folder, unit: Unit) -> None:
 
 
 def keep_only(folder: Folder, names: Collection[str]) -> None:
-    """Forget all other units; the supervisor follows at the next `apply`."""
+    """Delete all other unit files. The supervisor stops their programs at the next `apply`."""
     for path in folder.units.iterdir():
         if path.stem not in names:
             path.unlink()
@@ -101,37 +101,40 @@ def _read_unit(path: Path) -> Unit:
 
 
 def restarts(folder: Folder, name: str) -> int:
-    """How often a unit was started again since `up` started it."""
+    """The number of restarts of a unit since `up` started it."""
     journal = folder.units / f"{name}.starts"
     return max(0, len(journal.read_text().split()) - 1) if journal.exists() else 0
 
 
 def configuration(run_dir: Path, root: Path, units: Iterable[Unit]) -> str:
-    """supervisord.conf. Paths are relative to the data folder, where supervisord runs: the format cannot quote them."""
+    """The text of supervisord.conf.
+
+    Paths are relative to the data folder, the working folder of supervisord, because the format cannot quote them.
+    """
     run = run_dir.relative_to(root) if run_dir.is_relative_to(root) else run_dir
     launcher = shlex.join([sys.executable, "-P", str(_LAUNCHER)])
     sections = [
         f"[unix_http_server]\nfile={run}/supervisor.sock\nchmod=0700\n",
         "[supervisord]\n"
         f"pidfile={run}/supervisord.pid\nlogfile=logs/supervisord.log\nlogfile_maxbytes=10MB\nlogfile_backups=2\n"
-        # Saying whose it is keeps supervisord from warning that it runs as root.
+        # Without a user, supervisord warns that it runs as root.
         + (f"user={os.geteuid()}\n" if os.geteuid() == 0 else ""),
         "[rpcinterface:supervisor]\nsupervisor.rpcinterface_factory=supervisor.rpcinterface:make_main_rpcinterface\n",
     ]
     for unit in units:
-        # A changed unit file must look changed to the supervisor.
+        # The digest changes with the unit file, so that the supervisor notices the change.
         digest = hashlib.sha256(json.dumps(asdict(unit), sort_keys=True).encode()).hexdigest()
         settings = {
             "command": f"{launcher} units/{unit.name}.json".replace("%", "%%"),
             "environment": f'TRACEMILL_UNIT="{digest}"',
             "priority": unit.priority,
             "autorestart": str(unit.restart).lower(),
-            # A program that runs once may be done within the second.
+            # A program that runs once may end within the first second.
             "startsecs": START_SECONDS if unit.restart else 0,
             "startretries": START_RETRIES,
             "stopsignal": unit.stop_signal,
             "stopwaitsecs": unit.stop_seconds,
-            # Only the program itself hears SIGTERM: a Celery worker finishes its tasks with the children it has, and an
+            # Only the program itself gets SIGTERM: a Celery worker needs its children to finish its tasks, and an
             # engine is shut down by its owner. SIGKILL goes to all of them.
             "stopasgroup": "false",
             "killasgroup": "true",
@@ -153,7 +156,7 @@ class _SocketConnection(http.client.HTTPConnection):
 
     def connect(self) -> None:
         self.sock = socket.socket(socket.AF_UNIX)
-        # A supervisor that hangs must not hang us.
+        # A hanging supervisor must not block this process.
         self.sock.settimeout(5)
         self.sock.connect(self.path)
 
@@ -187,16 +190,16 @@ class Supervisor:
         return True
 
     def states(self) -> dict[str, dict[str, Any]]:
-        """What the supervisor says of each of its programs, by name."""
+        """The supervisor's report on each of its programs, by name."""
         return {info["name"]: info for info in self._call("getAllProcessInfo")}
 
     def apply(self) -> None:
-        """Make what runs agree with the unit files: start, restart and stop what differs; leave the rest alone."""
-        wanted = units(self.folder)
-        text = configuration(self.run_dir, self.folder.root, wanted)
+        """Start, restart and stop programs as the unit files require. Unchanged programs keep running."""
+        current = units(self.folder)
+        text = configuration(self.run_dir, self.folder.root, current)
         write_private(self.run_dir / "supervisord.conf", text)
         if not self.is_alive():
-            for unit in wanted:
+            for unit in current:
                 self._forget_starts(unit.name)
             self._start()
             return
@@ -220,7 +223,7 @@ class Supervisor:
         environment = {
             **os.environ,
             sweep.STACK_MARK: str(self.folder.root),
-            # Programs that set their title would otherwise overwrite the mark.
+            # Otherwise programs that set their title overwrite the mark.
             "SPT_NOENV": "1",
         }
         done = subprocess.run(
@@ -240,9 +243,9 @@ class Supervisor:
         raise StackError(f"supervisord did not start: {done.stdout.strip()}\n{self.folder.log_tail('supervisord')}")
 
     def settle(self, names: Collection[str], seconds: float) -> None:
-        """Wait until every named program runs (or, if it is not to be restarted, has run).
+        """Wait until every named program runs, or has ended if it runs only once.
 
-        Raises StackError with the end of its log if one cannot be started; the others stay up.
+        Raises StackError with the end of the log if a program cannot be started. The others stay up.
         """
         deadline = time.monotonic() + seconds
         while True:
@@ -258,9 +261,9 @@ class Supervisor:
             time.sleep(0.1)
 
     def stop(self, names: Collection[str], seconds: float) -> None:
-        """Stop programs side by side; who is left after `seconds` is killed, and so is what a program left behind."""
+        """Stop programs at the same time. After `seconds`, kill the remaining ones and their child processes."""
         for name in names:
-            with suppress(xmlrpc.client.Fault):  # it does not run
+            with suppress(xmlrpc.client.Fault):  # it is not running
                 self._call("stopProcess", name, False)
         deadline = time.monotonic() + seconds
         while self._running(names) and time.monotonic() < deadline:

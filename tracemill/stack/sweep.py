@@ -1,8 +1,7 @@
-"""Find and end what is left of a stack: every process that carries its mark, whoever its parent is now.
+"""Find and end the remaining processes of a stack: all processes with its mark, whatever their parent.
 
-The mark is the environment variable TRACEMILL_STACK. It survives a supervisor that was killed, and a program that
-detached itself. The servers overwrite their own environment to show a title, so they are also known by their
-working folder.
+The mark is the environment variable TRACEMILL_STACK. It identifies a process even if its supervisor was killed or if it
+detached itself. The servers overwrite their environment with a title, so their working folder identifies them too.
 """
 
 import os
@@ -19,7 +18,7 @@ if TYPE_CHECKING:
 
 STACK_MARK = "TRACEMILL_STACK"
 PROGRAM_MARK = "TRACEMILL_PROGRAM"
-#: Programs that ignore us may take this long to end; a killed process is gone within the second.
+#: Seconds until a killed process has certainly ended.
 KILL_SECONDS = 2.0
 
 DATA_SERVICES = ("postgres", "redis")
@@ -33,17 +32,17 @@ def find(folder: Folder, program: str | None = None) -> "list[psutil.Process]":
     processes = {process.pid: process for process in psutil.process_iter(["ppid"])}
     spared = {os.getpid(), *(process.pid for process in psutil.Process().parents())}
     owners = {pid: program_of(process, folder) for pid, process in processes.items() if pid not in spared}
-    found = {pid for pid, owner in owners.items() if owner is not None and program in (None, owner)}
-    grown = True
-    while grown:
-        children = {pid for pid, process in processes.items() if process.info["ppid"] in found} - found - spared
-        found |= children
-        grown = bool(children)
-    return [processes[pid] for pid in found if _is_alive(processes[pid])]
+    pids = {pid for pid, owner in owners.items() if owner is not None and program in (None, owner)}
+    has_grown = True
+    while has_grown:
+        children = {pid for pid, process in processes.items() if process.info["ppid"] in pids} - pids - spared
+        pids |= children
+        has_grown = bool(children)
+    return [processes[pid] for pid in pids if _is_alive(processes[pid])]
 
 
 def program_of(process: "psutil.Process", folder: Folder) -> str | None:
-    """The stack's program that a process is part of; empty for its supervisor, None for a stranger."""
+    """The stack's program that a process belongs to; empty for the supervisor, None for other processes."""
     import psutil
 
     program: str | None = None
@@ -69,9 +68,9 @@ def _is_alive(process: "psutil.Process") -> bool:
 
 
 def sweep(folder: Folder, seconds: float) -> None:
-    """End every process of the stack within about `seconds`, data services last and gently.
+    """End every process of the stack within about `seconds`. Data services end last, with a clean shutdown.
 
-    Raises StackError if a process is left even after SIGKILL.
+    Raises StackError if a process remains even after SIGKILL.
     """
     left = find(folder)
     if not left:
@@ -79,12 +78,12 @@ def sweep(folder: Folder, seconds: float) -> None:
     services = {process: program_of(process, folder) for process in left}
     services = {process: program for process, program in services.items() if program in DATA_SERVICES}
     supervisors = [process for process in left if _is_supervisor(process)]
-    # The supervisor first and at once: it would start again what we end.
+    # The supervisor ends first and at once, because it would restart the other programs.
     end(supervisors, signal.SIGKILL, 0)
     end([process for process in left if process not in services], signal.SIGTERM, seconds / 2)
     pids = {process.pid for process in services}
     for process, program in services.items():
-        # A server ends its children itself.
+        # A server ends its child processes itself.
         if process.info["ppid"] not in pids:
             _send(process, signal.SIGINT if program == "postgres" else signal.SIGTERM)
     _wait(services, seconds / 2)
@@ -95,7 +94,7 @@ def sweep(folder: Folder, seconds: float) -> None:
 
 
 def end(processes: "Iterable[psutil.Process]", how: signal.Signals, seconds: float) -> None:
-    """Send a signal, wait up to `seconds`, and kill whoever is still there."""
+    """Send a signal, wait up to `seconds`, and kill the remaining processes."""
     waiting = list(processes)
     for process in waiting:
         _send(process, how)
@@ -115,7 +114,7 @@ def _send(process: "psutil.Process", how: signal.Signals) -> None:
 
 
 def _wait(processes: "Iterable[psutil.Process]", seconds: float) -> "list[psutil.Process]":
-    """Those still alive after at most `seconds`."""
+    """Wait up to `seconds` for the processes to end. Returns those still alive."""
     deadline = time.monotonic() + seconds
     left = [process for process in processes if _is_alive(process)]
     while left and time.monotonic() < deadline:

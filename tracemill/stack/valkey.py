@@ -1,6 +1,6 @@
-"""Redis or Valkey under supervision: its configuration file and the question whether it answers.
+"""Supervised Redis or Valkey: write its configuration, check whether it answers.
 
-Redis holds the queue's nudges only, yet they survive a crash: the append-only file is synced each second.
+Redis holds only the messages of the queues. They survive a crash, because the append-only file is synced each second.
 """
 
 from tracemill.stack.binaries import find_redis
@@ -11,7 +11,7 @@ NAME = "redis"
 
 
 def prepare(folder: Folder, stack: Stack) -> Unit:
-    """Write the configuration; the unit to supervise. Raises StackError if there is no server program."""
+    """Write the configuration. Returns its unit. Raises StackError if there is no server program."""
     server = find_redis()
     settings = (
         f"bind {HOST}\n"
@@ -22,10 +22,10 @@ def prepare(folder: Folder, stack: Stack) -> Unit:
         "appendonly yes\n"
         "appendfsync everysec\n"
         'save ""\n'
-        # The queue must never lose a message to make room: a full memory is an error that somebody sees.
+        # A full memory must be a visible error. Redis must not delete messages to free memory.
         "maxmemory-policy noeviction\n"
     )
-    # The password stays out of the command line, which anybody on the machine may read.
+    # Every user of the machine can read a command line, so the password is not part of it.
     write_private(folder.redis / "redis.conf", settings)
     return Unit(
         name=NAME,
@@ -38,7 +38,7 @@ def prepare(folder: Folder, stack: Stack) -> Unit:
 
 
 def answers(stack: Stack) -> bool:
-    """Whether the server takes our password and answers."""
+    """Whether the server accepts our password and answers."""
     import redis
 
     client = redis.Redis(

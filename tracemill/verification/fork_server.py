@@ -14,7 +14,6 @@ It changes multiprocessing's fork server in five ways:
   that keeps the server alive. The kernel kills, so a child inside one long integer power dies too.
 """
 
-import ctypes
 import io
 import multiprocessing
 import os
@@ -25,8 +24,7 @@ from multiprocessing import context, forkserver, popen_forkserver, process, redu
 from typing import Any
 
 from tracemill.interpreter import protected_children
-
-_PR_SET_PDEATHSIG = 1
+from tracemill.processes import die_with_parent
 
 
 def _new_server() -> forkserver.ForkServer:
@@ -102,7 +100,7 @@ def allow_children() -> None:
 
 def settle_child(memory_bytes: int) -> None:
     """Prepare a new child: it dies with the server and at SIGTERM, and takes at most `memory_bytes`."""
-    ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+    die_with_parent()
     os.close(forkserver._forkserver._forkserver_alive_fd)  # type: ignore[attr-defined]
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
     resource.setrlimit(resource.RLIMIT_AS, (memory_bytes, memory_bytes))

@@ -1,4 +1,4 @@
-"""SQL users: the role `tracemill_reader` reads the views over TCP, and nothing else."""
+"""SQL users: the role `tracemill_reader` can only read the views, over TCP."""
 
 import csv
 import io
@@ -36,8 +36,8 @@ def filled(clean: Stack) -> Stack:
     fill(additions(2), "sums")
     job_id = fill(additions(1), "mar[k]ed").job_id
     with transaction() as connection:
-        asked = question(connection, 'What is 3 + 4?, or "7"\nor [b]seven[/b]?')
-        trace(connection, job_id, asked, "3 + 4 = 7. The answer is 7.")
+        question_id = question(connection, 'What is 3 + 4?, or "7"\nor [b]seven[/b]?')
+        trace(connection, job_id, question_id, "3 + 4 = 7. The answer is 7.")
     return clean
 
 
@@ -68,12 +68,12 @@ def test_the_reader_reads_the_views(filled: Stack) -> None:
 
 def test_every_column_of_the_views_is_explained_to_the_reader(filled: Stack) -> None:
     with reader(filled) as connection:
-        silent = connection.execute(
+        undocumented = connection.execute(
             "select c.relname, a.attname from pg_class c join pg_attribute a on a.attrelid = c.oid "
             "where c.relname = any(%s) and a.attnum > 0 and col_description(c.oid, a.attnum) is null",
             [views()],
         ).fetchall()
-    assert silent == []
+    assert undocumented == []
 
 
 @pytest.mark.parametrize(
@@ -105,7 +105,7 @@ def test_every_column_of_the_views_is_explained_to_the_reader(filled: Stack) -> 
         "load 'plpgsql'",
     ],
 )
-def test_the_reader_is_refused_everything_else(filled: Stack, refused: str) -> None:
+def test_the_reader_can_do_nothing_else(filled: Stack, refused: str) -> None:
     with reader(filled) as connection, pytest.raises(psycopg.errors.InsufficientPrivilege):
         connection.execute(refused.encode())
 
@@ -151,7 +151,7 @@ def test_sql_without_rows_is_an_empty_list_and_a_header(filled: Stack) -> None:
 
 
 @pytest.mark.parametrize(
-    ("query", "said"),
+    ("query", "message"),
     [
         ("select * from traces", "permission denied for table traces"),
         ("selec 1", 'syntax error at or near "selec"'),
@@ -160,13 +160,13 @@ def test_sql_without_rows_is_an_empty_list_and_a_header(filled: Stack) -> None:
         ("copy (select 1) to stdout", "COPY"),
     ],
 )
-def test_sql_that_postgres_refuses_is_wrong_use_with_its_words(filled: Stack, query: str, said: str) -> None:
+def test_sql_that_postgres_refuses_is_wrong_use_with_its_message(filled: Stack, query: str, message: str) -> None:
     done = CliRunner().invoke(app, ["sql", query])
     assert isinstance(done.exception, UsageError)
-    assert said in str(done.exception)
+    assert message in str(done.exception)
 
 
-def test_sql_says_when_postgres_is_gone(filled: Stack, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_sql_reports_an_unreachable_postgres(filled: Stack, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TRACEMILL_READER_URL", "postgresql://tracemill_reader:secret@127.0.0.1:1/tracemill")
     forget()
     done = CliRunner().invoke(app, ["sql", "select 1"])

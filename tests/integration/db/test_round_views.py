@@ -115,10 +115,10 @@ def answers(
     benchmark: str = "exam",
 ) -> list[Row]:
     """The rows of round_answers for one evaluation."""
-    asked = EXAM if benchmark == "exam" else OTHER_EXAM
+    groups = EXAM if benchmark == "exam" else OTHER_EXAM
     shown = []
     for question, (correct, strict, n, right), (domain, difficulty, length) in zip(
-        range(31, 39), given, asked, strict=True
+        range(31, 39), given, groups, strict=True
     ):
         verified = n is not None and n != 308
         written = n is not None

@@ -43,7 +43,7 @@ def test_a_database_can_be_migrated_down_to_nothing_and_up_again(clean: Stack) -
     ("revision", "advice"),
     [("0004", "run `tracemill db upgrade`"), ("9999", "this Tracemill is older than the database")],
 )
-def test_a_process_whose_code_does_not_match_the_schema_says_so_and_stops(
+def test_a_process_whose_code_does_not_match_the_schema_stops_with_advice(
     stack: Stack, tmp_path: Path, revision: str, advice: str
 ) -> None:
     current = value("select version_num from alembic_version")
@@ -59,8 +59,8 @@ def test_a_process_whose_code_does_not_match_the_schema_says_so_and_stops(
         migrate.require_current(connection)
 
 
-def test_an_unknown_revision_is_an_error_that_names_those_there_are(stack: Stack) -> None:
-    with pytest.raises(UsageError, match="no revision 'yesterday' of the schema: there are base, 0001, "):
+def test_the_error_for_an_unknown_revision_lists_all_revisions(stack: Stack) -> None:
+    with pytest.raises(UsageError, match="no revision 'yesterday' of the schema; choose base, 0001, "):
         migrate.downgrade(stack.database_url, "yesterday")
 
 
@@ -75,7 +75,7 @@ def test_the_views_of_the_database_are_exactly_those_of_the_files(stack: Stack) 
 
 
 def _views(connection: Connection) -> dict[str, tuple[str, list[Any], bool]]:
-    """Of each view: its definition, its columns with their comments, and whether the reader role may read it."""
+    """For each view: its definition, its columns with comments, and whether the reader role may read it."""
     names = connection.execute(text("select viewname from pg_views where schemaname = 'public'")).scalars().all()
     return {
         name: (
@@ -97,7 +97,7 @@ COLUMNS = text(
 )
 
 
-def test_an_upgrade_replaces_views_that_are_not_those_of_this_version(clean: Stack) -> None:
+def test_an_upgrade_replaces_views_of_another_version(clean: Stack) -> None:
     change("create or replace function views_digest() returns text immutable return 'older'")
     change("drop view round_flips")
     assert migrate.differences(clean.database_url) == ["the views are not those of this version"]
@@ -106,7 +106,7 @@ def test_an_upgrade_replaces_views_that_are_not_those_of_this_version(clean: Sta
     assert value("select count(*) from round_flips") == 0
 
 
-def test_a_view_of_the_user_that_reads_ours_is_named_and_survives(stack: Stack) -> None:
+def test_a_users_view_that_reads_ours_is_named_and_survives(stack: Stack) -> None:
     change("create view my_scores as select trace_id from trace_scores")
     change("create or replace function views_digest() returns text immutable return 'older'")
     try:
@@ -118,7 +118,7 @@ def test_a_view_of_the_user_that_reads_ours_is_named_and_survives(stack: Stack) 
         migrate.upgrade(stack.database_url)
 
 
-def test_every_column_of_every_view_is_documented_and_the_page_is_up_to_date(stack: Stack) -> None:
+def test_every_view_column_is_documented_and_the_page_is_up_to_date(stack: Stack) -> None:
     page = runpy.run_path(str(ROOT / "docs" / "make_sql.py"))["page"]()
     assert "| None |" not in page
     assert (ROOT / "docs" / "sql.md").read_text(encoding="utf-8") == page

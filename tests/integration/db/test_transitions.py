@@ -1,4 +1,4 @@
-"""Each transition of a question or a job: which rows it changes, and that it leaves all others as they are."""
+"""Each transition of a question or a job changes only the expected rows."""
 
 import json
 from typing import Any
@@ -12,7 +12,7 @@ from tracemill.stack import Stack
 
 pytestmark = pytest.mark.integration
 
-#: By statement: the states from which it moves a question, each with the state that follows.
+#: For each statement: the states from which it moves a question, with the next state.
 TRANSITIONS = {
     "queue": {"pending": "queued"},
     "unqueue": {"queued": "pending"},
@@ -66,7 +66,7 @@ def two_jobs() -> tuple[int, int]:
 
 
 @pytest.mark.parametrize("name", TRANSITIONS)
-def test_a_transition_changes_questions_in_the_states_it_expects_alone(clean: Stack, name: str) -> None:
+def test_a_transition_changes_only_questions_in_the_expected_states(clean: Stack, name: str) -> None:
     job_id, _ = two_jobs()
     before, at_first = versions(), state_of(job_id)
     run(name, job_id, list(at_first))
@@ -80,7 +80,7 @@ NAMED = ("unqueue", "claim", "renew", "hand_back", "generated", "release", "veri
 
 
 @pytest.mark.parametrize("name", NAMED)
-def test_a_transition_changes_the_questions_that_it_names_alone(clean: Stack, name: str) -> None:
+def test_a_transition_changes_only_the_named_questions(clean: Stack, name: str) -> None:
     job_id, other = two_jobs()
     change("update job_questions set state = :state", state=next(iter(TRANSITIONS[name])))
     before = versions()
@@ -95,7 +95,7 @@ def test_a_transition_changes_the_questions_that_it_names_alone(clean: Stack, na
 
 
 @pytest.mark.parametrize("name", OWNED)
-def test_a_late_owner_changes_nothing_of_a_claim_that_another_holds(clean: Stack, name: str) -> None:
+def test_a_late_owner_does_not_change_another_owners_claim(clean: Stack, name: str) -> None:
     job_id, _ = two_jobs()
     before = versions()
     run(name, job_id, list(state_of(job_id)), owner="late")
@@ -103,7 +103,7 @@ def test_a_late_owner_changes_nothing_of_a_claim_that_another_holds(clean: Stack
 
 
 @pytest.mark.parametrize("name", ["hand_back", "generated", "release", "take_back"])
-def test_a_question_that_nobody_holds_has_no_owner_and_reserves_nothing(clean: Stack, name: str) -> None:
+def test_a_question_without_a_claim_has_no_owner_and_no_reserved_cost(clean: Stack, name: str) -> None:
     job_id, _ = two_jobs()
     (running,) = [question for question, state in state_of(job_id).items() if state == "running"]
     run(name, job_id, list(state_of(job_id)))
@@ -114,7 +114,7 @@ def test_a_question_that_nobody_holds_has_no_owner_and_reserves_nothing(clean: S
 
 
 @pytest.mark.parametrize("name", ["unqueue", "settle"])
-def test_a_question_that_waits_for_nobody_has_no_lease(clean: Stack, name: str) -> None:
+def test_a_question_that_waits_for_no_process_has_no_lease(clean: Stack, name: str) -> None:
     job_id, _ = two_jobs()
     (before,) = TRANSITIONS[name]
     (question,) = [question for question, state in state_of(job_id).items() if state == before]
@@ -123,7 +123,7 @@ def test_a_question_that_waits_for_nobody_has_no_lease(clean: Stack, name: str) 
                  job=job_id, question=question) is None  # fmt: skip
 
 
-def test_unqueue_without_names_takes_every_queued_question_of_its_job(clean: Stack) -> None:
+def test_unqueue_without_ids_changes_all_queued_questions_of_the_job(clean: Stack) -> None:
     job_id, other = two_jobs()
     execute("unqueue", job_id=job_id, question_ids=None)
     assert "queued" not in state_of(job_id).values()
@@ -142,7 +142,7 @@ def test_unqueue_without_names_takes_every_queued_question_of_its_job(clean: Sta
         ("retry_failed", {}, 0),
     ],
 )
-def test_each_transition_counts_attempts_as_it_should(
+def test_each_transition_sets_the_expected_number_of_attempts(
     clean: Stack, name: str, changes: dict[str, bool], attempts: int
 ) -> None:
     job_id, _ = two_jobs()
@@ -177,7 +177,7 @@ def test_a_question_fails_at_its_last_attempt_and_not_before(clean: Stack, name:
     assert state_of(job_id) == {1: "pending", 2: "failed", 3: "failed"}
 
 
-def test_a_queued_question_never_fails_however_often_its_message_is_lost(clean: Stack) -> None:
+def test_lost_messages_never_fail_a_queued_question(clean: Stack) -> None:
     job_id = fill(additions(1), "sums").job_id
     execute("queue", job_id=job_id, room=1, lease=-1)
     change("update job_questions set attempts = 9, last_error = 'before'")
@@ -185,7 +185,7 @@ def test_a_queued_question_never_fails_however_often_its_message_is_lost(clean: 
     assert rows("select state, attempts, last_error from job_questions") == [("pending", 9, "before")]
 
 
-# What a visit leaves behind.
+# The results of a visit.
 
 
 def test_a_question_is_generated_with_its_last_trace_and_not_before(clean: Stack) -> None:
@@ -212,13 +212,13 @@ def test_the_traces_of_a_late_owner_count_and_are_stored_once(clean: Stack) -> N
     assert rows("select worker, text from traces") == [("late", "The answer is 1.")]
 
 
-def logprobs(job_id: int, text: str, worker: str, payload: bytes = b"kept", **place: Any) -> int:
-    row = {"job_id": job_id, "question_id": 1, "variant": "", "sample_index": 0} | place
+def logprobs(job_id: int, text: str, worker: str, payload: bytes = b"kept", **position: Any) -> int:
+    row = {"job_id": job_id, "question_id": 1, "variant": "", "sample_index": 0} | position
     stored = {"top_k": 1, "tokens": 5, "encoding": "test", "payload": payload}
     return execute("insert_logprobs", **row, **stored, worker=worker, text=text)
 
 
-def test_log_probabilities_are_stored_for_the_trace_that_was_kept_alone(clean: Stack) -> None:
+def test_log_probabilities_are_stored_only_for_the_stored_trace(clean: Stack) -> None:
     job_id = fill(additions(2), "sums", samples=2).job_id
     insert_trace(job_id, 1, worker="first", text="A text.")
     insert_trace(job_id, 1, worker="first", text="Another text.", index=1)
@@ -243,7 +243,7 @@ def settle(job_id: int, **changes: Any) -> int:
 
 @pytest.fixture
 def generated(clean: Stack) -> int:
-    """A job with one question that has its two traces, and waits for their verdicts."""
+    """A job with one question that has two traces and waits for their verdicts."""
     job_id = fill(additions(1), "sums", samples=3, batch=2, enough=2).job_id
     claim(job_id, 1)
     insert_trace(job_id, 1, index=0)
@@ -253,17 +253,17 @@ def generated(clean: Stack) -> int:
     return job_id
 
 
-def test_a_question_is_settled_once_with_what_was_decided(generated: int) -> None:
+def test_a_question_is_settled_once_with_the_decision(generated: int) -> None:
     change("update job_questions set last_error = 'no sandbox'")
     assert [settle(generated), settle(generated, accepted=2)] == [1, 0]
-    found = rows("select state, wanted, settled, accepted, ended, last_error from job_questions")
-    assert found == [("done", 2, 2, 1, "spent", None)]
+    stored = rows("select state, wanted, settled, accepted, ended, last_error from job_questions")
+    assert stored == [("done", 2, 2, 1, "spent", None)]
 
 
-def test_a_question_that_shall_have_more_samples_is_pending_again(generated: int) -> None:
+def test_a_question_that_needs_more_samples_is_pending_again(generated: int) -> None:
     assert settle(generated, next=3, ended=None) == 1
-    found = rows("select state, wanted, settled, accepted, ended from job_questions")
-    assert found == [("pending", 3, 2, 1, None)]
+    stored = rows("select state, wanted, settled, accepted, ended from job_questions")
+    assert stored == [("pending", 3, 2, 1, None)]
 
 
 def test_a_decision_about_other_traces_settles_nothing(generated: int) -> None:
@@ -272,7 +272,7 @@ def test_a_decision_about_other_traces_settles_nothing(generated: int) -> None:
     assert state_of(generated) == {1: "generated"}
 
 
-def test_settling_never_takes_back_what_a_question_shall_have(generated: int) -> None:
+def test_settling_never_lowers_the_number_of_needed_traces(generated: int) -> None:
     assert settle(generated, next=1) == 1
     assert rows("select state, wanted from job_questions") == [("done", 2)]
 
@@ -319,7 +319,7 @@ JOB_STATES = ("filling", "running", "paused", "over_budget", "cancelled", "done"
         ("over_budget", {"running": "over_budget"}),
     ],
 )
-def test_a_job_changes_only_from_the_state_that_is_expected(clean: Stack, name: str, allowed: dict[str, str]) -> None:
+def test_a_job_changes_only_from_the_expected_state(clean: Stack, name: str, allowed: dict[str, str]) -> None:
     ids = {state: fill(additions(1), state, budget=10, budget_unit="tokens").job_id for state in JOB_STATES}
     if name != "reopen_job":
         change("update job_questions set state = 'done'")
@@ -330,7 +330,7 @@ def test_a_job_changes_only_from_the_state_that_is_expected(clean: Stack, name: 
 
 
 def jobs_with_one_question_in_each_state() -> dict[str, int]:
-    """By state: a job of two questions, one of which is in that state and the other done."""
+    """For each state a job with two questions: one in that state, the other done."""
     ids = {state: fill(additions(2), state, budget=10, budget_unit="tokens").job_id for state in STATES}
     change("update job_questions q set state = case when question_id = (select min(question_id) from job_questions "
            "where job_id = q.job_id) then j.name else 'done' end from jobs j where j.id = q.job_id")  # fmt: skip
@@ -345,7 +345,7 @@ def test_a_job_is_done_only_when_all_its_questions_are(clean: Stack) -> None:
     assert moved("finish_job", jobs_with_one_question_in_each_state()) == {"done", "failed"}
 
 
-def test_a_job_is_over_its_budget_once_what_was_paid_for_is_verified(clean: Stack) -> None:
+def test_a_job_is_over_budget_when_all_paid_traces_are_verified(clean: Stack) -> None:
     ids = jobs_with_one_question_in_each_state()
     change("update jobs set spent = 9.99")
     assert moved("over_budget", ids) == set()
@@ -353,20 +353,20 @@ def test_a_job_is_over_its_budget_once_what_was_paid_for_is_verified(clean: Stac
     assert moved("over_budget", ids) == {"pending", "queued", "done", "failed"}
 
 
-def test_a_done_job_is_opened_again_by_a_pending_question_alone(clean: Stack) -> None:
+def test_only_a_pending_question_reopens_a_done_job(clean: Stack) -> None:
     ids = jobs_with_one_question_in_each_state()
     change("update jobs set state = 'done', finished_at = now()")
     assert moved("reopen_job", ids) == {"pending"}
 
 
-def test_the_feeder_looks_at_filling_and_running_jobs_alone(clean: Stack) -> None:
+def test_only_filling_and_running_jobs_are_active(clean: Stack) -> None:
     ids = {state: fill(additions(1), state).job_id for state in JOB_STATES}
     change("update jobs set state = name")
     active = {ids["filling"], ids["running"]}
     assert {row.id for row in fetch("active_jobs")} == {row.id for row in fetch("demands", most=10)} == active
 
 
-def test_a_job_that_is_cancelled_ends_now_and_one_that_is_paused_does_not(clean: Stack) -> None:
+def test_a_cancelled_job_gets_an_end_time_and_a_paused_job_does_not(clean: Stack) -> None:
     for name in ("sums", "another"):
         fill(additions(1), name, budget=10, budget_unit="tokens")
     changes: dict[str, Any] = {"name": "sums", "allowed": ["running"], "budget": None}
@@ -374,15 +374,15 @@ def test_a_job_that_is_cancelled_ends_now_and_one_that_is_paused_does_not(clean:
     assert rows("select state, finished_at, budget from jobs where name = 'sums'") == [("paused", None, 10)]
     assert execute("set_job_state", changes | {"state": "cancelled"}) == 0
     assert execute("set_job_state", changes | {"state": "cancelled", "allowed": ["paused"], "budget": 20}) == 1
-    found = rows("select name, state, finished_at is null, budget from jobs order by name")
-    assert found == [("another", "running", True, 10), ("sums", "cancelled", False, 20)]
+    stored = rows("select name, state, finished_at is null, budget from jobs order by name")
+    assert stored == [("another", "running", True, 10), ("sums", "cancelled", False, 20)]
 
 
 def test_a_jobs_demand_counts_the_questions_in_each_state_once(clean: Stack) -> None:
     two_jobs()
     change("update jobs set budget = 10, budget_unit = 'tokens'")
-    found = [(row.in_flight, row.unverified, row.pending, row.budget_in_use) for row in fetch("demands", most=10)]
-    assert found == [(2, 1, 1, True)] * 2
+    stored = [(row.in_flight, row.unverified, row.pending, row.budget_in_use) for row in fetch("demands", most=10)]
+    assert stored == [(2, 1, 1, True)] * 2
     change("update jobs set budget = 10.5")
     assert [row.budget_in_use for row in fetch("demands", most=10)] == [False, False]
     change("update jobs set budget = null, budget_unit = null")

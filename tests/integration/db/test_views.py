@@ -74,27 +74,29 @@ def test_a_trace_has_one_row_with_all_its_scores(filled: None) -> None:
     assert len(scores) == len(rows("trace_scores")) == value("select count(*) from traces") == 38
     teach = {"job": "teach", "purpose": "teach", "model": "teacher", "adapter": None, "method": "cot"}
     easy = {"dataset": "data 11", "domain": "math", "question_id": 11, "question": "question 11", "gold": "gold 11"}
-    one = teach | easy | {"negative": False, "variant": "", "sample_index": 0}
-    assert scores[101] == one | trace_columns(101) | verdict_columns(101, "checks", correct=True, accepted=True)
-    assert scores[102] == one | {"sample_index": 1} | trace_columns(102) | verdict_columns(
+    common = teach | easy | {"negative": False, "variant": "", "sample_index": 0}
+    assert scores[101] == common | trace_columns(101) | verdict_columns(101, "checks", correct=True, accepted=True)
+    assert scores[102] == common | {"sample_index": 1} | trace_columns(102) | verdict_columns(
         102, "checks", correct=True, accepted=False
     )
     wrong = {"job": "wrong", "method": "contrast", "negative": True, "variant": "b"}
-    assert scores[112] == one | wrong | trace_columns(112) | verdict_columns(
+    assert scores[112] == common | wrong | trace_columns(112) | verdict_columns(
         112, "checks+judge", correct=False, accepted=False
     )
     exam = {"job": "r1/exam", "purpose": "evaluate", "model": "student", "adapter": "r1", "dataset": "held-out"}
-    asked = {"domain": "legal", "question_id": 37, "question": "question 37", "gold": "gold 37"}
+    question_ = {"domain": "legal", "question_id": 37, "question": "question 37", "gold": "gold 37"}
     answered = trace_columns(307) | {"answer_form": "equation", "prompt_hash": "ask-prompt"}
-    assert scores[307] == one | exam | asked | answered | verdict_columns(307, "checks", correct=True, accepted=False)
+    assert scores[307] == common | exam | question_ | answered | verdict_columns(
+        307, "checks", correct=True, accepted=False
+    )
 
 
 def test_a_trace_that_is_not_verified_has_a_row_without_scores(filled: None) -> None:
     (row,) = (row for row in rows("trace_scores") if row["trace_id"] == 104)
-    own = {"job": "teach", "purpose": "teach", "model": "teacher", "adapter": None, "method": "cot", "negative": False}
-    asked = {"dataset": "data 12", "domain": "code", "question_id": 12, "question": question_text(12), "gold": None}
+    job_ = {"job": "teach", "purpose": "teach", "model": "teacher", "adapter": None, "method": "cot", "negative": False}
+    question_ = {"dataset": "data 12", "domain": "code", "question_id": 12, "question": question_text(12), "gold": None}
     nothing = dict.fromkeys(verdict_columns(104, "checks", correct=None, accepted=False))
-    assert row == own | asked | nothing | trace_columns(104) | {"variant": "", "sample_index": 1}
+    assert row == job_ | question_ | nothing | trace_columns(104) | {"variant": "", "sample_index": 1}
 
 
 def test_a_job_has_one_row_with_the_states_of_its_questions_and_its_sums(filled: None) -> None:
@@ -193,5 +195,5 @@ def test_acceptance_has_a_row_for_each_variant_domain_and_difficulty(filled: Non
     ],
 )
 def test_difficulty_is_the_share_accepted(stack: Stack, accepted: int, settled: int | None, difficulty: str) -> None:
-    asked = "select difficulty(cast(:accepted as bigint), cast(:settled as bigint))"
-    assert value(asked, accepted=accepted, settled=settled) == difficulty
+    question_ = "select difficulty(cast(:accepted as bigint), cast(:settled as bigint))"
+    assert value(question_, accepted=accepted, settled=settled) == difficulty

@@ -72,7 +72,7 @@ def test_an_enqueue_that_died_half_way_is_completed_by_running_it_again(
     assert job_state("sums") == "running"
 
 
-def test_an_enqueue_that_was_killed_is_completed_by_running_the_command_again(clean: Stack, tmp_path: Path) -> None:
+def test_running_a_killed_enqueue_again_completes_it(clean: Stack, tmp_path: Path) -> None:
     processes = Processes(tmp_path, {})
     words = ("enqueue", "words:?size=30000", "--name", "words")
     try:
@@ -88,7 +88,7 @@ def test_an_enqueue_that_was_killed_is_completed_by_running_the_command_again(cl
     assert value("select count(*) from questions") == 30_000
 
 
-def test_a_batch_that_cannot_be_stored_ends_the_enqueue_and_those_before_it_are_kept(
+def test_a_failed_batch_ends_the_enqueue_and_earlier_batches_are_kept(
     clean: Stack, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(enqueuing, "BATCH", 10)
@@ -121,7 +121,7 @@ def test_postgres_knows_how_large_a_job_is_as_soon_as_it_is_filled(
     assert value(size) == 199
 
 
-def test_a_question_that_another_enqueue_is_just_storing_is_in_this_job_too(clean: Stack) -> None:
+def test_a_question_of_a_concurrent_enqueue_is_also_in_this_job(clean: Stack) -> None:
     with ThreadPoolExecutor(1) as pool:
         with transaction() as other:
             other.execute(
@@ -138,7 +138,7 @@ def test_a_question_that_another_enqueue_is_just_storing_is_in_this_job_too(clea
     assert value("select count(*) from questions") == 3
 
 
-def test_the_same_questions_in_another_order_can_be_enqueued_at_the_same_time(clean: Stack) -> None:
+def test_two_enqueues_can_store_the_same_questions_in_different_orders(clean: Stack) -> None:
     change(
         "create function slowly() returns trigger language plpgsql as "
         "$$ begin perform pg_sleep(0.05); return new; end $$"
@@ -171,7 +171,7 @@ def test_the_same_questions_in_another_order_can_be_enqueued_at_the_same_time(cl
         ({"enough": 2}, "enough"),
     ],
 )
-def test_a_name_that_is_taken_by_other_settings_is_refused_naming_the_difference(
+def test_a_job_name_with_other_settings_is_refused_with_the_difference(
     clean: Stack, changes: dict[str, object], named: str
 ) -> None:
     fill(additions(2), "sums")
@@ -187,7 +187,7 @@ def test_a_question_in_two_jobs_is_one_question(clean: Stack) -> None:
     assert states("first") == states("second") == {"pending": 3}
 
 
-def test_the_same_text_with_another_gold_or_in_another_dataset_is_another_question(clean: Stack) -> None:
+def test_the_same_text_with_another_gold_or_dataset_is_another_question(clean: Stack) -> None:
     fill([Question("What is 1 + 1?", gold, None, None, {}, None) for gold in ("2", "10", None)], "sums")
     fill(additions(2, first=1), "others")
     assert value("select count(*) from questions") == 5
@@ -196,15 +196,15 @@ def test_the_same_text_with_another_gold_or_in_another_dataset_is_another_questi
 
 def test_a_question_keeps_its_own_domain_kind_and_columns(clean: Stack) -> None:
     fill([Question("May he?", "no", "legal", "boolean", {"page": 7}, 1), *additions(1)], "mixed")
-    found = rows("select domain, kind, meta from questions order by id")
-    assert sorted(map(tuple, found), key=str) == [("legal", "boolean", {"page": 7}), ("math", None, {})]
+    stored = rows("select domain, kind, meta from questions order by id")
+    assert sorted(map(tuple, stored), key=str) == [("legal", "boolean", {"page": 7}), ("math", None, {})]
 
 
 def test_a_job_of_either_purpose_says_so_in_its_progress(clean: Stack) -> None:
     fill(additions(1), "teaching")
     fill(additions(1), "measuring", purpose="evaluate")
-    found = rows("select job, purpose, questions, pending from job_progress order by job")
-    assert [tuple(row) for row in found] == [("measuring", "evaluate", 1, 1), ("teaching", "teach", 1, 1)]
+    stored = rows("select job, purpose, questions, pending from job_progress order by job")
+    assert [tuple(row) for row in stored] == [("measuring", "evaluate", 1, 1), ("teaching", "teach", 1, 1)]
 
 
 def test_bad_rows_are_reported_and_the_good_ones_around_them_are_kept(clean: Stack, tmp_path: Path) -> None:
@@ -252,7 +252,7 @@ def copied(first: int, name: str, accepted: bool | None, limit: int | None = Non
     return done, [row.question_id for row in rows(query, job=done.job_id)]
 
 
-def test_of_a_running_job_only_settled_questions_count_as_failed_or_accepted(first: int) -> None:
+def test_only_settled_questions_of_a_running_job_are_failed_or_accepted(first: int) -> None:
     assert copied(first, "failed", False)[1] == [9, 11]
     assert copied(first, "accepted", True)[1] == [10, 12]
     assert copied(first, "all", None)[1] == list(range(1, 13))

@@ -1,4 +1,4 @@
-"""The feeder against the real Postgres and Redis, one step at a time; and two feeders as processes."""
+"""The feeder with real Postgres and Redis, one step at a time, and two feeders as processes."""
 
 import threading
 from collections.abc import Iterator
@@ -70,14 +70,14 @@ def leases_run_out() -> None:
     change("update job_questions set lease_until = now() - interval '1 second' where lease_until is not null")
 
 
-def test_no_more_than_the_window_is_in_redis_however_often_the_feeder_looks(clean: Stack) -> None:
+def test_redis_never_holds_more_than_the_window_after_many_steps(clean: Stack) -> None:
     fill(additions(50), "sums")
     assert [step(LIMITS).queued for _ in range(3)] == [10, 0, 0]
     assert waiting(clean) == 10
     assert states("sums") == {"queued": 10, "pending": 40}
 
 
-def test_a_message_names_a_job_and_a_question_and_holds_nothing_else(clean: Stack) -> None:
+def test_a_message_holds_only_a_job_and_a_question(clean: Stack) -> None:
     job_id = fill(additions(3), "sums").job_id
     step(LIMITS)
     with Connection(clean.redis_url) as connection, connection.SimpleQueue("generate.teacher") as queue:
@@ -100,7 +100,7 @@ def test_the_window_is_refilled_as_work_completes(clean: Stack) -> None:
     assert states("sums") == {"done": 24, "queued": 1}
 
 
-def test_a_job_is_done_when_everything_is_settled_and_not_before(clean: Stack) -> None:
+def test_a_job_is_done_only_when_all_questions_are_settled(clean: Stack) -> None:
     job_id = fill(additions(3), "sums").job_id
     step(LIMITS)
     settle(job_id, 2)
@@ -111,7 +111,7 @@ def test_a_job_is_done_when_everything_is_settled_and_not_before(clean: Stack) -
     assert value("select finished_at is not null from jobs") is True
 
 
-def test_the_jobs_of_a_model_share_its_window_so_a_large_one_does_not_starve_a_small_one(clean: Stack) -> None:
+def test_a_large_job_does_not_starve_a_small_job_of_the_same_model(clean: Stack) -> None:
     fill(additions(100), "large")
     fill(additions(3), "small")
     fill(additions(100), "elsewhere", model="student")
@@ -121,7 +121,7 @@ def test_the_jobs_of_a_model_share_its_window_so_a_large_one_does_not_starve_a_s
     assert states("elsewhere")["queued"] == 10
 
 
-def test_a_job_of_a_higher_priority_goes_first_and_the_others_get_what_it_leaves(clean: Stack) -> None:
+def test_a_job_of_higher_priority_goes_first_and_others_get_the_rest(clean: Stack) -> None:
     fill(additions(100), "ordinary")
     fill(additions(8), "urgent", priority=1)
     step(LIMITS)
@@ -129,7 +129,7 @@ def test_a_job_of_a_higher_priority_goes_first_and_the_others_get_what_it_leaves
     assert states("ordinary")["queued"] == 2
 
 
-def test_a_slow_verifier_slows_the_job_down_before_traces_pile_up(clean: Stack) -> None:
+def test_a_slow_verifier_slows_the_job_down(clean: Stack) -> None:
     job_id = fill(additions(100), "sums").job_id
     limits = FeederSettings(window=10, backlog=25)
     for _ in range(6):
@@ -141,7 +141,7 @@ def test_a_slow_verifier_slows_the_job_down_before_traces_pile_up(clean: Stack) 
     assert step(limits).queued == 4
 
 
-def test_the_window_follows_the_workers_that_are_there(clean: Stack) -> None:
+def test_the_window_follows_the_live_workers(clean: Stack) -> None:
     fill(additions(1000), "sums")
     assert step(FeederSettings()).queued == 256
     with present("generate", queues=["generate.teacher"], concurrency=100):
@@ -151,7 +151,7 @@ def test_the_window_follows_the_workers_that_are_there(clean: Stack) -> None:
 
 
 @pytest.mark.parametrize("state", ["paused", "cancelled", "done"])
-def test_a_job_that_is_not_running_gives_nothing(clean: Stack, state: str) -> None:
+def test_a_job_that_is_not_running_sends_nothing(clean: Stack, state: str) -> None:
     fill(additions(5), "sums")
     change("update jobs set state = :state", state=state)
     assert step(LIMITS) == Step()
@@ -166,7 +166,7 @@ def test_questions_flow_while_their_enqueue_still_runs(clean: Stack) -> None:
     assert step(LIMITS).finished == 0
 
 
-def test_a_message_that_was_lost_is_sent_again_when_its_lease_runs_out(clean: Stack) -> None:
+def test_a_lost_message_is_sent_again_when_its_lease_runs_out(clean: Stack) -> None:
     fill(additions(4), "sums")
     step(LIMITS)
     redis.Redis.from_url(clean.redis_url).flushall()
@@ -177,7 +177,7 @@ def test_a_message_that_was_lost_is_sent_again_when_its_lease_runs_out(clean: St
     assert value("select max(attempts) from job_questions") == 0
 
 
-def test_a_question_comes_back_when_its_worker_is_lost_and_the_loss_is_written_down(clean: Stack) -> None:
+def test_a_lost_workers_question_comes_back_with_an_error_note(clean: Stack) -> None:
     job_id = fill(additions(1), "sums").job_id
     step(LIMITS)
     assert claim(job_id, 1, "host:1")
@@ -189,15 +189,15 @@ def test_a_question_comes_back_when_its_worker_is_lost_and_the_loss_is_written_d
     assert claim(job_id, 1, "host:2")
 
 
-def test_a_question_that_takes_its_worker_with_it_every_time_is_failed_with_an_error(clean: Stack) -> None:
+def test_a_question_whose_workers_always_die_fails_with_an_error(clean: Stack) -> None:
     job_id = fill(additions(2), "sums").job_id
     for visit in range(LIMITS.max_attempts):
         step(LIMITS)
         assert claim(job_id, 1, f"host:{visit}")
         leases_run_out()
     step(LIMITS)
-    found = rows("select state, attempts, last_error from job_questions where question_id = 1")
-    assert [tuple(row) for row in found] == [("failed", 3, "worker: lost host:2 while it held this question")]
+    failed = rows("select state, attempts, last_error from job_questions where question_id = 1")
+    assert [tuple(row) for row in failed] == [("failed", 3, "worker: lost host:2 while it held this question")]
     assert states("sums") == {"failed": 1, "queued": 1}
 
 
@@ -211,7 +211,7 @@ def test_a_lost_worker_does_not_cost_the_job_its_window(clean: Stack) -> None:
     assert states("sums") == {"queued": 10, "pending": 20}
 
 
-def test_a_worker_renews_only_the_questions_that_it_has_in_hand(clean: Stack) -> None:
+def test_a_worker_renews_only_its_own_questions(clean: Stack) -> None:
     job_id = fill(additions(2), "sums").job_id
     step(LIMITS)
     assert claim(job_id, 1)
@@ -224,7 +224,7 @@ def test_a_worker_renews_only_the_questions_that_it_has_in_hand(clean: Stack) ->
     assert states("sums") == {"queued": 1, "running": 1}
 
 
-def test_a_question_that_keeps_failing_is_failed_and_retry_sends_it_round_again(clean: Stack) -> None:
+def test_a_question_that_keeps_failing_ends_failed_and_retry_reopens_it(clean: Stack) -> None:
     job_id = fill(additions(1), "sums").job_id
     for _ in range(LIMITS.max_attempts):
         assert step(LIMITS).queued == 1
@@ -239,7 +239,7 @@ def test_a_question_that_keeps_failing_is_failed_and_retry_sends_it_round_again(
     assert step(LIMITS).queued == 1
 
 
-def test_a_question_that_failed_before_is_asked_after_all_others(clean: Stack) -> None:
+def test_a_question_with_failed_attempts_is_queued_after_the_others(clean: Stack) -> None:
     job_id = fill(additions(21), "sums").job_id
     step(LIMITS)
     assert claim(job_id, 1)
@@ -250,7 +250,7 @@ def test_a_question_that_failed_before_is_asked_after_all_others(clean: Stack) -
     assert value("select state from job_questions where question_id = 1") == "pending"
 
 
-def test_visits_that_do_not_count_never_fail_a_question_however_many_it_had_before(clean: Stack) -> None:
+def test_uncounted_visits_never_fail_a_question_after_many_attempts(clean: Stack) -> None:
     job_id = fill(additions(1), "sums").job_id
     for _ in range(LIMITS.max_attempts - 1):
         claim(job_id, 1)
@@ -264,7 +264,7 @@ def test_visits_that_do_not_count_never_fail_a_question_however_many_it_had_befo
     assert states("sums") == {"failed": 1}
 
 
-def test_a_question_without_verdicts_is_nudged_again_when_its_lease_runs_out(clean: Stack) -> None:
+def test_verifiers_are_nudged_again_when_the_verification_lease_runs_out(clean: Stack) -> None:
     fill(additions(2), "sums")
     change("update job_questions set state = 'generated', lease_until = now() + interval '1 minute'")
     assert step(LIMITS) == Step()
@@ -275,7 +275,7 @@ def test_a_question_without_verdicts_is_nudged_again_when_its_lease_runs_out(cle
         assert client.llen("verify") == 1  # one message for both
 
 
-def test_without_redis_everything_waits_in_postgres_and_goes_on_afterwards(clean: Stack) -> None:
+def test_without_redis_questions_wait_in_postgres_and_continue_later(clean: Stack) -> None:
     fill(additions(5), "sums")
     with broker("redis://127.0.0.1:1/0"):
         assert step(LIMITS).queued == 0
@@ -284,9 +284,7 @@ def test_without_redis_everything_waits_in_postgres_and_goes_on_afterwards(clean
     assert waiting(clean) == 5
 
 
-def test_an_error_of_postgres_does_not_leave_the_lock_with_a_feeder_that_lost_the_lead(
-    clean: Stack, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_feeder_gives_back_its_lock_after_an_error_of_postgres(clean: Stack, monkeypatch: pytest.MonkeyPatch) -> None:
     steps: list[int] = []
 
     def fails_once(_: FeederSettings) -> Step:
@@ -296,7 +294,7 @@ def test_an_error_of_postgres_does_not_leave_the_lock_with_a_feeder_that_lost_th
         return Step()
 
     monkeypatch.setattr(feeder, "step", fails_once)
-    # Several idle connections: the next one that the pool gives is not the one that held the lock.
+    # With several idle connections, the pool gives another one than the one that held the lock.
     several = [engine().connect() for _ in range(4)]
     for connection in several:
         connection.close()
@@ -304,14 +302,12 @@ def test_an_error_of_postgres_does_not_leave_the_lock_with_a_feeder_that_lost_th
     leading.start()
     leading.join(10)
     came = len(steps)
-    steps += [1] * 3  # it ends, even if it never led again
+    steps += [1] * 3  # so that it ends even without the lead
     leading.join()
     assert came == 3
 
 
-def test_of_two_feeders_one_leads_and_the_other_takes_over_when_it_is_killed(
-    clean: Stack, processes: Processes
-) -> None:
+def test_one_of_two_feeders_leads_and_the_other_takes_over_after_a_kill(clean: Stack, processes: Processes) -> None:
     names = ("one", "two")
     for name in names:
         processes.start(name, "producer", TRACEMILL_FEEDER__WINDOW="10")

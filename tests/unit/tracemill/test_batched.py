@@ -1,4 +1,4 @@
-"""Calls of many threads that are done as one."""
+"""Calls of many threads joined into batches."""
 
 import threading
 import time
@@ -9,7 +9,7 @@ import pytest
 from tracemill.concurrency import batched
 
 
-def test_every_caller_gets_its_own_result_and_most_of_them_share_a_call() -> None:
+def test_every_caller_gets_its_own_result_and_most_share_a_call() -> None:
     calls: list[int] = []
 
     def double(items: list[int]) -> list[int]:
@@ -32,7 +32,7 @@ def test_a_caller_that_comes_alone_does_not_wait() -> None:
     assert time.monotonic() - started < 2
 
 
-def test_what_is_wrong_with_one_stays_its_own() -> None:
+def test_an_error_stays_with_the_item_that_caused_it() -> None:
     def halve(items: list[int]) -> list[int]:
         if any(item % 2 for item in items):
             raise ValueError("odd")
@@ -47,11 +47,11 @@ def test_what_is_wrong_with_one_stays_its_own() -> None:
             return str(error)
 
     with ThreadPoolExecutor(16) as threads:
-        found = list(threads.map(outcome, range(100)))
-    assert found == ["odd" if item % 2 else item // 2 for item in range(100)]
+        outcomes = list(threads.map(outcome, range(100)))
+    assert outcomes == ["odd" if item % 2 else item // 2 for item in range(100)]
 
 
-def test_a_call_that_dies_leaves_nobody_waiting() -> None:
+def test_every_caller_returns_when_the_call_dies() -> None:
     def dies(items: list[int]) -> list[int]:
         raise SystemExit("the end")
 

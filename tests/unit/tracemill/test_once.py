@@ -1,4 +1,4 @@
-"""`@once`: one value a process, however many threads ask at the same moment."""
+"""`@once`: one value a process, also for threads that ask at the same moment."""
 
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -7,8 +7,8 @@ from threading import Barrier
 from tracemill.concurrency import once
 
 
-def test_threads_that_come_together_get_the_same_value() -> None:
-    together = Barrier(8)
+def test_concurrent_threads_get_the_same_value() -> None:
+    barrier = Barrier(8)
 
     @once
     def value() -> object:
@@ -16,11 +16,11 @@ def test_threads_that_come_together_get_the_same_value() -> None:
         return object()
 
     def ask(_: int) -> object:
-        together.wait()
+        barrier.wait()
         return value()
 
     with ThreadPoolExecutor(8) as threads:
-        assert len({id(found) for found in threads.map(ask, range(8))}) == 1
+        assert len({id(value) for value in threads.map(ask, range(8))}) == 1
 
 
 def test_a_value_can_be_forgotten() -> None:
@@ -36,7 +36,7 @@ def test_a_value_can_be_forgotten() -> None:
     assert value() == 2
 
 
-def test_a_value_can_be_taken_back_to_be_ended() -> None:
+def test_pop_returns_the_value_so_that_it_can_be_closed() -> None:
     made: list[int] = []
 
     @once

@@ -1,4 +1,4 @@
-"""Periodic work: it repeats, and nothing of it is left after it was stopped."""
+"""Periodic work: it repeats, and stopping it leaves no thread."""
 
 import threading
 import time

@@ -1,4 +1,4 @@
-"""The policy: what makes a trace accepted."""
+"""The policy: the requirements on an accepted trace."""
 
 from typing import Any
 
@@ -13,11 +13,11 @@ GOOD: dict[str, Any] = {
 STRICT = Policy(grounded=True, concludes=True, finished=True, steps=2)
 
 
-def test_a_right_answer_in_the_asked_form_with_no_false_equation_is_accepted() -> None:
+def test_a_right_stated_answer_without_false_equations_is_accepted() -> None:
     assert Policy().passes(GOOD | {"ungrounded": 2, "concludes": None, "steps": 1}, stated=True, finished=False)
 
 
-def test_a_trace_with_nothing_against_it_passes_the_strictest_policy() -> None:
+def test_a_trace_that_meets_every_requirement_passes_a_strict_policy() -> None:
     assert STRICT.passes(GOOD, stated=True, finished=True)
 
 
@@ -37,8 +37,8 @@ def test_a_trace_with_nothing_against_it_passes_the_strictest_policy() -> None:
     ],
     ids=[
         "wrong answer", "undecided answer", "false equation", "answer guessed from the last number",
-        "number from nowhere",
-        "numbers not looked at", "other answer than derived", "nothing derived", "cut off", "one step",
+        "ungrounded number",
+        "numbers not checked", "another answer than derived", "nothing derived", "cut off", "one step",
     ],
 )  # fmt: skip
 def test_a_trace_that_misses_one_requirement_is_not_accepted(
@@ -51,28 +51,28 @@ def test_a_requirement_can_be_dropped() -> None:
     assert Policy(equations=False).passes(GOOD | {"equations_false": 3}, stated=True, finished=True)
 
 
-def test_a_vote_is_no_gold_answer_unless_the_policy_says_how_many_must_agree() -> None:
+def test_a_vote_replaces_the_gold_answer_only_if_the_policy_has_a_majority() -> None:
     vote = GOOD | {"correct": None, "majority": 0.75}
     assert not Policy().passes(vote, stated=True, finished=True)
     assert Policy(majority=0.75).passes(vote, stated=True, finished=True)
     assert not Policy(majority=0.8).passes(vote, stated=True, finished=True)
 
 
-def test_a_vote_never_stands_against_a_gold_answer() -> None:
+def test_a_vote_never_overrules_a_gold_answer() -> None:
     assert not Policy(majority=0.5).passes(GOOD | {"correct": False}, stated=True, finished=True)
 
 
-def test_a_gate_lets_through_what_reaches_it() -> None:
+def test_a_signal_at_the_gate_passes() -> None:
     policy = Policy(judge="verifier", gates={"rating": 0.7})
     assert policy.passes_gates({"rating": 0.7})
     assert not policy.passes_gates({"rating": 0.69})
 
 
-def test_a_trace_whose_signal_is_missing_does_not_pass_its_gate() -> None:
+def test_a_missing_signal_does_not_pass_its_gate() -> None:
     assert not Policy(judge="verifier", gates={"rating": 0.0}).passes_gates({})
 
 
-def test_a_gate_on_an_uninformative_signal_is_open_for_all() -> None:
+def test_a_gate_on_an_uninformative_signal_refuses_nothing() -> None:
     policy = Policy(judge="verifier", gates={"rating": 0.7}, uninformative={"rating": "not calibrated"})
     assert policy.passes_gates({"rating": 0.1})
     assert policy.passes_gates({})
@@ -90,8 +90,8 @@ def test_a_gate_on_an_uninformative_signal_is_open_for_all() -> None:
     ],
     ids=[
         "no judge",
-        "signal not asked for",
-        "judge sees only some",
+        "signal not requested",
+        "judge sees only a share",
         "no such signal",
         "share above 1",
         "no such field",
@@ -102,7 +102,7 @@ def test_a_policy_that_cannot_work_is_refused(wrong: dict[str, Any]) -> None:
         Policy.model_validate(wrong)
 
 
-def test_the_judge_sees_about_the_share_of_questions_it_was_given_and_always_the_same_ones() -> None:
+def test_the_judge_sees_the_configured_share_and_always_the_same_questions() -> None:
     policy = Policy(judge="verifier", judge_share=0.1)
     rated = [number for number in range(10_000) if policy.judges(number)]
     assert 900 < len(rated) < 1100
@@ -114,15 +114,15 @@ def test_a_question_exactly_at_the_share_is_not_judged() -> None:
     assert [policy.judges(number) for number in (2**31, 2**31 + 1, 2**32)] == [False, True, True]
 
 
-def test_the_judge_sees_every_question_unless_told_otherwise() -> None:
+def test_by_default_the_judge_sees_every_question() -> None:
     assert all(Policy(judge="verifier").judges(number) for number in range(1000))
 
 
-def test_nothing_is_asked_for_but_a_right_answer_stated_with_true_equations() -> None:
-    asked = Policy().model_dump(exclude={"gates", "uninformative", "signals"})
-    assert [name for name, value in asked.items() if value is True] == ["correct", "equations", "stated"]
-    assert asked["steps"] == 0
-    assert (asked["judge_share"], asked["auc_above"]) == (1, 0.5)
+def test_by_default_a_policy_requires_a_right_stated_answer_and_equations() -> None:
+    defaults = Policy().model_dump(exclude={"gates", "uninformative", "signals"})
+    assert [name for name, value in defaults.items() if value is True] == ["correct", "equations", "stated"]
+    assert defaults["steps"] == 0
+    assert (defaults["judge_share"], defaults["auc_above"]) == (1, 0.5)
 
 
 @pytest.mark.parametrize(
@@ -143,7 +143,7 @@ def test_the_bounds_of_a_policy_are_exact(field: str, allowed: list[float], refu
 
 
 @pytest.mark.parametrize(("steps", "passes"), [(1, False), (2, True), (3, True)])
-def test_as_many_steps_as_asked_for_are_enough(steps: int, passes: bool) -> None:
+def test_the_required_number_of_steps_is_enough(steps: int, passes: bool) -> None:
     assert Policy(steps=2).passes(GOOD | {"steps": steps}, stated=True, finished=True) is passes
 
 

@@ -1,4 +1,4 @@
-"""Prompts: data with a hash, filled without ever reading the question as a template."""
+"""Prompts: data with a hash; a question is never read as a template."""
 
 from tracemill.prompts import Prompt, render
 

@@ -1,4 +1,4 @@
-"""The table of scores, and what derives from it."""
+"""The table of scores and everything that derives from it."""
 
 import runpy
 

@@ -25,10 +25,10 @@ def test_a_variable_wins_over_the_file_and_the_file_over_the_default(
     toml.write_text("generate_concurrency = 7\nverify_concurrency = 3\n")
     monkeypatch.setenv("TRACEMILL_VERIFY_CONCURRENCY", "5")
     assert (settings().generate_concurrency, settings().verify_concurrency) == (7, 5)
-    found = origins()
-    assert found["generate_concurrency"] == str(toml)
-    assert found["verify_concurrency"] == "environment"
-    assert found["feeder"] == "default"
+    sources = origins()
+    assert sources["generate_concurrency"] == str(toml)
+    assert sources["verify_concurrency"] == "environment"
+    assert sources["feeder"] == "default"
 
 
 def test_a_nested_value_can_be_set_by_a_variable(toml: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -36,7 +36,7 @@ def test_a_nested_value_can_be_set_by_a_variable(toml: Path, monkeypatch: pytest
     assert model("teacher").model == "Qwen/Qwen3-4B"
 
 
-def test_a_misspelt_key_is_an_error_that_names_it(toml: Path) -> None:
+def test_a_misspelt_key_is_an_error_that_names_the_key(toml: Path) -> None:
     toml.write_text("[models.teacher]\nmodle = 'x'\n")
     with pytest.raises(UsageError, match=r"models\.teacher\.modle"):
         settings()
@@ -48,12 +48,12 @@ def test_a_file_that_is_not_toml_is_an_error_that_names_it(toml: Path) -> None:
         settings()
 
 
-def test_an_unknown_alias_is_answered_with_the_aliases_there_are(toml: Path) -> None:
+def test_the_error_for_an_unknown_alias_lists_the_known_aliases(toml: Path) -> None:
     with pytest.raises(UsageError, match="student, teacher, verifier"):
         model("techer")
 
 
-def test_a_settings_file_that_was_named_must_be_there(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_named_settings_file_must_exist(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TRACEMILL_CONFIG", "/no/such/file.toml")
     forget()
     with pytest.raises(UsageError, match="no settings file"):
@@ -150,7 +150,7 @@ class TestOptionsOfAnEngine:
 @pytest.mark.parametrize(
     "line", ["price_in = -1", "price_out = inf", "openai.requests_per_minute = 0", "openai.tokens_per_minute = -5"]
 )
-def test_a_price_or_a_limit_that_cannot_be_is_an_error_that_names_it(toml: Path, line: str) -> None:
+def test_an_impossible_price_or_limit_is_an_error_that_names_the_key(toml: Path, line: str) -> None:
     toml.write_text(f"[models.teacher]\n{line}\n")
     with pytest.raises(UsageError, match=rf"models\.teacher\.{line.split()[0]}"):
         settings()

@@ -1,4 +1,4 @@
-"""Intervals: known values, and what happens at the edges."""
+"""Intervals: known values and edge cases."""
 
 import math
 from itertools import product
@@ -18,17 +18,17 @@ def test_a_share_has_wilsons_interval(hits: int, of: int, low: float, high: floa
 
 
 @pytest.mark.parametrize(("hits", "of"), [(0, 3), (1, 4), (7, 7), (250, 1000)])
-def test_the_ends_of_an_interval_are_as_far_from_the_share_as_1_96_of_their_errors(hits: int, of: int) -> None:
-    found = share(hits, of)
-    for end in (found.low, found.high):
-        assert (found.value - end) ** 2 == pytest.approx(1.959964**2 * end * (1 - end) / of, abs=1e-12)
+def test_the_ends_of_an_interval_are_1_96_errors_from_the_share(hits: int, of: int) -> None:
+    interval = share(hits, of)
+    for end in (interval.low, interval.high):
+        assert (interval.value - end) ** 2 == pytest.approx(1.959964**2 * end * (1 - end) / of, abs=1e-12)
 
 
 def test_rounding_leaves_no_share_outside_its_interval() -> None:
     for of in range(1, 200):
         for hits in (0, of // 2, of):
-            found = share(hits, of)
-            assert 0 <= found.low <= found.value <= found.high <= 1
+            interval = share(hits, of)
+            assert 0 <= interval.low <= interval.value <= interval.high <= 1
 
 
 def test_a_paired_difference_has_newcombes_interval() -> None:
@@ -38,7 +38,7 @@ def test_a_paired_difference_has_newcombes_interval() -> None:
     assert difference(Paired(30, 5, 20, 45)) == pytest.approx((0.15, 0.053489, 0.241370), abs=5e-6)
 
 
-def test_nothing_asked_means_nothing_known() -> None:
+def test_the_interval_of_no_items_is_0_to_1() -> None:
     assert share(0, 0) == (0.0, 0.0, 1.0)
 
 
@@ -53,39 +53,39 @@ def test_a_perfect_judge_has_auc_one_and_a_useless_one_a_half() -> None:
 
 
 def test_auc_counts_ties_as_half() -> None:
-    found = auc([1, 2, 3], [2, 2, 0])
-    assert found is not None
+    interval = auc([1, 2, 3], [2, 2, 0])
+    assert interval is not None
     # pairs won: 1>0; 2>0 and two ties; 3 beats all three = 1 + 1 + 2 * 0.5 + 3 = 6 of 9
-    assert found.value == pytest.approx(6 / 9)
+    assert interval.value == pytest.approx(6 / 9)
 
 
-def test_the_interval_of_an_auc_is_widened_where_scores_spread_unequally() -> None:
-    found = auc([0.9] * 5 + [0.1] * 5, [0.5] * 10)
-    assert found is not None
-    assert found.value == 0.5
+def test_unequal_spreads_of_scores_widen_the_interval_of_an_auc() -> None:
+    interval = auc([0.9] * 5 + [0.1] * 5, [0.5] * 10)
+    assert interval is not None
+    assert interval.value == 0.5
     # DeLong: ten placements of 0 or 1 around 0.5, 2.5 / (9 * 10); Newcombe: 0.25 / 100 * (1 + 9 * 2 / 3).
     widened = (2.5 / 90) / (0.25 / 100 * 7)
-    for end in (found.low, found.high):
+    for end in (interval.low, interval.high):
         variance = end * (1 - end) / 100 * (1 + 9 * ((1 - end) / (2 - end) + end / (1 + end)))
         assert abs(end - 0.5) == pytest.approx(1.959964 * math.sqrt(widened * variance))
 
 
-def test_auc_of_one_sided_evidence_is_unknown() -> None:
+def test_auc_without_wrong_items_is_unknown() -> None:
     assert auc([1.0], []) is None
 
 
-def test_the_interval_of_a_paired_difference_holds_the_truth_in_about_95_of_100_cases() -> None:
+def test_a_paired_interval_holds_the_truth_in_about_95_percent_of_cases() -> None:
     def coverage(chances: tuple[float, float, float, float], n: int = 20) -> float:
-        """The exact share of all tables of n questions, weighted by their chance, whose interval holds the truth."""
+        """The share of tables of n questions whose interval holds the truth, weighted by their chance."""
         truth = chances[2] - chances[1]
         held = 0.0
         for both, first, second in product(range(n + 1), repeat=3):
             if (neither := n - both - first - second) >= 0:
                 table = Paired(both, first, second, neither)
-                found = difference(table)
+                interval = difference(table)
                 ways = math.factorial(n) / math.prod(map(math.factorial, table))
                 chance = ways * math.prod(p**count for p, count in zip(chances, table, strict=True))
-                held += chance * (found.low <= truth <= found.high)
+                held += chance * (interval.low <= truth <= interval.high)
         return held
 
     for chances in ((0.25, 0.25, 0.25, 0.25), (0.1, 0.05, 0.25, 0.6), (0.6, 0.1, 0.1, 0.2), (0.1, 0.4, 0.1, 0.4)):
@@ -93,13 +93,13 @@ def test_the_interval_of_a_paired_difference_holds_the_truth_in_about_95_of_100_
 
 
 def test_a_paired_difference_turns_its_sign_with_the_order() -> None:
-    there, back = difference(Paired(30, 5, 20, 45)), difference(Paired(30, 20, 5, 45))
-    assert there == pytest.approx((-back.value, -back.high, -back.low))
-    assert there.value == pytest.approx(0.15)
+    forward, backward = difference(Paired(30, 5, 20, 45)), difference(Paired(30, 20, 5, 45))
+    assert forward == pytest.approx((-backward.value, -backward.high, -backward.low))
+    assert forward.value == pytest.approx(0.15)
 
 
-def test_answers_that_agree_make_the_difference_more_certain() -> None:
-    # 50 % and 60 % right in both; the questions are nearly the same ones, or unrelated.
+def test_correlated_answers_narrow_the_interval_of_the_difference() -> None:
+    # 50 % and 60 % right in both tables. The right questions are nearly the same, or unrelated.
     alike, unrelated = difference(Paired(48, 2, 12, 38)), difference(Paired(30, 20, 30, 20))
     assert alike.value == unrelated.value == pytest.approx(0.1)
     assert alike.high - alike.low < (unrelated.high - unrelated.low) / 1.5
@@ -107,9 +107,9 @@ def test_answers_that_agree_make_the_difference_more_certain() -> None:
 
 @pytest.mark.parametrize("table", [Paired(0, 0, 0, 0), Paired(10, 0, 0, 0), Paired(0, 0, 10, 0), Paired(0, 10, 0, 0)])
 def test_a_paired_difference_stays_between_minus_one_and_one(table: Paired) -> None:
-    found = difference(table)
-    assert -1 <= found.low <= found.value <= found.high <= 1
-    assert found.low < found.high
+    interval = difference(table)
+    assert -1 <= interval.low <= interval.value <= interval.high <= 1
+    assert interval.low < interval.high
 
 
 def test_mcnemar_is_a_sign_test_of_the_flips() -> None:
@@ -143,7 +143,7 @@ def test_pass_at_k_is_the_mean_over_all_choices_of_k_samples() -> None:
         ([], 0.0),
     ],
 )
-def test_a_majority_counts_right_answers_as_one_and_wrong_ones_by_their_spelling(
+def test_a_majority_vote_joins_right_answers_and_separates_wrong_spellings(
     answers: list[tuple[str | None, bool]], right: float
 ) -> None:
     assert majority_right(answers) == pytest.approx(right)

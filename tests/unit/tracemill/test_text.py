@@ -8,7 +8,7 @@ from tracemill.text import content_hash, final_gold, fingerprint, storable, word
 
 
 @pytest.mark.parametrize(
-    ("one", "other"),
+    ("first", "second"),
     [
         ("What is 3 - 2?", "  what is\n3-2 "),
         ("What is 3 − 2?", "What is 3 - 2?"),
@@ -21,12 +21,12 @@ from tracemill.text import content_hash, final_gold, fingerprint, storable, word
         ("x²", "x^2"),
     ],
 )
-def test_questions_that_differ_only_in_writing_share_a_fingerprint(one: str, other: str) -> None:
-    assert fingerprint(one) == fingerprint(other)
+def test_questions_that_differ_only_in_spelling_share_a_fingerprint(first: str, second: str) -> None:
+    assert fingerprint(first) == fingerprint(second)
 
 
 @pytest.mark.parametrize(
-    ("one", "other"),
+    ("first", "second"),
     [
         ("1.5", "15"),
         ("1.5", "1 5"),
@@ -43,8 +43,8 @@ def test_questions_that_differ_only_in_writing_share_a_fingerprint(one: str, oth
         ("ice", "i ce"),
     ],
 )
-def test_questions_that_mean_different_things_have_different_fingerprints(one: str, other: str) -> None:
-    assert fingerprint(one) != fingerprint(other)
+def test_questions_with_different_meanings_have_different_fingerprints(first: str, second: str) -> None:
+    assert fingerprint(first) != fingerprint(second)
 
 
 @pytest.mark.parametrize(
@@ -57,7 +57,7 @@ def test_questions_that_mean_different_things_have_different_fingerprints(one: s
         ("5⁄6 · 2", "5 / 6 * 2"),
     ],
 )
-def test_a_text_is_cut_into_words_numbers_and_signs(text: str, expected: str) -> None:
+def test_a_text_is_split_into_words_numbers_and_signs(text: str, expected: str) -> None:
     assert words(text) == expected.split()
 
 
@@ -73,7 +73,7 @@ def test_a_megabyte_of_hostile_text_is_fingerprinted_in_linear_time(hostile: str
     assert time.process_time() - start < 10
 
 
-def test_content_hashes_tell_apart_how_parts_are_divided_and_what_is_absent() -> None:
+def test_content_hashes_depend_on_part_borders_and_missing_parts() -> None:
     hashes = [
         content_hash("ab", "c"),
         content_hash("a", "bc"),
@@ -89,7 +89,7 @@ def test_content_hashes_tell_apart_how_parts_are_divided_and_what_is_absent() ->
     assert content_hash("ab", None) == "6c98250832fc2cf5ab2a911af32d42de"
 
 
-def test_what_postgres_cannot_store_is_taken_out_or_replaced() -> None:
+def test_characters_that_postgres_cannot_store_are_removed_or_replaced() -> None:
     assert storable("a\x00b") == "ab"
     assert storable("a\ud800b") == "a?b"
     assert storable("é — 你好 😀") == "é — 你好 😀"
@@ -107,5 +107,5 @@ def test_what_postgres_cannot_store_is_taken_out_or_replaced() -> None:
         ("#### (1,2)", "(1,2)"),
     ],
 )
-def test_the_gold_is_what_follows_the_last_mark_and_else_the_text_itself(text: str, gold: str) -> None:
+def test_the_gold_answer_is_the_text_after_the_last_mark_or_the_whole_text(text: str, gold: str) -> None:
     assert final_gold(text) == gold

@@ -1,4 +1,4 @@
-"""Texts split into thoughts and answer, and how many tokens the thoughts are."""
+"""Texts split into thoughts and answer, and the tokens of the thoughts counted."""
 
 from collections.abc import Sequence
 from time import thread_time
@@ -48,13 +48,13 @@ def test_a_text_is_split_into_thoughts_and_answer(
 
 
 @pytest.mark.parametrize("text", UNMARKED)
-def test_a_text_without_marks_is_an_answer_as_it_stands(text: str) -> None:
+def test_a_text_without_marks_is_the_answer_unchanged(text: str) -> None:
     assert split(text) == (None, text, False)
     assert answer_of(text) == text
     assert length(text) == 0
 
 
-def test_complete_thoughts_without_an_answer_stand_for_it() -> None:
+def test_complete_thoughts_without_an_answer_are_the_answer() -> None:
     assert answer_of("<think>It is 7.</think>\n") == "It is 7."
     assert answer_of("<think>It is 7.") == ""
     assert answer_of("It is 8.\n<think>Or 7") == "It is 8."
@@ -66,7 +66,7 @@ def test_complete_thoughts_without_an_answer_stand_for_it() -> None:
      "<|channel|>final", "<|channel|>analysis<|message|>", "</think> <response>", "Here is my thought process: ",
      "<think:aaaaaaaaaaaaaaaa", " ", "\n", "<|im_end|>"],
 )  # fmt: skip
-def test_a_megabyte_of_anything_is_split_in_a_moment(piece: str) -> None:
+def test_a_megabyte_of_hostile_marks_is_split_in_linear_time(piece: str) -> None:
     text = piece * (1_000_000 // len(piece))
     start = thread_time()
     for hostile in (text, f"<think>{text}", f"{text}</think>"):
@@ -75,17 +75,17 @@ def test_a_megabyte_of_anything_is_split_in_a_moment(piece: str) -> None:
     assert thread_time() - start < 6
 
 
-#: Tokens, the mark that the prompt ends with, how many tokens are thoughts.
+#: Tokens of the answer, the mark at the end of the prompt, the number of thinking tokens.
 ANSWERS: dict[str, tuple[list[str], str, int]] = {
     "none": (["It", " is", " 4"], "", 0),
     "thoughts, then an answer": (["<think>", "2", " +", " 2", "</think>", "4"], "", 3),
     "opened in the prompt": (["2", " +", "</think>", "4"], "<think>\n", 2),
-    "told by their end alone": (["2", " +", "</think>", "4"], "", 2),
+    "only a closing mark": (["2", " +", "</think>", "4"], "", 2),
     "cut off": (["<think>", "2", " +"], "", 2),
     "opened in the prompt and cut off": (["2", " +"], "<think>\n", 2),
-    "nothing thought": (["<think>", "</think>", "4"], "", 0),
+    "empty thoughts": (["<think>", "</think>", "4"], "", 0),
     "cut off after the answer": (["a", "</think>", "b", "\n", "<think>", "c", "d"], "", 3),
-    "the opening mark spoken of in the answer": (["a", "</think>", "b", "<think>", "c"], "", 1),
+    "the opening mark mentioned in the answer": (["a", "</think>", "b", "<think>", "c"], "", 1),
     "empty": ([], "", 0),
 }
 
@@ -106,9 +106,9 @@ def test_thoughts_are_counted_in_tokens(words: list[str], opened: str, tokens: i
 
 
 @pytest.mark.parametrize("spelt", [False, True], ids=["marks are tokens", "marks are spelt"])
-@pytest.mark.parametrize("amid", ["<think>", "</think>"])
-def test_marks_amid_thoughts_count_as_thoughts(amid: str, spelt: bool) -> None:
-    words = ["<think>", "a", amid, "b", "</think>", "4"]
+@pytest.mark.parametrize("inner", ["<think>", "</think>"])
+def test_marks_inside_thoughts_count_as_thoughts(inner: str, spelt: bool) -> None:
+    words = ["<think>", "a", inner, "b", "</think>", "4"]
     pieces = [piece for word in words for piece in (_spelt(word) if spelt else [word])]
     closing = {} if spelt else {"</think>": 4}
 

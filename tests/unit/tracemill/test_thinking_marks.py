@@ -1,6 +1,7 @@
-"""Every mark means the same to everything that reads a trace, and no dropped thought counts against the answer."""
+"""All readers of a trace agree on every mark, and discarded thoughts never count against the answer."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -9,7 +10,7 @@ import pytest
 from tests.unit.tracemill.verification.verify_command import Verify, runner
 from tracemill.engines import Completion, Generation, Sampling
 from tracemill.engines.openai import first_word
-from tracemill.engines.openai_protocol import Choice, Said, Usage, thinking_shares
+from tracemill.engines.openai_protocol import Choice, ModelMessage, Usage, thinking_shares
 from tracemill.engines.vllm import VllmEngine, hidden_tokens
 from tracemill.methods import named
 from tracemill.methods.labels import asserted, stated
@@ -68,15 +69,12 @@ print(99)
 The answer is 99."""
 ANSWER = "Step 1: 2 + 2 = 4 bags.\nStep 2: 4 * 3 = 12 apples.\nThe answer is 12."
 CODE = "Multiply.\n```python\nprint(12)\n```"
-FOUND = Findings(True, "", answer="12", kind="number")
+FINDINGS = Findings(True, "", answer="12", kind="number")
 
 
 def _checked(text: str) -> object:
-    found = check(Item(text, "12", QUESTION))
-    return [
-        *(found.correct, found.answer, found.answer_form, found.steps, found.steps_are_thoughts, found.first_error),
-        *(found.equations_checked, found.equations_false, found.ungrounded, found.unused, found.concludes),
-    ]
+    findings = check(Item(text, "12", QUESTION))
+    return replace(findings, seconds=0.0)
 
 
 def _parsed(name: str) -> Callable[[str], object]:
@@ -88,12 +86,12 @@ def _parsed(name: str) -> Callable[[str], object]:
 
 
 def _refused(name: str) -> Callable[[str], object]:
-    return lambda text: named(name).refusal(text, FOUND)
+    return lambda text: named(name).refusal(text, FINDINGS)
 
 
-#: Whatever reads the text of a trace, and reads the answer alone.
+#: Everything that reads only the answer in a trace's text.
 CONSUMERS: dict[str, Callable[[str], object]] = {
-    "the text that is quoted": answer_of,
+    "the quoted text": answer_of,
     "the answer": extract,
     "steps": steps,
     "all checks": _checked,
@@ -101,7 +99,7 @@ CONSUMERS: dict[str, Callable[[str], object]] = {
     "a judge's forced answer": meaning,
     "a judge's first word": first_word,
     "stated answers": lambda text: stated(text, "number"),
-    "derivations": lambda text: asserted(text, FOUND),
+    "derivations": lambda text: asserted(text, FINDINGS),
     **{f"{name} reads": _parsed(name) for name in ("cot", "stepwise", "refine")},
     **{f"{name} refuses": _refused(name) for name in ("contrast", "rationalize", "stepwise-gold", "refine")},
 }
@@ -111,47 +109,50 @@ every_mark = pytest.mark.parametrize("mark", MARKS.values(), ids=MARKS)
 
 @every_mark
 @pytest.mark.parametrize("consumer", CONSUMERS.values(), ids=CONSUMERS)
-def test_thoughts_change_nothing_that_is_read_of_the_answer(mark: Mark, consumer: Callable[[str], object]) -> None:
+def test_thoughts_do_not_change_the_result_of_any_consumer(mark: Mark, consumer: Callable[[str], object]) -> None:
     assert consumer(f"{mark.begin}{THOUGHTS}{mark.end}{ANSWER}") == consumer(ANSWER)
     if mark is not GRANITE:  # the prompt may hold the opening mark
         assert consumer(f"{THOUGHTS}{mark.end}{ANSWER}") == consumer(ANSWER)
 
 
 @every_mark
-def test_cut_off_thoughts_hold_no_answer_whatever_their_mark(mark: Mark) -> None:
+def test_cut_off_thoughts_hold_no_answer_with_any_mark(mark: Mark) -> None:
     if mark is GRANITE:  # its first sentence alone may open any text
         return
     text = f"{mark.begin}{THOUGHTS}"
     parsed = named("cot").parse(text, "number")
     assert (parsed.answer, parsed.reasoning) == (None, THOUGHTS)
     assert (extract(text), program(text), meaning(text), first_word(text), answer_of(text)) == (None, None, "", "", "")
-    found = check(Item(text, "99", QUESTION))
-    assert (found.correct, found.answer, found.steps_are_thoughts) == (False, None, True)
-    assert (found.equations_false, found.first_error, found.ungrounded, found.concludes) == (0, None, [], None)
+    findings = check(Item(text, "99", QUESTION))
+    assert (findings.correct, findings.answer, findings.steps_are_thoughts) == (False, None, True)
+    assert (findings.equations_false, findings.first_error) == (0, None)
+    assert (findings.ungrounded, findings.concludes) == ([], None)
 
 
 @every_mark
-def test_thoughts_are_kept_as_the_reasoning_whatever_their_mark(mark: Mark) -> None:
+def test_thoughts_are_stored_as_the_reasoning_with_any_mark(mark: Mark) -> None:
     assert named("cot").parse(f"{mark.begin}{THOUGHTS}{mark.end}{ANSWER}", "number").reasoning == THOUGHTS
 
 
 @every_mark
-def test_an_answer_without_reasoning_has_its_thoughts_for_steps(mark: Mark) -> None:
-    found = check(Item(f"{mark.begin}2 + 2 = 5, no.\n2 + 2 = 4\n4 * 3 = 12{mark.end}The answer is 12.", "12", QUESTION))
-    assert found.steps == ["2 + 2 = 5, no.", "2 + 2 = 4", "4 * 3 = 12"]
-    assert (found.correct, found.equations_checked, found.equations_false) == (True, 2, 0)
-    assert (found.first_error, found.ungrounded, found.concludes) == (None, [], True)
+def test_an_answer_without_reasoning_takes_its_steps_from_the_thoughts(mark: Mark) -> None:
+    findings = check(
+        Item(f"{mark.begin}2 + 2 = 5, no.\n2 + 2 = 4\n4 * 3 = 12{mark.end}The answer is 12.", "12", QUESTION)
+    )
+    assert findings.steps == ["2 + 2 = 5, no.", "2 + 2 = 4", "4 * 3 = 12"]
+    assert (findings.correct, findings.equations_checked, findings.equations_false) == (True, 2, 0)
+    assert (findings.first_error, findings.ungrounded, findings.concludes) == (None, [], True)
 
 
 @every_mark
-def test_engines_count_the_thoughts_whatever_their_mark(mark: Mark) -> None:
+def test_engines_count_the_thoughts_with_any_mark(mark: Mark) -> None:
     text = f"{mark.begin}{THOUGHTS}{mark.end}{ANSWER}"
     near = pytest.approx(len(THOUGHTS), abs=2)  # white space around them
     assert count_tokens(text, range(len(text)), {}, lambda ids: text[: len(ids)]) == near
     assert thinking_shares(Usage(), [text], [len(text)]) == [near]
 
 
-def test_a_file_is_verified_alike_whatever_the_marks(verify: Verify, tmp_path: Path) -> None:
+def test_verdicts_of_a_file_do_not_depend_on_the_marks(verify: Verify, tmp_path: Path) -> None:
     import json
 
     path, out = tmp_path / "traces.jsonl", tmp_path / "verdicts.jsonl"
@@ -168,11 +169,11 @@ def test_a_file_is_verified_alike_whatever_the_marks(verify: Verify, tmp_path: P
 def test_a_later_call_quotes_the_answer_not_the_thoughts(mark: Mark) -> None:
     import asyncio
 
-    asked: list[str] = []
+    prompts: list[str] = []
 
     class Engine:
         async def generate(self, messages: list[Message], n: int, *_: Any) -> Generation:
-            asked.append(messages[-1]["content"])
+            prompts.append(messages[-1]["content"])
             text = f"{mark.begin}{THOUGHTS}{mark.end}{ANSWER}"
             return Generation((Completion(text, 9, "stop"),) * n, 9, 0.0)
 
@@ -180,10 +181,10 @@ def test_a_later_call_quotes_the_answer_not_the_thoughts(mark: Mark) -> None:
     sampler = Sampler(Engine(), model, Sampling(), None)  # type: ignore[arg-type]
     chains = named("refine").variants("math", ())
     visit = asyncio.run(sampler.visit(chains, [Slot("", 0)], {"question": QUESTION}))
-    assert len(asked) == 3
-    assert not any("99" in prompt for prompt in asked)
-    assert asked[1].count(ANSWER) == 1
-    assert asked[2].count(ANSWER) == 2
+    assert len(prompts) == 3
+    assert not any("99" in prompt for prompt in prompts)
+    assert prompts[1].count(ANSWER) == 1
+    assert prompts[2].count(ANSWER) == 2
     assert THOUGHTS in visit.answers[0].completion.text
 
 
@@ -197,11 +198,9 @@ def test_a_later_call_quotes_the_answer_not_the_thoughts(mark: Mark) -> None:
         ("stop", None, "<think>2 + 2</think>\n"),
     ],
 )
-def test_thoughts_that_a_server_sends_apart_are_closed_unless_cut_off(
-    finish_reason: str, answer: str | None, text: str
-) -> None:
-    said = Said(content=answer, reasoning_content="2 + 2")
-    assert Choice(message=said, finish_reason=finish_reason).text == text
+def test_separate_thoughts_get_a_closing_mark_unless_cut_off(finish_reason: str, answer: str | None, text: str) -> None:
+    message = ModelMessage(content=answer, reasoning_content="2 + 2")
+    assert Choice(message=message, finish_reason=finish_reason).text == text
 
 
 @pytest.mark.parametrize(
@@ -222,7 +221,7 @@ def test_marks_that_are_control_tokens_reach_the_text(words: list[str]) -> None:
         all_special_tokens=special,
         added_tokens_decoder={},
         decode=lambda ids, skip_special_tokens: "".join(
-            words[place] for place in ids if not (skip_special_tokens and words[place] in special)
+            words[token] for token in ids if not (skip_special_tokens and words[token] in special)
         ),
     )
     engine = object.__new__(VllmEngine)

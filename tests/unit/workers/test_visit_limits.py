@@ -21,7 +21,7 @@ WORD = "\ue000"
 class Costly:
     """An engine whose prompts cost what they can at most, and whose answers are as long as they may be."""
 
-    silent = 0.0
+    stalled_seconds = 0.0
 
     async def generate(
         self, messages: list[Message], n: int, sampling: Sampling, adapter: Path | None = None

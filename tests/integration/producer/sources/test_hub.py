@@ -1,4 +1,4 @@
-"""Hub sources against a scripted hub: an HTTP server on this machine that answers like the real one does."""
+"""Hub sources with a scripted hub: a local HTTP server with the answers of the real one."""
 
 import io
 import json
@@ -65,11 +65,11 @@ class ScriptedHub(BaseHTTPRequestHandler):
 
     def _file(self, data: bytes, name: str) -> None:
         headers = {"ETag": f'"{name.replace("/", "-")}"', "X-Repo-Commit": COMMIT}
-        asked = re.fullmatch(r"bytes=(\d+)-(\d+)", self.headers.get("Range", ""))
-        if asked is None:
+        byte_range = re.fullmatch(r"bytes=(\d+)-(\d+)", self.headers.get("Range", ""))
+        if byte_range is None:
             self._send(200, data, headers)
         else:
-            first, last = int(asked[1]), min(int(asked[2]), len(data) - 1)
+            first, last = int(byte_range[1]), min(int(byte_range[2]), len(data) - 1)
             headers["Content-Range"] = f"bytes {first}-{last}/{len(data)}"
             self._send(206, data[first : last + 1], headers)
 
@@ -108,7 +108,7 @@ for source in sys.argv[1:]:
 
 
 def read(sources: list[str], home: Path, **environment: str) -> list[list[object]]:
-    """What each source gives, read in a process of its own: the hub's address is fixed when its client is imported."""
+    """The questions of each source, read in another process: the import of the client fixes the hub's address."""
     run = subprocess.run(
         [sys.executable, "-c", READER, *sources],
         env={**os.environ, "HF_HOME": str(home), "HF_HUB_OFFLINE": "0", **environment},
@@ -149,7 +149,7 @@ def test_a_hub_split_is_streamed_with_its_row_numbers(answers: dict[str, list[ob
 
 
 @pytest.mark.parametrize("source", REFUSED)
-def test_what_the_hub_does_not_have_is_wrong_use_that_says_what_there_is(
+def test_an_unknown_name_on_the_hub_is_wrong_use_and_lists_known_names(
     answers: dict[str, list[object]], source: str
 ) -> None:
     kind, message = answers[source]
@@ -157,7 +157,7 @@ def test_what_the_hub_does_not_have_is_wrong_use_that_says_what_there_is(
     assert REFUSED[source] in str(message)
 
 
-def test_a_split_that_is_not_read_to_its_end_does_no_harm_to_the_process(hub: str, tmp_path: Path) -> None:
+def test_a_partly_read_split_does_not_abort_the_process(hub: str, tmp_path: Path) -> None:
     program = (
         "from producer.sources import open_source\nprint(next(iter(open_source('hf:acme/sums:main', mapping={}))).text)"
     )
@@ -175,7 +175,7 @@ def test_a_split_that_is_not_read_to_its_end_does_no_harm_to_the_process(hub: st
         assert (*run.communicate(), run.returncode) == ("q0\n", "", 0)
 
 
-def test_an_unreachable_hub_is_said_soon_and_suggests_a_file(tmp_path: Path) -> None:
+def test_an_unreachable_hub_is_a_quick_error_that_suggests_a_file(tmp_path: Path) -> None:
     start = time.monotonic()
     for environment in ({"HF_ENDPOINT": "http://127.0.0.1:9"}, {"HF_HUB_OFFLINE": "1"}):
         [[kind, message]] = read(["hf:acme/sums:main:train"], tmp_path, **environment)

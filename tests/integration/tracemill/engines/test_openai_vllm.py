@@ -1,7 +1,7 @@
-"""The OpenAI engine against vLLM's own server, with the real small model on CPU: it answers as vLLM in process does.
+"""The OpenAI engine with vLLM's server and the real small model on CPU gives the answers of vLLM in process.
 
-One engine after the other, and one request at a time: the order of additions in a batch changes what bfloat16 makes of
-two tokens that are nearly as likely.
+The engines run one after the other, with one request at a time. In bfloat16 the order of additions in a batch can
+swap two tokens of nearly the same probability.
 """
 
 import os
@@ -42,21 +42,21 @@ QUESTIONS = (
 GREEDY = Sampling(temperature=0, max_tokens=40, logprobs=5)
 
 
-def asked(question: str) -> list[Message]:
+def user_message(question: str) -> list[Message]:
     return [{"role": "user", "content": question}]
 
 
 def answers(engine: Engine) -> list[Generation]:
-    return [run(engine.generate(asked(question), 1, GREEDY)) for question in QUESTIONS]
+    return [run(engine.generate(user_message(question), 1, GREEDY)) for question in QUESTIONS]
 
 
 def score(engine: Engine) -> Score | None:
-    return run(engine.score(asked(QUESTIONS[0]), "The answer is 4."))
+    return run(engine.score(user_message(QUESTIONS[0]), "The answer is 4."))
 
 
 @pytest.fixture(scope="module")
 def in_process(models: Path) -> tuple[list[Generation], Score | None]:
-    """What vLLM says in process."""
+    """The answers and the score of vLLM in process."""
     engine = VllmEngine(ModelSettings(model=EMBEDDED_MODEL, vllm={"max_model_len": 512, "kv_cache_gib": 0.5}), models)
     try:
         return answers(engine), score(engine)
@@ -77,7 +77,7 @@ def address(models: Path, in_process: object, tmp_path_factory: pytest.TempPathF
         "max-model-len": "512",
         "block-size": "32",
     }
-    # A server of its own, not one of ours; the engine in process has set how it shares the cores.
+    # Without the owner's variable this server is independent. It inherits the settings of the cores.
     environment = {name: value for name, value in os.environ.items() if name != OWNER}
     log = tmp_path_factory.mktemp("server") / "log"
     with (
@@ -124,24 +124,24 @@ def test_a_server_of_vllm_answers_as_vllm_in_process(
     in_process: tuple[list[Generation], Score | None], over_http: OpenaiEngine
 ) -> None:
     expected = in_process[0]
-    found = answers(over_http)
-    assert [generation.tokens_in for generation in found] == [generation.tokens_in for generation in expected]
-    for one, other in zip(found, expected, strict=True):
-        same(one.completions[0], other.completions[0])
+    actual = answers(over_http)
+    assert [generation.tokens_in for generation in actual] == [generation.tokens_in for generation in expected]
+    for first, second in zip(actual, expected, strict=True):
+        same(first.completions[0], second.completions[0])
 
 
-def same(one: Completion, other: Completion) -> None:
-    assert (one.text, one.tokens, one.finish_reason) == (other.text, other.tokens, other.finish_reason)
-    assert one.logprobs is not None
-    assert other.logprobs is not None
-    assert one.logprobs.chosen == other.logprobs.chosen
-    for mine, theirs in zip(one.logprobs.logprobs, other.logprobs.logprobs, strict=True):
+def same(first: Completion, second: Completion) -> None:
+    assert (first.text, first.tokens, first.finish_reason) == (second.text, second.tokens, second.finish_reason)
+    assert first.logprobs is not None
+    assert second.logprobs is not None
+    assert first.logprobs.chosen == second.logprobs.chosen
+    for mine, theirs in zip(first.logprobs.logprobs, second.logprobs.logprobs, strict=True):
         assert mine == pytest.approx(theirs, abs=0.02)
 
 
-def test_it_gives_as_many_samples_as_asked(over_http: OpenaiEngine) -> None:
+def test_it_gives_the_requested_number_of_samples(over_http: OpenaiEngine) -> None:
     sampling = Sampling(temperature=1, max_tokens=12, logprobs=3)
-    completions = run(over_http.generate(asked(QUESTIONS[3]), 4, sampling)).completions
+    completions = run(over_http.generate(user_message(QUESTIONS[3]), 4, sampling)).completions
     assert len(completions) == len({completion.text for completion in completions}) == 4
     for completion in completions:
         assert completion.logprobs is not None
@@ -151,8 +151,8 @@ def test_it_gives_as_many_samples_as_asked(over_http: OpenaiEngine) -> None:
 def test_it_scores_as_vllm_in_process(
     in_process: tuple[list[Generation], Score | None], over_http: OpenaiEngine
 ) -> None:
-    expected, found = in_process[1], score(over_http)
+    expected, actual = in_process[1], score(over_http)
     assert expected is not None
-    assert found is not None
-    assert found.tokens == expected.tokens
-    assert found.logprob == pytest.approx(expected.logprob, abs=0.3)
+    assert actual is not None
+    assert actual.tokens == expected.tokens
+    assert actual.logprob == pytest.approx(expected.logprob, abs=0.3)

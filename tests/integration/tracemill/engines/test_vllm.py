@@ -1,4 +1,4 @@
-"""The vLLM engine with a real 135M-parameter model on CPU: its contract, many requests at once, and how it ends."""
+"""The vLLM engine with a real 135M-parameter model on CPU: contract, concurrent requests and shutdown."""
 
 import asyncio
 import json
@@ -50,7 +50,7 @@ def engine(models: Path) -> Iterator[VllmEngine]:
     run(engine.close())
 
 
-def test_every_sample_of_many_requests_at_once_comes_back(engine: VllmEngine) -> None:
+def test_concurrent_requests_get_all_their_samples(engine: VllmEngine) -> None:
     async def together() -> list[Generation]:
         questions: list[list[Message]] = [
             [{"role": "user", "content": f"What is {number} + {number}?"}] for number in range(20)
@@ -64,13 +64,13 @@ def test_every_sample_of_many_requests_at_once_comes_back(engine: VllmEngine) ->
     assert len({completion.text for completion in generations[0].completions}) > 1
 
 
-def test_a_prompt_that_is_too_long_is_refused_and_says_how_long_it_is(engine: VllmEngine) -> None:
+def test_a_prompt_that_is_too_long_is_refused_with_its_length(engine: VllmEngine) -> None:
     too_long: list[Message] = [{"role": "user", "content": "seven " * 600}]
-    with pytest.raises(RequestRefused, match=r"the prompt has \d{3,} tokens; the model takes 512 \(max_model_len\)"):
+    with pytest.raises(RequestRefused, match=r"the prompt has \d{3,} tokens; prompt and answer together may have 512"):
         run(engine.generate(too_long, 1, Sampling()))
 
 
-def test_an_adapter_that_is_not_there_is_an_engine_error(engine: VllmEngine, tmp_path: Path) -> None:
+def test_a_missing_adapter_is_an_engine_error(engine: VllmEngine, tmp_path: Path) -> None:
     with pytest.raises(EngineError, match="no adapter in"):
         run(engine.generate(QUESTION, 1, Sampling(), tmp_path))
 
@@ -81,8 +81,8 @@ def test_a_base_answer_is_the_same_beside_an_adapter_in_one_batch(engine: VllmEn
     greedy = Sampling(temperature=0, max_tokens=24)
 
     async def both() -> list[str]:
-        asked = [engine.generate(QUESTION, 1, greedy, adapter if number % 2 else None) for number in range(8)]
-        return [generation.completions[0].text for generation in await asyncio.gather(*asked)]
+        requests = [engine.generate(QUESTION, 1, greedy, adapter if number % 2 else None) for number in range(8)]
+        return [generation.completions[0].text for generation in await asyncio.gather(*requests)]
 
     alone = run(engine.generate(QUESTION, 1, greedy)).completions[0].text
     texts = run(both())
@@ -90,31 +90,31 @@ def test_a_base_answer_is_the_same_beside_an_adapter_in_one_batch(engine: VllmEn
     assert set(texts[1::2]).isdisjoint({alone})
 
 
-def test_a_score_is_the_sum_of_what_the_engine_reports_when_it_says_that_itself(engine: VllmEngine) -> None:
+def test_a_score_equals_the_sum_of_reported_token_log_probabilities(engine: VllmEngine) -> None:
     from vllm import SamplingParams
 
     prompt = token_ids(engine._tokenizer, QUESTION)
-    said = run(engine._final(prompt, SamplingParams(max_tokens=5, temperature=0, logprobs=0), None)).outputs[0]
-    reported = [place[token].logprob for token, place in zip(said.token_ids, said.logprobs, strict=True)]
-    score = run(engine.score(QUESTION, said.text))
+    output = run(engine._final(prompt, SamplingParams(max_tokens=5, temperature=0, logprobs=0), None)).outputs[0]
+    reported = [row[token].logprob for token, row in zip(output.token_ids, output.logprobs, strict=True)]
+    score = run(engine.score(QUESTION, output.text))
     assert score.tokens == len(reported) == 5
     assert score.logprob == pytest.approx(sum(reported), abs=0.1)
 
 
-def test_a_score_is_what_vllm_itself_gives_for_the_text_in_a_prompt(engine: VllmEngine) -> None:
+def test_a_score_equals_vllms_prompt_logprobs_of_the_text(engine: VllmEngine) -> None:
     from vllm import SamplingParams
 
     text = "Seven, because 2 + 2 is 4!"
     prompt = token_ids(engine._tokenizer, QUESTION)
     ids = prompt + engine._tokenizer.encode(text, add_special_tokens=False)
     scored = run(engine._final(ids, SamplingParams(max_tokens=1, prompt_logprobs=0), None)).prompt_logprobs
-    logprobs = [scored[place][ids[place]].logprob for place in range(len(prompt), len(ids))]
+    logprobs = [scored[row][ids[row]].logprob for row in range(len(prompt), len(ids))]
     score = run(engine.score(QUESTION, text))
     assert score.tokens == len(logprobs)
     assert score.logprob == pytest.approx(sum(logprobs), abs=0.3)
 
 
-def test_the_probabilities_of_answers_that_exclude_each_other_add_up_to_at_most_one(engine: VllmEngine) -> None:
+def test_probabilities_of_exclusive_answers_add_up_to_at_most_one(engine: VllmEngine) -> None:
     question: list[Message] = [{"role": "user", "content": "2+2=? Reply with one digit only."}]
 
     async def scores() -> list[Score]:
@@ -130,22 +130,22 @@ def test_an_adapter_has_its_own_scores(engine: VllmEngine, tmp_path: Path) -> No
     assert abs(base.logprob - adapted.logprob) > 1
 
 
-def test_stored_log_probabilities_of_a_real_answer_take_about_twenty_bytes_a_token(engine: VllmEngine) -> None:
+def test_log_probabilities_of_a_real_answer_take_about_20_bytes_a_token(engine: VllmEngine) -> None:
     question: list[Message] = [{"role": "user", "content": "Why is the sky blue? Explain it to a child."}]
     generation = run(engine.generate(question, 4, Sampling(max_tokens=160, logprobs=8)))
     tops = [completion.logprobs for completion in generation.completions if completion.logprobs is not None]
-    places = sum(len(top.chosen) for top in tops)
-    assert places > 200
-    assert sum(len(encode(top)) for top in tops) / places < 23
+    positions = sum(len(top.chosen) for top in tops)
+    assert positions > 200
+    assert sum(len(encode(top)) for top in tops) / positions < 23
 
 
-def test_more_log_probabilities_than_the_engine_was_started_for_are_refused(engine: VllmEngine) -> None:
+def test_more_log_probabilities_than_max_logprobs_are_refused(engine: VllmEngine) -> None:
     with pytest.raises(RequestRefused, match="greater than max allowed: 20"):
         run(engine.generate(QUESTION, 1, Sampling(logprobs=21)))
 
 
 @pytest.mark.parametrize("sampling", [Sampling(temperature=-1), Sampling(max_tokens=0), Sampling(top_p=2)], ids=str)
-def test_sampling_that_cannot_be_is_refused(engine: VllmEngine, sampling: Sampling) -> None:
+def test_impossible_sampling_is_refused(engine: VllmEngine, sampling: Sampling) -> None:
     with pytest.raises(RequestRefused, match="vLLM refused the sampling settings"):
         run(engine.generate(QUESTION, 1, sampling))
 
@@ -221,13 +221,13 @@ def save_adapter(folder: Path) -> None:
         ({"enable_prefix_caching": "perhaps"}, "enable_prefix_caching: Input should be a valid boolean"),
     ],
 )
-def test_an_option_that_vllm_does_not_take_is_wrong_use(models: Path, options: dict[str, object], reason: str) -> None:
-    with pytest.raises(UsageError, match=rf"^model {EMBEDDED_MODEL}: vLLM does not take these settings .*{reason}"):
+def test_an_option_that_vllm_rejects_is_wrong_use(models: Path, options: dict[str, object], reason: str) -> None:
+    with pytest.raises(UsageError, match=rf"^model {EMBEDDED_MODEL}: vLLM does not accept these settings .*{reason}"):
         VllmEngine(SMALL.model_copy(update={"vllm": VllmOptions(**OPTIONS, options=options)}), models)
 
 
 @pytest.mark.usefixtures("engine")  # it has unpacked the model
-def test_after_kill_9_of_its_owner_no_engine_process_is_left(models: Path, tmp_path: Path) -> None:
+def test_no_engine_process_survives_a_kill_9_of_its_owner(models: Path, tmp_path: Path) -> None:
     script = tmp_path / "owner.py"
     script.write_text(OWNER)
     with subprocess.Popen(
@@ -246,7 +246,7 @@ def test_after_kill_9_of_its_owner_no_engine_process_is_left(models: Path, tmp_p
         time.sleep(0.1)
 
 
-def test_an_engine_that_makes_no_step_is_dead_and_one_that_is_only_slow_is_not(
+def test_an_engine_without_steps_is_dead_and_a_slow_engine_is_not(
     engine: VllmEngine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(engine, "_stall", 3)
@@ -260,9 +260,9 @@ def test_an_engine_that_makes_no_step_is_dead_and_one_that_is_only_slow_is_not(
     finally:
         for process in core:
             process.resume()
-    assert engine.silent == 0
+    assert engine.stalled_seconds == 0
     monkeypatch.setattr(engine, "_stall", 1)
-    long = Sampling(temperature=0, max_tokens=400)  # takes longer than the engine may be silent
+    long = Sampling(temperature=0, max_tokens=400)  # takes longer than stall_seconds
     assert run(engine.generate([{"role": "user", "content": "Count from 1 to 200."}], 1, long)).completions[0].tokens
 
 

@@ -61,7 +61,7 @@ def owner(running: stack.Stack) -> "psycopg.Connection[tuple[object, ...]]":
 
 
 def value(running: stack.Stack, *statements: str) -> object:
-    """What the last statement returns."""
+    """The value that the last statement returns."""
     with owner(running) as connection:
         *before, last = statements
         for statement in before:
@@ -79,14 +79,14 @@ def wait_until(condition: Callable[[], bool], seconds: float = 15) -> None:
 
 
 @pytest.mark.parametrize("bin_folder", POSTGRES_FOLDERS)
-def test_each_postgres_here_starts_with_safe_settings_and_stops(
+def test_each_installed_postgres_starts_with_safe_settings_and_stops(
     data_dir: Path, bin_folder: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("TRACEMILL_POSTGRES_BIN", bin_folder)
     running = start(data_dir)
     settings = {"fsync": "on", "data_checksums": "on", "server_encoding": "UTF8", "jit": "off"}
     assert {name: value(running, f"show {name}") for name in settings} == settings
-    # The owner may migrate and is no superuser.
+    # The owner may migrate and is not a superuser.
     assert (
         value(running, "create table t (x int)", "select usesuper from pg_user where usename = current_user") is False
     )
@@ -94,7 +94,7 @@ def test_each_postgres_here_starts_with_safe_settings_and_stops(
     assert left(data_dir) == []
 
 
-def test_nobody_gets_in_without_the_right_password(data_dir: Path) -> None:
+def test_a_login_needs_the_right_password(data_dir: Path) -> None:
     running = start(data_dir)
     for user in (running.postgres_user, running.reader_user, "postgres"):
         for password in ("wrong", ""):
@@ -107,7 +107,7 @@ def test_nobody_gets_in_without_the_right_password(data_dir: Path) -> None:
             client.ping()
 
 
-def test_the_reader_sees_no_table_until_it_is_granted(data_dir: Path) -> None:
+def test_the_reader_sees_only_granted_views(data_dir: Path) -> None:
     running = start(data_dir)
     with owner(running) as connection:
         connection.execute("create table secret (x int)")
@@ -122,7 +122,7 @@ def test_the_reader_sees_no_table_until_it_is_granted(data_dir: Path) -> None:
         psycopg.connect(running.reader_url, dbname="postgres")
 
 
-def test_every_socket_is_loopback_and_no_command_line_or_readable_file_shows_a_password(data_dir: Path) -> None:
+def test_sockets_are_loopback_and_passwords_are_not_visible_to_others(data_dir: Path) -> None:
     running = start(data_dir, replace(SLEEPER, environment={"TOKEN": "a-secret-token"}))
     processes = left(data_dir)
     assert {"postgres", "sleep"} <= {process.name() for process in processes}
@@ -139,16 +139,16 @@ def test_every_socket_is_loopback_and_no_command_line_or_readable_file_shows_a_p
     shown = " ".join(word for process in processes for word in process.cmdline())
     for secret in (running.postgres_password, running.reader_password, running.redis_password, "a-secret-token"):
         assert secret not in shown
-    secretive = (
+    private_paths = (
         data_dir,
         data_dir / "stack.json",
         data_dir / "units" / "sleeper.json",
         data_dir / "redis" / "redis.conf",
     )
-    assert all(path.stat().st_mode & 0o077 == 0 for path in secretive)
+    assert all(path.stat().st_mode & 0o077 == 0 for path in private_paths)
 
 
-def test_programs_carry_the_mark_and_their_environment_and_write_their_own_log(data_dir: Path) -> None:
+def test_programs_have_the_mark_their_environment_and_their_own_log(data_dir: Path) -> None:
     show = "import os; print(os.environ['TRACEMILL_STACK'], os.environ['COLOUR'])"
     start(data_dir, stack.Program("show", [sys.executable, "-c", show], {"COLOUR": "blue"}, restart=False))
     log = data_dir / "logs" / "show.log"
@@ -156,18 +156,18 @@ def test_programs_carry_the_mark_and_their_environment_and_write_their_own_log(d
     wait_until(lambda: states(data_dir)["show"] == "EXITED")
 
 
-def test_preparing_comes_after_the_data_services_and_before_the_programs(data_dir: Path) -> None:
-    seen = []
+def test_prepare_runs_after_the_services_and_before_the_programs(data_dir: Path) -> None:
+    results = []
 
     def prepare(running: stack.Stack) -> None:
-        seen.append(value(running, "select 1"))
-        seen.append(pids(data_dir).keys())
+        results.append(value(running, "select 1"))
+        results.append(pids(data_dir).keys())
 
     stack.up(data_dir, lambda _: [SLEEPER], prepare=prepare)
-    assert seen == [1, {"postgres", "redis"}]
+    assert results == [1, {"postgres", "redis"}]
 
 
-def test_up_twice_is_up_once(data_dir: Path) -> None:
+def test_a_second_up_changes_nothing(data_dir: Path) -> None:
     running = start(data_dir, SLEEPER)
     before = pids(data_dir)
     assert start(data_dir, SLEEPER) == running
@@ -175,15 +175,15 @@ def test_up_twice_is_up_once(data_dir: Path) -> None:
     assert stack.load(data_dir) == running
 
 
-def test_two_ups_at_the_same_moment_make_one_stack(data_dir: Path) -> None:
+def test_two_concurrent_ups_make_one_stack(data_dir: Path) -> None:
     with ThreadPoolExecutor(2) as pool:
-        one, two = pool.map(lambda _: start(data_dir, SLEEPER), range(2))
-    assert one == two
+        first, second = pool.map(lambda _: start(data_dir, SLEEPER), range(2))
+    assert first == second
     assert sum("supervisor.supervisord" in process.cmdline() for process in left(data_dir)) == 1
-    assert value(one, "select 1") == 1
+    assert value(first, "select 1") == 1
 
 
-def test_programs_come_change_and_go_while_the_rest_runs_on(data_dir: Path) -> None:
+def test_up_updates_programs_while_unchanged_ones_keep_running(data_dir: Path) -> None:
     start(data_dir, SLEEPER, replace(SLEEPER, name="leaving"), replace(SLEEPER, name="changing"))
     before = pids(data_dir)
     leaving = psutil.Process(before["leaving"])
@@ -195,7 +195,7 @@ def test_programs_come_change_and_go_while_the_rest_runs_on(data_dir: Path) -> N
     assert not leaving.is_running()
 
 
-def test_a_killed_program_is_started_again_and_counted(data_dir: Path) -> None:
+def test_a_killed_program_is_restarted_and_counted(data_dir: Path) -> None:
     start(data_dir, SLEEPER)
     first = pids(data_dir)["sleeper"]
     assert first is not None
@@ -207,7 +207,7 @@ def test_a_killed_program_is_started_again_and_counted(data_dir: Path) -> None:
 
 
 @pytest.mark.parametrize("service", ["postgres", "redis"])
-def test_a_killed_data_service_comes_back_with_what_was_committed(data_dir: Path, service: str) -> None:
+def test_a_killed_data_service_restarts_with_all_committed_data(data_dir: Path, service: str) -> None:
     running = start(data_dir)
     with owner(running) as connection, redis.Redis.from_url(running.redis_url) as client:
         connection.execute("create table kept as select 7 as x")
@@ -223,7 +223,7 @@ def test_a_killed_data_service_comes_back_with_what_was_committed(data_dir: Path
         assert client.get("kept") == b"7"
 
 
-def test_a_hopeless_program_ends_fatal_with_the_end_of_its_log_and_the_rest_stays_up(data_dir: Path) -> None:
+def test_a_hopeless_program_shows_the_end_of_its_log_and_others_stay_up(data_dir: Path) -> None:
     hopeless = stack.Program("hopeless", [sys.executable, "-c", "raise SystemExit('no model here')"])
     with pytest.raises(StackError, match=r"(?s)hopeless does not start.*hopeless\.log.*no model here"):
         start(data_dir, SLEEPER, hopeless)
@@ -243,7 +243,7 @@ def test_a_data_service_that_cannot_start_is_reported_with_its_log(
     assert value(start(data_dir), "select 1") == 1
 
 
-def test_after_the_supervisor_was_killed_up_ends_the_orphans_and_keeps_the_data(data_dir: Path) -> None:
+def test_up_after_a_killed_supervisor_ends_orphans_and_keeps_the_data(data_dir: Path) -> None:
     running = start(data_dir, SLEEPER)
     with owner(running) as connection:
         connection.execute("create table kept as select 7 as x")
@@ -269,7 +269,7 @@ def test_down_keeps_data_addresses_and_passwords_for_the_next_up(data_dir: Path)
     assert value(running, "select x from kept") == 7
 
 
-def test_a_lost_stack_file_costs_the_passwords_and_not_the_data(data_dir: Path) -> None:
+def test_a_lost_stack_file_changes_the_passwords_and_keeps_the_data(data_dir: Path) -> None:
     value(start(data_dir), "create table kept as select 7 as x", "select 1")
     (data_dir / "stack.json").unlink()
     renewed = start(data_dir)
@@ -283,7 +283,7 @@ def test_down_ends_the_processes_even_if_the_stack_file_is_lost(data_dir: Path) 
     assert left(data_dir) == []
 
 
-def test_programs_that_ignore_sigterm_or_slip_away_do_not_hold_up_down(data_dir: Path) -> None:
+def test_programs_that_ignore_sigterm_or_detach_do_not_delay_down(data_dir: Path) -> None:
     deaf = (
         "import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); print('deaf', flush=True); time.sleep(999)"
     )
@@ -301,7 +301,7 @@ def test_programs_that_ignore_sigterm_or_slip_away_do_not_hold_up_down(data_dir:
     assert "database system is shut down" in (data_dir / "logs" / "postgres.log").read_text()
 
 
-def test_a_supervisor_that_hangs_does_not_hold_up_down(data_dir: Path) -> None:
+def test_a_hanging_supervisor_does_not_delay_down(data_dir: Path) -> None:
     start(data_dir, SLEEPER)
     next(process for process in left(data_dir) if "supervisor.supervisord" in process.cmdline()).suspend()
     started = time.monotonic()
@@ -310,20 +310,20 @@ def test_a_supervisor_that_hangs_does_not_hold_up_down(data_dir: Path) -> None:
     assert left(data_dir) == []
 
 
-def test_down_reaches_a_stack_whose_up_is_still_waiting(data_dir: Path) -> None:
+def test_down_stops_a_stack_during_its_up(data_dir: Path) -> None:
     with ThreadPoolExecutor(1) as pool:
         waiting = pool.submit(stack.up, data_dir, lambda _: [], prepare=lambda _: time.sleep(6))
         wait_until(lambda: set(states(data_dir).values()) == {"RUNNING"})
         stack.down(data_dir, timeout=18)
         assert left(data_dir) == []
-        with pytest.raises(StackError, match="stopped while it was being prepared"):
+        with pytest.raises(StackError, match="the stack was stopped during its start"):
             waiting.result()
 
 
 def test_a_taken_port_is_replaced_unless_the_user_fixed_it(data_dir: Path) -> None:
     running = start(data_dir)
     stack.down(data_dir)
-    # Reuses the address: connections to what was there may linger.
+    # It reuses the address, because old connections to it may still be closing.
     with socket.create_server(("127.0.0.1", running.postgres_port)):
         with pytest.raises(UsageError, match=f"port {running.postgres_port} is taken"):
             start(data_dir, postgres_port=running.postgres_port)
@@ -333,7 +333,7 @@ def test_a_taken_port_is_replaced_unless_the_user_fixed_it(data_dir: Path) -> No
     assert value(moved, "select 1") == 1
 
 
-def test_a_port_fixed_while_the_stack_runs_moves_the_service_and_its_programs(data_dir: Path) -> None:
+def test_fixing_a_port_of_a_running_stack_moves_service_and_programs(data_dir: Path) -> None:
     def programs(running: stack.Stack) -> list[stack.Program]:
         return [replace(SLEEPER, environment={"URL": running.redis_url})]
 
@@ -348,7 +348,7 @@ def test_a_port_fixed_while_the_stack_runs_moves_the_service_and_its_programs(da
     assert psutil.Process(after["sleeper"]).environ()["URL"] == moved.redis_url
 
 
-def test_a_stale_pid_file_that_names_a_living_stranger_is_no_obstacle(data_dir: Path) -> None:
+def test_a_stale_pid_file_with_an_unrelated_pid_does_not_matter(data_dir: Path) -> None:
     start(data_dir)
     stack.down(data_dir)
     (data_dir / "postgres" / "postmaster.pid").write_text(f"{os.getpid()}\n")
@@ -368,21 +368,21 @@ def test_a_data_folder_of_any_name_works(data_dir: Path, name: str) -> None:
     assert Path(running.run_dir).is_relative_to(odd) or not Path(running.run_dir).exists()
 
 
-def test_a_database_of_another_version_asks_for_that_version(data_dir: Path) -> None:
+def test_the_error_for_another_versions_database_names_that_version(data_dir: Path) -> None:
     start(data_dir)
     stack.down(data_dir)
     (data_dir / "postgres" / "PG_VERSION").write_text("9\n")
-    with pytest.raises(StackError, match="made by Postgres 9, and only these are here"):
+    with pytest.raises(StackError, match="made by Postgres 9, but the installed versions are"):
         start(data_dir)
 
 
-def test_where_user_namespaces_are_forbidden_root_drops_to_an_unprivileged_account(
+def test_without_user_namespaces_root_drops_to_an_unprivileged_account(
     data_dir: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     forbidden = tmp_path / "unshare"
     forbidden.write_text("#!/bin/sh\nexit 1\n")
     forbidden.chmod(0o755)
-    if os.geteuid() == 0:  # a database made in a namespace is taken over too
+    if os.geteuid() == 0:  # the account must also take over a database that was made in a namespace
         start(data_dir)
         stack.down(data_dir)
     monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")

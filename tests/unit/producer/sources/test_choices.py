@@ -1,4 +1,4 @@
-"""Multiple choice and programs, in the forms that public data sets have them in."""
+"""Multiple choice and programs, in the forms of public data sets."""
 
 import doctest
 import json
@@ -32,27 +32,27 @@ def test_the_examples_of_the_documentation_hold() -> None:
 def test_choices_become_lines_of_the_question_and_the_answer_a_letter(
     tmp_path: Path, row: dict[str, Any], mapping: dict[str, str], gold: str
 ) -> None:
-    [found] = read(tmp_path, {"question": "2 + 3?"} | row, **mapping)
-    assert isinstance(found, Question)
-    assert (found.text, found.gold, found.kind) == ("2 + 3?\nA) 4\nB) 5", gold, "choice")
+    [item] = read(tmp_path, {"question": "2 + 3?"} | row, **mapping)
+    assert isinstance(item, Question)
+    assert (item.text, item.gold, item.kind) == ("2 + 3?\nA) 4\nB) 5", gold, "choice")
 
 
 @pytest.mark.parametrize("wrong", [["one"], ["a", 2], {"text": ["a", "b"], "label": ["A"]}, ["a"] * 27])
-def test_choices_that_cannot_be_lettered_are_a_problem_of_their_row_alone(tmp_path: Path, wrong: object) -> None:
+def test_unusable_choices_are_a_problem_of_their_row_only(tmp_path: Path, wrong: object) -> None:
     first, second = read(tmp_path, {"question": "?", "choices": wrong}, {"question": "2 + 3?", "gold": "5"})
     assert isinstance(first, Problem)
     assert "'choices' must be 2 to 26 texts" in first.what
     assert isinstance(second, Question)
 
 
-def test_a_number_of_choices_is_no_choice(tmp_path: Path) -> None:
-    [found] = read(tmp_path, {"question": "2 + 3?", "gold": "5", "choices": 4})
-    assert isinstance(found, Question)
-    assert (found.text, found.kind) == ("2 + 3?", None)
+def test_a_number_in_the_choices_column_is_ignored(tmp_path: Path) -> None:
+    [item] = read(tmp_path, {"question": "2 + 3?", "gold": "5", "choices": 4})
+    assert isinstance(item, Question)
+    assert (item.text, item.kind) == ("2 + 3?", None)
 
 
-def test_a_list_of_assertions_is_what_a_program_must_pass(tmp_path: Path) -> None:
+def test_a_list_of_assertions_becomes_the_gold_of_a_program(tmp_path: Path) -> None:
     tests = ["assert add(1, 2) == 3", "assert add(0, 0) == 0"]
-    [found] = read(tmp_path, {"prompt": "Write add.", "test_list": tests}, gold="test_list")
-    assert isinstance(found, Question)
-    assert found.gold == "\n".join(tests)
+    [item] = read(tmp_path, {"prompt": "Write add.", "test_list": tests}, gold="test_list")
+    assert isinstance(item, Question)
+    assert item.gold == "\n".join(tests)

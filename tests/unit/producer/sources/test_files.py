@@ -1,4 +1,4 @@
-"""Question files: what is read, what becomes a Problem, what is wrong use."""
+"""Question files: questions, Problems and wrong use."""
 
 import gzip
 import json
@@ -66,9 +66,7 @@ def test_a_jsonl_file_gives_questions_with_gold_meta_and_line(tmp_path: Path) ->
         (b"[" * 100_000, "nested too deeply"),
     ],
 )
-def test_a_bad_line_is_a_problem_with_its_number_and_its_neighbours_survive(
-    tmp_path: Path, line: bytes, says: str
-) -> None:
+def test_a_bad_line_is_a_problem_with_its_number_and_the_rest_is_read(tmp_path: Path, line: bytes, says: str) -> None:
     first, last = (text.encode() for text in good(2))
     path = write(tmp_path / "q.jsonl", b"\n".join([first, line, last]))
     questions, problems = read(path)
@@ -82,12 +80,12 @@ def test_a_file_of_broken_lines_only_gives_problems_and_no_exception(tmp_path: P
     assert (len(questions), len(problems)) == (0, 300)
 
 
-def test_a_truncated_last_line_costs_only_itself(tmp_path: Path) -> None:
+def test_a_truncated_last_line_is_the_only_problem(tmp_path: Path) -> None:
     questions, problems = read(write(tmp_path / "q.jsonl", "\n".join(good(10))[:-5]))
     assert (len(questions), [p.where[-3:] for p in problems]) == (9, [":10"])
 
 
-def test_a_byte_order_mark_and_windows_line_ends_are_read_through(tmp_path: Path) -> None:
+def test_a_byte_order_mark_and_windows_line_ends_are_ignored(tmp_path: Path) -> None:
     text = b"\xef\xbb\xbf" + "\r\n".join(good(3)).encode()
     assert len(read(write(tmp_path / "q.jsonl", text))[0]) == 3
     table = b"\xef\xbb\xbfquestion,answer\r\nWhat?,4\r\n"
@@ -96,27 +94,27 @@ def test_a_byte_order_mark_and_windows_line_ends_are_read_through(tmp_path: Path
 
 @pytest.mark.parametrize("encoding", ["utf-16", "utf-16-le", "utf-16-be", "utf-32"])
 @pytest.mark.parametrize("name", ["q.jsonl", "q.json", "q.csv"])
-def test_utf_16_is_refused_by_its_name(tmp_path: Path, name: str, encoding: str) -> None:
+def test_the_error_for_another_encoding_names_it(tmp_path: Path, name: str, encoding: str) -> None:
     path = write(tmp_path / name, "\n".join(good(2)).encode(encoding))
     with pytest.raises(UsageError, match="UTF-32" if encoding == "utf-32" else "UTF-16"):
         read(path)
 
 
-def test_numbers_and_booleans_as_gold_are_written_as_a_person_would(tmp_path: Path) -> None:
+def test_gold_numbers_and_booleans_are_written_as_people_write_them(tmp_path: Path) -> None:
     lines = [json.dumps({"question": "q", "answer": gold}) for gold in (51.0, 7, True, 0.5, None, "", 10**30)]
     questions, problems = read(write(tmp_path / "q.jsonl", "\n".join(lines)))
     assert [q.gold for q in questions] == ["51", "7", "true", "0.5", None, None, str(10**30)]
     assert problems == []
 
 
-def test_meta_keeps_nothing_that_json_in_postgres_cannot_hold(tmp_path: Path) -> None:
+def test_meta_leaves_out_values_that_json_in_postgres_cannot_hold(tmp_path: Path) -> None:
     path = write(
         tmp_path / "q.jsonl", '{"question": "q", "a": NaN, "b": -Infinity, "c": 123456789012345678901, "d": 1.5}'
     )
     assert read(path)[0][0].meta == {"c": "123456789012345678901", "d": 1.5}
 
 
-def test_a_whole_number_of_meta_stays_one_up_to_64_bits(tmp_path: Path) -> None:
+def test_a_whole_number_in_meta_stays_a_number_up_to_64_bits(tmp_path: Path) -> None:
     path = write(
         tmp_path / "q.jsonl",
         f'{{"question": "q", "a": {2**63 - 1}, "b": {2**63}, "c": {-(2**63)}, "d": {-(2**63) - 1}}}',
@@ -130,7 +128,7 @@ def test_a_line_of_five_megabytes_is_a_question(tmp_path: Path) -> None:
     assert [len(q.text) for q in read(path)[0]] == [5_000_000, 14]
 
 
-def test_a_line_beyond_all_measure_is_a_problem_and_the_next_is_read(
+def test_a_line_above_the_limit_is_a_problem_and_the_next_is_read(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("producer.sources.lines.LONGEST", 1000)
@@ -157,7 +155,7 @@ def test_bad_elements_of_an_array_are_problems_where_they_start(tmp_path: Path) 
 
 
 @pytest.mark.parametrize("cut", [1, 2, 20])
-def test_an_array_that_breaks_off_keeps_what_came_before(tmp_path: Path, cut: int) -> None:
+def test_a_cut_off_array_keeps_its_earlier_elements(tmp_path: Path, cut: int) -> None:
     questions, problems = read(write(tmp_path / "q.json", ("[" + ",\n".join(good(5)) + "]")[:-cut]))
     assert (len(questions), len(problems)) == (5 if cut == 1 else 4, 1)
 
@@ -186,7 +184,7 @@ def test_csv_rows_are_numbered_by_the_line_they_start_on(tmp_path: Path) -> None
     ]
 
 
-def test_a_latin_1_byte_costs_only_its_csv_row(tmp_path: Path) -> None:
+def test_a_latin_1_byte_is_a_problem_of_its_csv_row_only(tmp_path: Path) -> None:
     questions, problems = read(write(tmp_path / "q.csv", b"question,gold\na,1\ncaf\xe9,2\nb,3\n"))
     assert [q.text for q in questions] == ["a", "b"]
     assert "byte 0xe9" in problems[0].what
@@ -204,7 +202,7 @@ def test_tsv_and_gzip_are_read_like_the_plain_files(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("name", ["q.jsonl.gz", "q.json.gz", "q.csv.gz"])
-def test_a_gzip_file_that_breaks_off_keeps_its_first_rows(tmp_path: Path, name: str) -> None:
+def test_a_cut_off_gzip_file_keeps_its_first_rows(tmp_path: Path, name: str) -> None:
     noise = [random.Random(i).randbytes(40).hex() for i in range(20_000)]
     lines = {"q.jsonl.gz": [json.dumps({"question": text}) for text in noise], "q.csv.gz": ["question", *noise]}
     text = "\n".join(lines[name]) if name in lines else json.dumps([{"question": text} for text in noise])
@@ -229,7 +227,7 @@ def test_one_bad_file_of_a_glob_is_found_before_the_first_row(tmp_path: Path) ->
         open_source(str(tmp_path / "*.jsonl"), mapping={})
 
 
-def test_a_name_with_glob_signs_is_first_of_all_a_name(tmp_path: Path) -> None:
+def test_an_existing_name_with_glob_signs_is_a_name(tmp_path: Path) -> None:
     assert len(read(write(tmp_path / "q[1].jsonl", good(1)[0]))[0]) == 1
 
 
@@ -274,10 +272,10 @@ def test_columns_are_found_by_their_usual_names_or_mapped(tmp_path: Path) -> Non
     ]
 
 
-def test_wrong_mappings_say_what_there_is_and_what_was_probably_meant(tmp_path: Path) -> None:
+def test_errors_of_mappings_list_the_columns_and_the_nearest_name(tmp_path: Path) -> None:
     path = write(tmp_path / "q.jsonl", '{"Prompt": "p", "Gold": "o"}')
     for mapping, says in (
-        ({}, "columns: Prompt, Gold. Say which holds the question: --map question=Prompt"),
+        ({}, "columns: Prompt, Gold. Name the column of the question: --map question=Prompt"),
         ({"question": "promt"}, r"columns: Prompt, Gold. Did you mean --map question=Prompt\?"),
         ({"question": "Prompt", "gold": "gold"}, r"Did you mean --map gold=Gold\?"),
         ({"Prompt": "question"}, "write --map question=Prompt"),
@@ -295,7 +293,7 @@ def test_a_message_about_columns_can_always_be_printed(tmp_path: Path) -> None:
         str(caught.value).encode()
 
 
-def test_a_limit_counts_questions_and_passes_on_the_problems_before_them(tmp_path: Path) -> None:
+def test_a_limit_counts_questions_and_keeps_the_problems_before_them(tmp_path: Path) -> None:
     path = write(tmp_path / "q.jsonl", "\n".join(["oops", *good(5)]))
     items = list(open_source(str(path), mapping={}, limit=2))
     assert [type(item).__name__ for item in items] == ["Problem", "Question", "Question"]
@@ -308,7 +306,7 @@ def test_three_hundred_thousand_lines_take_constant_memory(tmp_path: Path) -> No
     path = write(tmp_path / "q.jsonl", line * 300_000)
     source = open_source(str(path), mapping={})
     count = sum(1 for _ in islice(source, 280_000))
-    tracemalloc.start()  # slows everything tenfold; 20,000 rows that were kept would be ten times the limit
+    tracemalloc.start()  # ten times slower; 20,000 rows in memory would be ten times the limit
     count += sum(1 for _ in source)
     _, peak = tracemalloc.get_traced_memory()
     tracemalloc.stop()
@@ -355,7 +353,7 @@ def test_unusable_parquet_files_are_wrong_use(tmp_path: Path) -> None:
             open_source(str(path), mapping={})
 
 
-def test_parquet_read_in_part_is_silent_leaves_no_trace_and_calls_no_server(tmp_path: Path) -> None:
+def test_a_partly_read_parquet_file_leaves_no_output_thread_or_connection(tmp_path: Path) -> None:
     path = parquet(tmp_path / "q.parquet", {"question": ["a"] * 5_000}, row_group_size=500)
     program = (
         "import socket, sys\n"

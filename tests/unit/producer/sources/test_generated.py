@@ -20,14 +20,14 @@ def read(source: str, **mapping: str) -> list[Question]:
     return [item for item in items if isinstance(item, Question)]
 
 
-def test_word_problems_are_distinct_and_carry_their_gold() -> None:
+def test_word_problems_are_distinct_and_have_their_gold() -> None:
     questions = read("words:?size=2000&seed=1")
     assert len({fingerprint(q.text) for q in questions}) == 2000
     assert {(q.domain, q.kind) for q in questions} == {("math", "number")}
     assert {q.meta["template"] for q in questions} == {template.name for template in TEMPLATES}
 
 
-def test_there_are_at_least_24_templates_of_one_and_two_steps_each_named_once() -> None:
+def test_there_are_24_templates_of_one_and_two_steps_with_unique_names() -> None:
     assert len({template.name for template in TEMPLATES}) == len(TEMPLATES) >= 24
     assert {template.steps for template in TEMPLATES} == {1, 2}
 
@@ -93,7 +93,7 @@ def test_the_same_parameters_give_the_same_questions_in_every_process() -> None:
     assert read("words:?size=500&seed=8") != read("words:?size=500&seed=7")
 
 
-def test_train_and_test_never_share_a_story_whatever_is_asked_for() -> None:
+def test_train_and_test_never_share_a_story() -> None:
     def stories(source: str) -> set[tuple[object, str]]:
         return {(q.meta["template"], " ".join(re.findall(r"\d+", q.text))) for q in read(source)}
 
@@ -104,7 +104,7 @@ def test_train_and_test_never_share_a_story_whatever_is_asked_for() -> None:
     assert not train & test
 
 
-def test_a_story_belongs_to_its_split_for_good_and_one_in_five_to_the_test() -> None:
+def test_the_split_of_a_story_never_changes_and_a_fifth_is_for_tests() -> None:
     splits = [split_of("gets-more", (2, number)) for number in range(2, 21)]
     assert [number for number, split in enumerate(splits, 2) if split == "test"] == [6, 10, 20]
     stock = {split: _stock(split) for split in ("train", "test")}
@@ -117,7 +117,7 @@ def _stock(split: str) -> int:
     return int(re.findall(r"to ([0-9,]+) for", str(caught.value))[0].replace(",", ""))
 
 
-def test_small_templates_give_all_they_have_when_much_is_asked_for() -> None:
+def test_small_templates_give_all_their_questions_to_a_large_size() -> None:
     counts: dict[object, int] = {}
     for q in read("words:?size=20000&seed=1&split=test"):
         counts[q.meta["template"]] = counts.get(q.meta["template"], 0) + 1
@@ -173,7 +173,7 @@ def test_reasoning_gym_without_a_seed_can_still_be_run_again() -> None:
     assert read("gym:chain_sum?size=5") == read("gym:chain_sum?size=5")
 
 
-def test_reasoning_gym_takes_booleans_floats_and_what_may_be_absent() -> None:
+def test_reasoning_gym_takes_booleans_floats_and_optional_values() -> None:
     assert len(read("gym:chain_sum?allow_negation=true&size=3")) == 3
     assert len(read("gym:propositional_logic?size=3&max_complexity=3")) == 3
 

@@ -24,18 +24,18 @@ Start = Callable[..., Pair]
 
 @pytest.fixture
 def start(monkeypatch: pytest.MonkeyPatch) -> Iterator[Start]:
-    """Start a scripted server and an engine for it that hardly pauses between attempts.
+    """Start a scripted server and an engine for it with very short pauses between attempts.
 
-    Arguments that are settings of a model are the engine's, all others the server's.
+    Arguments that are settings of a model go to the engine, all others to the server.
     """
     monkeypatch.setenv("TEACHER_KEY", KEY)
     monkeypatch.setattr(openai_server, "FIRST_PAUSE", 0.001)
     with ExitStack() as stack:
 
         def started(*arguments: Any, **options: Any) -> Pair:
-            own = {name: options.pop(name) for name in list(options) if name in SETTINGS}
+            of_the_model = {name: options.pop(name) for name in list(options) if name in SETTINGS}
             server = stack.enter_context(ScriptedServer(*arguments, **options))
-            engine = OpenaiEngine(settings(base_url=server.base_url, **{"timeout_seconds": 10, **own}))
+            engine = OpenaiEngine(settings(base_url=server.base_url, **{"timeout_seconds": 10, **of_the_model}))
             stack.callback(lambda: run(engine.close()))
             return server, engine
 
@@ -43,21 +43,21 @@ def start(monkeypatch: pytest.MonkeyPatch) -> Iterator[Start]:
 
 
 def settings(**values: Any) -> ModelSettings:
-    """The settings of a model behind a scripted server; options of the engine are given like all others."""
+    """The settings of a model on a scripted server. Options of the engine are given like the others."""
     options = {name: values.pop(name) for name in list(values) if name in OpenaiOptions.model_fields}
     return ModelSettings(engine="openai", model="scripted", openai={"api_key_env": "TEACHER_KEY", **options}, **values)
 
 
 def texts(engine: OpenaiEngine, n: int = 1) -> list[str]:
-    """What the engine answers, n times."""
+    """The texts of n answers."""
     return [completion.text for completion in run(engine.generate(QUESTION, n, SAMPLING)).completions]
 
 
 def body(*choices: Any, **more: Any) -> str:
-    """A chat completion of these choices."""
+    """A chat completion with these choices."""
     return json.dumps({"choices": list(choices), **more})
 
 
-def said(**message: Any) -> dict[str, Any]:
-    """A choice."""
+def choice_of(**message: Any) -> dict[str, Any]:
+    """A choice of a chat completion with this message."""
     return {"message": message, "finish_reason": "stop"}

@@ -1,6 +1,6 @@
-"""What every engine promises. An engine's test inherits `EngineContract` and gives the fixture `engine`.
+"""The contract of every engine. An engine's test inherits `EngineContract` and defines the fixture `engine`.
 
-Nothing here says what a model answers, so that a real model and a scripted one keep the same contract.
+No test depends on the content of an answer, so that a real model and a scripted server can fulfil the same contract.
 """
 
 import asyncio
@@ -26,29 +26,29 @@ YES_OR_NO: list[Message] = [
 
 class EngineContract:
     @pytest.mark.parametrize("n", [1, 4])
-    def test_it_gives_as_many_completions_as_asked(self, engine: Engine, n: int) -> None:
+    def test_it_gives_the_requested_number_of_completions(self, engine: Engine, n: int) -> None:
         generation = run(engine.generate(QUESTION, n, Sampling(max_tokens=16)))
         assert len(generation.completions) == n
 
     def test_it_counts_the_tokens_of_the_prompt_once_and_of_every_completion(self, engine: Engine) -> None:
-        one = run(engine.generate(QUESTION, 1, Sampling(max_tokens=16)))
+        single = run(engine.generate(QUESTION, 1, Sampling(max_tokens=16)))
         four = run(engine.generate(QUESTION, 4, Sampling(max_tokens=16)))
-        assert one.tokens_in == four.tokens_in > 0
+        assert single.tokens_in == four.tokens_in > 0
         assert all(0 < completion.tokens <= 16 for completion in four.completions)
 
-    def test_it_says_how_long_the_request_took(self, engine: Engine) -> None:
+    def test_it_measures_the_duration_of_a_request(self, engine: Engine) -> None:
         assert run(engine.generate(QUESTION, 1, Sampling(max_tokens=16))).seconds > 0
 
-    def test_it_answers_the_same_twice_at_temperature_0(self, engine: Engine) -> None:
+    def test_it_repeats_its_answer_at_temperature_0(self, engine: Engine) -> None:
         greedy = Sampling(temperature=0, max_tokens=16)
         texts = [run(engine.generate(QUESTION, 1, greedy)).completions[0].text for _ in range(2)]
         assert texts[0] == texts[1] != ""
 
-    def test_an_answer_that_is_cut_short_says_so(self, engine: Engine) -> None:
+    def test_a_cut_off_answer_has_the_finish_reason_length(self, engine: Engine) -> None:
         completion = run(engine.generate(QUESTION, 1, Sampling(temperature=0, max_tokens=2))).completions[0]
         assert (completion.finish_reason, completion.tokens) == ("length", 2)
 
-    def test_an_answer_that_ends_at_a_stop_text_says_so(self, engine: Engine) -> None:
+    def test_an_answer_that_ends_at_a_stop_text_has_the_reason_stop(self, engine: Engine) -> None:
         greedy = run(engine.generate(QUESTION, 1, Sampling(temperature=0, max_tokens=16))).completions[0].text
         stop = greedy.split()[1]
         stopped = run(engine.generate(QUESTION, 1, Sampling(temperature=0, max_tokens=16, stop=(stop,))))
@@ -83,14 +83,14 @@ class EngineContract:
         assert len(logprobs) == 3
         assert logprobs == sorted(logprobs, reverse=True)
 
-    def test_what_it_would_say_scores_above_what_it_would_not(self, engine: Engine) -> None:
+    def test_a_likely_answer_scores_above_an_unlikely_one(self, engine: Engine) -> None:
         greedy = run(engine.generate(QUESTION, 1, Sampling(temperature=0, max_tokens=16))).completions[0].text
-        said, unsaid = (run(engine.score(QUESTION, text)) for text in (greedy, "Xylophones rust quietly, 17."))
-        assert said is not None
-        assert unsaid is not None
-        assert said.logprob / said.tokens > unsaid.logprob / unsaid.tokens
+        likely, unlikely = (run(engine.score(QUESTION, text)) for text in (greedy, "Xylophones rust quietly, 17."))
+        assert likely is not None
+        assert unlikely is not None
+        assert likely.logprob / likely.tokens > unlikely.logprob / unlikely.tokens
 
-    def test_scores_and_choices_asked_together_are_as_when_asked_alone(self, engine: Engine) -> None:
+    def test_concurrent_scores_and_choices_equal_single_ones(self, engine: Engine) -> None:
         async def together() -> tuple[list[Score | None], list[dict[str, float] | None]]:
             scores = [engine.score(QUESTION, text) for text in ("The answer is 4.", "4", "Four")]
             choices = [engine.choose(YES_OR_NO, ["Yes", "No"]) for _ in range(3)]
@@ -109,11 +109,11 @@ class EngineContract:
         assert "<think>" not in completion.text
         assert completion.thinking_tokens == 0
 
-    def test_no_log_probabilities_come_unasked(self, engine: Engine) -> None:
+    def test_log_probabilities_come_only_on_request(self, engine: Engine) -> None:
         assert run(engine.generate(QUESTION, 1, Sampling(max_tokens=4))).completions[0].logprobs is None
 
     @pytest.mark.parametrize("k", [1, 5])
-    def test_every_token_comes_with_its_likeliest_rivals_on_request(self, engine: Engine, k: int) -> None:
+    def test_every_token_comes_with_the_likeliest_tokens_on_request(self, engine: Engine, k: int) -> None:
         sampling = Sampling(temperature=1.5, max_tokens=16, logprobs=k)
         for completion in run(engine.generate(QUESTION, 4, sampling)).completions:
             top = completion.logprobs
@@ -137,7 +137,7 @@ class EngineContract:
         score = run(engine.score(QUESTION, completion.text))
         assert completion.logprobs is not None
         assert score is not None
-        assert completion.finish_reason == "length"  # so that no end mark, which the text lacks, is counted
+        assert completion.finish_reason == "length"  # so no end mark is counted, which the text lacks
         assert (completion.tokens, score.tokens) == (5, 5)
         assert sum(row[0] for row in completion.logprobs.logprobs) == pytest.approx(score.logprob, abs=0.3)
 

@@ -1,4 +1,4 @@
-"""LoRA on CPU: every row gets its own adapter, and a row without one gets none."""
+"""LoRA on CPU: each row gets its own adapter, and a row without an adapter gets none."""
 
 import torch
 
@@ -17,10 +17,10 @@ def shrunk(slots: torch.Tensor) -> torch.Tensor:
     return output
 
 
-def test_each_row_is_shrunk_by_its_own_adapter_and_rows_without_one_are_zero() -> None:
-    for row, (slot, found) in enumerate(zip(MIXED.tolist(), shrunk(MIXED), strict=True)):
-        wanted = torch.zeros(RANK) if slot < 0 else 0.5 * DOWN[slot, 0] @ INPUTS[row]
-        torch.testing.assert_close(found, wanted)
+def test_shrink_uses_each_rows_adapter_and_zeroes_rows_without_one() -> None:
+    for row, (slot, actual) in enumerate(zip(MIXED.tolist(), shrunk(MIXED), strict=True)):
+        expected = torch.zeros(RANK) if slot < 0 else 0.5 * DOWN[slot, 0] @ INPUTS[row]
+        torch.testing.assert_close(actual, expected)
 
 
 def test_a_row_without_an_adapter_keeps_the_base_models_output() -> None:
@@ -32,15 +32,15 @@ def test_a_row_without_an_adapter_keeps_the_base_models_output() -> None:
         torch.testing.assert_close(output[row], base[row] + added)
 
 
-def test_a_batch_that_shares_one_adapter_and_one_that_has_none_are_right_too() -> None:
+def test_a_batch_with_one_adapter_and_a_batch_with_none_are_right() -> None:
     for slots in (torch.ones(ROWS, dtype=torch.long), torch.full((ROWS,), -1)):
         output = torch.zeros(ROWS, OUT)
         bgmv_expand(shrunk(slots), UP, output, slots)
-        wanted = 0.5 * INPUTS @ DOWN[1, 0].T @ UP[1, 0].T if slots[0] == 1 else torch.zeros(ROWS, OUT)
-        torch.testing.assert_close(output, wanted)
+        expected = 0.5 * INPUTS @ DOWN[1, 0].T @ UP[1, 0].T if slots[0] == 1 else torch.zeros(ROWS, OUT)
+        torch.testing.assert_close(output, expected)
 
 
-def test_a_slice_touches_its_own_columns_alone() -> None:
+def test_a_slice_changes_only_its_own_columns() -> None:
     output = torch.zeros(ROWS, OUT + 5)
     bgmv_expand_slice(shrunk(MIXED), UP, output, MIXED, 5, OUT)
     assert (output[:, :5] == 0).all()

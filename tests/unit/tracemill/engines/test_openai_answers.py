@@ -1,4 +1,4 @@
-"""What is read out of a scripted server's answers (no model): refusals, thoughts, log-probabilities; and its pace."""
+"""Answers of a scripted server (no model): refusals, thoughts, log-probabilities and rate limits."""
 
 import asyncio
 import time
@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from tests.scripted_server import ANSWER, Fault, token_id
-from tests.unit.tracemill.engines.conftest import SAMPLING, Start, body, said
+from tests.unit.tracemill.engines.conftest import SAMPLING, Start, body, choice_of
 from tests.unit.tracemill.engines.engine_contract import QUESTION
 from tracemill.engines import Completion, Generation, Sampling
 from tracemill.engines.openai import OpenaiEngine
@@ -26,12 +26,12 @@ def completions(start: Start, answer: str, n: int = 1, sampling: Sampling = SAMP
 @pytest.mark.parametrize(
     ("choice", "text", "reason"),
     [
-        (said(refusal="I won't."), "I won't.", "refusal"),
-        (said(content=None, refusal="I won't."), "I won't.", "refusal"),
-        (said(content="Well, ", refusal="no"), "Well, ", "refusal"),
-        (said(content="Half") | {"finish_reason": "content_filter"}, "Half", "content_filter"),
-        (said(content=None) | {"finish_reason": "content_filter"}, "", "content_filter"),
-        (said(content=None, reasoning_content="hm", refusal="no"), "<think>hm</think>\nno", "refusal"),
+        (choice_of(refusal="I won't."), "I won't.", "refusal"),
+        (choice_of(content=None, refusal="I won't."), "I won't.", "refusal"),
+        (choice_of(content="Well, ", refusal="no"), "Well, ", "refusal"),
+        (choice_of(content="Half") | {"finish_reason": "content_filter"}, "Half", "content_filter"),
+        (choice_of(content=None) | {"finish_reason": "content_filter"}, "", "content_filter"),
+        (choice_of(content=None, reasoning_content="hm", refusal="no"), "<think>hm</think>\nno", "refusal"),
     ],
 )
 def test_a_refusal_is_an_answer_that_says_so(start: Start, choice: dict[str, Any], text: str, reason: str) -> None:
@@ -55,32 +55,32 @@ def test_thoughts_are_counted_by_the_server_or_by_their_share_of_the_text(
     start: Start, usage: dict[str, Any], thinking: list[int]
 ) -> None:
     choices = [
-        said(content="4" * 9, reasoning_content="x" * 50),
-        said(content="<think>" + "x" * 100 + "</think>" + "4" * 10),
-        said(content="4" * 32),
+        choice_of(content="4" * 9, reasoning_content="x" * 50),
+        choice_of(content="<think>" + "x" * 100 + "</think>" + "4" * 10),
+        choice_of(content="4" * 32),
     ]
-    found = completions(start, body(*choices, usage=usage), n=3)
-    assert sum(completion.tokens for completion in found) == usage.get("completion_tokens", 0)
-    assert [completion.thinking_tokens for completion in found] == pytest.approx(thinking, abs=2)
-    assert all(completion.thinking_tokens <= completion.tokens for completion in found)
+    samples = completions(start, body(*choices, usage=usage), n=3)
+    assert sum(completion.tokens for completion in samples) == usage.get("completion_tokens", 0)
+    assert [completion.thinking_tokens for completion in samples] == pytest.approx(thinking, abs=2)
+    assert all(completion.thinking_tokens <= completion.tokens for completion in samples)
 
 
-def test_thoughts_that_are_counted_and_not_shown_are_shared_like_the_tokens(start: Start) -> None:
+def test_hidden_thoughts_are_shared_in_proportion_to_the_tokens(start: Start) -> None:
     usage = {"completion_tokens": 200, "completion_tokens_details": {"reasoning_tokens": 150}}
-    found = completions(start, body(said(content="4"), said(content="4"), usage=usage), n=2)
-    assert [(completion.tokens, completion.thinking_tokens) for completion in found] == [(100, 75), (100, 75)]
+    samples = completions(start, body(choice_of(content="4"), choice_of(content="4"), usage=usage), n=2)
+    assert [(completion.tokens, completion.thinking_tokens) for completion in samples] == [(100, 75), (100, 75)]
 
 
-def test_the_likeliest_tokens_are_asked_for_in_vllms_way(start: Start) -> None:
+def test_the_likeliest_tokens_are_requested_with_vllms_parameters(start: Start) -> None:
     server, engine = start(lambda _: "It is 4")
     (completion,) = run(engine.generate(QUESTION, 1, LIKELY)).completions
-    asked = server.requests[0][1]
-    assert (asked["logprobs"], asked["top_logprobs"], asked["return_tokens_as_token_ids"]) == (True, 3, True)
+    request = server.requests[0][1]
+    assert (request["logprobs"], request["top_logprobs"], request["return_tokens_as_token_ids"]) == (True, 3, True)
     ids = tuple((token_id(word), token_id(word) + 1) for word in ("It", "is", "4"))
     assert completion.logprobs == TopK(tuple(row[0] for row in ids), ids, ((-0.1, -4.5),) * 3)
 
 
-def place(token: str, logprob: float, *likely: tuple[str, float]) -> dict[str, Any]:
+def position(token: str, logprob: float, *likely: tuple[str, float]) -> dict[str, Any]:
     return {
         "token": token,
         "logprob": logprob,
@@ -88,52 +88,52 @@ def place(token: str, logprob: float, *likely: tuple[str, float]) -> dict[str, A
     }
 
 
-def answered(*places: dict[str, Any]) -> str:
-    return body(said(content="4") | {"logprobs": {"content": list(places)}})
+def answered(*positions: dict[str, Any]) -> str:
+    return body(choice_of(content="4") | {"logprobs": {"content": list(positions)}})
 
 
-def test_a_chosen_token_that_is_not_likely_stands_last_in_its_row(start: Start) -> None:
-    # vLLM counts the chosen token as one of those asked for, so that one more is asked for than wanted.
-    unlikely = place("token_id:9", -7, ("token_id:9", -7), ("token_id:1", -0.5), ("token_id:2", -1))
-    likely = place("token_id:2", -1, ("token_id:1", -0.5), ("token_id:2", -1), ("token_id:3", -2))
+def test_an_unlikely_chosen_token_is_last_in_its_row(start: Start) -> None:
+    # vLLM counts the chosen token among the requested ones, so the engine requests one more than it needs.
+    unlikely = position("token_id:9", -7, ("token_id:9", -7), ("token_id:1", -0.5), ("token_id:2", -1))
+    likely = position("token_id:2", -1, ("token_id:1", -0.5), ("token_id:2", -1), ("token_id:3", -2))
     (completion,) = completions(start, answered(unlikely, likely), sampling=LIKELY)
     assert completion.logprobs == TopK((9, 2), ((1, 2, 9), (1, 2)), ((-0.5, -1, -7), (-0.5, -1)))
     assert completion.tokens == 2
 
 
 @pytest.mark.parametrize(
-    ("places", "reason"),
+    ("positions", "reason"),
     [
         ([], "gives no log-probabilities"),
-        ([place("4", -1, ("4", -1), ("5", -2))], "by token id"),
-        ([place("token_id:1", -1, ("4", -1), ("5", -2))], "by token id"),
-        ([place("4", -1, ("token_id:1", -1), ("token_id:2", -2))], "by token id"),
-        ([place("token_id:1", -1)], "2 likeliest tokens by token id"),
-        ([place("token_id:99999999", -1, ("token_id:1", -1), ("token_id:2", -2))], "by token id"),
-        ([place("token_id:-1", -1, ("token_id:1", -1), ("token_id:2", -2))], "by token id"),
-        ([place("token_id:1", -1, ("token_id:1", -1), ("token_id:1", -2))], "by token id"),
+        ([position("4", -1, ("4", -1), ("5", -2))], "by token id"),
+        ([position("token_id:1", -1, ("4", -1), ("5", -2))], "by token id"),
+        ([position("4", -1, ("token_id:1", -1), ("token_id:2", -2))], "by token id"),
+        ([position("token_id:1", -1)], "2 likeliest tokens by token id"),
+        ([position("token_id:99999999", -1, ("token_id:1", -1), ("token_id:2", -2))], "by token id"),
+        ([position("token_id:-1", -1, ("token_id:1", -1), ("token_id:2", -2))], "by token id"),
+        ([position("token_id:1", -1, ("token_id:1", -1), ("token_id:1", -2))], "by token id"),
     ],
 )
-def test_log_probabilities_that_cannot_be_used_are_refused_with_what_to_do(
-    start: Start, places: list[dict[str, Any]], reason: str
+def test_unusable_log_probabilities_are_refused_with_advice(
+    start: Start, positions: list[dict[str, Any]], reason: str
 ) -> None:
-    with pytest.raises(RequestRefused, match=rf"{reason}.* Use a server of vLLM's"):
-        completions(start, answered(*places), sampling=LIKELY)
+    with pytest.raises(RequestRefused, match=rf"{reason}.* Use vLLM's server"):
+        completions(start, answered(*positions), sampling=LIKELY)
 
 
 @pytest.mark.parametrize(
     "script", [{"ignores": {"return_tokens_as_token_ids"}}, {"refuses": {"top_logprobs"}}], ids=str
 )
-def test_a_server_that_gives_no_token_ids_is_named_with_what_to_do(start: Start, script: dict[str, Any]) -> None:
+def test_the_error_for_missing_token_ids_names_the_server_and_advice(start: Start, script: dict[str, Any]) -> None:
     server, engine = start(**script)
-    with pytest.raises(RequestRefused, match=r"^http.* Use a server of vLLM's or engine = \"vllm\"") as caught:
+    with pytest.raises(RequestRefused, match=r"^http.* Use vLLM's server or engine = \"vllm\"") as caught:
         run(engine.generate(QUESTION, 1, LIKELY))
     assert server.base_url in str(caught.value)
     assert len(server.requests) == 1
 
 
-def test_impossible_log_probabilities_are_no_more_than_certain(start: Start) -> None:
-    odd = place("token_id:1", 9999, ("token_id:1", 9999), ("token_id:2", -9999))
+def test_log_probabilities_above_0_become_0(start: Start) -> None:
+    odd = position("token_id:1", 9999, ("token_id:1", 9999), ("token_id:2", -9999))
     (completion,) = completions(start, answered(odd), sampling=LIKELY)
     assert completion.logprobs is not None
     assert completion.logprobs.logprobs == ((0, -9999),)
@@ -149,12 +149,12 @@ def timed(engine: OpenaiEngine, requests: int) -> float:
     return time.monotonic() - started
 
 
-def test_one_request_that_is_told_to_wait_makes_the_others_wait(start: Start) -> None:
+def test_a_retry_after_delays_all_requests(start: Start) -> None:
     server, engine = start(faults=[Fault.BUSY])
 
     async def one_then_more() -> float:
         first = asyncio.create_task(engine.generate(QUESTION, 1, SAMPLING))
-        await asyncio.sleep(0.3)  # it has its answer: come back in one second
+        await asyncio.sleep(0.3)  # now it has its answer: retry after one second
         started = time.monotonic()
         await together(engine, 2)
         await first
@@ -164,7 +164,7 @@ def test_one_request_that_is_told_to_wait_makes_the_others_wait(start: Start) ->
     assert len(server.requests) == 4
 
 
-def test_requests_keep_to_what_is_allowed_a_minute(start: Start) -> None:
+def test_requests_keep_to_the_allowed_number_a_minute(start: Start) -> None:
     server, engine = start(requests_per_minute=1200)
     assert 1.5 < timed(engine, 60) < 5  # 20 at once, 40 at 20 a second
     assert len(server.requests) == 60
@@ -173,23 +173,23 @@ def test_requests_keep_to_what_is_allowed_a_minute(start: Start) -> None:
 def test_requests_keep_to_the_tokens_that_are_allowed_a_minute(start: Start) -> None:
     words = len(ANSWER.split()) + sum(len(message["content"].split()) for message in QUESTION)
     _, engine = start(tokens_per_minute=1200 * words)
-    run(together(engine, 1))  # it now expects what answers really take
+    run(together(engine, 1))  # now it knows the real size of an answer
     assert 1.5 < timed(engine, 60) < 8
 
 
-def test_waiting_for_its_turn_does_not_count_as_the_request(start: Start) -> None:
+def test_waiting_for_the_rate_limit_is_not_part_of_the_request(start: Start) -> None:
     _, engine = start(requests_per_minute=120, timeout_seconds=0.3)
     generations = run(together(engine, 4))
     assert all(generation.seconds < 0.3 for generation in generations)
 
 
-def test_many_requests_that_a_server_has_no_time_for_are_all_answered_later(start: Start) -> None:
+def test_all_requests_to_a_busy_server_are_answered_later(start: Start) -> None:
     server, engine = start(faults=[Fault.BUSY] * 30)
     timed(engine, 60)
     assert len(server.requests) == 90
 
 
-def test_a_server_that_never_has_time_is_away(start: Start) -> None:
+def test_a_server_that_always_answers_429_is_away(start: Start) -> None:
     server, engine = start(faults=[Fault.BUSY] * 5)
     with pytest.raises(EngineAway, match="429"):
         run(engine.generate(QUESTION, 1, SAMPLING))

@@ -1,4 +1,4 @@
-"""The OpenAI engine against a scripted server (no model): its contract, and every way a server can misbehave."""
+"""The OpenAI engine with a scripted server (no model): its contract, and the faults of servers."""
 
 import asyncio
 import math
@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from tests.scripted_server import ANSWER, Fault
-from tests.unit.tracemill.engines.conftest import KEY, SAMPLING, Start, body, said, settings, texts
+from tests.unit.tracemill.engines.conftest import KEY, SAMPLING, Start, body, choice_of, settings, texts
 from tests.unit.tracemill.engines.engine_contract import QUESTION, EngineContract
 from tracemill.engines import Sampling, Score
 from tracemill.engines.openai import OpenaiEngine
@@ -19,7 +19,7 @@ from tracemill.engines.openai_server import pause, retry_after
 from tracemill.errors import EngineDead, EngineError, RequestRefused, UsageError
 from tracemill.event_loop import run
 
-ASKED = QUESTION[-1]["content"]
+USER_TEXT = QUESTION[-1]["content"]
 
 
 class TestContract(EngineContract):
@@ -28,12 +28,12 @@ class TestContract(EngineContract):
         return start()[1]
 
 
-def test_the_server_is_asked_for_what_the_job_says(start: Start) -> None:
+def test_the_request_holds_the_jobs_sampling(start: Start) -> None:
     server, engine = start()
     run(engine.generate(QUESTION, 3, Sampling(temperature=0.5, top_p=0.9, max_tokens=7, stop=("END",))))
-    headers, asked = server.requests[0]
+    headers, request = server.requests[0]
     assert headers["Authorization"] == f"Bearer {KEY}"
-    assert asked == {
+    assert request == {
         "model": "scripted",
         "messages": QUESTION,
         "n": 3,
@@ -63,17 +63,17 @@ def test_requests_of_many_tasks_are_in_flight_together(start: Start) -> None:
     _, engine = start(latency=0.5)
     started = time.monotonic()
     run(together(engine))
-    assert time.monotonic() - started < 5  # one after the other: 100 s
+    assert time.monotonic() - started < 5  # one after another they would take 100 s
 
 
 @pytest.mark.parametrize("fault", [Fault.BROKEN, Fault.MALFORMED, Fault.CUT_OFF, Fault.RESET, Fault.NO_CHOICES])
-def test_a_fault_that_passes_is_not_seen_by_the_caller(start: Start, fault: Fault) -> None:
+def test_a_temporary_fault_is_hidden_from_the_caller(start: Start, fault: Fault) -> None:
     server, engine = start(faults=[fault] * 3)
     assert texts(engine) == [ANSWER]
     assert len(server.requests) == 4
 
 
-def test_a_busy_server_is_left_alone_for_as_long_as_it_asks(start: Start) -> None:
+def test_the_engine_waits_for_the_retry_after_of_a_busy_server(start: Start) -> None:
     _, engine = start(faults=[Fault.BUSY])
     started = time.monotonic()
     assert texts(engine) == [ANSWER]
@@ -81,7 +81,7 @@ def test_a_busy_server_is_left_alone_for_as_long_as_it_asks(start: Start) -> Non
 
 
 @pytest.mark.parametrize("fault", [Fault.BROKEN, Fault.MALFORMED, Fault.CUT_OFF, Fault.RESET, Fault.NO_CHOICES])
-def test_a_fault_that_stays_is_one_error_that_names_the_server(start: Start, fault: Fault) -> None:
+def test_a_permanent_fault_is_one_error_that_names_the_server(start: Start, fault: Fault) -> None:
     server, engine = start(faults=[fault] * 100)
     with pytest.raises(EngineError, match=r"\(5 attempts\)$") as caught:
         texts(engine)
@@ -90,7 +90,7 @@ def test_a_fault_that_stays_is_one_error_that_names_the_server(start: Start, fau
     assert len(server.requests) == 5
 
 
-def test_a_server_that_is_not_there_is_one_error_that_names_it(start: Start) -> None:
+def test_an_unreachable_server_is_one_error_that_names_it(start: Start) -> None:
     with socket.socket() as reserved:
         reserved.bind(("127.0.0.1", 0))
         address = f"http://127.0.0.1:{reserved.getsockname()[1]}/v1"
@@ -100,7 +100,7 @@ def test_a_server_that_is_not_there_is_one_error_that_names_it(start: Start) -> 
     run(engine.close())
 
 
-def test_a_refused_request_is_not_asked_again_and_quotes_the_server(start: Start) -> None:
+def test_a_refused_request_is_not_repeated_and_quotes_the_server(start: Start) -> None:
     server, engine = start(faults=[Fault.REFUSED])
     with pytest.raises(RequestRefused, match=r"answered 400 Bad Request: .*maximum context length") as caught:
         texts(engine)
@@ -108,26 +108,26 @@ def test_a_refused_request_is_not_asked_again_and_quotes_the_server(start: Start
     assert len(str(caught.value)) < 300
 
 
-def test_the_key_is_in_no_error_even_if_the_server_repeats_it(start: Start) -> None:
+def test_no_error_shows_the_key_even_if_the_server_repeats_it(start: Start) -> None:
     _, engine = start(faults=[Fault.UNAUTHORIZED])
     with pytest.raises(EngineDead, match=r"401 Unauthorized: .*wrong key: Bearer \*\*\*") as caught:
         texts(engine)
     assert KEY not in str(caught.value)
 
 
-def test_a_request_that_takes_too_long_ends(start: Start) -> None:
+def test_a_request_ends_at_its_timeout(start: Start) -> None:
     _, engine = start(faults=[Fault.HANGS], timeout_seconds=0.2)
     with pytest.raises(EngineError, match=r"no answer after 0\.2 s \(timeout_seconds\)"):
         texts(engine)
 
 
-def test_fewer_choices_than_asked_are_kept(start: Start) -> None:
+def test_fewer_choices_than_requested_are_kept(start: Start) -> None:
     _, engine = start(faults=[Fault.FEWER])
     assert len(texts(engine, 4)) == 3
 
 
-def test_more_choices_than_asked_are_cut(start: Start) -> None:
-    _, engine = start(faults=[body(said(content="a"), said(content="b"), said(content="c"))])
+def test_choices_beyond_the_requested_number_are_dropped(start: Start) -> None:
+    _, engine = start(faults=[body(choice_of(content="a"), choice_of(content="b"), choice_of(content="c"))])
     assert texts(engine, 2) == ["a", "b"]
 
 
@@ -142,15 +142,15 @@ def test_more_choices_than_asked_are_cut(start: Start) -> None:
         ({"content": "4", "reasoning_content": None, "tool_calls": []}, "4"),
     ],
 )
-def test_thoughts_stand_before_the_answer_and_nothing_is_empty_text(
+def test_thoughts_precede_the_answer_and_missing_content_is_empty(
     start: Start, message: dict[str, Any], text: str
 ) -> None:
-    _, engine = start(faults=[body(said(**message))])
+    _, engine = start(faults=[body(choice_of(**message))])
     assert texts(engine) == [text]
 
 
-def test_a_server_that_counts_no_tokens_is_stored_with_none(start: Start) -> None:
-    _, engine = start(faults=[body(said(content="a"))])
+def test_without_a_servers_token_counts_the_counts_are_0(start: Start) -> None:
+    _, engine = start(faults=[body(choice_of(content="a"))])
     generation = run(engine.generate(QUESTION, 1, SAMPLING))
     assert (generation.tokens_in, generation.completions[0].tokens) == (0, 0)
 
@@ -166,13 +166,13 @@ HOSTILE: dict[str, str | bytes] = {
     "choices is a text": '{"choices": "many"}',
     "choice is null": '{"choices": [null]}',
     "no message": '{"choices": [{}]}',
-    "content is a list": body(said(content=["a"])),
-    "content is a number": body(said(content=4)),
+    "content is a list": body(choice_of(content=["a"])),
+    "content is a number": body(choice_of(content=4)),
     "lone surrogate": b'{"choices": [{"message": {"content": "\\ud800"}}]}',
     "finish_reason is a list": body({"message": {"content": "a"}, "finish_reason": []}),
-    "negative tokens": body(said(content="a"), usage={"prompt_tokens": -1, "completion_tokens": -5}),
-    "endless tokens": body(said(content="a"), usage={"prompt_tokens": 1, "completion_tokens": 10**30}),
-    "usage is a list": body(said(content="a"), usage=[]),
+    "negative tokens": body(choice_of(content="a"), usage={"prompt_tokens": -1, "completion_tokens": -5}),
+    "endless tokens": body(choice_of(content="a"), usage={"prompt_tokens": 1, "completion_tokens": 10**30}),
+    "usage is a list": body(choice_of(content="a"), usage=[]),
 }
 
 
@@ -187,24 +187,24 @@ def test_an_answer_of_the_wrong_shape_is_an_engine_error(start: Start, answer: s
 LOGPROBS: dict[str, Any] = {
     "absent": {},
     "null": {"logprobs": None},
-    "no places": {"logprobs": {"content": []}},
+    "no positions": {"logprobs": {"content": []}},
 }
 
 
 @pytest.mark.parametrize("choice", LOGPROBS.values(), ids=LOGPROBS)
-def test_a_server_without_logprobs_chooses_by_what_it_writes(start: Start, choice: dict[str, Any]) -> None:
+def test_without_logprobs_a_choice_is_made_from_written_answers(start: Start, choice: dict[str, Any]) -> None:
     written = ["Yes.", " **No**, it is", "yes", "no", "Yes", "perhaps", "", "<think>no</think>Yes!"]
-    server, engine = start(lambda _: written, faults=[body(said(content="Yes") | choice)])
+    server, engine = start(lambda _: written, faults=[body(choice_of(content="Yes") | choice)])
     assert run(engine.choose(QUESTION, ["Yes", "No"])) == {"Yes": pytest.approx(4 / 6), "No": pytest.approx(2 / 6)}
     run(engine.choose(QUESTION, ["Yes", "No"]))
-    assert ["logprobs" in asked for _, asked in server.requests] == [True, False, False]
+    assert ["logprobs" in request for _, request in server.requests] == [True, False, False]
 
 
-def test_a_server_that_refuses_to_give_logprobs_chooses_by_what_it_writes(start: Start) -> None:
+def test_with_refused_logprobs_a_choice_is_made_from_written_answers(start: Start) -> None:
     server, engine = start(lambda _: ["No", "No", "No", "Yes"], refuses={"logprobs"})
     for _ in range(2):
         assert run(engine.choose(QUESTION, ["Yes", "No"])) == {"Yes": pytest.approx(0.25), "No": pytest.approx(0.75)}
-    assert ["logprobs" in asked for _, asked in server.requests] == [True, False, False]
+    assert ["logprobs" in request for _, request in server.requests] == [True, False, False]
 
 
 def test_a_refused_choice_does_not_end_the_use_of_logprobs(start: Start) -> None:
@@ -215,11 +215,13 @@ def test_a_refused_choice_does_not_end_the_use_of_logprobs(start: Start) -> None
     server.faults = iter([Fault.REFUSED])
     with pytest.raises(RequestRefused, match="maximum context length"):
         run(engine.choose(QUESTION, ["Yes", "No"]))
-    assert ["logprobs" in asked for _, asked in server.requests] == [True, False, True, True]
+    assert ["logprobs" in request for _, request in server.requests] == [True, False, True, True]
 
 
 def test_a_text_is_scored_as_the_unfinished_end_of_the_conversation(start: Start) -> None:
-    server, engine = start(score=lambda question, text: -2.5 if (question, text) == (ASKED, "the sum is 4") else -99)
+    server, engine = start(
+        score=lambda question, text: -2.5 if (question, text) == (USER_TEXT, "the sum is 4") else -99
+    )
     assert run(engine.score(QUESTION, "the sum is 4")) == Score(pytest.approx(-2.5), 4)
     assert server.requests[-1][1] == {
         "model": "scripted",
@@ -232,7 +234,7 @@ def test_a_text_is_scored_as_the_unfinished_end_of_the_conversation(start: Start
 
 
 @pytest.mark.parametrize("script", [{"ignores": {"prompt_logprobs"}}, {"refuses": {"prompt_logprobs"}}], ids=str)
-def test_a_server_that_does_not_score_is_asked_once(start: Start, script: dict[str, Any]) -> None:
+def test_a_server_that_does_not_score_is_tested_once(start: Start, script: dict[str, Any]) -> None:
     async def three(engine: OpenaiEngine) -> list[Score | None]:
         return await asyncio.gather(*(engine.score(QUESTION, "4") for _ in range(3)))
 
@@ -268,27 +270,27 @@ PROMPT_LOGPROBS: dict[str, str] = {
 
 @pytest.mark.parametrize("scores", PROMPT_LOGPROBS.values(), ids=PROMPT_LOGPROBS)
 def test_scores_of_the_wrong_shape_are_an_engine_error(start: Start, scores: str) -> None:
-    answer = body(said(content="a"))[:-1] + f', "prompt_logprobs": {scores}}}'
+    answer = body(choice_of(content="a"))[:-1] + f', "prompt_logprobs": {scores}}}'
     _, engine = start(faults=[answer] * 5)
     with pytest.raises(EngineError, match="not a chat completion"):
         run(engine.score(QUESTION, "4"))
 
 
-def test_impossible_scores_are_no_more_than_certain(start: Start) -> None:
+def test_scores_above_0_become_0(start: Start) -> None:
     _, engine = start(score=lambda *_: 9999)
     assert run(engine.score(QUESTION, "4")) == Score(0, 1)
 
 
 def test_impossible_probabilities_do_not_break_the_choice(start: Start) -> None:
     likely = [{"token": "Yes", "logprob": 9999}, {"token": "No", "logprob": -9999.0}]
-    choice = said(content="Yes") | {"logprobs": {"content": [{"top_logprobs": likely}]}}
+    choice = choice_of(content="Yes") | {"logprobs": {"content": [{"top_logprobs": likely}]}}
     _, engine = start(faults=[body(choice)])
     assert run(engine.choose(QUESTION, ["Yes", "No"])) == {"Yes": 1, "No": 0}
 
 
-def test_a_probability_that_is_no_number_is_an_engine_error(start: Start) -> None:
+def test_a_probability_that_is_not_a_number_is_an_engine_error(start: Start) -> None:
     likely = [{"token": "Yes", "logprob": float("nan")}]
-    choice = said(content="Yes") | {"logprobs": {"content": [{"top_logprobs": likely}]}}
+    choice = choice_of(content="Yes") | {"logprobs": {"content": [{"top_logprobs": likely}]}}
     _, engine = start(faults=[body(choice)] * 5)
     with pytest.raises(EngineError, match="not a chat completion"):
         run(engine.choose(QUESTION, ["Yes", "No"]))
@@ -301,7 +303,7 @@ def test_choices_are_read_from_the_likeliest_first_words(start: Start) -> None:
     assert shares["Yes"] == pytest.approx(1 / (1 + math.exp(-1)))
 
 
-def test_an_adapter_is_refused_with_what_to_do_instead(start: Start) -> None:
+def test_an_adapter_is_refused_with_advice(start: Start) -> None:
     _, engine = start()
     with pytest.raises(RequestRefused, match="serves an adapter under its own model name"):
         run(engine.generate(QUESTION, 1, SAMPLING, Path("adapter")))
@@ -322,7 +324,7 @@ def test_an_adapter_is_refused_with_what_to_do_instead(start: Start) -> None:
         ("https://host/v1?key=secret-word", "must hold no user, password or query"),
     ],
 )
-def test_an_address_that_cannot_be_used_is_said_at_the_start(base_url: str | None, message: str) -> None:
+def test_an_unusable_address_is_an_error_at_the_start(base_url: str | None, message: str) -> None:
     with pytest.raises(UsageError, match=message) as caught:
         OpenaiEngine(settings(base_url=base_url))
     assert "secret-word" not in str(caught.value)
@@ -335,7 +337,7 @@ def test_a_key_with_a_line_break_inside_is_refused_without_showing_it(monkeypatc
     assert KEY not in str(caught.value)
 
 
-def test_pauses_grow_and_are_spread() -> None:
+def test_pauses_grow_and_are_random() -> None:
     def pauses(attempt: int) -> list[float]:
         return [pause(attempt) for _ in range(500)]
 

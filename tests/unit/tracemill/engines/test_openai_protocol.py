@@ -1,4 +1,4 @@
-"""What is read out of a server's answer: tokens shared among samples, and the score of a text."""
+"""Reading a server's answer: tokens divided among samples, and the score of a text."""
 
 from typing import Any
 
@@ -19,7 +19,7 @@ from tracemill.engines.openai_protocol import PromptToken, score_at_end, token_s
         (0, ["a", "b"], [0, 0]),
     ],
 )
-def test_tokens_are_shared_by_length_and_none_is_lost(total: int, texts: list[str], shares: list[int]) -> None:
+def test_tokens_are_divided_by_length_and_none_is_lost(total: int, texts: list[str], shares: list[int]) -> None:
     assert token_shares(total, texts) == shares
     assert sum(shares) == total
 

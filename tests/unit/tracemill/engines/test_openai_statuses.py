@@ -1,4 +1,4 @@
-"""What each status of a server means: which requests are sent again, and whose fault the error says it is."""
+"""HTTP statuses of a server: repeated requests, and the kind of error."""
 
 import pytest
 
@@ -9,7 +9,7 @@ from tracemill.errors import EngineAway, EngineDead, EngineError, RequestRefused
 
 
 @pytest.fixture(autouse=True)
-def _hardly_a_pause(monkeypatch: pytest.MonkeyPatch) -> None:
+def _short_pause(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(rate_limit, "FIRST_HOLD", 0.001)
 
 
@@ -45,7 +45,7 @@ def test_a_refusal_concerns_one_request_and_is_not_repeated(start: Start, status
         (599, EngineError),
     ],
 )
-def test_a_server_in_trouble_is_asked_five_times(start: Start, status: int, kind: type[EngineError]) -> None:
+def test_a_failing_server_gets_five_attempts(start: Start, status: int, kind: type[EngineError]) -> None:
     server, engine = start(faults=[(status, {})] * 5)
     with pytest.raises(kind, match=rf"{server.base_url} answered {status}.*not like this.* \(5 attempts\)$") as caught:
         texts(engine)
@@ -56,14 +56,14 @@ def test_a_server_in_trouble_is_asked_five_times(start: Start, status: int, kind
 
 @pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
 def test_a_redirect_is_not_followed_and_ends_the_engine(start: Start, status: int) -> None:
-    elsewhere, _ = start()
-    target = f"{elsewhere.base_url}/chat/completions"
+    other_server, _ = start()
+    target = f"{other_server.base_url}/chat/completions"
     server, engine = start(faults=[(status, {"Location": target})])
     with pytest.raises(EngineDead) as caught:
         texts(engine)
     assert f"Redirects are not followed: {target}" in str(caught.value)
     assert len(server.requests) == 1
-    assert not elsewhere.requests  # nobody else sees the key
+    assert not other_server.requests  # no other server gets the key
 
 
 def test_a_redirect_that_names_the_key_does_not_show_it(start: Start) -> None:
@@ -73,7 +73,7 @@ def test_a_redirect_that_names_the_key_does_not_show_it(start: Start) -> None:
     assert KEY not in str(caught.value)
 
 
-def test_the_pause_that_a_server_asks_for_is_kept_for_any_status(start: Start) -> None:
+def test_a_retry_after_is_obeyed_with_any_status(start: Start) -> None:
     server, engine = start(faults=[(503, {"Retry-After": "0.5"}), Fault.BROKEN])
     assert texts(engine) == [ANSWER]
     assert len(server.requests) == 3

@@ -1,4 +1,4 @@
-"""Streamed answers of a scripted server (no model): put together right, and cut off in every way."""
+"""Streamed answers of a scripted server (no model): complete, cut off and damaged ones."""
 
 import json
 import time
@@ -39,7 +39,7 @@ def piece(index: int = 0, **rest: Any) -> dict[str, Any]:
     return {"choices": [{"index": index, "delta": delta, **rest}]}
 
 
-def test_a_streamed_answer_is_the_one_that_comes_at_once(start: Start) -> None:
+def test_a_streamed_answer_equals_the_answer_without_streaming(start: Start) -> None:
     answers = ["First  1 + 1 = 2.\nThen\n\n4.", " spaces around ", "one", ""]
     sampling = Sampling(max_tokens=5, logprobs=3)
     generations = []
@@ -52,28 +52,28 @@ def test_a_streamed_answer_is_the_one_that_comes_at_once(start: Start) -> None:
     assert in_pieces.tokens_in == at_once.tokens_in > 0
 
 
-def test_a_streamed_answer_may_take_longer_than_the_timeout_as_long_as_something_comes(start: Start) -> None:
+def test_a_streamed_answer_may_exceed_the_timeout_while_parts_arrive(start: Start) -> None:
     _, engine = start(lambda _: "word " * 20, stream=True, word_seconds=0.04, timeout_seconds=0.5)
     started = time.monotonic()
     assert texts(engine) == ["word " * 20]
     assert time.monotonic() - started > 0.6
 
 
-def test_a_server_that_only_keeps_the_line_open_is_given_up(start: Start) -> None:
+def test_keepalive_messages_do_not_extend_the_timeout(start: Start) -> None:
     _, engine = start(faults=[Fault.FALLS_SILENT], stream=True, timeout_seconds=0.3)
     with pytest.raises(EngineError, match=r"nothing more after 0\.3 s \(timeout_seconds\)"):
         texts(engine)
 
 
 @pytest.mark.parametrize("fault", [Fault.CUT_OFF, Fault.ENDS_EARLY, Fault.RESET, Fault.BROKEN, Fault.BUSY])
-def test_a_stream_that_is_cut_off_is_asked_for_again(start: Start, fault: Fault) -> None:
+def test_a_cut_off_stream_is_requested_again(start: Start, fault: Fault) -> None:
     server, engine = start(faults=[fault], stream=True)
     assert texts(engine, 2) == [ANSWER, ANSWER]
     assert len(server.requests) == 2
 
 
 @pytest.mark.usefixtures("few_attempts")
-def test_a_stream_that_keeps_being_cut_off_says_so(start: Start) -> None:
+def test_a_stream_that_is_always_cut_off_is_an_error_that_says_so(start: Start) -> None:
     _, engine = start(faults=[Fault.ENDS_EARLY], stream=True)
     with pytest.raises(EngineError, match="the stream ended before the answer"):
         texts(engine)
@@ -109,7 +109,7 @@ def test_a_stream_of_the_wrong_shape_is_an_engine_error(start: Start, answer: st
 
 
 @pytest.mark.parametrize("answer", GARBAGE.values(), ids=GARBAGE)
-def test_garbage_in_the_middle_of_a_stream_is_asked_about_again(start: Start, answer: str | bytes) -> None:
+def test_garbage_inside_a_stream_leads_to_a_new_request(start: Start, answer: str | bytes) -> None:
     half = stream(piece(content="half an"), end="").encode()
     _, engine = start(faults=[half + (answer if isinstance(answer, bytes) else answer.encode())], stream=True)
     assert texts(engine) in ([ANSWER], ["half an"])  # "its end only" is an end
@@ -127,9 +127,7 @@ def test_garbage_in_the_middle_of_a_stream_is_asked_about_again(start: Start, an
         ([], EngineError),
     ],
 )
-def test_an_error_in_a_stream_is_what_it_would_have_been_before(
-    start: Start, error: Any, kind: type[EngineError]
-) -> None:
+def test_an_error_in_a_stream_has_the_kind_of_its_status(start: Start, error: Any, kind: type[EngineError]) -> None:
     _, engine = start(faults=[stream(piece(content="half"), {"error": error})], stream=True)
     with pytest.raises(EngineError, match=r"answered in its stream: ") as caught:
         texts(engine)
@@ -149,7 +147,7 @@ def test_an_error_in_a_stream_is_what_it_would_have_been_before(
         ([piece(content="", finish_reason="stop")], 1, [""], ["stop"]),
     ],
 )
-def test_pieces_are_put_together_by_sample(
+def test_pieces_are_joined_by_sample(
     start: Start, chunks: list[Any], n: int, texts_: list[str], reasons: list[str | None]
 ) -> None:
     _, engine = start(faults=[stream(*chunks)], stream=True)
@@ -158,7 +156,7 @@ def test_pieces_are_put_together_by_sample(
     assert [completion.finish_reason for completion in completions] == reasons
 
 
-def test_a_stream_without_an_end_mark_is_whole_when_each_sample_says_why_it_ended(start: Start) -> None:
+def test_a_stream_without_an_end_mark_is_complete_with_all_finish_reasons(start: Start) -> None:
     chunks = [piece(0, content="a", finish_reason="stop"), piece(1, content="b", finish_reason="length")]
     server, engine = start(faults=[stream(*chunks, end="")], stream=True)
     assert texts(engine, 2) == ["a", "b"]
@@ -170,8 +168,8 @@ def test_a_server_that_does_not_stream_answers_at_once(start: Start) -> None:
     assert texts(engine) == [ANSWER]
 
 
-def test_an_answer_without_end_is_not_read_to_its_end(start: Start, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(transport, "LARGEST", 1000)
+def test_an_endless_answer_is_cut_at_the_size_limit(start: Start, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(transport, "MAX_BYTES", 1000)
     for streamed in (False, True):
         _, engine = start(lambda _: "word " * 1000, stream=streamed)
         with pytest.raises(EngineError, match="has more than 1000 bytes"):
@@ -179,14 +177,14 @@ def test_an_answer_without_end_is_not_read_to_its_end(start: Start, monkeypatch:
 
 
 @given(st.lists(st.text(st.characters(codec="utf-8", exclude_characters="\r\n")), max_size=5), st.data())
-def test_events_are_the_same_wherever_the_bytes_are_cut(texts: list[str], data: st.DataObject) -> None:
+def test_events_do_not_depend_on_the_borders_of_received_bytes(texts: list[str], data: st.DataObject) -> None:
     whole = "".join(f": c\r\ndata: {text}\r\n\r\n" for text in texts).encode()
-    events, found = Events(), list[bytes]()
+    events, received = Events(), list[bytes]()
     while whole:
         size = data.draw(st.integers(1, len(whole)))
-        found += events.feed(whole[:size])
+        received += events.feed(whole[:size])
         whole = whole[size:]
-    assert [event.decode() for event in found] == texts
+    assert [event.decode() for event in received] == texts
 
 
 def test_an_event_of_several_lines_is_one() -> None:

@@ -1,4 +1,4 @@
-"""The engines of one process: which aliases share one."""
+"""The engines of one process: aliases that share an engine."""
 
 from pathlib import Path
 
@@ -24,9 +24,7 @@ openai.requests_per_minute = 60
 """
 
 
-def test_aliases_share_an_engine_unless_they_differ_in_what_concerns_it(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_aliases_that_differ_only_in_prices_share_an_engine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     config = tmp_path / "tracemill.toml"
     config.write_text(ALIASES)
     monkeypatch.setenv("TRACEMILL_CONFIG", str(config))

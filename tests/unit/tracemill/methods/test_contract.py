@@ -1,4 +1,4 @@
-"""What holds for every method, each of its variants and every domain, a user's templates included."""
+"""The contract of every method, variant and domain, also of users' templates."""
 
 import re
 from collections.abc import Callable
@@ -58,34 +58,34 @@ def slots(call: Call) -> set[str]:
 
 
 @pytest.mark.parametrize("name", BUILT_IN)
-def test_a_method_has_a_name_in_kebab_case_and_a_paper_with_its_number(name: str) -> None:
+def test_a_method_has_a_kebab_case_name_and_a_paper_with_its_number(name: str) -> None:
     assert re.fullmatch(r"[a-z]+(-[a-z]+)*", name)
     assert all_methods()[name].name == name
     assert re.search(r"arXiv:\d{4}\.\d{5}", all_methods()[name].paper)
 
 
 @every_chain
-def test_the_question_is_asked_and_what_the_method_needs_is_used(method: Method, domain: str, variant: str) -> None:
+def test_a_chain_uses_the_question_and_everything_that_it_needs(method: Method, domain: str, variant: str) -> None:
     calls = chain(method, domain, variant)
     used = set().union(*map(slots, calls))
     names = {call.name for call in calls}
     assert "question" in slots(calls[0])
     assert used - names == {"question", *method.needs}
-    assert names - used <= {calls[-1].name}, "a call that nobody quotes is paid for nothing"
+    assert names - used <= {calls[-1].name}, "no later call quotes this call, so its cost is wasted"
 
 
 @every_chain
-def test_a_call_quotes_only_what_came_before_it(method: Method, domain: str, variant: str) -> None:
-    there = {"question", *method.needs}
+def test_a_call_quotes_only_earlier_calls(method: Method, domain: str, variant: str) -> None:
+    known = {"question", *method.needs}
     for call in chain(method, domain, variant):
         assert re.fullmatch("[a-z_]+", call.name)
-        assert call.name not in there
-        assert slots(call) <= there
-        there.add(call.name)
+        assert call.name not in known
+        assert slots(call) <= known
+        known.add(call.name)
 
 
 @every_chain
-def test_filled_with_its_slots_a_prompt_holds_no_slot(method: Method, domain: str, variant: str) -> None:
+def test_a_filled_prompt_holds_no_slot(method: Method, domain: str, variant: str) -> None:
     filled: dict[str, str] = dict.fromkeys(["question", *method.needs], "words")
     for call in chain(method, domain, variant):
         messages = render(call.prompt, filled)
@@ -97,7 +97,7 @@ def test_filled_with_its_slots_a_prompt_holds_no_slot(method: Method, domain: st
 
 @pytest.mark.parametrize("name", BUILT_IN)
 @pytest.mark.parametrize("domain", DOMAINS)
-def test_each_domain_is_asked_in_its_own_way(name: str, domain: str) -> None:
+def test_each_domain_has_its_own_instructions(name: str, domain: str) -> None:
     for calls in all_methods()[name].variants(domain, ()).values():
         systems = [call.prompt.messages[0]["content"] for call in calls]
         assert all(("no medical advice" in system) == (domain == "medical") for system in systems)
@@ -108,7 +108,7 @@ def test_each_domain_is_asked_in_its_own_way(name: str, domain: str) -> None:
 
 
 @every_method
-def test_the_variants_are_the_same_in_all_domains_and_differ_in_what_they_ask(method: Method) -> None:
+def test_all_domains_have_the_same_variants_with_different_prompts(method: Method) -> None:
     names = {tuple(method.variants(domain, ())) for domain in DOMAINS}
     assert len(names) == 1
     for domain in DOMAINS:
@@ -126,9 +126,9 @@ def test_examples_are_shown_before_the_question(method: Method) -> None:
 
 @every_method
 @pytest.mark.parametrize("kind", KINDS)
-def test_thoughts_are_kept_apart_from_what_was_said(method: Method, kind: Kind) -> None:
-    said = "```python\nf = 7\n```" if kind == "code" else "Step 1: 3 + 4 = 7.\nThe answer is (B) 7, yes."
-    parsed = method.parse(f"<think>The answer is 5. Hmm. 2 + 3 = 5</think>{said}", kind)
+def test_thoughts_are_separated_from_the_answer(method: Method, kind: Kind) -> None:
+    answer = "```python\nf = 7\n```" if kind == "code" else "Step 1: 3 + 4 = 7.\nThe answer is (B) 7, yes."
+    parsed = method.parse(f"<think>The answer is 5. Hmm. 2 + 3 = 5</think>{answer}", kind)
     assert "think>" not in parsed.reasoning
     assert "5" not in (parsed.answer or "")
     assert not any("5" in step["text"] for step in parsed.steps)
@@ -148,16 +148,16 @@ PIECES = st.one_of(st.sampled_from(HOSTILE), st.text(max_size=20))
 @settings(max_examples=150, deadline=None)
 @given(st.lists(PIECES, max_size=30).map("".join), st.sampled_from(KINDS))
 def test_no_text_makes_a_method_raise(text: str, kind: Kind) -> None:
-    found = check(Item(text, question="How many?", kind=kind))
+    findings = check(Item(text, question="How many?", kind=kind))
     for method in METHODS.values():
         parsed = method.parse(text, kind)
         assert all("text" in step for step in parsed.steps)
-        assert method.refusal(text, found) is None or method.refusal(text, found)
+        assert method.refusal(text, findings) is None or method.refusal(text, findings)
         assert method.refusal(text, Findings(None, "")) != ""
 
 
 def seconds_of(work: Callable[[], object]) -> float:
-    """Processor time: how long it takes on a machine that has nothing else to do."""
+    """Processor time of `work`, which other processes do not change."""
     start = process_time()
     work()
     return process_time() - start
@@ -167,6 +167,6 @@ def seconds_of(work: Callable[[], object]) -> float:
 @pytest.mark.parametrize("name", ["cot", "stepwise", "rationalize", "refine", "contrast"])
 def test_a_megabyte_is_read_in_less_than_a_second(name: str, piece: str) -> None:
     method, text = METHODS[name], piece * (1_000_000 // len(piece))
-    found = Findings(None, "", answer="1", kind="number")
+    findings = Findings(None, "", answer="1", kind="number")
     assert seconds_of(lambda: method.parse(text, "number")) < 1
-    assert seconds_of(lambda: method.refusal(text, found)) < 1
+    assert seconds_of(lambda: method.refusal(text, findings)) < 1

@@ -1,4 +1,4 @@
-"""`contrast`: wrong in one place, and sure of it. What gives itself away, or is trivially wrong, is no negative."""
+"""`contrast`: one error, stated with confidence. A trace that reveals it or is trivially wrong is refused."""
 
 import pytest
 
@@ -15,7 +15,7 @@ def refusal(text: str, kind: Kind = "number") -> str | None:
     return CONTRAST.refusal(text, check(Item(text, kind=kind)))
 
 
-def test_its_traces_are_negatives_of_four_kinds() -> None:
+def test_its_traces_are_negative_examples_of_four_kinds() -> None:
     assert CONTRAST.negative
     assert set(CONTRAST.variants("math", ())) == {"arithmetic", "operation", "missing-step", "interpretation"}
 
@@ -34,7 +34,7 @@ def test_a_plausible_error_is_kept(text: str) -> None:
     assert refusal(text) is None
 
 
-GIVEN_AWAY = [
+GIVEAWAYS = [
     "This is wrong on purpose.",
     "I intentionally made an error here.",
     "The mistake is in the first step.",
@@ -63,9 +63,9 @@ GIVEN_AWAY = [
 ]
 
 
-@pytest.mark.parametrize("words", GIVEN_AWAY)
-def test_a_trace_that_gives_itself_away_is_refused(words: str) -> None:
-    assert "gives itself away" in (refusal(WRONG.replace("She eats", f"{words} She eats")) or "")
+@pytest.mark.parametrize("words", GIVEAWAYS)
+def test_a_trace_that_reveals_its_error_is_refused(words: str) -> None:
+    assert "reveals its error" in (refusal(WRONG.replace("She eats", f"{words} She eats")) or "")
 
 
 @pytest.mark.parametrize(
@@ -86,7 +86,7 @@ def test_a_trace_that_gives_itself_away_is_refused(words: str) -> None:
         "Let us check: 14 - 2 = 12 is correct.",
     ],
 )
-def test_questions_about_errors_are_ordinary(text: str) -> None:
+def test_ordinary_texts_about_errors_are_no_giveaways(text: str) -> None:
     assert giveaway(text) is None
 
 
@@ -95,17 +95,21 @@ def test_questions_about_errors_are_ordinary(text: str) -> None:
     [
         ("", "number", "no answer"),
         ("The answer is 12.", "number", "derives nothing"),
-        ("3 * 4 = 14, and then some. The answer is apples.", "number", "not of the kind"),
-        ("A contract for land must be in writing, and none was. The answer is 12.", "boolean", "not of the kind"),
+        ("3 * 4 = 14, and then some. The answer is apples.", "number", "not of the required kind"),
+        (
+            "A contract for land must be in writing, and none was. The answer is 12.",
+            "boolean",
+            "not of the required kind",
+        ),
         ("3 * 4 = 14. The answer is 14. Then 14 - 2 = 12. The answer is 12.", "number", "two answers: 14 and 12"),
-        ("3 * 4 = 12 apples in the bags. The answer is 99.", "number", "not what its reasoning comes to"),
+        ("3 * 4 = 12 apples in the bags. The answer is 99.", "number", "not the result of its reasoning"),
         ("3 * 4 = 14. 14 - 2 = 13. 13 + 1 = 15. The answer is 15.", "number", "more than one error"),
     ],
 )
-def test_what_is_trivially_wrong_is_refused(text: str, kind: Kind, why: str) -> None:
+def test_trivially_wrong_traces_are_refused(text: str, kind: Kind, why: str) -> None:
     assert why in (refusal(text, kind) or "")
 
 
-def test_an_answer_said_twice_in_two_spellings_is_one_answer() -> None:
+def test_two_spellings_of_one_answer_are_not_two_answers() -> None:
     assert refusal("3 * 4 = 14. The answer is 14. So the final answer is 14 apples.") is None
     assert refusal("1 / 4 + 1 / 4 = 2/4. The answer is 1/2. \\boxed{0.5}") is None

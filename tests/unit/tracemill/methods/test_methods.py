@@ -1,4 +1,4 @@
-"""What each way of asking is made of: its variants, its calls, and what it refuses."""
+"""Each method's variants, calls and refusals."""
 
 import pytest
 
@@ -8,11 +8,11 @@ from tracemill.prompts import SLOT
 from tracemill.verification.checks import Item, check
 
 
-def test_a_question_is_explained_in_four_voices() -> None:
+def test_explain_has_four_variants() -> None:
     assert list(named("explain").variants("math", ())) == ["steps", "teacher", "critic", "expert"]
 
 
-def test_the_expert_is_one_of_the_domain() -> None:
+def test_the_expert_is_an_expert_of_the_domain() -> None:
     experts = {
         domain: named("explain").variants(domain, ())["expert"][0].prompt.messages[0]["content"]
         for domain in ("math", "code", "legal", "medical", "general")
@@ -22,7 +22,7 @@ def test_the_expert_is_one_of_the_domain() -> None:
     assert len(set(experts.values())) == 5
 
 
-def test_refining_is_a_draft_then_a_critique_of_it_then_an_answer_that_has_seen_both() -> None:
+def test_refine_writes_a_draft_a_critique_and_an_answer_that_sees_both() -> None:
     calls = named("refine").variants("math", ())[""]
     quoted = [{slot for m in call.prompt.messages for slot in SLOT.findall(m["content"])} for call in calls]
     assert [call.name for call in calls] == ["draft", "critique", "answer"]
@@ -43,7 +43,7 @@ def test_refining_is_a_draft_then_a_critique_of_it_then_an_answer_that_has_seen_
         ("The review board meets 4 times a year, so 4 * 3 = 12. The answer is 12.", False),
     ],
 )
-def test_a_refined_trace_stands_alone(text: str, refused: bool) -> None:
+def test_a_refined_trace_must_not_mention_its_draft(text: str, refused: bool) -> None:
     assert bool(named("refine").refusal(text, check(Item(text)))) is refused
 
 
@@ -53,12 +53,12 @@ def test_only_thoughts_about_the_question_alone_are_taught() -> None:
 
 
 @pytest.mark.parametrize("name", ["rationalize", "stepwise-gold"])
-def test_complete_thoughts_without_an_answer_must_not_speak_of_the_hint(name: str) -> None:
+def test_complete_thoughts_without_an_answer_must_not_reveal_the_hint(name: str) -> None:
     text = "<think>As the hint says, 3 * 4 = 12, so the answer is 12.</think>"
     assert "hint" in (named(name).refusal(text, check(Item(text))) or "")
 
 
-def test_a_student_reads_a_stored_trace_below_the_question() -> None:
+def test_inject_puts_a_stored_trace_after_the_question() -> None:
     method = named("inject")
     (call,) = method.variants("math", ())[""]
     content = call.prompt.messages[-1]["content"]
@@ -66,7 +66,7 @@ def test_a_student_reads_a_stored_trace_below_the_question() -> None:
     assert content.index("{question}") < content.index("{trace}")
 
 
-def test_who_is_told_the_answer_is_told_to_keep_it_to_themselves() -> None:
+def test_methods_with_a_hint_ask_the_model_not_to_reveal_it() -> None:
     for name in ("rationalize", "stepwise-gold"):
         (call,) = named(name).variants("math", ())[""]
         system, user = (message["content"] for message in call.prompt.messages)
@@ -74,7 +74,7 @@ def test_who_is_told_the_answer_is_told_to_keep_it_to_themselves() -> None:
         assert "never speak of having been given anything but the problem" in system
 
 
-def test_an_unknown_method_is_answered_with_the_methods_there_are() -> None:
-    there_are = "contrast, cot, explain, inject, rationalize, refine, stepwise, stepwise-gold"
-    with pytest.raises(UsageError, match=there_are):
+def test_the_error_for_an_unknown_method_lists_all_methods() -> None:
+    names = "contrast, cot, explain, inject, rationalize, refine, stepwise, stepwise-gold"
+    with pytest.raises(UsageError, match=names):
         named("stepwize")

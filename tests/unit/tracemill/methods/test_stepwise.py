@@ -1,4 +1,4 @@
-"""`stepwise`: steps one by one, the rationale and the label apart, so that both tasks can be learnt from one row."""
+"""`stepwise`: numbered steps, with rationale and label separated for two training tasks."""
 
 import pytest
 
@@ -41,7 +41,7 @@ def test_the_rationale_does_not_hold_the_label(label: str) -> None:
     assert [step["result"] for step in parsed.steps] == ["12", "10"]
 
 
-def test_a_label_that_is_a_step_is_no_step() -> None:
+def test_a_step_that_only_states_the_answer_is_not_a_step() -> None:
     parsed = read("Step 1: 3 * 4 = 12.\nStep 2: The answer is 12.")
     assert [step["text"] for step in parsed.steps] == ["3 * 4 = 12."]
     assert "answer" not in parsed.reasoning
@@ -63,28 +63,28 @@ def test_the_operation_and_result_of_a_step_are_read(step: str, operation: str |
     assert (read_step["operation"], read_step["result"]) == (operation, result)
 
 
-def test_bold_headings_and_paragraphs_are_steps_too() -> None:
+def test_bold_headings_start_steps_too() -> None:
     text = "Let us see.\n\n**Step 1: Bags**\n\n3 * 4 = 12\n\n**Step 2: Rest**\n\n12 - 2 = 10\n\nThe answer is 10."
     assert [(step["number"], step["operation"]) for step in read(text).steps] == [(1, "3 * 4"), (2, "12 - 2")]
 
 
-def test_a_model_that_does_not_number_its_steps_has_steps_all_the_same() -> None:
+def test_steps_without_numbers_are_numbered_from_1() -> None:
     steps = read("3 * 4 = 12.\n12 - 2 = 10.\nThe answer is 10.").steps
     assert [(step["number"], step["result"]) for step in steps] == [(1, "12"), (2, "10")]
 
 
-def test_a_program_is_the_label_where_a_program_is_asked() -> None:
+def test_the_label_of_a_code_question_is_its_program() -> None:
     parsed = named("stepwise").parse("Step 1: Add both.\n```python\ndef f(a, b):\n    return a + b\n```", "code")
     assert parsed.reasoning == "Step 1: Add both."
     assert parsed.answer == "def f(a, b):\n    return a + b"
 
 
-def test_an_answer_that_comes_first_leaves_the_steps_after_it() -> None:
+def test_steps_after_an_initial_answer_are_the_rationale() -> None:
     parsed = read(f"The answer is 10.\n{LINES}")
     assert parsed.reasoning == LINES
 
 
-def test_with_the_gold_answer_given_a_betrayal_is_refused() -> None:
+def test_stepwise_gold_refuses_a_trace_that_reveals_the_hint() -> None:
     method = named("stepwise-gold")
     text = f"{LINES}\nThis matches the given answer. The answer is 10."
     assert method.needs == {"gold"}

@@ -1,4 +1,4 @@
-"""A method of the user's own: a few lines in the settings file, and every mistake in them named by its key."""
+"""Users' methods: a few lines in the settings file, and errors that name the wrong key."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -44,13 +44,13 @@ def test_without_a_system_message_there_is_none(toml: Path) -> None:
     assert texts(named("bare")) == ["Q: {question}"]
 
 
-def test_what_a_method_needs_is_seen_from_its_slots(toml: Path) -> None:
+def test_the_needs_of_a_method_follow_from_its_slots(toml: Path) -> None:
     toml.write_text('[methods.told]\nuser = "{question} {gold} {trace}"\nnegative = true\npaper = "me"\n')
     method = named("told")
     assert (method.needs, method.negative, method.paper) == (frozenset({"gold", "trace"}), True, "me")
 
 
-def test_the_domain_says_how_to_work_and_how_to_end_where_the_template_wants_it(toml: Path) -> None:
+def test_the_domains_instructions_fill_the_slots_work_and_end(toml: Path) -> None:
     toml.write_text('[methods.wise]\nsystem = "Be wise. {work} {end}"\n')
     assert "cite the rule" in texts(named("wise"), "legal")[0]
     assert texts(named("wise"), "general")[0].startswith('Be wise. End with one sentence: "The answer is N."')
@@ -73,51 +73,57 @@ def test_a_chain_quotes_its_earlier_calls_and_shows_examples_once(toml: Path) ->
     assert render(answer.prompt, {"question": "2?", "plan": "Think."})[1]["content"] == "2?: Think."
 
 
-def test_the_braces_of_latex_are_no_slots(toml: Path) -> None:
+def test_latex_braces_are_not_slots(toml: Path) -> None:
     toml.write_text("[methods.boxed]\nsystem = 'Write \\boxed{answer} and $\\frac{a}{b}$, x^{n}.'\n")
     assert texts(named("boxed"))[0] == r"Write \boxed{answer} and $\frac{a}{b}$, x^{n}."
 
 
 @pytest.mark.parametrize(
-    ("toml_text", "says"),
+    ("toml_text", "message"),
     [
-        ('[methods.cot]\nsystem = "x"', r"methods\.cot: there is a method of that name already"),
-        ('[methods.My_Own]\nsystem = "x"', r"methods\.My_Own: a name is small letters"),
-        ('[methods.a]\nuser = "{questoin}"', r"methods\.a\.user: unknown slot \{questoin\}; there are \{question\}"),
+        ('[methods.cot]\nsystem = "x"', r"methods\.cot: a method of that name exists already"),
+        ('[methods.My_Own]\nsystem = "x"', r"methods\.My_Own: a name has small letters"),
+        (
+            '[methods.a]\nuser = "{questoin}"',
+            r"methods\.a\.user: unknown slot \{questoin\}; known slots are \{question\}",
+        ),
         ('[methods.a]\nsystem = "{qeustion}"', r"methods\.a\.system: unknown slot \{qeustion\}"),
         ('[methods.a]\nsystem = " "', r"methods\.a\.system: the text is empty"),
         ('[methods.a]\nuser = ""', r"methods\.a\.user: the text is empty"),
         ('[methods.a]\nuser = "Hello"', r"methods\.a: no text holds \{question\}"),
         ('[methods.a]\nvariants = { x = "" }', r"methods\.a\.variants\.x: the text is empty"),
         ('[methods.a]\nvariants = { "X Y" = "b" }', r"methods\.a\.variants: the name 'X Y'"),
-        ("[methods.a]\nvariants = {}", r"methods\.a\.variants: there is nothing in it"),
-        ("[methods.a]\ncalls = []", r"methods\.a\.calls: there is nothing in it"),
+        ("[methods.a]\nvariants = {}", r"methods\.a\.variants is empty"),
+        ("[methods.a]\ncalls = []", r"methods\.a\.calls is empty"),
         ('[methods.a]\nsystem = "x"\nvariants = { x = "y" }', r"methods\.a: system and variants exclude each other"),
         ('[methods.a]\nuser = "x"\ncalls = [{ name = "b" }]', r"methods\.a: calls and user exclude each other"),
         (
             '[methods.a]\ncalls = [{ name = "b", user = "{question} {c}" }, { name = "c" }]',
-            r"methods\.a\.calls\[0\]\.user: \{c\} is not there yet",
+            r"methods\.a\.calls\[0\]\.user: \{c\} is a later call",
         ),
         (
             '[methods.a]\ncalls = [{ name = "b", user = "{question} {b}" }]',
-            r"methods\.a\.calls\[0\]\.user: \{b\} is not there yet",
+            r"methods\.a\.calls\[0\]\.user: \{b\} is a later call",
         ),
         (
             '[methods.a]\ncalls = [{ name = "b" }, { name = "b" }]',
             r"methods\.a\.calls\[1\]\.name: 'b' is taken",
         ),
         ('[methods.a]\ncalls = [{ name = "gold" }]', r"methods\.a\.calls\[0\]\.name: 'gold' is taken"),
-        ('[methods.a]\ncalls = [{ name = "B 1" }]', r"methods\.a\.calls\[0\]\.name: 'B 1' must be small letters"),
+        (
+            '[methods.a]\ncalls = [{ name = "B 1" }]',
+            r"methods\.a\.calls\[0\]\.name: 'B 1' must have only small letters",
+        ),
         ('[methods.a]\nsytem = "x"', r"methods\.a\.sytem"),
     ],
 )
-def test_a_mistake_is_named_by_its_key(toml: Path, toml_text: str, says: str) -> None:
+def test_an_error_names_the_wrong_key(toml: Path, toml_text: str, message: str) -> None:
     toml.write_text(toml_text)
-    with pytest.raises(UsageError, match=says):
+    with pytest.raises(UsageError, match=message):
         all_methods()
 
 
-def test_the_templates_of_the_example_file_work_once_they_are_no_comments(toml: Path) -> None:
+def test_the_uncommented_templates_of_the_example_file_work(toml: Path) -> None:
     lines = EXAMPLE.read_text(encoding="utf-8").splitlines()
     start = lines.index("# [methods.detective]")
     section = lines[start : lines.index("[feeder]") - 1]

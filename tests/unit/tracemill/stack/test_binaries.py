@@ -28,15 +28,13 @@ def test_the_setting_comes_before_the_path(tmp_path: Path, monkeypatch: pytest.M
     assert binaries.find_postgres(lambda _: "postgres (PostgreSQL) 17.2").folder == on_path
 
 
-def test_a_path_with_postgres_but_without_initdb_does_not_count(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_folder_with_postgres_but_without_initdb_is_ignored(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     a_program(tmp_path / "postgres")
     monkeypatch.setenv("PATH", str(tmp_path))
     assert binaries.find_postgres(lambda _: "postgres (PostgreSQL) 17.2").folder != tmp_path
 
 
-def test_an_existing_database_gets_the_version_that_made_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_existing_database_needs_its_own_major_version(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     old, new = a_postgres(tmp_path / "15"), a_postgres(tmp_path / "18")
     monkeypatch.setenv("TRACEMILL_POSTGRES_BIN", str(new))
     monkeypatch.setenv("PATH", str(old))
@@ -46,11 +44,13 @@ def test_an_existing_database_gets_the_version_that_made_it(tmp_path: Path, monk
 
     assert binaries.find_postgres(version) == binaries.PostgresBinaries(new, 18)
     assert binaries.find_postgres(version, initialised_by=15) == binaries.PostgresBinaries(old, 15)
-    with pytest.raises(StackError, match=r"made by Postgres 9, and only these are here: 18 in .*Install Postgres 9"):
+    with pytest.raises(
+        StackError, match=r"made by Postgres 9, but the installed versions are: 18 in .*Install Postgres 9"
+    ):
         binaries.find_postgres(version, initialised_by=9)
 
 
-def test_a_postgres_that_does_not_run_is_passed_over() -> None:
+def test_a_postgres_that_does_not_run_is_ignored() -> None:
     with pytest.raises(StackError, match=r"pip install 'tracemill\[stack\]'"):
         binaries.find_postgres(lambda _: None)
 
@@ -64,7 +64,7 @@ def test_a_wrong_setting_is_a_usage_error(tmp_path: Path, monkeypatch: pytest.Mo
         binaries.find_redis()
 
 
-def test_redis_is_the_setting_then_either_name_on_the_path_then_the_wheel(
+def test_redis_comes_from_the_setting_then_the_path_then_the_wheel(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     valkey = a_program(tmp_path / "path" / "valkey-server")

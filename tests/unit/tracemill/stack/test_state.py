@@ -18,7 +18,7 @@ def a_folder(tmp_path: Path) -> state.Folder:
     return folder
 
 
-def test_a_saved_stack_is_loaded_as_it_was_and_is_private(tmp_path: Path) -> None:
+def test_a_saved_stack_is_private_and_loads_unchanged(tmp_path: Path) -> None:
     folder = a_folder(tmp_path)
     made = state.new_stack(folder)
     state.save(folder, made)
@@ -36,13 +36,13 @@ def test_a_folder_without_a_stack_loads_as_none(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("text", ["", "[]", '{"postgres_port": 1}', '{"surprise": 1}', "\udcff"])
-def test_a_damaged_stack_file_is_named_with_the_way_out(tmp_path: Path, text: str) -> None:
+def test_the_error_for_a_damaged_stack_file_names_it_and_a_remedy(tmp_path: Path, text: str) -> None:
     (tmp_path / "stack.json").write_bytes(text.encode(errors="surrogateescape"))
     with pytest.raises(StackError, match=r"stack\.json is damaged .* Remove it"):
         state.load(tmp_path)
 
 
-def test_urls_carry_the_password_and_repr_does_not(tmp_path: Path) -> None:
+def test_urls_hold_the_password_and_repr_does_not(tmp_path: Path) -> None:
     made = replace(state.new_stack(a_folder(tmp_path)), postgres_port=5, redis_port=6, postgres_password="p1")
     made = replace(made, reader_password="p2", redis_password="p3")
     assert made.database_url == "postgresql+psycopg://tracemill:p1@127.0.0.1:5/tracemill"
@@ -56,12 +56,12 @@ def test_urls_carry_the_password_and_repr_does_not(tmp_path: Path) -> None:
 
 def test_new_stacks_have_distinct_ports_and_passwords(tmp_path: Path) -> None:
     folder = a_folder(tmp_path)
-    one, two = state.new_stack(folder), state.new_stack(folder)
-    assert len({one.postgres_port, one.redis_port, one.flower_port}) == 3
-    assert len({one.postgres_password, one.redis_password, one.flower_password, two.postgres_password}) == 4
+    first, second = state.new_stack(folder), state.new_stack(folder)
+    assert len({first.postgres_port, first.redis_port, first.flower_port}) == 3
+    assert len({first.postgres_password, first.redis_password, first.flower_password, second.postgres_password}) == 4
 
 
-def test_a_kept_port_stays_unless_somebody_took_it() -> None:
+def test_a_kept_port_stays_unless_another_program_took_it() -> None:
     kept = state.free_port()
     assert state.choose_port("Redis", None, kept, ()) == kept
     assert state.choose_port("Redis", None, kept, (kept,)) != kept
@@ -78,7 +78,7 @@ def test_a_port_the_user_fixed_wins_over_the_kept_one() -> None:
     assert state.choose_port("Redis", fixed, state.free_port((fixed,)), ()) == fixed
 
 
-def test_sockets_go_to_a_short_private_folder_when_the_data_folder_lies_deep(tmp_path: Path) -> None:
+def test_sockets_use_a_short_private_folder_if_the_data_path_is_long(tmp_path: Path) -> None:
     folder = state.folder_of(tmp_path / ("deep" * 30))
     folder.create()
     inside = str(folder.root / "run")
@@ -95,19 +95,19 @@ def test_sockets_go_to_a_short_private_folder_when_the_data_folder_lies_deep(tmp
         os.rmdir(run_dir)
 
 
-def test_a_data_folder_that_cannot_be_made_is_a_clear_error(tmp_path: Path) -> None:
+def test_an_impossible_data_folder_is_a_clear_error(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(StackError, match=r"data folder .*file/data cannot be used"):
         state.folder_of(tmp_path / "file" / "data").create()
 
 
 def test_a_full_disk_is_a_clear_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(state, "LEAST_FREE_BYTES", 2**60)
-    with pytest.raises(StackError, match="MB are free where the data folder"):
+    monkeypatch.setattr(state, "MIN_FREE_BYTES", 2**60)
+    with pytest.raises(StackError, match="MB are free on the disk of the data folder"):
         state.folder_of(tmp_path / "data").create()
 
 
-def test_a_private_file_is_replaced_whole(tmp_path: Path) -> None:
+def test_a_private_file_is_replaced_completely(tmp_path: Path) -> None:
     path = tmp_path / "unit.json"
     path.write_text("old")
     state.write_private(path, json.dumps({"new": "é"}))

@@ -51,7 +51,7 @@ def test_each_change_of_a_unit_shows_in_its_section(tmp_path: Path, change: dict
     assert before["environment"] != after["environment"]
 
 
-def test_another_working_folder_alone_leaves_a_unit_as_it_is(tmp_path: Path) -> None:
+def test_another_working_folder_does_not_change_a_unit(tmp_path: Path) -> None:
     folder = a_folder(tmp_path)
     supervise.write_unit(folder, A_UNIT)
     supervise.write_unit(folder, replace(A_UNIT, directory="/tmp"))
@@ -61,7 +61,7 @@ def test_another_working_folder_alone_leaves_a_unit_as_it_is(tmp_path: Path) -> 
 
 
 @pytest.mark.parametrize("name", ["", "a b", "a:b", "a]", "../a", "a\n", "postgres", "redis", "supervisord", "é"])
-def test_a_name_that_cannot_be_supervised_is_refused(name: str) -> None:
+def test_an_invalid_program_name_is_refused(name: str) -> None:
     with pytest.raises(UsageError, match="cannot be the name of a program"):
         supervise.program_unit(Program(name, ["true"]))
 
@@ -71,7 +71,7 @@ def test_a_program_without_a_command_is_refused() -> None:
         supervise.program_unit(Program("idle", []))
 
 
-def test_forgotten_units_leave_no_file(tmp_path: Path) -> None:
+def test_removed_units_leave_no_file(tmp_path: Path) -> None:
     folder = a_folder(tmp_path)
     supervise.write_unit(folder, A_UNIT)
     supervise.write_unit(folder, replace(A_UNIT, name="other"))
@@ -91,16 +91,16 @@ def launched(folder: Folder, unit: supervise.Unit) -> "subprocess.CompletedProce
     )
 
 
-def test_the_launcher_passes_any_argument_and_environment_value_unharmed(tmp_path: Path) -> None:
+def test_the_launcher_passes_arguments_and_environment_unchanged(tmp_path: Path) -> None:
     odd = """ "it's" ; # %(x)s $HOME \\ \n é"""
-    seen = "[sys.argv[1], os.environ['ODD'], os.environ['INHERITED'], os.getcwd()]"
-    show = f"import json, os, sys; print(json.dumps({seen}))"
+    values = "[sys.argv[1], os.environ['ODD'], os.environ['INHERITED'], os.getcwd()]"
+    show = f"import json, os, sys; print(json.dumps({values}))"
     unit = replace(A_UNIT, command=[sys.executable, "-c", show, odd], environment={"ODD": odd}, directory=str(tmp_path))
     done = launched(a_folder(tmp_path), unit)
     assert json.loads(done.stdout) == [odd, odd, "yes", str(tmp_path)]
 
 
-def test_the_launcher_counts_starts_and_says_why_it_cannot_start(tmp_path: Path) -> None:
+def test_the_launcher_counts_starts_and_reports_a_failed_start(tmp_path: Path) -> None:
     folder = a_folder(tmp_path)
     unit = replace(A_UNIT, command=["/nowhere/program"])
     assert supervise.restarts(folder, "worker") == 0
@@ -110,7 +110,7 @@ def test_the_launcher_counts_starts_and_says_why_it_cannot_start(tmp_path: Path)
     assert supervise.restarts(folder, "worker") == 1
 
 
-def test_a_program_that_dies_again_and_again_is_hopeless_and_one_that_dies_now_and_then_is_not() -> None:
+def test_frequent_deaths_make_a_program_hopeless_and_rare_deaths_do_not() -> None:
     often = [float(second) for second in range(0, 20 * launch.MANY_STARTS, 20)]
     assert launch.is_hopeless(often, now=often[-1] + 20)
     assert not launch.is_hopeless(often[:-1], now=often[-1])

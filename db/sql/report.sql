@@ -1,7 +1,7 @@
--- What the report of one round shows, beside what it measured (`trainer.report`).
+-- The data of a round's report (`trainer.report`), apart from its evaluations.
 
 -- name: report_breakdown
--- Before against after by domain, difficulty and length of the questions, all benchmarks together.
+-- Before and after by domain, difficulty and length of the questions, over all benchmarks.
 select case grouping(b.domain, b.difficulty, b.length) when 3 then 'domain' when 5 then 'difficulty' else 'length' end as by,
        coalesce(b.domain, b.difficulty, b.length) as value,
        count(*) filter (where b.correct and a.correct) as both,
@@ -14,7 +14,7 @@ group by grouping sets ((b.domain), (b.difficulty), (b.length))
 order by 1, array_position('{easy,short,medium,hard,long,unknown}', coalesce(b.difficulty, b.length)), 2
 
 -- name: report_scores
--- How the traces of the round's jobs score, those it trained on and the others: counts in up to 16 bins of equal width.
+-- Score histograms of the traces of the round's jobs, trained on or not: at most 16 bins of equal width.
 with scored as (
     select e.trace_id is not null as trained, v.steps::float8, t.tokens_out::float8, v.faithfulness::float8,
            v.coherence::float8, jq.accepted / nullif(jq.settled, 0)::float8 as pass_rate
@@ -52,7 +52,7 @@ where e.round_id = :round_id
 group by 1 order by 1
 
 -- name: report_flips
--- A few of them, drawn at random, the same at every run.
+-- At most :most flips of each kind, in a random order that is the same at every run.
 select * from (
     select *, row_number() over (partition by flip order by md5(round || question_id)) as nth,
            count(*) over (partition by flip) as of
@@ -60,14 +60,14 @@ select * from (
 ) f where nth <= :most order by flip, nth
 
 -- name: report_questions
--- What the round trained on: each question once.
+-- The questions that the round trained on, each once.
 select t.question_id, min(q.question) as question
 from examples e join traces t on t.id = e.trace_id join questions q on q.id = t.question_id
 where e.round_id = :round_id and e.role <> 'rejected'
 group by 1 order by 1
 
 -- name: report_examples
--- The first example of each of these questions.
+-- The first example of each given question.
 select distinct on (t.question_id) t.question_id, q.question, t.text, t.id as trace_id, j.model as teacher, j.method,
        t.prompt_hash
 from examples e join traces t on t.id = e.trace_id join questions q on q.id = t.question_id join jobs j on j.id = t.job_id
@@ -75,7 +75,7 @@ where e.round_id = :round_id and e.role <> 'rejected' and t.question_id = any(:q
 order by t.question_id, e.stage, e.position
 
 -- name: report_cost
--- What the round's jobs cost, traces that were not trained on included, and what measuring the student did.
+-- The cost of the round's jobs, including traces that were not trained on, and of the student's evaluations.
 select purpose, sum(traces) as traces, sum(tokens_out) as tokens, sum(engine_seconds) as engine_seconds, sum(cost) as cost
 from job_progress
 where job = any(:jobs) or (purpose = 'evaluate' and adapter = :round)

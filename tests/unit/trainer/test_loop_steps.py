@@ -64,7 +64,7 @@ def test_a_failed_round_fails_its_loop_with_the_same_error() -> None:
     assert move("train", "failed", awaited_error="out of memory") == ("fail", "round x failed: out of memory")
 
 
-@pytest.mark.parametrize(("state", "said"), [("cancelled", "x was cancelled"), (None, "x is not there any more")])
+@pytest.mark.parametrize(("state", "said"), [("cancelled", "x was cancelled"), (None, "x no longer exists")])
 def test_a_job_that_never_ends_fails_its_loop(state: str | None, said: str) -> None:
     decision = move("attempt", state)
     assert decision.move == "fail"

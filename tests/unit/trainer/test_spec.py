@@ -90,7 +90,7 @@ def test_every_wrong_key_is_named_at_once(tmp_path: Path) -> None:
 
 
 def test_a_round_that_measures_nothing_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match=r"evaluate: .*name what is measured"):
+    with pytest.raises(UsageError, match=r"evaluate: .*name the evaluations"):
         _load(tmp_path, LEAST.replace('jobs = ["student-before"]', ""))
 
 

@@ -59,9 +59,7 @@ GiveUp = Annotated[
     float, typer.Option(min=0, max=0.99, help="With --enough: give a question up below this chance of success.")
 ]
 BudgetTokens = Annotated[float | None, typer.Option(min=1, help="Stop the job at this many tokens.")]
-BudgetMoney = Annotated[
-    float | None, typer.Option(min=0.000001, help="Stop the job at this cost, by the model's prices.")
-]
+BudgetMoney = Annotated[float | None, typer.Option(min=0.000001, help="Stop the job at this cost, in money.")]
 
 
 def enqueue(

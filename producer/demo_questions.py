@@ -15,7 +15,10 @@ WORDS = "words:?size={size}&seed={seed}&split={split}"
 
 
 def mixed(count: int, *, seed: int, split: str, known: Collection[str] = ()) -> Iterator[Question]:
-    """Build distinct questions that alternate between sums and word problems. `known`: fingerprints of questions to leave out."""
+    """Build distinct questions that alternate between sums and word problems.
+
+    `known`: fingerprints of questions to leave out.
+    """
     seen = set(known)
 
     def distinct(source: str, n_questions: int) -> list[Question]:

@@ -35,7 +35,5 @@ class Lease:
         try:
             with transaction() as connection:
                 self.held = connection.execute(Q["renew_round"], values).rowcount == 1
-        except (
-            OperationalError
-        ) as error:  # Postgres is unreachable; the first owner to claim or renew afterwards continues
+        except OperationalError as error:  # Postgres is unreachable; the first to claim or renew later continues
             log.warning("round %d: lease not renewed: %s", self.round_id, error)

@@ -1,8 +1,8 @@
 """One step of a loop, run by a Celery task that carries only the loop's id.
 
 A step is one transaction that locks the loop's row. It reads the state of the awaited job or round, opens the next job
-or queues the next round, and moves the loop (`db/sql/loops.sql`). So a repeated task has one effect, and another trainer
-continues after a crash. A step never waits: the trainer is free to train between two steps.
+or queues the next round, and moves the loop (`db/sql/loops.sql`). So a repeated task has one effect, and another
+trainer continues after a crash. A step never waits: the trainer is free to train between two steps.
 """
 
 import logging

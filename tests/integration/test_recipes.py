@@ -107,7 +107,7 @@ def test_what_a_round_made_goes_to_the_hub_on_request(source: Path, monkeypatch:
     [
         ("", ["--push", "me/mine"], "HF_TOKEN"),
         ("secret", ["--push", "not a name"], "no name of a repository"),
-        ("secret", ["--push", "me/mine", "--no-wait"], "leave --no-wait out"),
+        ("secret", ["--push", "me/mine", "--no-wait"], "remove --no-wait"),
         ("secret", ["--public"], "--push OWNER/NAME"),
     ],
 )

@@ -29,8 +29,8 @@ TRAIN = """Queue a training round for the trainer worker and follow it to its ev
 
 Running it again follows the same round. --dry-run only shows the training set: counts, tokens, three examples and the
 expected time. --control trains a second round, NAME-control, by the same recipe. It learns from unverified traces with
-the same difficulty and number of tokens, so the difference measures the filter. --push uploads the adapter, its card and
-a merged model to a model hub at the end. It needs a token in HF_TOKEN.
+the same difficulty and number of tokens, so the difference measures the filter. --push uploads the adapter, its card
+and a merged model to a model hub at the end. It needs a token in HF_TOKEN.
 
 Example: tracemill train round.toml --control"""
 

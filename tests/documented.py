@@ -34,7 +34,7 @@ def mentions() -> Iterator[str]:
     """Every command that a sentence names, most often in part."""
     for file in _files((*PAGES, *COMMENTED)):
         text = BLOCK.sub("", file.read_text(encoding="utf-8"))
-        yield from (" ".join(found.split()) for found in MENTION.findall(text))
+        yield from (" ".join(command.split()) for command in MENTION.findall(text))
 
 
 def block_after(page: str, line: str) -> str:

@@ -16,13 +16,13 @@ OTHER, REST = 0.08, 0.02
 
 def sums(count: int, role: str = "sft", wrong: int = 0) -> list[Example]:
     """Examples of two steps and an answer; `wrong` is added to every result."""
-    found = []
+    examples = []
     for number in range(count):
         total = number + 7 + wrong
         steps = (f"There are {number} and 7.", f"{number} + 7 = {total}.")
         text = f"{steps[0]}\n{steps[1]}\nThe answer is {total}."
-        found.append(Example(role, f"What is {number} + 7?", text, position=number, steps=steps))
-    return found
+        examples.append(Example(role, f"What is {number} + 7?", text, position=number, steps=steps))
+    return examples
 
 
 def pairs(count: int) -> list[Example]:
@@ -37,12 +37,12 @@ def with_logprobs(examples: list[Example], tokenizer: Any) -> list[Example]:
     from dataclasses import replace
 
     sure = {True: math.log(1 - OTHER - REST), False: math.log(OTHER)}
-    found = []
+    with_teacher = []
     for example in examples:
         ids = [*tokenizer(example.text, add_special_tokens=False)["input_ids"], tokenizer.eos_token_id]
         places = ((token, {token: sure[True], (token + 1) % len(tokenizer): sure[False]}) for token in ids)
-        found.append(replace(example, logprobs=encode(TopK.of(places))))
-    return found
+        with_teacher.append(replace(example, logprobs=encode(TopK.of(places))))
+    return with_teacher
 
 
 def lesson(

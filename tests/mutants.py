@@ -85,11 +85,11 @@ def _python(source: str) -> Iterator[tuple[int, int, str]]:
     for node in _nodes(ast.parse(source)):
         match node:
             case ast.Compare(left, operators, rights):
-                for one, operator, other in zip([left, *rights], operators, rights, strict=False):
-                    yield from swap(one, operator, other)
+                for first, operator, second in zip([left, *rights], operators, rights, strict=False):
+                    yield from swap(first, operator, second)
             case ast.BoolOp(operator, values):
-                for one, other in pairwise(values):
-                    yield from swap(one, operator, other)
+                for first, second in pairwise(values):
+                    yield from swap(first, operator, second)
             case ast.BinOp(left, operator, right) | ast.AugAssign(left, operator, right):
                 yield from swap(left, operator, right)
             case ast.UnaryOp(ast.Not()):

@@ -24,8 +24,8 @@ _ANSWER = re.compile(r"^\[ANSWER begins\]\n\| (\d+)", re.MULTILINE)
 
 def sum_is_right(prompt: str) -> bool:
     """Is the answer in the prompt's answer block the sum that its question asks for ("What is 3 + 4?")?"""
-    asked, answer = _SUM.search(prompt), _ANSWER.search(prompt)
-    return asked is not None and answer is not None and int(asked[1]) + int(asked[2]) == int(answer[1])
+    addends, answer = _SUM.search(prompt), _ANSWER.search(prompt)
+    return addends is not None and answer is not None and int(addends[1]) + int(addends[2]) == int(answer[1])
 
 
 def of_known_quality(auc: float, right: Callable[[str], bool] = sum_is_right) -> Judge:

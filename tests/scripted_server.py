@@ -125,19 +125,19 @@ class ScriptedServer:
             await runner.cleanup()
 
     async def _handle(self, request: web.Request) -> web.StreamResponse:
-        asked = await request.json()
-        self.requests.append((request.headers, asked))
+        payload = await request.json()
+        self.requests.append((request.headers, payload))
         fault = next(self.faults, None)
         if fault is None and self.latency:
             await asyncio.sleep(self.latency)
-        streamed = asked.get("stream") and "stream" not in self.ignores
+        streamed = payload.get("stream") and "stream" not in self.ignores
         match fault:
             case None | Fault.CUT_OFF | Fault.ENDS_EARLY | Fault.FALLS_SILENT if streamed:
-                return await self._streamed(request, asked, fault)
+                return await self._streamed(request, payload, fault)
             case None:
-                if refused := [name for name in asked if name in self.refuses]:
+                if refused := [name for name in payload if name in self.refuses]:
                     return _error(400, f"unrecognized request argument: {refused[0]}")
-                return web.json_response(self._completion(asked))
+                return web.json_response(self._completion(payload))
             case Fault.BUSY:
                 return _error(429, "too many requests", {"Retry-After": "1"})
             case Fault.BROKEN:
@@ -160,7 +160,7 @@ class ScriptedServer:
             case Fault.NO_CHOICES:
                 return web.json_response({"choices": [], "usage": None})
             case Fault.FEWER:
-                return web.json_response(self._completion(asked | {"n": asked.get("n", 1) - 1}))
+                return web.json_response(self._completion(payload | {"n": payload.get("n", 1) - 1}))
             case Fault.HANGS:
                 await asyncio.sleep(3600)
                 return web.Response()
@@ -170,11 +170,13 @@ class ScriptedServer:
                 raw = body if isinstance(body, bytes) else body.encode()
                 return web.Response(body=raw, content_type="text/event-stream" if streamed else "application/json")
 
-    async def _streamed(self, request: web.Request, asked: dict[str, Any], fault: Fault | None) -> web.StreamResponse:
-        completion = self._completion(asked)
+    async def _streamed(
+        self, request: web.Request, request_body: dict[str, Any], fault: Fault | None
+    ) -> web.StreamResponse:
+        completion = self._completion(request_body)
         response = web.StreamResponse(headers={"Content-Type": "text/event-stream"})
         await response.prepare(request)
-        chunks = _chunks(completion, asked)
+        chunks = _chunks(completion, request_body)
         for chunk in chunks if fault is None else chunks[: len(chunks) // 2]:
             await response.write(f": here it comes\r\ndata: {json.dumps(chunk)}\r\n\r\n".encode())
             await asyncio.sleep(self.word_seconds)
@@ -187,16 +189,16 @@ class ScriptedServer:
             _end_connection(request)
         return response
 
-    def _completion(self, asked: dict[str, Any]) -> dict[str, Any]:
-        asked = {name: value for name, value in asked.items() if name not in self.ignores}
-        question = asked["messages"][-1]["content"]
+    def _completion(self, request_body: dict[str, Any]) -> dict[str, Any]:
+        request_body = {name: value for name, value in request_body.items() if name not in self.ignores}
+        question = request_body["messages"][-1]["content"]
         texts = self.answer(question)
         texts = [texts] if isinstance(texts, str) else texts
-        limit = asked.get("max_tokens") or 2**31
+        limit = request_body.get("max_tokens") or 2**31
         choices, tokens = [], 0
-        for index in range(asked.get("n", 1)):
-            text = texts[0 if asked.get("temperature") == 0 else next(self._turn) % len(texts)]
-            for stop in asked.get("stop", ()):
+        for index in range(request_body.get("n", 1)):
+            text = texts[0 if request_body.get("temperature") == 0 else next(self._turn) % len(texts)]
+            for stop in request_body.get("stop", ()):
                 text = text.split(stop)[0]
             words = text.split(" ")
             tokens += min(len(words), limit)
@@ -205,32 +207,34 @@ class ScriptedServer:
                     "index": index,
                     "message": {"role": "assistant", "content": " ".join(words[:limit])},
                     "finish_reason": "length" if len(words) > limit else "stop",
-                    "logprobs": self._logprobs(asked, words[:limit]),
+                    "logprobs": self._logprobs(request_body, words[:limit]),
                 }
             )
-        prompt = sum(len(message["content"].split()) for message in asked["messages"])
+        prompt = sum(len(message["content"].split()) for message in request_body["messages"])
         return {
             "object": "chat.completion",
-            "model": asked["model"],
+            "model": request_body["model"],
             "choices": choices,
             "usage": {"prompt_tokens": prompt, "completion_tokens": tokens, "total_tokens": prompt + tokens},
-            "prompt_logprobs": self._prompt_logprobs(asked["messages"]) if "prompt_logprobs" in asked else None,
+            "prompt_logprobs": self._prompt_logprobs(request_body["messages"])
+            if "prompt_logprobs" in request_body
+            else None,
         }
 
-    def _logprobs(self, asked: dict[str, Any], words: list[str]) -> dict[str, Any] | None:
-        if not asked.get("logprobs"):
+    def _logprobs(self, request_body: dict[str, Any], words: list[str]) -> dict[str, Any] | None:
+        if not request_body.get("logprobs"):
             return None
-        if asked.get("return_tokens_as_token_ids"):
-            return {"content": [_place(token_id(word), asked["top_logprobs"]) for word in words]}
-        question = asked["messages"][-1]["content"]
+        if request_body.get("return_tokens_as_token_ids"):
+            return {"content": [_place(token_id(word), request_body["top_logprobs"]) for word in words]}
+        question = request_body["messages"][-1]["content"]
         first = self.first_words(question) if callable(self.first_words) else self.first_words
         likeliest = [{"token": word, "logprob": logprob} for word, logprob in first.items()]
         return {"content": [{**likeliest[0], "top_logprobs": likeliest}]}
 
     def _prompt_logprobs(self, messages: list[dict[str, str]]) -> list[dict[str, Any] | None]:
-        *_, question, said = (message["content"] for message in messages)
-        words = SCORED_WORD.findall(said)
-        each = self.score(question, said) / len(words)
+        *_, question, scored_text = (message["content"] for message in messages)
+        words = SCORED_WORD.findall(scored_text)
+        each = self.score(question, scored_text) / len(words)
         scored = [(word, -3.0) for word in SCORED_WORD.findall(question)] + [("\n", -1.0)] + [(w, each) for w in words]
         return [None, *({"7": {"logprob": logprob, "rank": 1, "decoded_token": word}} for word, logprob in scored)]
 
@@ -247,24 +251,24 @@ def token_id(word: str) -> int:
 
 def _place(chosen: int, k: int) -> dict[str, Any]:
     """In vLLM's way: the chosen token comes first among its likeliest."""
-    likely = [(chosen, -0.1), *(((chosen + place) % 49152, -4.0 - place / 2) for place in range(1, k))]
+    likely = [(chosen, -0.1), *(((chosen + rank) % 49152, -4.0 - rank / 2) for rank in range(1, k))]
     likeliest = [{"token": f"token_id:{token}", "logprob": logprob} for token, logprob in likely]
     return {**likeliest[0], "top_logprobs": likeliest}
 
 
-def _chunks(completion: dict[str, Any], asked: dict[str, Any]) -> list[dict[str, Any]]:
+def _chunks(completion: dict[str, Any], request_body: dict[str, Any]) -> list[dict[str, Any]]:
     """The completion word by word, the samples in turn."""
     pieces: list[tuple[int, dict[str, Any]]] = []
     for choice in completion["choices"]:
         pieces.append((-1, {"index": choice["index"], "delta": {"role": "assistant", "content": ""}}))
         words = choice["message"]["content"].split(" ")
         for number, word in enumerate(words):
-            places = choice["logprobs"] and {"content": choice["logprobs"]["content"][number : number + 1]}
+            logprobs = choice["logprobs"] and {"content": choice["logprobs"]["content"][number : number + 1]}
             delta = {"content": " " * (number > 0) + word}
-            pieces.append((number, {"index": choice["index"], "delta": delta, "logprobs": places}))
+            pieces.append((number, {"index": choice["index"], "delta": delta, "logprobs": logprobs}))
         pieces.append((len(words), {"index": choice["index"], "delta": {}, "finish_reason": choice["finish_reason"]}))
     chunks = [{"choices": [piece]} for _, piece in sorted(pieces, key=lambda piece: piece[0])]
-    if asked.get("stream_options", {}).get("include_usage"):
+    if request_body.get("stream_options", {}).get("include_usage"):
         chunks.append({"choices": [], "usage": completion["usage"]})
     return chunks
 

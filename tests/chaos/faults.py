@@ -69,7 +69,7 @@ class Hit:
 
 def plan(count: int, seconds: float, quiet: float, dice: random.Random) -> list[Hit]:
     """Faults at random times, each kind as often as any other; before them nothing happens for a while."""
-    kinds = [KINDS[place % len(KINDS)] for place in range(count)]
+    kinds = [KINDS[index % len(KINDS)] for index in range(count)]
     dice.shuffle(kinds)
     times = sorted(dice.uniform(quiet, seconds) for _ in kinds)
     return [Hit(Kind.NOTHING, 0.0), *map(Hit, kinds, times)]
@@ -78,8 +78,8 @@ def plan(count: int, seconds: float, quiet: float, dice: random.Random) -> list[
 def strike(world: World, hit: Hit, dice: random.Random) -> None:
     """Let it happen."""
     with suppress(OperationalError):
-        found = rows("select question_id from job_questions where state in ('running', 'generated')")
-        hit.held = [row.question_id for row in found]
+        claimed = rows("select question_id from job_questions where state in ('running', 'generated')")
+        hit.held = [row.question_id for row in claimed]
     if hit.kind in MOODS:
         tell(world.mood, *MOODS[hit.kind])
     elif hit.kind is Kind.FLUSHED:
@@ -110,9 +110,9 @@ def _target(world: World, kind: Kind, dice: random.Random) -> ProcessStatus:
         return [row for row in local.status(world.folder) if row.name.split("-")[0] == name and row.state == "RUNNING"]
 
     wait_until(running, 60, lambda: [f"{row.name} {row.state}" for row in local.status(world.folder)])
-    found = running()
-    leading = [row for row in found if kind is Kind.PRODUCER and row.pid and _leads(row.pid)]
-    return dice.choice(leading or found)
+    targets = running()
+    leading = [row for row in targets if kind is Kind.PRODUCER and row.pid and _leads(row.pid)]
+    return dice.choice(leading or targets)
 
 
 def _leads(pid: int) -> bool:

@@ -56,13 +56,27 @@ def network(*hosts: str) -> Iterator[Network]:
         _ip("-n", made.hub, "address", "add", f"{HUB}/24", "dev", "bridge")
         _ip("-n", made.hub, "link", "set", "bridge", "up")
         for host, address in made.addresses.items():
-            own = namespace(host)
-            _ip("netns", "add", own)
-            _ip("-n", own, "link", "set", "lo", "up")
-            _ip("-n", made.hub, "link", "add", "name", host, "type", "veth", "peer", "name", "eth0", "netns", own)
+            host_namespace = namespace(host)
+            _ip("netns", "add", host_namespace)
+            _ip("-n", host_namespace, "link", "set", "lo", "up")
+            _ip(
+                "-n",
+                made.hub,
+                "link",
+                "add",
+                "name",
+                host,
+                "type",
+                "veth",
+                "peer",
+                "name",
+                "eth0",
+                "netns",
+                host_namespace,
+            )
             _ip("-n", made.hub, "link", "set", "dev", host, "master", "bridge", "up")
-            _ip("-n", own, "address", "add", f"{address}/24", "dev", "eth0")
-            _ip("-n", own, "link", "set", "eth0", "up")
+            _ip("-n", host_namespace, "address", "add", f"{address}/24", "dev", "eth0")
+            _ip("-n", host_namespace, "link", "set", "eth0", "up")
         yield made
     finally:
         _clean_up()
@@ -110,9 +124,9 @@ def _ip(*words: str) -> str:
 def _clean_up() -> None:
     """Take away what this process made, and what killed ones left behind."""
     for path in Path("/run/netns").glob("tracemill-*"):
-        if (found := OURS.fullmatch(path.name)) is None:
+        if (match := OURS.fullmatch(path.name)) is None:
             continue
-        maker = int(found[1])
+        maker = int(match[1])
         if maker == os.getpid() or not psutil.pid_exists(maker):
             for pid in _ip("netns", "pids", path.name).split():
                 with suppress(ProcessLookupError):

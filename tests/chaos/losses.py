@@ -27,11 +27,11 @@ def table(hits: Sequence[Hit], settled: Mapping[int, float]) -> str:
     for hit, end in zip(hits, ends, strict=True):
         still.setdefault(hit.kind, []).append(standstill(times, hit.at, end))
         if hit.held:
-            held.setdefault(hit.kind, []).append(max(settled[one] for one in hit.held) - hit.at)
+            held.setdefault(hit.kind, []).append(max(settled[question_id] for question_id in hit.held) - hit.at)
     lines = [f"{'seconds (median, worst)':24}{'faults':>8}{'stood still':>18}{'under way':>18}"]
     for kind in Kind:
         if kind in still:
             columns = (still[kind], held.get(kind, []))
-            shown = (f"{median(found):.1f}  {max(found):5.1f}" if found else "" for found in columns)
+            shown = (f"{median(durations):.1f}  {max(durations):5.1f}" if durations else "" for durations in columns)
             lines.append(f"{kind:24}{len(still[kind]):>8}{next(shown):>18}{next(shown):>18}")
     return "\n".join(lines)

@@ -92,13 +92,13 @@ def survive(form: Form, seed: int, folder: Path) -> None:
             check(form, hits)
             wait_until(lambda: not factory.orphans(), 30, factory.orphans)
         except BaseException:
-            print(said(factory))
+            print(diagnosis(factory))
             raise
         settled = dict(map(tuple, rows("select question_id, extract(epoch from updated_at)::float from job_questions")))
         took = max(settled.values()) - began
         print(f"{took:.0f} s in all")
         print(table(hits, settled), flush=True)
-        assert factory.deaths() == {}, said(factory)
+        assert factory.deaths() == {}, diagnosis(factory)
 
 
 def is_done() -> bool:
@@ -111,28 +111,28 @@ def is_done() -> bool:
 
 def check(form: Form, hits: list[Hit]) -> None:
     assert states(JOB) == {"done": form.questions}
-    found = rows(
+    traces = rows(
         "select q.question, t.sample_index, t.text, count(v) as verdicts, bool_and(v.correct) as correct, "
         "bool_and(v.accepted) as accepted from traces t join questions q on q.id = t.question_id "
         "left join verdicts v on v.trace_id = t.id group by q.id, t.id"
     )
-    wanted = {(question.text, place) for question in additions(form.questions) for place in range(SAMPLES)}
-    there = Counter((row.question, row.sample_index) for row in found)
-    assert wanted - there.keys() == set(), "lost"
-    assert there - Counter(wanted) == Counter(), "repeated"
-    assert [row for row in found if row.verdicts != 1] == []
-    assert [row for row in found if (row.correct, row.accepted) != answers(row.question)[row.text]] == []
+    expected = {(question.text, sample) for question in additions(form.questions) for sample in range(SAMPLES)}
+    counts = Counter((row.question, row.sample_index) for row in traces)
+    assert expected - counts.keys() == set(), "lost"
+    assert counts - Counter(expected) == Counter(), "repeated"
+    assert [row for row in traces if row.verdicts != 1] == []
+    assert [row for row in traces if (row.correct, row.accepted) != answers(row.question)[row.text]] == []
     (last,) = rows("select extract(epoch from max(updated_at))::float as settled from job_questions")
     assert max(hit.at for hit in hits) < last.settled, "the last faults met no work"
 
 
-def said(factory: World) -> str:
+def diagnosis(factory: World) -> str:
     """What there is to understand a failure: states, errors, deaths, logs."""
     try:
         errors = rows(
             "select count(*), state, last_error from job_questions where last_error is not null group by 2, 3"
         )
-        asked = "\n".join(map(str, [states(JOB), *errors]))
+        errors_text = "\n".join(map(str, [states(JOB), *errors]))
     except OperationalError as error:
-        asked = f"Postgres does not answer: {error}"
-    return f"{asked}\ndied without being killed: {factory.deaths()}\n{factory.log_tails()}"
+        errors_text = f"Postgres does not answer: {error}"
+    return f"{errors_text}\ndied without being killed: {factory.deaths()}\n{factory.log_tails()}"

@@ -90,13 +90,13 @@ where not late.kept and late.host = :host and extract(epoch from late.at) > :sin
 """
 
 
-def test_where_there_are_no_hosts_it_is_said() -> None:
+def test_missing_network_namespaces_are_reported() -> None:
     """Here for a machine without namespaces, where nothing else of this file can run."""
     if REFUSAL:
         warnings.warn(f"CUT-OFF WORKERS WERE NOT TESTED: {REFUSAL}", stacklevel=1)
 
 
-def test_what_a_killed_run_left_behind_is_taken_away() -> None:
+def test_the_leftovers_of_a_killed_run_are_removed() -> None:
     if REFUSAL:
         pytest.skip(f"not tried: {REFUSAL}")
     run = (
@@ -113,13 +113,13 @@ def test_what_a_killed_run_left_behind_is_taken_away() -> None:
     assert list(Path("/run/netns").glob(f"tracemill-{os.getpid()}-*")) == []
 
 
-def test_one_of_each_kind_that_is_cut_off_for_a_while_does_no_harm(tmp_path: Path) -> None:
+def test_a_cut_off_process_of_each_kind_does_no_harm(tmp_path: Path) -> None:
     survive(KINDS, 22, 260, tmp_path)
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("kind", KINDS)
-def test_one_that_is_cut_off_for_a_minute_does_no_harm(kind: str, tmp_path: Path) -> None:
+def test_a_process_that_is_cut_off_for_a_minute_does_no_harm(kind: str, tmp_path: Path) -> None:
     survive([kind], 60, 1600, tmp_path)
 
 
@@ -194,9 +194,10 @@ def cut_off(kinds: Sequence[str], seconds: float, hosts: Network, folder: Path, 
 def redone(held: Mapping[str, list[int]]) -> bool:
     """Whether others have stored what was held by those who are cut off."""
     left = "select count(*) from job_questions where question_id = any(:held) and state = any(:states)"
-    asked, waiting = ["pending", "queued", "running"], ["generated"]
+    unanswered, waiting = ["pending", "queued", "running"], ["generated"]
     return not (
-        value(left, held=held["traces"], states=asked) or value(left, held=held["verdicts"], states=asked + waiting)
+        value(left, held=held["traces"], states=unanswered)
+        or value(left, held=held["verdicts"], states=unanswered + waiting)
     )
 
 
@@ -223,7 +224,7 @@ def programs(hosts: Network, stack: Stack, folder: Path) -> list[Program]:
         "TRACEMILL_DATABASE_URL": stack.database_url.replace("127.0.0.1", HUB),
         "TRACEMILL_REDIS_URL": stack.redis_url.replace("127.0.0.1", HUB),
     }
-    found = []
+    programs_of_hosts = []
     for host in HOSTS:
         kind = host.split("-")[0]
         ours = environment(folder) | reached | {"TRACEMILL_DATA_DIR": str(folder / host)}
@@ -236,11 +237,11 @@ def programs(hosts: Network, stack: Stack, folder: Path) -> list[Program]:
         if kind in LATENCY:
             model = model_command(folder / f"{host}.mood", MODEL_PORT, LATENCY[kind], seed=1)
             commands[f"model-of-{host}"] = model
-        found += [
+        programs_of_hosts += [
             Program(name, hosts.command(host, [sys.executable, "-m", *command]), ours, stop_seconds=5)
             for name, command in commands.items()
         ]
-    return found
+    return programs_of_hosts
 
 
 def listen(folder: Folder, stack: Stack) -> None:

@@ -53,8 +53,8 @@ class World:
 
     def deaths(self) -> dict[str, int]:
         """How often a process died that nobody had killed."""
-        found = {row.name: row.restarts - self.killed[row.name] for row in local.status(self.folder)}
-        return {name: count for name, count in found.items() if count}
+        counts = {row.name: row.restarts - self.killed[row.name] for row in local.status(self.folder)}
+        return {name: count for name, count in counts.items() if count}
 
     def orphans(self) -> list[str]:
         """Processes of this factory that do not descend from its supervisor any more."""
@@ -68,14 +68,14 @@ class World:
 
 def processes(folder: Path) -> dict[int, str]:
     """All processes that work in the folder or hold its name in their environment, with their command lines."""
-    found = {}
+    commands = {}
     for process in psutil.process_iter():
         try:
-            if any(str(folder) in place for place in (process.cwd(), *process.environ().values())):
-                found[process.pid] = " ".join(process.cmdline())
+            if any(str(folder) in text for text in (process.cwd(), *process.environ().values())):
+                commands[process.pid] = " ".join(process.cmdline())
         except (psutil.Error, OSError):  # it has ended
             continue
-    return found
+    return commands
 
 
 @contextmanager

@@ -77,11 +77,11 @@ def change(statement: str, **values: Any) -> int:
 
 def states(job: str) -> dict[str, int]:
     """How many of a job's questions are in each state."""
-    found = rows(
+    counts = rows(
         "select q.state, count(*) from job_questions q join jobs j on j.id = q.job_id where j.name = :job group by 1",
         job=job,
     )
-    return dict(map(tuple, found))
+    return dict(map(tuple, counts))
 
 
 def job_state(job: str) -> str:
@@ -91,10 +91,10 @@ def job_state(job: str) -> str:
 def wait_until(condition: Callable[[], Any], seconds: float = 120, what: Callable[[], object] = lambda: "") -> Any:
     """What the condition gives once that is true; fails with `what()` after `seconds`."""
     deadline = time.monotonic() + seconds
-    while not (found := condition()):
+    while not (result := condition()):
         assert time.monotonic() < deadline, f"it did not happen in {seconds:.0f} s: {what()}"
         time.sleep(0.05)
-    return found
+    return result
 
 
 @contextmanager
@@ -117,9 +117,9 @@ def _send_to(url: str) -> None:
 def waiting(stack: Stack, alias: str = "teacher") -> int:
     """Messages that wait in the queue of a model alias."""
     with redis.Redis.from_url(stack.redis_url) as client:
-        found = client.llen(generate_queue(alias))
-    assert isinstance(found, int)
-    return found
+        n_messages = client.llen(generate_queue(alias))
+    assert isinstance(n_messages, int)
+    return n_messages
 
 
 class Processes:

@@ -15,18 +15,20 @@ Answers = Sequence[bool]
 
 def teach(connection: Connection, count: int = 6, name: str = "teach") -> list[int]:
     """A job of accepted traces, one a question; the traces."""
-    asked = [question(connection, f"Add {n} and 1 and say what it makes.") for n in range(count)]
-    job_id = job(connection, name, asked)
-    traces = [trace(connection, job_id, q, f"{n} + 1 = {n + 1}. The answer is {n + 1}.") for n, q in enumerate(asked)]
+    questions = [question(connection, f"Add {n} and 1 and say what it makes.") for n in range(count)]
+    job_id = job(connection, name, questions)
+    traces = [
+        trace(connection, job_id, q, f"{n} + 1 = {n + 1}. The answer is {n + 1}.") for n, q in enumerate(questions)
+    ]
     connection.execute(
         text("update job_questions set state = 'done', settled = 1, accepted = 1 where job_id = :job"), {"job": job_id}
     )
     return traces
 
 
-def benchmark(connection: Connection, name: str, before: Answers, *, asked: str = "What is {n} + 50?") -> int:
+def benchmark(connection: Connection, name: str, before: Answers, *, template: str = "What is {n} + 50?") -> int:
     """The base model's finished evaluation."""
-    questions = [question(connection, asked.format(n=n), dataset=name) for n in range(len(before))]
+    questions = [question(connection, template.format(n=n), dataset=name) for n in range(len(before))]
     job_id = job(connection, name, questions, evaluate=True)
     answer(connection, job_id, before, "base")
     return job_id
@@ -34,10 +36,10 @@ def benchmark(connection: Connection, name: str, before: Answers, *, asked: str 
 
 def answer(connection: Connection, job_id: int, right: Answers, who: str) -> None:
     """One trace a question, and the job is done."""
-    asked = connection.execute(
+    question_ids = connection.execute(
         text("select question_id from job_questions where job_id = :job order by question_id"), {"job": job_id}
     )
-    for question_id, correct in zip(asked.scalars(), right, strict=True):
+    for question_id, correct in zip(question_ids.scalars(), right, strict=True):
         trace(connection, job_id, question_id, f"{who} says {'right' if correct else 'wrong'}", accepted=correct)
     finish(connection, job_id)
 

@@ -62,11 +62,11 @@ def answer_all(accepted: Rule) -> None:
 
 
 def _answer(job_id: int, name: str, accepted: Rule) -> None:
-    asked = rows("select question_id from job_questions where job_id = :id order by 1", id=job_id)
+    questions = rows("select question_id from job_questions where job_id = :id order by 1", id=job_id)
     with transaction() as connection:
-        for place, row in enumerate(asked):
-            right = accepted(name, place, len(asked))
-            trace(connection, job_id, row.question_id, f"{name} {place}", accepted=right)
+        for index, row in enumerate(questions):
+            right = accepted(name, index, len(questions))
+            trace(connection, job_id, row.question_id, f"{name} {index}", accepted=right)
             change = "update job_questions set accepted = :accepted where job_id = :job and question_id = :question"
             connection.execute(text(change), {"accepted": int(right), "job": job_id, "question": row.question_id})
         finish(connection, job_id)

@@ -19,10 +19,10 @@ ASK = Prompt(({"role": "system", "content": "Think."}, {"role": "user", "content
 TEACH = Prompt(({"role": "user", "content": "A teacher is asked differently: {question}"},))
 
 
-def question(connection: Connection, asked: str, dataset: str = "d") -> int:
+def question(connection: Connection, content: str, dataset: str = "d") -> int:
     """A question's id; the same text in another dataset is another question with the same fingerprint."""
-    row = {"hash": content_hash(dataset, asked), "print": fingerprint(asked), "dataset": dataset, "asked": asked}
-    found = connection.execute(
+    row = {"hash": content_hash(dataset, content), "print": fingerprint(content), "dataset": dataset, "asked": content}
+    result = connection.execute(
         text(
             "insert into questions (content_hash, fingerprint, dataset, domain, question) "
             "values (:hash, :print, :dataset, 'math', :asked) on conflict (content_hash) do update set domain = 'math' "
@@ -30,7 +30,7 @@ def question(connection: Connection, asked: str, dataset: str = "d") -> int:
         ),
         row,
     )
-    return int(found.scalar_one())
+    return int(result.scalar_one())
 
 
 def job(connection: Connection, name: str, questions: Sequence[int], *, evaluate: bool = False) -> int:

@@ -42,20 +42,20 @@ class Teacher(ScriptedServer):
 
     broken_question = ""
     #: Requests so far.
-    asked = 0
+    n_requests = 0
     one_at_a_time = False
 
     def __init__(self, port: int = 0) -> None:
         super().__init__(self.say, port=port)
 
     def say(self, question: str) -> list[str]:
-        self.asked += 1
+        self.n_requests += 1
         if question == self.broken_question:
             raise RuntimeError("scripted to fail")  # the server answers 500
         return list(answers(question))
 
-    def _completion(self, asked: dict[str, Any]) -> dict[str, Any]:
-        return super()._completion(asked | {"n": 1} if self.one_at_a_time else asked)
+    def _completion(self, request_body: dict[str, Any]) -> dict[str, Any]:
+        return super()._completion(request_body | {"n": 1} if self.one_at_a_time else request_body)
 
 
 def start_all(processes: Processes) -> None:
@@ -83,9 +83,9 @@ def everything_came(job: str) -> bool:
 def check(job: str, questions: int) -> None:
     """Each of the questions has its four scripted answers once, each with its one right verdict."""
     assert states(job) == {"done": questions}
-    found = rows("select question, text, correct, accepted from trace_scores where job = :job", job=job)
-    wanted = [(q.text, *scripted) for q in additions(questions) for scripted in answers(q.text).items()]
-    assert sorted((row.question, row.text, (row.correct, row.accepted)) for row in found) == sorted(wanted)
+    scores = rows("select question, text, correct, accepted from trace_scores where job = :job", job=job)
+    expected = [(q.text, *scripted) for q in additions(questions) for scripted in answers(q.text).items()]
+    assert sorted((row.question, row.text, (row.correct, row.accepted)) for row in scores) == sorted(expected)
     assert value("select count(*) from verdicts v join traces t on t.id = v.trace_id "
                  "join jobs j on j.id = t.job_id where j.name = :job", job=job) == 4 * questions  # fmt: skip
 

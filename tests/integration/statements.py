@@ -33,8 +33,8 @@ def fetch(name: str, **values: Any) -> list[Any]:
 def claim(job_id: int, *question_ids: int, owner: str = "worker", lease: float = 30, reserved: float = 0) -> list[int]:
     """Claim questions as a worker of that name; those that it got."""
     keys = {"job_ids": [job_id] * len(question_ids), "question_ids": list(question_ids)}
-    found = fetch("claim", **keys, owner=owner, lease=lease, reserved=reserved)
-    return sorted(row.question_id for row in found)
+    claimed = fetch("claim", **keys, owner=owner, lease=lease, reserved=reserved)
+    return sorted(row.question_id for row in claimed)
 
 
 def spread(job_id: int) -> dict[int, str]:
@@ -52,14 +52,14 @@ def spread(job_id: int) -> dict[int, str]:
 
 def versions() -> dict[tuple[int, int], str]:
     """The version of each row of `job_questions`: another one after any statement that changed the row."""
-    found = rows("select job_id, question_id, cast(ctid as text) as version from job_questions")
-    return {(row.job_id, row.question_id): row.version for row in found}
+    result = rows("select job_id, question_id, cast(ctid as text) as version from job_questions")
+    return {(row.job_id, row.question_id): row.version for row in result}
 
 
 def state_of(job_id: int) -> dict[int, str]:
     """The state of each question of a job."""
-    found = rows("select question_id, state from job_questions where job_id = :job", job=job_id)
-    return {row.question_id: row.state for row in found}
+    result = rows("select question_id, state from job_questions where job_id = :job", job=job_id)
+    return {row.question_id: row.state for row in result}
 
 
 def insert_trace(job_id: int, question_id: int, *, index: int = 0, text: str = "The answer is 2.",

@@ -175,8 +175,8 @@ def check(running: World, line: str, case: Shown) -> None:
 def test_the_verified_trace_says_what_its_document_says(beside_a_stack: World) -> None:
     check(beside_a_stack, VERIFY, COMMANDS[VERIFY])
     verdict = json.loads((beside_a_stack.folder / "verified.jsonl").read_text())
-    said = {name: verdict[name] for name in ("correct", "proof", "first_error", "equations")}
-    assert json.dumps(said)[1:-1] in (ROOT / "README.md").read_text(encoding="utf-8")
+    fields = {name: verdict[name] for name in ("correct", "proof", "first_error", "equations")}
+    assert json.dumps(fields)[1:-1] in (ROOT / "README.md").read_text(encoding="utf-8")
 
 
 def test_a_stack_of_the_recipes_starts_and_ends_as_documented(tmp_path: Path) -> None:

@@ -82,7 +82,7 @@ def test_an_emptied_redis_costs_nothing_but_time(factory: Processes, teacher: Te
 
 @pytest.mark.timeout(600)
 @pytest.mark.parametrize("seconds", [20, pytest.param(300, marks=pytest.mark.slow)])
-def test_while_redis_is_away_nobody_ends_and_when_it_is_back_everything_goes_on(
+def test_processes_survive_a_redis_outage_and_then_continue(
     factory: Processes, teacher: Teacher, stack: Stack, seconds: float
 ) -> None:
     teacher.latency = 0.5
@@ -99,8 +99,8 @@ def test_while_redis_is_away_nobody_ends_and_when_it_is_back_everything_goes_on(
     finally:
         supervisor.apply()
         supervisor.settle(["redis"], 10)
-    asked = teacher.asked
-    wait_until(lambda: teacher.asked > asked, 10)
+    n_requests = teacher.n_requests
+    wait_until(lambda: teacher.n_requests > n_requests, 10)
     wait_for(job)
     check(job, 100)
     assert all(process.poll() is None for process in factory.running.values())
@@ -114,7 +114,7 @@ def test_a_full_disk_costs_nothing_but_time(factory: Processes, teacher: Teacher
     change(FULL_DISK)
     change(f"create trigger full_disk before insert on {table} for each row execute function full_disk()")
     try:
-        before = teacher.asked
+        before = teacher.n_requests
         fill(additions(20), job)
         worker = "generate" if table == "traces" else "verify"
         wait_until(lambda: factory.log(worker).read_text().count("No space left on device") >= 10)
@@ -122,7 +122,7 @@ def test_a_full_disk_costs_nothing_but_time(factory: Processes, teacher: Teacher
         change("drop function full_disk cascade")
     wait_for(job)
     check(job, 20)
-    assert teacher.asked - before == 20  # what was paid for was kept until it could be stored
+    assert teacher.n_requests - before == 20  # what was paid for was kept until it could be stored
 
 
 def test_a_postgres_that_takes_no_more_connections_costs_nothing_but_time(
@@ -137,13 +137,13 @@ def test_a_postgres_that_takes_no_more_connections_costs_nothing_but_time(
                 while True:
                     crowd.append(psycopg.connect(stack.database_url.replace("+psycopg", ""), autocommit=True))
             # The factory's end, and we take their place.
-            crowd[0].execute(OTHERS_END, [[one.info.backend_pid for one in crowd]])
+            crowd[0].execute(OTHERS_END, [[member.info.backend_pid for member in crowd]])
             time.sleep(0.5)
     finally:
         for connection in crowd:
             connection.close()
-    said = factory.log("generate").read_text() + factory.log("producer").read_text()
-    assert "too many clients" in said or "connection slots are reserved" in said
+    logs = factory.log("generate").read_text() + factory.log("producer").read_text()
+    assert "too many clients" in logs or "connection slots are reserved" in logs
     wait_for("crowded")
     check("crowded", 60)
 
@@ -168,9 +168,7 @@ def test_a_data_service_that_is_killed_costs_nothing_but_time(
     assert [name for name, process in factory.running.items() if process.poll() is not None] == []
 
 
-def test_a_question_that_the_server_cannot_answer_is_failed_alone_until_it_is_retried(
-    factory: Processes, teacher: Teacher
-) -> None:
+def test_only_the_unanswerable_question_fails_and_a_retry_repeats_it(factory: Processes, teacher: Teacher) -> None:
     questions = additions(10)
     teacher.broken_question = questions[3].text
     fill(questions, "broken")
@@ -189,7 +187,7 @@ def test_a_question_that_the_server_cannot_answer_is_failed_alone_until_it_is_re
     check("broken", 10)
 
 
-def test_nothing_fails_while_the_server_is_away(factory: Processes, away: int) -> None:
+def test_no_question_fails_while_the_server_is_unreachable(factory: Processes, away: int) -> None:
     fill(additions(10), "away", model="away")
     visited = "select count(*) from job_questions where last_error like 'EngineAway%'"
     wait_until(lambda: value(visited) >= 5)
@@ -199,9 +197,7 @@ def test_nothing_fails_while_the_server_is_away(factory: Processes, away: int) -
     check("away", 10)
 
 
-def test_a_worker_whose_engine_can_never_answer_ends_with_an_error_and_fails_no_question(
-    factory: Processes, teacher: Teacher
-) -> None:
+def test_a_rejected_key_ends_the_worker_and_fails_no_question(factory: Processes, teacher: Teacher) -> None:
     policy = Policy(judge="verifier")
     factory.stop("verify")
     fill(additions(3), "answered", policy=policy)
@@ -223,7 +219,7 @@ def test_a_worker_whose_engine_can_never_answer_ends_with_an_error_and_fails_no_
         check(job, 3)
 
 
-def test_the_schema_is_migrated_while_everybody_works(factory: Processes, teacher: Teacher, stack: Stack) -> None:
+def test_the_schema_is_migrated_under_load(factory: Processes, teacher: Teacher, stack: Stack) -> None:
     _, before, *_ = (script.revision for script in ScriptDirectory(str(ROOT / "migrations")).walk_revisions())
     teacher.latency = 0.2
     fill(additions(200), "migrated")

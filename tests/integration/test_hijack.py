@@ -88,9 +88,9 @@ def test_a_program_with_a_check_pool_imports_nothing_of_the_folder(
 @pytest.mark.timeout(1800)
 def test_a_whole_factory_imports_nothing_of_the_folder(folder: Path, models: Path, tmp_path: Path) -> None:
     student = tiny_model(models, tmp_path / "student", width=128)
-    asked = [{"question": f"What is {n} + 1?", "gold": str(n + 1)} for n in range(12)]
-    (folder / "teach.jsonl").write_text("\n".join(map(json.dumps, asked[:8])))
-    (folder / "test.jsonl").write_text("\n".join(map(json.dumps, asked[8:])))
+    questions = [{"question": f"What is {n} + 1?", "gold": str(n + 1)} for n in range(12)]
+    (folder / "teach.jsonl").write_text("\n".join(map(json.dumps, questions[:8])))
+    (folder / "test.jsonl").write_text("\n".join(map(json.dumps, questions[8:])))
     (folder / "round.toml").write_text(ROUND)
     with Teacher() as server:
         (folder / "tracemill.toml").write_text(SETTINGS.format(teacher=server.base_url, student=student))

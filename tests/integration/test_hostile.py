@@ -231,9 +231,9 @@ def test_a_hostile_trace_costs_its_own_verdict_and_nothing_else(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     start = time.monotonic()
-    (found,) = pool.check_all([Item(CASES[name], "14", "What is (3 + 4) * 2?")])
+    (result,) = pool.check_all([Item(CASES[name], "14", "What is (3 + 4) * 2?")])
     assert time.monotonic() - start < SECONDS + 1  # the limit, and the kill
-    assert found.correct is not True or name in FOURTEEN
+    assert result.correct is not True or name in FOURTEEN
     assert pool.check_all([ORDINARY])[0].correct is True
     assert largest[0] < MEMORY_MB * 2**20
     assert list(tmp_path.iterdir()) == []
@@ -246,9 +246,9 @@ def test_a_hostile_gold_answer_does_no_more_harm(
     monkeypatch.chdir(tmp_path)
     gold = (COSTLY | CODE)[name]
     start = time.monotonic()
-    (found,) = pool.check_all([Item(r"\boxed{x+1}", gold)])
+    (result,) = pool.check_all([Item(r"\boxed{x+1}", gold)])
     assert time.monotonic() - start < SECONDS + 1
-    assert found.correct is not True
+    assert result.correct is not True
     assert pool.check_all([ORDINARY])[0].correct is True
     assert largest[0] < MEMORY_MB * 2**20
     assert list(tmp_path.iterdir()) == []

@@ -47,8 +47,8 @@ def command(recipe: Path) -> str:
     return "loop" if "[attempt]" in recipe.read_text() else "train"
 
 
-def accepted(name: str, place: int, count: int) -> bool:
-    return place % 2 == 0
+def accepted(name: str, index: int, count: int) -> bool:
+    return index % 2 == 0
 
 
 def test_there_is_a_recipe_for_every_way() -> None:
@@ -71,7 +71,7 @@ def test_a_recipe_says_what_it_will_ask_and_what_it_takes(recipe: Path) -> None:
     assert "not measured" in head
 
 
-def test_a_round_opens_its_teaching_jobs_waits_for_them_and_learns_from_them(
+def test_a_round_opens_its_teaching_jobs_and_learns_from_their_traces(
     source: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     held_out = source.parent / "held-out.jsonl"
@@ -103,7 +103,7 @@ def test_what_a_round_made_goes_to_the_hub_on_request(source: Path, monkeypatch:
 
 
 @pytest.mark.parametrize(
-    ("token", "words", "said"),
+    ("token", "words", "message"),
     [
         ("", ["--push", "me/mine"], "HF_TOKEN"),
         ("secret", ["--push", "not a name"], "no name of a repository"),
@@ -111,13 +111,13 @@ def test_what_a_round_made_goes_to_the_hub_on_request(source: Path, monkeypatch:
         ("secret", ["--public"], "--push OWNER/NAME"),
     ],
 )
-def test_what_would_keep_a_round_from_the_hub_is_said_before_anything_is_asked(
-    token: str, words: list[str], said: str, monkeypatch: pytest.MonkeyPatch
+def test_a_push_that_cannot_work_is_refused_before_any_request(
+    token: str, words: list[str], message: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("HF_TOKEN", token)
     done = run("train", ROOT / "recipes" / "gsm8k-cot.toml", *words)
     assert isinstance(done.exception, UsageError)
-    assert said in str(done.exception)
+    assert message in str(done.exception)
     assert value("select count(*) from jobs") == 0
 
 
@@ -140,14 +140,14 @@ def test_a_teaching_job_may_start_from_what_another_one_left(source: Path, monke
     with everybody_at_work(monkeypatch, accepted):
         done = run("train", source.parent / "round.toml")
     assert done.exception is None, done.output
-    asked = "select j.name, count(*) as questions from jobs j join job_questions q on q.job_id = j.id "
-    counts = {row.name: row.questions for row in rows(asked + "where purpose = 'teach' group by 1")}
+    query = "select j.name, count(*) as questions from jobs j join job_questions q on q.job_id = j.id "
+    counts = {row.name: row.questions for row in rows(query + "where purpose = 'teach' group by 1")}
     assert counts == {"plain": 6, "hinted": 3}
     assert {row.job for row in rows("select distinct job from round_lineage")} == {"plain", "hinted"}
 
 
 @pytest.mark.parametrize(
-    ("changes", "said"),
+    ("changes", "message"),
     [
         (["teach.0.model=nobody"], "nobody"),
         (["teach.0.method=shouting"], "unknown method 'shouting'"),
@@ -160,9 +160,9 @@ def test_a_teaching_job_may_start_from_what_another_one_left(source: Path, monke
         (["nonsense"], "write KEY=VALUE"),
     ],
 )
-def test_what_is_wrong_with_a_recipe_is_said_before_anything_is_asked(changes: list[str], said: str) -> None:
+def test_what_is_wrong_with_a_recipe_is_said_before_anything_is_asked(changes: list[str], message: str) -> None:
     words = [part for change in changes for part in ("--set", change)]
     done = run("train", ROOT / "recipes" / "gsm8k-cot.toml", *words)
     assert isinstance(done.exception, UsageError)
-    assert said in str(done.exception)
+    assert message in str(done.exception)
     assert value("select count(*) from jobs") == 0

@@ -39,8 +39,8 @@ DEV = ['dev.benchmarks=["words:?size=8&seed=10&split=test"]', "dev.map={}", "dev
 Run = Callable[..., dict[str, Any]]
 
 
-def of(place: str, *changes: str) -> list[str]:
-    return [f"{place}.{change}" for change in changes]
+def of(source: str, *changes: str) -> list[str]:
+    return [f"{source}.{change}" for change in changes]
 
 
 def taught(*more: str) -> list[str]:
@@ -83,13 +83,13 @@ def recipe(name: str) -> Path:
     return ROOT / "recipes" / f"{name}.toml"
 
 
-def check(found: dict[str, Any]) -> None:
+def check(result: dict[str, Any]) -> None:
     """The round learnt from something, has an adapter, and was measured before and after."""
-    assert found["state"] == "done"
-    assert found["metrics"]["examples"] > 0
-    assert (Path(found["adapter_path"]) / "adapter_model.safetensors").is_file()
-    assert {row["stage"] for row in found["evaluations"]} == {"before", "after"}
-    assert all(row["questions"] > 0 for row in found["evaluations"])
+    assert result["state"] == "done"
+    assert result["metrics"]["examples"] > 0
+    assert (Path(result["adapter_path"]) / "adapter_model.safetensors").is_file()
+    assert {row["stage"] for row in result["evaluations"]} == {"before", "after"}
+    assert all(row["questions"] > 0 for row in result["evaluations"])
 
 
 @pytest.mark.parametrize("name", [name for name in RECIPES if name != "gsm8k-cot"])
@@ -98,10 +98,10 @@ def test_a_recipe_runs_from_its_questions_to_its_evaluation(run: Run, name: str)
 
 
 def test_a_recipe_runs_with_its_control_arm_and_is_reported(run: Run, tmp_path: Path) -> None:
-    found = run("train", recipe("gsm8k-cot"), "--control", "--json", changes=RECIPES["gsm8k-cot"])
-    check(found)
-    check(found["control"])
-    assert {path.name for path in Path(found["adapter_path"]).parent.glob("epoch-*")} >= {"epoch-1", "epoch-4"}
+    result = run("train", recipe("gsm8k-cot"), "--control", "--json", changes=RECIPES["gsm8k-cot"])
+    check(result)
+    check(result["control"])
+    assert {path.name for path in Path(result["adapter_path"]).parent.glob("epoch-*")} >= {"epoch-1", "epoch-4"}
     compared = run("rounds", "compare", "gsm8k-cot-control", "gsm8k-cot", "--json")
     assert [row["questions"] for row in compared["benchmarks"]] == [8]
     page = tmp_path / "report.html"
@@ -111,8 +111,8 @@ def test_a_recipe_runs_with_its_control_arm_and_is_reported(run: Run, tmp_path: 
     assert text.count("<svg") >= 3
     # What comes next finds it done, and trains nothing.
     again = run("train", recipe("gsm8k-cot"), "--json", changes=RECIPES["gsm8k-cot"])
-    assert again["adapter_path"] == found["adapter_path"]
-    assert again["finished_at"] == found["finished_at"]
+    assert again["adapter_path"] == result["adapter_path"]
+    assert again["finished_at"] == result["finished_at"]
 
 
 def test_programs_are_asked_for_and_learnt_from(run: Run, tmp_path: Path) -> None:

@@ -63,9 +63,7 @@ def _stop_at(step: int) -> Callable[[Progress], None]:
 
 
 @pytest.mark.parametrize("objective", ["sft", "features"])
-def test_a_resumed_fit_ends_with_the_losses_and_the_weights_of_one_that_was_not_stopped(
-    objective: str, tiny: str, tmp_path: Path
-) -> None:
+def test_a_resumed_fit_has_the_losses_and_weights_of_an_unbroken_one(objective: str, tiny: str, tmp_path: Path) -> None:
     import torch
     from safetensors.torch import load_file
 
@@ -88,7 +86,7 @@ def test_a_resumed_fit_ends_with_the_losses_and_the_weights_of_one_that_was_not_
     assert all(torch.equal(value, weights[1][name]) for name, value in weights[0].items())
 
 
-def test_a_checkpoint_that_is_half_written_or_of_other_examples_is_not_gone_on_from(tiny: str, tmp_path: Path) -> None:
+def test_a_partial_or_foreign_checkpoint_is_ignored(tiny: str, tmp_path: Path) -> None:
     with pytest.raises(Killed):
         find("sft").fit(lesson(tiny, tmp_path, sums(COUNT), report=_stop_at(3), **OFTEN))
     others = find("sft").fit(lesson(tiny, _copy(tmp_path), sums(COUNT + 1), **OFTEN))
@@ -206,7 +204,7 @@ def test_a_merged_model_gives_what_the_adapter_gives(spec_of: Callable[..., Any]
     adapter = Path(row["adapter_path"])
     merged = AutoModelForCausalLM.from_pretrained(adapter.with_name("merged"), dtype="auto")
     assert merged.dtype == torch.bfloat16
-    asked = AutoTokenizer.from_pretrained(adapter.with_name("merged"))("What is 3 + 7?", return_tensors="pt")
+    inputs = AutoTokenizer.from_pretrained(adapter.with_name("merged"))("What is 3 + 7?", return_tensors="pt")
     apart = PeftModel.from_pretrained(base_model(tiny, "nf4").dequantize(dtype=torch.bfloat16), str(adapter))
     with torch.no_grad():
-        torch.testing.assert_close(merged(**asked).logits, apart(**asked).logits, atol=0.15, rtol=0.05)
+        torch.testing.assert_close(merged(**inputs).logits, apart(**inputs).logits, atol=0.15, rtol=0.05)

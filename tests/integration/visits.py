@@ -23,8 +23,8 @@ from workers.verify import verify
 def in_this_process(stack: Stack, server: ScriptedServer, folder: Path) -> Iterator[Stack]:
     """An empty stack whose teacher and student are the server, at 1 a million tokens asked and 3 written."""
     config = folder / "tracemill.toml"
-    one = f'engine = "openai"\nmodel = "scripted"\nbase_url = "{server.base_url}"\nprice_in = 1.0\nprice_out = 3.0\n'
-    config.write_text(f"[models.teacher]\n{one}[models.student]\n{one}")
+    model = f'engine = "openai"\nmodel = "scripted"\nbase_url = "{server.base_url}"\nprice_in = 1.0\nprice_out = 3.0\n'
+    config.write_text(f"[models.teacher]\n{model}[models.student]\n{model}")
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("TRACEMILL_CONFIG", str(config))
         forget()
@@ -37,10 +37,10 @@ def in_this_process(stack: Stack, server: ScriptedServer, folder: Path) -> Itera
     forget()
 
 
-def work(job: str, most: int = 1000) -> int:
+def work(job: str, max_visits: int = 1000) -> int:
     """Be feeder and workers until the job has nothing left to hand out; the number of visits."""
     job_id = value("select id from jobs where name = :job", job=job)
-    for visit in range(most):
+    for visit in range(max_visits):
         step(settings().feeder)
         queued = rows("select question_id from job_questions where job_id = :id and state = 'queued'", id=job_id)
         if not queued:

@@ -32,8 +32,8 @@ def spec_of(source: str, name: str = "r1", **evaluate: object) -> RoundSpec:
 def test_a_benchmark_becomes_an_evaluation_job_of_the_student(clean: Stack, source: str) -> None:
     opened = open_benchmarks(spec_of(source, jobs=["mine"]))
     assert opened.evaluate.jobs == ["mine", "sums-student"]
-    asked = rows("select purpose, model, state, sampling->>'temperature', round_id from jobs")
-    assert list(map(tuple, asked)) == [("evaluate", "student", "running", "0.0", None)]
+    jobs = rows("select purpose, model, state, sampling->>'temperature', round_id from jobs")
+    assert list(map(tuple, jobs)) == [("evaluate", "student", "running", "0.0", None)]
     assert value("select count(*) from job_questions") == 5
 
 

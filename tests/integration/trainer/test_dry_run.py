@@ -75,15 +75,15 @@ def _stored() -> int:
 
 
 def test_it_shows_what_would_be_trained_on_and_stores_nothing(tmp_path: Path) -> None:
-    found = json.loads(_dry_run(tmp_path, "--json"))
-    selection = found["selection"]
+    output = json.loads(_dry_run(tmp_path, "--json"))
+    selection = output["selection"]
     assert (selection["traces"], selection["removed"]) == (7, {"accepted": 1, "overlapping": 1})
-    assert (selection["examples"], found["too_long"], selection["overlaps"]) == (5, 1, {"exact": 1})
-    assert 0 < found["learnt_tokens"] < found["tokens"] <= 4 * 64
-    assert (found["seconds"], found["measured_in"]) == (None, None)
-    assert found["overlaps"][0]["evaluation_question"] == "What is 9 + 1?"
-    assert len(found["examples"]) == 3
-    read, learnt = found["examples"][0]["parts"]
+    assert (selection["examples"], output["too_long"], selection["overlaps"]) == (5, 1, {"exact": 1})
+    assert 0 < output["learnt_tokens"] < output["tokens"] <= 4 * 64
+    assert (output["seconds"], output["measured_in"]) == (None, None)
+    assert output["overlaps"][0]["evaluation_question"] == "What is 9 + 1?"
+    assert len(output["examples"]) == 3
+    read, learnt = output["examples"][0]["parts"]
     assert (read["learnt"], learnt["learnt"]) == (False, True)
     assert read["text"].startswith("<|im_start|>system\nThink.<|im_end|>")
     assert read["text"].endswith("<|im_start|>assistant\n")
@@ -94,8 +94,8 @@ def test_it_shows_what_would_be_trained_on_and_stores_nothing(tmp_path: Path) ->
 
 def test_people_read_a_table_in_which_no_model_text_moves_the_cursor(tmp_path: Path) -> None:
     printed = _dry_run(tmp_path)
-    for said in ("whose question overlaps one of an evaluation", "[learnt]", "not known: no round", "1 exact"):
-        assert said in printed
+    for phrase in ("whose question overlaps one of an evaluation", "[learnt]", "not known: no round", "1 exact"):
+        assert phrase in printed
     assert "\x1b" not in printed
 
 
@@ -115,9 +115,9 @@ def test_the_expected_time_is_measured_in_an_earlier_round_of_the_student(tmp_pa
             ),
             {"metrics": json.dumps(metrics)},
         )
-    found = preview(load(_file(tmp_path)))
-    assert found.measured_in == "earlier"
-    assert found.seconds == pytest.approx(3 * found.tokens / 60)
+    result = preview(load(_file(tmp_path)))
+    assert result.measured_in == "earlier"
+    assert result.seconds == pytest.approx(3 * result.tokens / 60)
 
 
 def test_a_round_that_is_to_be_like_an_unknown_one_is_refused(tmp_path: Path) -> None:

@@ -23,8 +23,8 @@ sampling = '{"temperature": 0.6, "max_tokens": 99, "top_p": 0.8, "stop": ["X"]}'
 @pytest.fixture
 def round_id(clean: Stack) -> int:
     with transaction() as connection:
-        asked = [question(connection, f"What is {n} + 50?") for n in range(2)]
-        job(connection, "before", asked, evaluate=True)
+        questions = [question(connection, f"What is {n} + 50?") for n in range(2)]
+        job(connection, "before", questions, evaluate=True)
         return new_round(connection, round_spec())
 
 
@@ -36,8 +36,10 @@ def _advance(round_id: int) -> bool:
 def _finish(name: str, *, right: bool) -> None:
     with transaction() as connection:
         job_id = connection.execute(text("select id from jobs where name = :name"), {"name": name}).scalar_one()
-        asked = connection.execute(text("select question_id from job_questions where job_id = :id"), {"id": job_id})
-        for question_id in asked.scalars().all():
+        question_ids = connection.execute(
+            text("select question_id from job_questions where job_id = :id"), {"id": job_id}
+        )
+        for question_id in question_ids.scalars().all():
             trace(connection, job_id, question_id, "?", accepted=right)
         finish(connection, job_id)
 

@@ -56,7 +56,7 @@ def inputs(tiny: str) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize("written_out", ["bfloat16", "float32"])
-def test_gradients_on_nf4_weights_are_those_on_the_same_weights_written_out(
+def test_gradients_on_nf4_weights_equal_those_on_dequantized_weights(
     written_out: str, tiny: str, inputs: dict[str, Any]
 ) -> None:
     import torch

@@ -73,14 +73,14 @@ def evaluation(name: str, questions: list[str]) -> None:
         finish(connection, evaluated)
 
 
-def accepted(name: str, place: int, count: int) -> bool:
+def accepted(name: str, index: int, count: int) -> bool:
     """The attempts of round n get n + 2 questions right, a hint helps with all but the last."""
     if "rationalize" in name:
-        return place < count - 1
+        return index < count - 1
     if "attempt" in name:
-        return place < int(name.split("-")[1]) + 2
+        return index < int(name.split("-")[1]) + 2
     round_name, _, measured = name.partition("/")
-    return place < RIGHT[measured][round_name]
+    return index < RIGHT[measured][round_name]
 
 
 def tracemill(*words: str | Path) -> Any:
@@ -104,19 +104,17 @@ def where() -> tuple[str, str, int]:
 
 def taught() -> list[tuple[str, str | None, int]]:
     """Each teaching job, the model that it asked, and its questions."""
-    asked = rows(
+    jobs = rows(
         "select j.name, r.name as model, (select count(*) from job_questions where job_id = j.id) as questions "
         "from jobs j left join rounds r on r.id = j.round_id where j.purpose = 'teach' order by j.id"
     )
-    return [tuple(row) for row in asked]
+    return [tuple(row) for row in jobs]
 
 
-def test_each_round_is_taught_by_the_model_of_the_round_before_until_it_gains_no_more(
-    file: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_each_round_learns_from_the_round_before_until_the_plateau(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with everybody_at_work(monkeypatch, accepted):
-        found = tracemill("loop", file)
-    assert found["ended"] == "round 3 gained no more than 0.5 points"
+        result = tracemill("loop", file)
+    assert result["ended"] == "round 3 gained no more than 0.5 points"
     assert taught() == [
         ("star-1-attempt", None, 6),
         ("star-1-rationalize", None, 3),
@@ -129,7 +127,7 @@ def test_each_round_is_taught_by_the_model_of_the_round_before_until_it_gains_no
     assert {row.round: {r.job for r in learnt if r.round == row.round} for row in learnt}["star-3"] <= {
         name for name, _, _ in taught()
     }
-    assert [each["questions"] for each in found["rounds"]] == [5, 5, 5]
+    assert [each["questions"] for each in result["rounds"]] == [5, 5, 5]
     # Examples are shown to the base model, which does not know the form, and beside every hint.
     shown = rows(
         "select distinct j.name from jobs j join job_prompts jp on j.id = jp.job_id "
@@ -138,23 +136,21 @@ def test_each_round_is_taught_by_the_model_of_the_round_before_until_it_gains_no
     assert [row.name for row in shown] == ["star-1-attempt"] + [f"star-{n}-rationalize" for n in (1, 2, 3)]
 
 
-def test_the_dev_set_decides_when_a_loop_ends_and_the_reported_set_does_not(
-    file: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_only_the_dev_set_decides_when_a_loop_ends(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """On the reported set round 2 gains nothing and round 3 a lot: a loop that looked there would end otherwise."""
     with everybody_at_work(monkeypatch, accepted):
-        found = tracemill("loop", file)
-    assert [each["after"]["value"] for each in found["rounds"]] == [0.5, 0.5, 1.0]
-    assert [each["dev"]["after"]["value"] for each in found["rounds"]] == [0.5, 0.75, 0.75]
-    assert found["rounds"][0]["before"]["value"] == found["rounds"][0]["dev"]["before"]["value"] == 0.25
+        result = tracemill("loop", file)
+    assert [each["after"]["value"] for each in result["rounds"]] == [0.5, 0.5, 1.0]
+    assert [each["dev"]["after"]["value"] for each in result["rounds"]] == [0.5, 0.75, 0.75]
+    assert result["rounds"][0]["before"]["value"] == result["rounds"][0]["dev"]["before"]["value"] == 0.25
 
 
 def test_a_loop_without_a_dev_set_runs_all_its_rounds(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     file.write_text(file.read_text().replace("rounds = 5", "rounds = 2").partition("[dev]")[0])
     with everybody_at_work(monkeypatch, accepted):
-        found = tracemill("loop", file)
-    assert (found["ended"], len(found["rounds"])) == ("all 2 rounds are done", 2)
-    assert found["rounds"][0]["dev"] is None
+        result = tracemill("loop", file)
+    assert (result["ended"], len(result["rounds"])) == ("all 2 rounds are done", 2)
+    assert result["rounds"][0]["dev"] is None
 
 
 def test_a_loop_goes_on_when_its_terminal_is_closed_and_is_followed_again(
@@ -166,10 +162,10 @@ def test_a_loop_goes_on_when_its_terminal_is_closed_and_is_followed_again(
             closed = CliRunner().invoke(app, ["loop", str(file)])
         assert closed.exit_code != 0
         assert f"Follow it again: tracemill loop {file}" in closed.stderr.replace("\n", " ")
-        found = tracemill("loop", file)
-        assert found["ended"] == "round 3 gained no more than 0.5 points"
+        result = tracemill("loop", file)
+        assert result["ended"] == "round 3 gained no more than 0.5 points"
         traces = value("select count(*) from traces")
-        assert tracemill("loop", file) == found
+        assert tracemill("loop", file) == result
     assert value("select count(*) from traces") == traces
     assert value("select count(*) from rounds") == 3
 
@@ -290,16 +286,14 @@ def test_a_failed_round_fails_its_loop_and_both_are_tried_again(file: Path, monk
         assert tracemill("loop", file)["ended"] == "round 3 gained no more than 0.5 points"
 
 
-def test_a_loop_that_an_older_release_broke_off_continues_with_its_jobs_and_rounds(
-    file: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_an_interrupted_loop_of_an_older_release_continues(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Such a loop has jobs and rounds by name, and no row of its own."""
     with everybody_at_work(monkeypatch, accepted):
         tracemill("loop", file)
         traces = value("select count(*) from traces")
         change("delete from loops")
-        found = tracemill("loop", file)
-    assert found["ended"] == "round 3 gained no more than 0.5 points"
+        result = tracemill("loop", file)
+    assert result["ended"] == "round 3 gained no more than 0.5 points"
     assert value("select count(*) from traces") == traces
     assert value("select count(*) from rounds") == 3
 
@@ -313,7 +307,7 @@ def test_a_loop_of_the_same_name_with_other_settings_is_refused(file: Path) -> N
         CliRunner().invoke(app, ["loop", str(file)], catch_exceptions=False)
 
 
-def test_a_dev_set_that_shares_questions_with_the_reported_one_is_refused_before_anything_is_asked(file: Path) -> None:
+def test_dev_and_reported_sets_with_shared_questions_are_refused_first(file: Path) -> None:
     evaluation("mostly-dev", ["What is 3 + 50?", "What is 8 + 90?"])
     with pytest.raises(UsageError, match=r"\[dev\] and \[evaluate\] share 1 questions"):
         CliRunner().invoke(app, ["loop", str(file), "--set", 'dev.jobs=["mostly-dev"]'], catch_exceptions=False)

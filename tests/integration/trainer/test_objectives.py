@@ -94,7 +94,7 @@ def test_all_objectives_are_tried() -> None:
 
 
 @pytest.mark.parametrize("case", CASES)
-def test_an_objective_lowers_its_loss_and_moves_every_matrix_of_the_adapter(
+def test_an_objective_lowers_its_loss_and_changes_every_adapter_matrix(
     case: str, tiny: str, wider: str, tmp_path: Path
 ) -> None:
     _learns(case, tiny, wider, tmp_path, 7 * LAYERS)

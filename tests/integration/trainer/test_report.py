@@ -60,7 +60,7 @@ def rounds(clean: Stack) -> None:
     """Round `good`, in two stages, on the benchmark `sums`. What was asked and written is hostile."""
     with transaction() as connection:
         traces = teach(connection, 8)
-        benchmark(connection, "sums", BEFORE, asked=HOSTILE + " What is {n} + 50?")
+        benchmark(connection, "sums", BEFORE, template=HOSTILE + " What is {n} + 50?")
         round_id = measured(connection, "good", {"sums": AFTER}, traces[:6])
         connection.execute(text("update traces set text = text || :hostile"), {"hostile": HOSTILE})
         connection.execute(text("update examples set stage = position / 3 where round_id = :id"), {"id": round_id})
@@ -116,10 +116,10 @@ def test_what_a_model_wrote_is_text_and_nothing_is_loaded(rounds: None, tmp_path
 
 
 def test_flips_stand_side_by_side_with_what_was_trained_on(rounds: None, tmp_path: Path) -> None:
-    found = json.loads(report(tmp_path, "good", "--json")[1])
-    assert found["flipped"] == {"gained": 16, "lost": 1}
-    assert [flip["flip"] for flip in found["flips"]] == ["gained"] * 4 + ["lost"]
-    first = found["flips"][0]
+    output = json.loads(report(tmp_path, "good", "--json")[1])
+    assert output["flipped"] == {"gained": 16, "lost": 1}
+    assert [flip["flip"] for flip in output["flips"]] == ["gained"] * 4 + ["lost"]
+    first = output["flips"][0]
     assert (first["before"], first["after"]) == (f"base says wrong{HOSTILE}", f"good says right{HOSTILE}")
     assert len(first["nearest"]) == 2
     assert {near["teacher"] for near in first["nearest"]} == {"teacher"}
@@ -127,13 +127,13 @@ def test_flips_stand_side_by_side_with_what_was_trained_on(rounds: None, tmp_pat
 
 def test_the_figures_of_a_report_are_those_of_the_round(rounds: None, tmp_path: Path) -> None:
     page, printed = report(tmp_path, "good", "--json")
-    found = json.loads(printed)
-    assert [(stage["stage"], stage["examples"]) for stage in found["stages"]] == [(0, 3), (1, 3)]
-    assert found["cost"]["traces"] == 8
-    assert (found["cost"]["tokens"], found["cost"]["trained_tokens"]) == (sum(range(101, 109)), sum(range(101, 107)))
-    assert sum(found["scores"]["tokens_out"]["trained"]) == 6
-    assert sum(found["scores"]["tokens_out"]["others"]) == 2
-    assert [cell["questions"] for cell in found["breakdown"]["domain"]] == [40]
+    output = json.loads(printed)
+    assert [(stage["stage"], stage["examples"]) for stage in output["stages"]] == [(0, 3), (1, 3)]
+    assert output["cost"]["traces"] == 8
+    assert (output["cost"]["tokens"], output["cost"]["trained_tokens"]) == (sum(range(101, 109)), sum(range(101, 107)))
+    assert sum(output["scores"]["tokens_out"]["trained"]) == 6
+    assert sum(output["scores"]["tokens_out"]["others"]) == 2
+    assert [cell["questions"] for cell in output["breakdown"]["domain"]] == [40]
     assert ("points", "") not in page.attributes
     assert page.elements.count("polyline") == 1  # the loss
 

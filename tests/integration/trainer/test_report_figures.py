@@ -72,9 +72,9 @@ def test_the_breakdown_has_a_cell_for_each_value_easiest_first(r1: Facts) -> Non
 
 def test_a_question_of_two_benchmarks_counts_once_in_each(filled: None) -> None:
     with transaction() as connection:
-        found = facts(connection, "r3")
-    assert found.whole == Compared("all benchmarks", Paired(0, 4, 0, 12))
-    assert found.breakdown["domain"] == cells(("code", 0, 1, 0, 1), ("legal", 0, 0, 0, 6), ("math", 0, 3, 0, 5))
+        figures = facts(connection, "r3")
+    assert figures.whole == Compared("all benchmarks", Paired(0, 4, 0, 12))
+    assert figures.breakdown["domain"] == cells(("code", 0, 1, 0, 1), ("legal", 0, 0, 0, 6), ("math", 0, 3, 0, 5))
 
 
 def test_two_sides_are_paired_in_the_order_they_are_named(filled: None) -> None:
@@ -164,26 +164,26 @@ def test_the_evaluations_are_listed_before_first(r1: Facts) -> None:
 
 
 def test_jobs_show_says_what_adaptive_sampling_saved(filled: None) -> None:
-    found = json.loads(shown("jobs", "show", "teach", "--json"))
+    output = json.loads(shown("jobs", "show", "teach", "--json"))
     # Two questions are done, with 10 of at most 16 traces each; a trace of the job has 8360 / 8 tokens.
-    assert found["adaptive"] == {
+    assert output["adaptive"] == {
         "traces": 20,
         "traces_of_fixed": 32,
         "share_saved": 0.375,
         "tokens_saved": 12 * 1045,
         "ended": {"all asked": 1, "enough": 1},
     }
-    assert found["ends"] == [
+    assert output["ends"] == [
         {"ended": "all asked", "questions": 1, "traces": 10, "accepted": 6},
         {"ended": "enough", "questions": 1, "traces": 10, "accepted": 7},
     ]
-    assert [canary["attack"] for canary in found["canaries"] if canary["fooled"]] == ["instruction"]
+    assert [canary["attack"] for canary in output["canaries"] if canary["fooled"]] == ["instruction"]
     assert json.loads(shown("jobs", "show", "wrong", "--json"))["adaptive"] is None
 
 
 def test_jobs_show_sorts_what_came_out_by_difficulty(filled: None) -> None:
-    found = json.loads(shown("jobs", "show", "teach", "--json"))["acceptance"]
-    order = [(row["domain"], row["difficulty"], row["tokens_per_accepted"]) for row in found]
+    output = json.loads(shown("jobs", "show", "teach", "--json"))["acceptance"]
+    order = [(row["domain"], row["difficulty"], row["tokens_per_accepted"]) for row in output]
     assert order == [
         ("code", "medium", 1030.0),
         ("math", "easy", 1555.0),

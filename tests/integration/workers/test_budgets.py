@@ -30,9 +30,9 @@ class Teacher(ScriptedServer):
         super().__init__(lambda _: "First a word, then a few. The answer is 1.")
         self.during: Callable[[], None] = lambda: None
 
-    def _completion(self, asked: dict[str, Any]) -> dict[str, Any]:
+    def _completion(self, request_body: dict[str, Any]) -> dict[str, Any]:
         self.during()
-        return super()._completion(asked)
+        return super()._completion(request_body)
 
 
 @pytest.fixture(scope="module")
@@ -94,8 +94,8 @@ def test_a_worker_that_fails_late_leaves_the_next_ones_claim_alone(database: Sta
 
     teacher.during = takes_over
     generate(job_id, 1)
-    found = rows("select state, owner, attempts, last_error from job_questions")
-    assert found == [("running", "next", 1, None)]
+    questions = rows("select state, owner, attempts, last_error from job_questions")
+    assert questions == [("running", "next", 1, None)]
 
 
 # What is reserved.
@@ -145,10 +145,10 @@ def test_only_what_is_missing_is_reserved(database: Stack) -> None:
     insert_trace(job_id, 2)
     insert_trace(job_id, 2, index=1)
     keys = [{"job_id": job_id, "question_id": question} for question in (1, 2)]
-    found = [fetch("lock_job", **key)[0] for key in keys]
-    assert [row.missing for row in found] == [3, 1]
-    assert [row.question_bytes for row in found] == [len("What is 0 + 1?")] * 2
-    assert [(row.gold_bytes, row.trace_bytes) for row in found] == [(1, 0)] * 2
+    locked = [fetch("lock_job", **key)[0] for key in keys]
+    assert [row.missing for row in locked] == [3, 1]
+    assert [row.question_bytes for row in locked] == [len("What is 0 + 1?")] * 2
+    assert [(row.gold_bytes, row.trace_bytes) for row in locked] == [(1, 0)] * 2
 
 
 def test_the_lengths_that_are_reserved_for_are_bytes_of_the_longest_text(database: Stack) -> None:
@@ -253,8 +253,8 @@ def test_a_chain_that_breaks_half_way_is_paid_for_all_the_same(database: Stack, 
     generate(job_id, 1)
     assert states("dear") == {"failed": 1}
     assert value("select count(*) from traces") == 0
-    (_, asked) = teacher.requests[0]
-    prompt = sum(len(message["content"].split()) for message in asked["messages"])
+    (_, request_body) = teacher.requests[0]
+    prompt = sum(len(message["content"].split()) for message in request_body["messages"])
     assert value("select spent from jobs") == pytest.approx((prompt + 3 * 10) / 1e6)
 
 

@@ -89,8 +89,8 @@ def test_a_beat_renews_its_own_process_alone(process: Connection) -> None:
     beat = {"kind": "generate", "host": "h", "queues": "[]", "concurrency": 1, "leads": True, "trouble": "slow"}
     process.execute(Q["beat"], beat | {"name": "another"})
     process.execute(Q["beat"], beat | {"name": "another"})
-    found = process.execute(text("select name, leads, seen_at = now() from processes order by name")).all()
-    assert found == [("another", True, True), ("p", False, False)]
+    processes = process.execute(text("select name, leads, seen_at = now() from processes order by name")).all()
+    assert processes == [("another", True, True), ("p", False, False)]
 
 
 LIMITS = FeederSettings(queued_lease_seconds=111, running_lease_seconds=222, verify_lease_seconds=333)

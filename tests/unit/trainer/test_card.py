@@ -49,7 +49,7 @@ def test_what_was_measured_takes_its_place_and_can_be_replaced() -> None:
     assert evaluated(once, MEASURED) == once
 
 
-def test_the_adapter_and_the_merged_model_are_uploaded_with_what_was_measured(
+def test_the_adapter_and_the_merged_model_are_uploaded_with_their_results(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("huggingface_hub.HfApi", Hub)

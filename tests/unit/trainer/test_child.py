@@ -15,7 +15,7 @@ def module(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path / "stand_in.py"
 
 
-def test_what_a_process_says_of_its_failure_is_kept_whatever_libraries_write_after_it(module: Path) -> None:
+def test_a_childs_error_is_kept_despite_later_output_of_libraries(module: Path) -> None:
     module.write_text("print('tracemill: no luck', flush=True); print('====='); raise SystemExit(1)")
     with pytest.raises(TracemillError, match=r"^no luck \(log: .*fit\.log\)$"):
         run_in_child("stand_in", 1, module.with_name("fit.log"), lambda: True)

@@ -35,7 +35,7 @@ def test_the_examples_of_the_documentation_hold() -> None:
 
 
 @pytest.mark.parametrize(
-    ("settings", "after", "said"),
+    ("settings", "after", "reason"),
     [
         ({"rounds": 3}, [], None),
         ({"rounds": 3}, [0.3, 0.4], None),
@@ -58,9 +58,9 @@ def test_the_examples_of_the_documentation_hold() -> None:
     ],
 )
 def test_a_loop_ends_at_its_target_on_a_plateau_or_after_its_rounds(
-    settings: dict[str, Any], after: list[float], said: str | None
+    settings: dict[str, Any], after: list[float], reason: str | None
 ) -> None:
-    assert ended(spec(**settings), len(after), [0.1, *after]) == said
+    assert ended(spec(**settings), len(after), [0.1, *after]) == reason
 
 
 def test_a_loop_without_a_dev_set_runs_all_its_rounds() -> None:
@@ -99,7 +99,7 @@ def test_every_round_starts_from_the_base_and_learns_from_all_jobs_so_far(tmp_pa
 
 
 @pytest.mark.parametrize(
-    ("added", "said"),
+    ("added", "message"),
     [
         ('[select]\njobs = ["others"]', "select.jobs: a round of a loop learns from the loop's own jobs"),
         ("[select]\nbalanse = 1", "select.balanse"),
@@ -108,10 +108,10 @@ def test_every_round_starts_from_the_base_and_learns_from_all_jobs_so_far(tmp_pa
         ("nonsense", "cannot read the loop file"),
     ],
 )
-def test_what_is_wrong_with_a_loop_is_said_before_anything_runs(tmp_path: Path, added: str, said: str) -> None:
+def test_what_is_wrong_with_a_loop_is_said_before_anything_runs(tmp_path: Path, added: str, message: str) -> None:
     file = tmp_path / "star.toml"
     head, tables = FILE.replace("rounds = 3\n", "").split("[select]\nmax_per_question = 2\n")
     file.write_text(added + head + tables if not added.startswith("[") else head + tables + added)
     with pytest.raises(UsageError, match=r"star\.toml") as error:
         load(file)
-    assert said in str(error.value)
+    assert message in str(error.value)

@@ -277,22 +277,22 @@ class TestLogits:
 
         top = decode(example.logprobs or b"")
         expected = _logprobs(model, *_read(student, example.question, example.text)).exp().tolist()
-        found = []
+        divergences = []
         for ids, logprobs, probabilities in zip(top.ids, top.logprobs, expected, strict=False):
             teacher = [math.exp(value) for value in logprobs]
             pupil = [probabilities[token] for token in ids]
             both = [[*each, 1 - sum(each)] for each in (teacher, pupil)]
             softened = [[value ** (1 / temperature) for value in each] for each in both]
             p, q = ([value / sum(each) for value in each] for each in softened)
-            found.append(sum(a * math.log(a / b) for a, b in zip(p, q, strict=True)))
-        return found
+            divergences.append(sum(a * math.log(a / b) for a, b in zip(p, q, strict=True)))
+        return divergences
 
     @staticmethod
     def _taught(student: str, example: Example, number: int) -> Example:
         """With a teacher that is surer at each token than at the one before; every other one did not end its turn."""
         _, ids = _read(student, example.question, example.text)
         written = ids[:-1] if number % 2 else ids
-        sure = [0.3 + 0.6 * place / len(ids) for place in range(len(ids))]
+        sure = [0.3 + 0.6 * index / len(ids) for index in range(len(ids))]
         places = (
             (token, {token: math.log(each), (token + 5) % 200: math.log(0.7 * (1 - each))})
             for token, each in zip(written, sure, strict=False)
@@ -335,7 +335,7 @@ class TestFeatures:
         settings = {"layers": self.LAYERS, "teachers": (wide,), "checkpoint_seconds": 1e-9}
         _fit(student, tmp_path, _examples(), objective="features", **settings)
         beside = torch.load(tmp_path / "checkpoints" / "checkpoint-1" / "beside.pt", weights_only=True)
-        moved = [(value - projection(32, 48, place).weight).abs().max() for place, value in enumerate(beside.values())]
+        moved = [(value - projection(32, 48, index).weight).abs().max() for index, value in enumerate(beside.values())]
         assert len(moved) == len(self.LAYERS)
         assert min(moved) > 1e-3
 
@@ -353,11 +353,11 @@ class TestFeatures:
         ids = torch.tensor([[*prompt, *answer]])
         with torch.no_grad():
             ours, its = (each(input_ids=ids, output_hidden_states=True).hidden_states[:] for each in (model, teacher))
-        found = []
+        distances = []
         for here, there in self.LAYERS:
             a, b = (states[0, len(prompt) - 1 : -1] for states in (ours[here], its[there]))
             if kind == "mse":
-                found.append(((a - b) ** 2).sum(-1) / (b**2).sum(-1))
+                distances.append(((a - b) ** 2).sum(-1) / (b**2).sum(-1))
             else:
-                found.append(1 - (a * b).sum(-1) / (a.norm(dim=-1) * b.norm(dim=-1)))
-        return torch.stack(found).mean(0)
+                distances.append(1 - (a * b).sum(-1) / (a.norm(dim=-1) * b.norm(dim=-1)))
+        return torch.stack(distances).mean(0)

@@ -41,9 +41,7 @@ def test_everything_is_told_to_machines() -> None:
         (5, 5, False),
     ],
 )
-def test_a_difference_is_shown_when_chance_gives_it_less_than_once_in_twenty(
-    first: int, second: int, shown: bool
-) -> None:
+def test_a_difference_is_shown_below_a_probability_of_one_in_twenty(first: int, second: int, shown: bool) -> None:
     assert Compared("b", Paired(10, first, second, 10)).shown is shown
 
 

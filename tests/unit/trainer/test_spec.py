@@ -34,7 +34,7 @@ def test_a_round_survives_its_way_through_the_database(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("more", "said"),
+    ("more", "message"),
     [
         ("[fit]\nlearning_rat = 1.0\n", "fit.learning_rat"),
         ("[fit]\nepochs = 0\n", "fit.epochs"),
@@ -46,13 +46,13 @@ def test_a_round_survives_its_way_through_the_database(tmp_path: Path) -> None:
         ("samples = 4\n", "set temperature"),
     ],
 )
-def test_a_wrong_key_is_named(tmp_path: Path, more: str, said: str) -> None:
-    with pytest.raises(UsageError, match=said):
+def test_a_wrong_key_is_named(tmp_path: Path, more: str, message: str) -> None:
+    with pytest.raises(UsageError, match=message):
         _load(tmp_path, LEAST + more)
 
 
 @pytest.mark.parametrize(
-    ("more", "said"),
+    ("more", "message"),
     [
         ("at_least = { beauty = 1 }", r"select\.at_least\.beauty"),
         ("ngram = 1", r"select\.ngram"),
@@ -61,8 +61,8 @@ def test_a_wrong_key_is_named(tmp_path: Path, more: str, said: str) -> None:
         ("balance = 2", r"select\.balance"),
     ],
 )
-def test_a_wrong_filter_is_named(tmp_path: Path, more: str, said: str) -> None:
-    with pytest.raises(UsageError, match=said):
+def test_a_wrong_filter_is_named(tmp_path: Path, more: str, message: str) -> None:
+    with pytest.raises(UsageError, match=message):
         _load(tmp_path, LEAST.replace("[evaluate]", f"{more}\n[evaluate]"))
 
 

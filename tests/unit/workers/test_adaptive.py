@@ -146,10 +146,10 @@ def test_a_visit_brings_at_least_one_trace_and_at_most_a_batch(plan: Plan, data:
 
 
 @given(numbers, st.none() | priors, st.lists(st.booleans(), min_size=12, max_size=12))
-def test_a_fixed_number_of_traces_is_one_visit(most: int, prior: Prior | None, outcomes: list[bool]) -> None:
-    fixed = Plan(max_traces=most, batch=most, enough=None, give_up=0.0)
-    assert next_target(fixed, 0, 0) == most
-    assert course(fixed, prior, outcomes) == (most, sum(outcomes[:most]), Decision.spent)
+def test_a_fixed_number_of_traces_is_one_visit(max_traces: int, prior: Prior | None, outcomes: list[bool]) -> None:
+    fixed = Plan(max_traces=max_traces, batch=max_traces, enough=None, give_up=0.0)
+    assert next_target(fixed, 0, 0) == max_traces
+    assert course(fixed, prior, outcomes) == (max_traces, sum(outcomes[:max_traces]), Decision.spent)
 
 
 # The spread of a job's questions.
@@ -158,10 +158,10 @@ def test_a_fixed_number_of_traces_is_one_visit(most: int, prior: Prior | None, o
 @pytest.mark.parametrize("plan", [Plan(8, 8, None, 0.0), Plan(8, 2, 2, 0.0), Plan(8, 1, 1, 0.0), Plan(32, 4, 4, 0.0)])
 @pytest.mark.parametrize("true", [Prior(0.1, 0.9), Prior(0.4, 0.6), Prior(2.8, 1.2), Prior(1, 1)])
 def test_the_spread_is_found_again_also_where_sampling_stopped_early(true: Prior, plan: Plan) -> None:
-    found = fit(sampled(true, 5_000, plan, seed=1))
-    assert found is not None
-    assert found.alpha / sum(found) == pytest.approx(true.alpha / sum(true), abs=0.03)
-    assert sum(found) == pytest.approx(sum(true), rel=0.25)
+    prior = fit(sampled(true, 5_000, plan, seed=1))
+    assert prior is not None
+    assert prior.alpha / sum(prior) == pytest.approx(true.alpha / sum(true), abs=0.03)
+    assert sum(prior) == pytest.approx(sum(true), rel=0.25)
 
 
 def test_giving_up_does_not_bias_the_spread() -> None:
@@ -171,9 +171,9 @@ def test_giving_up_does_not_bias_the_spread() -> None:
     for _ in range(5_000):
         rate = chances.betavariate(*true)
         counts[course(PLAN, true, [chances.random() < rate for _ in range(8)])[:2]] += 1
-    found = fit(counts)
-    assert found is not None
-    assert found == pytest.approx(true, rel=0.15)
+    prior = fit(counts)
+    assert prior is not None
+    assert prior == pytest.approx(true, rel=0.15)
 
 
 def likelihood(prior: Prior, counts: Counter[tuple[int, int]]) -> float:
@@ -191,12 +191,12 @@ def test_no_other_spread_makes_the_counts_likelier(seed: int) -> None:
     chances = random.Random(seed)
     true = Prior(chances.uniform(0.05, 3), chances.uniform(0.05, 3))
     counts = sampled(true, 1_000, Plan(8, 2, chances.choice([1, 2, 4]), 0.0), seed)
-    found = fit(counts)
-    assert found is not None
+    prior = fit(counts)
+    assert prior is not None
     # The imaginary question may move the fit by less than what one real one says.
-    reached = likelihood(found, counts) + 0.05
+    reached = likelihood(prior, counts) + 0.05
     for _ in range(300):
-        near = Prior(found.alpha * chances.lognormvariate(0, 0.4), found.beta * chances.lognormvariate(0, 0.4))
+        near = Prior(prior.alpha * chances.lognormvariate(0, 0.4), prior.beta * chances.lognormvariate(0, 0.4))
         assert likelihood(near, counts) <= reached
 
 
@@ -223,15 +223,15 @@ def test_too_few_questions_tell_nothing() -> None:
 @example({(8, 0): 10**12, (8, 8): 10**12})
 @example({(16, 0): 505, (2, 1): 2, (5, 1): 1, (10, 1): 2, (15, 1): 2})
 def test_whatever_was_counted_there_is_a_usable_spread(counts: dict[tuple[int, int], int]) -> None:
-    found = fit(counts)
-    assume(found is not None)
-    assert found is not None
-    assert 0 < found.alpha < math.inf
-    assert 0 < found.beta < math.inf
-    assert 0 <= chance(found, 2, 0, PLAN) <= chance(found, 2, 1, PLAN) <= 1
+    prior = fit(counts)
+    assume(prior is not None)
+    assert prior is not None
+    assert 0 < prior.alpha < math.inf
+    assert 0 < prior.beta < math.inf
+    assert 0 <= chance(prior, 2, 0, PLAN) <= chance(prior, 2, 1, PLAN) <= 1
 
 
-def test_questions_that_all_fail_leave_little_hope_and_questions_that_all_succeed_much() -> None:
+def test_the_prior_follows_questions_that_all_fail_or_all_succeed() -> None:
     none, every = fit({(8, 0): 200}), fit({(8, 8): 200})
     assert none is not None
     assert every is not None
@@ -240,9 +240,9 @@ def test_questions_that_all_fail_leave_little_hope_and_questions_that_all_succee
 
 
 def test_questions_of_one_rate_are_told_apart_by_nothing() -> None:
-    found = fit({(8, 4): 10_000})
-    assert found is not None
-    assert chance(found, 4, 0, PLAN) == pytest.approx(chance(found, 4, 1, Plan(8, 2, 3, 0.0)), abs=0.01)
+    prior = fit({(8, 4): 10_000})
+    assert prior is not None
+    assert chance(prior, 4, 0, PLAN) == pytest.approx(chance(prior, 4, 1, Plan(8, 2, 3, 0.0)), abs=0.01)
 
 
 def test_a_fit_takes_no_time_that_matters() -> None:

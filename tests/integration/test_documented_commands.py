@@ -152,12 +152,12 @@ def beside_rounds(beside_a_stack: World) -> World:
 
 
 @pytest.mark.parametrize("line", COMMANDS)
-def test_a_documented_command_does_what_its_document_says(beside_a_stack: World, line: str) -> None:
+def test_a_documented_command_does_what_its_page_states(beside_a_stack: World, line: str) -> None:
     check(beside_a_stack, line, COMMANDS[line])
 
 
 @pytest.mark.parametrize("line", TRAINING)
-def test_a_command_of_training_does_what_its_document_says(beside_rounds: World, line: str) -> None:
+def test_a_training_command_does_what_its_page_states(beside_rounds: World, line: str) -> None:
     check(beside_rounds, line, TRAINING[line])
 
 
@@ -172,7 +172,7 @@ def check(running: World, line: str, case: Shown) -> None:
     assert re.search(case.prints, printed, re.MULTILINE), printed
 
 
-def test_the_verified_trace_says_what_its_document_says(beside_a_stack: World) -> None:
+def test_the_verified_trace_has_the_documented_verdict(beside_a_stack: World) -> None:
     check(beside_a_stack, VERIFY, COMMANDS[VERIFY])
     verdict = json.loads((beside_a_stack.folder / "verified.jsonl").read_text())
     fields = {name: verdict[name] for name in ("correct", "proof", "first_error", "equations")}

@@ -70,7 +70,7 @@ def ended(folder: Path, line: str, is_there: Callable[[int], bool], **variables:
 
 
 @pytest.mark.parametrize("line", PROCESSES)
-def test_a_documented_process_is_well_until_it_is_asked_to_end(folder: Path, line: str) -> None:
+def test_a_documented_process_runs_until_its_shutdown(folder: Path, line: str) -> None:
     def is_there(pid: int) -> bool:
         return any(f".{pid}@" in name for name in (workers(folder) if "worker" in line else present(folder)))
 

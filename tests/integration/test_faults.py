@@ -125,7 +125,7 @@ def test_a_full_disk_costs_nothing_but_time(factory: Processes, teacher: Teacher
     assert teacher.n_requests - before == 20  # what was paid for was kept until it could be stored
 
 
-def test_a_postgres_that_takes_no_more_connections_costs_nothing_but_time(
+def test_exhausted_postgres_connections_cost_nothing_but_time(
     factory: Processes, teacher: Teacher, stack: Stack
 ) -> None:
     teacher.latency = 0.1

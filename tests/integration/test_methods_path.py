@@ -79,7 +79,7 @@ def test_explain_asks_every_question_in_four_styles(database: Stack, source: Pat
     assert states("explain") == {"done": 1}
 
 
-def test_refine_keeps_every_stage_and_counts_what_all_of_them_cost(database: Stack, source: Path, model: Model) -> None:
+def test_refine_stores_every_stage_and_their_total_cost(database: Stack, source: Path, model: Model) -> None:
     def script(messages: list[dict[str, str]]) -> str:
         prompt = " ".join(message["content"] for message in messages)
         if "Adding is wrong here." in prompt:
@@ -100,7 +100,7 @@ def test_refine_keeps_every_stage_and_counts_what_all_of_them_cost(database: Sta
         assert row.engine_seconds > 0
 
 
-def test_rationalize_takes_what_failed_and_never_shows_or_accepts_the_hint(
+def test_rationalize_asks_failed_questions_and_rejects_leaked_hints(
     database: Stack, source: Path, model: Model
 ) -> None:
     model.script = lambda messages: WRONG
@@ -121,7 +121,7 @@ def test_rationalize_takes_what_failed_and_never_shows_or_accepts_the_hint(
     assert "not one" in str(nothing.exception)
 
 
-def test_a_question_without_gold_cannot_be_rationalized_and_says_so(
+def test_rationalizing_a_question_without_gold_fails_with_the_reason(
     database: Stack, tmp_path: Path, model: Model
 ) -> None:
     path = tmp_path / "open.jsonl"
@@ -218,7 +218,7 @@ def test_one_call_of_a_chain_that_fails_costs_its_own_sample_alone(database: Sta
     assert [row.sample_index for row in scores("refine")] == [0, 1]
 
 
-def test_the_likeliest_tokens_are_kept_where_they_are_asked_for(database: Stack, source: Path) -> None:
+def test_the_likeliest_tokens_are_stored_on_request(database: Stack, source: Path) -> None:
     work(enqueue(source, "cot", "--samples", "2", "--logprobs", "3"))
     kept = rows(
         "select l.top_k, l.tokens, l.encoding, l.payload, t.tokens_out from trace_logprobs l "

@@ -59,7 +59,7 @@ def test_there_is_a_recipe_for_every_way() -> None:
 
 
 @pytest.mark.parametrize("recipe", RECIPES, ids=lambda path: path.stem)
-def test_a_recipe_says_what_it_will_ask_and_what_it_takes(recipe: Path) -> None:
+def test_a_recipe_states_its_requests_and_its_needs(recipe: Path) -> None:
     done = run(command(recipe), recipe, "--dry-run", "--json")
     assert done.exception is None, done.output
     plan = json.loads(done.stdout)
@@ -88,7 +88,7 @@ def test_a_round_opens_its_teaching_jobs_and_learns_from_their_traces(
     assert value("select count(*) from jobs where purpose = 'teach'") == 1
 
 
-def test_what_a_round_made_goes_to_the_hub_on_request(source: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_round_is_uploaded_to_the_hub_on_request(source: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     held_out = source.parent / "held-out.jsonl"
     held_out.write_text(json.dumps({"question": "7 times 8?", "gold": "56"}))
     changes = [f"teach.0.source={source}", "teach.0.map={}", f'evaluate.benchmarks=["{held_out}"]']
@@ -121,7 +121,7 @@ def test_a_push_that_cannot_work_is_refused_before_any_request(
     assert value("select count(*) from jobs") == 0
 
 
-def test_a_teaching_job_may_start_from_what_another_one_left(source: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_teaching_job_can_ask_the_failed_questions_of_another(source: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (source.parent / "round.toml").write_text(
         f"""
         name = "hinted"
@@ -160,7 +160,7 @@ def test_a_teaching_job_may_start_from_what_another_one_left(source: Path, monke
         (["nonsense"], "write KEY=VALUE"),
     ],
 )
-def test_what_is_wrong_with_a_recipe_is_said_before_anything_is_asked(changes: list[str], message: str) -> None:
+def test_a_wrong_recipe_is_refused_before_any_request(changes: list[str], message: str) -> None:
     words = [part for change in changes for part in ("--set", change)]
     done = run("train", ROOT / "recipes" / "gsm8k-cot.toml", *words)
     assert isinstance(done.exception, UsageError)

@@ -115,7 +115,7 @@ def test_a_recipe_runs_with_its_control_arm_and_is_reported(run: Run, tmp_path: 
     assert again["finished_at"] == result["finished_at"]
 
 
-def test_programs_are_asked_for_and_learnt_from(run: Run, tmp_path: Path) -> None:
+def test_a_round_asks_for_programs_and_learns_from_them(run: Run, tmp_path: Path) -> None:
     def task(name: str, sign: str) -> dict[str, Any]:
         return {
             "text": f"Write a Python function {name}(a, b) that returns a {sign} b.",

@@ -143,7 +143,7 @@ def _fitted(round_id: int) -> dict[str, Any]:
     return row
 
 
-def test_a_round_that_is_killed_in_its_fit_goes_on_from_its_checkpoint(spec_of: Callable[..., Any]) -> None:
+def test_a_round_killed_in_its_fit_continues_from_its_checkpoint(spec_of: Callable[..., Any]) -> None:
     round_id = queue_round(spec_of(epochs=10))
     folder = round_folder(settings().data_dir, "r1")
     code = f"from trainer.service import run_round; run_round({round_id})"
@@ -193,7 +193,7 @@ def test_a_round_shared_by_two_processes_learns_and_leaves_one_adapter(spec_of: 
 
 
 @pytest.mark.slow
-def test_a_merged_model_gives_what_the_adapter_gives(spec_of: Callable[..., Any], tiny: str) -> None:
+def test_a_merged_model_answers_as_the_adapter_does(spec_of: Callable[..., Any], tiny: str) -> None:
     import torch
     from peft import PeftModel
     from transformers import AutoModelForCausalLM, AutoTokenizer

@@ -52,7 +52,7 @@ def test_part_of_a_benchmark_and_several_samples_are_jobs_of_their_own(clean: St
     assert list(map(tuple, counts)) == [("sums-student", 5), ("sums-student-first-2-x4", 2)]
 
 
-def test_a_benchmark_that_was_asked_in_another_way_is_refused(clean: Stack, source: str) -> None:
+def test_a_benchmark_job_with_other_settings_is_refused(clean: Stack, source: str) -> None:
     open_benchmarks(spec_of(source))
     with pytest.raises(UsageError, match="sums-student"):
         open_benchmarks(spec_of(source, max_tokens=64))

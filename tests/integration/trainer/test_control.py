@@ -98,7 +98,7 @@ def test_the_control_has_as_many_tokens_of_each_difficulty_right_and_wrong(taugh
     assert list(map(tuple, accepted)) == [("r1", True, True), ("r1-control", False, True)]
 
 
-def test_the_command_ends_with_what_the_filter_is_worth(taught: None, tmp_path: Path) -> None:
+def test_the_command_ends_with_the_effect_of_the_filter(taught: None, tmp_path: Path) -> None:
     train(tmp_path, "--no-wait")
     with transaction() as connection:
         for name, right in (("r1", [True, True]), ("r1-control", [True, False])):

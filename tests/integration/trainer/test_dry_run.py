@@ -74,7 +74,7 @@ def _stored() -> int:
         return sum(connection.execute(text(f"select count(*) from {table}")).scalar_one() for table in tables)
 
 
-def test_it_shows_what_would_be_trained_on_and_stores_nothing(tmp_path: Path) -> None:
+def test_a_dry_run_shows_the_training_set_and_stores_nothing(tmp_path: Path) -> None:
     output = json.loads(_dry_run(tmp_path, "--json"))
     selection = output["selection"]
     assert (selection["traces"], selection["removed"]) == (7, {"accepted": 1, "overlapping": 1})

@@ -61,7 +61,7 @@ def test_a_repetition_asks_as_the_evaluation_did(round_id: int) -> None:
     assert first.ids == second.ids
 
 
-def test_a_job_of_others_is_not_taken_for_a_repetition(round_id: int) -> None:
+def test_a_foreign_job_is_not_used_as_a_repetition(round_id: int) -> None:
     with transaction() as connection:
         job(connection, "r1/before", [question(connection, "What is 50 + 50?")], evaluate=True)
     with pytest.raises(TracemillError, match="r1/before"):

@@ -70,7 +70,7 @@ def graded(clean: Stack) -> Iterator[None]:
     return
 
 
-def test_a_threshold_takes_what_is_below_above_or_unknown(clean: Stack) -> None:
+def test_a_threshold_removes_values_outside_it_and_unknown_values(clean: Stack) -> None:
     with transaction() as connection:
         question_id = question(connection, "What is 3 + 4?")
         whole = {"ungrounded": 0, "equations_compound": 0, "unused": 0}
@@ -117,7 +117,7 @@ def test_a_threshold_takes_what_is_below_above_or_unknown(clean: Stack) -> None:
         ({"accepted": "any", "since": "2999-01-01"}, set(), {"since": 4}),
     ],
 )
-def test_a_filter_takes_what_it_names(
+def test_a_filter_removes_the_other_traces(
     clean: Stack, keys: dict[str, Any], left: set[str] | None, removed: dict[str, int]
 ) -> None:
     with transaction() as connection:
@@ -141,7 +141,7 @@ def test_a_filter_takes_what_it_names(
     assert {row.text for row in rows} == (left or {"right", "wrong", "right, but by luck", "unread"})
 
 
-def test_a_trace_stored_at_since_is_taken_and_one_at_until_is_not(clean: Stack) -> None:
+def test_since_is_inclusive_and_until_is_exclusive(clean: Stack) -> None:
     with transaction() as connection:
         question_id = question(connection, "What is 3 + 4?")
         teach = job(connection, "teach", [question_id])
@@ -216,7 +216,7 @@ def test_like_matches_the_tokens_of_another_round_per_difficulty(graded: None) -
         assert tokens - 80 < control[difficulty] <= tokens  # the next trace, of at most 80, is one too many
 
 
-def test_a_round_like_another_on_the_same_traces_takes_all_of_them(graded: None) -> None:
+def test_like_selects_all_traces_of_a_round_on_the_same_traces(graded: None) -> None:
     like, _ = _selected(_spec("verified", balance=0))
     selection, _ = _selected(_spec("again", balance=0, like="verified"))
     assert (selection.examples, selection.tokens, selection.removed) == (like.examples, like.tokens, like.removed)
@@ -291,7 +291,7 @@ def test_four_levels_of_complexity_go_from_few_steps_to_many(graded: None) -> No
     assert min(last) >= max(row.tokens_out for row in rows if row.stage == 0)
 
 
-def test_complexity_is_told_by_steps_before_tokens(clean: Stack) -> None:
+def test_complexity_orders_by_steps_before_tokens(clean: Stack) -> None:
     with transaction() as connection:
         question_id = question(connection, "What is 3 + 4?")
         teach = job(connection, "teach", [question_id])

@@ -153,7 +153,7 @@ def test_a_loop_without_a_dev_set_runs_all_its_rounds(file: Path, monkeypatch: p
     assert result["rounds"][0]["dev"] is None
 
 
-def test_a_loop_goes_on_when_its_terminal_is_closed_and_is_followed_again(
+def test_a_loop_survives_a_closed_terminal_and_can_be_followed_again(
     file: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with everybody_at_work(monkeypatch, accepted):

@@ -72,7 +72,7 @@ def test_one_query_lists_the_training_traces_behind_a_flip(rounds: list[int]) ->
     assert result[0]["text"] == "0 + 1 = 1. The answer is 1."
 
 
-def test_one_query_says_what_flipped_once_a_trace_was_trained_on(rounds: list[int]) -> None:
+def test_one_query_lists_the_flips_after_training_on_a_trace(rounds: list[int]) -> None:
     flips = ask(documented("Lineage")[1].replace("= 4 ", f"= {rounds[0]} "))
     assert sorted(str(row["flip"]) for row in flips) == ["gained"] * 9 + ["lost"]
 
@@ -151,7 +151,7 @@ def test_rounds_are_compared_on_the_questions_that_both_answered(rounds: list[in
     assert "p = 0.021: more than chance" in printed
 
 
-def test_compared_rounds_say_in_what_they_differ(rounds: list[int]) -> None:
+def test_compared_rounds_list_their_different_settings(rounds: list[int]) -> None:
     with transaction() as connection:
         measured(connection, "capped", {"sums": AFTER}, rounds, select={"limit": 5})
     output = json.loads(shown("rounds", "compare", "good", "capped", "--json"))

@@ -75,7 +75,7 @@ def report(folder: Path, name: str = "good", *flags: str) -> tuple[Page, str]:
     return Page(path.read_text(encoding="utf-8")), done.stdout
 
 
-def test_a_report_says_what_is_shown_and_what_is_not(rounds: None, tmp_path: Path) -> None:
+def test_a_report_tells_significant_differences_from_others(rounds: None, tmp_path: Path) -> None:
     page, printed = report(tmp_path)
     assert str(tmp_path / "report.html") in printed
     assert "Training on 6 examples raised right answers from 10.0 % to 47.5 % of 40 held-out questions." in page.text
@@ -106,7 +106,7 @@ def test_the_control_arm_is_part_of_the_report_once_it_is_measured(rounds: None,
     assert ("class", "control") in page.attributes
 
 
-def test_what_a_model_wrote_is_text_and_nothing_is_loaded(rounds: None, tmp_path: Path) -> None:
+def test_model_text_stays_text_and_loads_nothing(rounds: None, tmp_path: Path) -> None:
     page, _ = report(tmp_path)
     assert page.text.count(HOSTILE) == 25  # five flips: the question, both answers, and two examples each
     assert not {"script", "img", "a", "iframe", "link", "object"} & set(page.elements)
@@ -115,7 +115,7 @@ def test_what_a_model_wrote_is_text_and_nothing_is_loaded(rounds: None, tmp_path
     assert page.open == []  # every element is closed where it was opened
 
 
-def test_flips_stand_side_by_side_with_what_was_trained_on(rounds: None, tmp_path: Path) -> None:
+def test_flips_are_shown_beside_similar_training_questions(rounds: None, tmp_path: Path) -> None:
     output = json.loads(report(tmp_path, "good", "--json")[1])
     assert output["flipped"] == {"gained": 16, "lost": 1}
     assert [flip["flip"] for flip in output["flips"]] == ["gained"] * 4 + ["lost"]
@@ -147,7 +147,7 @@ def test_a_round_that_is_not_evaluated_has_no_report(rounds: None, tmp_path: Pat
     assert isinstance(CliRunner().invoke(app, ["report", "nobody"]).exception, UsageError)
 
 
-def test_a_report_goes_into_the_round_s_folder_unless_told_otherwise(rounds: None) -> None:
+def test_a_report_goes_into_the_rounds_folder_by_default(rounds: None) -> None:
     done = CliRunner().invoke(app, ["report", "good", "--json"])
     path = Path(json.loads(done.stdout)["page"])
     assert path.parts[-3:] == ("rounds", "good", "report.html")

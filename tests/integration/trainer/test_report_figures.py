@@ -163,7 +163,7 @@ def test_the_evaluations_are_listed_before_first(r1: Facts) -> None:
     ]
 
 
-def test_jobs_show_says_what_adaptive_sampling_saved(filled: None) -> None:
+def test_jobs_show_has_the_savings_of_adaptive_sampling(filled: None) -> None:
     output = json.loads(shown("jobs", "show", "teach", "--json"))
     # Two questions are done, with 10 of at most 16 traces each; a trace of the job has 8360 / 8 tokens.
     assert output["adaptive"] == {
@@ -181,7 +181,7 @@ def test_jobs_show_says_what_adaptive_sampling_saved(filled: None) -> None:
     assert json.loads(shown("jobs", "show", "wrong", "--json"))["adaptive"] is None
 
 
-def test_jobs_show_sorts_what_came_out_by_difficulty(filled: None) -> None:
+def test_jobs_show_has_the_acceptance_by_difficulty(filled: None) -> None:
     output = json.loads(shown("jobs", "show", "teach", "--json"))["acceptance"]
     order = [(row["domain"], row["difficulty"], row["tokens_per_accepted"]) for row in output]
     assert order == [
@@ -215,7 +215,7 @@ def demo(filled: None) -> dict[str, Any]:
     return demo_report("r1", before="exam", teacher="other-exam", teach="teach", seconds=seconds)
 
 
-def test_the_demo_counts_what_teaching_gave_and_cost(demo: dict[str, Any]) -> None:
+def test_the_demo_reports_the_gain_and_the_cost_of_teaching(demo: dict[str, Any]) -> None:
     assert demo["teaching"] == {
         "questions": 21,
         "traces": 8,

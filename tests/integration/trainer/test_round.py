@@ -214,7 +214,7 @@ def _spec(**changes: Any) -> RoundSpec:
         (_spec(fit={"objective": "telepathy"}), "no objective 'telepathy'"),
     ],
 )
-def test_what_is_wrong_with_a_round_is_said_before_anything_runs(before: int, spec: RoundSpec, message: str) -> None:
+def test_a_wrong_round_is_refused_before_anything_runs(before: int, spec: RoundSpec, message: str) -> None:
     with pytest.raises(UsageError, match=message):
         queue_round(spec)
     with transaction() as connection:

@@ -96,7 +96,7 @@ def test_zero_means_no_bound(clean: Stack) -> None:
         assert select(connection, new_round(connection, spec), spec).examples == 18
 
 
-def test_selecting_again_replaces_the_examples(clean: Stack) -> None:
+def test_a_second_selection_replaces_the_examples(clean: Stack) -> None:
     _many(questions=2, samples=2)
     spec = round_spec()
     with transaction() as connection:
@@ -173,7 +173,7 @@ def test_an_evaluation_question_inside_a_long_prompt_is_removed(clean: Stack) ->
     assert list(map(tuple, reported)) == [(ids[0], 1), (ids[1], 1)]
 
 
-def test_selecting_again_replaces_what_was_excluded(clean: Stack) -> None:
+def test_a_second_selection_replaces_the_exclusions(clean: Stack) -> None:
     with transaction() as connection:
         ids = [question(connection, f"What is {n} + 1?") for n in range(2)]
         job(connection, "before", ids[:1], evaluate=True)

@@ -50,9 +50,7 @@ def database(clean: Stack, teacher: Teacher, tmp_path: Path) -> Iterator[Stack]:
 
 
 @pytest.mark.parametrize("state", ["paused", "cancelled", "over_budget", "done"])
-def test_a_job_that_does_not_run_asks_nothing_of_what_is_in_redis(
-    database: Stack, teacher: Teacher, state: str
-) -> None:
+def test_a_stopped_job_sends_no_request_for_messages_in_redis(database: Stack, teacher: Teacher, state: str) -> None:
     plain = fill(additions(2), "plain").job_id
     dear = fill(additions(2), "dear", budget=1000, budget_unit="tokens").job_id
     assert step(settings().feeder).queued == 4
@@ -66,7 +64,7 @@ def test_a_job_that_does_not_run_asks_nothing_of_what_is_in_redis(
 
 
 @pytest.mark.parametrize("state", ["filling", "running"])
-def test_a_job_that_runs_asks_what_is_in_redis(database: Stack, teacher: Teacher, state: str) -> None:
+def test_a_running_job_answers_its_messages_in_redis(database: Stack, teacher: Teacher, state: str) -> None:
     job_id = fill(additions(1), "plain", samples=1).job_id
     step(settings().feeder)
     change("update jobs set state = :state", state=state)
@@ -103,7 +101,7 @@ def test_a_worker_that_fails_late_leaves_the_next_ones_claim_alone(database: Sta
 
 @pytest.mark.parametrize(("unit", "price"), [("tokens", 1.0), ("money", 3e-6)])
 @pytest.mark.parametrize("method", ["cot", "refine", "explain", "inject"])
-def test_a_visit_reserves_at_least_what_it_costs(
+def test_a_visit_reserves_at_least_its_cost(
     database: Stack, teacher: Teacher, method: str, unit: str, price: float
 ) -> None:
     first = fill(additions(1), "first", samples=1).job_id
@@ -140,7 +138,7 @@ def test_a_visit_reserves_at_least_what_it_costs(
     assert rows("select distinct reserved from job_questions") == [(0,)]
 
 
-def test_only_what_is_missing_is_reserved(database: Stack) -> None:
+def test_a_visit_reserves_only_its_missing_traces(database: Stack) -> None:
     job_id = fill(additions(2), "dear", samples=3, budget=1e6, budget_unit="tokens").job_id
     insert_trace(job_id, 2)
     insert_trace(job_id, 2, index=1)
@@ -192,7 +190,7 @@ def test_a_visit_begins_while_anything_is_left_of_the_budget(
     assert value("select reserved from job_questions where question_id = 2") == (8 if claimed else 0)
 
 
-def test_what_is_reserved_counts_only_while_its_visit_runs(clean: Stack) -> None:
+def test_a_reservation_counts_only_during_its_visit(clean: Stack) -> None:
     job_id = fill(additions(2), "dear", budget=10, budget_unit="tokens").job_id
     claim(job_id, 1, reserved=10)
     assert claim(job_id, 2) == []
@@ -237,7 +235,7 @@ def test_a_job_that_reaches_its_budget_exactly_ends(database: Stack, teacher: Te
     assert step(settings().feeder).queued == 0
 
 
-def test_a_job_whose_last_question_takes_the_rest_of_its_budget_is_done(database: Stack) -> None:
+def test_a_job_that_spends_its_budget_on_the_last_question_is_done(database: Stack) -> None:
     each = one_visit_costs(database)
     fill(additions(3), "dear", samples=1, budget=3 * each, budget_unit="tokens", sampling={"max_tokens": 12})
     work("dear")
@@ -258,7 +256,7 @@ def test_a_chain_that_breaks_half_way_is_paid_for_all_the_same(database: Stack, 
     assert value("select spent from jobs") == pytest.approx((prompt + 3 * 10) / 1e6)
 
 
-def test_what_is_spent_is_added_to_its_own_job(clean: Stack) -> None:
+def test_spending_is_added_to_its_own_job_only(clean: Stack) -> None:
     job_id = fill(additions(1), "dear", budget=10, budget_unit="tokens").job_id
     fill(additions(1), "another")
     assert [execute("spend", job_id=job_id, spent=2.5) for _ in range(2)] == [1, 1]

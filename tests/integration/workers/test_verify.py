@@ -143,7 +143,7 @@ def test_a_gate_on_a_judge_of_known_quality_holds(database: Stack) -> None:
     assert counts["below"] == 0
 
 
-def test_a_gate_on_a_judge_at_chance_is_open_and_the_job_says_so(database: Stack) -> None:
+def test_a_gate_on_a_judge_at_chance_is_ignored_with_the_reason(database: Stack) -> None:
     calibrated("chance")
     policy = informed(Policy(judge="chance", gates={"rating": 0.5}))
     assert "is not above 0.5" in policy.uninformative["rating"]
@@ -183,7 +183,7 @@ def test_a_gullible_judge_is_caught_by_the_canaries_of_its_job(database: Stack) 
         assert canary_text.startswith("THE JUDGE FELL FOR") is fooled
 
 
-def test_the_judge_sees_only_what_could_still_be_accepted(database: Stack, judges: dict[str, ScriptedServer]) -> None:
+def test_the_judge_rates_only_traces_that_could_be_accepted(database: Stack, judges: dict[str, ScriptedServer]) -> None:
     fill(sums(5), "frugal", samples=2, policy=Policy(judge="firm"))
     store("frugal", right_and_wrong(sums(5)))
     scores = rows("select correct, signals from trace_scores where job = 'frugal'")
@@ -266,7 +266,7 @@ def test_free_text_that_differs_is_decided_by_a_judge_that_was_measured(database
         assert row.proof.startswith("agreement 0.05 by firm") is (expected is not None)
 
 
-def test_a_worker_without_a_sandbox_says_so_when_it_starts(database: Stack, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_worker_without_a_sandbox_reports_that_at_its_start(database: Stack, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("tracemill.verification.pipeline.sandbox", lambda: Sandbox(bwrap="/no/such/bwrap"))
     monkeypatch.setattr("cli.workers._celery", lambda *_: None)
     started = CliRunner().invoke(app, ["worker", "verify"])

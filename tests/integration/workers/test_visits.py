@@ -93,7 +93,7 @@ def test_without_adaptive_sampling_one_visit_takes_all_samples(database: Stack) 
     assert set(samples("fixed").values()) == {(4, 4, None)}
 
 
-def test_hopeless_questions_are_given_up_only_where_that_is_asked_for(database: Stack, teacher: Teacher) -> None:
+def test_hopeless_questions_are_given_up_only_with_give_up(database: Stack, teacher: Teacher) -> None:
     teacher.right = lambda n, count: n % 2 == 0  # half of the questions are beyond this teacher
     for name, give_up in (("patient", 0.0), ("impatient", 0.2)):
         teacher.n_answers.clear()
@@ -107,7 +107,7 @@ def test_hopeless_questions_are_given_up_only_where_that_is_asked_for(database: 
     assert n_traces["impatient"] < 0.8 * n_traces["patient"]
 
 
-def test_later_votes_change_what_the_earlier_ones_are_worth(database: Stack, teacher: Teacher) -> None:
+def test_later_votes_change_the_earlier_verdicts(database: Stack, teacher: Teacher) -> None:
     teacher.right = lambda n, count: count > 0  # the first answer is in the minority, when the others have come
     question = Question("What is 5 + 1?", None, "math", None, {}, None)
     policy = Policy(majority=0.5, equations=False)

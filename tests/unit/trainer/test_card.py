@@ -27,7 +27,7 @@ MEASURED = [
 ]
 
 
-def test_a_card_tells_what_the_adapter_was_trained_on_and_with_what() -> None:
+def test_a_card_names_the_training_data_and_the_settings() -> None:
     text = card(round_spec(), "Qwen/Qwen3-0.6B", "p1:bb", [SOURCE], OUTCOME)
     assert "base_model: Qwen/Qwen3-0.6B" in text
     assert "| gsm | teacher | cot | gsm8k | sft | 90 | 9000 | p1:aa |" in text
@@ -40,7 +40,7 @@ def test_no_path_of_the_machine_is_in_a_card() -> None:
     assert "/data" not in card(round_spec(), "/data/models/mine", "p1:bb", [SOURCE], OUTCOME)
 
 
-def test_what_was_measured_takes_its_place_and_can_be_replaced() -> None:
+def test_measured_text_fills_its_block_and_can_be_replaced() -> None:
     text = card(round_spec(), "a/b", "p1:bb", [SOURCE], OUTCOME)
     assert evaluated(text, []) == text
     once = evaluated(text, MEASURED)

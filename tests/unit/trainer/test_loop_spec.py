@@ -108,7 +108,7 @@ def test_every_round_starts_from_the_base_and_learns_from_all_jobs_so_far(tmp_pa
         ("nonsense", "cannot read the loop file"),
     ],
 )
-def test_what_is_wrong_with_a_loop_is_said_before_anything_runs(tmp_path: Path, added: str, message: str) -> None:
+def test_a_wrong_loop_is_refused_before_anything_runs(tmp_path: Path, added: str, message: str) -> None:
     file = tmp_path / "star.toml"
     head, tables = FILE.replace("rounds = 3\n", "").split("[select]\nmax_per_question = 2\n")
     file.write_text(added + head + tables if not added.startswith("[") else head + tables + added)

@@ -37,7 +37,7 @@ def test_a_loop_waits_for_its_round(state: str) -> None:
 
 
 @pytest.mark.parametrize("state", ["done", "over_budget"])
-def test_what_failed_is_rationalised_before_the_round_is_trained(state: str) -> None:
+def test_failed_questions_are_rationalised_before_the_round_is_trained(state: str) -> None:
     assert move("attempt", state, n_unsolved=3).move == "rationalize"
     assert move("rationalize", state, n_unsolved=3).move == "train"
 

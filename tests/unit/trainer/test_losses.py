@@ -166,7 +166,7 @@ class TestStepwise:
             by_hand = sum(n * value for n, value in zip(tokens, each, strict=True)) / sum(tokens)
             assert loss == pytest.approx(float(by_hand), abs=ROUNDED)
 
-    def test_an_example_that_is_too_long_takes_no_weights_from_others(self, student: str, tmp_path: Path) -> None:
+    def test_an_overlong_example_leaves_the_weights_of_others_unchanged(self, student: str, tmp_path: Path) -> None:
         long = replace(sums(1)[0], text="word " * 100, steps=())
         losses = [
             _fit(student, tmp_path / str(len(examples)), examples, objective="stepwise", steps=1).losses

@@ -22,7 +22,7 @@ def test_an_unknown_objective_is_answered_with_those_there_are() -> None:
         find("telepathy")
 
 
-def test_a_light_registry_tells_what_each_objective_needs() -> None:
+def test_the_registry_knows_the_needs_of_each_objective() -> None:
     for objective in (find("sft"), find("stepwise")):
         assert (objective.pairs, objective.logprobs, objective.teacher) == (False, False, False)
     assert find("preference").pairs
@@ -36,7 +36,7 @@ def test_a_batch_that_processes_cannot_share_is_refused() -> None:
 
 
 class TestStepwise:
-    def test_what_comes_after_the_last_step_is_the_answer(self) -> None:
+    def test_the_text_after_the_last_step_is_the_answer(self) -> None:
         example = sums(1)[0]
         first, second = ends(example)
         assert example.text[:first] == "There are 0 and 7."
@@ -47,7 +47,7 @@ class TestStepwise:
         assert ends(Example("sft", "?", "One.\nSo it is 2.", steps=("One.", "So it is 2."))) == [4]
 
     @pytest.mark.parametrize("steps", [(), ("not in the text",)])
-    def test_a_trace_whose_steps_are_not_known_is_told_apart_by_lines(self, steps: tuple[str, ...]) -> None:
+    def test_a_trace_without_steps_is_split_by_lines(self, steps: tuple[str, ...]) -> None:
         assert ends(Example("sft", "?", "One.\n\nTwo.\nIt is 3.", steps=steps)) == [5, 11]
 
     def test_steps_of_any_length_weigh_the_same_and_the_answer_as_configured(self) -> None:
@@ -76,7 +76,7 @@ class TestPreference:
 
 
 class TestLogits:
-    def test_a_student_that_expects_what_the_teacher_does_has_no_loss(self) -> None:
+    def test_a_student_equal_to_its_teacher_has_no_loss(self) -> None:
         import torch
 
         logits = torch.randn(5, 11)
@@ -93,7 +93,7 @@ class TestLogits:
         result = divergence(student, ids[:, :5], teacher[:, :5], 1.0)
         torch.testing.assert_close(result, (teacher.exp() * (teacher - student)).sum(-1), atol=1e-5, rtol=1e-4)
 
-    def test_what_is_stored_of_a_token_stands_where_the_token_does(self) -> None:
+    def test_stored_log_probabilities_align_with_their_tokens(self) -> None:
         long = TopK.of([(5, {5: -0.5, 6: -1.0, 7: -2.0}), (8, {8: -0.25})])
         short = TopK.of([(9, {9: -0.5})])
         rows = [
@@ -133,7 +133,7 @@ class TestFeatures:
         assert evenly(2, 3) == ((1, 2), (2, 3))
 
     @pytest.mark.parametrize("kind", ["mse", "cosine"])
-    def test_states_that_are_the_same_are_not_apart_whatever_their_size(self, kind: str) -> None:
+    def test_equal_states_have_no_distance_at_any_size(self, kind: str) -> None:
         import torch
 
         states = 1000 * torch.randn(4, 8)

@@ -80,7 +80,9 @@ def test_a_refused_trace_never_raises_the_chance(prior: Prior, plan: Plan, data:
 
 
 @pytest.mark.parametrize(("traces", "accepted", "expected"), [(3, 2, 1.0), (8, 1, 0.0), (7, 0, 0.0), (9, 1, 0.0)])
-def test_what_is_reached_is_certain_and_what_cannot_be_is_not(traces: int, accepted: int, expected: float) -> None:
+def test_a_reached_goal_is_certain_and_an_unreachable_one_impossible(
+    traces: int, accepted: int, expected: float
+) -> None:
     assert chance(Prior(1, 1), traces, accepted, PLAN) == expected
 
 
@@ -112,7 +114,7 @@ def test_a_chance_of_exactly_give_up_is_not_given_up() -> None:
     assert decide(Plan(8, 2, 2, math.nextafter(exactly, 1)), Prior(1, 1), 6, 0) is Decision.hopeless
 
 
-def test_nothing_is_hopeless_before_the_jobs_questions_have_told_something() -> None:
+def test_no_question_is_hopeless_before_the_job_has_results() -> None:
     assert decide(Plan(8, 2, 2, 1.0), None, 7, 0) is Decision.more
 
 
@@ -131,7 +133,7 @@ def test_a_question_never_gets_more_than_its_budget(prior: Prior | None, plan: P
 
 
 @given(plans, st.lists(st.booleans(), min_size=12, max_size=12))
-def test_no_trace_is_asked_for_beyond_the_one_that_is_enough(plan: Plan, outcomes: list[bool]) -> None:
+def test_no_trace_is_requested_beyond_enough(plan: Plan, outcomes: list[bool]) -> None:
     assume(plan.enough is not None)
     traces, accepted, decision = course(plan, None, outcomes)
     assert accepted <= (plan.enough or 0)
@@ -139,7 +141,7 @@ def test_no_trace_is_asked_for_beyond_the_one_that_is_enough(plan: Plan, outcome
 
 
 @given(plans, st.data())
-def test_a_visit_brings_at_least_one_trace_and_at_most_a_batch(plan: Plan, data: st.DataObject) -> None:
+def test_a_visit_takes_at_least_one_trace_and_at_most_a_batch(plan: Plan, data: st.DataObject) -> None:
     traces = data.draw(st.integers(0, plan.max_traces - 1))
     accepted = data.draw(st.integers(0, traces))
     assert traces < next_target(plan, traces, accepted) <= min(plan.max_traces, traces + plan.batch)
@@ -157,7 +159,7 @@ def test_a_fixed_number_of_traces_is_one_visit(max_traces: int, prior: Prior | N
 
 @pytest.mark.parametrize("plan", [Plan(8, 8, None, 0.0), Plan(8, 2, 2, 0.0), Plan(8, 1, 1, 0.0), Plan(32, 4, 4, 0.0)])
 @pytest.mark.parametrize("true", [Prior(0.1, 0.9), Prior(0.4, 0.6), Prior(2.8, 1.2), Prior(1, 1)])
-def test_the_spread_is_found_again_also_where_sampling_stopped_early(true: Prior, plan: Plan) -> None:
+def test_the_spread_is_recovered_despite_early_stopping(true: Prior, plan: Plan) -> None:
     prior = fit(sampled(true, 5_000, plan, seed=1))
     assert prior is not None
     assert prior.alpha / sum(prior) == pytest.approx(true.alpha / sum(true), abs=0.03)
@@ -222,7 +224,7 @@ def test_too_few_questions_tell_nothing() -> None:
 @example({(1, 0): 50})
 @example({(8, 0): 10**12, (8, 8): 10**12})
 @example({(16, 0): 505, (2, 1): 2, (5, 1): 1, (10, 1): 2, (15, 1): 2})
-def test_whatever_was_counted_there_is_a_usable_spread(counts: dict[tuple[int, int], int]) -> None:
+def test_any_counts_give_a_usable_spread(counts: dict[tuple[int, int], int]) -> None:
     prior = fit(counts)
     assume(prior is not None)
     assert prior is not None
@@ -239,13 +241,13 @@ def test_the_prior_follows_questions_that_all_fail_or_all_succeed() -> None:
     assert chance(every, 0, 0, PLAN) > 0.99
 
 
-def test_questions_of_one_rate_are_told_apart_by_nothing() -> None:
+def test_questions_with_equal_rates_have_no_spread() -> None:
     prior = fit({(8, 4): 10_000})
     assert prior is not None
     assert chance(prior, 4, 0, PLAN) == pytest.approx(chance(prior, 4, 1, Plan(8, 2, 3, 0.0)), abs=0.01)
 
 
-def test_a_fit_takes_no_time_that_matters() -> None:
+def test_fitting_a_prior_is_fast() -> None:
     counts = sampled(Prior(0.4, 0.6), 2_000, Plan(64, 8, 8, 0.0), seed=3)
     best = math.inf
     for _ in range(5):

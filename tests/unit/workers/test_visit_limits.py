@@ -97,7 +97,7 @@ def test_no_visit_costs_more_than_its_limits(
     assert brought.cost == pytest.approx(sum(answer.cost for answer in brought.answers))
 
 
-def test_the_limit_of_a_visit_that_costs_the_most_is_what_it_costs() -> None:
+def test_the_limit_of_the_most_expensive_visit_is_its_cost() -> None:
     variants = {"": (call("draft", "Q: {question}"), call("answer", "Q: {question} D: {draft}"))}
     brought = visit(variants, 3, 0, {"question": "1 + 1?"}, ModelSettings(price_in=2, price_out=2), 50)
     limit = token_limit(variants, 3, {"question": 6}, 50)

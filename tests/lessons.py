@@ -10,7 +10,7 @@ from trainer.fit_spec import FitSpec
 from trainer.objectives import Example, Lesson, Progress
 
 ASK = Prompt(({"role": "user", "content": "{question}"},))
-#: What a teacher leaves to one other token, and then to all others.
+#: The teacher's probability of one other token, and of all remaining tokens.
 OTHER, REST = 0.08, 0.02
 
 
@@ -26,13 +26,13 @@ def sums(count: int, role: str = "sft", wrong: int = 0) -> list[Example]:
 
 
 def pairs(count: int) -> list[Example]:
-    """Right and wrong ones, as a round's examples are ordered."""
+    """Right and wrong examples in the order of a round."""
     both = sums(count, "chosen") + sums(count, "rejected", wrong=1)
     return sorted(both, key=lambda example: (example.position, example.role))
 
 
 def with_logprobs(examples: list[Example], tokenizer: Any) -> list[Example]:
-    """The same, as a teacher would have left them that is rather sure of what it says."""
+    """Add log-probabilities of a confident teacher to the examples."""
     import math
     from dataclasses import replace
 
@@ -55,7 +55,7 @@ def lesson(
     teachers: tuple[str, ...] = (),
     **fit: Any,
 ) -> Lesson:
-    """A lesson in a round's folder of its own."""
+    """Build a lesson in a new folder."""
     adapter = folder / "adapter"
     adapter.mkdir(parents=True, exist_ok=True)
     spec = FitSpec.model_validate({"batch_size": 4, "max_tokens": 128, **fit})

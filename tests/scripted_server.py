@@ -1,8 +1,7 @@
-"""A scripted server that speaks the OpenAI protocol. It is no model: it stands in for the GPU.
+"""A scripted server with the OpenAI protocol, in place of a GPU. It is no model.
 
-Tests of queue mechanics and overhead benchmarks need a server whose answers, latency and faults are known beforehand;
-this one answers each question from a function and counts words as tokens. Nothing measured with it says anything about
-a model.
+Tests of the queue and benchmarks of overhead need a server with known answers, latency and faults. This one answers
+each question by a function and counts words as tokens. A measurement with it is no measurement of a model.
 
     with ScriptedServer(lambda question: "1 + 1 = 2. The answer is 2.", latency=0.1, faults=[Fault.BUSY]) as server:
         ask(server.base_url)
@@ -29,7 +28,7 @@ ANSWER = "First 1 + 1 = 2, and 2 + 2 = 4. The answer is 4."
 
 
 class Fault(StrEnum):
-    """What can happen to a request instead of an answer."""
+    """Faults that a request can meet instead of an answer."""
 
     #: 429, "come back in one second".
     BUSY = "busy"
@@ -37,36 +36,36 @@ class Fault(StrEnum):
     BROKEN = "broken"
     #: 400: the prompt is too long.
     REFUSED = "refused"
-    #: 401, with the caller's own key in the message, as some servers do.
+    #: 401 with the caller's key in the message, as some servers do.
     UNAUTHORIZED = "unauthorized"
     #: 200 with half a JSON object.
     MALFORMED = "malformed"
-    #: 200 whose connection ends in the middle of the body; a stream's in the middle of the answer.
+    #: 200 whose connection ends in the middle of the body, or of a streamed answer.
     CUT_OFF = "cut_off"
-    #: A stream that ends in order, in the middle of the answer.
+    #: A stream that ends normally in the middle of the answer.
     ENDS_EARLY = "ends_early"
-    #: A stream that keeps the line open in the middle of the answer, and never says more.
+    #: A stream that sends only comments after the middle of the answer and keeps the connection open.
     FALLS_SILENT = "falls_silent"
     #: The connection ends before any answer.
     RESET = "reset"
     #: 200 with no choices.
     NO_CHOICES = "no_choices"
-    #: 200 with one choice less than asked.
+    #: 200 with one choice fewer than requested.
     FEWER = "fewer"
     #: No answer for an hour.
     HANGS = "hangs"
 
 
 class ScriptedServer:
-    """A server on 127.0.0.1 in a thread of its own, for as long as the `with` block lasts.
+    """A server on 127.0.0.1 that runs in a thread until the end of the `with` block.
 
-    `answer`: the question (the last message's text) -> one text, or several that take turns over the samples; at
-    temperature 0 the first is given. `first_words`: the log-probability of each first word, for requests with logprobs;
-    fixed, or by question. `score`: (question, text) -> the log-probability that the answer begins with the text, for
-    requests that score a prompt in vLLM's way; by default words that it would say are likely. `word_seconds`: between
-    two words of a streamed answer, whose samples come in turn. `ignores` and `refuses`:
-    request parameters that it does not know, and how it takes them. `faults`: what happens to the first requests, one
-    each; afterwards everything is answered. `latency`: seconds before an answer.
+    `answer`: the question (the last message's text) -> one text, or several for the samples in turn. Temperature 0
+    always gets the first. `first_words`: the log-probability of each first word, for requests with logprobs; fixed, or
+    by question. `score`: (question, text) -> the log-probability that the answer begins with the text, for requests
+    that score a prompt as vLLM does. By default the words of its answer are likely. `word_seconds`: seconds between two
+    words of a streamed answer; samples alternate. `ignores`: request parameters without effect. `refuses`: request
+    parameters that are an error. `faults`: one fault for each of the first requests; all later requests are answered.
+    `latency`: seconds before an answer.
     """
 
     def __init__(
@@ -84,10 +83,10 @@ class ScriptedServer:
     ) -> None:
         self.answer = answer
         self.first_words = first_words or {"Yes": -0.5, " no": -1.5, "Maybe": -3.0}
-        self.score = score or self._likely_if_said
+        self.score = score or self._likely_if_in_answer
         self.ignores, self.refuses = ignores, refuses
         self.latency, self.word_seconds = latency, word_seconds
-        #: A fault's name, the body to answer with, or the status and headers of an error.
+        #: Each is a fault, the body of the answer, or the status and headers of an error.
         self.faults = iter(faults)
         self.port = port
         #: The last requests: headers and body.
@@ -225,7 +224,7 @@ class ScriptedServer:
         if not request_body.get("logprobs"):
             return None
         if request_body.get("return_tokens_as_token_ids"):
-            return {"content": [_place(token_id(word), request_body["top_logprobs"]) for word in words]}
+            return {"content": [_position(token_id(word), request_body["top_logprobs"]) for word in words]}
         question = request_body["messages"][-1]["content"]
         first = self.first_words(question) if callable(self.first_words) else self.first_words
         likeliest = [{"token": word, "logprob": logprob} for word, logprob in first.items()]
@@ -238,7 +237,7 @@ class ScriptedServer:
         scored = [(word, -3.0) for word in SCORED_WORD.findall(question)] + [("\n", -1.0)] + [(w, each) for w in words]
         return [None, *({"7": {"logprob": logprob, "rank": 1, "decoded_token": word}} for word, logprob in scored)]
 
-    def _likely_if_said(self, question: str, text: str) -> float:
+    def _likely_if_in_answer(self, question: str, text: str) -> float:
         texts = self.answer(question)
         answer = (texts if isinstance(texts, str) else texts[0]).split()
         return sum(-0.1 if word in answer else -5.0 for word in text.split())
@@ -249,15 +248,15 @@ def token_id(word: str) -> int:
     return zlib.crc32(word.encode()) % 49152
 
 
-def _place(chosen: int, k: int) -> dict[str, Any]:
-    """In vLLM's way: the chosen token comes first among its likeliest."""
+def _position(chosen: int, k: int) -> dict[str, Any]:
+    """Build one position as vLLM does: the chosen token comes first among the likeliest."""
     likely = [(chosen, -0.1), *(((chosen + rank) % 49152, -4.0 - rank / 2) for rank in range(1, k))]
     likeliest = [{"token": f"token_id:{token}", "logprob": logprob} for token, logprob in likely]
     return {**likeliest[0], "top_logprobs": likeliest}
 
 
 def _chunks(completion: dict[str, Any], request_body: dict[str, Any]) -> list[dict[str, Any]]:
-    """The completion word by word, the samples in turn."""
+    """Split the completion into words; the samples alternate."""
     pieces: list[tuple[int, dict[str, Any]]] = []
     for choice in completion["choices"]:
         pieces.append((-1, {"index": choice["index"], "delta": {"role": "assistant", "content": ""}}))
@@ -288,7 +287,7 @@ def main() -> None:
     parser.add_argument("--port", type=int, default=8001)
     parser.add_argument("--latency", type=float, default=0.0, help="seconds before each answer")
     parser.add_argument("--answer", default=ANSWER, help="the text of every answer")
-    parser.add_argument("--faults", nargs="*", type=Fault, default=[], help="what happens to the first requests")
+    parser.add_argument("--faults", nargs="*", type=Fault, default=[], help="faults of the first requests")
     options = parser.parse_args()
     server = ScriptedServer(lambda _: options.answer, latency=options.latency, faults=options.faults, port=options.port)
     with server:

@@ -1,4 +1,4 @@
-"""A factory whose model is scripted: what it answers, and what the verifier must find in each answer."""
+"""A factory with a scripted model: its settings, its answers and the expected verdicts."""
 
 import subprocess
 import sys
@@ -11,7 +11,7 @@ from tests.integration.answers import answers
 from tests.integration.factory import Processes, additions, job_state, rows, states, value, wait_until
 from tests.scripted_server import ScriptedServer
 
-#: Leases short enough that a test can wait for them, and so few attempts that an unjust one shows.
+#: Leases are short, so that a test can wait for them. Attempts are few, so that a wrong count shows.
 SETTINGS = """
 generate_concurrency = 8
 verify_concurrency = 2
@@ -38,10 +38,10 @@ max_attempts = 2
 
 
 class Teacher(ScriptedServer):
-    """Answers "What is n + 1?" in four ways; may break at one question, or give one sample however many are asked."""
+    """Answers "What is n + 1?" in four ways. It can fail on one question, or give only one sample per request."""
 
     broken_question = ""
-    #: Requests so far.
+    #: The number of requests so far.
     n_requests = 0
     one_at_a_time = False
 
@@ -73,7 +73,7 @@ def traces(job: str) -> int:
 
 
 def everything_came(job: str) -> bool:
-    """Nothing is left to generate; false while Postgres is away."""
+    """True if nothing is left to generate; False while Postgres is unreachable."""
     try:
         return not {"pending", "queued", "running"} & states(job).keys()
     except OperationalError:
@@ -81,7 +81,7 @@ def everything_came(job: str) -> bool:
 
 
 def check(job: str, questions: int) -> None:
-    """Each of the questions has its four scripted answers once, each with its one right verdict."""
+    """Check that each question has its four scripted answers once, each with one right verdict."""
     assert states(job) == {"done": questions}
     scores = rows("select question, text, correct, accepted from trace_scores where job = :job", job=job)
     expected = [(q.text, *scripted) for q in additions(questions) for scripted in answers(q.text).items()]

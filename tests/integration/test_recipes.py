@@ -13,7 +13,7 @@ from tests import ROOT
 from tests.conftest import forget
 from tests.hub import Hub
 from tests.integration.factory import rows, value
-from tests.integration.players import everybody_at_work
+from tests.integration.players import simulated_processes
 from tracemill.errors import UsageError
 from tracemill.stack import Stack
 
@@ -78,7 +78,7 @@ def test_a_round_opens_its_teaching_jobs_and_learns_from_their_traces(
     held_out.write_text(json.dumps({"question": "7 times 8?", "gold": "56"}))
     changes = [f"teach.0.source={source}", "teach.0.map={}", f'evaluate.benchmarks=["{held_out}"]']
     words = [part for change in changes for part in ("--set", change)]
-    with everybody_at_work(monkeypatch, accepted):
+    with simulated_processes(monkeypatch, accepted):
         done = run("train", ROOT / "recipes" / "gsm8k-cot.toml", *words, "--json")
     assert done.exception is None, done.output
     assert json.loads(done.stdout)["state"] == "done"
@@ -95,7 +95,7 @@ def test_a_round_is_uploaded_to_the_hub_on_request(source: Path, monkeypatch: py
     words = [part for change in changes for part in ("--set", change)]
     monkeypatch.setenv("HF_TOKEN", "secret")
     monkeypatch.setattr("huggingface_hub.HfApi", Hub)
-    with everybody_at_work(monkeypatch, accepted):
+    with simulated_processes(monkeypatch, accepted):
         done = run("train", ROOT / "recipes" / "gsm8k-cot.toml", *words, "--push", "me/mine", "--json")
     assert done.exception is None, done.output
     assert json.loads(done.stdout)["hub"] == "hub/me/mine"
@@ -137,7 +137,7 @@ def test_a_teaching_job_can_ask_the_failed_questions_of_another(source: Path, mo
         """
     )
     (source.parent / "held-out.jsonl").write_text(json.dumps({"question": "7 times 8?", "gold": "56"}))
-    with everybody_at_work(monkeypatch, accepted):
+    with simulated_processes(monkeypatch, accepted):
         done = run("train", source.parent / "round.toml")
     assert done.exception is None, done.output
     query = "select j.name, count(*) as questions from jobs j join job_questions q on q.job_id = j.id "

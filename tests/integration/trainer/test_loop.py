@@ -15,7 +15,7 @@ from db.session import transaction
 from producer import feeder
 from tests.conftest import forget
 from tests.integration.factory import Processes, change, job_state, rows, value, wait_until
-from tests.integration.players import answer_all, everybody_at_work
+from tests.integration.players import answer_all, simulated_processes
 from tests.integration.rounds import finish, job, question, trace
 from tracemill.celery import TRAIN_QUEUE
 from tracemill.errors import TracemillError, UsageError
@@ -112,7 +112,7 @@ def taught() -> list[tuple[str, str | None, int]]:
 
 
 def test_each_round_learns_from_the_round_before_until_the_plateau(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    with everybody_at_work(monkeypatch, accepted):
+    with simulated_processes(monkeypatch, accepted):
         result = tracemill("loop", file)
     assert result["ended"] == "round 3 gained no more than 0.5 points"
     assert taught() == [
@@ -138,7 +138,7 @@ def test_each_round_learns_from_the_round_before_until_the_plateau(file: Path, m
 
 def test_only_the_dev_set_decides_when_a_loop_ends(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """On the reported set round 2 gains nothing and round 3 a lot: a loop that looked there would end otherwise."""
-    with everybody_at_work(monkeypatch, accepted):
+    with simulated_processes(monkeypatch, accepted):
         result = tracemill("loop", file)
     assert [each["after"]["value"] for each in result["rounds"]] == [0.5, 0.5, 1.0]
     assert [each["dev"]["after"]["value"] for each in result["rounds"]] == [0.5, 0.75, 0.75]
@@ -147,7 +147,7 @@ def test_only_the_dev_set_decides_when_a_loop_ends(file: Path, monkeypatch: pyte
 
 def test_a_loop_without_a_dev_set_runs_all_its_rounds(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     file.write_text(file.read_text().replace("rounds = 5", "rounds = 2").partition("[dev]")[0])
-    with everybody_at_work(monkeypatch, accepted):
+    with simulated_processes(monkeypatch, accepted):
         result = tracemill("loop", file)
     assert (result["ended"], len(result["rounds"])) == ("all 2 rounds are done", 2)
     assert result["rounds"][0]["dev"] is None
@@ -156,7 +156,7 @@ def test_a_loop_without_a_dev_set_runs_all_its_rounds(file: Path, monkeypatch: p
 def test_a_loop_survives_a_closed_terminal_and_can_be_followed_again(
     file: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    with everybody_at_work(monkeypatch, accepted):
+    with simulated_processes(monkeypatch, accepted):
         with monkeypatch.context() as closing:
             closing.setattr("cli.loop.time.sleep", interrupt)
             closed = CliRunner().invoke(app, ["loop", str(file)])
@@ -213,7 +213,7 @@ def test_a_stopped_loop_opens_nothing_more_until_it_is_continued(file: Path, mon
     assert [name for name, _, _ in taught()] == ["star-1-attempt"]
     with pytest.raises(UsageError, match="loop star is stopped: only a running loop can be stopped"):
         CliRunner().invoke(app, ["loops", "stop", "star"], catch_exceptions=False)
-    with everybody_at_work(monkeypatch, accepted):
+    with simulated_processes(monkeypatch, accepted):
         assert tracemill("loop", file)["ended"] == "round 3 gained no more than 0.5 points"
 
 
@@ -266,7 +266,7 @@ def test_a_cancelled_job_fails_its_loop_with_a_sentence(file: Path, monkeypatch:
     loop_service.make_step(loop_id)
     assert where() == ("failed", "attempt", 1)
     with (
-        everybody_at_work(monkeypatch, accepted),
+        simulated_processes(monkeypatch, accepted),
         pytest.raises(TracemillError, match="loop star failed: star-1-attempt was cancelled"),
     ):
         CliRunner().invoke(app, ["loop", str(file)], catch_exceptions=False)
@@ -282,13 +282,13 @@ def test_a_failed_round_fails_its_loop_and_both_are_tried_again(file: Path, monk
     loop_service.make_step(loop_id)
     assert where() == ("failed", "train", 1)
     assert tracemill("loops", "show", "star")["error"] == "round star-1 failed: out of memory"
-    with everybody_at_work(monkeypatch, accepted):
+    with simulated_processes(monkeypatch, accepted):
         assert tracemill("loop", file)["ended"] == "round 3 gained no more than 0.5 points"
 
 
 def test_an_interrupted_loop_of_an_older_release_continues(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Such a loop has jobs and rounds by name, and no row of its own."""
-    with everybody_at_work(monkeypatch, accepted):
+    with simulated_processes(monkeypatch, accepted):
         tracemill("loop", file)
         traces = value("select count(*) from traces")
         change("delete from loops")
@@ -316,7 +316,7 @@ def test_dev_and_reported_sets_with_shared_questions_are_refused_first(file: Pat
 
 
 def test_loops_are_listed_and_shown_at_eighty_columns(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    with everybody_at_work(monkeypatch, accepted):
+    with simulated_processes(monkeypatch, accepted):
         tracemill("loop", file)
     monkeypatch.setattr("cli.output.console.width", 80)
     for words in (["loops"], ["loops", "list"], ["loops", "show", "star"], ["loop", str(file)]):

@@ -1,4 +1,4 @@
-"""What may go wrong on the way of a question: killed workers, killed data services, servers that break or are away."""
+"""Faults on a question's way: killed workers, killed data services, broken and unreachable servers."""
 
 import os
 import signal
@@ -40,8 +40,8 @@ def test_a_generate_worker_that_is_killed_costs_nothing_but_time(factory: Proces
     teacher.latency = 0.1
     fill(additions(100), "killed-generate")
     wait_until(lambda: traces("killed-generate") >= 100)
-    teacher.latency = 60  # what is asked from now on is in the worker's hands when it dies
-    # It asks 8 questions at once, and may have claimed a few more that wait their turn.
+    teacher.latency = 60  # the worker holds all requests from now on when it is killed
+    # It asks 8 questions concurrently, and may have claimed a few more.
     wait_until(lambda: states("killed-generate").get("running", 0) >= 8, what=lambda: states("killed-generate"))
     factory.kill("generate")
     assert states("killed-generate")["running"] > 0
@@ -60,7 +60,7 @@ def test_a_verify_worker_that_is_killed_costs_nothing_but_time(factory: Processe
     factory.kill("verify")
     left = states("killed-verify").get("generated", 0)
     assert 0 < left < 100
-    # Two minutes later.
+    # Simulates two minutes.
     change("update job_questions set lease_until = now() where state = 'generated'")
     start_all(factory)
     wait_for("killed-verify")
@@ -74,7 +74,7 @@ def test_an_emptied_redis_costs_nothing_but_time(factory: Processes, teacher: Te
     redis.Redis.from_url(stack.redis_url).flushall()
     assert states("flushed").get("done", 0) < 100
     wait_until(lambda: everything_came("flushed"), what=lambda: states("flushed"))
-    # Two minutes later, for the nudges to the verifier that were in Redis.
+    # Simulates two minutes, for the verifier's tasks that were in Redis.
     change("update job_questions set lease_until = now() where state = 'generated'")
     wait_for("flushed")
     check("flushed", 100)
@@ -108,7 +108,7 @@ def test_processes_survive_a_redis_outage_and_then_continue(
 
 @pytest.mark.parametrize("table", ["traces", "verdicts"])
 def test_a_full_disk_costs_nothing_but_time(factory: Processes, teacher: Teacher, table: str) -> None:
-    """SQLSTATE 53100 is what Postgres answers then; here a trigger says it."""
+    """Postgres reports a full disk with SQLSTATE 53100; here a trigger raises it."""
     teacher.latency = 0.1
     job = f"full-{table}"
     change(FULL_DISK)
@@ -122,7 +122,7 @@ def test_a_full_disk_costs_nothing_but_time(factory: Processes, teacher: Teacher
         change("drop function full_disk cascade")
     wait_for(job)
     check(job, 20)
-    assert teacher.n_requests - before == 20  # what was paid for was kept until it could be stored
+    assert teacher.n_requests - before == 20  # paid traces were kept until they could be stored
 
 
 def test_exhausted_postgres_connections_cost_nothing_but_time(
@@ -136,7 +136,7 @@ def test_exhausted_postgres_connections_cost_nothing_but_time(
             with suppress(psycopg.OperationalError):
                 while True:
                     crowd.append(psycopg.connect(stack.database_url.replace("+psycopg", ""), autocommit=True))
-            # The factory's end, and we take their place.
+            # End the factory's connections and take their slots.
             crowd[0].execute(OTHERS_END, [[member.info.backend_pid for member in crowd]])
             time.sleep(0.5)
     finally:
@@ -160,11 +160,11 @@ def test_a_data_service_that_is_killed_costs_nothing_but_time(
     assert pid is not None
     os.kill(pid, signal.SIGKILL)
     wait_until(lambda: everything_came(job), what=lambda: states(job))
-    # Two minutes later, for the nudges to the verifier that were lost.
+    # Simulates two minutes, for the verifier's lost tasks.
     change("update job_questions set lease_until = now() where state = 'generated'")
     wait_for(job)
     check(job, 100)
-    # Nobody had to be started again.
+    # No process had to be restarted.
     assert [name for name, process in factory.running.items() if process.poll() is not None] == []
 
 
@@ -212,7 +212,7 @@ def test_a_rejected_key_ends_the_worker_and_fails_no_question(factory: Processes
     assert "failed" not in states("asked")
     teacher.faults = iter(())
     start_all(factory)
-    # Two minutes later, for the nudge that died with the verify worker.
+    # Simulates two minutes, for the task that the verify worker lost.
     change("update job_questions set lease_until = now() where state = 'generated'")
     for job in ("answered", "asked"):
         wait_for(job)

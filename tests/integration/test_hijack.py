@@ -1,4 +1,4 @@
-"""A folder may hold modules with the names of ours: no process of Tracemill imports one of them."""
+"""No process of Tracemill imports a module of the current folder with the name of ours."""
 
 import json
 import subprocess
@@ -17,7 +17,7 @@ pytestmark = pytest.mark.integration
 
 TRACE = {"question": "2 + 3?", "trace": "2 + 3 = 5. The answer is 5.", "gold": "5"}
 
-#: A program of a user's own, outside the folder.
+#: A user's program outside the folder.
 LIBRARY = """
 from tracemill.verification.checks import Item
 from tracemill.verification.pool import CheckPool
@@ -59,7 +59,7 @@ jobs = ["before"]
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Iterator[Path]:
-    """A folder of traps; fails when one of them was imported."""
+    """A folder of traps; fails if a process imported one."""
     witness = lay_traps(tmp_path)
     yield tmp_path
     assert caught(witness) == ""

@@ -183,7 +183,7 @@ SHAPES = {
     "whitespace trap": "answer is" + " \t" * 490_000 + "!",
 }
 
-#: Odd, but their answer is 14.
+#: Unusual answers that equal 14.
 FOURTEEN = {"headings", "almost a megabyte of spaces", "NUL in a number", "Arabic digits"}
 
 CASES = {
@@ -207,7 +207,7 @@ def pool() -> Iterator[CheckPool]:
 
 @pytest.fixture(scope="module")
 def largest() -> Iterator[list[int]]:
-    """The largest resident size, in bytes, of any child so far; watched while the tests run."""
+    """The largest resident size of any child so far, in bytes, measured during the tests."""
     seen, stop = [0], threading.Event()
 
     def watch() -> None:
@@ -232,7 +232,7 @@ def test_a_hostile_trace_costs_its_own_verdict_and_nothing_else(
     monkeypatch.chdir(tmp_path)
     start = time.monotonic()
     (result,) = pool.check_all([Item(CASES[name], "14", "What is (3 + 4) * 2?")])
-    assert time.monotonic() - start < SECONDS + 1  # the limit, and the kill
+    assert time.monotonic() - start < SECONDS + 1  # the limit plus the time for the kill
     assert result.correct is not True or name in FOURTEEN
     assert pool.check_all([ORDINARY])[0].correct is True
     assert largest[0] < MEMORY_MB * 2**20

@@ -1,4 +1,4 @@
-"""Each method through generate and verify, into the tables. The model is scripted: it answers by what it is asked."""
+"""Each method through generate and verify into the tables. The scripted model answers by its prompt."""
 
 import itertools
 import json
@@ -22,7 +22,7 @@ WRONG = "She has 3 * 4 = 12 apples. 12 + 2 = 14 are left. The answer is 14."
 
 
 class Model(ScriptedServer):
-    """Answers what the conversation tells it to: `script` gets the messages."""
+    """Answers by the conversation: `script` gets the messages."""
 
     def __init__(self) -> None:
         super().__init__(lambda _: RIGHT)
@@ -189,7 +189,7 @@ def test_a_question_gets_its_domains_prompt_unless_the_job_sets_another(
     assert "equation" in prompts["math?"]
     assert "cite" in prompts["legal?"]
     assert "no medical advice" in prompts["medical?"]
-    assert len(set(prompts.values())) == 4  # a domain that is not known is asked as general
+    assert len(set(prompts.values())) == 4  # an unknown domain uses the general prompt
     work(enqueue(path, "cot", "--samples", "1", "--ask-as", "legal", name="lawyers"))
     assert len(set(prompts.values())) == 1
 

@@ -1,4 +1,4 @@
-"""The whole path of a question with real processes: feeder, generate worker, verify worker. The model is scripted."""
+"""A question's whole way with real processes (feeder, generate worker, verify worker) and a scripted model."""
 
 import base64
 import json

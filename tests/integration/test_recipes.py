@@ -1,4 +1,4 @@
-"""The recipes, and rounds that open their own teaching jobs; threads play the workers (`players.py`)."""
+"""The recipes, and rounds that open their teaching jobs. Threads replace the workers (`players.py`)."""
 
 import json
 from collections.abc import Iterator
@@ -24,7 +24,7 @@ RECIPES = sorted(path for path in (ROOT / "recipes").glob("*.toml") if path.name
 
 @pytest.fixture(autouse=True)
 def _models(clean: Stack, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """The settings that the recipes are written for."""
+    """The settings for the recipes."""
     monkeypatch.setenv("TRACEMILL_CONFIG", str(ROOT / "recipes" / "tracemill.toml"))
     forget()
     yield

@@ -1,6 +1,6 @@
-"""Every recipe from end to end: real vLLM, real NF4, the whole stack, with the embedded model put in by override.
+"""Every recipe from end to end: real vLLM, real NF4, the whole stack, with overrides for the embedded model.
 
-What a model of 135M parameters learns from some twenty questions is not asked; that every part of every way does is.
+A model of 135M parameters learns little from twenty questions: the tests check only that every part works.
 """
 
 import json
@@ -29,7 +29,7 @@ flower = false
 {EMBEDDED}
 """
 EXAMPLES = ROOT / "producer" / "demo_examples.jsonl"
-#: A small model does not end its answers as it is asked to.
+#: A small model does not end its answers as requested.
 LENIENT = ["policy.finished=false", "policy.stated=false", "max_tokens=80"]
 SMALL = ["fit.max_tokens=384", "fit.batch_size=4", "evaluate.max_tokens=48"]
 WORDS = "words:?size=24&seed=5"
@@ -44,7 +44,7 @@ def of(source: str, *changes: str) -> list[str]:
 
 
 def taught(*more: str) -> list[str]:
-    """What every recipe of word problems is given instead of GSM8K."""
+    """The questions for recipes of word problems, in place of GSM8K."""
     return [*of("teach.0", f"source={WORDS}", "map={}", *LENIENT, *more), *SMALL, HELD_OUT]
 
 
@@ -60,7 +60,7 @@ RECIPES: dict[str, list[str]] = {
 
 @pytest.fixture(scope="module")
 def run(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Run]:
-    """The command line beside a running stack of its own; what it printed as JSON."""
+    """Run the command line with a running stack; return its JSON output."""
     folder = tmp_path_factory.mktemp("recipes")
     (folder / "tracemill.toml").write_text(SETTINGS)
     ours = {"TRACEMILL_DATA_DIR": str(folder / "data"), "TRACEMILL_CONFIG": str(folder / "tracemill.toml")}
@@ -84,7 +84,7 @@ def recipe(name: str) -> Path:
 
 
 def check(result: dict[str, Any]) -> None:
-    """The round learnt from something, has an adapter, and was measured before and after."""
+    """Check that the round has examples and an adapter and was measured before and after."""
     assert result["state"] == "done"
     assert result["metrics"]["examples"] > 0
     assert (Path(result["adapter_path"]) / "adapter_model.safetensors").is_file()
@@ -109,7 +109,7 @@ def test_a_recipe_runs_with_its_control_arm_and_is_reported(run: Run, tmp_path: 
     text = page.read_text()
     assert "gsm8k-cot-control" in text
     assert text.count("<svg") >= 3
-    # What comes next finds it done, and trains nothing.
+    # The next command finds it done and trains nothing.
     again = run("train", recipe("gsm8k-cot"), "--json", changes=RECIPES["gsm8k-cot"])
     assert again["adapter_path"] == result["adapter_path"]
     assert again["finished_at"] == result["finished_at"]
@@ -125,7 +125,7 @@ def test_a_round_asks_for_programs_and_learns_from_them(run: Run, tmp_path: Path
     file, held_out = tmp_path / "tasks.jsonl", tmp_path / "held-out.jsonl"
     file.write_text("\n".join(json.dumps(task(f"{word}_{n}", s)) for n, word in enumerate("fghk") for s in "+-"))
     held_out.write_text(json.dumps(task("sum_of_two", "+")))
-    # A model of this size seldom writes a right program, so right or wrong, it learns from all of them.
+    # A model of this size rarely writes a right program, so it learns from right and wrong ones.
     changes = of("teach.0", f"source={file}", "max_tokens=120", "policy.finished=false")
     changes += [*SMALL, f'evaluate.benchmarks=["{held_out}"]', "select.accepted=any", "select.near_duplicates=1"]
     check(run("train", recipe("mbpp-code"), "--json", changes=changes))

@@ -1,4 +1,4 @@
-"""A fit that was killed goes on from its latest complete checkpoint, as if nothing had happened."""
+"""A killed fit continues from its latest complete checkpoint with the same result."""
 
 import json
 import os
@@ -29,7 +29,7 @@ from trainer.queue import queue_round
 from trainer.service import run_round
 
 COUNT = 16
-#: Rounds of the tiny student: a checkpoint after each of many quick steps.
+#: Settings for rounds of the tiny student: many quick steps with a checkpoint after each.
 OFTEN = {"batch_size": 4, "max_tokens": 128, "checkpoint_seconds": 0.001}
 
 
@@ -40,7 +40,7 @@ def tiny(models: Path, tmp_path_factory: pytest.TempPathFactory) -> str:
 
 @pytest.fixture(autouse=True)
 def _one_thread(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """More are slower with so small a model, and give other sums."""
+    """More threads are slower with such a small model, and change the sums."""
     import torch
 
     threads = torch.get_num_threads()
@@ -51,7 +51,7 @@ def _one_thread(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 
 
 class Killed(Exception):
-    """In the place of a kill."""
+    """Raised in place of a kill."""
 
 
 def _stop_at(step: int) -> Callable[[Progress], None]:
@@ -115,7 +115,7 @@ def test_the_adapter_of_every_epoch_is_kept_on_request(tiny: str, tmp_path: Path
 
 @pytest.fixture
 def spec_of(clean: Stack, tiny: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., Any]]:
-    """Makes rounds of the tiny student; its examples and its evaluation are there."""
+    """Makes rounds of the tiny student with stored examples and a stored evaluation."""
     aliases = {"student": {"model": tiny, "adapters": True}, "teacher": {"model": tiny, "adapters": True}}
     monkeypatch.setenv("TRACEMILL_MODELS", json.dumps(aliases))
     forget()
@@ -131,7 +131,7 @@ def spec_of(clean: Stack, tiny: str, monkeypatch: pytest.MonkeyPatch) -> Iterato
 
 
 def _fitted(round_id: int) -> dict[str, Any]:
-    """Work on a round until its fit is done; then its evaluation is cancelled, for a moment, and it fails."""
+    """Run a round to the end of its fit, then fail it by a temporarily cancelled evaluation."""
     trainer = threading.Thread(target=run_round, args=(round_id,))
     trainer.start()
     wait_until(lambda: round_row(round_id)["state"] not in ("queued", "selecting", "fitting"), 120)
@@ -172,7 +172,7 @@ def test_a_round_that_is_submitted_again_does_not_train_again(spec_of: Callable[
     first = _fitted(round_id)
     weights = Path(first["adapter_path"]) / "adapter_model.safetensors"
     written = weights.stat().st_mtime_ns
-    assert queue_round(spec) == round_id  # its evaluation failed: that alone is tried again
+    assert queue_round(spec) == round_id  # its evaluation failed: only that is repeated
     again = _fitted(round_id)
     assert weights.stat().st_mtime_ns == written
     assert again["metrics"] == first["metrics"]

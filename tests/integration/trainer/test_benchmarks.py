@@ -1,4 +1,4 @@
-"""Benchmarks of a ROUND.toml: opened as evaluation jobs once, however many rounds name them."""
+"""Benchmarks of a ROUND.toml: opened as evaluation jobs once for any number of rounds."""
 
 import json
 from pathlib import Path
@@ -40,7 +40,7 @@ def test_a_benchmark_becomes_an_evaluation_job_of_the_student(clean: Stack, sour
 def test_rounds_share_a_benchmark_that_they_ask_alike(clean: Stack, source: str) -> None:
     first, second = open_benchmarks(spec_of(source)), open_benchmarks(spec_of(source, "r2"))
     assert first.evaluate == second.evaluate
-    assert open_benchmarks(first) == first  # the round as it is stored
+    assert open_benchmarks(first) == first  # the stored round
     assert value("select count(*) from jobs") == 1
 
 

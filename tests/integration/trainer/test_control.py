@@ -1,4 +1,4 @@
-"""The control arm: the same recipe on as much of what nobody verified, chosen after the round's own examples."""
+"""The control arm: the same recipe on unverified traces of equal size, chosen after the round's examples."""
 
 import json
 from pathlib import Path
@@ -62,7 +62,7 @@ def train(folder: Path, *flags: str, objective: str = "sft") -> str:
 def test_the_control_differs_in_its_filter_alone(taught: None, tmp_path: Path) -> None:
     printed = train(tmp_path, "--no-wait")
     assert "queued: r1 and r1-control" in printed
-    assert printed == train(tmp_path, "--no-wait")  # the same again
+    assert printed == train(tmp_path, "--no-wait")  # once more
     with transaction() as connection:
         verified, twin = (
             connection.execute(Q["round_by_name"], {"name": name}).mappings().one() for name in ("r1", "r1-control")

@@ -1,4 +1,4 @@
-"""`tracemill train ROUND.toml --dry-run`: what a round would train on, without anything being stored."""
+"""`tracemill train ROUND.toml --dry-run` shows a round's training set and stores nothing."""
 
 import json
 import subprocess
@@ -33,7 +33,7 @@ jobs = ["before"]
 
 @pytest.fixture(autouse=True)
 def _asked(clean: Stack, models: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """Six questions with an accepted trace each, one of which an evaluation asks too, and one of which is long."""
+    """Six questions with an accepted trace each; one overlaps an evaluation, and one is long."""
     aliases = {"student": {"model": resolve(EMBEDDED_MODEL, models), "adapters": True}, "teacher": {}}
     monkeypatch.setenv("TRACEMILL_MODELS", json.dumps(aliases))
     forget()
@@ -54,7 +54,7 @@ def _asked(clean: Stack, models: Path, monkeypatch: pytest.MonkeyPatch) -> Itera
 
 
 def _dry_run(folder: Path, *words: str, select: str = "") -> str:
-    """What the command prints, in a process of its own. Raises RuntimeError if it fails."""
+    """The output of the command in a subprocess. Raises RuntimeError if it fails."""
     command = [sys.executable, "-m", "cli", "train", str(_file(folder, select)), "--dry-run", *words]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode:

@@ -1,4 +1,4 @@
-"""Evaluations are repeated with the adapter as they were asked before, and written when all are done."""
+"""Evaluations are repeated with the adapter and the same settings, and written when all are done."""
 
 import pytest
 from sqlalchemy import text
@@ -11,7 +11,7 @@ from tracemill.errors import TracemillError
 from tracemill.stack import Stack
 from trainer.evaluate import advance, measure
 
-#: Columns of a job that its repetition has of its own.
+#: Columns of a job that differ in its repetition.
 OWN = {"id", "name", "round_id", "created_at", "finished_at", "state"}
 #: A value for settings that differ from their defaults.
 SETTINGS = """

@@ -13,7 +13,7 @@ from tracemill.stack import Stack
 from trainer.select.choose import Selection, choose, select
 from trainer.spec import RoundSpec
 
-#: Accepted traces, of eight, of the questions of each difficulty.
+#: The number of accepted traces, of eight, for questions of each difficulty.
 ACCEPTED = {"easy": 8, "medium": 4, "hard": 1}
 
 
@@ -23,7 +23,7 @@ def _spec(name: str = "r1", curriculum: dict[str, Any] | None = None, objective:
 
 
 def _selected(spec: RoundSpec) -> tuple[Selection, list[Any]]:
-    """What became of the traces, and the round's rows of `examples` with what they hold."""
+    """Select the round; return the selection and its rows of `examples` with their contents."""
     with transaction() as connection:
         round_id = new_round(connection, spec)
         selection = select(connection, round_id, spec)
@@ -199,7 +199,7 @@ def test_a_limit_is_reached_and_not_passed(graded: None, limit: int, examples: i
 
 
 def _tokens(rows: list[Any]) -> Counter[str]:
-    """Of each difficulty."""
+    """The number of examples and tokens per difficulty."""
     tokens: Counter[str] = Counter()
     for row in rows:
         tokens[row.text.partition(" ")[0]] += row.tokens_out
@@ -213,7 +213,7 @@ def test_like_matches_the_tokens_of_another_round_per_difficulty(graded: None) -
     model, control = _tokens(like_rows), _tokens(rows)
     assert control.keys() <= model.keys()
     for difficulty, tokens in model.items():
-        assert tokens - 80 < control[difficulty] <= tokens  # the next trace, of at most 80, is one too many
+        assert tokens - 80 < control[difficulty] <= tokens  # the next trace, of at most 80 tokens, exceeds the limit
 
 
 def test_like_selects_all_traces_of_a_round_on_the_same_traces(graded: None) -> None:
@@ -324,7 +324,7 @@ def test_pairs_are_a_right_and_a_wrong_trace_of_one_question(graded: None) -> No
         trace(connection, contrast, easy, "meant to be wrong, but is right", index=1, accepted=False)
     jobs = ["teach", "contrast"]
     selection, rows = _selected(_spec("all", objective="preference", jobs=jobs))
-    # The easy question has one wrong trace, each medium one four of either kind, the hard one a single right one.
+    # The easy question has one wrong trace, each medium one four of each kind, the hard one a single right one.
     assert (selection.examples, selection.kept) == (1 + 4 + 4 + 1, 20)
     assert selection.removed == {"accepted": 1, "unpaired": 57 - 10 + 6}
     pairs = [(rows[at], rows[at + 1]) for at in range(0, len(rows), 2)]

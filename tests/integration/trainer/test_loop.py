@@ -1,4 +1,4 @@
-"""`tracemill loop` against a real Postgres: a thread plays the workers, and what a trainer would fit is left out."""
+"""`tracemill loop` with a real Postgres: a thread replaces the workers, and nothing is fitted."""
 
 import json
 from collections.abc import Iterator
@@ -25,7 +25,7 @@ from trainer import loop_service
 
 pytestmark = pytest.mark.integration
 
-#: Of four held-out questions the model of each round gets this many right: on the reported set, and on the dev set.
+#: Right answers of each round's model, of four held-out questions: on the reported set, and on the dev set.
 RIGHT = {
     "before": {"star-1": 2, "star-2": 2, "star-3": 4},
     "dev": {"star-1": 2, "star-2": 3, "star-3": 3},
@@ -50,7 +50,7 @@ jobs = ["dev"]
 
 @pytest.fixture
 def file(clean: Stack, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
-    """A loop over six questions, with its held-out ones asked already (1 of 4 right in each set)."""
+    """A loop on six questions with answered held-out questions (1 of 4 right in each set)."""
     monkeypatch.setenv("TRACEMILL_MODELS", json.dumps({"student": {"adapters": True}}))
     forget()
     for name, term in (("before", 50), ("dev", 90)):
@@ -64,7 +64,7 @@ def file(clean: Stack, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Itera
 
 
 def evaluation(name: str, questions: list[str]) -> None:
-    """A finished evaluation of the student, with its first question right."""
+    """A finished evaluation of the student; its first question is right."""
     with transaction() as connection:
         ids = [question(connection, each) for each in questions]
         evaluated = job(connection, name, ids, evaluate=True)
@@ -74,7 +74,7 @@ def evaluation(name: str, questions: list[str]) -> None:
 
 
 def accepted(name: str, index: int, count: int) -> bool:
-    """The attempts of round n get n + 2 questions right, a hint helps with all but the last."""
+    """The attempts of round n get n + 2 questions right; a hint helps for all questions except the last."""
     if "rationalize" in name:
         return index < count - 1
     if "attempt" in name:
@@ -84,14 +84,14 @@ def accepted(name: str, index: int, count: int) -> bool:
 
 
 def tracemill(*words: str | Path) -> Any:
-    """What the command prints as JSON."""
+    """Run the command; return its JSON output."""
     done = CliRunner().invoke(app, [*map(str, words), "--json"])
     assert done.exception is None, done.output
     return json.loads(done.stdout)
 
 
 def opened(file: Path) -> int:
-    """The id of the loop, which is open and has not moved."""
+    """The id of a loop that is open and has made no step."""
     tracemill("loop", file, "--no-wait")
     return int(value("select id from loops"))
 
@@ -103,7 +103,7 @@ def where() -> tuple[str, str, int]:
 
 
 def taught() -> list[tuple[str, str | None, int]]:
-    """Each teaching job, the model that it asked, and its questions."""
+    """Each teaching job with its model and its questions."""
     jobs = rows(
         "select j.name, r.name as model, (select count(*) from job_questions where job_id = j.id) as questions "
         "from jobs j left join rounds r on r.id = j.round_id where j.purpose = 'teach' order by j.id"
@@ -128,7 +128,7 @@ def test_each_round_learns_from_the_round_before_until_the_plateau(file: Path, m
         name for name, _, _ in taught()
     }
     assert [each["questions"] for each in result["rounds"]] == [5, 5, 5]
-    # Examples are shown to the base model, which does not know the form, and beside every hint.
+    # The prompts of the base model, which does not know the form, and of every hint have the examples.
     shown = rows(
         "select distinct j.name from jobs j join job_prompts jp on j.id = jp.job_id "
         "join prompts p on p.hash = jp.prompt_hash where p.messages::text like '%The answer is 2.%' order by 1"
@@ -137,7 +137,7 @@ def test_each_round_learns_from_the_round_before_until_the_plateau(file: Path, m
 
 
 def test_only_the_dev_set_decides_when_a_loop_ends(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """On the reported set round 2 gains nothing and round 3 a lot: a loop that looked there would end otherwise."""
+    """Round 2 gains nothing on the reported set and round 3 much: judged on it, the loop would end otherwise."""
     with simulated_processes(monkeypatch, accepted):
         result = tracemill("loop", file)
     assert [each["after"]["value"] for each in result["rounds"]] == [0.5, 0.5, 1.0]
@@ -225,7 +225,7 @@ def test_the_feeder_nudges_a_trainer_only_when_the_loop_can_move(file: Path, cle
         assert client.llen(TRAIN_QUEUE) == 0
         answer_all(accepted)
         feeder.step(limits)
-        feeder.step(limits)  # one nudge is enough for a while
+        feeder.step(limits)  # one task is enough for 30 seconds
         assert client.llen(TRAIN_QUEUE) == 1
         change("update loops set state = 'stopped', nudge_after = null")
         feeder.step(limits)
@@ -287,7 +287,7 @@ def test_a_failed_round_fails_its_loop_and_both_are_tried_again(file: Path, monk
 
 
 def test_an_interrupted_loop_of_an_older_release_continues(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Such a loop has jobs and rounds by name, and no row of its own."""
+    """Such a loop has jobs and rounds by name, and no row in `loops`."""
     with simulated_processes(monkeypatch, accepted):
         tracemill("loop", file)
         traces = value("select count(*) from traces")

@@ -1,4 +1,4 @@
-"""What a round's evaluations say: counted by question, paired with each other, and traced back to the examples."""
+"""A round's evaluations: counted by question, paired, and traced to the training examples."""
 
 import json
 import re
@@ -31,7 +31,7 @@ AFTER = [True] * 3 + [False] * 1 + [True] * 9 + [False] * 7
 
 @pytest.fixture
 def rounds(clean: Stack) -> list[int]:
-    """Rounds `good` and `control`, measured on `sums`; the traces that both were trained on."""
+    """Rounds `good` and `control`, measured on `sums`, and their training traces."""
     with transaction() as connection:
         traces = teach(connection)
         benchmark(connection, "sums", BEFORE)
@@ -41,7 +41,7 @@ def rounds(clean: Stack) -> list[int]:
 
 
 def ask(query: str, **values: object) -> list[dict[str, object]]:
-    """What an SQL user gets, who reads the views and nothing else."""
+    """The rows for an SQL user with access to the views only."""
     url = settings().reader_url
     assert url is not None
     with psycopg.connect(url.get_secret_value(), row_factory=psycopg.rows.dict_row) as connection:

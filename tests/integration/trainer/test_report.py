@@ -1,4 +1,4 @@
-"""`tracemill report`: one page, alone, with what was measured, that trusts nothing that a model wrote."""
+"""`tracemill report`: one self-contained page of measurements that escapes all text of a model."""
 
 import json
 from html.parser import HTMLParser
@@ -23,7 +23,7 @@ AFTER = [True] * 3 + [False] * 21 + [True] * 16
 
 
 class Page(HTMLParser):
-    """A page's text, its elements, and what each attribute says."""
+    """A page's text, its elements and the values of its attributes."""
 
     def __init__(self, html: str) -> None:
         super().__init__(convert_charrefs=True)
@@ -57,7 +57,7 @@ class Page(HTMLParser):
 
 @pytest.fixture
 def rounds(clean: Stack) -> None:
-    """Round `good`, in two stages, on the benchmark `sums`. What was asked and written is hostile."""
+    """Round `good`, in two stages, on the benchmark `sums`. Questions and answers are hostile."""
     with transaction() as connection:
         traces = teach(connection, 8)
         benchmark(connection, "sums", BEFORE, template=HOSTILE + " What is {n} + 50?")
@@ -112,7 +112,7 @@ def test_model_text_stays_text_and_loads_nothing(rounds: None, tmp_path: Path) -
     assert not {"script", "img", "a", "iframe", "link", "object"} & set(page.elements)
     assert not [name for name, _ in page.attributes if name in ("src", "href", "action") or name.startswith("on")]
     assert ("content", "default-src 'none'; style-src 'unsafe-inline'") in page.attributes
-    assert page.open == []  # every element is closed where it was opened
+    assert page.open == []  # every element is closed in order
 
 
 def test_flips_are_shown_beside_similar_training_questions(rounds: None, tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""Every figure of a report, of the demo's summary and of `jobs show`, worked out by hand from one small database."""
+"""The figures of a report, of the demo's summary and of `jobs show`, computed by hand from a small database."""
 
 import json
 from typing import Any
@@ -27,7 +27,7 @@ def r1(filled: None) -> Facts:
 
 @pytest.fixture(autouse=True)
 def _wide(monkeypatch: pytest.MonkeyPatch) -> None:
-    """No cell of a table is broken over lines."""
+    """Assert that no table cell is broken over lines."""
     monkeypatch.setattr(console, "width", 400)
 
 
@@ -38,7 +38,7 @@ def shown(*words: str) -> str:
 
 
 def cells(*rows: tuple[str, int, int, int, int]) -> list[Compared]:
-    """Right both times, only before, only after, neither."""
+    """Right both times, only before, only after, never."""
     return [Compared(name, Paired(*counts)) for name, *counts in rows]
 
 
@@ -140,7 +140,7 @@ def test_a_flip_shows_both_answers_and_its_nearest_examples(r1: Facts) -> None:
     assert (lost.flip, lost.gold, lost.benchmark) == ("lost", "gold 32", "exam")
     assert (lost.before, lost.after) == ("text 204", "text 302")
     assert flips[question_text(37)].before is None
-    # The long question is more like the long one. The first example of question 11 is trace 101: 112 is a rejected one.
+    # The long question is more similar to the long one. The first example of question 11 is trace 101; 112 is rejected.
     assert [near["question_id"] for near in lost.nearest] == [12, 11]
     assert [near["question_id"] for near in flips[question_text(35)].nearest] == [11, 12]
     likeness = lost.nearest[1].pop("similarity")

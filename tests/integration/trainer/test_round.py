@@ -1,4 +1,4 @@
-"""A round's way from its claim to its evaluations, with a real Postgres and a real NF4 fit of the embedded model."""
+"""A round from its claim to its evaluations, with a real Postgres and a real NF4 fit of the embedded model."""
 
 import json
 import os
@@ -35,7 +35,7 @@ QUICK = {"epochs": 1, "batch_size": 4, "max_tokens": 64}
 
 @pytest.fixture(autouse=True)
 def _student(clean: Stack, models: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """The aliases point at the model that all tests share."""
+    """Point the aliases at the shared model of all tests."""
     aliases = {"student": {"model": resolve(EMBEDDED_MODEL, models), "adapters": True}, "teacher": {"adapters": True}}
     monkeypatch.setenv("TRACEMILL_MODELS", json.dumps(aliases | {"plain": {}}))
     forget()
@@ -45,7 +45,7 @@ def _student(clean: Stack, models: Path, monkeypatch: pytest.MonkeyPatch) -> Ite
 
 @pytest.fixture
 def before(_student: None) -> int:
-    """A finished evaluation of the student (2 of 4 right, 1 in the asked form) and a job of accepted traces."""
+    """A finished evaluation of the student (2 of 4 right, 1 in the requested form) and a job of accepted traces."""
     with transaction() as connection:
         questions = [question(connection, f"What is {n} + 50?") for n in range(4)]
         job_id = job(connection, "before", questions, evaluate=True)
@@ -62,7 +62,7 @@ def before(_student: None) -> int:
 
 
 def _answer_everything_right(round_id: int) -> None:
-    """Play the feeder and the workers for the jobs that the round opened."""
+    """Act as the feeder and the workers for the round's jobs."""
 
     def opened() -> list[int]:
         with transaction() as connection:
@@ -80,7 +80,7 @@ def _answer_everything_right(round_id: int) -> None:
 
 
 def _set(round_id: int, **values: Any) -> None:
-    """Leave the round as a trainer that was lost would have."""
+    """Leave the round as a lost trainer would."""
     assigned = ", ".join(f"{name} = :{name}" for name in values)
     with transaction() as connection:
         connection.execute(text(f"update rounds set {assigned} where id = :id"), {"id": round_id, **values})

@@ -1,4 +1,4 @@
-"""What the student is trained on, token by token, with the embedded model's own tokenizer."""
+"""The student's training rows, token by token, with the embedded model's tokenizer."""
 
 from pathlib import Path
 from typing import Any

@@ -1,4 +1,4 @@
-"""The filter over traces, in a real Postgres: what may be trained on, and what must never be."""
+"""The selection of traces in a real Postgres: allowed traces, and traces that no round may train on."""
 
 import pytest
 from sqlalchemy import text
@@ -19,7 +19,7 @@ def _examples(round_id: int) -> list[int]:
 
 
 def _many(questions: int, samples: int) -> None:
-    """A job `teach` in which every trace is accepted."""
+    """A job `teach` whose traces are all accepted."""
     with transaction() as connection:
         ids = [question(connection, f"What is {n} + 1?") for n in range(questions)]
         teach = job(connection, "teach", ids)

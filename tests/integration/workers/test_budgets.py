@@ -1,4 +1,4 @@
-"""Budgets: what is reserved, what is spent, and when a job ends. The model is scripted; tasks and database are real."""
+"""Budgets: reservation, spending, and a job's end. The model is scripted; tasks and database are real."""
 
 import threading
 from collections.abc import Callable, Iterator
@@ -24,7 +24,7 @@ pytestmark = pytest.mark.integration
 
 
 class Teacher(ScriptedServer):
-    """Always answers with ten words; `during` is called while a request waits for its answer."""
+    """Always answers with ten words; `during` is called before each answer."""
 
     def __init__(self) -> None:
         super().__init__(lambda _: "First a word, then a few. The answer is 1.")
@@ -96,7 +96,7 @@ def test_a_worker_that_fails_late_leaves_the_next_ones_claim_alone(database: Sta
     assert questions == [("running", "next", 1, None)]
 
 
-# What is reserved.
+# Reservation.
 
 
 @pytest.mark.parametrize(("unit", "price"), [("tokens", 1.0), ("money", 3e-6)])
@@ -127,9 +127,9 @@ def test_a_visit_reserves_at_least_its_cost(
     assert states("dear") == {"generated": 1}
     spent = value("select spent from jobs where id = :job", job=job_id)
     assert 0 < spent <= reserved[0]
-    # A byte is at most a token: so the limit is some way off, but of the same size, whatever the unit.
+    # A byte is at most one token: so the limit is not exact, but of the same size in each unit.
     assert reserved[0] < 20 * spent
-    # Of the chain's calls, each is paid for.
+    # The price covers each call of the chain.
     calls = value("select sum(jsonb_array_length(calls) + 1) from traces where job_id = :job", job=job_id)
     assert spent >= 10 * calls * price
     if unit == "money":
@@ -164,7 +164,7 @@ def test_the_lengths_that_are_reserved_for_are_bytes_of_the_longest_text(databas
     assert row.trace_bytes == len("ééé longest".encode())
 
 
-# Who gets what is left.
+# The distribution of the remaining budget.
 
 
 @pytest.mark.parametrize(
@@ -214,7 +214,7 @@ def test_two_visits_at_once_do_not_spend_the_same_rest_of_a_budget(database: Sta
     assert state_of(job_id) == {1: "running", 2: "pending"}
 
 
-# How a job ends.
+# The end of a job.
 
 
 def one_visit_costs(database: Stack) -> float:

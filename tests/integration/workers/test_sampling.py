@@ -1,4 +1,4 @@
-"""The sampling benchmark replays adaptive sampling on what a real job recorded."""
+"""The sampling benchmark replays adaptive sampling on the records of a real job."""
 
 import subprocess
 import sys
@@ -16,7 +16,7 @@ pytestmark = pytest.mark.integration
 
 
 def record(name: str, samples: list[list[bool]]) -> None:
-    """A finished job with these verdicts, question by question."""
+    """A finished job with these verdicts, by question."""
     with transaction() as connection:
         questions = [question(connection, f"{name} {number}") for number in range(len(samples))]
         job_id = job(connection, name, questions)
@@ -32,7 +32,7 @@ def test_a_finished_job_is_replayed_in_the_order_of_its_samples(clean: Stack) ->
     never = [False] * 8
     record("fixed", [easy, late, never, easy])
     assert [question.accepted for question in recorded("fixed")] == [easy, late, never, easy]
-    with transaction() as connection:  # so that saved tokens are told from saved traces
+    with transaction() as connection:  # so that saved tokens differ from saved traces
         connection.execute(text("update traces set tokens_out = sample_index + 1"))
     figures = measure(False, "fixed")
     assert figures["job_tokens_saved"] == pytest.approx(1 - (3 + 36 + 36 + 3) / (4 * 36))

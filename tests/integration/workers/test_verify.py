@@ -85,7 +85,7 @@ def sums(count: int) -> list[Question]:
 
 
 def store(job: str, texts: dict[str, list[str]], finish_reason: str = "stop", check: bool = True) -> None:
-    """The traces of each question, as a generate worker leaves them; then they are verified, if `check`."""
+    """Store the traces of each question as a generate worker does; verify them if `check`."""
     job_id = value("select id from jobs where name = :job", job=job)
     method = named(value("select method from jobs where name = :job", job=job))
     for row in rows("select id, question from questions where dataset = :job order by id", job=job):
@@ -102,7 +102,7 @@ def store(job: str, texts: dict[str, list[str]], finish_reason: str = "stop", ch
 
 
 def right_and_wrong(questions: Sequence[Question]) -> dict[str, list[str]]:
-    """One right and one wrong trace for each."""
+    """One right and one wrong trace for each question."""
     return {
         q.text: [
             f"I add them: {int(q.gold or 0) - 7} + 7 = {q.gold}.\nThe answer is {q.gold}.",
@@ -113,7 +113,7 @@ def right_and_wrong(questions: Sequence[Question]) -> dict[str, list[str]]:
 
 
 def calibrated(judge: str) -> None:
-    """Measure the judge on the traces of a job of its own, all of which it sees."""
+    """Calibrate the judge on the traces of a job, all of which it rates."""
     questions = sums(60)
     fill(questions, f"labelled-{judge}", samples=2, policy=Policy(judge=judge, judge_refused=True))
     store(f"labelled-{judge}", right_and_wrong(questions))
@@ -262,7 +262,7 @@ def test_free_text_that_differs_is_decided_by_a_judge_that_was_measured(database
         fill([question], job, samples=1, policy=policy)
         store(job, {question.text: ["The answer is the town on the Seine."]})
         row = rows("select correct, proof, signals from trace_scores where job = :job", job=job)[0]
-        assert row.correct is expected  # the scripted judge calls right what is a right sum
+        assert row.correct is expected  # the scripted judge accepts only right sums
         assert row.proof.startswith("agreement 0.05 by firm") is (expected is not None)
 
 
@@ -319,7 +319,7 @@ def test_judgements_survive_a_postgres_outage_without_a_second_request(
         change("alter table verdicts add constraint gone check (away())")
         return ratings
 
-    # As a server says it that shuts down (SQLSTATE class 57); for as long as the sequence is below 3.
+    # Like a server that shuts down (SQLSTATE class 57), while the sequence is below 3.
     change("create sequence attempts")
     change(
         "create function away() returns bool language plpgsql as $$ begin if nextval('attempts') < 3 then "
@@ -381,7 +381,7 @@ def test_a_vote_that_comes_late_changes_nothing(database: Stack, monkeypatch: py
     verify_items = Verifier.verify
 
     def later(*given: Any) -> list[Verdict]:
-        """While one verifier looks at three traces, two more come and another verifier is done with all five."""
+        """While one verifier checks three traces, two more arrive and another verifier finishes all five."""
         monkeypatch.setattr(Verifier, "verify", verify_items)
         store("late", {question.text: ["The answer is 3."] * 2}, check=False)
         change("update job_questions set wanted = 5")

@@ -24,7 +24,7 @@ from workers.verify import verify
 
 
 class Teacher(ScriptedServer):
-    """Answers "What is n + 1?"; the `right`th answers to a question, counted from 0, are right."""
+    """Answers "What is n + 1?". `right` decides from n and the number of earlier answers if an answer is right."""
 
     def __init__(self) -> None:
         super().__init__(self.say)
@@ -59,7 +59,7 @@ def database(clean: Stack, teacher: Teacher, tmp_path: Path) -> Iterator[Stack]:
 
 
 def samples(job: str) -> dict[str, tuple[int, int, str]]:
-    """Traces, accepted traces and the end of each question, as the feeder and the verifier left them."""
+    """Traces, accepted traces and the end of each question, as stored by the feeder and the verifier."""
     result = rows(
         "select q.question, jq.settled, jq.accepted, jq.ended, count(t.id) as traces from job_questions jq "
         "join questions q on q.id = jq.question_id join jobs j on j.id = jq.job_id "
@@ -94,7 +94,7 @@ def test_without_adaptive_sampling_one_visit_takes_all_samples(database: Stack) 
 
 
 def test_hopeless_questions_are_given_up_only_with_give_up(database: Stack, teacher: Teacher) -> None:
-    teacher.right = lambda n, count: n % 2 == 0  # half of the questions are beyond this teacher
+    teacher.right = lambda n, count: n % 2 == 0  # half of the questions are too hard for this teacher
     for name, give_up in (("patient", 0.0), ("impatient", 0.2)):
         teacher.n_answers.clear()
         fill(additions(100), name, samples=8, enough=2, batch=2, give_up=give_up)
@@ -102,13 +102,13 @@ def test_hopeless_questions_are_given_up_only_with_give_up(database: Stack, teac
     ends = {name: Counter(end for _, _, end in samples(name).values()) for name in ("patient", "impatient")}
     assert ends["patient"] == {"enough": 50, "spent": 50}
     assert ends["impatient"]["enough"] == 50
-    assert ends["impatient"]["hopeless"] >= 25  # the first ones are asked before anything is known
+    assert ends["impatient"]["hopeless"] >= 25  # the first questions are asked without a prior
     n_traces = {name: sum(traces for traces, _, _ in samples(name).values()) for name in ends}
     assert n_traces["impatient"] < 0.8 * n_traces["patient"]
 
 
 def test_later_votes_change_the_earlier_verdicts(database: Stack, teacher: Teacher) -> None:
-    teacher.right = lambda n, count: count > 0  # the first answer is in the minority, when the others have come
+    teacher.right = lambda n, count: count > 0  # the first answer is in the minority after the others
     question = Question("What is 5 + 1?", None, "math", None, {}, None)
     policy = Policy(majority=0.5, equations=False)
     fill([question], "votes", samples=4, enough=3, batch=1, policy=policy)
@@ -159,7 +159,7 @@ def test_a_visit_waits_while_other_visits_reserve_the_budget(database: Stack) ->
         assert connection.execute(Q["claim"], key).one_or_none() is not None
     generate(job_id, second)
     assert states("held") == {"running": 1, "pending": 1}
-    with transaction() as connection:  # the other worker is lost, and what it reserved is free again
+    with transaction() as connection:  # the other worker is lost, and its reservation is free again
         connection.exec_driver_sql(
             "update job_questions set lease_until = now() - interval '1 second' where owner is not null"
         )

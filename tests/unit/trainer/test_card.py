@@ -1,4 +1,4 @@
-"""The model card, and what is uploaded."""
+"""The model card, and the upload to a hub."""
 
 from pathlib import Path
 

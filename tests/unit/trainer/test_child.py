@@ -1,4 +1,4 @@
-"""A process that a trainer starts: it is ended when nobody wants it, and what it says when it fails is kept."""
+"""A child process of a trainer: its end when it is not needed, and the error that it reports."""
 
 import time
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Two sides compared: which is which, when a difference is shown, and how it is written."""
+"""Compared sides: their order, the condition for a difference, and its text."""
 
 import pytest
 

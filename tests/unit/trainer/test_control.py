@@ -8,7 +8,7 @@ from tests.integration.rounds import round_spec
 from tracemill.errors import UsageError
 from trainer.control import control_of
 
-#: A value for every key of [select] that is not the default.
+#: A value other than the default for every key of [select].
 POOL: dict[str, Any] = {
     "jobs": ["one", "two"],
     "methods": ["cot"],

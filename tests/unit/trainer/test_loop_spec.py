@@ -1,4 +1,4 @@
-"""When a loop ends, and what its file may say."""
+"""The end of a loop, and the content of its file."""
 
 import doctest
 from pathlib import Path
@@ -51,7 +51,7 @@ def test_the_examples_of_the_documentation_hold() -> None:
         # Exactly representable: a gain of a quarter is not more than a quarter.
         ({"plateau": 0.25}, [0.25, 0.5], "round 2 gained no more than 25.0 points"),
         ({"plateau": 0.25}, [0.25, 0.5625], None),
-        # The best before counts, be it an earlier round or the base model.
+        # The best before counts, whether of an earlier round or of the base model.
         ({}, [0.5, 0.3, 0.4], "round 3 gained no more than 0.5 points"),
         ({}, [0.05, 0.09], "round 2 gained no more than 0.5 points"),
         ({"rounds": 2}, [0.3, 0.4], "all 2 rounds are done"),

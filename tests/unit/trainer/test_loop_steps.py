@@ -1,4 +1,4 @@
-"""A loop's next step follows from what it waits for, and from nothing else."""
+"""A loop's next step depends only on its snapshot."""
 
 from typing import Any
 

@@ -1,7 +1,7 @@
-"""The loss of each objective on one batch, computed by hand, and what a few steps of it do to the student.
+"""The loss of each objective on one batch, computed by hand, and the effect of a few steps on the student.
 
-Each fit is black: one batch an epoch, so that step 1 sees the base model and step 2 the adapter of epoch 1, which is
-kept. The hand's copy of the student computes in float32, the fit in bfloat16.
+Each fit is a black box: one batch per epoch, so step 1 uses the base model and step 2 the saved adapter of epoch 1. The
+computation by hand uses float32, the fit bfloat16.
 """
 
 import math
@@ -29,7 +29,7 @@ def student(tmp_path_factory: pytest.TempPathFactory) -> str:
 
 @pytest.fixture(scope="module")
 def teacher(tmp_path_factory: pytest.TempPathFactory) -> str:
-    """Another model of the same width, and of other states."""
+    """Another model of the same width with other states."""
     return byte_model(tmp_path_factory.mktemp("teacher"), seed=1)
 
 
@@ -104,7 +104,7 @@ def _read(student: str, question: str, text: str) -> tuple[list[int], list[int]]
 
 
 def _logprobs(model: Any, prompt: Sequence[int], answer: Sequence[int]) -> Any:
-    """Answer tokens × vocabulary: what the model expects where each token of the answer stands."""
+    """The model's log-probabilities at each token of the answer: answer tokens × vocabulary."""
     import torch
 
     with torch.no_grad():
@@ -188,7 +188,7 @@ class TestStepwise:
 
     @staticmethod
     def _parts(model: Any, student: str, example: Example) -> list[Any]:
-        """The losses of the tokens of both steps and of the answer. A token is a byte here."""
+        """The losses of the tokens of both steps and of the answer. Each token is a byte here."""
         losses = -_of_answer(model, student, example)
         first = len(example.steps[0])
         second = first + len("\n") + len(example.steps[1])
@@ -266,13 +266,13 @@ class TestLogits:
     def _losses(self, model: Any, student: str, example: Example) -> Iterator[float]:
         divergences = self._divergences(model, student, example, self.TEMPERATURE)
         for logprob, kl in zip(_of_answer(model, student, example).tolist(), [*divergences, None], strict=False):
-            # What the teacher did not write is imitated only.
+            # Text that is not the teacher's is only imitated.
             weight = 0 if kl is None else self.WEIGHT
             yield -(1 - weight) * logprob + weight * self.TEMPERATURE**2 * (kl or 0.0)
 
     @staticmethod
     def _divergences(model: Any, student: str, example: Example, temperature: float) -> list[float]:
-        """KL(teacher ‖ student) over the teacher's two likeliest tokens and all others, at the temperature."""
+        """KL(teacher ‖ student) on the teacher's two likeliest tokens and all others, at the temperature."""
         from tracemill.logprobs import decode
 
         top = decode(example.logprobs or b"")
@@ -289,7 +289,7 @@ class TestLogits:
 
     @staticmethod
     def _taught(student: str, example: Example, number: int) -> Example:
-        """With a teacher that is surer at each token than at the one before; every other one did not end its turn."""
+        """Add a teacher that is more certain at each token than before; every second one did not end its turn."""
         _, ids = _read(student, example.question, example.text)
         written = ids[:-1] if number % 2 else ids
         sure = [0.3 + 0.6 * index / len(ids) for index in range(len(ids))]
@@ -346,7 +346,7 @@ class TestFeatures:
         return float(torch.cat(list(values)).mean())
 
     def _distances(self, model: Any, teacher: Any, student: str, example: Example, kind: str) -> Any:
-        """Of each token of the answer, at the token before it: the mean over both pairs of layers."""
+        """The distance at each token of the answer, from the token before: the mean of both pairs of layers."""
         import torch
 
         prompt, answer = _read(student, example.question, example.text)

@@ -1,4 +1,4 @@
-"""What each objective weighs, matches and compares, by hand-made numbers."""
+"""The weights, matches and divergences of the objectives, on small numbers."""
 
 import math
 
@@ -89,7 +89,7 @@ class TestLogits:
 
         teacher, student = torch.randn(2, 4, 6).log_softmax(-1)
         ids = torch.arange(6).expand(4, 6)
-        # The last token is left to "any other".
+        # The last token counts as "any other".
         result = divergence(student, ids[:, :5], teacher[:, :5], 1.0)
         torch.testing.assert_close(result, (teacher.exp() * (teacher - student)).sum(-1), atol=1e-5, rtol=1e-4)
 
@@ -119,7 +119,7 @@ class TestLogits:
         result.sum().backward()
         assert torch.isfinite(result).all()
         assert torch.isfinite(logits.grad).all()
-        # Of the second place nothing is known of token 0: it is one of the others.
+        # Token 0 of the second position is unknown: it is one of the others.
         probability = logits.detach()[1].softmax(-1)
         other = (1 - probability[2]) ** 0.5 / (probability[2] ** 0.5 + (1 - probability[2]) ** 0.5)
         expected = 0.4**0.5 / (0.6**0.5 + 0.4**0.5)

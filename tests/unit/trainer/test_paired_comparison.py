@@ -1,4 +1,4 @@
-"""What is said of two sides that answered the same questions."""
+"""The comparison of two sides that answered the same questions."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""ROUND.toml: what is understood, and what is said about what is not."""
+"""ROUND.toml: valid files, and the errors for invalid ones."""
 
 from datetime import UTC, datetime
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""What a lesson becomes for the library that trains: passes, epochs, the learning rate, the adapter's shape."""
+"""The settings of a lesson for the training library: passes, epochs, learning rate, the adapter's shape."""
 
 from pathlib import Path
 from typing import Any

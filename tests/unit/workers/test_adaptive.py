@@ -1,4 +1,4 @@
-"""Adaptive sampling: when a question has enough, when it is hopeless, and what the job's own questions tell of it."""
+"""Adaptive sampling: a question's end by success or hopelessness, and the prior from the job's questions."""
 
 import math
 import random
@@ -23,7 +23,7 @@ plans = st.builds(
 
 
 def course(plan: Plan, prior: Prior | None, outcomes: list[bool]) -> tuple[int, int, Decision]:
-    """One question's way to its decision: (traces, accepted, decision)."""
+    """The path of one question to its decision: (traces, accepted, decision)."""
     traces = accepted = 0
     decision = Decision.more
     while decision is Decision.more:
@@ -34,7 +34,7 @@ def course(plan: Plan, prior: Prior | None, outcomes: list[bool]) -> tuple[int, 
 
 
 def sampled(prior: Prior, questions: int, plan: Plan, seed: int) -> Counter[tuple[int, int]]:
-    """What a job has seen of questions whose rates are drawn from `prior`."""
+    """The counts of a job whose questions' rates are drawn from `prior`."""
     chances = random.Random(seed)
     counts: Counter[tuple[int, int]] = Counter()
     for _ in range(questions):
@@ -44,7 +44,7 @@ def sampled(prior: Prior, questions: int, plan: Plan, seed: int) -> Counter[tupl
 
 
 def urn(prior: Prior, traces: int, accepted: int, plan: Plan) -> float:
-    """The same chance trace by trace: the next is accepted as often as a Pólya urn of that prior says."""
+    """The same chance by simulating each trace as a draw from a Pólya urn of that prior."""
     if plan.enough is None or accepted >= plan.enough:
         return 1.0
     if traces >= plan.max_traces:
@@ -86,7 +86,7 @@ def test_a_reached_goal_is_certain_and_an_unreachable_one_impossible(
     assert chance(Prior(1, 1), traces, accepted, PLAN) == expected
 
 
-# The decision, and what is asked for next.
+# The decision, and the next request.
 
 
 @pytest.mark.parametrize(
@@ -108,7 +108,7 @@ def test_a_question_of_a_job_of_easy_and_hopeless_ones_is_decided(
 
 
 def test_a_chance_of_exactly_give_up_is_not_given_up() -> None:
-    exactly = chance(Prior(1, 1), 6, 0, PLAN)  # both of the two that are left: 1/8 * 2/9
+    exactly = chance(Prior(1, 1), 6, 0, PLAN)  # both of the two remaining traces: 1/8 * 2/9
     assert exactly == pytest.approx(1 / 36)
     assert decide(Plan(8, 2, 2, exactly), Prior(1, 1), 6, 0) is Decision.more
     assert decide(Plan(8, 2, 2, math.nextafter(exactly, 1)), Prior(1, 1), 6, 0) is Decision.hopeless
@@ -195,7 +195,7 @@ def test_no_other_spread_makes_the_counts_likelier(seed: int) -> None:
     counts = sampled(true, 1_000, Plan(8, 2, chances.choice([1, 2, 4]), 0.0), seed)
     prior = fit(counts)
     assert prior is not None
-    # The imaginary question may move the fit by less than what one real one says.
+    # The imaginary question may move the fit by less than one real question.
     reached = likelihood(prior, counts) + 0.05
     for _ in range(300):
         near = Prior(prior.alpha * chances.lognormvariate(0, 0.4), prior.beta * chances.lognormvariate(0, 0.4))

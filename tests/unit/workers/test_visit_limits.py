@@ -1,4 +1,4 @@
-"""What a visit may cost at most, which a job with a budget reserves: no visit costs more, whatever it asks."""
+"""The cost limit of a visit, which a job with a budget reserves: no visit costs more."""
 
 import asyncio
 from collections.abc import Mapping, Sequence
@@ -14,12 +14,12 @@ from tracemill.prompts import Message, Prompt
 from tracemill.settings import ModelSettings
 from workers.visit import Sampler, Visit, cost_limit, slots, token_limit
 
-#: A token of an answer: three bytes in a prompt that quotes it, and still one token there.
+#: A token of an answer: three bytes, and still one token in a prompt that quotes it.
 WORD = "\ue000"
 
 
 class Costly:
-    """An engine whose prompts cost what they can at most, and whose answers are as long as they may be."""
+    """An engine whose prompts and answers have the maximum cost."""
 
     silent = 0.0
 
@@ -50,7 +50,7 @@ SLOTS = ("question", "gold", "trace")
 
 @st.composite
 def chain(draw: st.DrawFn) -> tuple[Call, ...]:
-    """One to three calls whose prompts quote what is there as often as they like."""
+    """One to three calls whose prompts quote the available slots any number of times."""
     calls: list[Call] = []
     for name in ("draft", "critique", "answer")[: draw(st.integers(1, 3))]:
         quoted = st.sampled_from([*SLOTS, *(call.name for call in calls)]).map(lambda slot: f"{{{slot}}}")
@@ -101,13 +101,13 @@ def test_the_limit_of_the_most_expensive_visit_is_its_cost() -> None:
     variants = {"": (call("draft", "Q: {question}"), call("answer", "Q: {question} D: {draft}"))}
     brought = visit(variants, 3, 0, {"question": "1 + 1?"}, ModelSettings(price_in=2, price_out=2), 50)
     limit = token_limit(variants, 3, {"question": 6}, 50)
-    # The limit counts the names of the slots, which are not asked.
+    # The limit counts the names of the slots, which the prompt does not contain.
     assert brought.tokens == limit - len("{question}") - 3 * len("{question}{draft}")
     assert brought.cost == pytest.approx(2e-6 * brought.tokens)
 
 
 class Mute(Costly):
-    """An engine that gives no answer, and is paid for the prompt."""
+    """An engine that gives no answer but charges for the prompt."""
 
     async def generate(
         self, messages: list[Message], n: int, sampling: Sampling, adapter: Path | None = None

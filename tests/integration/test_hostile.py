@@ -1,5 +1,7 @@
-"""What a hostile model may write: nothing of it is executed, each trace is answered within 3 s by processes below 1 GB,
-and the next ordinary trace is judged right."""
+"""Hostile text of a model: it is never executed.
+
+Each trace gets its verdict within 3 s by processes below 1 GB, and the next ordinary trace gets the right verdict.
+"""
 
 import os
 import threading

@@ -1,5 +1,7 @@
-"""What a question goes through, visit by visit: adaptive sampling, budgets, later votes. The model is scripted; feeder,
-tasks and database are real, in this process."""
+"""Visits to questions: adaptive sampling, budgets, later votes.
+
+The model is scripted; feeder, tasks and database are real, in this process.
+"""
 
 import re
 from collections import Counter
@@ -142,7 +144,7 @@ def test_a_token_budget_stops_a_job_within_one_visit(database: Stack) -> None:
     assert states("thrifty")["pending"] + states("thrifty")["done"] == 100
     runner = CliRunner()
     refused = runner.invoke(app, ["jobs", "resume", "thrifty"])
-    assert "give it a larger budget, --budget-tokens" in str(refused.exception)
+    assert "set a larger budget with --budget-tokens" in str(refused.exception)
     assert runner.invoke(app, ["jobs", "resume", "thrifty", "--budget-tokens", "1000000"]).exit_code == 0
     work("thrifty")
     assert job_state("thrifty") == "done"

@@ -1,1 +1,1 @@
-"""What is measured, against whom, and how to run it again: `python -m benchmarks.NAME [--quick] [--json]`."""
+"""Reproducible measurements of Tracemill and of comparable programs: `python -m benchmarks.NAME [--quick] [--json]`."""

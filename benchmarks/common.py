@@ -1,4 +1,4 @@
-"""What every benchmark shares: its command line, and its last line of output."""
+"""The command line of every benchmark, and its last line of output."""
 
 import argparse
 import json
@@ -10,7 +10,7 @@ from pathlib import Path
 
 from tracemill.interpreter import SAFE_PATH
 
-#: The checkout. `benchmarks` is run from it and not installed.
+#: The checkout. `benchmarks` runs from it and is not installed.
 ROOT = Path(__file__).parents[1]
 
 
@@ -29,18 +29,18 @@ def main(name: str, measure: Callable[[bool], dict[str, float]]) -> None:
 
 
 def about(name: str) -> dict[str, object]:
-    """What a result says of its run. To be asked at its start: it can take hours, and writes files that git knows."""
+    """The facts about a run. Call it at the start: a run can take hours, and it writes files that git tracks."""
     return {"name": name, "machine": machine(), "commit": commit()}
 
 
 def environment() -> dict[str, str]:
-    """The variables with which a child finds `benchmarks` although the current folder is not on its import path."""
+    """The variables that a child needs to import `benchmarks`: the current folder is not on its import path."""
     folders = [str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])]
     return {"PYTHONPATH": os.pathsep.join(folders), SAFE_PATH: "1"}
 
 
 def peak_rss_mb(pid: int) -> float:
-    """The most memory that a process has had; not of `getrusage`, which counts the process that started it."""
+    """Peak memory of a process. `getrusage` would include the process that started it."""
     try:
         status = Path(f"/proc/{pid}/status").read_text()
     except OSError:
@@ -57,11 +57,11 @@ def machine() -> str:
 
 def commit() -> str:
     """The commit that is checked out, with + when files differ from it."""
-    said = subprocess.run(
+    described = subprocess.run(
         ["git", "describe", "--always", "--dirty=+", "--abbrev=12"],
         cwd=ROOT,
         capture_output=True,
         text=True,
         check=False,
     )
-    return said.stdout.strip() or "unknown"
+    return described.stdout.strip() or "unknown"

@@ -1,8 +1,8 @@
-"""Does enqueue hold at a million questions? Its speed and memory, Redis meanwhile, and what a feeder's step costs.
+"""Enqueue of a million questions: its speed and memory, Redis meanwhile, and the duration of a feeder's step.
 
-`tracemill enqueue` reads a JSONL file in a process of its own while a feeder runs; then another job's enqueue is killed
-three times on its way and run again. Workers are not what is measured: a thread here takes their messages and marks the
-questions done, so that the feeder always has something to do.
+`tracemill enqueue` reads a JSONL file in a process of its own while a feeder runs. Then another job's enqueue is killed
+three times and run again. Workers are not measured: a thread takes their messages and marks the questions done, so that
+the feeder always has questions to queue.
 """
 
 import json
@@ -19,7 +19,7 @@ import redis
 from sqlalchemy import text
 
 from benchmarks.common import main, peak_rss_mb
-from benchmarks.stack import Factory, factory, one
+from benchmarks.stack import Factory, factory, scalar
 from db.migrate import prepare
 from db.session import transaction
 from producer.feeder import step
@@ -39,17 +39,17 @@ flower = false
 """
 
 KILLED_AT = (0.25, 0.5, 0.75)
-#: A job's steps, and in how many turns they are done.
+#: Measured steps of the feeder for each job, and the turns into which they are split.
 STEPS, TURNS = 60, 6
-#: Questions that are settled between two steps, which the next step replaces.
+#: Questions that are settled between two steps. The next step replaces them.
 HANDFUL = 8
-LOOK_SECONDS = 0.02
-#: What stands in for the workers does so many questions every so often: 320 a second.
-WORK, WORK_SECONDS = 32, 0.1
+POLL_SECONDS = 0.02
+#: The substitute for workers settles this number of questions at this interval: 320 a second.
+N_SETTLED, SETTLE_SECONDS = 32, 0.1
 
 
-class Ended(NamedTuple):
-    """What an enqueue process took, and how it ended."""
+class Run(NamedTuple):
+    """The resources that an enqueue process used, and its exit code."""
 
     seconds: float
     peak_rss_mb: float
@@ -65,22 +65,22 @@ def measure(quick: bool) -> dict[str, float]:
         enqueued(file, "small", limit=1_000)
         _set("small", "paused")
         _run_only(ours, "producer")
-        with standing_in_for_workers() as seen:
+        with substitute_workers() as message_counts:
             done = enqueued(file, "measured")
         _run_only(ours)
         _set("measured", "paused")
         at_1k, at_1m = _step_ms("small", "measured")
         _run_only(ours, "producer")
-        with standing_in_for_workers() as seen_later:
+        with substitute_workers() as later_counts:
             for share in KILLED_AT:
                 enqueued(file, "killed", kill_at=int(share * count))
             enqueued(file, "killed")
         rows = stored("killed")
-        questions = one("select count(*) from questions where dataset = 'killed'")
+        questions = scalar("select count(*) from questions where dataset = 'killed'")
     return {
         "questions_per_s": count / done.seconds,
         "peak_rss_mb": done.peak_rss_mb,
-        "redis_messages_max": max(*seen, *seen_later),
+        "redis_messages_max": max(*message_counts, *later_counts),
         "feeder_ms_at_1k": at_1k,
         "feeder_ms_at_1m": at_1m,
         "rows_after_kills": rows,
@@ -89,7 +89,7 @@ def measure(quick: bool) -> dict[str, float]:
 
 
 def write_problems(file: Path, count: int) -> Path:
-    """A JSONL file of `count` short word problems, no two alike."""
+    """A JSONL file of `count` short word problems, all different."""
     with file.open("w", encoding="utf-8") as out:
         for n in range(count):
             baked, bought = divmod(n, 1000)
@@ -101,10 +101,10 @@ def write_problems(file: Path, count: int) -> Path:
     return file
 
 
-def enqueued(file: Path, job: str, *, limit: int | None = None, kill_at: int | None = None) -> Ended:
-    """Run `tracemill enqueue`, to its end or until it is killed with so many rows stored.
+def enqueued(file: Path, job: str, *, limit: int | None = None, kill_at: int | None = None) -> Run:
+    """Run `tracemill enqueue` to its end, or kill it when `kill_at` rows are stored.
 
-    Raises StackError if it fails, or ends before it was to be killed.
+    Raises StackError if it fails, or ends before the kill.
     """
     words = ["--name", job, "--dataset", job, *(["--limit", str(limit)] if limit else [])]
     start, peak = time.monotonic(), 0.0
@@ -113,8 +113,8 @@ def enqueued(file: Path, job: str, *, limit: int | None = None, kill_at: int | N
             peak = max(peak, peak_rss_mb(process.pid))
             if kill_at is not None and stored(job) >= kill_at:
                 process.kill()
-            time.sleep(LOOK_SECONDS)
-    done = Ended(time.monotonic() - start, peak, process.returncode)
+            time.sleep(POLL_SECONDS)
+    done = Run(time.monotonic() - start, peak, process.returncode)
     if done.code != (0 if kill_at is None else -9):
         raise StackError(f"enqueue of {job} ended with {done.code}")
     print(f"{job}: {stored(job):,} rows after {done.seconds:.1f} s, {'killed' if done.code else 'complete'}")
@@ -123,51 +123,52 @@ def enqueued(file: Path, job: str, *, limit: int | None = None, kill_at: int | N
 
 def stored(job: str) -> int:
     """Rows of the job so far."""
-    found = one("select count(*) from job_questions where job_id = (select id from jobs where name = :job)", job=job)
-    return int(found)
+    return int(
+        scalar("select count(*) from job_questions where job_id = (select id from jobs where name = :job)", job=job)
+    )
 
 
 @contextmanager
-def standing_in_for_workers() -> Iterator[list[int]]:
-    """Take messages and mark queued questions done; yields how many messages there were at each look."""
-    stopped, seen = threading.Event(), [0]
+def substitute_workers() -> Iterator[list[int]]:
+    """Take messages and mark queued questions done. Yields the number of messages at each interval."""
+    stopped, message_counts = threading.Event(), [0]
 
     def work() -> None:
         with redis.Redis.from_url(_redis_url()) as client:
             client.delete(generate_queue("teacher"))
-            while not stopped.wait(WORK_SECONDS):
-                seen.append(sum(cast(int, client.llen(key)) for key in client.scan_iter(_type="list")))
-                client.rpop(generate_queue("teacher"), WORK)
-                _settle(WORK)
+            while not stopped.wait(SETTLE_SECONDS):
+                message_counts.append(sum(cast(int, client.llen(key)) for key in client.scan_iter(_type="list")))
+                client.rpop(generate_queue("teacher"), N_SETTLED)
+                _settle(N_SETTLED)
 
     thread = threading.Thread(target=work)
     thread.start()
     try:
-        yield seen
+        yield message_counts
     finally:
         stopped.set()
         thread.join()
 
 
-def _settle(most: int) -> None:
-    """So many queued questions of jobs that are not paused are done."""
+def _settle(max_questions: int) -> None:
+    """Mark queued questions of jobs that are not paused as done, at most `max_questions`."""
     with transaction() as connection:
         connection.execute(
             text(
                 "update job_questions set state = 'done', lease_until = null where (job_id, question_id) in "
                 "(select q.job_id, q.question_id from jobs j join job_questions q on q.job_id = j.id "
-                "where j.state <> 'paused' and q.state = 'queued' limit :most)"
+                "where j.state <> 'paused' and q.state = 'queued' limit :max_questions)"
             ),
-            {"most": most},
+            {"max_questions": max_questions},
         )
 
 
 def _step_ms(*jobs: str) -> list[float]:
-    """For each paused job the median milliseconds of a feeder's step that replaces a handful of its questions.
+    """Median milliseconds of a feeder's step that replaces `HANDFUL` questions, for each paused job.
 
-    The jobs take turns, so that whatever else the machine does costs all of them the same.
+    The jobs take turns, so that other load on the machine affects all of them equally.
     """
-    limits, took = settings().feeder, {job: list[float]() for job in jobs}
+    limits, milliseconds = settings().feeder, {job: list[float]() for job in jobs}
     for turn in range(TURNS):
         for job in jobs:
             _set(job, "running")
@@ -177,13 +178,13 @@ def _step_ms(*jobs: str) -> list[float]:
                 _settle(HANDFUL)
                 start = time.perf_counter()
                 queued = step(limits).queued
-                took[job].append(1000 * (time.perf_counter() - start))
+                milliseconds[job].append(1000 * (time.perf_counter() - start))
                 if queued != HANDFUL:
                     raise StackError(
-                        f"a step queued {queued} questions of {job} in turn {turn} where {HANDFUL} were settled"
+                        f"a step queued {queued} questions of {job} in turn {turn}, but {HANDFUL} were settled"
                     )
             _set(job, "paused")
-    return [statistics.median(took[job]) for job in jobs]
+    return [statistics.median(milliseconds[job]) for job in jobs]
 
 
 def _set(job: str, state: str) -> None:
@@ -192,7 +193,7 @@ def _set(job: str, state: str) -> None:
 
 
 def _run_only(ours: Factory, *names: str) -> None:
-    """Of the factory's programs run these, beside Postgres and Redis."""
+    """Run only these programs of the factory, with Postgres and Redis."""
     local.up(ours.folder, lambda stack: [each for each in programs(stack) if each.name in names], prepare=prepare)
 
 

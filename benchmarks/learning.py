@@ -1,11 +1,11 @@
-"""Does verifying pay? The README demo's recipe on three choices of the same teacher's traces, three seeds each.
+"""The gain from verification: the README demo's recipe on three selections of one teacher's traces, three seeds each.
 
-- `equations`: right answer, in an asked form, every equation true (the demo's policy).
-- `verified`: right answer, nothing else asked.
-- `unfiltered`: as they come.
+- `equations`: right answer, in a requested form, every equation true (the demo's policy).
+- `verified`: right answer, no other requirement.
+- `unfiltered`: all traces.
 
-`verified` and `unfiltered` get as many tokens of each difficulty as `equations` of the same seed has (`select.like`). A
-seed sets which traces are taken, their order and the adapter's first values. All students answer one held-out set.
+`verified` and `unfiltered` get as many tokens of each difficulty as `equations` of the same seed (`select.like`). A
+seed determines the selected traces, their order and the adapter's initial values. All students answer one held-out set.
 """
 
 import json
@@ -18,7 +18,7 @@ from typing import Any
 from sqlalchemy import text
 
 from benchmarks.common import about, main
-from benchmarks.stack import factory, one, wait_for_round
+from benchmarks.stack import factory, scalar, wait_for_round
 from db.session import transaction
 from producer.demo_questions import EXAMPLES, mixed
 from producer.job_request import read_shots
@@ -28,8 +28,8 @@ from tracemill.sampling import Sampling
 from tracemill.statistics import Interval, share
 from tracemill.text import fingerprint
 from trainer.compare import Compared, Side, compare, p_value, percent, points
-from trainer.queue import queue_round
 from trainer.spec import RoundSpec
+from trainer.submit import queue_round
 
 RESULT = Path(__file__).parent / "results" / "learning.json"
 SETTINGS = """
@@ -38,7 +38,7 @@ judge = ""
 flower = false
 """
 SEEDS = (1, 2, 3)
-#: How each arm selects, beside the seed; LIKE is the round of the first arm with the same seed.
+#: The selection of each arm, apart from the seed. LIKE is the round of the first arm with the same seed.
 LIKE = "equations-{seed}"
 ARMS: dict[str, dict[str, Any]] = {
     "equations": {},
@@ -50,18 +50,22 @@ FIT = {"epochs": 3, "learning_rate": 1e-3, "batch_size": 16, "max_tokens": 192}
 
 
 def measure(quick: bool) -> dict[str, float]:
-    """Right answers of every arm and seed, and the differences between arms; written to `RESULT` as well."""
+    """Right answers of every arm and seed, and the differences between arms. Also written to `RESULT`."""
     training, held_out, seeds = (40, 40, SEEDS[:1]) if quick else (300, 400, SEEDS)
     run = about("learning") | {"held_out": held_out, "fit": FIT}
     with factory(SETTINGS) as running:
         taught, tested = questions(training, held_out)
-        running.run("test", tested, **asked("student", shots=False, samples=1, temperature=0.0, purpose="evaluate"))
-        running.run("teacher", tested, **asked("teacher", shots=True, samples=1, temperature=0.0, purpose="evaluate"))
-        seconds = running.run("teach", taught, **asked("teacher", shots=True, samples=8, temperature=0.7))
-        accepted = one("select accepted from job_progress where job = 'teach'")
+        running.run(
+            "test", tested, **job_fields("student", shots=False, samples=1, temperature=0.0, purpose="evaluate")
+        )
+        running.run(
+            "teacher", tested, **job_fields("teacher", shots=True, samples=1, temperature=0.0, purpose="evaluate")
+        )
+        seconds = running.run("teach", taught, **job_fields("teacher", shots=True, samples=8, temperature=0.7))
+        accepted = scalar("select accepted from job_progress where job = 'teach'")
         print(f"{accepted} of {8 * len(taught)} traces accepted, {seconds:.0f} s", flush=True)
         arms = {arm: {str(seed): _train(arm, seed) for seed in seeds} for arm in ARMS}
-        found = {
+        results = {
             "before": right("test"),
             "teacher": right("teacher"),
             "arms": arms,
@@ -69,19 +73,20 @@ def measure(quick: bool) -> dict[str, float]:
         }
     if not quick:
         RESULT.parent.mkdir(exist_ok=True)
-        said = json.dumps(run | found, indent=1, ensure_ascii=False)
-        RESULT.write_text(said + "\n", encoding="utf-8")
-    return figures(found)
+        content = json.dumps(run | results, indent=1, ensure_ascii=False)
+        RESULT.write_text(content + "\n", encoding="utf-8")
+    return figures(results)
 
 
 def questions(training: int, held_out: int) -> tuple[list[Question], list[Question]]:
-    """Questions to teach with and held-out ones, no text in both: sums and word problems in turn."""
+    """Training and held-out questions without a common text: sums and word problems in turn."""
     tested = list(mixed(held_out, seed=11, split="test"))
     known = {fingerprint(question.text) for question in tested}
     return list(mixed(training, seed=12, split="train", known=known)), tested
 
 
-def asked(model: str, *, shots: bool, samples: int, temperature: float, purpose: str = "teach") -> dict[str, Any]:
+def job_fields(model: str, *, shots: bool, samples: int, temperature: float, purpose: str = "teach") -> dict[str, Any]:
+    """Fields of a job with the embedded model."""
     return {
         "model": model,
         "prompts": prompts(named("cot"), read_shots(EXAMPLES if shots else None)),
@@ -102,21 +107,21 @@ def _train(arm: str, seed: int) -> dict[str, Any]:
     }
     queue_round(RoundSpec.model_validate(spec))
     wait_for_round(name)
-    metrics = one("select metrics from rounds where name = :name", name=name)
-    found = right(f"{name}/test")
-    print(f"{name}: {percent(Interval(*found.values()))} % right, {metrics['examples']} examples", flush=True)
-    return found | {key: round(metrics[key]) for key in ("examples", "tokens", "seconds")}
+    metrics = scalar("select metrics from rounds where name = :name", name=name)
+    accuracy = right(f"{name}/test")
+    print(f"{name}: {percent(Interval(*accuracy.values()))} % right, {metrics['examples']} examples", flush=True)
+    return accuracy | {key: round(metrics[key]) for key in ("examples", "tokens", "seconds")}
 
 
 def right(job: str) -> dict[str, float]:
     """The share of a job's questions with a right first answer, and its interval."""
-    number, correct = one("select json_build_array(questions, correct) from job_progress where job = :job", job=job)
-    found = share(correct, number)
-    return {"accuracy": found.value, "low": found.low, "high": found.high}
+    number, correct = scalar("select json_build_array(questions, correct) from job_progress where job = :job", job=job)
+    interval = share(correct, number)
+    return {"accuracy": interval.value, "low": interval.low, "high": interval.high}
 
 
 def _difference(first: str, second: str, seeds: Iterable[int]) -> dict[str, Any]:
-    """First arm minus second: over all seeds with a 95 % interval over questions, and the paired test of each seed."""
+    """First arm minus second: mean over seeds, 95 % interval over questions, and the paired test of each seed."""
     with transaction() as connection:
         by_seed: list[Compared] = []
         for seed in seeds:
@@ -129,19 +134,19 @@ def _difference(first: str, second: str, seeds: Iterable[int]) -> dict[str, Any]
             ),
             {"first": f"{first}-%", "second": f"{second}-%"},
         ).scalars()
-        gained = [float(each) for each in answers]
-    value, half = fmean(gained), 1.96 * stdev(gained) / math.sqrt(len(gained))
+        gains = [float(each) for each in answers]
+    value, half = fmean(gains), 1.96 * stdev(gains) / math.sqrt(len(gains))
     paired = [f"{points(each.difference)}, {p_value(each.p)}" for each in by_seed]
     return {"value": value, "low": value - half, "high": value + half, "by_seed": paired}
 
 
-def figures(found: dict[str, Any]) -> dict[str, float]:
-    """The same as flat numbers."""
-    flat = {f"{who}_{key}": value for who in ("before", "teacher") for key, value in found[who].items()}
-    for arm, seeds in found["arms"].items():
+def figures(results: dict[str, Any]) -> dict[str, float]:
+    """The results as flat numbers."""
+    flat = {f"{name}_{key}": value for name in ("before", "teacher") for key, value in results[name].items()}
+    for arm, seeds in results["arms"].items():
         for seed, row in seeds.items():
             flat |= {f"{arm}_{seed}_{key}": row[key] for key in ("accuracy", "low", "high")}
-    for pair, row in found["differences"].items():
+    for pair, row in results["differences"].items():
         flat |= {f"{pair}_{key}": row[key] for key in ("value", "low", "high")}
     return flat
 

@@ -1,14 +1,14 @@
-"""What the factory itself costs: its path from questions to verdicts, with a scripted server in the GPU's place.
+"""The cost of the factory itself, from questions to verdicts, with a scripted server in place of the GPU.
 
-`ms_per_trace`: the server answers at once. `ratio_to_ideal`: it takes one second, 256 requests are in flight from one
-worker, and the ideal is that nothing but the server is waited for.
+`ms_per_trace`: the server answers at once. `ratio_to_ideal`: the server takes one second, and one worker has 256
+requests in flight. The ideal is the time of the server alone.
 """
 
 import psutil
 
 from benchmarks.common import main
 from benchmarks.scripted import questions, scripted
-from benchmarks.stack import cpu_seconds, factory, one
+from benchmarks.stack import cpu_seconds, factory, scalar
 from benchmarks.traces import SAMPLES
 
 IN_FLIGHT = 256
@@ -26,7 +26,7 @@ flower = false
 [models.teacher]
 engine = "openai"
 model = "scripted"
-base_url = "{url}"
+openai.base_url = "{url}"
 """
 
 
@@ -35,12 +35,12 @@ def measure(quick: bool) -> dict[str, float]:
 
 
 def _at_once(count: int) -> dict[str, float]:
-    """Wall and CPU milliseconds a trace, and a table of where the CPU time went."""
+    """Wall and CPU milliseconds a trace. Prints a table of CPU time by process."""
     with scripted(count) as server, factory(SETTINGS.format(url=server.base_url, concurrency=64, window=256)) as ours:
-        asked = questions(count)
-        ours.run("warm", asked[:200])
+        problems = questions(count)
+        ours.run("warm", problems[:200])
         idle, before = psutil.cpu_times().idle, ours.cpu() | {"scripted server": cpu_seconds(server.process)}
-        seconds = ours.run("measured", asked)
+        seconds = ours.run("measured", problems)
         after = ours.cpu() | {"scripted server": cpu_seconds(server.process)}
         idle = psutil.cpu_times().idle - idle
     traces = count * SAMPLES
@@ -58,23 +58,23 @@ def _at_once(count: int) -> dict[str, float]:
 
 def _in_flight(count: int) -> dict[str, float]:
     """Wall time over the ideal: from the first request to the last trace, and from enqueue to the last verdict."""
-    # The window holds the next questions too, or the worker would wait for the feeder's next look.
+    # The window includes the next questions. Otherwise the worker would wait for the feeder's next step.
     with (
         scripted(count, LATENCY) as server,
         factory(SETTINGS.format(url=server.base_url, concurrency=IN_FLIGHT, window=4 * IN_FLIGHT)) as ours,
     ):
-        asked = questions(count)
-        ours.run("warm", asked[:IN_FLIGHT])
-        whole = ours.run("measured", asked)
+        problems = questions(count)
+        ours.run("warm", problems[:IN_FLIGHT])
+        whole = ours.run("measured", problems)
         requests = requests_seconds("measured")
     ideal = count / IN_FLIGHT * LATENCY
     return {"ratio_to_ideal": requests / ideal, "ratio_to_ideal_with_verdicts": whole / ideal}
 
 
 def requests_seconds(job: str) -> float:
-    """From a job's first request to its last trace in Postgres."""
+    """Seconds from a job's first request to its last trace in Postgres."""
     return float(
-        one(
+        scalar(
             "select extract(epoch from max(created_at) - min(created_at - make_interval(secs => latency_seconds))) "
             "from trace_scores where job = :job",
             job=job,

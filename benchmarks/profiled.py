@@ -1,7 +1,7 @@
-"""`python -m benchmarks.profiled FILE WORDS…`: `tracemill WORDS…`, with the CPU time of each function left in FILE.
+"""`python -m benchmarks.profiled FILE WORDS…`: run `tracemill WORDS…` and write the CPU time of each function to FILE.
 
-Every thread has a profile of its own that counts the CPU time of that thread, so waiting costs nothing; they are added
-up at the end. Read FILE with `python -m pstats FILE`. Profiling itself about doubles what Python costs.
+Every thread has a profile of its own that counts the CPU time of that thread, so waiting costs nothing. The profiles
+are added at the end. Read FILE with `python -m pstats FILE`. Profiling about doubles the time of Python code.
 """
 
 import cProfile
@@ -17,14 +17,14 @@ _profiles: list["Profile"] = []
 
 
 class Profile(cProfile.Profile):
-    """Read without being ended: ending it here would count calls that are still waiting by the clock of this thread."""
+    """A profile that is read while it runs. To end it would charge waiting calls by the clock of this thread."""
 
     def create_stats(self) -> None:
         self.snapshot_stats()
 
 
 def _start(*_: Any) -> None:
-    """The first call in a new thread: from here on its own profile listens."""
+    """Start a profile at the first call in a new thread."""
     profile = Profile(time.thread_time)
     _profiles.append(profile)
     profile.enable()

@@ -1,13 +1,13 @@
-"""What adaptive sampling saves against a fixed number of traces, and what it costs in yield and in hard questions.
+"""Savings of adaptive sampling relative to a fixed number of traces, and its cost in yield and in hard questions.
 
-Eight recorded samples of every question are replayed: the policy is shown as many of them as it asks for, by the very
-functions that a verify worker calls, in its order. `--job NAME` replays a finished job of the configured database
-instead of made-up records.
+The benchmark replays eight recorded samples of every question. The policy sees as many of them as it requests, through
+the functions of a verify worker, in its order. `--job NAME` replays a finished job of the configured database instead
+of made-up records.
 
-Made-up acceptance rates are Beta-distributed. Real ones differ a lot between questions, and many of them are tiny
-(Schaeffer et al. 2025, "How Do Large Language Monkeys Get Their Power (Laws)?"): a question is easy or hopeless for a
-given model more often than it is in between. So alpha + beta = 1, a U, or a J where the mean is low. The same means
-with alpha + beta = 4, questions more alike, show how much depends on that (`narrow`).
+Made-up acceptance rates are Beta-distributed. Real rates differ a lot between questions, and many are tiny (Schaeffer
+et al. 2025, "How Do Large Language Monkeys Get Their Power (Laws)?"). For a given model most questions are either easy
+or hopeless. So alpha + beta = 1, a U, or a J where the mean is low. `narrow` has the same means with alpha + beta = 4:
+the questions are more alike. It shows the influence of this choice.
 """
 
 import argparse
@@ -32,26 +32,26 @@ STOPPING = Plan(max_traces=8, batch=2, enough=2, give_up=0.0)
 THRESHOLDS = (0.02, 0.05, 0.1)
 MEANS = {"easy": 0.7, "mixed": 0.4, "hard": 0.1}
 WIDE, NARROW = 1.0, 4.0
-#: How many questions of a job are on their way at a time.
+#: Questions of a job that are in progress at a time.
 WINDOW = LEAST_WINDOW
 
 
 class Question(NamedTuple):
-    """One question's recorded samples, in the order in which they were asked for."""
+    """The recorded samples of a question, in the order of their requests."""
 
     accepted: Sequence[bool]
     tokens: Sequence[int]
 
 
 class Replayed(NamedTuple):
-    """What a policy asked for."""
+    """The requests of a policy: traces of each question, and visits."""
 
     traces: list[int]
     visits: int
 
 
 def measure(quick: bool, job: str | None = None) -> dict[str, float]:
-    """Tokens saved and yield kept, as shares of what the recorded fixed number of traces cost and brought."""
+    """Tokens saved and yield kept, as shares of the cost and yield of the recorded fixed number of traces."""
     if job is not None:
         questions = recorded(job)
         return {"job_questions": len(questions)} | compared("job", questions) | mixed("job", questions)
@@ -64,7 +64,7 @@ def measure(quick: bool, job: str | None = None) -> dict[str, float]:
 
 
 def compared(name: str, questions: Sequence[Question]) -> dict[str, float]:
-    """Stopping alone, stopping in whole batches, and giving up, each beside all recorded samples of every question."""
+    """Stopping alone, stopping in whole batches, and giving up, relative to all recorded samples of every question."""
     everything = [len(question.accepted) for question in questions]
     figures: dict[str, float] = {}
     for suffix, replayed in _policies(questions):
@@ -77,10 +77,10 @@ def compared(name: str, questions: Sequence[Question]) -> dict[str, float]:
 
 
 def mixed(name: str, questions: Sequence[Question]) -> dict[str, float]:
-    """Which share of the accepted traces comes from the hardest and the easiest third.
+    """Shares of the accepted traces that come from the hardest and from the easiest third of the questions.
 
-    Thirds of the questions that have an accepted trace at all: the others give none under any policy. By accepted
-    samples in the record, ties in the order of the questions.
+    Only questions with an accepted trace count: the others yield none under any policy. They are sorted by accepted
+    samples in the record; ties keep the order of the questions.
     """
     solvable = [number for number, question in enumerate(questions) if any(question.accepted)]
     solvable.sort(key=lambda number: sum(questions[number].accepted))
@@ -89,7 +89,7 @@ def mixed(name: str, questions: Sequence[Question]) -> dict[str, float]:
     everything = Replayed([len(question.accepted) for question in questions], len(questions))
     figures: dict[str, float] = {}
     for suffix, (traces, _) in [("_fixed", everything), *_policies(questions)]:
-        accepted = [sum(question.accepted[:took]) for question, took in zip(questions, traces, strict=True)]
+        accepted = [sum(question.accepted[:n_traces]) for question, n_traces in zip(questions, traces, strict=True)]
         for part, numbers in parts.items():
             figures[f"{name}_{part}{suffix}"] = sum(accepted[number] for number in numbers) / max(1, sum(accepted))
     return figures
@@ -105,12 +105,12 @@ def _policies(questions: Sequence[Question]) -> list[tuple[str, Replayed]]:
 
 
 def replay(
-    plan: Plan, questions: Sequence[Question], wanted: Callable[[Plan, int, int], int] = next_target
+    plan: Plan, questions: Sequence[Question], target: Callable[[Plan, int, int], int] = next_target
 ) -> Replayed:
-    """How many traces each question gets, visit by visit.
+    """The number of traces of each question, simulated visit by visit.
 
-    A window of questions is on its way, first come, first served; one that gets another visit goes to the end, and one
-    that is settled makes room for the next. Each visit is counted before it is decided on.
+    A window of questions is in progress, in order. A question with another visit moves to the end of the queue. The
+    next question replaces a settled one. Each visit is counted before its decision.
     """
     traces = [0] * len(questions)
     counts: Counter[tuple[int, int]] = Counter()
@@ -122,7 +122,7 @@ def replay(
         samples = questions[number].accepted
         accepted = sum(samples[: traces[number]])
         counts[traces[number], accepted] -= 1
-        traces[number] = wanted(plan, traces[number], accepted)
+        traces[number] = target(plan, traces[number], accepted)
         accepted = sum(samples[: traces[number]])
         counts[traces[number], accepted] += 1
         visits += 1
@@ -135,26 +135,26 @@ def replay(
 
 
 def whole_batches(plan: Plan, traces: int, accepted: int) -> int:
-    """The simpler rule: a full batch at each visit, whatever is still needed."""
+    """The simpler rule: a full batch at each visit, even if fewer traces are needed."""
     return min(plan.max_traces, traces + plan.batch)
 
 
 def _tokens(questions: Sequence[Question], traces: Sequence[int]) -> int:
-    return sum(sum(question.tokens[:took]) for question, took in zip(questions, traces, strict=True))
+    return sum(sum(question.tokens[:n_traces]) for question, n_traces in zip(questions, traces, strict=True))
 
 
 def _reached(questions: Sequence[Question], traces: Sequence[int]) -> int:
-    """Questions with enough accepted traces: the yield."""
+    """The yield: questions with enough accepted traces."""
     assert STOPPING.enough is not None
     pairs = zip(questions, traces, strict=True)
-    return sum(sum(question.accepted[:took]) >= STOPPING.enough for question, took in pairs)
+    return sum(sum(question.accepted[:n_traces]) >= STOPPING.enough for question, n_traces in pairs)
 
 
 def made_up(mean: float, spread: float, size: int) -> list[Question]:
-    """Questions whose acceptance rates have this mean, and spread as Beta with alpha + beta = `spread`.
+    """Questions with Beta-distributed acceptance rates: this mean, and alpha + beta = `spread`.
 
-    Lengths are log-normal, a question's traces more alike than those of different questions, and up to half as long
-    again where the model is mostly wrong, as wrong answers are.
+    Lengths are log-normal. Traces of one question are more alike than those of different questions. Where the model is
+    mostly wrong they are up to half as long again, because wrong answers are longer.
     """
     chances = random.Random(f"{mean} {spread} {size}")
     questions = []
@@ -167,9 +167,9 @@ def made_up(mean: float, spread: float, size: int) -> list[Question]:
 
 
 def recorded(job: str) -> list[Question]:
-    """The real samples of a finished job; questions that failed are left out.
+    """The real samples of a finished job, without its failed questions.
 
-    Raises UsageError for a job that there is not, is not done, or did not take the same number of traces everywhere.
+    Raises UsageError if the job does not exist, is not done, or has different numbers of traces for its questions.
     """
     with transaction() as connection:
         row = connection.execute(
@@ -187,20 +187,20 @@ def recorded(job: str) -> list[Question]:
         raise UsageError(f"there is no job '{job}': `tracemill jobs list` shows all")
     if row.state != "done" or not samples:
         raise UsageError(f"job '{job}' is {row.state} with traces of {len(samples)} questions: wait until it is done")
-    most = max(len(question.accepted) for question in samples)
-    whole = [question for question in samples if len(question.accepted) == most and None not in question.accepted]
+    n_samples = max(len(question.accepted) for question in samples)
+    whole = [question for question in samples if len(question.accepted) == n_samples and None not in question.accepted]
     if row.questions - len(whole) > row.failed:
         raise UsageError(
-            f"job '{job}' has {most} verified traces of only {len(whole)} of its {row.questions} questions, and what "
-            "would have come next of the others is not recorded: replay a job with a fixed number of samples"
+            f"job '{job}' has {n_samples} verified traces of only {len(whole)} of its {row.questions} questions. The "
+            "next traces of the others are not recorded: replay a job with a fixed number of samples"
         )
     return [Question(question.accepted, question.tokens) for question in whole]
 
 
 if __name__ == "__main__":
-    own = argparse.ArgumentParser(add_help=False)
-    own.add_argument("--job")
-    options, sys.argv[1:] = own.parse_known_args()
+    parser = argparse.ArgumentParser(add_help=False)
+    parser.add_argument("--job")
+    options, sys.argv[1:] = parser.parse_known_args()
     try:
         main("sampling", partial(measure, job=options.job))
     except TracemillError as error:

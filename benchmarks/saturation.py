@@ -1,8 +1,8 @@
-"""Does the factory keep its engine busy? Its output tokens a second over those of one bare vLLM call, on a real model.
+"""Output tokens a second of the factory, relative to one bare vLLM call, on a real model.
 
-The factory is the whole of it: feeder, Redis, generate worker, Postgres, verify worker. The bare call is
-`vllm.LLM.generate` with all prompts at once, already tokenised. Both engines are loaded before anything is measured,
-have the same settings and the same prompts, and work in turn, never at the same time.
+The factory is complete: feeder, Redis, generate worker, Postgres, verify worker. The bare call is `vllm.LLM.generate`
+with all prompts at once, already tokenised. Both engines are loaded before the measurement and have the same settings
+and prompts. They work in turn, never at the same time.
 """
 
 import os
@@ -15,22 +15,22 @@ from typing import Any
 
 from benchmarks.common import main
 from benchmarks.overhead import requests_seconds
-from benchmarks.stack import Factory, factory, one
+from benchmarks.stack import Factory, factory, scalar
 from producer.sources import Question, open_source
 from tracemill.engines.plugin import OWNER
 from tracemill.methods import named
+from tracemill.model_settings import EMBEDDED_MODEL
 from tracemill.prompts import render, token_ids
 from tracemill.sampling import Sampling
-from tracemill.settings import EMBEDDED_MODEL
 from tracemill.weights import resolve
 
 SAMPLES = 4
 SAMPLING: dict[str, Any] = {"temperature": 0.7, "top_p": 1.0, "max_tokens": 64}
-#: vLLM's defaults differ between its two front ends, so what counts is said.
+#: vLLM's defaults differ between its two front ends, so the relevant ones are set.
 MAX_MODEL_LEN, KV_CACHE_GIB, MAX_NUM_SEQS, MAX_NUM_BATCHED_TOKENS, BLOCK_SIZE = 1024, 2, 256, 4096, 32
 
-#: Everything is in flight at once, as in the bare call: otherwise the last samples of a few questions would hold up the
-#: next ones, and the batch would not be full.
+#: All questions are in flight at once, as in the bare call. Otherwise the last samples of some questions would delay
+#: the next questions, and the batch would not be full.
 SETTINGS = f"""
 generate_concurrency = {{questions}}
 [feeder]
@@ -43,17 +43,17 @@ flower = false
 [models.teacher]
 engine = "vllm"
 model = "{EMBEDDED_MODEL}"
-max_model_len = {MAX_MODEL_LEN}
-kv_cache_gib = {KV_CACHE_GIB}
-options = {{{{ max_num_seqs = {MAX_NUM_SEQS}, max_num_batched_tokens = {MAX_NUM_BATCHED_TOKENS} }}}}
+vllm.max_model_len = {MAX_MODEL_LEN}
+vllm.kv_cache_gib = {KV_CACHE_GIB}
+vllm.options = {{{{ max_num_seqs = {MAX_NUM_SEQS}, max_num_batched_tokens = {MAX_NUM_BATCHED_TOKENS} }}}}
 """
 
 
 def measure(quick: bool) -> dict[str, float]:
-    """The medians of some passes over the same questions, bare and factory in turn."""
+    """Medians of several passes over the same questions, bare and factory in turn."""
     questions = _questions(32 if quick else 200)
     rounds = 2 if quick else 4
-    # vLLM would keep a core for its front end; both get all of them, and threads that wait sleep.
+    # vLLM would reserve a core for its front end. Both engines get all cores, and waiting threads sleep.
     os.environ.setdefault("VLLM_CPU_OMP_THREADS_BIND", ",".join(map(str, sorted(os.sched_getaffinity(0)))))
     os.environ.setdefault("OMP_WAIT_POLICY", "passive")
     bare, ours, whole = [], [], []
@@ -63,16 +63,18 @@ def measure(quick: bool) -> dict[str, float]:
         try:
             call.tokens_per_second(8)
             for number in range(rounds):
-                if number % 2 == 0:  # whoever comes second finds caches warm, or a machine that has slowed down
+                if number % 2 == 0:  # the second arm has warm caches, or a slower machine
                     bare.append(call.tokens_per_second())
                 before = running.cpu()
-                requests, all_of_it = _factory(running, questions, f"pass-{number}")
+                requests, with_verdicts = _factory(running, questions, f"pass-{number}")
                 spent = {name: seconds - before[name] for name, seconds in running.cpu().items()}
                 ours.append(requests)
-                whole.append(all_of_it)
+                whole.append(with_verdicts)
                 if number % 2:
                     bare.append(call.tokens_per_second())
-                print(f"tokens a second: {bare[-1]:.0f} bare, {requests:.0f} factory, {all_of_it:.0f} with verdicts")
+                print(
+                    f"tokens a second: {bare[-1]:.0f} bare, {requests:.0f} factory, {with_verdicts:.0f} with verdicts"
+                )
                 print("CPU seconds:", ", ".join(f"{name} {seconds:.1f}" for name, seconds in spent.items()))
         finally:
             call.close()
@@ -91,14 +93,14 @@ def _questions(count: int) -> list[Question]:
 
 
 def _factory(running: Factory, questions: Sequence[Question], job: str) -> tuple[float, float]:
-    """Tokens a second from the first request to the last trace in Postgres; and from enqueue to the last verdict."""
+    """Tokens a second from the first request to the last trace, and from enqueue to the last verdict."""
     seconds = running.run(job, questions, samples=SAMPLES, sampling=Sampling(**SAMPLING))
-    tokens = float(one("select tokens_out from job_progress where job = :job", job=job))
+    tokens = float(scalar("select tokens_out from job_progress where job = :job", job=job))
     return tokens / requests_seconds(job), tokens / seconds
 
 
 class Bare:
-    """vLLM called directly, in this process, on the prompts that the factory asks."""
+    """vLLM called directly, in this process, on the prompts of the factory."""
 
     def __init__(self, data_dir: Path, questions: Sequence[Question]) -> None:
         os.environ[OWNER] = str(os.getpid())  # its processes end with this one

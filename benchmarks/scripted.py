@@ -1,7 +1,7 @@
-"""A scripted server that speaks the OpenAI protocol at hardly any cost. It is no model: it stands in for the GPU.
+"""A scripted server with the OpenAI protocol and very low cost. It is no model: it replaces the GPU.
 
-Each question's answers are whole bodies, made beforehand, so that nearly all that is measured beside it is ours. It
-runs as a process of its own; `tests/scripted_server.py` can do more and costs several times as much.
+Each question's answers are whole bodies, prepared in advance, so that nearly all measured time is Tracemill's. The
+server runs in a process of its own. `tests/scripted_server.py` can do more and costs several times as much.
 """
 
 import argparse
@@ -26,17 +26,17 @@ LENGTH = re.compile(rb"content-length: *(\d+)", re.IGNORECASE)
 
 
 def questions(count: int) -> list[Question]:
-    """Different word problems with their golds, always the same ones."""
+    """Different word problems with their gold answers. They are the same at every call."""
     return [Question(text, gold, None, None, {}, None) for text, (gold, _) in _answered(count).items()]
 
 
 def _answered(count: int) -> dict[str, tuple[str, list[str]]]:
     """Each question with its gold and its `SAMPLES` answers."""
-    found: dict[str, tuple[str, list[str]]] = {}
+    answered: dict[str, tuple[str, list[str]]] = {}
     for traces in zip(*[gsm8k_like(2 * SAMPLES * count)] * SAMPLES, strict=True):
-        if len(found) < count:
-            found.setdefault(traces[0].question, (traces[0].gold, [trace.text for trace in traces]))
-    return found
+        if len(answered) < count:
+            answered.setdefault(traces[0].question, (traces[0].gold, [trace.text for trace in traces]))
+    return answered
 
 
 def _body(texts: list[str]) -> bytes:
@@ -56,7 +56,7 @@ def _body(texts: list[str]) -> bytes:
 
 
 class _Connection(asyncio.Protocol):
-    """One connection that is kept alive; its requests come one after the other."""
+    """One kept-alive connection. Its requests arrive one after the other."""
 
     def __init__(self, bodies: dict[str, bytes], latency: float) -> None:
         self.bodies = bodies
@@ -82,7 +82,7 @@ class _Connection(asyncio.Protocol):
 
 
 async def serve(count: int, latency: float) -> None:
-    """Answer until the process ends; the first line of output is the address."""
+    """Answer until the process ends. The first line of output is the address."""
     bodies = {text: _body(texts) for text, (_, texts) in _answered(count).items()}
     loop = asyncio.get_running_loop()
     server = await loop.create_server(partial(_Connection, bodies, latency), "127.0.0.1", backlog=4096)
@@ -99,7 +99,7 @@ class Running(NamedTuple):
 
 @contextmanager
 def scripted(count: int, latency: float = 0.0) -> Iterator[Running]:
-    """The server in a process of its own; `count`: it knows so many questions, `latency`: seconds before an answer."""
+    """The server in a process of its own. `count`: number of its questions. `latency`: seconds before an answer."""
     command = python("benchmarks.scripted", f"--questions={count}", f"--latency={latency}")
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=os.environ | environment()) as process:
         try:
@@ -111,7 +111,7 @@ def scripted(count: int, latency: float = 0.0) -> Iterator[Running]:
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description="A scripted OpenAI-compatible server; no model.")
-    parser.add_argument("--questions", type=int, required=True, help="how many questions it knows")
+    parser.add_argument("--questions", type=int, required=True, help="number of questions")
     parser.add_argument("--latency", type=float, default=0.0, help="seconds before each answer")
     options = parser.parse_args()
     asyncio.run(serve(options.questions, options.latency))

@@ -1,7 +1,7 @@
-"""Do 2,000,000 traces fit through the filter? 100,000 of them are chosen, and rendered exactly as they are trained on.
+"""Selection of 100,000 traces from 2,000,000, rendered exactly as in training.
 
-What is measured is `tracemill train ROUND.toml --dry-run`, in a process of its own, its start included. Postgres itself
-makes up the questions, the traces and their verdicts.
+The benchmark measures `tracemill train ROUND.toml --dry-run` in a process of its own, including its start. Postgres
+itself generates the questions, the traces and their verdicts.
 """
 
 import json
@@ -33,7 +33,7 @@ from trainer.spec import RoundSpec, load
 
 SETTINGS = """
 [models.student]
-adapters = true
+vllm.adapters = true
 
 [local]
 generate = []
@@ -58,9 +58,9 @@ jobs = ["before"]
 """
 ASK = Prompt(({"role": "system", "content": "Think step by step."}, {"role": "user", "content": "{question}"}))
 JOBS, SAMPLES, EVALUATED = 10, 8, 2000
-LOOK_SECONDS = 0.02
+POLL_SECONDS = 0.02
 
-#: A question is known by its number n; what an evaluation asks has numbers from 0 on.
+#: The text of question number n. The numbers of the evaluation's questions start at 0.
 QUESTION = """format(
     'A baker has %s loaves on the shelf. In the morning she bakes %s more and puts them beside the others, and then '
     'she sells %s of them to a school. How many loaves are on the shelf now?', n % 997 + 400, n / 997, n % 313
@@ -70,7 +70,7 @@ insert into questions (content_hash, fingerprint, dataset, domain, question)
 select md5(:dataset || n), md5('words ' || n), :dataset, 'math', {QUESTION}
 from generate_series(cast(:first as bigint), :last) n
 """
-ASKED = """
+JOB_QUESTIONS = """
 insert into job_questions (job_id, question_id, wanted, state, settled, accepted)
 select :job, id, :samples, 'done', :samples, case when :samples = 1 then 1 else hashint8(id) & 7 end
 from questions where dataset = :dataset
@@ -97,18 +97,18 @@ from made, lateral (select sample_index < hashint8(question_id) & 7 as is_right)
 
 
 def measure(quick: bool) -> dict[str, float]:
-    each, wanted = (2_500, 10_000) if quick else (25_000, 100_000)
+    each, limit = (2_500, 10_000) if quick else (25_000, 100_000)
     with factory(SETTINGS) as ours:
         local.up(ours.folder, lambda _: [], prepare=prepare)  # Postgres and Redis alone
-        resolve(settings().models["student"].model, settings().data_dir)  # unpacked once, not measured
+        resolve(settings().models["student"].model, settings().data_dir)  # unpacked before the measurement
         jobs = _made_up(each)
         file = ours.folder / "round.toml"
-        file.write_text(ROUND.format(jobs=json.dumps(jobs), limit=wanted))
+        file.write_text(ROUND.format(jobs=json.dumps(jobs), limit=limit))
         print(plan(load(file)))
         before = sum(ours.cpu().values())
         figures = dry_run(file)
         figures["cpu_seconds"] += sum(ours.cpu().values()) - before
-        file.write_text(ROUND.format(jobs=json.dumps(jobs[:1]), limit=wanted))
+        file.write_text(ROUND.format(jobs=json.dumps(jobs[:1]), limit=limit))
         print(plan(load(file)))
     return figures
 
@@ -122,14 +122,14 @@ def dry_run(file: Path) -> dict[str, float]:
             peak = max(peak, peak_rss_mb(process.pid))
             with suppress(psutil.NoSuchProcess):
                 cpu = max(cpu, cpu_seconds(psutil.Process(process.pid)))
-            time.sleep(LOOK_SECONDS)
+            time.sleep(POLL_SECONDS)
         seconds = time.monotonic() - start
         if process.returncode != 0:
             raise StackError(f"the dry run ended with {process.returncode}")
         out.seek(0)
-        found = json.load(out)
-    selection = found["selection"]
-    print(json.dumps({**selection, "tokens": found["tokens"]}))
+        preview = json.load(out)
+    selection = preview["selection"]
+    print(json.dumps({**selection, "tokens": preview["tokens"]}))
     return {
         "seconds": seconds,
         "cpu_seconds": cpu,
@@ -140,7 +140,7 @@ def dry_run(file: Path) -> dict[str, float]:
 
 
 def plan(spec: RoundSpec) -> str:
-    """How Postgres goes about the filter, and which indexes it uses."""
+    """Postgres's plan of the filter, with its indexes."""
     with transaction() as connection:
         connection.execute(Q["create_candidates"])
         explained = text("explain (costs off) " + Q["fill_candidates"].text)
@@ -148,7 +148,7 @@ def plan(spec: RoundSpec) -> str:
 
 
 def _made_up(each: int) -> list[str]:
-    """Names of the jobs, of `each` questions × 8 traces each; an evaluation of questions that overlap some of them."""
+    """Store jobs of `each` questions × 8 traces, and an evaluation that overlaps some. Returns the jobs' names."""
     start = time.monotonic()
     names = []
     first = EVALUATED // 2
@@ -179,7 +179,7 @@ def _job(name: str, first: int, last: int, samples: int) -> None:
     values: dict[str, Any] = {"dataset": name, "first": first, "last": last, "samples": samples, "prompt": ASK.hash}
     with transaction() as connection:
         values["job"] = open_job(connection, spec)
-        for each in (QUESTIONS, ASKED, *((TRACES,) if teach else ())):
+        for each in (QUESTIONS, JOB_QUESTIONS, *((TRACES,) if teach else ())):
             connection.execute(text(each), values)
         connection.execute(Q["job_filled"], {"job_id": values["job"]})
 

@@ -1,7 +1,7 @@
-"""Does anything grow? Many questions through the whole path in one go, with a scripted server in the GPU's place.
+"""Growth of memory, tables and delays over many questions, with a scripted server in place of the GPU.
 
-Every few seconds: the memory of every process, Redis, the table that the feeder works on, and what a step of the feeder
-takes. `--questions N` in place of 200,000. The picture is `benchmarks/results/soak.svg`, or a temporary file if fewer.
+Every few seconds it samples the memory of every process, Redis, the feeder's table and the duration of a feeder's step.
+`--questions N` replaces 200,000. The picture is `benchmarks/results/soak.svg`, or a temporary file if there are fewer.
 """
 
 import argparse
@@ -33,7 +33,7 @@ from tracemill.stack import Program
 
 QUESTIONS, FEW = 200_000, 4_000
 PICTURE = Path(__file__).parent / "results" / "soak.svg"
-#: Shares of the questions: what comes before is warm-up, and two stretches that are compared.
+#: Shares of the questions: the end of the warm-up, and two intervals that are compared.
 WARM = 0.2
 START, END = (0.1, 0.3), (0.75, 0.95)
 
@@ -46,17 +46,17 @@ from pg_stat_user_tables where relname = 'job_questions'
 
 
 @dataclass(frozen=True)
-class Look:
-    """How things are at one moment."""
+class Snapshot:
+    """The state of the factory at one moment."""
 
     at: float
-    #: Questions with their verdict so far: one trace each.
+    #: Questions with a verdict so far. Each has one trace.
     verified: int
     #: By process, in MB.
     memory: dict[str, float]
     redis_mb: float
     messages: int
-    #: `job_questions`, and everything.
+    #: `job_questions`, and the whole database.
     table_mb: float
     indexes_mb: float
     database_mb: float
@@ -79,49 +79,49 @@ def measure(quick: bool, count: int) -> dict[str, float]:
         steps = Path(folder) / "steps"
         toml = SETTINGS.format(url=server.base_url, concurrency=64, window=256)
         with factory(toml, lambda program: timed(program, steps)) as ours:
-            asked = questions(count)
-            with looking(ours, every) as looks:
-                seconds = ours.run("soak", asked, samples=1)
+            problems = questions(count)
+            with watching(ours, every) as snapshots:
+                seconds = ours.run("soak", problems, samples=1)
             done = [Step(float(at), float(ms), int(n)) for at, ms, n in map(str.split, steps.read_text().splitlines())]
-    looks = [look for look in looks if 0 < look.verified < count]
-    draw(PICTURE if count >= QUESTIONS else Path(tempfile.mkdtemp()) / PICTURE.name, looks, done)
-    return {"questions": count, "questions_per_s": count / seconds, **figures(looks, done, count)}
+    snapshots = [snapshot for snapshot in snapshots if 0 < snapshot.verified < count]
+    draw(PICTURE if count >= QUESTIONS else Path(tempfile.mkdtemp()) / PICTURE.name, snapshots, done)
+    return {"questions": count, "questions_per_s": count / seconds, **figures(snapshots, done, count)}
 
 
 def timed(program: Program, file: Path) -> Program:
-    """The feeder leaves its steps in the file."""
+    """The program, changed so that the feeder writes its steps to the file."""
     if program.name != "producer":
         return program
     return run_by("benchmarks.timed", file, program)
 
 
 @contextmanager
-def looking(ours: Factory, every: float) -> Iterator[list[Look]]:
-    """Look at everything again and again until the block ends; yields the looks."""
-    ended, looks = threading.Event(), list[Look]()
+def watching(ours: Factory, every: float) -> Iterator[list[Snapshot]]:
+    """Take snapshots at intervals until the block ends. Yields them."""
+    ended, snapshots = threading.Event(), list[Snapshot]()
     url = settings().redis_url
     assert url is not None
     client = redis.Redis.from_url(url.get_secret_value())
 
-    def look() -> None:
+    def watch() -> None:
         while not ended.wait(every):
-            with suppress(psutil.Error, OSError, SQLAlchemyError):  # a process came or went
-                looks.append(_look(ours, client))
+            with suppress(psutil.Error, OSError, SQLAlchemyError):  # a process started or ended
+                snapshots.append(_snapshot(ours, client))
 
-    thread = threading.Thread(target=look)
+    thread = threading.Thread(target=watch)
     thread.start()
     try:
-        yield looks
+        yield snapshots
     finally:
         ended.set()
         thread.join()
         client.close()
 
 
-def _look(ours: Factory, client: "redis.Redis") -> Look:
+def _snapshot(ours: Factory, client: "redis.Redis") -> Snapshot:
     with transaction() as connection:
         row = connection.execute(text(SIZES)).one()
-    return Look(
+    return Snapshot(
         at=time.time(),
         verified=row.verified,
         memory=dict(_memory(ours)),
@@ -135,73 +135,79 @@ def _look(ours: Factory, client: "redis.Redis") -> Look:
 
 
 def _memory(ours: Factory) -> Iterator[tuple[str, float]]:
-    """MB by process; those of Postgres together, and the verify worker's children."""
+    """MB by process. Postgres's processes count together; the verify worker's children count separately."""
     for row in local.status(ours.folder):
         if row.pid is None:
             continue
         process = psutil.Process(row.pid)
-        children = sum(map(own_mb, process.children(recursive=True)))
+        children = sum(map(anonymous_mb, process.children(recursive=True)))
         if row.name == "verify":
             yield "check children", children
             children = 0.0
-        yield row.name, own_mb(process) + children
+        yield row.name, anonymous_mb(process) + children
 
 
-def own_mb(process: psutil.Process) -> float:
-    """The anonymous memory of a process (PSS): what it has allocated. Without code, which it shares with whoever else
-    runs, and without Postgres's buffers, which fill up to the size that is set."""
+def anonymous_mb(process: psutil.Process) -> float:
+    """The anonymous memory of a process (PSS), which it has allocated.
+
+    It excludes code, which processes share, and Postgres's buffers, which grow to their configured size.
+    """
     lines = Path(f"/proc/{process.pid}/smaps_rollup").read_text().splitlines()
     return next(int(line.split()[1]) / 1000 for line in lines if line.startswith("Pss_Anon:"))
 
 
-def figures(looks: Sequence[Look], steps: Sequence[Step], count: int) -> dict[str, float]:
-    """Growth after the warm-up, and the start beside the end."""
-    warm = [look for look in looks if look.verified >= WARM * count]
-    found = {}
+def figures(snapshots: Sequence[Snapshot], steps: Sequence[Step], count: int) -> dict[str, float]:
+    """Growth after the warm-up, and the figures of the start and of the end."""
+    warm = [snapshot for snapshot in snapshots if snapshot.verified >= WARM * count]
+    results = {}
     for name in warm[-1].memory:
         key = name.replace(" ", "_")
-        found[f"{key}_mb"] = warm[-1].memory[name]
-        found[f"{key}_mb_per_100k"] = growth(warm, [look.memory[name] for look in warm])
-    found["redis_used_mb"] = warm[-1].redis_mb
-    found["redis_used_mb_per_100k"] = growth(warm, [look.redis_mb for look in warm])
-    found["redis_messages_max"] = max(look.messages for look in looks)
-    found["dead_rows_max"] = max(look.dead for look in looks)
+        results[f"{key}_mb"] = warm[-1].memory[name]
+        results[f"{key}_mb_per_100k"] = growth(warm, [snapshot.memory[name] for snapshot in warm])
+    results["redis_used_mb"] = warm[-1].redis_mb
+    results["redis_used_mb_per_100k"] = growth(warm, [snapshot.redis_mb for snapshot in warm])
+    results["redis_messages_max"] = max(snapshot.messages for snapshot in snapshots)
+    results["dead_rows_max"] = max(snapshot.dead for snapshot in snapshots)
     for name, (low, high) in (("start", START), ("end", END)):
-        part = [look for look in looks if low * count <= look.verified <= high * count]
+        part = [snapshot for snapshot in snapshots if low * count <= snapshot.verified <= high * count]
         first, last = part[0], part[-1]
-        taken = [step.milliseconds for step in steps if first.at <= step.at <= last.at and step.queued]
-        found[f"feeder_ms_{name}"] = statistics.median(taken)
-        found[f"questions_per_s_{name}"] = (last.verified - first.verified) / (last.at - first.at)
-        found[f"indexes_mb_{name}"] = last.indexes_mb
-    return found
+        milliseconds = [step.milliseconds for step in steps if first.at <= step.at <= last.at and step.queued]
+        results[f"feeder_ms_{name}"] = statistics.median(milliseconds)
+        results[f"questions_per_s_{name}"] = (last.verified - first.verified) / (last.at - first.at)
+        results[f"indexes_mb_{name}"] = last.indexes_mb
+    return results
 
 
-def growth(looks: Sequence[Look], values: Sequence[float]) -> float:
-    """The slope of a line through the values at these looks, by 100,000 questions."""
-    return 1e5 * statistics.linear_regression([look.verified for look in looks], values).slope
+def growth(snapshots: Sequence[Snapshot], values: Sequence[float]) -> float:
+    """The slope of a line through the values at these snapshots, by 100,000 questions."""
+    return 1e5 * statistics.linear_regression([snapshot.verified for snapshot in snapshots], values).slope
 
 
-def draw(path: Path, looks: Sequence[Look], steps: Sequence[Step]) -> None:
-    """One panel a quantity, over the questions that were verified."""
+def draw(path: Path, snapshots: Sequence[Snapshot], steps: Sequence[Step]) -> None:
+    """One panel a quantity, over the number of verified questions."""
     import matplotlib
     from matplotlib.figure import Figure
 
-    done = [look.verified / 1000 for look in looks]
-    between = [(a, b) for a, b in pairwise(looks) if b.at > a.at]
-    took = [[step.milliseconds for step in steps if a.at < step.at <= b.at and step.queued] for a, b in between]
+    done = [snapshot.verified / 1000 for snapshot in snapshots]
+    between = [(a, b) for a, b in pairwise(snapshots) if b.at > a.at]
+    milliseconds = [[step.milliseconds for step in steps if a.at < step.at <= b.at and step.queued] for a, b in between]
     speed = [(b.verified - a.verified) / (b.at - a.at) for a, b in between]
     panels: dict[str, dict[str, Sequence[float]]] = {
-        "memory of each process, MB": {name: [look.memory[name] for look in looks] for name in looks[-1].memory},
-        "questions a second": {"": speed},
-        "a step of the feeder, ms (median)": {"": [statistics.median(ms) if ms else float("nan") for ms in took]},
-        "Redis: memory in use, MB": {"": [look.redis_mb for look in looks]},
-        "Redis: messages": {"": [look.messages for look in looks]},
-        "job_questions, MB": {
-            "table": [look.table_mb for look in looks],
-            "indexes": [look.indexes_mb for look in looks],
+        "memory of each process, MB": {
+            name: [snapshot.memory[name] for snapshot in snapshots] for name in snapshots[-1].memory
         },
-        "job_questions: dead rows, thousands": {"": [look.dead / 1000 for look in looks]},
-        "the whole database, MB": {"": [look.database_mb for look in looks]},
+        "questions a second": {"": speed},
+        "a step of the feeder, ms (median)": {
+            "": [statistics.median(ms) if ms else float("nan") for ms in milliseconds]
+        },
+        "Redis: memory in use, MB": {"": [snapshot.redis_mb for snapshot in snapshots]},
+        "Redis: messages": {"": [snapshot.messages for snapshot in snapshots]},
+        "job_questions, MB": {
+            "table": [snapshot.table_mb for snapshot in snapshots],
+            "indexes": [snapshot.indexes_mb for snapshot in snapshots],
+        },
+        "job_questions: dead rows, thousands": {"": [snapshot.dead / 1000 for snapshot in snapshots]},
+        "the whole database, MB": {"": [snapshot.database_mb for snapshot in snapshots]},
     }
     with matplotlib.rc_context(
         {"svg.hashsalt": "tracemill", "svg.fonttype": "none", "font.size": 9, "axes.titlesize": 10}
@@ -224,7 +230,7 @@ def draw(path: Path, looks: Sequence[Look], steps: Sequence[Step]) -> None:
 
 
 if __name__ == "__main__":
-    own = argparse.ArgumentParser(add_help=False)
-    own.add_argument("--questions", type=int, default=QUESTIONS)
-    options, sys.argv[1:] = own.parse_known_args()
+    parser = argparse.ArgumentParser(add_help=False)
+    parser.add_argument("--questions", type=int, default=QUESTIONS)
+    options, sys.argv[1:] = parser.parse_known_args()
     main("soak", partial(measure, count=options.questions))

@@ -1,4 +1,4 @@
-"""A real local stack in a temporary data folder: what `tracemill up` starts, for the time of one measurement."""
+"""A real local stack in a temporary data folder, for the time of one measurement."""
 
 import os
 import shutil
@@ -31,12 +31,12 @@ from tracemill.settings import settings
 from tracemill.stack import Program
 from tracemill.stack.programs import programs
 
-#: How each command line of a program of ours begins.
+#: The first words of each `tracemill` command line of the stack.
 TRACEMILL = python("cli")
-#: A folder in which each worker leaves what `benchmarks.profiled` found; not set: nobody looks.
+#: The variable with the folder for the profiles of `benchmarks.profiled`. Without it nothing is profiled.
 PROFILE = "BENCHMARK_PROFILE"
-#: Between two looks at a job. They are this benchmark's cost, not the factory's, so they are few.
-LOOK_SECONDS = 2.0
+#: Seconds between two queries of a job's state. Queries distort the measurement, so they are few.
+POLL_SECONDS = 2.0
 
 
 @dataclass(frozen=True)
@@ -46,7 +46,7 @@ class Factory:
     folder: Path
 
     def run(self, name: str, questions: Sequence[Question], **changes: Any) -> float:
-        """Answer and verify the questions as one job; the seconds from its first row to its last verdict.
+        """Answer and verify the questions as one job. Returns the seconds from its first row to its last verdict.
 
         `changes`: fields of the job (`db.jobs.JobSpec`). Raises StackError if a process dies or a question fails.
         """
@@ -63,12 +63,12 @@ class Factory:
         }
         enqueue(questions, JobSpec(**(fields | changes)), dataset=name, domain="math")
         wait_for_job(name, self._check)
-        wanted = len(questions) * int(changes.get("samples", 4))
-        found = one("select verified from job_progress where job = :job", job=name)
-        if found != wanted:
-            raise StackError(f"{found} of {wanted} traces of {name} have a verdict: see {self.folder / 'logs'}")
+        n_traces = len(questions) * int(changes.get("samples", 4))
+        verified = scalar("select verified from job_progress where job = :job", job=name)
+        if verified != n_traces:
+            raise StackError(f"{verified} of {n_traces} traces of {name} have a verdict: see {self.folder / 'logs'}")
         return float(
-            one(
+            scalar(
                 "select extract(epoch from max(q.updated_at) - min(j.created_at)) "
                 "from jobs j join job_questions q on q.job_id = j.id where j.name = :job",
                 job=name,
@@ -81,7 +81,7 @@ class Factory:
                 raise StackError(f"{row.name} died while its job was {state}:\n{row.log.read_text()[-2000:]}")
 
     def cpu(self) -> dict[str, float]:
-        """CPU seconds so far by program; of workers' children (engines, checks) apart."""
+        """CPU seconds so far by program. The children of workers (engines, checks) have their own entries."""
         seconds: dict[str, float] = {}
         for row in local.status(self.folder):
             if row.pid is None:
@@ -97,37 +97,37 @@ class Factory:
 
 
 def cpu_seconds(process: psutil.Process) -> float:
-    """Of a process and of those of its children that have ended."""
+    """CPU seconds of a process and of its children that have ended."""
     return float(sum(process.cpu_times()[:4]))
 
 
-def one(query: str, **values: Any) -> Any:
-    """The one value that a query returns."""
+def scalar(query: str, **values: Any) -> Any:
+    """The single value that a query returns."""
     with transaction() as connection:
         return connection.execute(text(query), values).scalar_one()
 
 
 def wait_for_job(name: str, check: Callable[[str], None] = lambda state: None) -> None:
-    """Return when the job is done; `check` is told its state at every look."""
-    while (state := one("select state from jobs where name = :job", job=name)) != "done":
+    """Return when the job is done. `check` receives its state at every query."""
+    while (state := scalar("select state from jobs where name = :job", job=name)) != "done":
         check(state)
-        time.sleep(LOOK_SECONDS)
+        time.sleep(POLL_SECONDS)
 
 
 def wait_for_round(name: str) -> None:
-    """Return when the round is done. Raises StackError if it, or the loop that will queue it, fails."""
-    while (state := one("select max(state) from rounds where name = :name", name=name)) != "done":
-        error = one("select max(error) from (select error from rounds union all select error from loops) e")
+    """Return when the round is done. Raises StackError if the round or its loop fails."""
+    while (state := scalar("select max(state) from rounds where name = :name", name=name)) != "done":
+        error = scalar("select max(error) from (select error from rounds union all select error from loops) e")
         if error:
             raise StackError(f"{name} is {state or 'not queued'}: {error}")
-        time.sleep(LOOK_SECONDS)
+        time.sleep(POLL_SECONDS)
 
 
 @contextmanager
 def factory(toml: str, change: Callable[[Program], Program] = lambda program: program) -> Iterator[Factory]:
-    """Start the stack with these settings, nothing of this machine's; it is gone afterwards, with its data.
+    """Start the stack with these settings, and none of this machine's. Remove it and its data afterwards.
 
-    `change`: what to run in place of a program.
+    `change`: returns the program to run in place of the given one.
     """
     folder = Path(tempfile.mkdtemp(prefix="tracemill-benchmark-"))
     (folder / "tracemill.toml").write_text(toml)
@@ -135,7 +135,7 @@ def factory(toml: str, change: Callable[[Program], Program] = lambda program: pr
     ours = {"TRACEMILL_DATA_DIR": str(folder / "data"), "TRACEMILL_CONFIG": str(folder / "tracemill.toml")}
     os.environ |= ours
     _forget()
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that what is below comes after it, too
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that `finally` also runs after SIGTERM
     try:
         local.up(
             folder / "data", lambda stack: [_profiled(change(program)) for program in programs(stack)], prepare=prepare
@@ -159,7 +159,7 @@ def _profiled(program: Program) -> Program:
 
 
 def run_by(module: str, file: Path, program: Program) -> Program:
-    """The same `tracemill` command, run by a module of the benchmarks that leaves its figures in the file."""
+    """The same `tracemill` command, run by a module of the benchmarks that writes its figures to the file."""
     command = python(module, str(file), *program.command[len(TRACEMILL) :])
     return replace(program, command=command, environment=program.environment | environment())
 

@@ -1,6 +1,7 @@
-"""`python -m benchmarks.timed FILE WORDS…`: `tracemill WORDS…`, with each step of the feeder left in FILE.
+"""`python -m benchmarks.timed FILE WORDS…`: run `tracemill WORDS…` and write each step of the feeder to FILE.
 
-A line a step: when it ended (seconds since the epoch), the milliseconds it took, and the questions it queued.
+Each line is a step: its end (seconds since the epoch), its duration in milliseconds, and the number of queued
+questions.
 """
 
 import runpy
@@ -18,9 +19,9 @@ def main(file: Path, words: list[str]) -> None:
 
         def timed(limits: FeederSettings) -> feeder.Step:
             start = time.perf_counter()
-            did = step(limits)
-            lines.write(f"{time.time():.3f} {1000 * (time.perf_counter() - start):.2f} {did.queued}\n")
-            return did
+            result = step(limits)
+            lines.write(f"{time.time():.3f} {1000 * (time.perf_counter() - start):.2f} {result.queued}\n")
+            return result
 
         feeder.step = timed
         sys.argv = ["tracemill", *words]

@@ -1,6 +1,6 @@
-"""Made-up traces that look like what models write: GSM8K-like word problems, and MATH-like LaTeX. Seeded.
+"""Made-up traces that resemble model output: GSM8K-like word problems, and MATH-like LaTeX. Seeded.
 
-Each question has `SAMPLES` traces, one after the other, as in a job.
+Each question has `SAMPLES` consecutive traces, as in a job.
 """
 
 import random
@@ -27,37 +27,39 @@ def gsm8k_like(count: int, seed: int = 1) -> Iterator[Trace]:
     """Two to five sentences of arithmetic, half of them with calculator marks, and a number at the end."""
     rng = random.Random(seed)
     for _ in range(0, count, SAMPLES):
-        who, what = rng.choice(PEOPLE), rng.choice(THINGS)
+        person, thing = rng.choice(PEOPLE), rng.choice(THINGS)
         value = rng.randint(3, 60)
-        question = [f"{who} has {value} {what}."]
+        question = [f"{person} has {value} {thing}."]
         steps = []
         for _ in range(rng.randint(2, 5)):
             other = rng.randint(2, 12)
-            sign, result, asked, said = rng.choice(
+            sign, result, sentence, phrase = rng.choice(
                 (
-                    ("+", value + other, f"{who} gets {other} more.", "After that there are"),
+                    ("+", value + other, f"{person} gets {other} more.", "After that there are"),
                     ("*", value * other, f"A friend has {other} times as many.", "So the friend has"),
-                    ("-", value - other, f"{other} get lost.", f"{who} is left with"),
+                    ("-", value - other, f"{other} get lost.", f"{person} is left with"),
                 )
             )
-            steps.append((said, value, sign, other, result))
-            question.append(asked)
+            steps.append((phrase, value, sign, other, result))
+            question.append(sentence)
             value = result
         for _ in range(SAMPLES):
             right = rng.random() >= WRONG
             stated = value if right else value + rng.choice((-10, -1, 1, 2, 10))
             if rng.random() < 0.5:
-                lines = [f"{s} {a} {sign} {b} = <<{a}{sign}{b}={c}>>{c} {what}." for s, a, sign, b, c in steps]
+                lines = [f"{s} {a} {sign} {b} = <<{a}{sign}{b}={c}>>{c} {thing}." for s, a, sign, b, c in steps]
                 lines.append(f"#### {stated}")
             else:
-                lines = [f"{s} {a} {sign} {b} = {c} {what}, which is used later." for s, a, sign, b, c in steps]
+                lines = [f"{s} {a} {sign} {b} = {c} {thing}, which is used later." for s, a, sign, b, c in steps]
                 lines.append(f"The answer is {stated}.")
-            yield Trace(" ".join(question) + f" How many {what} are there?", "\n".join(lines), str(value), right)
+            yield Trace(" ".join(question) + f" How many {thing} are there?", "\n".join(lines), str(value), right)
 
 
 def math_like(count: int, seed: int = 2) -> Iterator[Trace]:
-    """A paragraph of LaTeX that ends in a boxed answer: integers, fractions, roots, π, polynomials, pairs, intervals,
-    sets, matrices, in turn."""
+    """A paragraph of LaTeX that ends in a boxed answer.
+
+    The answers are integers, fractions, roots, π, polynomials, pairs, intervals, sets and matrices in turn.
+    """
     rng = random.Random(seed)
     for number in range(count):
         if number % SAMPLES == 0:

@@ -1,9 +1,9 @@
-"""What a round's fit costs beside a plain trl script: time of a step and memory, in one run, in turn.
+"""The cost of a round's fit relative to a plain trl script: time of a step and memory, in one run, in turn.
 
-Both train the embedded student in NF4 (double quantisation) with LoRA of the same rank on all linear layers, on the
-same rows, in batches of the same size, for as many steps, with the same optimiser, each pass in a process of its own.
-The script is what one writes with trl's documentation: SFTTrainer on prompt and completion. It is measured twice: as it
-comes, and with rows of like length put together, as a round does. Loading is not counted, the first step is.
+Both train the embedded student in NF4 (double quantisation) with LoRA of the same rank on all linear layers. Rows,
+batch size, number of steps and optimiser are the same. Each pass is a process of its own. The script follows trl's
+documentation: SFTTrainer on prompt and completion. It is measured twice: with its defaults, and with rows of similar
+length in one batch, as in a round. The time excludes loading and includes the first step.
 """
 
 import json
@@ -20,8 +20,9 @@ import psutil
 
 from benchmarks.common import environment, main
 from tracemill.interpreter import python
+from tracemill.model_settings import EMBEDDED_MODEL
 from tracemill.prompts import Prompt
-from tracemill.settings import EMBEDDED_MODEL
+from tracemill.sections import Section
 from tracemill.weights import resolve
 
 ASK = Prompt(({"role": "user", "content": "{question}"},))
@@ -29,20 +30,21 @@ BATCH, RANK, ALPHA, RATE = 16, 16, 32, 1e-3
 
 
 def measure(quick: bool) -> dict[str, float]:
-    """Medians over some passes."""
+    """Medians over several passes."""
     steps, passes = (5, 1) if quick else (12, 4)
     arms = ("round", "script", "grouped")
     with tempfile.TemporaryDirectory() as folder:
         model = resolve(EMBEDDED_MODEL, Path(folder))
-        found: dict[str, list[dict[str, float]]] = {arm: [] for arm in arms}
+        results: dict[str, list[dict[str, float]]] = {arm: [] for arm in arms}
         for number in range(passes):
-            for arm in arms[number % 3 :] + arms[: number % 3]:  # nobody always comes first
-                found[arm].append(_pass(arm, model, steps, Path(folder) / f"{arm}-{number}"))
-                print(f"{arm:10} " + "  ".join(f"{key} {value:.2f}" for key, value in found[arm][-1].items()))
-    of = {arm: {key: median(each[key] for each in all_) for key in all_[0]} for arm, all_ in found.items()}
-    # Pass by pass, so that both sides of a ratio knew the same machine.
+            for arm in arms[number % 3 :] + arms[: number % 3]:  # the first arm alternates
+                results[arm].append(_pass(arm, model, steps, Path(folder) / f"{arm}-{number}"))
+                print(f"{arm:10} " + "  ".join(f"{key} {value:.2f}" for key, value in results[arm][-1].items()))
+    of = {arm: {key: median(each[key] for each in all_) for key in all_[0]} for arm, all_ in results.items()}
+    # Pass by pass, so that both sides of a ratio ran under the same load.
     ratios = {
-        arm: median(a["step_s"] / b["step_s"] for a, b in zip(found["round"], found[arm], strict=True)) for arm in arms
+        arm: median(a["step_s"] / b["step_s"] for a, b in zip(results["round"], results[arm], strict=True))
+        for arm in arms
     }
     return {
         "step_ratio": ratios["script"],
@@ -58,51 +60,56 @@ def measure(quick: bool) -> dict[str, float]:
 
 
 def _pass(arm: str, model: str, steps: int, folder: Path) -> dict[str, float]:
-    """One fit in a process of its own, whose memory is looked at ten times a second."""
+    """One fit in a process of its own. Its memory is sampled ten times a second."""
     command = python("benchmarks.training", "--pass", arm, model, str(steps), str(folder))
     variables = {"GOMP_SPINCOUNT": "10000", "TOKENIZERS_PARALLELISM": "false", **os.environ, **environment()}
-    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, env=variables) as one:
-        peak, watched = 0, psutil.Process(one.pid)
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, env=variables) as fit:
+        peak, watched = 0, psutil.Process(fit.pid)
         lines: list[str] = []
-        reader = threading.Thread(target=lambda: lines.extend(one.stdout or ()))
+        reader = threading.Thread(target=lambda: lines.extend(fit.stdout or ()))
         reader.start()
-        while one.poll() is None:
+        while fit.poll() is None:
             try:
                 peak = max(peak, watched.memory_info().rss)
             except psutil.NoSuchProcess:
                 break
             time.sleep(0.1)
         reader.join()
-    if one.returncode:
-        raise SystemExit(f"the pass of arm '{arm}' failed with exit code {one.returncode}")
+    if fit.returncode:
+        raise SystemExit(f"the pass of arm '{arm}' failed with exit code {fit.returncode}")
     return {**json.loads(lines[-1]), "peak_rss_mb": peak / 2**20}
 
 
 def _rows(count: int) -> list[tuple[str, str]]:
-    """Questions and traces of one to six steps: lengths differ as those of real traces do."""
-    found = []
+    """Questions and traces of one to six steps. Their lengths differ like those of real traces."""
+    rows = []
     for number in range(count):
         lines, total = [], number
         for step in range(number % 6 + 1):
             lines.append(f"Adding {step + 2} to {total} gives {total} + {step + 2} = {total + step + 2}.")
             total += step + 2
-        asked = ", then ".join(f"add {step + 2}" for step in range(number % 6 + 1))
-        found.append((f"Start with {number} and {asked}. What is it?", "\n".join([*lines, f"The answer is {total}."])))
-    return found
+        additions = ", then ".join(f"add {step + 2}" for step in range(number % 6 + 1))
+        rows.append(
+            (f"Start with {number} and {additions}. What is it?", "\n".join([*lines, f"The answer is {total}."]))
+        )
+    return rows
 
 
 def _round(model: str, steps: int, folder: Path) -> dict[str, float]:
-    from trainer.fit_spec import FitSpec
+    from trainer.fit_settings import FitSettings
     from trainer.objectives import Example, Lesson, Progress, find
 
-    told: list[Progress] = []
+    reports: list[Progress] = []
     examples = [
-        Example("sft", question, text, position=place) for place, (question, text) in enumerate(_rows(steps * BATCH))
+        Example("sft", question, text, position=position)
+        for position, (question, text) in enumerate(_rows(steps * BATCH))
     ]
-    fit = FitSpec(epochs=1, batch_size=BATCH, learning_rate=RATE, lora_rank=RANK, lora_alpha=ALPHA, max_tokens=512)
+    fit = FitSettings(epochs=1, batch_size=BATCH, learning_rate=RATE, lora_rank=RANK, lora_alpha=ALPHA, max_tokens=512)
     (folder / "adapter").mkdir(parents=True)
-    outcome = find("sft").fit(Lesson(model, ASK, examples, fit, (1,), folder, folder / "adapter", told.append))
-    return {"step_s": outcome.seconds / steps, "loss": told[-1].loss[-1][1]}
+    outcome = find("sft").fit(
+        Lesson(model, ASK, examples, fit, Section(), (1,), folder, folder / "adapter", reports.append)
+    )
+    return {"step_s": outcome.seconds / steps, "loss": reports[-1].loss[-1][1]}
 
 
 def _script(model: str, steps: int, folder: Path, grouped: bool) -> dict[str, float]:
@@ -121,8 +128,8 @@ def _script(model: str, steps: int, folder: Path, grouped: bool) -> dict[str, fl
         bnb_4bit_compute_dtype=torch.bfloat16,
     )
     rows = [
-        {"prompt": [{"role": "user", "content": asked}], "completion": [{"role": "assistant", "content": said}]}
-        for asked, said in _rows(steps * BATCH)
+        {"prompt": [{"role": "user", "content": question}], "completion": [{"role": "assistant", "content": text}]}
+        for question, text in _rows(steps * BATCH)
     ]
     trainer = SFTTrainer(
         model=AutoModelForCausalLM.from_pretrained(

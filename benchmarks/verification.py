@@ -1,7 +1,7 @@
-"""How many whole traces one core verifies a second, all checks on that need no model, beside math-verify alone.
+"""Whole traces that one core verifies a second, with all checks that need no model, compared with math-verify alone.
 
-math-verify does less: it extracts and compares the final answer. It runs here as its authors call it, without the
-killable child that it needs in production. Both see the same traces, in turn, in one process on one core.
+math-verify does less: it extracts and compares the final answer. It runs as its authors call it, without the killable
+child that it needs in production. Both check the same traces, in turn, in one process on one core.
 """
 
 import os
@@ -16,7 +16,7 @@ REPEATS = 5
 
 
 def measure(quick: bool) -> dict[str, float]:
-    """Traces a second, the best of five runs each: noise only ever slows a run down."""
+    """Traces a second, the best of five runs each: noise can only slow a run down."""
     os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})
     gsm8k = list(gsm8k_like(1_000 if quick else 4_000))
     math = list(math_like(240 if quick else 1_200))

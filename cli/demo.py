@@ -186,8 +186,8 @@ def _wait_for_engine(job: str) -> None:
 
 
 def _train(names: Names) -> None:
-    from trainer.queue import queue_round
     from trainer.spec import RoundSpec
+    from trainer.submit import queue_round
 
     queue_round(
         RoundSpec.model_validate(

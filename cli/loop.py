@@ -41,7 +41,7 @@ def loop(
     json: Json = False,
 ) -> None:
     from producer.opening import job_spec
-    from trainer.queue import check_student
+    from trainer.submit import check_student
 
     spec = load(file, changes or ())
     if dry_run:

@@ -13,6 +13,7 @@ from tracemill.errors import UsageError
 from tracemill.statistics import Interval
 from trainer.compare import Compared, Side, p_value, percent, points, verdict
 from trainer.compare import compare as compare_sides
+from trainer.spec import parse
 
 rounds = typer.Typer(help="Rounds: list, show, compare.", invoke_without_command=True)
 
@@ -82,7 +83,7 @@ def compare(
     if not compared:
         measured = "; ".join(f"{name}: {_benchmarks(round_)}" for name, round_ in rounds.items())
         raise UsageError(f"rounds {first} and {second} have no evaluation in common ({measured})")
-    differing = list(_differing(rounds[first]["spec"], rounds[second]["spec"]))
+    differing = list(_differing(_settings(rounds[first]), _settings(rounds[second])))
     if json:
         print_json(
             {"first": first, "second": second, "settings": differing, "benchmarks": [c.as_json() for c in compared]}
@@ -132,6 +133,11 @@ def _evaluation_row(evaluation: Mapping[str, Any]) -> dict[str, Any]:
         name: " ".join(f"@{k} {100 * value:.1f}" for k, value in evaluation[name].items()) for name in BY_SAMPLES
     }
     return {**evaluation, **by_samples, "right %": percent(accuracy), "in asked form": evaluation["correct_strict"]}
+
+
+def _settings(found: Mapping[str, Any]) -> dict[str, Any]:
+    """A round's spec as this release writes it, whichever release stored it."""
+    return parse(found["spec"], f"round '{found['name']}'").model_dump(mode="json")
 
 
 def _differing(first: Mapping[str, Any], second: Mapping[str, Any], under: str = "") -> Iterator[dict[str, Any]]:

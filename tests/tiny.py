@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from tracemill.settings import EMBEDDED_MODEL
+from tracemill.model_settings import EMBEDDED_MODEL
 from tracemill.weights import resolve
 
 LAYERS = 3

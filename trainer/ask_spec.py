@@ -12,7 +12,7 @@ from tracemill.errors import UsageError
 from tracemill.methods import Shot
 from tracemill.policy import Policy
 from tracemill.sampling import Sampling
-from tracemill.settings import Section
+from tracemill.sections import Section
 
 #: Column names of a source, ours → the source's.
 Columns: TypeAlias = dict[Literal["question", "gold", "domain", "kind", "choices"], str]

@@ -1,4 +1,4 @@
-"""Two sides that answered the same questions: a round before and after, or two rounds after their training."""
+"""Comparison of two sides on the same questions: a round before and after, or two rounds after training."""
 
 from dataclasses import dataclass
 from typing import Any, Literal, NamedTuple
@@ -8,7 +8,7 @@ from sqlalchemy import Connection
 from db.queries import Q
 from tracemill.statistics import Interval, Paired, difference, mcnemar, share
 
-#: A difference is said to be shown when a split of the flips as uneven as this or more would come by chance less often.
+#: A difference counts as shown when its p value, by McNemar's exact test, is lower.
 LEVEL = 0.05
 
 
@@ -28,17 +28,17 @@ class Compared:
 
     @property
     def questions(self) -> int:
-        """Questions that both were asked."""
+        """The number of questions that both sides answered."""
         return sum(self.table)
 
     @property
     def first(self) -> Interval:
-        """Share that the first side answered right."""
+        """The share of right answers of the first side."""
         return share(self.table.both + self.table.first, self.questions)
 
     @property
     def second(self) -> Interval:
-        """Share that the second side answered right."""
+        """The share of right answers of the second side."""
         return share(self.table.both + self.table.second, self.questions)
 
     @property
@@ -48,16 +48,16 @@ class Compared:
 
     @property
     def p(self) -> float:
-        """McNemar's exact test."""
+        """The p value of McNemar's exact test."""
         return mcnemar(self.table)
 
     @property
     def shown(self) -> bool:
-        """Whether the difference is beyond chance."""
+        """Whether the difference is more than chance."""
         return self.p < LEVEL
 
     def as_json(self) -> dict[str, Any]:
-        """Everything for machines; shares and their difference are 0 to 1."""
+        """All values for machines; shares and their difference are from 0 to 1."""
         intervals = {name: getattr(self, name)._asdict() for name in ("first", "second", "difference")}
         flips = {"only_first": self.table.first, "only_second": self.table.second}
         agreed = {"both": self.table.both, "neither": self.table.neither}
@@ -65,20 +65,20 @@ class Compared:
 
 
 def compare(connection: Connection, first: Side, second: Side) -> list[Compared]:
-    """The benchmarks that both sides were measured on, by name."""
+    """The benchmarks of both sides, by name."""
     sides = {"first": first.round, "first_stage": first.stage, "second": second.round, "second_stage": second.stage}
     rows = connection.execute(Q["paired_answers"], sides)
     return [Compared(row.benchmark, Paired(row.both, row.first, row.second, row.neither)) for row in rows]
 
 
-def percent(found: Interval) -> str:
+def percent(interval: Interval) -> str:
     """Like `23.5 [20.1, 27.9]`: percent with the 95 % interval."""
-    return "{:.1f} [{:.1f}, {:.1f}]".format(*(100 * value for value in found))
+    return "{:.1f} [{:.1f}, {:.1f}]".format(*(100 * value for value in interval))
 
 
-def points(found: Interval) -> str:
+def points(interval: Interval) -> str:
     """Like `+8.7 [+3.2, +14.0]`: percentage points with the 95 % interval."""
-    return "{:+.1f} [{:+.1f}, {:+.1f}]".format(*(100 * value for value in found))
+    return "{:+.1f} [{:+.1f}, {:+.1f}]".format(*(100 * value for value in interval))
 
 
 def p_value(p: float) -> str:
@@ -86,8 +86,8 @@ def p_value(p: float) -> str:
     return "p < 0.001" if p < 0.001 else f"p = {p:.3f}"
 
 
-def verdict(found: Compared) -> str:
+def verdict(compared: Compared) -> str:
     """Like `+8.7 points [+3.2, +14.0], p = 0.002: more than chance`."""
-    value, _, interval = points(found.difference).partition(" ")
-    said = "more than chance" if found.shown else "no difference is shown"
-    return f"{value} points {interval}, {p_value(found.p)}: {said}"
+    value, _, interval = points(compared.difference).partition(" ")
+    conclusion = "more than chance" if compared.shown else "no difference is shown"
+    return f"{value} points {interval}, {p_value(compared.p)}: {conclusion}"

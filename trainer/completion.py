@@ -1,7 +1,7 @@
-"""Learning from completions: a loss for each token of an answer, and what such losses are made of.
+"""Learning from completions: a loss for each token of an answer, from one forward pass.
 
-Padding is on the right, where a causal model never looks, so the model is given no mask and attention takes its fast
-path; and only positions with a label go through the last matrix, which is most of a small student's work.
+Padding is on the right, where a causal model never looks. So the model needs no mask, and attention takes its fast
+path. Only positions with a label go through the last matrix, which is most of the work of a small student.
 """
 
 from collections.abc import Callable, Sequence
@@ -12,17 +12,17 @@ import torch
 from torch import Tensor
 from trl import SFTTrainer
 
-from trainer.checkpoints import Resumable
+from trainer.callbacks import Resumable
 from trainer.rows import IGNORED
 
 
 class Pass:
-    """One forward pass over some rows, seen at its N learnt tokens."""
+    """One forward pass over some rows, with its values at the N learnt tokens."""
 
     def __init__(self, model: Any, inputs: dict[str, Tensor], hidden_states: bool = False) -> None:
         self.inputs = inputs
         labels = inputs["labels"][:, 1:]
-        #: rows × (tokens − 1): whether the token after this place is learnt.
+        #: rows × (tokens − 1): whether the token after this position is learnt.
         self.learnt = labels != IGNORED
         columns = self.learnt.any(dim=0).nonzero().flatten()
         self._chosen = self.learnt[:, columns]
@@ -37,35 +37,35 @@ class Pass:
 
     @cached_property
     def logits(self) -> Tensor:
-        """N × vocabulary, float32: what the student expected in each learnt token's place."""
+        """N × vocabulary, float32: the student's prediction of each learnt token."""
         return self._outputs.logits[self._chosen].float()
 
     def cross_entropy(self) -> Tensor:
-        """N."""
+        """N: the cross-entropy of each learnt token."""
         return torch.nn.functional.cross_entropy(self.logits, self.labels, reduction="none")
 
     def hidden(self, layer: int) -> Tensor:
-        """N × width: the output of a layer (1 is the first) where the learnt tokens are predicted."""
-        return self.at_places(self._outputs.hidden_states[layer])
+        """N × width: the output of a layer (1 is the first) at the positions that predict a learnt token."""
+        return self.at_positions(self._outputs.hidden_states[layer])
 
-    def at_places(self, values: Tensor) -> Tensor:
-        """N × …: of `values` (rows × tokens × …) those at the places that predict a learnt token."""
+    def at_positions(self, values: Tensor) -> Tensor:
+        """N × …: the `values` (rows × tokens × …) at the positions that predict a learnt token."""
         return values[:, :-1][self.learnt]
 
     def of_tokens(self, values: Tensor) -> Tensor:
-        """N × …: of `values` (rows × tokens × …) those of the learnt tokens themselves."""
+        """N × …: the `values` (rows × tokens × …) of the learnt tokens."""
         return values[:, 1:][self.learnt]
 
 
 class CompletionTrainer(Resumable, SFTTrainer):  # type: ignore[misc]  # trl is not typed
-    """trl's trainer with the mean of `losses(model, inputs)`, which gives N losses, over all learnt tokens of a step.
+    """trl's trainer; its loss is the mean of `losses(model, inputs)` over the N learnt tokens of a step.
 
-    Without `losses` it is cross-entropy. trl has a kernel for that on CUDA, which is used there.
+    The default is cross-entropy, on CUDA by trl's fused kernel.
     """
 
-    def __init__(self, *args: Any, losses: Callable[[Any, Any], Tensor] | None = None, **more: Any) -> None:
+    def __init__(self, *args: Any, losses: Callable[[Any, Any], Tensor] | None = None, **options: Any) -> None:
         self._losses = losses
-        super().__init__(*args, **more)
+        super().__init__(*args, **options)
 
     def compute_loss(
         self, model: Any, inputs: dict[str, Any], return_outputs: bool = False, num_items_in_batch: Any = None
@@ -75,26 +75,26 @@ class CompletionTrainer(Resumable, SFTTrainer):  # type: ignore[misc]  # trl is 
         losses = self._losses(model, inputs) if self._losses else Pass(model, inputs).cross_entropy()
         if num_items_in_batch is None:
             return losses.mean()
-        # The number is that of all processes, over which the gradients are then averaged.
+        # The number counts the tokens of all processes; their gradients are averaged afterwards.
         return losses.sum() / num_items_in_batch * self.accelerator.num_processes
 
 
 class Collator:
-    """Rows to tensors, padded on the right: `input_ids`, `labels`, `attention_mask`, and those of `more`."""
+    """Makes padded tensors of rows: `input_ids`, `labels`, `attention_mask`, and those of `more`."""
 
     def __init__(self, pad: int, more: Callable[[Sequence[dict[str, Any]]], dict[str, Tensor]] | None = None) -> None:
         self._pad = pad
         self._more = more
 
     def __call__(self, rows: Sequence[dict[str, Any]]) -> dict[str, Tensor]:
-        every = {
+        tensors = {
             "input_ids": padded([torch.tensor(row["input_ids"]) for row in rows], self._pad),
             "labels": padded([torch.tensor(row["labels"]) for row in rows], IGNORED),
             "attention_mask": padded([torch.ones(len(row["input_ids"]), dtype=torch.long) for row in rows], 0),
         }
-        return every | self._more(rows) if self._more else every
+        return tensors | self._more(rows) if self._more else tensors
 
 
 def padded(rows: Sequence[Tensor], value: float) -> Tensor:
-    """Rows of tokens × …, one below the other, each filled up at its end with `value`."""
+    """One tensor of rows (tokens × …), each padded at its end with `value`."""
     return torch.nn.utils.rnn.pad_sequence(list(rows), batch_first=True, padding_value=value)

@@ -1,7 +1,7 @@
 """The process that fits one round: `python -m trainer.fit ROUND_ID`.
 
-It reads the round and its examples from Postgres, writes its progress back, saves the adapter and ends. Nothing else
-runs in it: a 4-bit model must not be evaluated where it is trained, and its memory must go when it is done.
+It reads the round and its examples from Postgres, stores its progress there, saves the adapter and ends. Nothing else
+runs in it: a 4-bit model must not be evaluated in the process that trains it, and its memory must be freed at the end.
 """
 
 import json
@@ -9,23 +9,26 @@ import os
 import shutil
 import sys
 import time
+from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any, NoReturn
 
+from sqlalchemy import Connection
 from sqlalchemy.exc import OperationalError
 
 from db.queries import Q
 from db.session import transaction
-from tracemill.errors import UsageError
+from tracemill.errors import TracemillError, UsageError
 from tracemill.interpreter import python
 from tracemill.prompts import Prompt
 from tracemill.settings import model, settings
 from tracemill.weights import resolve
 from trainer import objectives
-from trainer.card import card
-from trainer.process import main
+from trainer.child_process import main
+from trainer.hub import card
+from trainer.rows import learnt_text
 from trainer.spec import RoundSpec, parse
 
 #: Seconds between two reports of progress.
@@ -33,35 +36,35 @@ REPORT_SECONDS = 2.0
 
 
 def fit_round(round_id: int) -> Path:
-    """Fit the round, which must be in state `fitting`; the folder of its adapter.
+    """Fit the round, which must be in state `fitting`; returns the folder of its adapter.
 
-    With `fit.processes` > 1 this is done by as many processes; the first of them reports, and saves the adapter. Raises
-    UsageError when there is no such round to fit, TracemillError when it cannot be done.
+    With `fit.processes` > 1 as many processes do this together; the first of them reports and saves the adapter. Raises
+    UsageError when there is no such round to fit, TracemillError when the fit fails.
     """
     with transaction() as connection:
         row = connection.execute(Q["round_for_work"], {"round_id": round_id}).mappings().one_or_none()
         if row is None or row["state"] != "fitting":
-            raise UsageError(f"round {round_id} is {row['state'] if row else 'unknown'}: there is nothing to fit")
+            raise UsageError(f"round {round_id} is {row['state'] if row else 'unknown'}: nothing to fit")
         spec = parse(row["spec"], f"round {round_id}")
         if spec.fit.processes > 1 and "RANK" not in os.environ:
             connection.rollback()
             _launch(round_id, spec.fit.processes)
         objective = objectives.find(spec.fit.objective)
-        wanted = {"round_id": round_id, "logprobs": objective.logprobs}
-        examples = connection.execute(Q["examples_of_round"], wanted).all()
-        sources = [dict(source) for source in connection.execute(Q["round_sources"], wanted).mappings()]
+        examples = round_examples(connection, round_id, objective)
+        sources = [dict(source) for source in connection.execute(Q["round_sources"], {"round_id": round_id}).mappings()]
     folder = round_folder(settings().data_dir, spec.name) / "adapter"
     unfinished = folder.with_name(f".adapter.{os.getpid()}")
     first = os.environ.get("RANK", "0") == "0"
     if first:
-        for left in folder.parent.glob(".*"):  # by fits that were killed
-            shutil.rmtree(left)
+        for leftover in folder.parent.glob(".*"):  # of killed fits
+            shutil.rmtree(leftover)
         unfinished.mkdir(parents=True)
     lesson = objectives.Lesson(
         model=_path(spec.student),
         prompt=Prompt(tuple(row["messages"])),
-        examples=[_example(example) for example in examples],
+        examples=examples,
         fit=spec.fit,
+        options=spec.fit.options,
         epochs=tuple(spec.curriculum.epochs) if spec.curriculum else (spec.fit.epochs,),
         round=folder.parent,
         folder=unfinished,
@@ -70,8 +73,8 @@ def fit_round(round_id: int) -> Path:
     )
     outcome = asdict(objective.fit(lesson))
     if first:
-        about = card(spec, model(spec.student).model, row["prompt_hash"], sources, outcome)
-        (unfinished / "README.md").write_text(about)
+        text = card(spec, model(spec.student).model, row["prompt_hash"], sources, outcome)
+        (unfinished / "README.md").write_text(text)
         shutil.rmtree(folder, ignore_errors=True)
         unfinished.rename(folder)
         saved = {"round_id": round_id, "adapter_path": str(folder), "metrics": json.dumps(outcome)}
@@ -82,26 +85,48 @@ def fit_round(round_id: int) -> Path:
 
 
 def round_folder(data_dir: Path, name: str) -> Path:
-    """Where a round's adapter, its checkpoints and its log are."""
+    """The folder of a round's adapter, checkpoints and log."""
     return data_dir.resolve() / "rounds" / name
 
 
 def _launch(round_id: int, processes: int) -> NoReturn:
-    """Become torchrun, which runs this module in so many processes that know each other, and ends with them."""
+    """Replace this process by torchrun, which runs this module in connected processes and ends with them."""
     run = python("torch.distributed.run", "--standalone", f"--nproc-per-node={processes}")
     os.execv(run[0], [*run, "-m", "trainer.fit", str(round_id), "--parent", str(os.getpid())])
 
 
-def _example(row: Any) -> objectives.Example:
+def round_examples(connection: Connection, round_id: int, objective: objectives.Objective) -> list[objectives.Example]:
+    """The examples of a round. Raises TracemillError when an objective needs tokens that must not be learnt."""
+    values = {"round_id": round_id, "logprobs": objective.logprobs}
+    rows = connection.execute(Q["examples_of_round"], values).all()
+    methods: defaultdict[tuple[int, int], set[str]] = defaultdict(set)
+    for row in rows:
+        methods[row.stage, row.position].add(row.method)
+    texts = [learnt_text(row.text, methods[row.stage, row.position]) for row in rows]
+    if objective.logprobs:
+        _refuse_shortened([row.method for row, text in zip(rows, texts, strict=True) if text != row.text], objective)
+    return [_example(row, text) for row, text in zip(rows, texts, strict=True)]
+
+
+def _refuse_shortened(methods: Sequence[str], objective: objectives.Objective) -> None:
+    if methods:
+        raise TracemillError(
+            f"objective '{objective.name}' learns all tokens of the teacher, but {len(methods)} traces of "
+            f"{', '.join(sorted(set(methods)))} have thoughts that must not be learnt: their model was given more than "
+            "the question. Name the other methods in select.methods."
+        )
+
+
+def _example(row: Any, text: str) -> objectives.Example:
     steps = tuple(step["text"] for step in row.steps)
-    return objectives.Example(row.role, row.question, row.text, row.stage, row.position, steps, row.logprobs)
+    return objectives.Example(row.role, row.question, text, row.stage, row.position, steps, row.logprobs)
 
 
 def _teachers(
     objective: objectives.Objective, spec: RoundSpec, sources: Sequence[Mapping[str, Any]]
 ) -> tuple[str, ...]:
-    if objective.teacher:
-        return (_path(spec.fit.teacher),)
+    if isinstance(spec.fit.options, objectives.TeacherOptions):
+        return (_path(spec.fit.options.teacher),)
     return tuple(_path(alias) for alias in sorted({source["model"] for source in sources}) if objective.logprobs)
 
 
@@ -110,7 +135,7 @@ def _path(alias: str) -> str:
 
 
 def _reporter(round_id: int) -> Callable[[objectives.Progress], None]:
-    """Writes progress to the round's metrics: the first step, then every few seconds, then the last step."""
+    """Stores progress in the round's metrics: the first step, then every few seconds, then the last step."""
     due = 0.0
 
     def report(progress: objectives.Progress) -> None:
@@ -121,7 +146,7 @@ def _reporter(round_id: int) -> Callable[[objectives.Progress], None]:
         try:
             with transaction() as connection:
                 connection.execute(Q["round_progress"], {"round_id": round_id, "metrics": json.dumps(asdict(progress))})
-        except OperationalError as error:  # a restart of Postgres must not cost the fit
+        except OperationalError as error:  # a restart of Postgres must not end the fit
             print(f"progress not stored: {error}", file=sys.stderr)
 
     return report

@@ -1,69 +1,96 @@
-"""`[fit]` of a ROUND.toml: how the student learns."""
+"""`[fit]` of a ROUND.toml: how the student learns, with the options of the objective in a section of its name."""
 
-from typing import Literal
+from collections.abc import Mapping
+from typing import Any, Self
 
-from pydantic import Field, PositiveInt, model_validator
+from pydantic import (
+    ModelWrapValidatorHandler,
+    PrivateAttr,
+    SerializationInfo,
+    SerializerFunctionWrapHandler,
+    ValidationError,
+    model_serializer,
+    model_validator,
+)
 
-from tracemill.settings import Section
+from tracemill.sections import Section, located, move_keys
+from trainer.fit_settings import FitSettings
+from trainer.objectives.base import OBJECTIVES
+
+#: Options that older releases had in `[fit]` itself, by the objective in whose section they are now.
+MOVED = {
+    "answer_weight": "stepwise",
+    "hinge_weight": "preference",
+    "beta": "preference",
+    "temperature": "logits",
+    "kl_weight": "logits",
+    "teacher": "features",
+    "layers": "features",
+    "distance": "features",
+    "feature_weight": "features",
+}
 
 
-class FitSpec(Section):
-    """How the student learns."""
+DEFAULT = FitSettings.model_fields["objective"].default
 
-    #: The objective, by name (`trainer.objectives`).
-    objective: str = "sft"
-    #: Times that every example is seen.
-    epochs: int = Field(default=3, ge=1)
-    #: Peak learning rate of AdamW; it rises over the first twentieth of the steps and then falls to 0 linearly.
-    learning_rate: float = Field(default=1e-3, gt=0)
-    #: Examples (or pairs of them) in one optimiser step.
-    batch_size: int = Field(default=16, ge=1)
-    #: Rank of the LoRA matrices, at most the student's `max_lora_rank`.
-    lora_rank: int = Field(default=16, ge=1, le=64)
-    #: LoRA's scale: the update is multiplied by alpha ÷ rank.
-    lora_alpha: int = Field(default=32, ge=1)
-    #: Longest prompt + answer, in tokens. Longer examples are left out and counted, never cut.
-    max_tokens: int = Field(default=256, ge=16)
-    #: How the frozen base model is held: nf4 (QLoRA: 4 bits, double quantisation) or none (bfloat16).
-    quantisation: Literal["nf4", "none"] = "nf4"
-    #: Seed of the adapter's first values and of the order within an epoch.
-    seed: int = 0
 
-    #: Seconds between two checkpoints, from which a fit that was killed goes on; 0: none.
-    checkpoint_seconds: float = Field(default=120, ge=0)
-    #: Keep the adapter of every epoch, as `epoch-1`, `epoch-2`, … in the round's folder.
-    keep_epochs: bool = False
-    #: Processes that share every batch, one a GPU (on CPU: through gloo).
-    processes: int = Field(default=1, ge=1)
-    #: Also save the student with the adapter merged into its weights (bfloat16), as `merged` in the round's folder.
-    merge: bool = False
+class FitSpec(FitSettings):
+    """How the student learns.
 
-    #: stepwise: the answer's share of the loss; its steps share the rest equally.
-    answer_weight: float = Field(default=0.5, gt=0, lt=1)
+    `[fit.logits]` holds the options of the objective `logits`, and so on. Sections of other objectives are refused.
+    """
 
-    #: preference: hinge (imitate the chosen trace, and keep its margin over the rejected one) or dpo.
-    preference: Literal["hinge", "dpo"] = "hinge"
-    #: preference, hinge: weight of the hinge beside the imitation's loss.
-    hinge_weight: float = Field(default=0.1, gt=0)
-    #: preference: how far the student may leave its base model; the margin of `hinge` is 1 ÷ beta.
-    beta: float = Field(default=0.1, gt=0)
+    _options: Section = PrivateAttr(default_factory=Section)
 
-    #: logits: what log-probabilities are divided by, the teacher's and the student's.
-    temperature: float = Field(default=1.0, gt=0)
-    #: logits: weight of the divergence from the teacher; imitation has the rest.
-    kl_weight: float = Field(default=0.5, gt=0, le=1)
+    @property
+    def options(self) -> Section:
+        """The options of the objective, of the class that it registered."""
+        return self._options
 
-    #: features: model alias of the teacher, which is loaded beside the student.
-    teacher: str = "teacher"
-    #: features: (student layer, teacher layer) pairs, 1 is the first layer; empty: the ends of the student's quarters.
-    layers: tuple[tuple[PositiveInt, PositiveInt], ...] = ()
-    #: features: mse (squared distance in units of the teacher's own mean square) or cosine (1 − cosine).
-    distance: Literal["mse", "cosine"] = "mse"
-    #: features: weight of the distance beside the imitation's loss.
-    feature_weight: float = Field(default=1.0, gt=0)
+    @classmethod
+    def known_keys(cls) -> list[str]:
+        return [*super().known_keys(), *OBJECTIVES]
 
-    @model_validator(mode="after")
-    def _shared(self) -> "FitSpec":
-        if self.batch_size % self.processes:
-            raise ValueError(f"batch_size = {self.batch_size} cannot be shared by {self.processes} processes equally")
-        return self
+    @model_validator(mode="wrap")
+    @classmethod
+    def _read_options(cls, values: Any, handler: ModelWrapValidatorHandler[Self]) -> Self:
+        name = values.get("objective", DEFAULT) if isinstance(values, Mapping) else None
+        if not isinstance(name, str):
+            return handler(values)
+        values = _with_sections(values, name)
+        objective = OBJECTIVES.get(name)
+        section = values.pop(name, {}) if objective else {}
+        fit = handler(values)
+        if objective:
+            try:
+                fit._options = objective.options.model_validate(section)
+            except ValidationError as error:
+                raise located(error, cls.__name__, under=(name,)) from None
+        return fit
+
+    @model_serializer(mode="wrap")
+    def _write_options(self, handler: SerializerFunctionWrapHandler, info: SerializationInfo) -> dict[str, Any]:
+        section = self._options.model_dump(mode=info.mode)
+        return {**handler(self), **({self.objective: section} if section else {})}
+
+
+def _with_sections(values: Mapping[str, Any], name: str) -> dict[str, Any]:
+    """`values` with the old keys of the objective in its section.
+
+    Specs that older releases stored have the old keys of all objectives; those of other objectives never had an effect.
+    """
+    values = {key: value for key, value in values.items() if MOVED.get(key, name) == name}
+    if isinstance(values.get("preference"), str):  # now `preference.loss`
+        loss = values.pop("preference")
+        if name == "preference":
+            values["preference"] = {"loss": loss}
+    values = move_keys(values, MOVED, "fit.")
+    for other in OBJECTIVES.keys() - {name}:
+        if values.get(other) == {}:
+            del values[other]
+        elif other in values:
+            raise ValueError(
+                f"[fit.{other}] holds options of objective '{other}', but objective = '{name}'. Remove that section "
+                f"(or --set fit.{other}={{}})"
+            )
+    return values

@@ -1,4 +1,4 @@
-"""Objectives that look at one trace at a time: they imitate it, each with a loss of its own for every learnt token."""
+"""The fit of objectives that imitate single traces; each has its own loss for every learnt token."""
 
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -14,7 +14,7 @@ from trainer.training import TOKENS_A_FUSED_PASS, TOKENS_A_PASS, Material, train
 
 
 def imitate(
-    lesson: Lesson,
+    lesson: Lesson[Any],
     *,
     read: Callable[[Reader, Example], Row] = lambda reader, example: reader.row(example.question, example.text),
     columns: Callable[[Reader, Example, Row], dict[str, Any]] = lambda reader, example, row: {},
@@ -24,19 +24,19 @@ def imitate(
 ) -> Outcome:
     """Fit an adapter on the lesson's traces by cross-entropy, or by `losses` (`trainer.completion`).
 
-    `read` makes a row of an example, `columns` says what else the losses need of it, and `collate` makes tensors of
-    that. Raises TracemillError when every example is too long.
+    `read` makes a row of an example, `columns` makes the further values that the losses need, and `collate` makes
+    tensors of these. Raises TracemillError when every example is too long.
     """
     tokenizer = AutoTokenizer.from_pretrained(lesson.model)
     reader = Reader(tokenizer, lesson.prompt)
-    places, rows = short((read(reader, example) for example in lesson.examples), lesson.fit.max_tokens)
-    examples = [lesson.examples[place] for place in places]
-    more = [columns(reader, example, row) for example, row in zip(examples, rows, strict=True)]
+    indices, rows = short((read(reader, example) for example in lesson.examples), lesson.fit.max_tokens)
+    examples = [lesson.examples[index] for index in indices]
+    extra = [columns(reader, example, row) for example, row in zip(examples, rows, strict=True)]
     material = Material(
         columns={
             "input_ids": [row.input_ids for row in rows],
             "labels": [row.labels for row in rows],
-            **{name: [entry[name] for entry in more] for name in more[0]},
+            **{name: [values[name] for values in extra] for name in extra[0]},
         },
         lengths=[row.tokens for row in rows],
         tokens=[row.tokens for row in rows],

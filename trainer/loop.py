@@ -11,7 +11,7 @@ from typing import Any
 from pydantic import Field, ValidationError, model_validator
 
 from tracemill.errors import UsageError
-from tracemill.settings import Section
+from tracemill.sections import Section
 from trainer.ask_spec import AskSpec
 from trainer.fit_spec import FitSpec
 from trainer.spec import EvaluateSpec, RoundSpec, key_of, parse, read

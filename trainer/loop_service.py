@@ -23,7 +23,7 @@ from tracemill.methods import named, prompts
 from trainer.loop import attempt_name, rationalize_name, round_name, round_of
 from trainer.loop_steps import Decision, Snapshot, next_step
 from trainer.loops import Loop, dev_shares, jobs_of, loop_of, results
-from trainer.queue import nudge_trainer, store_round
+from trainer.submit import nudge_trainer, store_round
 
 log = logging.getLogger(__name__)
 

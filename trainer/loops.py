@@ -22,8 +22,8 @@ from tracemill.statistics import Interval, share
 from trainer.benchmarks import open_measured, with_jobs
 from trainer.evaluate import jobs_by_names
 from trainer.loop import APART, LoopSpec, attempt_name, rationalize_name, round_name, round_of
-from trainer.queue import check_student, difference, evaluation_prompt, queue_round
 from trainer.spec import parse
+from trainer.submit import check_student, difference, evaluation_prompt, queue_round
 
 
 @dataclass(frozen=True)

@@ -1,7 +1,6 @@
-"""The student with its adapter merged in: `python -m trainer.merge ROUND_ID`, after the fit, in a process of its own.
+"""The student with its adapter merged: `python -m trainer.merge ROUND_ID`, after the fit, in a separate process.
 
-The adapter was learnt on the base model as it is after quantisation, so that is what it is merged into: NF4 weights are
-brought back to bfloat16 first.
+The adapter was trained on the quantised base model. So it is merged into these weights, converted back to bfloat16.
 """
 
 import os
@@ -14,17 +13,17 @@ from db.session import transaction
 from tracemill.errors import UsageError
 from tracemill.settings import model, settings
 from tracemill.weights import resolve
+from trainer.child_process import main
 from trainer.fit import round_folder
-from trainer.process import main
 from trainer.spec import parse
 
 
 def merge_round(round_id: int) -> Path:
-    """Merge the adapter of a round; the folder of the whole model. Raises UsageError when there is no adapter yet."""
+    """Merge the adapter of a round; returns the folder of the model. Raises UsageError when there is no adapter yet."""
     with transaction() as connection:
         row = connection.execute(Q["round_for_work"], {"round_id": round_id}).mappings().one_or_none()
     if row is None or row["adapter_path"] is None:
-        raise UsageError(f"round {round_id} has no adapter that could be merged")
+        raise UsageError(f"round {round_id} has no adapter to merge")
     spec = parse(row["spec"], f"round {round_id}")
     data_dir = settings().data_dir.resolve()
     folder = merged_folder(data_dir, spec.name)
@@ -37,7 +36,7 @@ def merge_round(round_id: int) -> Path:
 
 
 def merged_folder(data_dir: Path, name: str) -> Path:
-    """Where a round's merged model is."""
+    """The folder of a round's merged model."""
     return round_folder(data_dir, name) / "merged"
 
 
@@ -52,8 +51,8 @@ def merge(base: str, adapter: Path, quantisation: str, folder: Path) -> None:
     student = base_model(base, quantisation)
     if quantisation != "none":
         student = student.dequantize(dtype=torch.bfloat16)
-    whole = PeftModel.from_pretrained(student, str(adapter)).merge_and_unload()
-    whole.save_pretrained(str(folder))
+    merged = PeftModel.from_pretrained(student, str(adapter)).merge_and_unload()
+    merged.save_pretrained(str(folder))
     AutoTokenizer.from_pretrained(base).save_pretrained(str(folder))
     card = adapter / "README.md"
     if card.exists():

@@ -22,7 +22,7 @@ from db.session import transaction
 from tracemill.celery import TRAIN, app
 from tracemill.errors import TracemillError
 from tracemill.settings import settings
-from trainer.child import run_in_child
+from trainer.child_process import run_in_child
 from trainer.evaluate import advance
 from trainer.fit import round_folder
 from trainer.lease import Lease

@@ -8,7 +8,7 @@ from typing import Any, Literal
 from pydantic import Field, ValidationError, model_validator
 
 from tracemill.errors import UsageError
-from tracemill.settings import Section
+from tracemill.sections import Section
 from trainer.ask_spec import Columns, TeachSpec
 from trainer.fit_spec import FitSpec
 from trainer.select.spec import CurriculumSpec, SelectSpec

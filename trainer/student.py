@@ -1,6 +1,6 @@
-"""The model that learns: frozen in 4 bits, with LoRA on every linear layer. QLoRA (Dettmers 2023, arXiv:2305.14314).
+"""The student: a frozen base in 4 bits, and LoRA on every linear layer. QLoRA (Dettmers 2023, arXiv:2305.14314).
 
-The base holds NF4 with double quantisation and computes in bfloat16; LoRA is Hu 2021, arXiv:2106.09685.
+The base is stored in NF4 with double quantisation and computes in bfloat16; LoRA is Hu 2021, arXiv:2106.09685.
 """
 
 import os
@@ -10,11 +10,11 @@ import torch
 from peft import LoraConfig
 from transformers import AutoModelForCausalLM, BitsAndBytesConfig
 
-from trainer.fit_spec import FitSpec
+from trainer.fit_settings import FitSettings
 
 
 def device() -> str:
-    """Where this process computes: the GPU of its local rank, or `cpu`."""
+    """The device of this process: the GPU of its local rank, or `cpu`."""
     return f"cuda:{os.environ.get('LOCAL_RANK', 0)}" if torch.cuda.is_available() else "cpu"
 
 
@@ -35,6 +35,6 @@ def base_model(model: str, quantisation: str) -> Any:
     )
 
 
-def lora(fit: FitSpec) -> LoraConfig:
-    """The adapter's shape."""
+def lora(fit: FitSettings) -> LoraConfig:
+    """The configuration of the adapter."""
     return LoraConfig(r=fit.lora_rank, lora_alpha=fit.lora_alpha, target_modules="all-linear", task_type="CAUSAL_LM")

@@ -1,4 +1,4 @@
-"""What all objectives share: the student, the order of the rows, the arguments, checkpoints, progress, the adapter."""
+"""The training loop of all objectives: student, order of the rows, arguments, checkpoints, progress, adapter."""
 
 import hashlib
 import json
@@ -13,36 +13,37 @@ from datasets import Dataset
 from transformers import AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase, Trainer, TrainingArguments
 
 from tracemill.errors import UsageError
-from trainer.checkpoints import Checkpoints, KeptEpochs, latest
+from trainer.callbacks import Checkpoints, KeptEpochs, Reporter, latest
 from trainer.objectives.base import Lesson, Outcome
 from trainer.order import order
-from trainer.progress import Reporter
 from trainer.student import base_model, device, lora
 
-#: Padded tokens in one forward pass: more of them take more memory. About 2 MB each with a 135M student on CPU.
+#: Padded tokens in one forward pass. Each takes memory: about 2 MB with a 135M student on CPU.
 TOKENS_A_PASS = 2048
-#: The same where a kernel keeps the logits out of memory.
+#: The same limit where a fused kernel does not store the logits.
 TOKENS_A_FUSED_PASS = 16384
-#: The loss history keeps about this many points however long the fit is.
+#: About this many points are in the loss history of every fit.
 LOSS_POINTS = 200
 
 
 @dataclass(frozen=True)
 class Material:
-    """The rows to learn from."""
+    """The rows of a fit."""
 
-    #: What the trainer's collator reads, column by column.
+    #: The columns that the trainer's collator reads.
     columns: Mapping[str, Sequence[Any]]
-    #: Of each row: how long it is, all tokens that it has (a pair is as long as the longer of two), and its stage in
-    #: the curriculum.
+    #: Length of each row; that of a pair is the length of its longer answer.
     lengths: Sequence[int]
+    #: All tokens of each row, of both answers of a pair.
     tokens: Sequence[int]
+    #: Stage of each row in the curriculum.
     stages: Sequence[int]
+    #: Number of examples that were left out.
     too_long: int
 
 
 def train(
-    lesson: Lesson,
+    lesson: Lesson[Any],
     material: Material,
     trainer_class: type[Trainer],
     arguments_class: type[TrainingArguments],
@@ -52,24 +53,24 @@ def train(
     tokens_a_pass: int = TOKENS_A_PASS,
     prepare: Callable[[PreTrainedModel], None] = lambda model: None,
 ) -> Outcome:
-    """Fit an adapter and save it in `lesson.folder`; goes on from the lesson's latest checkpoint where there is one.
+    """Fit an adapter and save it in `lesson.folder`; resumes from the lesson's latest checkpoint, if there is one.
 
-    `arguments` and `options` go to the two classes, on top of what all objectives share; `prepare` may give the model
-    parameters that are trained beside the adapter.
+    The two classes get `arguments` and `options` besides the arguments of all objectives. `prepare` may add parameters
+    to the model, which are trained beside the adapter.
     """
     fit = lesson.fit
-    seen = order(material.lengths, material.stages, lesson.epochs, fit.batch_size, fit.seed)
+    indices = order(material.lengths, material.stages, lesson.epochs, fit.batch_size, fit.seed)
     checkpoints = lesson.round / "checkpoints"
     resumed = latest(checkpoints, lesson.fingerprint)
-    shared = _arguments(lesson, len(seen), max(material.lengths), tokens_a_pass, checkpoints)
+    shared = _arguments(lesson, len(indices), max(material.lengths), tokens_a_pass, checkpoints)
     trainer = trainer_class(
         model=base_model(lesson.model, fit.quantisation),
         args=arguments_class(**shared, **(arguments or {})),
-        train_dataset=Dataset.from_dict(dict(material.columns)).select(seen),
+        train_dataset=Dataset.from_dict(dict(material.columns)).select(indices),
         processing_class=AutoTokenizer.from_pretrained(lesson.model),
         peft_config=lora(fit),
         callbacks=[
-            Reporter(lesson.report, len(seen), sum(material.tokens[row] for row in seen)),
+            Reporter(lesson.report, len(indices), sum(material.tokens[row] for row in indices)),
             Checkpoints(checkpoints, lesson.fingerprint, fit.checkpoint_seconds),
         ],
         **(options or {}),
@@ -93,23 +94,23 @@ def train(
 
 
 def passes_a_step(batch_size: int, longest: int, tokens: int) -> int:
-    """Into how many equal forward passes a batch is split so that none holds more than `tokens` padded tokens."""
+    """The number of equal forward passes of a batch, so that none has more than `tokens` padded tokens."""
     splits = (n for n in range(1, batch_size + 1) if batch_size % n == 0)
     return next((n for n in splits if batch_size // n * longest <= tokens), batch_size)
 
 
-def _arguments(lesson: Lesson, rows: int, longest: int, tokens_a_pass: int, folder: Path) -> dict[str, Any]:
+def _arguments(lesson: Lesson[Any], rows: int, longest: int, tokens_a_pass: int, folder: Path) -> dict[str, Any]:
     fit = lesson.fit
     cuda = device() != "cpu"
-    own = fit.batch_size // fit.processes
-    passes = passes_a_step(own, longest, tokens_a_pass)
+    batch = fit.batch_size // fit.processes
+    passes = passes_a_step(batch, longest, tokens_a_pass)
     steps = -(-rows // fit.batch_size)
     return {
         "output_dir": str(folder),
-        # All epochs are in the order of the rows.
+        # The order of the rows holds all epochs.
         "num_train_epochs": 1,
         "train_sampling_strategy": "sequential",
-        "per_device_train_batch_size": own // passes,
+        "per_device_train_batch_size": batch // passes,
         "gradient_accumulation_steps": passes,
         "learning_rate": fit.learning_rate,
         "lr_scheduler_type": "linear",
@@ -119,25 +120,25 @@ def _arguments(lesson: Lesson, rows: int, longest: int, tokens_a_pass: int, fold
         "use_cpu": not cuda,
         "ddp_backend": "gloo" if fit.processes > 1 and not cuda else None,
         "ddp_find_unused_parameters": False,
-        # On CPU memory is enough and computing the activations twice is a third more work.
+        # On CPU memory suffices, and computing activations twice takes a third more time.
         "gradient_checkpointing": cuda,
         "dataloader_pin_memory": cuda,
         "remove_unused_columns": False,
         "max_length": None,
         "logging_steps": max(1, steps // LOSS_POINTS),
-        "save_strategy": "no",  # `Checkpoints` decides
+        "save_strategy": "no",  # `Checkpoints` saves
         "report_to": "none",
         "disable_tqdm": True,
     }
 
 
 def _ends(stages: Sequence[int], epochs: Sequence[int], batch: int) -> dict[int, int]:
-    """The epochs, from 1, by the step in which they end."""
-    ends, rows, number = {}, 0, 0
-    for stage, times in enumerate(epochs):
-        for _ in range(times):
-            rows, number = rows + list(stages).count(stage), number + 1
-            ends[-(-rows // batch)] = number
+    """The number of each epoch, from 1, by the step in which it ends."""
+    ends, rows, epoch = {}, 0, 0
+    for stage, n_epochs in enumerate(epochs):
+        for _ in range(n_epochs):
+            rows, epoch = rows + list(stages).count(stage), epoch + 1
+            ends[-(-rows // batch)] = epoch
     return ends
 
 
@@ -149,7 +150,7 @@ def _save(trainer: Trainer, folder: Path) -> None:
 
 
 def require_same_tokens(student: PreTrainedTokenizerBase, teachers: Sequence[str], objective: str) -> None:
-    """Raise UsageError unless every teacher's token ids mean what the student's mean."""
+    """Raise UsageError unless the token ids of every teacher mean the same as the student's."""
     for teacher in teachers:
         try:
             other = AutoTokenizer.from_pretrained(teacher)
@@ -167,6 +168,6 @@ def require_same_tokens(student: PreTrainedTokenizerBase, teachers: Sequence[str
 
 
 def vocabulary(tokenizer: PreTrainedTokenizerBase) -> str:
-    """A hash of every token and its id."""
+    """A hash of all tokens and their ids."""
     tokens = sorted(tokenizer.get_vocab().items())
     return hashlib.blake2b(json.dumps(tokens).encode(), digest_size=16).hexdigest()

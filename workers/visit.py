@@ -16,8 +16,8 @@ from tracemill import thinking
 from tracemill.engines import Completion, Engine, Sampling
 from tracemill.errors import EngineError
 from tracemill.methods import Call
+from tracemill.model_settings import ModelSettings
 from tracemill.prompts import SLOT, Prompt, render
-from tracemill.settings import ModelSettings
 from workers.engine_clock import EngineClock
 from workers.job import Chains
 

@@ -227,11 +227,13 @@ select :round_id, question_id, rule, evaluation_question_id, share from overlapp
 
 -- name: chosen_texts
 -- In the order of training; `rejected` is null unless the objective needs pairs.
-select c.stage, c.position, c.trace_id, q.question, t.text, p.text as rejected
+select c.stage, c.position, c.trace_id, q.question, t.text, j.method, p.text as rejected, pj.method as rejected_method
 from candidates c
 join questions q on q.id = c.question_id
 join traces t on t.id = c.trace_id
+join jobs j on j.id = t.job_id
 left join traces p on p.id = c.partner_id
+left join jobs pj on pj.id = p.job_id
 order by c.stage, c.position
 
 -- name: overlapping_questions

@@ -48,11 +48,11 @@ generate_concurrency = 16
 verify_concurrency = 4
 [models.teacher]
 engine = "openai"
-base_url = "http://127.0.0.1:{port}/v1"
+openai.base_url = "http://127.0.0.1:{port}/v1"
 model = "scripted"
 [models.verifier]
 engine = "openai"
-base_url = "http://127.0.0.1:{port}/v1"
+openai.base_url = "http://127.0.0.1:{port}/v1"
 model = "scripted"
 [feeder]
 window = 64

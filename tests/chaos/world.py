@@ -28,7 +28,7 @@ generate_concurrency = {concurrency}
 verify_concurrency = 1
 [models.teacher]
 engine = "openai"
-base_url = "http://127.0.0.1:{port}/v1"
+openai.base_url = "http://127.0.0.1:{port}/v1"
 model = "scripted"
 timeout_seconds = 3
 [feeder]

@@ -25,7 +25,7 @@ from tracemill.stack import load
 QUESTIONS = 6
 #: The scripted teacher always answers this question wrong.
 TOO_HARD = 3
-SERVED = '[models.{alias}]\nengine = "openai"\nbase_url = "{url}"\nmodel = "scripted"\n'
+SERVED = '[models.{alias}]\nengine = "openai"\nopenai.base_url = "{url}"\nmodel = "scripted"\n'
 SETTINGS = """
 [local]
 generate = ["teacher"]
@@ -35,7 +35,7 @@ flower = false
 interval_seconds = 0.2
 [models.student]
 model = "{student}"
-adapters = true
+vllm.adapters = true
 """
 
 

@@ -18,15 +18,15 @@ verify_concurrency = 2
 grace_seconds = 3
 [models.teacher]
 engine = "openai"
-base_url = "{teacher}"
+openai.base_url = "{teacher}"
 model = "scripted"
 [models.away]
 engine = "openai"
-base_url = "{away}"
+openai.base_url = "{away}"
 model = "scripted"
 [models.verifier]
 engine = "openai"
-base_url = "{teacher}"
+openai.base_url = "{teacher}"
 model = "scripted"
 [feeder]
 interval_seconds = 0.2

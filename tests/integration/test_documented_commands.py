@@ -15,7 +15,7 @@ import pytest
 from tests.documented import ROOT, commands
 from tests.installed import succeed
 from tests.integration.documented_world import World, store_rounds, world
-from tracemill.settings import EMBEDDED_MODEL
+from tracemill.model_settings import EMBEDDED_MODEL
 from tracemill.weights import resolve
 
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(1800)]

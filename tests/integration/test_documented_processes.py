@@ -25,7 +25,7 @@ pytestmark = [pytest.mark.integration, pytest.mark.timeout(900)]
 SETTINGS = """
 [models.teacher]
 engine = "openai"
-base_url = "http://127.0.0.1:1/v1"
+openai.base_url = "http://127.0.0.1:1/v1"
 model = "nobody asks it"
 """
 FLOWER = "tracemill celery flower --address=127.0.0.1"

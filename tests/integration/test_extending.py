@@ -80,9 +80,10 @@ def test_an_objective_is_one_file_and_one_import(tree: Path) -> None:
         "import sys\n"
         "from trainer.fit_spec import FitSpec\n"
         "from trainer.objectives import find\n"
-        "print(find(FitSpec(objective='conclusion').objective).name, 'torch' in sys.modules)"
+        "fit = FitSpec(objective='conclusion', conclusion={'steps': 2})\n"
+        "print(find(fit.objective).name, fit.options.steps, 'torch' in sys.modules)"
     )
-    assert python(tree, code) == "conclusion False\n"
+    assert python(tree, code) == "conclusion 2 False\n"
 
 
 def test_a_score_is_one_row_and_one_migration(tree: Path, stack: Stack) -> None:

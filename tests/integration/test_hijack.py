@@ -36,13 +36,13 @@ judge = ""
 interval_seconds = 0.2
 [models.teacher]
 engine = "openai"
-base_url = "{teacher}"
+openai.base_url = "{teacher}"
 model = "scripted"
 [models.student]
 model = "{student}"
-adapters = true
-max_model_len = 256
-kv_cache_gib = 0.1
+vllm.adapters = true
+vllm.max_model_len = 256
+vllm.kv_cache_gib = 0.1
 """
 ROUND = """
 name = "r1"

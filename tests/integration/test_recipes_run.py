@@ -18,7 +18,8 @@ from tests import ROOT
 pytestmark = [pytest.mark.integration, pytest.mark.slow]
 
 EMBEDDED = "\n".join(
-    f"[models.{alias}]\nadapters = true\nmax_lora_rank = 32\nmax_model_len = 1024\noptions = {{ max_logprobs = 20 }}"
+    f"[models.{alias}.vllm]\nadapters = true\nmax_lora_rank = 32\nmax_model_len = 1024\n"
+    "options = { max_logprobs = 20 }"
     for alias in ("teacher", "student", "sibling")
 )
 SETTINGS = f"""

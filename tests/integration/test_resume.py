@@ -25,8 +25,8 @@ from tracemill.settings import settings
 from tracemill.stack import Stack
 from trainer.fit import round_folder
 from trainer.objectives import Progress, find
-from trainer.queue import queue_round
 from trainer.service import run_round
+from trainer.submit import queue_round
 
 COUNT = 16
 #: Settings for rounds of the tiny student: many quick steps with a checkpoint after each.
@@ -116,7 +116,10 @@ def test_the_adapter_of_every_epoch_is_kept_on_request(tiny: str, tmp_path: Path
 @pytest.fixture
 def spec_of(clean: Stack, tiny: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., Any]]:
     """Makes rounds of the tiny student with stored examples and a stored evaluation."""
-    aliases = {"student": {"model": tiny, "adapters": True}, "teacher": {"model": tiny, "adapters": True}}
+    aliases = {
+        "student": {"model": tiny, "vllm": {"adapters": True}},
+        "teacher": {"model": tiny, "vllm": {"adapters": True}},
+    }
     monkeypatch.setenv("TRACEMILL_MODELS", json.dumps(aliases))
     forget()
     with transaction() as connection:

@@ -23,7 +23,8 @@ from workers.verify import verify
 def in_this_process(stack: Stack, server: ScriptedServer, folder: Path) -> Iterator[Stack]:
     """Yield an empty stack. The server is teacher and student, at 1 per million tokens in and 3 per million out."""
     config = folder / "tracemill.toml"
-    model = f'engine = "openai"\nmodel = "scripted"\nbase_url = "{server.base_url}"\nprice_in = 1.0\nprice_out = 3.0\n'
+    model = 'engine = "openai"\nmodel = "scripted"\nprice_in = 1.0\nprice_out = 3.0\n'
+    model += f'openai.base_url = "{server.base_url}"\n'
     config.write_text(f"[models.teacher]\n{model}[models.student]\n{model}")
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("TRACEMILL_CONFIG", str(config))

@@ -11,9 +11,9 @@ from pathlib import Path
 from typing import Protocol
 
 from tracemill.logprobs import TopK
+from tracemill.model_settings import ModelSettings
 from tracemill.prompts import Message
 from tracemill.sampling import Sampling as Sampling
-from tracemill.settings import ModelSettings
 
 
 @dataclass(frozen=True)

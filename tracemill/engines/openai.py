@@ -16,8 +16,8 @@ from tracemill.engines import AROUND_WORDS, Generation, Sampling, Score, choice_
 from tracemill.engines.openai_protocol import MOST_LIKELY, completions, score_at_end
 from tracemill.engines.openai_server import Server
 from tracemill.errors import RequestRefused
+from tracemill.model_settings import ModelSettings
 from tracemill.prompts import Message
-from tracemill.settings import ModelSettings
 
 #: What `choose` asks of a server without logprobs: so many answers, of so many tokens.
 TEXTS, TEXT = 8, Sampling(temperature=1.0, max_tokens=8)
@@ -34,7 +34,7 @@ class OpenaiEngine:
     def __init__(self, model: ModelSettings) -> None:
         """Read the address and the key; connects at the first request. Raises UsageError if either cannot be used."""
         self._model = model.model
-        self._stream = model.stream
+        self._stream = model.openai.stream
         self._server = Server(model)
         #: What the server can do; null: not known yet.
         self._gives_logprobs: bool | None = None

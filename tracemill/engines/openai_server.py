@@ -20,7 +20,7 @@ from tracemill.engines.openai_protocol import Answer
 from tracemill.engines.openai_stream import DONE, Assembly, Chunk, Events
 from tracemill.engines.rate_limit import Pace, Started
 from tracemill.errors import EngineAway, EngineDead, EngineError, RequestRefused, UsageError
-from tracemill.settings import ModelSettings
+from tracemill.model_settings import ModelSettings
 
 try:
     import aiohttp
@@ -60,11 +60,12 @@ class Server:
         """Read the address and the key; connects at the first request. Raises UsageError if either cannot be used."""
         self.url = _checked(model)
         self._address = self.url / "chat" / "completions"
-        self._key = os.environ.get(model.api_key_env, "").strip()
+        options = model.openai
+        self._key = os.environ.get(options.api_key_env, "").strip()
         if not (self._key.isascii() and self._key.isprintable()):
-            raise UsageError(f"the environment variable {model.api_key_env} holds characters that no API key has")
+            raise UsageError(f"the environment variable {options.api_key_env} holds characters that no API key has")
         self._timeout = model.timeout_seconds
-        self._pace = Pace(model.requests_per_minute, model.tokens_per_minute)
+        self._pace = Pace(options.requests_per_minute, options.tokens_per_minute)
         self._turn = asyncio.Lock()
         self._session: aiohttp.ClientSession | None = None
 
@@ -199,23 +200,24 @@ def _text(body: bytes) -> str:
 
 
 def _checked(model: ModelSettings) -> URL:
-    if model.base_url is None:
+    base_url = model.openai.base_url
+    if base_url is None:
         raise UsageError(
             f"model {model.model} has engine 'openai' but no base_url. Add the server's address to its settings: "
-            'base_url = "http://localhost:8000/v1"'
+            'openai.base_url = "http://localhost:8000/v1"'
         )
     try:
-        url = URL(model.base_url.rstrip("/"))
+        url = URL(base_url.rstrip("/"))
     except ValueError as error:
         raise UsageError(f"model {model.model}: base_url is not an address: {error}") from None
     if url.user is not None or url.password is not None or url.query_string:
         # Not shown: what stands there is nearly always a secret.
         raise UsageError(
             f"model {model.model}: base_url must hold no user, password or query. Put the API key into the environment "
-            f"variable {model.api_key_env}."
+            f"variable {model.openai.api_key_env}."
         )
     if url.scheme not in ("http", "https") or not url.host:
-        raise UsageError(f'model {model.model}: base_url must look like "http://host:port/v1", not "{model.base_url}"')
+        raise UsageError(f'model {model.model}: base_url must look like "http://host:port/v1", not "{base_url}"')
     return url
 
 

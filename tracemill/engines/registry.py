@@ -18,8 +18,8 @@ log = logging.getLogger(__name__)
 #: Exit code of a worker whose engine died.
 ENGINE_DIED = 70
 
-#: Settings of an alias that mean nothing to its engine.
-NOT_THE_ENGINES = {"price_in", "price_out"}
+#: Settings of an alias that its engine does not read: prices, and the options of the other engine.
+UNUSED = {"vllm": {"price_in", "price_out", "openai"}, "openai": {"price_in", "price_out", "vllm"}}
 
 #: Seconds without a step of an engine that has work, which are worth a word.
 SLOW_SECONDS = 20.0
@@ -32,12 +32,12 @@ _starting = threading.Lock()
 
 def engine(alias: str) -> Engine:
     """The engine of a model alias, started at first use. Raises UsageError or EngineError."""
-    wanted = model(alias)
-    key = wanted.model_dump_json(exclude=NOT_THE_ENGINES)
+    chosen = model(alias)
+    key = chosen.model_dump_json(exclude=UNUSED[chosen.engine])
     with _starting:
         if key not in _engines:
-            log.warning("starting engine %s for %s (%s)", wanted.engine, alias, wanted.model)
-            _engines[key] = start(wanted, settings().data_dir.resolve())
+            log.warning("starting engine %s for %s (%s)", chosen.engine, alias, chosen.model)
+            _engines[key] = start(chosen, settings().data_dir.resolve())
         return _engines[key]
 
 

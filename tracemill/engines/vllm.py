@@ -22,8 +22,8 @@ from tracemill.engines.plugin import OWNER
 from tracemill.errors import EngineDead, EngineError, RequestRefused, UsageError
 from tracemill.interpreter import protected_children
 from tracemill.logprobs import TopK
+from tracemill.model_settings import ModelSettings
 from tracemill.prompts import Message, token_ids
-from tracemill.settings import ModelSettings
 from tracemill.weights import resolve
 
 log = logging.getLogger(__name__)
@@ -59,17 +59,18 @@ class VllmEngine:
         on_cpu = current_platform.is_cpu()
         if on_cpu:
             _share_cores()
-        if model.device == "cuda" and on_cpu:
+        settings = model.vllm
+        if settings.device == "cuda" and on_cpu:
             raise UsageError(
                 f'model {model.model} is set to device = "cuda", but the installed vLLM is the CPU build or sees no '
                 'GPU. Run it on a GPU machine with tracemill[gpu], or set device = "auto".'
             )
         options: dict[str, Any] = {
             "model": resolve(model.model, data_dir),
-            "max_model_len": model.max_model_len,
+            "max_model_len": settings.max_model_len,
             "enable_prefix_caching": True,
-            "enable_lora": model.adapters,
-            "max_lora_rank": model.max_lora_rank,
+            "enable_lora": settings.adapters,
+            "max_lora_rank": settings.max_lora_rank,
             "trust_remote_code": False,
             "enable_log_requests": False,
             "disable_log_stats": True,
@@ -78,12 +79,12 @@ class VllmEngine:
             options |= {
                 "dtype": "bfloat16",
                 "enforce_eager": True,
-                "kv_cache_memory_bytes": int(model.kv_cache_gib * 2**30),
+                "kv_cache_memory_bytes": int(settings.kv_cache_gib * 2**30),
                 # Only whole blocks of a shared prompt are cached. The default of 128 tokens makes every sample compute
                 # most of its few-shot examples again: more than twice the time of the whole generation.
                 "block_size": 32,
             }
-        options |= model.options
+        options |= settings.options
         try:
             arguments = AsyncEngineArgs(**options)
             config = arguments.create_engine_config()
@@ -107,10 +108,10 @@ class VllmEngine:
         self._tokenizer = self._llm.get_tokenizer()
         self._closing_ids = thinking.closing_ids(self._tokenizer.get_added_vocab())
         self._hidden = hidden_tokens(self._tokenizer)
-        self._max_model_len = model.max_model_len
-        self._adapters_served = model.adapters
+        self._max_model_len = settings.max_model_len
+        self._adapters_served = settings.adapters
         self._timeout = model.timeout_seconds
-        self._stall = model.stall_seconds
+        self._stall = settings.stall_seconds
         self._ids = itertools.count()
         self._adapters: dict[Path, int] = {}
 

@@ -68,6 +68,17 @@ class Method(ABC):
     #: Its traces show how not to reason: they are accepted only if their answer is wrong.
     negative: bool = False
 
+    @property
+    def teaches_thoughts(self) -> bool:
+        """Whether a student learns the thoughts of its traces as well, not only the answers.
+
+        Only if the model was given the question alone, as the student is, and a right answer was asked for. Other
+        thoughts may speak of a hint, a draft or an intended error. `refusal` reads only the answer, and a student that
+        learns such thoughts expects a hint.
+        """
+        is_chain = any(len(calls) > 1 for calls in self.variants("general", ()).values())
+        return not (self.needs or self.negative or is_chain)
+
     @abstractmethod
     def variants(self, domain: str, shots: Sequence[Shot]) -> Mapping[str, tuple[Call, ...]]:
         """The chains of calls, by the variant's name; a method with one variant calls it "".

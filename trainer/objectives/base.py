@@ -1,38 +1,50 @@
-"""What an objective is: a function from a lesson to an adapter folder, registered under a name with what it needs.
+"""The interface of an objective: a function from a lesson to an adapter folder, registered with its needs.
 
-An objective runs in a process of its own (`trainer.fit`) that trains once and ends: a bitsandbytes 4-bit model that was
-ever switched to evaluation on CPU trains wrongly afterwards, so nothing here generates or evaluates.
+An objective runs in a process of its own (`trainer.fit`) that trains once and ends. It must neither generate nor
+evaluate: on CPU a bitsandbytes 4-bit model that was once switched to evaluation has wrong gradients afterwards.
 """
 
 import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, Generic, TypeVar
 
 from tracemill.errors import UsageError
 from tracemill.prompts import Prompt
-from trainer.fit_spec import FitSpec
+from tracemill.sections import Section
+from trainer.fit_settings import FitSettings
+
+Options = TypeVar("Options", bound=Section)
+
+
+class TeacherOptions(Section):
+    """Options of an objective that loads the teacher beside the student."""
+
+    #: Model alias of the teacher.
+    teacher: str = "teacher"
 
 
 @dataclass(frozen=True)
 class Example:
-    """One trace to learn from: the question, what was written about it, and what it is used as."""
+    """One trace to learn from: its question, its text and its role."""
 
+    #: `sft`, or `chosen` and `rejected` in a pair.
     role: str
     question: str
     text: str
-    #: 0-based stage of the curriculum, and place in it; the two examples of a pair share both.
+    #: 0-based stage of the curriculum, and position in it; the two examples of a pair share both.
     stage: int = 0
     position: int = 0
-    #: The texts of its steps, in order, as they stand in `text`; empty: its method does not tell them apart.
+    #: Its steps in order, each a part of `text`; empty when its method does not separate them.
     steps: tuple[str, ...] = ()
-    #: The teacher's log-probabilities as they are stored (`tracemill.logprobs`); only for objectives that need them.
+    #: The teacher's stored log-probabilities (`tracemill.logprobs`); only for objectives that need them.
     logprobs: bytes | None = None
 
 
 @dataclass(frozen=True)
 class Progress:
-    """How far the fit is. `loss` holds (step, mean loss since the previous entry) pairs."""
+    """The state of a running fit. `loss` holds (step, mean loss since the previous entry) pairs."""
 
     step: int
     steps: int
@@ -44,9 +56,9 @@ class Progress:
 
 @dataclass(frozen=True)
 class Outcome:
-    """What a finished fit used: examples (or pairs), those left out as too long, prompt + answer tokens of one epoch.
+    """The counts of a finished fit: examples (or pairs), those left out as too long, and all tokens of one epoch.
 
-    `seconds` are those of the process that finished it, which went on from step `resumed` (0: it did it all).
+    `seconds` is the time of the process that finished it. It resumed at step `resumed`; 0 means that it did all steps.
     """
 
     examples: int
@@ -57,46 +69,53 @@ class Outcome:
 
 
 @dataclass(frozen=True)
-class Lesson:
-    """Everything that an objective is given."""
+class Lesson(Generic[Options]):
+    """The input of an objective; `Options` is the class of its options."""
 
     #: The student's folder or hub name.
     model: str
     prompt: Prompt
-    #: By stage and position.
+    #: Ordered by stage and position.
     examples: list[Example]
-    fit: FitSpec
-    #: Times that the examples of each stage are seen, one stage after the other.
+    fit: FitSettings
+    options: Options
+    #: Epochs of each stage; one stage follows the other.
     epochs: tuple[int, ...]
     #: The round's folder, where checkpoints and kept epochs are.
     round: Path
-    #: Where the adapter is saved; the folder is there and empty.
+    #: The folder for the adapter; it exists and is empty.
     folder: Path
-    #: Called every few steps.
+    #: Receives the progress every few steps.
     report: Callable[[Progress], None]
-    #: Folders or hub names: of the teacher to load, or of those whose log-probabilities are learnt.
+    #: Folders or hub names of the teacher to load, or of the teachers whose log-probabilities are learnt.
     teachers: tuple[str, ...] = ()
 
     @property
     def fingerprint(self) -> str:
-        """A hash of all that decides what the fit does: a checkpoint of another lesson must not be gone on from."""
-        decisive = (self.model, self.prompt.hash, self.examples, self.fit.model_dump_json(), self.epochs, self.teachers)
-        return hashlib.blake2b(repr(decisive).encode("utf-8", "surrogatepass"), digest_size=16).hexdigest()
+        """A hash of everything that changes the result; a fit resumes only from checkpoints with the same hash."""
+        settings = (self.fit.model_dump_json(), self.options.model_dump_json())
+        inputs = (self.model, self.prompt.hash, self.examples, settings, self.epochs, self.teachers)
+        return hashlib.blake2b(repr(inputs).encode("utf-8", "surrogatepass"), digest_size=16).hexdigest()
 
 
 @dataclass(frozen=True)
 class Objective:
-    """A way to learn, and what it needs."""
+    """A way to learn, and its needs."""
 
     name: str
-    #: Fits an adapter and saves it (PEFT format). Raises TracemillError where no example is short enough.
-    fit: Callable[[Lesson], Outcome]
-    #: It learns from pairs of traces (roles `chosen` and `rejected`), not from single ones (role `sft`).
+    #: Fits an adapter and saves it in PEFT format. Raises TracemillError when no example is short enough.
+    fit: Callable[[Lesson[Any]], Outcome]
+    #: The class of its options, the section [fit.NAME].
+    options: type[Section]
+    #: Whether it learns from pairs of traces (roles `chosen` and `rejected`) instead of single traces (role `sft`).
     pairs: bool
-    #: The teacher's stored log-probabilities.
+    #: Whether it needs the teacher's stored log-probabilities.
     logprobs: bool
-    #: The teacher's weights, beside the student's.
-    teacher: bool
+
+    @property
+    def teacher(self) -> bool:
+        """Whether it loads the teacher beside the student."""
+        return issubclass(self.options, TeacherOptions)
 
 
 #: Every objective by name.
@@ -104,19 +123,19 @@ OBJECTIVES: dict[str, Objective] = {}
 
 
 def objective(
-    name: str, *, pairs: bool = False, logprobs: bool = False, teacher: bool = False
-) -> Callable[[Callable[[Lesson], Outcome]], Callable[[Lesson], Outcome]]:
+    name: str, options: type[Options], *, pairs: bool = False, logprobs: bool = False
+) -> Callable[[Callable[[Lesson[Options]], Outcome]], Callable[[Lesson[Options]], Outcome]]:
     """Register the decorated function as the objective `name`. Its module must not import torch when it is imported."""
 
-    def register(fit: Callable[[Lesson], Outcome]) -> Callable[[Lesson], Outcome]:
-        OBJECTIVES[name] = Objective(name, fit, pairs, logprobs, teacher)
+    def register(fit: Callable[[Lesson[Options]], Outcome]) -> Callable[[Lesson[Options]], Outcome]:
+        OBJECTIVES[name] = Objective(name, fit, options, pairs, logprobs)
         return fit
 
     return register
 
 
 def find(name: str) -> Objective:
-    """The objective of this name. Raises UsageError naming those there are."""
+    """The objective of this name. Raises UsageError that lists all names."""
     if name not in OBJECTIVES:
-        raise UsageError(f"fit.objective: there is no objective '{name}'. There is {', '.join(sorted(OBJECTIVES))}.")
+        raise UsageError(f"fit.objective: there is no objective '{name}'. Objectives: {', '.join(sorted(OBJECTIVES))}.")
     return OBJECTIVES[name]

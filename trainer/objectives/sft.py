@@ -1,10 +1,11 @@
-"""Imitation: cross-entropy on the traces' tokens, the prompt's excluded."""
+"""Imitation: cross-entropy on the tokens of the traces, without those of the prompts."""
 
+from tracemill.sections import Section
 from trainer.objectives.base import Lesson, Outcome, objective
 
 
-@objective("sft")
-def fit(lesson: Lesson) -> Outcome:
+@objective("sft", Section)
+def fit(lesson: Lesson[Section]) -> Outcome:
     """Fit an adapter on whole traces."""
     from trainer.imitation import imitate
 

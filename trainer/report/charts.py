@@ -1,4 +1,4 @@
-"""Pictures of a report as SVG inside the page: its style sheet gives the classes their colours, light and dark."""
+"""Charts of a report as SVG in the page; the style sheet of the page colours them, light and dark."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -10,19 +10,19 @@ from tracemill.statistics import Interval
 from trainer.report.facts import Bins
 
 WIDTH = 720
-#: Of the labels on the left, and of one row of a picture.
+#: Width of the labels on the left, and height of a row.
 LEFT, ROW = 190, 22
 
 
 class Mark(NamedTuple):
-    """One share in a picture of intervals, of the series `before`, `after` or `control`."""
+    """One share in a chart of intervals; the series is `before`, `after` or `control`."""
 
     series: str
     share: Interval
 
 
 def intervals(groups: Mapping[str, Sequence[Mark]], title: str) -> Markup:
-    """Shares with their 95 % intervals, one row each, in labelled groups, on one scale from 0 %."""
+    """Shares with 95 % intervals, one in a row, in labelled groups, on one scale from 0 %."""
     top = _ceiling(100 * max(mark.share.high for marks in groups.values() for mark in marks), 10)
     right = WIDTH - 60
 
@@ -75,18 +75,18 @@ def lines(series: Mapping[str, Sequence[tuple[float, float]]], title: str, acros
 
 
 def histogram(bins: Bins, title: str) -> Markup:
-    """How two groups of traces are distributed, each as shares of its own."""
+    """The distributions of two groups of traces, each in shares of its group."""
     width, bottom = 260, 96
     groups = [(name, counts) for name, counts in (("others", bins.others), ("trained", bins.trained)) if sum(counts)]
     highest = max(count / sum(counts) for _, counts in groups for count in counts)
     step = (width - 20) / len(bins.trained)
     parts: list[Markup] = []
     for name, counts in groups:
-        for place, count in enumerate(counts):
+        for index, count in enumerate(counts):
             tall = count / sum(counts) / highest * (bottom - 10)
             parts.append(
                 Markup('<rect class="{}" x="{:.1f}" y="{:.1f}" width="{:.1f}" height="{:.1f}"/>').format(
-                    name, 10 + place * step + 1, bottom - tall, max(1.0, step - 2), tall
+                    name, 10 + index * step + 1, bottom - tall, max(1.0, step - 2), tall
                 )
             )
     parts.append(Markup('<line class="axis" x1="10" x2="{}" y1="{y}" y2="{y}"/>').format(width - 10, y=bottom))
@@ -106,7 +106,7 @@ def _text(x: float, y: float, words: str, kind: str, anchor: str = "start") -> M
 
 
 def _upright(x: float, top: float, bottom: float, words: str) -> Markup:
-    """A line of the grid with its label below."""
+    """A vertical line of the grid with its label below."""
     line = Markup('<line class="grid" x1="{x:.1f}" x2="{x:.1f}" y1="{:.1f}" y2="{:.1f}"/>').format(top, bottom, x=x)
     return line + _text(x, bottom + 16, words, "tick", "middle")
 
@@ -116,7 +116,7 @@ def _ceiling(value: float, step: float) -> float:
 
 
 def _ticks(low: float, high: float) -> list[float]:
-    """About five round numbers that hold low and high between them."""
+    """About five round numbers; the first is at most `low`, the last at least `high`."""
     rough = ((high - low) or 1.0) / 5
     power: float = 10.0 ** math.floor(math.log10(rough))
     step = next(power * nice for nice in (1, 2, 2.5, 5, 10) if power * nice >= rough * 0.999)

@@ -1,4 +1,4 @@
-"""What a report is made of: everything that is known of one round, as plain values."""
+"""The facts of a report: everything known about one round, as plain values."""
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
@@ -10,17 +10,18 @@ from db.queries import Q
 from tracemill.errors import UsageError
 from tracemill.statistics import Paired
 from trainer.compare import Compared, Side, compare
-from trainer.control import control_name
 from trainer.report.nearest import nearest
+from trainer.submit import control_name
 
-#: Flips of each direction, and training examples beside each of them.
-FLIPS = 4
-NEIGHBOURS = 2
+#: Flips that are shown for each direction.
+N_FLIPS = 4
+#: Training examples that are shown beside each flip.
+N_NEIGHBOURS = 2
 
 
 @dataclass(frozen=True)
 class Bins:
-    """How often a score falls into each of the equal bins between low and high, among two groups of traces."""
+    """Counts of a score in equal bins between low and high, for two groups of traces."""
 
     low: float
     high: float
@@ -30,7 +31,7 @@ class Bins:
 
 @dataclass(frozen=True)
 class Flip:
-    """A question that the adapter flipped: both traces, and the examples whose questions are most like it."""
+    """A question that the adapter flipped: both traces, and the examples with the most similar questions."""
 
     flip: str
     question: str
@@ -43,7 +44,7 @@ class Flip:
 
 @dataclass(frozen=True)
 class Cost:
-    """What it took. Tokens are those that were written; the price is in the currency of the models' settings."""
+    """The cost of a round. Tokens are those of answers; the price is in the currency of the models' settings."""
 
     traces: int = 0
     tokens: int = 0
@@ -56,7 +57,7 @@ class Cost:
 
 @dataclass(frozen=True)
 class Control:
-    """The control arm: how far it is, and once it is measured, the round against it."""
+    """The control arm: its state, and, once it is measured, the comparison with the round."""
 
     name: str
     state: str
@@ -66,7 +67,7 @@ class Control:
 
 @dataclass(frozen=True)
 class Facts:
-    """One round."""
+    """All facts of one round."""
 
     name: str
     spec: dict[str, Any]
@@ -84,12 +85,12 @@ class Facts:
 
     @property
     def whole(self) -> Compared:
-        """Before against after, all benchmarks taken as one."""
+        """Before against after, on all benchmarks together."""
         return together(self.before_after)
 
     def as_json(self) -> dict[str, Any]:
-        """Everything for machines."""
-        found = vars(self) | {
+        """All values for machines."""
+        values = vars(self) | {
             "before_after": [c.as_json() for c in self.before_after],
             "whole": self.whole.as_json(),
             "breakdown": {by: [c.as_json() for c in cells] for by, cells in self.breakdown.items()},
@@ -100,21 +101,21 @@ class Facts:
         }
         if self.control is not None:
             compared = [c.as_json() for c in self.control.compared]
-            found["control"] = {"name": self.control.name, "state": self.control.state, "compared": compared}
-        return found
+            values["control"] = {"name": self.control.name, "state": self.control.state, "compared": compared}
+        return values
 
 
 def together(compared: Sequence[Compared]) -> Compared:
-    """Several benchmarks as one."""
+    """Several benchmarks as one benchmark."""
     tables = [c.table for c in compared]
     return Compared("all benchmarks", Paired(*(sum(column) for column in zip(*tables, strict=True))))
 
 
 def facts(connection: Connection, name: str) -> Facts:
-    """Raises UsageError when the round is not evaluated yet, or unknown."""
+    """The facts of the round `name`. Raises UsageError when it is unknown or not evaluated yet."""
     row = connection.execute(Q["round_by_name"], {"name": name}).mappings().one_or_none()
     if row is None:
-        raise UsageError(f"no round '{name}'. `tracemill rounds` lists those there are.")
+        raise UsageError(f"no round '{name}'. `tracemill rounds` lists all rounds.")
     before_after = compare(connection, Side(name, "before"), Side(name, "after"))
     if not before_after:
         raise UsageError(f"round '{name}' is {row['state']}: there is nothing to report before it is evaluated")
@@ -127,7 +128,7 @@ def facts(connection: Connection, name: str) -> Facts:
         spec=row["spec"],
         metrics=row["metrics"],
         finished=f"{row['finished_at'] or row['created_at']:%Y-%m-%d}",
-        evaluations=[dict(found) for found in connection.execute(Q["round_evaluations"], key).mappings()],
+        evaluations=[dict(row) for row in connection.execute(Q["round_evaluations"], key).mappings()],
         before_after=before_after,
         control=_control(connection, name),
         breakdown=_breakdown(connection, name),
@@ -147,29 +148,30 @@ def _control(connection: Connection, name: str) -> Control | None:
 
 
 def _breakdown(connection: Connection, name: str) -> dict[str, list[Compared]]:
-    found: dict[str, list[Compared]] = {}
+    breakdown: dict[str, list[Compared]] = {}
     for row in connection.execute(Q["report_breakdown"], {"round": name}):
         table = Paired(row.both, row.first, row.second, row.neither)
-        found.setdefault(row.by, []).append(Compared(row.value, table))
-    return found
+        breakdown.setdefault(row.by, []).append(Compared(row.value, table))
+    return breakdown
 
 
-def _scores(connection: Connection, of: dict[str, Any]) -> dict[str, Bins]:
-    found: dict[str, Bins] = {}
-    for row in connection.execute(Q["report_scores"], of):
-        bins = found.setdefault(row.name, Bins(row.low, row.high, [0] * row.bins, [0] * row.bins))
+def _scores(connection: Connection, values: dict[str, Any]) -> dict[str, Bins]:
+    scores: dict[str, Bins] = {}
+    for row in connection.execute(Q["report_scores"], values):
+        bins = scores.setdefault(row.name, Bins(row.low, row.high, [0] * row.bins, [0] * row.bins))
         bins.trained[row.bin - 1], bins.others[row.bin - 1] = row.trained, row.others
-    return found
+    return scores
 
 
 def _flips(connection: Connection, name: str, round_id: int) -> tuple[list[Flip], dict[str, int]]:
-    """A few flips of each direction, and how many there are."""
-    rows = connection.execute(Q["report_flips"], {"round": name, "most": FLIPS}).all()
+    """Some flips of each direction, and the number of all flips."""
+    rows = connection.execute(Q["report_flips"], {"round": name, "most": N_FLIPS}).all()
     trained = connection.execute(Q["report_questions"], {"round_id": round_id})
     known = {row.question_id: row.question for row in trained} if rows else {}
-    near = nearest([row.question for row in rows], known, NEIGHBOURS)
-    wanted = {"round_id": round_id, "questions": sorted({one.question_id for found in near for one in found})}
-    examples = {row["question_id"]: dict(row) for row in connection.execute(Q["report_examples"], wanted).mappings()}
+    neighbours = nearest([row.question for row in rows], known, N_NEIGHBOURS)
+    question_ids = {neighbour.question_id for of_flip in neighbours for neighbour in of_flip}
+    values = {"round_id": round_id, "questions": sorted(question_ids)}
+    examples = {row["question_id"]: dict(row) for row in connection.execute(Q["report_examples"], values).mappings()}
     flips = [
         Flip(
             flip=row.flip,
@@ -178,15 +180,15 @@ def _flips(connection: Connection, name: str, round_id: int) -> tuple[list[Flip]
             benchmark=row.benchmark,
             before=row.before_text,
             after=row.after_text,
-            nearest=[examples[one.question_id] | {"similarity": one.similarity} for one in found],
+            nearest=[examples[near.question_id] | {"similarity": near.similarity} for near in of_flip],
         )
-        for row, found in zip(rows, near, strict=True)
+        for row, of_flip in zip(rows, neighbours, strict=True)
     ]
     return flips, {"gained": 0, "lost": 0} | {row.flip: row.of for row in rows}
 
 
-def _cost(connection: Connection, of: dict[str, Any], metrics: dict[str, Any], trained_tokens: int) -> Cost:
-    by_purpose = {row.purpose: row for row in connection.execute(Q["report_cost"], of)}
+def _cost(connection: Connection, values: dict[str, Any], metrics: dict[str, Any], trained_tokens: int) -> Cost:
+    by_purpose = {row.purpose: row for row in connection.execute(Q["report_cost"], values)}
     teach, evaluate = by_purpose.get("teach"), by_purpose.get("evaluate")
     return Cost(
         traces=int(teach.traces) if teach else 0,

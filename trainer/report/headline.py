@@ -1,4 +1,4 @@
-"""What a round shows, and what it does not, in sentences: only what the numbers carry."""
+"""The conclusions of a report in sentences: what the numbers of a round show, and what they do not show."""
 
 from dataclasses import dataclass
 
@@ -9,7 +9,7 @@ from trainer.report.facts import Facts, together
 
 @dataclass(frozen=True)
 class Headline:
-    """One sentence, and the lists behind it."""
+    """One sentence, and two lists of conclusions."""
 
     sentence: str
     shown: list[str]
@@ -33,7 +33,7 @@ def headline(facts: Facts) -> Headline:
     else:
         sentence = f"Training on {_examples(facts)} moved right answers {moved}: no more than chance would."
         not_shown.append(f"That the student became better or worse: {worth}.")
-    (shown if _control(facts) else not_shown).append(_about_control(facts))
+    (shown if _is_control_shown(facts) else not_shown).append(_about_control(facts))
     strict = _strict_gain(facts)
     if strict is not None and strict > gain.difference.value + 0.005:
         not_shown.append(
@@ -51,30 +51,30 @@ def headline(facts: Facts) -> Headline:
 
 
 def control_gain(facts: Facts) -> Compared | None:
-    """The round against its control arm, all benchmarks together; null: there is none that is measured."""
+    """The round against its control arm, on all benchmarks; None if no control arm is measured."""
     return together(facts.control.compared) if facts.control and facts.control.compared else None
 
 
-def _control(facts: Facts) -> bool:
-    found = control_gain(facts)
-    return found is not None and found.shown
+def _is_control_shown(facts: Facts) -> bool:
+    gain = control_gain(facts)
+    return gain is not None and gain.shown
 
 
 def _about_control(facts: Facts) -> str:
-    found = control_gain(facts)
-    if found is None and facts.control is not None:
+    gain = control_gain(facts)
+    if gain is None and facts.control is not None:
         return f"Whether the filter matters: its control arm {facts.control.name} is {facts.control.state}."
-    if found is None:
+    if gain is None:
         return "Whether the filter matters: there is no control arm (tracemill train ROUND.toml --control)."
-    worth = _worth(found)
-    if not found.shown:
+    worth = _worth(gain)
+    if not gain.shown:
         return f"That the filter matters: against as many tokens of unfiltered traces it is {worth}."
-    better = "more" if found.difference.value > 0 else "less"
+    better = "more" if gain.difference.value > 0 else "less"
     return f"The chosen traces teach {better} than as many tokens of unfiltered ones: {worth}."
 
 
 def _strict_gain(facts: Facts) -> float | None:
-    """Change of the share of right answers in the asked form."""
+    """The change in the share of right answers in the required form; None without questions."""
     share = {"before": 0, "after": 0}
     for row in facts.evaluations:
         share[row["stage"]] += row["correct_strict"]
@@ -87,12 +87,12 @@ def _examples(facts: Facts) -> str:
     return f"{count:,} examples"
 
 
-def _percent(found: Interval) -> str:
-    return f"{100 * found.value:.1f} %"
+def _percent(share: Interval) -> str:
+    return f"{100 * share.value:.1f} %"
 
 
-def _worth(found: Compared) -> str:
-    """The difference with its interval and its p value, which no line breaks."""
-    value, _, interval = points(found.difference).partition(" ")
-    p = p_value(found.p).replace(" ", "\N{NO-BREAK SPACE}")
+def _worth(compared: Compared) -> str:
+    """The difference with its interval and its p value; the p value never breaks across lines."""
+    value, _, interval = points(compared.difference).partition(" ")
+    p = p_value(compared.p).replace(" ", "\N{NO-BREAK SPACE}")
     return f"{value} points {interval}, {p}"

@@ -1,4 +1,4 @@
-"""Which training questions are most like a question: cosine of character 4-grams, weighted by how rare they are."""
+"""The training questions most similar to a question: cosine of character 4-grams, weighted by rarity."""
 
 import math
 from collections import Counter, defaultdict
@@ -10,41 +10,41 @@ GRAM = 4
 
 
 class Near(NamedTuple):
-    """A training question and how similar it is, 0 to 1."""
+    """A training question and its similarity, 0 to 1."""
 
     similarity: float
     question_id: int
 
 
 def nearest(questions: Sequence[str], known: Mapping[int, str], count: int) -> list[list[Near]]:
-    """For each question the `count` most similar ones of `known` (id -> text), the most similar first.
+    """For each question the `count` most similar questions of `known` (id -> text), the most similar first.
 
-    Texts are vectors of their inverse document frequencies (Spärck Jones 1972). 10,000 known questions take 1 to 3 s.
+    A text is a vector of inverse document frequencies (Spärck Jones 1972). 10,000 known questions take 1 to 3 s.
     """
-    seen = Counter(gram for text in known.values() for gram in _grams(text))
-    squares = {gram: math.log(1 + len(known) / n) ** 2 for gram, n in seen.items()}
+    counts = Counter(gram for text in known.values() for gram in _grams(text))
+    squares = {gram: math.log(1 + len(known) / n) ** 2 for gram, n in counts.items()}
 
     def length(grams: set[str]) -> float:
         return math.sqrt(sum(squares[gram] for gram in grams))
 
-    asked = [_grams(text) & squares.keys() for text in questions]
-    lengths = [length(grams) for grams in asked]
-    having: defaultdict[str, list[int]] = defaultdict(list)
-    for number, grams in enumerate(asked):
+    grams_of_questions = [_grams(text) & squares.keys() for text in questions]
+    lengths = [length(grams) for grams in grams_of_questions]
+    questions_with: defaultdict[str, list[int]] = defaultdict(list)
+    for index, grams in enumerate(grams_of_questions):
         for gram in grams:
-            having[gram].append(number)
+            questions_with[gram].append(index)
     near: list[list[Near]] = [[] for _ in questions]
     for question_id, text in known.items():
         grams = _grams(text)
         products = [0.0] * len(questions)
-        for gram in grams & having.keys():
-            for number in having[gram]:
-                products[number] += squares[gram]
-        own = length(grams)
-        for number, product in enumerate(products):
+        for gram in grams & questions_with.keys():
+            for index in questions_with[gram]:
+                products[index] += squares[gram]
+        known_length = length(grams)
+        for index, product in enumerate(products):
             if product > 0:
-                near[number].append(Near(product / own / lengths[number], question_id))
-    return [nlargest(count, found) for found in near]
+                near[index].append(Near(product / known_length / lengths[index], question_id))
+    return [nlargest(count, candidates) for candidates in near]
 
 
 def _grams(text: str) -> set[str]:

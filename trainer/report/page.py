@@ -1,4 +1,4 @@
-"""The report as one HTML page that needs nothing else: no network, no script, everything that a model wrote escaped."""
+"""The report as one HTML page: without network or scripts, and with all model text escaped."""
 
 from collections.abc import Callable
 from typing import Any
@@ -10,8 +10,8 @@ from trainer.report.charts import Mark, histogram, intervals, lines
 from trainer.report.facts import Facts
 from trainer.report.headline import control_gain, headline
 
-#: Characters of a text that are shown; what a model wrote may be endless.
-LONGEST = 4000
+#: The most characters of a text that are shown; a model may write without end.
+MAX_CHARACTERS = 4000
 SCORES = {
     "pass_rate": "share of the question's traces that are accepted",
     "steps": "steps",
@@ -42,10 +42,14 @@ def page(facts: Facts) -> str:
 
 
 def cut(text: str | None) -> str:
-    """The text, without what goes beyond the longest that is shown."""
+    """The text, cut after `MAX_CHARACTERS` characters."""
     if text is None:
         return "(no answer)"
-    return text if len(text) <= LONGEST else f"{text[:LONGEST]} … and {len(text) - LONGEST} more characters"
+    return (
+        text
+        if len(text) <= MAX_CHARACTERS
+        else f"{text[:MAX_CHARACTERS]} … and {len(text) - MAX_CHARACTERS} more characters"
+    )
 
 
 def duration(seconds: float) -> str:
@@ -88,7 +92,7 @@ def _pair(compared: Compared) -> list[Mark]:
 
 
 def _cost(facts: Facts) -> list[tuple[str, str, str | None]]:
-    """What it took: name, amount, and amount for each point gained (null where no gain is shown)."""
+    """(name, amount, amount for each point gained); the last is None if no gain is shown."""
     cost, gain = facts.cost, facts.whole
     rows: list[tuple[str, float, Callable[[float], str]]] = [
         ("tokens that the teacher wrote, rejected traces included", cost.tokens, "{:,.0f}".format),
@@ -100,10 +104,10 @@ def _cost(facts: Facts) -> list[tuple[str, str, str | None]]:
     ]
     value, low, high = (100 * share for share in gain.difference)
     gained = gain.shown and value > 0
-    found: list[tuple[str, str, str | None]] = []
-    for name, amount, shown in rows:
+    costs: list[tuple[str, str, str | None]] = []
+    for name, amount, formatted in rows:
         if amount:
-            most = shown(amount / low) if low > 0 else "no bound"
-            each = f"{shown(amount / value)} [{shown(amount / high)}, {most}]" if gained else None
-            found.append((name, shown(amount), each))
-    return found
+            upper = formatted(amount / low) if low > 0 else "no bound"
+            each = f"{formatted(amount / value)} [{formatted(amount / high)}, {upper}]" if gained else None
+            costs.append((name, formatted(amount), each))
+    return costs

@@ -1,6 +1,6 @@
-"""Which traces a round trains on: filter after filter in Postgres, each counted; only texts are compared in Python.
+"""Selection of a round's traces: filters in Postgres, each with its count; Python only compares texts.
 
-Everything happens in the caller's transaction, in temporary tables: `choose` alone changes nothing that stays.
+All of it runs in the caller's transaction, in temporary tables: `choose` alone stores nothing.
 """
 
 import json
@@ -16,36 +16,36 @@ from trainer.select.decontamination import Overlaps
 from trainer.select.duplicates import near_duplicates
 from trainer.spec import RoundSpec
 
-#: Rows that come from Postgres, and go there, at a time.
+#: Rows that are read from Postgres, or written to it, at a time.
 BATCH = 1000
 
 
 @dataclass
 class Selection:
-    """What became of the traces of the named jobs."""
+    """The counts of a selection among the traces of the named jobs."""
 
-    #: How many there were: the sum of `removed` and `kept`.
+    #: All traces: the sum of `removed` and `kept`.
     traces: int = 0
-    #: How many each filter took, in the order in which they apply (those that took none are absent).
+    #: Traces that each filter removed, in the order of the filters; a filter that removed none is absent.
     removed: dict[str, int] = field(default_factory=dict)
-    #: Traces chosen: two a pair.
+    #: Chosen traces; a pair has two.
     kept: int = 0
-    #: Examples, or pairs, where the objective wants pairs.
+    #: Chosen examples, or pairs if the objective learns from pairs.
     examples: int = 0
-    #: Tokens that the teacher wrote for them.
+    #: Tokens of the chosen traces, as the teacher wrote them.
     tokens: int = 0
     #: Examples of each difficulty (easy, medium, hard, unknown).
     difficulties: dict[str, int] = field(default_factory=dict)
     #: Examples of each stage of the curriculum.
     stages: list[int] = field(default_factory=list)
-    #: Questions that overlap one of an evaluation, by the rule that found it (exact, normalised, ngram).
+    #: Questions that overlap one of an evaluation, by rule (exact, normalised, ngram).
     overlaps: dict[str, int] = field(default_factory=dict)
 
 
 def select(connection: Connection, round_id: int, spec: RoundSpec) -> Selection:
-    """Write the round's examples and exclusions, replacing those of an earlier try.
+    """Store the round's examples and exclusions in place of those of an earlier attempt.
 
-    Raises TracemillError, naming the filters that took them, when no example is left.
+    Raises TracemillError that names the filters when no example is left.
     """
     selection = choose(connection, spec)
     connection.execute(Q["delete_examples"], {"round_id": round_id})
@@ -55,7 +55,7 @@ def select(connection: Connection, round_id: int, spec: RoundSpec) -> Selection:
 
 
 def choose(connection: Connection, spec: RoundSpec) -> Selection:
-    """Fill the temporary tables `candidates` (the chosen ones, in order) and `overlapping`. Raises as `select` does."""
+    """Fill the temporary tables `candidates` (chosen traces, in order) and `overlapping`. Raises like `select`."""
     chooser = _Chooser(connection, spec)
     selection = chooser.run()
     if selection.examples == 0:
@@ -64,23 +64,24 @@ def choose(connection: Connection, spec: RoundSpec) -> Selection:
 
 
 class _Chooser:
-    """One selection on its way."""
+    """One selection, filter after filter."""
 
     def __init__(self, connection: Connection, spec: RoundSpec) -> None:
         self.connection, self.round, self.spec = connection, spec, spec.select
         self.objective = find(spec.fit.objective)
         self.selection = Selection()
-        #: Traces in a row of `candidates`: two once they are paired.
+        #: Traces in a row of `candidates`: two after pairing.
         self.traces_each = 1
 
     def run(self) -> Selection:
-        """Every filter in turn."""
-        spec, found = self.spec, self.selection
+        """Apply every filter in turn."""
+        spec, selection = self.spec, self.selection
         self._fill()
         self._overlaps()
         self._drop("repeated", "drop_repeated")
         if spec.near_duplicates is not None:
-            for wrong in (False, True):  # a wrong trace that is nearly a right one makes the best pair
+            # Right and wrong traces are not compared: a wrong trace that nearly equals a right one makes the best pair.
+            for wrong in (False, True):
                 rows = self._stream("candidate_texts", wrong=wrong)
                 texts = ((row.trace_id, f"{row.question}\n{row.text}") for row in rows)
                 self._drop("near_duplicates", "drop_listed", traces=list(near_duplicates(texts, spec.near_duplicates)))
@@ -91,8 +92,8 @@ class _Chooser:
         if spec.max_per_question:
             self._drop("max_per_question", "drop_over_max_per_question", most=spec.max_per_question)
         if spec.balance < 1:
-            most = balanced({row.difficulty: row.examples for row in self._execute("difficulties")}, spec.balance)
-            self._drop("balance", "drop_over_balance", most=json.dumps(most))
+            limits = balanced({row.difficulty: row.examples for row in self._execute("difficulties")}, spec.balance)
+            self._drop("balance", "drop_over_balance", most=json.dumps(limits))
         if spec.like is not None:
             rows = self._execute("tokens_of_round", name=spec.like)
             self._drop("like", "drop_unlike", most=json.dumps({row.difficulty: int(row.tokens) for row in rows}))
@@ -101,15 +102,14 @@ class _Chooser:
         if spec.limit:
             self._drop("limit", "drop_over_limit", most=spec.limit)
         self._order()
-        found.kept = found.examples * self.traces_each
-        return found
+        selection.kept = selection.examples * self.traces_each
+        return selection
 
     def _fill(self) -> None:
         for statement in ("more_memory", "drop_temporary", "create_candidates", "create_overlaps"):
             self._execute(statement)
-        found = self.selection
         rows = self._execute("fill_candidates", **parameters(self.connection, self.round)).all()
-        found.traces = sum(row.traces for row in rows)
+        self.selection.traces = sum(row.traces for row in rows)
         for row in sorted(rows, key=lambda row: FILTERS.index(str(row.removed).partition(".")[0])):
             if row.removed is not None:
                 self._count(row.removed, row.traces)
@@ -121,25 +121,25 @@ class _Chooser:
         known = Overlaps(spec.ngram, spec.overlap)
         for row in self._stream("evaluation_questions"):
             known.add(row.id, row.question)
-        found = [
-            {"question_id": row.id, "evaluation_question_id": other[0], "share": other[1]}
+        overlaps = [
+            {"question_id": row.id, "evaluation_question_id": match[0], "share": match[1]}
             for row in self._stream("candidate_questions")
-            if (other := known.find(row.question))
+            if (match := known.find(row.question))
         ]
-        for first in range(0, len(found), BATCH):
-            self.connection.execute(Q["insert_overlap"], found[first : first + BATCH])
+        for first in range(0, len(overlaps), BATCH):
+            self.connection.execute(Q["insert_overlap"], overlaps[first : first + BATCH])
         self.selection.overlaps = {row.rule: row.questions for row in self._execute("count_overlaps")}
         self._drop("overlapping", "drop_overlapping")
 
     def _order(self) -> None:
-        found, curriculum = self.selection, self.round.curriculum
+        selection, curriculum = self.selection, self.round.curriculum
         by, stages = (curriculum.by, len(curriculum.epochs)) if curriculum else (None, 1)
         self._execute("order_candidates", by=by, stages=stages)
         rows = self._execute("stages_of_candidates").all()
-        found.stages = [row.examples for row in rows]
-        found.examples = sum(found.stages)
-        found.tokens = int(sum(row.tokens for row in rows))
-        found.difficulties = {row.difficulty: row.examples for row in self._execute("difficulties")}
+        selection.stages = [row.examples for row in rows]
+        selection.examples = sum(selection.stages)
+        selection.tokens = int(sum(row.tokens for row in rows))
+        selection.difficulties = {row.difficulty: row.examples for row in self._execute("difficulties")}
 
     def _drop(self, name: str, statement: str, **values: Any) -> None:
         self._count(name, self._execute(statement, **values).rowcount * self.traces_each)
@@ -156,8 +156,8 @@ class _Chooser:
 
 
 def parameters(connection: Connection, spec: RoundSpec) -> dict[str, Any]:
-    """Those of the statement `fill_candidates`."""
-    select, wanted = spec.select, find(spec.fit.objective)
+    """The parameters of the statement `fill_candidates`."""
+    select, objective = spec.select, find(spec.fit.objective)
     job_ids = connection.execute(Q["teaching_jobs"], {"jobs": select.jobs}).scalars()
     listed = {name: getattr(select, name) or None for name in ("methods", "models", "domains", "datasets")}
     bounds = {"at_least": select.at_least, "at_most": select.at_most}
@@ -171,21 +171,37 @@ def parameters(connection: Connection, spec: RoundSpec) -> dict[str, Any]:
         "bounds": [bound for bound, _, _ in thresholds],
         "scores": [score for _, score, _ in thresholds],
         "limits": [limit for _, _, limit in thresholds],
-        "pairs": wanted.pairs,
-        "logprobs": wanted.logprobs,
+        "pairs": objective.pairs,
+        "logprobs": objective.logprobs,
     }
 
 
 #: The filters of `fill_candidates` in their order.
 FILTERS = (
-    *("negative", "domains", "datasets", "since", "until", "unverified", "accepted", "correct", "concludes"),
-    *("methods", "models", "logprobs", "at_least", "at_most", "None"),
+    "negative",
+    "domains",
+    "datasets",
+    "since",
+    "until",
+    "unverified",
+    "accepted",
+    "correct",
+    "concludes",
+    "methods",
+    "models",
+    "logprobs",
+    "at_least",
+    "at_most",
+    "None",
 )
 
 
 def balanced(examples: dict[str, int], balance: float) -> dict[str, int]:
-    """How many examples of each difficulty stay: of one with r times as many as the middle one (of two, the smaller)
-    r^balance times as many."""
+    """The number of examples of each difficulty that stay.
+
+    A difficulty with r times as many examples as the middle one keeps r^balance times as many. Of two difficulties the
+    smaller is the middle one.
+    """
     middle = sorted(examples.values())[(len(examples) - 1) // 2] if examples else 0
     return {
         name: count if count <= middle else round(middle * (count / middle) ** balance)
@@ -196,7 +212,7 @@ def balanced(examples: dict[str, int], balance: float) -> dict[str, int]:
 REASONS = {
     "unverified": "are not verified yet: is a verify worker running?",
     "accepted": "are not accepted: `trace_scores` shows the verdicts, the job's policy decides",
-    "overlapping": "answer a question that is also in an evaluation: take other questions to teach with",
+    "overlapping": "answer a question that is also in an evaluation: teach with other questions",
     "logprobs": "have no log-probabilities: enqueue the job with --logprobs",
     "unpaired": "have no trace of the other kind, right or wrong, for their question",
 }

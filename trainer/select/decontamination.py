@@ -1,11 +1,11 @@
-"""Decontamination: does a training question overlap one of an evaluation, although it is worded differently?
+"""Decontamination: search for training questions that overlap a question of an evaluation in other words.
 
-Two questions overlap when they name the same numbers, each as often, and one holds a large part of the other's word
-n-grams. One common 13-gram, which Brown 2020 (arXiv:2005.14165, appendix C) went by, is not enough here and too much:
-many questions are shorter, and questions made from one template share all but numbers and names. So the numbers decide
-first, and n-grams weigh the less the more questions of the evaluations hold them: "which of the following is the most
-likely …" says nothing. A long prompt may hide a question among other numbers: it overlaps if it holds all its words in
-a row, and these are at least 13.
+Two questions overlap when they have the same numbers, each equally often, and one contains a large part of the other's
+word n-grams. The rule of one common 13-gram (Brown 2020, arXiv:2005.14165, appendix C) does not fit: many questions are
+shorter, and questions of one template share everything but numbers and names. So numbers decide first. An n-gram weighs
+less when many questions of evaluations contain it: "which of the following is the most likely …" shows nothing. A long
+prompt may contain a question beside other numbers: it overlaps if it contains the whole question word by word, and that
+has at least 13 words.
 """
 
 import re
@@ -13,89 +13,95 @@ from array import array
 from collections import Counter, defaultdict
 from collections.abc import Iterable
 
-from tracemill.text import words
+from tracemill import text
 
 NUMBER = re.compile(r"\d+(\.\d+)?")
-#: Words of an n-gram where the numbers agree and there are any: trigrams outlive a changed word here and there.
+#: Words of an n-gram in questions with equal numbers: a changed word breaks only three trigrams.
 SHORT = 3
-#: An n-gram that so many questions hold weighs next to nothing and is not looked up.
-COMMON = 100
-#: Fewest words of a question that is looked for, as a whole, in prompts that name other numbers too.
+#: An n-gram in more questions than this weighs almost nothing and is not looked up.
+MAX_QUESTIONS = 100
+#: The fewest words of a question that is searched for word by word in prompts with other numbers.
 VERBATIM = 13
 
 
 class Overlaps:
-    """The questions of the evaluations, by number and n-gram: about 300 bytes an n-gram."""
+    """The questions of the evaluations, by numbers and n-gram; each n-gram takes about 300 bytes."""
 
     def __init__(self, ngram: int, share: float) -> None:
         self.ngram, self.share = ngram, share
         self._ids = array("q")
         self._grams: list[array[int]] = []
         self._numbers: set[tuple[str, ...]] = set()
-        self._held: Counter[int] = Counter()
-        self._where: defaultdict[int, list[int]] = defaultdict(list)
-        #: By the hash of a question's first words: how many it has, the hash of all, and its id.
+        #: The number of questions with each n-gram.
+        self._counts: Counter[int] = Counter()
+        #: The indices of the questions with these numbers and this n-gram.
+        self._index: defaultdict[int, list[int]] = defaultdict(list)
+        #: By the hash of a question's first words: its number of words, the hash of all, and its id.
         self._openings: defaultdict[int, list[tuple[int, int, int]]] = defaultdict(list)
 
     def add(self, key: int, question: str) -> None:
-        """Know this question under the id `key`; all are added before the first is looked for."""
-        numbers, found = _read(question)
-        grams = self._hashes(numbers, found)
+        """Add a question under the id `key`. Add all questions before the first search."""
+        numbers, words = _read(question)
+        grams = self._hashes(numbers, words)
         self._numbers.add(numbers)
         for gram in grams:
-            self._where[hash((numbers, gram))].append(len(self._ids))
-        self._held.update(grams)
+            self._index[hash((numbers, gram))].append(len(self._ids))
+        self._counts.update(grams)
         self._ids.append(key)
         self._grams.append(array("q", grams))
-        if len(found) >= VERBATIM:
-            self._openings[_hash(found[:VERBATIM])].append((len(found), _hash(found), key))
+        if len(words) >= VERBATIM:
+            self._openings[_hash(words[:VERBATIM])].append((len(words), _hash(words), key))
 
     def find(self, question: str) -> tuple[int, float] | None:
-        """Id of the known question that it overlaps most, and the weight of the n-grams that both hold as a part of the
-        whole weight of the lighter one; none if that is not more than the share that makes an overlap. The share of a
-        known question that it holds word by word is 1."""
-        numbers, found = _read(question)
-        return self._alike(numbers, found) or self._held_whole(found)
+        """(id, share) of the known question with the largest overlap; None if no question overlaps.
 
-    def _alike(self, numbers: tuple[str, ...], found: list[str]) -> tuple[int, float] | None:
+        The share is the weight of the common n-grams in the weight of the lighter question. Questions overlap when it
+        is above `self.share`. It is 1 for a known question that `question` contains word by word.
+        """
+        numbers, words = _read(question)
+        return self._find_similar(numbers, words) or self._find_verbatim(words)
+
+    def _find_similar(self, numbers: tuple[str, ...], words: list[str]) -> tuple[int, float] | None:
         if numbers not in self._numbers:
             return None
-        grams = self._hashes(numbers, found)
+        grams = self._hashes(numbers, words)
         common: defaultdict[int, float] = defaultdict(float)
         for gram in grams:
-            if self._held[gram] <= COMMON:
-                for place in self._where.get(hash((numbers, gram)), ()):
-                    common[place] += self._weight(gram)
+            if self._counts[gram] <= MAX_QUESTIONS:
+                for index in self._index.get(hash((numbers, gram)), ()):
+                    common[index] += self._weight(gram)
         if not common:
             return None
-        whole = self._weigh(grams)
-        share, place = max((weight / min(whole, self._weigh(self._grams[at])), -at) for at, weight in common.items())
-        return (self._ids[-place], min(1.0, share)) if share > self.share else None
+        total = self._total_weight(grams)
+        share, negated = max(
+            (weight / min(total, self._total_weight(self._grams[index])), -index) for index, weight in common.items()
+        )
+        return (self._ids[-negated], min(1.0, share)) if share > self.share else None
 
-    def _held_whole(self, text: list[str]) -> tuple[int, float] | None:
-        for start in range(len(text) - VERBATIM + 1):
-            for length, whole, key in self._openings.get(_hash(text[start : start + VERBATIM]), ()):
-                if _hash(text[start : start + length]) == whole:
+    def _find_verbatim(self, words: list[str]) -> tuple[int, float] | None:
+        for start in range(len(words) - VERBATIM + 1):
+            for length, whole, key in self._openings.get(_hash(words[start : start + VERBATIM]), ()):
+                if _hash(words[start : start + length]) == whole:
                     return key, 1.0
         return None
 
     def _weight(self, gram: int) -> float:
-        return 1 / max(1, self._held[gram])
+        return 1 / max(1, self._counts[gram])
 
-    def _weigh(self, grams: Iterable[int]) -> float:
-        return sum(self._weight(gram) for gram in grams if self._held[gram] <= COMMON)
+    def _total_weight(self, grams: Iterable[int]) -> float:
+        return sum(self._weight(gram) for gram in grams if self._counts[gram] <= MAX_QUESTIONS)
 
-    def _hashes(self, numbers: tuple[str, ...], found: list[str]) -> set[int]:
-        """Of the n-grams of a question; none if it has fewer words."""
+    def _hashes(self, numbers: tuple[str, ...], words: list[str]) -> set[int]:
+        """The hashes of a question's n-grams; empty if it has fewer than n words."""
         n = SHORT if numbers else self.ngram
-        return {_hash(found[at : at + n]) for at in range(len(found) - n + 1)}
+        return {_hash(words[start : start + n]) for start in range(len(words) - n + 1)}
 
 
 def _read(question: str) -> tuple[tuple[str, ...], list[str]]:
     """A question's numbers, sorted, and its words."""
-    found = words(question)
-    return tuple(sorted(word for word in found if NUMBER.fullmatch(word))), found
+    words = text.words(question)
+    return tuple(sorted(word for word in words if NUMBER.fullmatch(word))), words
 
 
-def _hash(found: list[str]) -> int:
-    return hash(tuple(found))
+def _hash(words: list[str]) -> int:
+    return hash(tuple(words))

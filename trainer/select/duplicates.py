@@ -11,18 +11,21 @@ BATCH = 1000
 
 
 def near_duplicates(texts: Iterable[tuple[int, str]], threshold: float) -> Iterator[int]:
-    """Ids of the texts that are like an earlier one which stayed: their word 3-grams have a Jaccard index of about
-    `threshold` or more. Takes about 1 KB of memory for each text that stays."""
+    """Ids of the texts that are similar to an earlier text that stays.
+
+    Similar: the Jaccard index of their word 3-grams is about `threshold` or more. Each text that stays takes about 1 KB
+    of memory.
+    """
     from rensa import RMinHashDeduplicator
 
-    seen = RMinHashDeduplicator(threshold, PERMUTATIONS, use_lsh=True, seed=1)
+    index = RMinHashDeduplicator(threshold, PERMUTATIONS, use_lsh=True, seed=1)
     texts = iter(texts)
     while batch := list(islice(texts, BATCH)):
-        added = seen.add_pairs((str(key), shingles(text)) for key, text in batch)
+        added = index.add_pairs((str(key), shingles(text)) for key, text in batch)
         yield from (key for (key, _), new in zip(batch, added, strict=True) if not new)
 
 
 def shingles(text: str) -> list[str]:
-    """The word 3-grams of a text, or the whole of a shorter one."""
-    found = words(text)
-    return [" ".join(found[n : n + SHINGLE]) for n in range(max(1, len(found) - SHINGLE + 1))]
+    """The word 3-grams of a text; a shorter text is one shingle."""
+    split = words(text)
+    return [" ".join(split[n : n + SHINGLE]) for n in range(max(1, len(split) - SHINGLE + 1))]

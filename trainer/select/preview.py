@@ -1,4 +1,4 @@
-"""What a round would train on: chosen and rendered as in earnest, counted, and nothing of it kept."""
+"""Preview of a round: its examples are chosen, rendered and counted as for training, but not stored."""
 
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
@@ -11,58 +11,59 @@ from db.session import engine
 from tracemill.prompts import Prompt
 from tracemill.settings import model, settings
 from tracemill.weights import resolve
-from trainer.queue import checked
-from trainer.rows import Reader, Row
+from trainer.rows import Reader, Row, learnt_text
 from trainer.select.choose import BATCH, Selection, choose
 from trainer.spec import RoundSpec
+from trainer.submit import checked
 
-#: Examples, and pairs of overlapping questions, that are shown.
+#: The most examples, and pairs of overlapping questions, that a preview shows.
 EXAMPLES, OVERLAPS = 3, 100
 
 
 @dataclass(frozen=True)
 class Part:
-    """A piece of a rendered example; special tokens are written out."""
+    """A part of a rendered example, with its special tokens as text."""
 
     text: str
-    #: Whether the loss is taken on it; else it is only read.
+    #: Whether it has a loss; otherwise the student only reads it.
     learnt: bool
 
 
 @dataclass(frozen=True)
 class Rendered:
-    """An example as the student will be given it."""
+    """An example as the student will see it."""
 
     trace_id: int
     stage: int
-    #: sft, or chosen, rejected
+    #: `sft`, or `chosen` and `rejected`.
     role: str
     parts: tuple[Part, ...]
 
 
 @dataclass(frozen=True)
 class Preview:
-    """What a round would do."""
+    """The expected counts and first examples of a round."""
 
     selection: Selection
-    #: Tokens of the student, prompts and answers, of all examples once; and those of them that are learnt.
+    #: The student's tokens of all examples, prompts and answers, in one epoch.
     tokens: int
+    #: The tokens among them that have a loss.
     learnt_tokens: int
-    #: Examples that will be left out because they exceed fit.max_tokens. They are not counted in the tokens.
+    #: Examples that are longer than fit.max_tokens and will be left out; `tokens` does not count them.
     too_long: int
-    #: Expected seconds of training, by the pace of an earlier round of this student; null: there is none.
+    #: Expected seconds of training, by the speed of an earlier round of this student; None without such a round.
     seconds: float | None
     measured_in: str | None
-    #: The first ones: their order is random.
+    #: The first examples; the order is random.
     examples: list[Rendered]
-    #: Pairs of questions that overlap, the least alike first.
+    #: Pairs of questions that overlap, the least similar first.
     overlaps: list[dict[str, Any]]
 
 
 def preview(spec: RoundSpec, report: Callable[[int, int], None] = lambda done, of: None) -> Preview:
-    """Choose and render in a transaction that is rolled back; `report` is told how many examples are rendered.
+    """Choose and render in a transaction that is rolled back.
 
-    Raises UsageError and TracemillError as queueing and selecting do.
+    `report` receives the number of rendered examples and of all. Raises the errors of queueing and selecting.
     """
     with engine().connect() as connection, connection.begin() as transaction:
         prompt_hash = checked(connection, spec)
@@ -73,21 +74,21 @@ def preview(spec: RoundSpec, report: Callable[[int, int], None] = lambda done, o
             rendering.add(batch)
             report(rendering.examples, selection.examples)
         overlaps = connection.execute(Q["overlapping_questions"], {"most": OVERLAPS}).mappings()
-        pace = connection.execute(
+        speed = connection.execute(
             Q["measured_pace"], {"student": spec.student, "objective": spec.fit.objective}
         ).one_or_none()
-        found = Preview(
+        result = Preview(
             selection=selection,
             tokens=sum(rendering.tokens.values()),
             learnt_tokens=rendering.learnt,
             too_long=rendering.too_long,
-            seconds=_seconds(spec, rendering.tokens, pace.tokens_per_second) if pace else None,
-            measured_in=pace.name if pace else None,
+            seconds=_seconds(spec, rendering.tokens, speed.tokens_per_second) if speed else None,
+            measured_in=speed.name if speed else None,
             examples=rendering.shown,
             overlaps=[dict(row) for row in overlaps],
         )
         transaction.rollback()
-    return found
+    return result
 
 
 def _tokenizer(spec: RoundSpec) -> Any:
@@ -96,24 +97,30 @@ def _tokenizer(spec: RoundSpec) -> Any:
     return AutoTokenizer.from_pretrained(resolve(model(spec.student).model, settings().data_dir))
 
 
-def _seconds(spec: RoundSpec, tokens: dict[int, int], pace: float) -> float:
+def _seconds(spec: RoundSpec, tokens: dict[int, int], tokens_per_second: float) -> float:
     epochs = spec.curriculum.epochs if spec.curriculum else [spec.fit.epochs]
-    return sum(count * epochs[stage] for stage, count in tokens.items()) / pace
+    return sum(count * epochs[stage] for stage, count in tokens.items()) / tokens_per_second
+
+
+def _methods(row: Any) -> list[str]:
+    return [row.method] if row.rejected is None else [row.method, row.rejected_method]
 
 
 class _Rendering:
-    """Renders examples, batch by batch, and keeps the sums and the first few."""
+    """Renders examples in batches, and keeps the sums and the first examples."""
 
-    def __init__(self, reader: Reader, most: int) -> None:
-        self.reader, self.most = reader, most
+    def __init__(self, reader: Reader, max_tokens: int) -> None:
+        self.reader, self.max_tokens = reader, max_tokens
         self.tokens: dict[int, int] = defaultdict(int)
         self.examples = self.learnt = self.too_long = 0
         self.shown: list[Rendered] = []
 
     def add(self, batch: Sequence[Any]) -> None:
-        """Rows of `chosen_texts`."""
-        chosen = self._rows((row.question, row.text) for row in batch)
-        rejected = self._rows((row.question, row.rejected) for row in batch if row.rejected is not None)
+        """Add rows of the query `chosen_texts`."""
+        chosen = self._rows((row.question, learnt_text(row.text, _methods(row))) for row in batch)
+        rejected = self._rows(
+            (row.question, learnt_text(row.rejected, _methods(row))) for row in batch if row.rejected is not None
+        )
         for row, right, wrong in zip_longest(batch, chosen, rejected):
             rows = {"sft": right} if wrong is None else {"chosen": right, "rejected": wrong}
             self.examples += 1
@@ -121,7 +128,7 @@ class _Rendering:
                 self.shown += [
                     Rendered(row.trace_id, row.stage, role, self._parts(each)) for role, each in rows.items()
                 ]
-            if any(each.tokens > self.most for each in rows.values()):
+            if any(each.tokens > self.max_tokens for each in rows.values()):
                 self.too_long += 1
                 continue
             self.tokens[row.stage] += sum(each.tokens for each in rows.values())

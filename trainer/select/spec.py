@@ -1,4 +1,4 @@
-"""[select] and [curriculum] of a ROUND.toml: which traces a round trains on, and in which order."""
+"""[select] and [curriculum] of a ROUND.toml: the traces that a round trains on, and their order."""
 
 from datetime import UTC, datetime
 from typing import Annotated, Literal
@@ -7,12 +7,18 @@ from pydantic import AfterValidator, Field, model_validator
 
 from tracemill.policy import SIGNALS
 from tracemill.scores import NUMERIC, score_name
-from tracemill.settings import Section
+from tracemill.sections import Section
 
-#: Numeric columns of `trace_scores`, and the judge's signals in it, that a threshold can be put on.
+#: Columns of `trace_scores` that can have a threshold: its numbers and the judge's signals.
 THRESHOLDS = (
     *NUMERIC,
-    *("faithfulness", "coherence", "majority", "margin", "tokens_out", "thinking_tokens", "cost"),
+    "faithfulness",
+    "coherence",
+    "majority",
+    "margin",
+    "tokens_out",
+    "thinking_tokens",
+    "cost",
     *(signal for signal in SIGNALS if signal != "coherence"),
 )
 ScoreName = Annotated[str, score_name(THRESHOLDS)]
@@ -22,66 +28,66 @@ Moment = Annotated[datetime, AfterValidator(lambda at: at if at.tzinfo else at.r
 
 
 class SelectSpec(Section):
-    """The filter over traces. Whatever it says, no trace of an evaluation and no question that overlaps one passes."""
+    """The filter over traces. It never passes a trace of an evaluation, or a question that overlaps one of these."""
 
     #: Names of the `teach` jobs whose traces are used.
     jobs: list[str] = Field(min_length=1)
-    #: Whether they pass their job's policy; "any": as they come, verified or not (the control arm).
+    #: Whether they pass their job's policy; "any" also takes traces that nobody verified (the control arm).
     accepted: bool | Literal["any"] = True
-    #: Whether the answer equals the gold answer. Absent: not asked.
+    #: Whether the answer equals the gold answer. Absent: no filter.
     correct: bool | None = None
-    #: Whether the last value that the reasoning derives is the answer. Absent: not asked.
+    #: Whether the last value that the reasoning derives is the answer. Absent: no filter.
     concludes: bool | None = None
     #: Any of these methods, model aliases, domains, datasets. Empty: all.
     methods: list[str] = Field(default=[])
     models: list[str] = Field(default=[])
     domains: list[str] = Field(default=[])
     datasets: list[str] = Field(default=[])
-    #: Traces stored from `since` on, and before `until`.
+    #: Only traces that were stored at `since` or later, and before `until`.
     since: Moment | None = None
     until: Moment | None = None
-    #: Least and greatest values of scores. A score that is null passes neither: unknown is not good enough.
+    #: Lower and upper bounds of scores. An unknown score (null) passes neither.
     at_least: dict[ScoreName, float] = Field(default={})
     at_most: dict[ScoreName, float] = Field(default={})
-    #: Of traces that are this similar one stays: the Jaccard index of the word 3-grams of question and text, as MinHash
-    #: estimates it. Absent: all stay.
+    #: Of traces with this similarity or more, one stays: the Jaccard index of the word 3-grams of question and text,
+    #: estimated by MinHash. Absent: all stay.
     near_duplicates: float | None = Field(default=None, gt=0, le=1)
-    #: Traces of one question at most (pairs, where the objective wants pairs); 0: all.
+    #: The most traces of one question, or pairs if the objective learns from pairs. 0 means no limit.
     max_per_question: int = Field(default=4, ge=0)
-    #: How much of the imbalance between difficulties stays. Those with more examples than the middle one are thinned: r
-    #: times as many become r^balance times as many. 1: all stay; 0: none has more than the middle one.
+    #: How much of the imbalance between difficulties stays. A difficulty with r times as many examples as the middle
+    #: one keeps r^balance times as many. 1 keeps all; at 0 none has more examples than the middle one.
     balance: float = Field(default=1.0, ge=0, le=1)
-    #: The name of another round: as many tokens of each difficulty as its examples have.
+    #: The name of another round: take as many tokens of each difficulty as its examples have.
     like: str | None = None
-    #: Tokens that the teacher wrote, in all, at most; 0: all.
+    #: The most tokens of all examples, as the teacher wrote them. 0 means no limit.
     tokens: int = Field(default=0, ge=0)
-    #: Examples in all at most; 0: all.
+    #: The most examples. 0 means no limit.
     limit: int = Field(default=0, ge=0)
-    #: Decontamination: a question overlaps one of an evaluation with the same numbers if they share more than this part
-    #: of their word n-grams.
+    #: Decontamination: two questions with the same numbers overlap if they share more than this part of their word
+    #: n-grams.
     overlap: float = Field(default=0.5, gt=0, lt=1)
-    #: Words of an n-gram in questions without a number (in others: 3).
+    #: Words of an n-gram in questions without numbers; questions with numbers use 3.
     ngram: int = Field(default=6, ge=3, le=50)
-    #: Which traces remain where there are too many, and the order of training.
+    #: Decides which traces stay if there are too many, and the order of training.
     seed: int = 0
 
 
-#: Stages by default: thirds, the four levels simple, medium, complex and advanced, thirds.
+#: The default number of stages.
 STAGES = {"length": 3, "complexity": 4, "pass_rate": 3}
 
 
 class CurriculumSpec(Section):
-    """Easy examples first: stages of equal size, each trained on for its own epochs, which take the place of fit's."""
+    """Easy examples first, in stages of equal size. Each stage has its own epochs, in place of `fit.epochs`."""
 
-    #: length: tokens of the trace; complexity: its steps, then its tokens; pass_rate: the share of its question's
-    #: traces that are accepted, high ones first.
+    #: length: tokens of the trace; complexity: its steps, then its tokens; pass_rate: the accepted share of the traces
+    #: of its question, from high to low.
     by: Literal["length", "complexity", "pass_rate"]
-    #: Epochs of each stage; their number is the number of stages. Absent: one each, in thirds, or four of complexity.
+    #: Epochs of each stage; there are as many stages as numbers. Absent: one epoch each, in the default stages.
     epochs: list[Annotated[int, Field(ge=1)]] = Field(default=[], max_length=8)
 
     @model_validator(mode="before")
     @classmethod
-    def _an_epoch_each(cls, given: object) -> object:
-        if isinstance(given, dict) and not given.get("epochs") and given.get("by") in STAGES:
-            return given | {"epochs": [1] * STAGES[given["by"]]}
-        return given
+    def _fill_epochs(cls, values: object) -> object:
+        if isinstance(values, dict) and not values.get("epochs") and values.get("by") in STAGES:
+            return values | {"epochs": [1] * STAGES[values["by"]]}
+        return values

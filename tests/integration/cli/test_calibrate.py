@@ -38,7 +38,7 @@ def judge(clean: Stack, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iter
 
     with ScriptedServer(first_words=belief) as server:
         config = tmp_path / "tracemill.toml"
-        model = f'engine = "openai"\nbase_url = "{server.base_url}"\n'
+        model = f'engine = "openai"\nopenai.base_url = "{server.base_url}"\n'
         config.write_text(
             f'[models.referee]\nmodel = "scripted"\n{model}[models.other]\nmodel = "another"\n{model}'
             f'[local]\ngenerate = []\njudge = "referee"\n'

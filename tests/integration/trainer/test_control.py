@@ -16,9 +16,9 @@ from tests.integration.measured import benchmark, evaluate
 from tests.integration.rounds import job, new_round, question, round_spec, trace
 from tracemill.errors import UsageError
 from tracemill.stack import Stack
-from trainer.control import control_of
 from trainer.select.choose import select
 from trainer.spec import parse
+from trainer.submit import control_of
 
 pytestmark = pytest.mark.integration
 
@@ -37,7 +37,7 @@ jobs = ["before"]
 @pytest.fixture
 def taught(clean: Stack, monkeypatch: pytest.MonkeyPatch) -> None:
     """Forty questions with one right and one wrong trace each, and a benchmark."""
-    monkeypatch.setenv("TRACEMILL_MODELS", json.dumps({"student": {"adapters": True}}))
+    monkeypatch.setenv("TRACEMILL_MODELS", json.dumps({"student": {"vllm": {"adapters": True}}}))
     forget()
     with transaction() as connection:
         benchmark(connection, "before", [True, False])

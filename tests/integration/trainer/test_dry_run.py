@@ -13,7 +13,7 @@ from db.session import transaction
 from tests.conftest import forget
 from tests.integration.rounds import finish, job, question, trace
 from tracemill.errors import UsageError
-from tracemill.settings import EMBEDDED_MODEL
+from tracemill.model_settings import EMBEDDED_MODEL
 from tracemill.stack import Stack
 from tracemill.weights import resolve
 from trainer.select.preview import preview
@@ -34,7 +34,7 @@ jobs = ["before"]
 @pytest.fixture(autouse=True)
 def _asked(clean: Stack, models: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """Six questions with an accepted trace each; one overlaps an evaluation, and one is long."""
-    aliases = {"student": {"model": resolve(EMBEDDED_MODEL, models), "adapters": True}, "teacher": {}}
+    aliases = {"student": {"model": resolve(EMBEDDED_MODEL, models), "vllm": {"adapters": True}}, "teacher": {}}
     monkeypatch.setenv("TRACEMILL_MODELS", json.dumps(aliases))
     forget()
     with transaction() as connection:
@@ -97,6 +97,14 @@ def test_people_read_a_table_in_which_no_model_text_moves_the_cursor(tmp_path: P
     for phrase in ("whose question overlaps one of an evaluation", "[learnt]", "not known: no round", "1 exact"):
         assert phrase in printed
     assert "\x1b" not in printed
+
+
+def test_thoughts_about_a_hint_are_not_shown_because_they_are_not_learnt(tmp_path: Path) -> None:
+    with transaction() as connection:
+        connection.execute(text("update jobs set method = 'rationalize' where name = 'teach'"))
+        connection.execute(text("update traces set text = '<think>The hint says so.</think>' || text"))
+    learnt = json.loads(_dry_run(tmp_path, "--json"))["examples"][0]["parts"][1]["text"]
+    assert learnt.startswith("It is ")
 
 
 def test_a_filter_that_leaves_nothing_is_work_that_failed(tmp_path: Path) -> None:

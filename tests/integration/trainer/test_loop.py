@@ -51,7 +51,7 @@ jobs = ["dev"]
 @pytest.fixture
 def file(clean: Stack, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     """A loop on six questions with answered held-out questions (1 of 4 right in each set)."""
-    monkeypatch.setenv("TRACEMILL_MODELS", json.dumps({"student": {"adapters": True}}))
+    monkeypatch.setenv("TRACEMILL_MODELS", json.dumps({"student": {"vllm": {"adapters": True}}}))
     forget()
     for name, term in (("before", 50), ("dev", 90)):
         evaluation(name, [f"What is {n} + {term}?" for n in range(4)])

@@ -10,7 +10,7 @@ import pytest
 from tests.lessons import lesson, pairs, sums, with_logprobs
 from tests.tiny import LAYERS, tiny_model
 from tracemill.errors import TracemillError, UsageError
-from tracemill.settings import EMBEDDED_MODEL
+from tracemill.model_settings import EMBEDDED_MODEL
 from tracemill.weights import resolve
 from trainer.objectives import Progress, find
 from trainer.objectives.base import OBJECTIVES
@@ -20,9 +20,9 @@ COUNT = 12
 CASES: dict[str, tuple[str, dict[str, Any]]] = {
     "sft": ("sft", {}),
     "stepwise": ("stepwise", {}),
-    "hinge": ("preference", {"preference": "hinge"}),
-    "dpo": ("preference", {"preference": "dpo"}),
-    "logits": ("logits", {"temperature": 2.0}),
+    "hinge": ("preference", {"preference": {"loss": "hinge"}}),
+    "dpo": ("preference", {"preference": {"loss": "dpo"}}),
+    "logits": ("logits", {"logits": {"temperature": 2.0}}),
     "features": ("features", {}),
 }
 
@@ -125,7 +125,7 @@ def test_a_teacher_without_a_tokenizer_is_refused(tiny: str, tmp_path: Path) -> 
 
 
 def test_a_layer_that_is_not_there_is_refused(tiny: str, tmp_path: Path) -> None:
-    given = lesson(tiny, tmp_path, sums(2), teachers=(tiny,), objective="features", layers=[[1, 4]])
+    given = lesson(tiny, tmp_path, sums(2), teachers=(tiny,), objective="features", features={"layers": [[1, 4]]})
     with pytest.raises(UsageError, match=r"no pair \(1, 4\): the student has 3 layers, the teacher 3"):
         find("features").fit(given)
 

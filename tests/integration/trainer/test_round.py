@@ -20,12 +20,12 @@ from tests.conftest import forget
 from tests.integration.factory import wait_until
 from tests.integration.rounds import ASK, finish, job, question, round_row, round_spec, trace
 from tracemill.errors import UsageError
-from tracemill.settings import EMBEDDED_MODEL
+from tracemill.model_settings import EMBEDDED_MODEL
 from tracemill.stack import Stack
 from tracemill.weights import resolve
-from trainer.queue import queue_round
 from trainer.service import run_round
 from trainer.spec import RoundSpec
+from trainer.submit import queue_round
 
 pytestmark = pytest.mark.integration
 
@@ -36,7 +36,8 @@ QUICK = {"epochs": 1, "batch_size": 4, "max_tokens": 64}
 @pytest.fixture(autouse=True)
 def _student(clean: Stack, models: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """Point the aliases at the shared model of all tests."""
-    aliases = {"student": {"model": resolve(EMBEDDED_MODEL, models), "adapters": True}, "teacher": {"adapters": True}}
+    vllm = {"adapters": True}
+    aliases = {"student": {"model": resolve(EMBEDDED_MODEL, models), "vllm": vllm}, "teacher": {"vllm": vllm}}
     monkeypatch.setenv("TRACEMILL_MODELS", json.dumps(aliases | {"plain": {}}))
     forget()
     yield

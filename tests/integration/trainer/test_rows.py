@@ -5,8 +5,8 @@ from typing import Any
 
 import pytest
 
+from tracemill.model_settings import EMBEDDED_MODEL
 from tracemill.prompts import Prompt, render, token_ids
-from tracemill.settings import EMBEDDED_MODEL
 from tracemill.weights import resolve
 from trainer.rows import IGNORED, Reader, end_of_turn
 

@@ -118,7 +118,8 @@ def test_each_state_has_the_lease_of_its_own_setting(clean: Stack) -> None:
 
 ONE_VISIT = "import sys; from workers.generate import generate; generate(*map(int, sys.argv[1:]))"
 SETTINGS = (
-    '[models.teacher]\nengine = "openai"\nmodel = "scripted"\nbase_url = "{}"\n[feeder]\nrunning_lease_seconds = 2\n'
+    '[models.teacher]\nengine = "openai"\nmodel = "scripted"\nopenai.base_url = "{}"\n'
+    "[feeder]\nrunning_lease_seconds = 2\n"
 )
 
 

@@ -65,7 +65,7 @@ def database(
     config = tmp_path / "tracemill.toml"
     config.write_text(
         "".join(
-            f'[models.{name}]\nengine = "openai"\nmodel = "scripted {name}"\nbase_url = "{server.base_url}"\n'
+            f'[models.{name}]\nengine = "openai"\nmodel = "scripted {name}"\nopenai.base_url = "{server.base_url}"\n'
             for name, server in judges.items()
         )
     )

@@ -74,8 +74,81 @@ def test_the_example_file_is_valid_and_shows_the_defaults(toml: Path, monkeypatc
     assert settings().model_dump() == defaults
 
 
+OLD_FORM = """
+[models.teacher]
+max_model_len = 4096
+adapters = true
+options = { max_logprobs = 20 }
+[models.verifier]
+engine = "openai"
+base_url = "http://localhost:8000/v1"
+tokens_per_minute = 9
+"""
+NEW_FORM = """
+[models.teacher.vllm]
+max_model_len = 4096
+adapters = true
+options = { max_logprobs = 20 }
+[models.verifier]
+engine = "openai"
+[models.verifier.openai]
+base_url = "http://localhost:8000/v1"
+tokens_per_minute = 9
+"""
+
+
+class TestOptionsOfAnEngine:
+    def test_the_old_form_without_sections_gives_the_same_settings(self, toml: Path) -> None:
+        toml.write_text(OLD_FORM)
+        old = settings()
+        toml.write_text(NEW_FORM)
+        forget()
+        assert settings() == old
+        assert (old.models["teacher"].vllm.max_model_len, old.models["verifier"].openai.tokens_per_minute) == (4096, 9)
+
+    @pytest.mark.parametrize("form", ["", "VLLM__"])
+    def test_a_variable_of_either_form_wins_over_the_file(
+        self, toml: Path, monkeypatch: pytest.MonkeyPatch, form: str
+    ) -> None:
+        toml.write_text(NEW_FORM)
+        monkeypatch.setenv(f"TRACEMILL_MODELS__TEACHER__{form}MAX_MODEL_LEN", "8192")
+        monkeypatch.setenv(f"TRACEMILL_MODELS__TEACHER__{form}OPTIONS", '{"max_num_seqs": 7}')
+        vllm = model("teacher").vllm
+        assert (vllm.max_model_len, vllm.adapters) == (8192, True)
+        assert vllm.options == {"max_logprobs": 20, "max_num_seqs": 7}
+
+    def test_a_key_with_two_values_is_an_error_that_names_both(self, toml: Path) -> None:
+        toml.write_text(OLD_FORM.replace("[models.verifier]", "vllm.max_model_len = 512\n[models.verifier]"))
+        with pytest.raises(
+            UsageError, match=r"models\.teacher\.max_model_len = 4096 .*teacher\.vllm\.max_model_len = 512"
+        ):
+            settings()
+
+    def test_a_key_given_twice_with_one_value_is_no_error(self, toml: Path) -> None:
+        toml.write_text(OLD_FORM.replace("[models.verifier]", "vllm.max_model_len = 4096\n[models.verifier]"))
+        assert model("teacher").vllm.max_model_len == 4096
+
+    def test_an_unknown_option_is_an_error_with_the_similar_key(self, toml: Path) -> None:
+        toml.write_text("[models.teacher.vllm]\nmax_model_length = 4096\n")
+        with pytest.raises(
+            UsageError, match=r"models\.teacher\.vllm\.max_model_length: .*did you mean max_model_len\?"
+        ):
+            settings()
+
+    def test_a_section_that_is_no_table_is_an_error_that_names_it(self, toml: Path) -> None:
+        toml.write_text("[models.teacher]\nvllm = 3\nadapters = true\n")
+        with pytest.raises(UsageError, match=r"models\.teacher\.vllm"):
+            settings()
+
+    def test_the_settings_shown_have_the_sections(self, toml: Path) -> None:
+        toml.write_text(OLD_FORM)
+        teacher = shown(settings())["models"]["teacher"]
+        assert teacher["vllm"]["max_model_len"] == 4096
+        assert "max_model_len" not in teacher
+
+
 @pytest.mark.parametrize(
-    "line", ["price_in = -1", "price_out = inf", "requests_per_minute = 0", "tokens_per_minute = -5"]
+    "line", ["price_in = -1", "price_out = inf", "openai.requests_per_minute = 0", "openai.tokens_per_minute = -5"]
 )
 def test_a_price_or_a_limit_that_cannot_be_is_an_error_that_names_it(toml: Path, line: str) -> None:
     toml.write_text(f"[models.teacher]\n{line}\n")

@@ -13,8 +13,8 @@ from tracemill.engines.openai_protocol import Choice, Said, Usage, thinking_shar
 from tracemill.engines.vllm import VllmEngine, hidden_tokens
 from tracemill.methods import named
 from tracemill.methods.labels import asserted, stated
+from tracemill.model_settings import ModelSettings
 from tracemill.prompts import Message
-from tracemill.settings import ModelSettings
 from tracemill.thinking import answer_of, count_tokens
 from tracemill.verification.answers.extract import extract
 from tracemill.verification.checks import Findings, Item, check
@@ -176,7 +176,7 @@ def test_a_later_call_quotes_the_answer_not_the_thoughts(mark: Mark) -> None:
             text = f"{mark.begin}{THOUGHTS}{mark.end}{ANSWER}"
             return Generation((Completion(text, 9, "stop"),) * n, 9, 0.0)
 
-    model = ModelSettings(engine="openai", model="m", base_url="http://127.0.0.1:1")
+    model = ModelSettings(engine="openai", model="m", openai={"base_url": "http://127.0.0.1:1"})
     sampler = Sampler(Engine(), model, Sampling(), None)  # type: ignore[arg-type]
     chains = named("refine").variants("math", ())
     visit = asyncio.run(sampler.visit(chains, [Slot("", 0)], {"question": QUESTION}))

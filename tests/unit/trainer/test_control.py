@@ -6,7 +6,7 @@ import pytest
 
 from tests.integration.rounds import round_spec
 from tracemill.errors import UsageError
-from trainer.control import control_of
+from trainer.submit import control_of
 
 #: A value other than the default for every key of [select].
 POOL: dict[str, Any] = {

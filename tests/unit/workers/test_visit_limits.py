@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 
 from tracemill.engines import Completion, Generation, Sampling, Score
 from tracemill.methods import Call, all_methods
+from tracemill.model_settings import ModelSettings
 from tracemill.prompts import Message, Prompt
-from tracemill.settings import ModelSettings
 from workers.visit import Sampler, Visit, cost_limit, slots, token_limit
 
 #: A token of an answer: three bytes, and still one token in a prompt that quotes it.

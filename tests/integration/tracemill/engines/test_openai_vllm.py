@@ -22,8 +22,8 @@ from tracemill.engines.openai import OpenaiEngine
 from tracemill.engines.plugin import OWNER
 from tracemill.engines.vllm import VllmEngine
 from tracemill.event_loop import run
+from tracemill.model_settings import EMBEDDED_MODEL, ModelSettings
 from tracemill.prompts import Message
-from tracemill.settings import EMBEDDED_MODEL, ModelSettings
 from tracemill.stack.state import free_port
 from tracemill.weights import resolve
 
@@ -57,7 +57,7 @@ def score(engine: Engine) -> Score | None:
 @pytest.fixture(scope="module")
 def in_process(models: Path) -> tuple[list[Generation], Score | None]:
     """What vLLM says in process."""
-    engine = VllmEngine(ModelSettings(model=EMBEDDED_MODEL, max_model_len=512, kv_cache_gib=0.5), models)
+    engine = VllmEngine(ModelSettings(model=EMBEDDED_MODEL, vllm={"max_model_len": 512, "kv_cache_gib": 0.5}), models)
     try:
         return answers(engine), score(engine)
     finally:
@@ -113,7 +113,9 @@ def wait_until_up(health: str, server: "subprocess.Popen[bytes]", log: Path) -> 
 
 @pytest.fixture(params=[False, True], ids=["at once", "streamed"])
 def over_http(address: str, request: pytest.FixtureRequest) -> Iterator[OpenaiEngine]:
-    engine = OpenaiEngine(ModelSettings(engine="openai", model="small", base_url=address, stream=request.param))
+    engine = OpenaiEngine(
+        ModelSettings(engine="openai", model="small", openai={"base_url": address, "stream": request.param})
+    )
     yield engine
     run(engine.close())
 

@@ -21,13 +21,14 @@ from tracemill.engines.vllm import VllmEngine
 from tracemill.errors import EngineDead, EngineError, RequestRefused, UsageError
 from tracemill.event_loop import run
 from tracemill.logprobs import encode
+from tracemill.model_settings import EMBEDDED_MODEL, ModelSettings, VllmOptions
 from tracemill.prompts import Message, token_ids
-from tracemill.settings import EMBEDDED_MODEL, ModelSettings
 from tracemill.verification.judge import SIGNALS, Case, ask
 
 pytestmark = pytest.mark.integration
 
-SMALL = ModelSettings(engine="vllm", model=EMBEDDED_MODEL, max_model_len=512, kv_cache_gib=0.5, adapters=True)
+OPTIONS = {"max_model_len": 512, "kv_cache_gib": 0.5, "adapters": True}
+SMALL = ModelSettings(engine="vllm", model=EMBEDDED_MODEL, vllm=OPTIONS)
 
 OWNER = """
 import sys, time
@@ -222,7 +223,7 @@ def save_adapter(folder: Path) -> None:
 )
 def test_an_option_that_vllm_does_not_take_is_wrong_use(models: Path, options: dict[str, object], reason: str) -> None:
     with pytest.raises(UsageError, match=rf"^model {EMBEDDED_MODEL}: vLLM does not take these settings .*{reason}"):
-        VllmEngine(SMALL.model_copy(update={"options": options}), models)
+        VllmEngine(SMALL.model_copy(update={"vllm": VllmOptions(**OPTIONS, options=options)}), models)
 
 
 @pytest.mark.usefixtures("engine")  # it has unpacked the model

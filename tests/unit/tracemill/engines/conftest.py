@@ -12,10 +12,11 @@ from tests.unit.tracemill.engines.engine_contract import QUESTION
 from tracemill.engines import Sampling, openai_server
 from tracemill.engines.openai import OpenaiEngine
 from tracemill.event_loop import run
-from tracemill.settings import ModelSettings
+from tracemill.model_settings import ModelSettings, OpenaiOptions
 
 KEY = "sk-0123456789abcdef"
 SAMPLING = Sampling(max_tokens=64)
+SETTINGS = {*ModelSettings.model_fields, *OpenaiOptions.model_fields}
 
 Pair = tuple[ScriptedServer, OpenaiEngine]
 Start = Callable[..., Pair]
@@ -32,7 +33,7 @@ def start(monkeypatch: pytest.MonkeyPatch) -> Iterator[Start]:
     with ExitStack() as stack:
 
         def started(*arguments: Any, **options: Any) -> Pair:
-            own = {name: options.pop(name) for name in list(options) if name in ModelSettings.model_fields}
+            own = {name: options.pop(name) for name in list(options) if name in SETTINGS}
             server = stack.enter_context(ScriptedServer(*arguments, **options))
             engine = OpenaiEngine(settings(base_url=server.base_url, **{"timeout_seconds": 10, **own}))
             stack.callback(lambda: run(engine.close()))
@@ -42,8 +43,9 @@ def start(monkeypatch: pytest.MonkeyPatch) -> Iterator[Start]:
 
 
 def settings(**values: Any) -> ModelSettings:
-    """The settings of a model behind a scripted server."""
-    return ModelSettings(**{"engine": "openai", "model": "scripted", "api_key_env": "TEACHER_KEY", **values})
+    """The settings of a model behind a scripted server; options of the engine are given like all others."""
+    options = {name: values.pop(name) for name in list(values) if name in OpenaiOptions.model_fields}
+    return ModelSettings(engine="openai", model="scripted", openai={"api_key_env": "TEACHER_KEY", **options}, **values)
 
 
 def texts(engine: OpenaiEngine, n: int = 1) -> list[str]:

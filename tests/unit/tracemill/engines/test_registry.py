@@ -10,16 +10,17 @@ from tracemill.engines.registry import close_engines, engine
 ALIASES = """
 [models.teacher]
 engine = "openai"
-base_url = "http://127.0.0.1:9/v1"
+openai.base_url = "http://127.0.0.1:9/v1"
 price_in = 0.15
 price_out = 0.6
 [models.student]
 engine = "openai"
-base_url = "http://127.0.0.1:9/v1"
+openai.base_url = "http://127.0.0.1:9/v1"
+vllm.max_model_len = 512
 [models.verifier]
 engine = "openai"
-base_url = "http://127.0.0.1:9/v1"
-requests_per_minute = 60
+openai.base_url = "http://127.0.0.1:9/v1"
+openai.requests_per_minute = 60
 """
 
 

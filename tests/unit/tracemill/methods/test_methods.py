@@ -3,7 +3,7 @@
 import pytest
 
 from tracemill.errors import UsageError
-from tracemill.methods import named
+from tracemill.methods import all_methods, named
 from tracemill.prompts import SLOT
 from tracemill.verification.checks import Item, check
 
@@ -45,6 +45,17 @@ def test_refining_is_a_draft_then_a_critique_of_it_then_an_answer_that_has_seen_
 )
 def test_a_refined_trace_stands_alone(text: str, refused: bool) -> None:
     assert bool(named("refine").refusal(text, check(Item(text)))) is refused
+
+
+def test_only_thoughts_about_the_question_alone_are_taught() -> None:
+    taught = {name for name, method in all_methods().items() if method.teaches_thoughts}
+    assert taught == {"cot", "explain", "stepwise"}
+
+
+@pytest.mark.parametrize("name", ["rationalize", "stepwise-gold"])
+def test_complete_thoughts_without_an_answer_must_not_speak_of_the_hint(name: str) -> None:
+    text = "<think>As the hint says, 3 * 4 = 12, so the answer is 12.</think>"
+    assert "hint" in (named(name).refusal(text, check(Item(text))) or "")
 
 
 def test_a_student_reads_a_stored_trace_below_the_question() -> None:

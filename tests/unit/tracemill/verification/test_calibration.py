@@ -166,7 +166,9 @@ def judge(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Any:
     """A scripted judge behind the alias `referee`, and no stack."""
     with ScriptedServer(first_words=belief) as server:
         config = tmp_path / "tracemill.toml"
-        config.write_text(f'[models.referee]\nengine = "openai"\nmodel = "scripted"\nbase_url = "{server.base_url}"\n')
+        config.write_text(
+            f'[models.referee]\nengine = "openai"\nmodel = "scripted"\nopenai.base_url = "{server.base_url}"\n'
+        )
         monkeypatch.setenv("TRACEMILL_CONFIG", str(config))
         monkeypatch.setenv("TRACEMILL_DATA_DIR", str(tmp_path / "data"))
         forget()

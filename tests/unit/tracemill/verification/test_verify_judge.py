@@ -27,7 +27,7 @@ JUDGE = {"TRACEMILL_MODELS__SCRIPTED__ENGINE": "openai", "TRACEMILL_MODELS__SCRI
 def test_a_judge_rates_each_row_and_is_watched(verify: Verify, tmp_path: Path) -> None:
     path, out = write(tmp_path / "in.jsonl", sums(30)), tmp_path / "out.jsonl"
     with ScriptedServer(first_words={"yes": -0.2, "no": -1.7}) as server:
-        here = JUDGE | {"TRACEMILL_MODELS__SCRIPTED__BASE_URL": server.base_url}
+        here = JUDGE | {"TRACEMILL_MODELS__SCRIPTED__OPENAI__BASE_URL": server.base_url}
         ended = verify(path, "-o", out, "--judge", "scripted", "--json", **here)
         assert ended.code == 0
         first = len(server.requests)
@@ -52,7 +52,7 @@ def test_rows_that_the_judge_fails_on_are_named_and_keep_their_other_verdicts(ve
     with ScriptedServer(first_words={"yes": -0.2, "no": -1.7}) as server:
         # The canaries are answered, then every prompt is too long.
         server.faults = _after(server, Fault.REFUSED)
-        here = JUDGE | {"TRACEMILL_MODELS__SCRIPTED__BASE_URL": server.base_url}
+        here = JUDGE | {"TRACEMILL_MODELS__SCRIPTED__OPENAI__BASE_URL": server.base_url}
         ended = verify(path, "-o", tmp_path / "out.jsonl", "--judge", "scripted", **here)
     assert ended.code == 1
     done = read(tmp_path / "out.jsonl")
@@ -70,7 +70,7 @@ def _after(server: ScriptedServer, fault: Fault) -> Iterator[Any]:
 
 def test_a_judge_that_is_dead_ends_the_run_with_a_sentence(verify: Verify, tmp_path: Path) -> None:
     with ScriptedServer(faults=[Fault.UNAUTHORIZED] * 1000) as server:
-        here = JUDGE | {"TRACEMILL_MODELS__SCRIPTED__BASE_URL": server.base_url}
+        here = JUDGE | {"TRACEMILL_MODELS__SCRIPTED__OPENAI__BASE_URL": server.base_url}
         ended = verify(write(tmp_path / "in.jsonl", sums(3)), "--judge", "scripted", **here)
     assert (ended.code, ended.out) == (1, "")
     assert "error: " in ended.err
@@ -84,7 +84,7 @@ def test_interrupted_while_the_judge_thinks_it_ends_at_once(tmp_path: Path) -> N
         process = subprocess.Popen(
             command(path, "-o", out, "--judge", "scripted"),
             cwd=ROOT,
-            env=os.environ | JUDGE | {"TRACEMILL_MODELS__SCRIPTED__BASE_URL": server.base_url},
+            env=os.environ | JUDGE | {"TRACEMILL_MODELS__SCRIPTED__OPENAI__BASE_URL": server.base_url},
             stderr=subprocess.PIPE,
         )
         while not any("+ 7?" in json.dumps(asked) for _, asked in list(server.requests)):

@@ -11,7 +11,7 @@ from tracemill.statistics import Paired
 from trainer.compare import Compared
 from trainer.report.facts import Bins, Control, Cost, Facts, Flip, together
 from trainer.report.headline import control_gain, headline
-from trainer.report.page import LONGEST, cut, duration, page
+from trainer.report.page import MAX_CHARACTERS, cut, duration, page
 
 GAIN = Compared("sums", Paired(both=10, first=5, second=35, neither=50))
 LOSS = Compared("sums", Paired(both=10, first=35, second=5, neither=50))
@@ -220,5 +220,5 @@ def test_a_time_changes_its_unit_where_the_next_one_reads_better(seconds: float,
 
 
 def test_a_text_of_just_the_longest_length_is_whole() -> None:
-    assert cut("x" * LONGEST) == "x" * LONGEST
-    assert cut("x" * LONGEST + "y") == "x" * LONGEST + " … and 1 more characters"
+    assert cut("x" * MAX_CHARACTERS) == "x" * MAX_CHARACTERS
+    assert cut("x" * MAX_CHARACTERS + "y") == "x" * MAX_CHARACTERS + " … and 1 more characters"

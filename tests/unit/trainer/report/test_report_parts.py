@@ -10,7 +10,7 @@ from tracemill.statistics import Interval, share
 from trainer.report.charts import Mark, histogram, intervals, lines
 from trainer.report.facts import Bins
 from trainer.report.nearest import nearest
-from trainer.report.page import LONGEST, cut, duration
+from trainer.report.page import MAX_CHARACTERS, cut, duration
 
 HOSTILE = '"><script>alert(1)</script>'
 
@@ -133,7 +133,7 @@ def test_what_is_like_nothing_has_no_neighbour() -> None:
 
 
 def test_endless_text_is_cut_and_says_so() -> None:
-    assert cut("x" * (LONGEST + 5)).endswith("x … and 5 more characters")
+    assert cut("x" * (MAX_CHARACTERS + 5)).endswith("x … and 5 more characters")
     assert (cut("short"), cut(None)) == ("short", "(no answer)")
 
 

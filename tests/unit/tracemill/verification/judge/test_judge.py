@@ -16,8 +16,8 @@ from tracemill.engines import openai_server
 from tracemill.engines.openai import OpenaiEngine
 from tracemill.errors import EngineDead
 from tracemill.event_loop import run
+from tracemill.model_settings import ModelSettings
 from tracemill.policy import Signal
-from tracemill.settings import ModelSettings
 from tracemill.statistics import auc
 from tracemill.verification.judge import SIGNALS, Case, Judged, ask, canaries
 from tracemill.verification.judge.canaries import ATTACKS
@@ -38,7 +38,9 @@ def judging(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[ScriptedServe
 
         def engine(server: ScriptedServer) -> OpenaiEngine:
             stack.enter_context(server)
-            engine = OpenaiEngine(ModelSettings(engine="openai", model="scripted", base_url=server.base_url))
+            engine = OpenaiEngine(
+                ModelSettings(engine="openai", model="scripted", openai={"base_url": server.base_url})
+            )
             stack.callback(lambda: run(engine.close()))
             return engine
 

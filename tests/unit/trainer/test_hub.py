@@ -7,8 +7,7 @@ import pytest
 from tests.hub import Hub
 from tests.integration.rounds import round_spec
 from tracemill.errors import TracemillError
-from trainer.card import card, evaluated
-from trainer.publish import upload
+from trainer.hub import card, evaluated, upload
 
 OUTCOME = {"examples": 90, "too_long": 3, "tokens": 12_345}
 SOURCE = {

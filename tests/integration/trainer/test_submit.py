@@ -12,13 +12,13 @@ from tests.conftest import forget
 from tests.integration.rounds import ASK, TEACH, job, new_round, question, round_row, round_spec
 from tracemill.errors import UsageError
 from tracemill.stack import Stack
-from trainer.queue import checked, queue_round
 from trainer.spec import RoundSpec
+from trainer.submit import checked, queue_round
 
 MODELS = {
-    "student": {"adapters": True, "max_lora_rank": 16},
-    "plain": {"max_lora_rank": 16},
-    "elsewhere": {"engine": "openai", "base_url": "http://127.0.0.1:9/v1", "adapters": True},
+    "student": {"vllm": {"adapters": True, "max_lora_rank": 16}},
+    "plain": {"vllm": {"max_lora_rank": 16}},
+    "elsewhere": {"engine": "openai", "openai": {"base_url": "http://127.0.0.1:9/v1"}},
 }
 
 
@@ -60,7 +60,7 @@ def test_an_adapter_may_have_exactly_the_rank_that_the_student_serves() -> None:
 
 
 def test_a_model_without_adapters_is_no_student() -> None:
-    with pytest.raises(UsageError, match=r"set adapters = true .* under \[models\.plain\]"):
+    with pytest.raises(UsageError, match=r"set adapters = true .* under \[models\.plain\.vllm\]"):
         _checked(_spec(student="plain"))
 
 

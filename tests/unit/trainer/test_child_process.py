@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from tracemill.errors import TracemillError
-from trainer.child import run_in_child
+from trainer.child_process import run_in_child
 
 
 @pytest.fixture

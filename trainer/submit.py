@@ -1,4 +1,4 @@
-"""Queueing a round: everything that can be wrong with it is found here, before anything runs."""
+"""Submission of a round and of its control arm: all checks of a round come here, before anything runs."""
 
 import json
 from contextlib import suppress
@@ -16,6 +16,23 @@ from tracemill.settings import model
 from trainer import objectives
 from trainer.evaluate import jobs_by_names
 from trainer.spec import RoundSpec, parse
+
+#: The keys of [select] that a control arm keeps: the origin of traces, and the limits of one question. Its other keys
+#: filter by verdicts, or limit the amount, which is that of the round.
+POOL = {
+    "jobs",
+    "methods",
+    "models",
+    "domains",
+    "datasets",
+    "since",
+    "until",
+    "near_duplicates",
+    "max_per_question",
+    "ngram",
+    "overlap",
+    "seed",
+}
 
 
 def queue_round(spec: RoundSpec) -> int:
@@ -62,10 +79,10 @@ def check_student(spec: RoundSpec) -> None:
             f"student = '{spec.student}': its engine is a server elsewhere. Only a model with engine = \"vllm\" has "
             "weights that can be trained and served with an adapter."
         )
-    if spec.fit.lora_rank > student.max_lora_rank or not student.adapters:
+    if spec.fit.lora_rank > student.vllm.max_lora_rank or not student.vllm.adapters:
         raise UsageError(
             f"model {spec.student} cannot serve an adapter of rank {spec.fit.lora_rank}: set adapters = true and "
-            f"max_lora_rank = {spec.fit.lora_rank} under [models.{spec.student}]"
+            f"max_lora_rank = {spec.fit.lora_rank} under [models.{spec.student}.vllm]"
         )
 
 
@@ -144,3 +161,24 @@ def _jobs(connection: Connection, key: str, names: list[str]) -> dict[str, dict[
     if missing:
         raise UsageError(f"{key}: there is no job '{missing[0]}'. `tracemill jobs list` shows those there are.")
     return jobs
+
+
+def control_name(name: str) -> str:
+    """The name of a round's control arm."""
+    return f"{name}-control"
+
+
+def control_of(spec: RoundSpec) -> RoundSpec:
+    """The round's twin on unfiltered traces: as many tokens of each difficulty as the round's own examples have.
+
+    It is selected once the round's examples are written (`claim_round`). Raises UsageError when the objective learns
+    from pairs of right and wrong traces: without verdicts there are none.
+    """
+    if objectives.find(spec.fit.objective).pairs:
+        raise UsageError(
+            f"--control: fit.objective = '{spec.fit.objective}' learns from pairs of right and wrong traces, and "
+            "unfiltered traces have none. Compare it with a round of another objective: tracemill rounds compare"
+        )
+    pool = spec.select.model_dump(include=POOL)
+    twin = {"name": control_name(spec.name), "select": pool | {"accepted": "any", "like": spec.name}}
+    return parse(spec.model_dump() | twin, f"the control arm of round '{spec.name}'")

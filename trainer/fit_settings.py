@@ -1,0 +1,45 @@
+"""The settings of `[fit]` that all objectives share."""
+
+from typing import Literal
+
+from pydantic import Field, model_validator
+
+from tracemill.sections import Section
+
+
+class FitSettings(Section):
+    """How the student learns, whatever the objective."""
+
+    #: The objective, by name (`trainer.objectives`).
+    objective: str = "sft"
+    #: How often the student sees every example.
+    epochs: int = Field(default=3, ge=1)
+    #: Peak learning rate of AdamW. It rises over the first twentieth of the steps, then falls linearly to 0.
+    learning_rate: float = Field(default=1e-3, gt=0)
+    #: Examples (or pairs of them) in one optimiser step.
+    batch_size: int = Field(default=16, ge=1)
+    #: Rank of the LoRA matrices, at most the student's `vllm.max_lora_rank`.
+    lora_rank: int = Field(default=16, ge=1, le=64)
+    #: LoRA's scale: the update is multiplied by alpha ÷ rank.
+    lora_alpha: int = Field(default=32, ge=1)
+    #: Longest prompt + answer, in tokens. The fit leaves out longer examples and counts them; it never cuts them.
+    max_tokens: int = Field(default=256, ge=16)
+    #: Format of the frozen base model: nf4 (QLoRA: 4 bits, double quantisation) or none (bfloat16).
+    quantisation: Literal["nf4", "none"] = "nf4"
+    #: Seed of the adapter's initial values and of the order within an epoch.
+    seed: int = 0
+
+    #: Seconds between two checkpoints, from which a killed fit resumes. 0 means no checkpoints.
+    checkpoint_seconds: float = Field(default=120, ge=0)
+    #: Keep the adapter of every epoch, as `epoch-1`, `epoch-2`, … in the round's folder.
+    keep_epochs: bool = False
+    #: Processes that share every batch, one for each GPU. On CPU they communicate through gloo.
+    processes: int = Field(default=1, ge=1)
+    #: Whether to save also the student with the merged adapter (bfloat16), as `merged` in the round's folder.
+    merge: bool = False
+
+    @model_validator(mode="after")
+    def _shared(self) -> "FitSettings":
+        if self.batch_size % self.processes:
+            raise ValueError(f"batch_size = {self.batch_size} cannot be shared by {self.processes} processes equally")
+        return self

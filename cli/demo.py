@@ -1,8 +1,8 @@
-"""`tracemill demo`: the whole factory on real parts, small enough for a laptop without a GPU.
+"""`tracemill demo`: the whole factory with real parts, on a laptop without a GPU.
 
-Teacher and student are the same 135M-parameter model; the teacher is shown four worked examples, the student none. The
-teacher answers each training question eight times, only traces with the right answer and no false equation are kept,
-and the student is trained on them by QLoRA. Everything printed is measured in this run.
+Teacher and student are the same 135M-parameter model. Only the teacher's prompt has four worked examples. The teacher
+answers each training question eight times. Traces with the right answer and no false equation train the student by
+QLoRA. Every printed figure is measured in this run.
 """
 
 import time
@@ -33,8 +33,8 @@ from tracemill.text import fingerprint
 if TYPE_CHECKING:
     from producer.sources import Question
 
-#: The judge rates all of the teacher's held-out answers, right and wrong: that measures it. Its rating then gates the
-#: teaching traces, unless it was found to be at chance.
+#: The judge is calibrated on all held-out answers of the teacher, right and wrong. Its rating then gates the teaching
+#: traces, unless the rating is no better than chance.
 MEASURING = Policy(judge="verifier", judge_refused=True)
 GATED = Policy(judge="verifier", gates={"rating": 0.5})
 
@@ -43,9 +43,9 @@ def register(app: typer.Typer) -> None:
     app.command(help=DEMO, rich_help_panel="Local stack")(demo)
 
 
-DEMO = """Run the whole factory on real parts, on CPU: ask, verify, train, and measure before and after.
+DEMO = """Run the whole factory on CPU: ask, verify, train, and measure before and after.
 
-Takes ten to fifteen minutes on two cores. Example: tracemill demo"""
+It takes ten to fifteen minutes on two cores. Example: tracemill demo"""
 
 
 @dataclass(frozen=True)
@@ -69,9 +69,9 @@ class Names:
 
 def demo(
     questions: Annotated[int, typer.Option(min=20, help="Training questions.")] = 320,
-    held_out: Annotated[int, typer.Option(min=20, help="Questions that are only for measuring.")] = 240,
+    held_out: Annotated[int, typer.Option(min=20, help="Questions for the evaluations only.")] = 240,
     samples: Annotated[int, typer.Option(min=1, help="Answers per training question.")] = 8,
-    keep_up: Annotated[bool, typer.Option(help="Leave the stack running afterwards.")] = False,
+    keep_up: Annotated[bool, typer.Option(help="Keep the stack running afterwards.")] = False,
     json: Json = False,
 ) -> None:
     from db.migrate import prepare  # imports Alembic, which no other command needs
@@ -84,19 +84,19 @@ def demo(
         seconds[name] = round(time.monotonic() - clock, 1)
         clock = time.monotonic()
 
-    _say("Starting Postgres, Redis, the feeder, the workers (vLLM loads the model) and Flower …")
+    _print("Starting Postgres, Redis, the feeder, the workers (vLLM loads the model) and Flower …")
     stack = start(prepare)
     try:
         flower = f"http://127.0.0.1:{stack.flower_port}"
-        _say(f"Flower watches at {flower} (user {stack.flower_user}; `tracemill flower` prints the password)")
-        names = Names(_unfinished())
+        _print(f"Flower watches at {flower} (user {stack.flower_user}; `tracemill flower` prints the password)")
+        names = Names(_round_name())
         test = list(mixed(held_out, seed=1, split="test"))
-        known = {fingerprint(question.text) for question in test}
-        training = list(mixed(questions, seed=2, split="train", known=known))
+        test_fingerprints = {fingerprint(question.text) for question in test}
+        training = list(mixed(questions, seed=2, split="train", known=test_fingerprints))
         if len(test) < held_out or len(training) < questions:
-            raise TracemillError("there are not so many different questions: ask for fewer")
+            raise TracemillError("there are fewer distinct questions than that: lower --questions or --held-out")
 
-        _say(f"Measuring the student, and the teacher, on {held_out} held-out questions …")
+        _print(f"Measuring the student, and the teacher, on {held_out} held-out questions …")
         _open(names.before, test, "student", shots=False, samples=1, teach=False, policy=Policy())
         _open(names.teacher, test, "teacher", shots=True, samples=1, teach=False, policy=MEASURING)
         _wait_for_engine(names.before)
@@ -104,50 +104,50 @@ def demo(
         follow_jobs([names.before, names.teacher])
         stage("evaluate before")
 
-        _say(f"The teacher answers {questions} other questions {samples} times each; every trace is verified …")
+        _print(f"The teacher answers {questions} other questions {samples} times each; every trace is verified …")
         _calibrate(names.teacher)
         taught = _open(names.teach, training, "teacher", shots=True, samples=samples, teach=True, policy=GATED)
-        for signal, why in taught.policy.uninformative.items():
-            _say(f"The LLM verifier's {signal} is stored and ignored: {why}")
+        for signal, reason in taught.policy.uninformative.items():
+            _print(f"The LLM verifier's {signal} is stored and ignored: {reason}")
         follow_jobs([names.teach])
         stage("ask and verify")
 
-        _say("Training the student on the accepted traces (NF4 QLoRA), then measuring it again …")
+        _print("Training the student on the accepted traces (NF4 QLoRA), then measuring it again …")
         _train(names)
         follow_round(names.round)
         stage("train and evaluate after")
-        found = report(names.round, names.before, names.teacher, names.teach, seconds)
+        result = report(names.round, names.before, names.teacher, names.teach, seconds)
     finally:
         if not keep_up:
-            _say("Stopping the stack …")
+            _print("Stopping the stack …")
             local.down(settings().data_dir)
     if json:
-        print_json(found)
+        print_json(result)
     else:
-        _say(
+        _print(
             f"The data are in {settings().data_dir.absolute()}. Start the stack again with `tracemill up`: Flower is "
             f"then at {flower}, and `tracemill sql` answers more questions."
         )
 
 
-def _say(line: str) -> None:
+def _print(line: str) -> None:
     console.print(line, markup=False, soft_wrap=True)
 
 
-def _unfinished() -> str:
-    """The name of a demo round that was broken off, to go on with it; else the next free name."""
+def _round_name() -> str:
+    """Return the name of an interrupted demo round, otherwise the next free name."""
     with transaction() as connection:
         done = set(connection.execute(text("select name from rounds where state in ('done', 'failed')")).scalars())
     return next(name for number in range(1, 10**6) if (name := f"demo-{number}") not in done)
 
 
 def _calibrate(job: str) -> None:
-    """Measure the judge on what it rated in `job`, and store it, as `tracemill calibrate --job` does."""
+    """Calibrate the judge on its ratings in `job`, as `tracemill calibrate --job` does, and store the result."""
     from db.calibrations import judged_traces, store
     from tracemill.verification.calibration import measure
 
     measured = measure(judged_traces(job, "verifier", None))
-    if measured:  # there were enough right ones and enough wrong ones
+    if measured:  # there were enough right and enough wrong answers
         store("verifier", model_settings("verifier").model, f"job {job}", measured)
 
 
@@ -170,7 +170,7 @@ def _open(
 
 
 def _wait_for_engine(job: str) -> None:
-    """Wait for the first trace, so that loading the model is not counted as answering."""
+    """Wait for the first trace, so that the time of answering excludes loading the model."""
     with console.status("loading the model"):
         while True:
             with transaction() as connection:

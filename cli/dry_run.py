@@ -1,4 +1,4 @@
-"""`tracemill train ROUND.toml --dry-run`: what the round would train on. Nothing is queued, nothing is stored."""
+"""`tracemill train ROUND.toml --dry-run`: show the training set of a round. Nothing is queued or stored."""
 
 from collections.abc import Sequence
 from dataclasses import asdict
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from trainer.select.preview import Preview
     from trainer.spec import EvaluateSpec, RoundSpec
 
-#: What became of traces, by the filter that took them.
+#: A description of the removed traces, by filter.
 FILTERS = {
     "negative": "of jobs that ask for wrong reasoning (only preference pairs use them)",
     "domains": "of another domain",
@@ -41,20 +41,20 @@ FILTERS = {
 
 
 def dry_run(spec: "RoundSpec", json: bool) -> None:
-    """Print what the round would train on, for people or machines. Raises what queueing or selecting would."""
+    """Print the round's training set as tables or JSON. Raises the errors of queueing and selecting."""
     from trainer.select.preview import preview
 
     with Progress(console=progress_console, transient=True) as bar:
         task = bar.add_task("selecting", total=None)
-        found = preview(spec, lambda done, of: bar.update(task, description="rendering", completed=done, total=of))
+        result = preview(spec, lambda done, of: bar.update(task, description="rendering", completed=done, total=of))
     if json:
-        print_json({"round": spec.name, **asdict(found)})
+        print_json({"round": spec.name, **asdict(result)})
     else:
-        _show(spec, found)
+        _show(spec, result)
 
 
-def _show(spec: "RoundSpec", found: "Preview") -> None:
-    selection = found.selection
+def _show(spec: "RoundSpec", result: "Preview") -> None:
+    selection = result.selection
     counts = [{"traces": selection.traces, "": f"of {', '.join(spec.select.jobs)}"}]
     counts += [
         {"traces": -taken, "": FILTERS.get(name, f"outside {name}")} for name, taken in selection.removed.items()
@@ -66,38 +66,38 @@ def _show(spec: "RoundSpec", found: "Preview") -> None:
         "by difficulty": ", ".join(f"{name} {count:,}" for name, count in sorted(selection.difficulties.items())),
         "by stage": ", ".join(f"{count:,}" for count in selection.stages),
         "tokens written by the teacher": f"{selection.tokens:,}",
-        "tokens of the student, an epoch": f"{found.tokens:,}, of which it learns {found.learnt_tokens:,}",
-        f"longer than {spec.fit.max_tokens} tokens, left out": f"{found.too_long:,}",
-        "expected training time": _time(found),
+        "tokens of the student, an epoch": f"{result.tokens:,}, of which it learns {result.learnt_tokens:,}",
+        f"longer than {spec.fit.max_tokens} tokens, left out": f"{result.too_long:,}",
+        "expected training time": _time(result),
     }
     print_rows([{"": name, "value": value} for name, value in totals.items()], ("", "value"))
-    if found.overlaps:
+    if result.overlaps:
         title = "Left out: " + ", ".join(f"{count} {rule}" for rule, count in sorted(selection.overlaps.items()))
-        pairs = [{name: _plain(str(value)) for name, value in pair.items()} for pair in found.overlaps[:5]]
+        pairs = [{name: _plain(str(value)) for name, value in pair.items()} for pair in result.overlaps[:5]]
         print_rows(pairs, ("rule", "question", "evaluation_question"), title=title)
-    for example in found.examples:
+    for example in result.examples:
         console.rule(f"trace {example.trace_id}, {example.role}, stage {example.stage}", align="left")
         for part in example.parts:
             console.print(Text("[learnt]" if part.learnt else "[read]", style="bold"))
             console.print(Text(_plain(part.text), style="green" if part.learnt else ""), soft_wrap=True)
 
 
-def _time(found: "Preview") -> str:
-    if found.seconds is None:
+def _time(result: "Preview") -> str:
+    if result.seconds is None:
         return "not known: no round of this student with this objective was fitted yet"
-    minutes, seconds = divmod(round(found.seconds), 60)
-    return f"about {minutes} min {seconds:02} s, at the pace of round {found.measured_in}"
+    minutes, seconds = divmod(round(result.seconds), 60)
+    return f"about {minutes} min {seconds:02} s, at the pace of round {result.measured_in}"
 
 
 def _plain(text: str) -> str:
-    """Model text without control characters, which a terminal would obey."""
+    """Replace control characters of model text, because a terminal would interpret them."""
     return "".join(char if char.isprintable() or char in "\n\t" else "\N{REPLACEMENT CHARACTER}" for char in text)
 
 
 def show_plan(
     jobs: "Sequence[JobSpec]", evaluate: "EvaluateSpec", json: bool, dev: "EvaluateSpec | None" = None
 ) -> None:
-    """Print the jobs that come first, what is measured, and the dev set of a loop."""
+    """Print the first jobs, the evaluations, and the dev set of a loop."""
     rows = [
         {"job": job.name, "source": job.source, "model": job.model, "method": job.method, "traces a question": job.most}
         for job in jobs

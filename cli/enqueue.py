@@ -1,4 +1,4 @@
-"""`tracemill enqueue`: questions from anywhere become a job."""
+"""`tracemill enqueue`: open a job for the questions of a source."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -45,55 +45,55 @@ ENQUEUE = """Store a source's questions and open a job that answers them. Runnin
 
 SOURCE: a JSONL, CSV or Parquet path or glob, hf:name[:config][:split], gym:chain_sum?min_terms=2, words:?size=300, or
 the questions of another job: job:NAME, job:NAME?failed (without an accepted trace), job:NAME?accepted. The test sets
-gsm8k, math-500 and svamp go by their names.
+gsm8k, math-500 and svamp have short names.
 
 Example: tracemill enqueue gsm8k.jsonl --model teacher --map gold=answer --samples 8 --limit 100
 
 Example: tracemill enqueue job:gsm8k-teacher-cot?failed --method rationalize"""
 
-Enough = Annotated[int | None, typer.Option(min=1, help="Stop a question at so many accepted traces.")]
+Enough = Annotated[int | None, typer.Option(min=1, help="Stop a question at this many accepted traces.")]
 Batch = Annotated[
-    int | None, typer.Option(min=1, help="With --enough: traces asked for at a time (default: a quarter).")
+    int | None, typer.Option(min=1, help="With --enough: traces requested at a time (default: a quarter).")
 ]
 GiveUp = Annotated[
-    float, typer.Option(min=0, max=0.99, help="With --enough: give a question up when its chance is below this.")
+    float, typer.Option(min=0, max=0.99, help="With --enough: give a question up below this chance of success.")
 ]
-BudgetTokens = Annotated[float | None, typer.Option(min=1, help="Stop the job when it has cost so many tokens.")]
-BudgetMoney = Annotated[float | None, typer.Option(min=0.000001, help="… or so much money, by the model's prices.")]
+BudgetTokens = Annotated[float | None, typer.Option(min=1, help="Stop the job at this many tokens.")]
+BudgetMoney = Annotated[float | None, typer.Option(min=0.000001, help="Stop the job at this cost, in money.")]
 
 
 def enqueue(
-    source: Annotated[str, typer.Argument(help="Where the questions are.")],
-    model: Annotated[str, typer.Option(help="Model alias that answers.")] = "teacher",
-    method: Annotated[str, typer.Option(help="Way of asking (`tracemill methods` lists them).")] = "cot",
-    samples: Annotated[int, typer.Option(min=1, max=1024, help="Answers per question, of each variant.")] = 4,
+    source: Annotated[str, typer.Argument(help="The source of the questions.")],
+    model: Annotated[str, typer.Option(help="Alias of the model that answers.")] = "teacher",
+    method: Annotated[str, typer.Option(help="Prompting method (`tracemill methods` lists them).")] = "cot",
+    samples: Annotated[int, typer.Option(min=1, max=1024, help="Answers per question and variant of the method.")] = 4,
     map_: Annotated[
         list[str] | None, typer.Option("--map", help="OURS=THEIRS: question, gold, domain, kind or choices.")
     ] = None,
-    limit: Annotated[int | None, typer.Option(min=1, help="At most so many questions.")] = None,
-    name: Annotated[str | None, typer.Option(help="The job's name (default: made of source, model, method).")] = None,
+    limit: Annotated[int | None, typer.Option(min=1, help="The maximum number of questions.")] = None,
+    name: Annotated[str | None, typer.Option(help="The job's name (default: SOURCE-MODEL-METHOD).")] = None,
     dataset: Annotated[str | None, typer.Option(help="The dataset's name (default: the source's).")] = None,
-    domain: Annotated[Domain, typer.Option(help="Domain of questions that bring none.")] = Domain.math,
-    ask_as: Annotated[Domain | None, typer.Option(help="Ask all questions in this domain's way.")] = None,
-    purpose: Annotated[Purpose, typer.Option(help="evaluate: measured, never trained on.")] = Purpose.teach,
-    examples: Annotated[Path | None, typer.Option(help="JSONL of question, answer: shown to the model first.")] = None,
+    domain: Annotated[Domain, typer.Option(help="Domain of questions without one.")] = Domain.math,
+    ask_as: Annotated[Domain | None, typer.Option(help="Use this domain's prompt for all questions.")] = None,
+    purpose: Annotated[Purpose, typer.Option(help="teach, or evaluate: never trained on.")] = Purpose.teach,
+    examples: Annotated[Path | None, typer.Option(help="JSONL of worked examples: question, answer.")] = None,
     temperature: Annotated[float, typer.Option(min=0, max=10)] = 0.7,
     top_p: Annotated[float, typer.Option(min=0.01, max=1)] = 1.0,
-    max_tokens: Annotated[int, typer.Option(min=1, help="Longest answer, of each call.")] = 512,
-    logprobs: Annotated[int, typer.Option(min=0, max=20, help="Keep so many likeliest tokens at each place.")] = 0,
+    max_tokens: Annotated[int, typer.Option(min=1, help="The longest answer of each call, in tokens.")] = 512,
+    logprobs: Annotated[int, typer.Option(min=0, max=20, help="Likeliest tokens to store at each position.")] = 0,
     enough: Enough = None,
     batch: Batch = None,
     give_up: GiveUp = 0.0,
     budget_tokens: BudgetTokens = None,
     budget_money: BudgetMoney = None,
-    priority: Annotated[int, typer.Option(help="Higher goes first; jobs of the same share their model.")] = 0,
-    judge: Annotated[str | None, typer.Option(help="Model alias that judges the traces.")] = None,
+    priority: Annotated[int, typer.Option(help="Higher runs first; equal jobs share their model.")] = 0,
+    judge: Annotated[str | None, typer.Option(help="Alias of the model that judges the traces.")] = None,
     judge_share: Annotated[
-        float | None, typer.Option(min=0.001, max=1, help="Share of the questions whose traces it sees.")
+        float | None, typer.Option(min=0.001, max=1, help="The share of questions whose traces are judged.")
     ] = None,
-    signals: Annotated[str | None, typer.Option(help="Asked about each, with commas (default: rating).")] = None,
-    gate: Annotated[list[str] | None, typer.Option(help="NAME=LEAST: a signal's least value, if informative.")] = None,
-    policy: Annotated[Path | None, typer.Option(help="TOML file: what makes a trace accepted.")] = None,
+    signals: Annotated[str | None, typer.Option(help="The judge's signals, with commas (default: rating).")] = None,
+    gate: Annotated[list[str] | None, typer.Option(help="NAME=MIN: minimum of an informative signal.")] = None,
+    policy: Annotated[Path | None, typer.Option(help="TOML file with the rules that accept a trace.")] = None,
     json: Json = False,
 ) -> None:
     flags = {"judge": judge, "judge_share": judge_share, "signals": signals_of(signals) if signals else None}
@@ -114,15 +114,15 @@ def enqueue(
     )
     spec = job_spec(request)
     for signal in spec.policy.gates:
-        if why := spec.policy.uninformative.get(signal):
-            progress_console.print(f"the gate on {signal} is ignored: {why}", markup=False)
+        if reason := spec.policy.uninformative.get(signal):
+            progress_console.print(f"the gate on {signal} is ignored: {reason}", markup=False)
     stored = store_questions(request.source, spec, reading_bar)
     for problem in stored.problems:
         progress_console.print(f"left out {problem.where}: {problem.what}", markup=False)
     if stored.bad > len(stored.problems):
         progress_console.print(f"… and {stored.bad - len(stored.problems)} more rows left out")
     if not stored.read:
-        raise UsageError(f"{source}: not one readable question in it")
+        raise UsageError(f"{source}: no readable question in it")
     if json:
         print_json({"job": spec.name, "questions": stored.read, "new": stored.new, "left_out": stored.bad})
     else:
@@ -136,7 +136,7 @@ def enqueue(
 
 @contextmanager
 def reading_bar(source: SourceSpec) -> Iterator[Callable[[int], None]]:
-    """A progress bar on stderr while a source is read."""
+    """Show a progress bar on stderr while a source is read."""
     with Progress(
         SpinnerColumn(), TextColumn("reading {task.description}"), MofNCompleteColumn(), TimeElapsedColumn(),
         console=progress_console, transient=True,

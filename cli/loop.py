@@ -1,4 +1,4 @@
-"""`tracemill loop STAR.toml`: the student teaches itself, round after round. The trainers do it; this only follows."""
+"""`tracemill loop STAR.toml`: the student teaches itself, round after round. The trainers do the work."""
 
 import time
 from pathlib import Path
@@ -15,28 +15,28 @@ from db.session import transaction
 from tracemill.errors import TracemillError
 from tracemill.statistics import Interval
 from trainer.loop import load, round_of
-from trainer.loops import Loop, RoundResult, first_attempt, one_loop, open_loop, results
+from trainer.loops import Loop, RoundResult, first_attempt, loop_named, open_loop, results
 
-#: Seconds between two looks at the loop.
-LOOK_SECONDS = 0.5
+#: Seconds between two queries for the loop's state.
+POLL_SECONDS = 0.5
 
 
 def register(app: typer.Typer) -> None:
     app.command(help=LOOP, rich_help_panel="Training")(loop)
 
 
-LOOP = """Let a student teach itself (STaR): attempt, keep what is right, rationalise the rest, train, and again.
+LOOP = """Train a student on its own right answers (STaR): attempt, rationalise failures, train, repeat.
 
-The trainers move the loop; closing the terminal does not stop it. Running the command again follows it, and continues
-it if it was stopped or has failed. `tracemill loops` lists, shows and stops loops.
+The trainers run the loop; closing the terminal does not stop it. Running the command again follows the loop. It also
+continues a stopped or failed loop. `tracemill loops` lists, shows and stops loops.
 
 Example: tracemill loop star.toml"""
 
 
 def loop(
     file: Annotated[Path, typer.Argument(help="The loop's STAR.toml.")],
-    wait: Annotated[bool, typer.Option(help="Follow it to the end.")] = True,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Show what it would ask first, and do nothing.")] = False,
+    wait: Annotated[bool, typer.Option(help="Follow the loop to its end.")] = True,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Show the first job; store nothing.")] = False,
     changes: Changes = None,
     json: Json = False,
 ) -> None:
@@ -76,35 +76,35 @@ def loop(
 
 
 def _follow(opened: Loop) -> Loop:
-    """Tell on stderr what the loop does and what each round measured, until it ends, fails or is stopped."""
-    n_told, last_line = 0, ""
+    """Print the loop's activity and each round's result on stderr until it ends, fails or is stopped."""
+    n_printed, last_line = 0, ""
     while True:
-        opened = one_loop(opened.name)
+        opened = loop_named(opened.name)
         with transaction() as connection:
             rounds = results(connection, opened)
-        for row in rounds[n_told:]:
+        for row in rounds[n_printed:]:
             progress_console.print(f"{row.round}: {percent(row.after)} right", markup=False)
-        n_told = len(rounds)
+        n_printed = len(rounds)
         if opened.state != "running":
             return opened
         line = _activity(opened)
         if line != last_line:
             last_line = line
             progress_console.print(line, markup=False, soft_wrap=True)
-        time.sleep(LOOK_SECONDS)
+        time.sleep(POLL_SECONDS)
 
 
 def _activity(opened: Loop) -> str:
-    """What the loop waits for, and which process it lacks."""
-    where = f"{opened.name}: round {opened.round} of at most {opened.spec.rounds}, {opened.step}"
-    lacking = trainer_missing()
+    """Describe the awaited job or round and the missing processes."""
+    progress = f"{opened.name}: round {opened.round} of at most {opened.spec.rounds}, {opened.step}"
+    problems = trainer_missing()
     if opened.step != "train":
-        lacking = [*missing([job_named(opened.awaits)]), *lacking]
-    return "; ".join([f"{where}, waits for {opened.awaits}", *lacking])
+        problems = [*missing([job_named(opened.awaits)]), *problems]
+    return "; ".join([f"{progress}, waits for {opened.awaits}", *problems])
 
 
 def as_json(loop: Loop) -> dict[str, Any]:
-    """One loop for machines."""
+    """Build the JSON output of one loop."""
     with transaction() as connection:
         rounds = results(connection, loop)
     return {
@@ -137,7 +137,7 @@ def _round_json(row: RoundResult) -> dict[str, Any]:
 
 
 def print_loop(loop: Loop) -> None:
-    """What each round measured, a row a round, and how the loop ended."""
+    """Print the results, one row per round, and the reason for the end."""
     with transaction() as connection:
         rounds = results(connection, loop)
     columns = ["round", "right %", *(["dev %"] if loop.spec.dev is not None else []), "examples", "with hint"]
@@ -162,5 +162,5 @@ def print_loop(loop: Loop) -> None:
 
 
 def percent(right: Interval) -> str:
-    """A share with its interval, in percent."""
+    """Format a share with its interval, in percent."""
     return f"{100 * right.value:.1f} [{100 * right.low:.1f}, {100 * right.high:.1f}]"

@@ -1,4 +1,4 @@
-"""`tracemill loops`: the loops that there are, what their rounds measured, and how to stop one."""
+"""`tracemill loops`: list, show and stop loops."""
 
 from typing import Annotated
 
@@ -7,15 +7,15 @@ import typer
 from cli.loop import as_json, percent, print_loop
 from cli.output import Json, console, print_json, print_rows
 from db.session import transaction
-from trainer.loops import Loop, all_loops, one_loop, results
+from trainer.loops import Loop, all_loops, loop_named, results
 from trainer.loops import stop_loop as stop_running
 
 loops = typer.Typer(help="Loops: list, show, stop.", invoke_without_command=True)
 
 Name = Annotated[str, typer.Argument(help="The loop's name.")]
-STOP = """Stop a loop: it opens nothing more. The job or round that it waits for ends by itself.
+STOP = """Stop a loop: it opens no more jobs or rounds. The job or round that it waits for continues.
 
-`tracemill loop FILE` continues it. Example: tracemill loops stop star"""
+`tracemill loop FILE` continues the loop. Example: tracemill loops stop star"""
 
 
 def register(app: typer.Typer) -> None:
@@ -28,7 +28,7 @@ def _default(context: typer.Context) -> None:
         list_()
 
 
-@loops.command("list", help="All loops, and where each is. Example: tracemill loops list --json")
+@loops.command("list", help="All loops and their states. Example: tracemill loops list --json")
 def list_(json: Json = False) -> None:
     rows = all_loops()
     if json:
@@ -37,13 +37,13 @@ def list_(json: Json = False) -> None:
         print_rows(map(_line, rows), ("loop", "state", "round", "right %", "waits for"))
 
 
-@loops.command(help="One loop: where it is, and what its rounds measured. Example: tracemill loops show star")
+@loops.command(help="One loop: its state and the results of its rounds. Example: tracemill loops show star")
 def show(name: Name, json: Json = False) -> None:
-    loop = one_loop(name)
+    loop = loop_named(name)
     if json:
         print_json(as_json(loop))
         return
-    whole = _line(loop) | {
+    fields = _line(loop) | {
         "error": loop.error,
         "asks": loop.spec.attempt.source,
         "reported on": ", ".join(loop.spec.evaluate.jobs),
@@ -51,7 +51,7 @@ def show(name: Name, json: Json = False) -> None:
         "opened": loop.created_at,
         "finished": loop.finished_at,
     }
-    print_rows([{"": key, "value": value} for key, value in whole.items() if value not in (None, "")], ("", "value"))
+    print_rows([{"": key, "value": value} for key, value in fields.items() if value not in (None, "")], ("", "value"))
     print_loop(loop)
 
 
@@ -63,7 +63,7 @@ def stop(name: Name, json: Json = False) -> None:
         return
     cancel = f". To end that job too: tracemill jobs cancel {loop.awaits}" if loop.step != "train" else ""
     console.print(
-        f"loop {name} is stopped and opens nothing more; {loop.awaits} ends by itself{cancel}",
+        f"loop {name} is stopped and opens no more jobs or rounds; {loop.awaits} continues{cancel}",
         markup=False,
         soft_wrap=True,
     )

@@ -27,21 +27,21 @@ Changes = Annotated[
 
 TRAIN = """Queue a training round for the trainer worker and follow it to its evaluation.
 
-Running it again follows the same round. With --dry-run it is only shown what it would train on: counts, tokens, three
-examples, the expected time. With --control a second round, NAME-control, learns by the same recipe from as many tokens
-of the same difficulty that nobody verified: the difference is what the filter is worth. With --push the adapter, its
-card and a merged model go to a model hub in the end, by the token in HF_TOKEN.
+Running it again follows the same round. --dry-run only shows the training set: counts, tokens, three examples and the
+expected time. --control trains a second round, NAME-control, by the same recipe. It learns from unverified traces with
+the same difficulty and number of tokens, so the difference measures the filter. --push uploads the adapter, its card
+and a merged model to a model hub at the end. It needs a token in HF_TOKEN.
 
 Example: tracemill train round.toml --control"""
 
 
 def train(
     file: Annotated[Path, typer.Argument(help="The round's ROUND.toml.")],
-    control: Annotated[bool, typer.Option("--control", help="Train the control arm as well.")] = False,
-    wait: Annotated[bool, typer.Option(help="Follow it to the end.")] = True,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Show what it would train on, and do nothing.")] = False,
-    push: Annotated[str | None, typer.Option("--push", help="Upload what it made to OWNER/NAME on the hub.")] = None,
-    public: Annotated[bool, typer.Option("--public", help="With --push: for everybody to see.")] = False,
+    control: Annotated[bool, typer.Option("--control", help="Train the control arm too.")] = False,
+    wait: Annotated[bool, typer.Option(help="Follow the round to its end.")] = True,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Show the training set; store nothing.")] = False,
+    push: Annotated[str | None, typer.Option("--push", help="Upload the result to OWNER/NAME on the hub.")] = None,
+    public: Annotated[bool, typer.Option("--public", help="With --push: create a public repository.")] = False,
     changes: Changes = None,
     json: Json = False,
 ) -> None:
@@ -51,24 +51,24 @@ def train(
     from trainer.submit import check_student, control_of, queue_round
     from trainer.teaching import open_teaching, planned
 
-    asked = load(file, changes or ())
-    check_student(asked)  # before anything is paid for
+    requested = load(file, changes or ())
+    check_student(requested)  # raises before any paid request
     if public and not push:
-        raise UsageError("--public is for --push OWNER/NAME")
+        raise UsageError("--public needs --push OWNER/NAME")
     if push and not wait:
-        raise UsageError("--push comes after the round, so it has to wait for it: leave --no-wait out")
+        raise UsageError("--push uploads the finished round, so the command must wait for it: remove --no-wait")
     if push:
         token_for(push)  # raises now, not after hours
-    twin = control_of(asked) if control else None  # raises before anything is stored
+    twin = control_of(requested) if control else None  # raises before anything is stored
     if dry_run:
-        plan = planned(asked.teach, file.parent)
+        plan = planned(requested.teach, file.parent)
         if plan:
-            show_plan(plan, asked.evaluate, json)
+            show_plan(plan, requested.evaluate, json)
         else:
-            show_dry_run(with_benchmarks(asked), json)
+            show_dry_run(with_benchmarks(requested), json)
         return
-    open_teaching(asked.teach, file.parent, follow_jobs, reading_bar)
-    spec = open_benchmarks(asked, reading_bar)
+    open_teaching(requested.teach, file.parent, follow_jobs, reading_bar)
+    spec = open_benchmarks(requested, reading_bar)
     rounds = [spec, *([twin.model_copy(update={"evaluate": spec.evaluate})] if twin else [])]
     for arm in rounds:
         queue_round(arm)
@@ -76,8 +76,8 @@ def train(
         follow(arm.name)
     address = publish(spec.name, push, private=not public) if push else None
     if json:
-        more = {"control": round_named(twin.name)} if twin else {}
-        print_json(round_named(spec.name) | more | ({"hub": address} if address else {}))
+        control_arm = {"control": round_named(twin.name)} if twin else {}
+        print_json(round_named(spec.name) | control_arm | ({"hub": address} if address else {}))
     elif wait:
         show(spec.name)
         if twin is not None:
@@ -92,26 +92,26 @@ def train(
 
 
 def follow(name: str) -> None:
-    """A progress bar on stderr until the round is done. Raises TracemillError if it failed."""
+    """Show a progress bar on stderr until the round is done. Raises TracemillError if it failed."""
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
     with Progress(*columns, TimeRemainingColumn(), console=progress_console, transient=True) as bar:
         task = bar.add_task("queued", total=None)
-        spoken = ""
+        last_line = ""
         while True:
-            found = round_named(name)
-            metrics = found["metrics"]
-            line = f"{name}: {found['state']} {10 * metrics.get('step', 0) // max(1, metrics.get('steps', 1)) * 10} %"
-            if not progress_console.is_terminal and line != spoken:
-                spoken = line
+            row = round_named(name)
+            metrics = row["metrics"]
+            line = f"{name}: {row['state']} {10 * metrics.get('step', 0) // max(1, metrics.get('steps', 1)) * 10} %"
+            if not progress_console.is_terminal and line != last_line:
+                last_line = line
                 progress_console.print(line, markup=False)
             bar.update(
                 task,
-                description=f"{name}: {found['state']}",
+                description=f"{name}: {row['state']}",
                 total=metrics.get("steps"),
                 completed=metrics.get("step", 0),
             )
-            if found["state"] == "failed":
-                raise TracemillError(f"round {name} failed: {found['error']}")
-            if found["state"] == "done":
+            if row["state"] == "failed":
+                raise TracemillError(f"round {name} failed: {row['error']}")
+            if row["state"] == "done":
                 return
             time.sleep(0.5)

@@ -1,4 +1,4 @@
-"""Easy arithmetic for a small model: sums and word problems in turn, as the demo and the benchmarks ask them."""
+"""Easy arithmetic for a small model: the alternating sums and word problems of the demo and the benchmarks."""
 
 from collections.abc import Collection, Iterator
 from itertools import islice
@@ -9,13 +9,16 @@ from tracemill.text import fingerprint
 
 #: Four worked examples that show the form of an answer.
 EXAMPLES = Path(__file__).parent / "demo_examples.jsonl"
-#: Two kinds of questions, half each: {size} of them, made from {seed}.
+#: The two sources, half of the questions each: {size} questions generated from {seed}.
 SUMS = "gym:chain_sum?min_terms=2&max_terms=3&min_digits=1&max_digits=2&size={size}&seed={seed}"
 WORDS = "words:?size={size}&seed={seed}&split={split}"
 
 
 def mixed(count: int, *, seed: int, split: str, known: Collection[str] = ()) -> Iterator[Question]:
-    """Distinct questions, sums and word problems in turn. `known`: fingerprints of questions to leave out."""
+    """Build distinct questions that alternate between sums and word problems.
+
+    `known`: fingerprints of questions to leave out.
+    """
     seen = set(known)
 
     def distinct(source: str, n_questions: int) -> list[Question]:

@@ -1,7 +1,8 @@
-"""Enqueue: stream a source into `questions` and the job's rows into `job_questions`, in batches, in constant memory.
+"""Stream a source into `questions` and a job's rows into `job_questions`.
 
-Every batch is one transaction, and a question is known by its content: so an enqueue that was killed is resumed by
-running it again, and the same question twice is stored once. While Postgres stores one batch, the next is read.
+It works in batches and in constant memory. Each batch is one transaction, and the content identifies a question. So
+running a killed enqueue again resumes it, and a repeated question is stored once. The next batch is read while Postgres
+stores this one.
 """
 
 import json
@@ -21,12 +22,12 @@ from db.session import transaction
 from producer.sources import Problem, Question
 from tracemill.text import content_hash, fingerprint
 
-#: Questions a transaction: large enough that COPY pays, small enough that little is repeated after a kill.
+#: Questions per transaction: enough for COPY to pay off, and few to repeat after a kill.
 BATCH = 2000
-#: … and fewer where they are long, as a thousand documents would not fit into memory.
+#: Characters per transaction: a thousand long documents would not fit into memory.
 BATCH_CHARS = 8_000_000
-#: New rows after which Postgres looks at the tables again, then and at the end. Until it does, it plans for the tables
-#: as they were, and a look of the feeder may read all that is pending; by itself it comes round once a minute.
+#: New rows after which the tables are analyzed, and again at the end. Without it Postgres plans for the old sizes, and
+#: one query of the feeder may read all pending rows. Autovacuum alone analyzes once a minute.
 ANALYSE_AT = 10_000
 
 STAGED = (
@@ -34,19 +35,19 @@ STAGED = (
     "kind text, question text, gold text, meta jsonb) on commit delete rows"
 )
 
-#: A row of it.
+#: A row of `staged_questions`.
 Staged: TypeAlias = tuple[str | None, ...]
 
 
 @dataclass
 class Enqueued:
-    """What an enqueue did."""
+    """The result of an enqueue."""
 
     job_id: int
     #: Questions read from the source, and rows that are new in the job (the rest were there already).
     read: int = 0
     new: int = 0
-    #: The first rows that could not be read, and how many there were.
+    #: The first unreadable rows, at most 20, and the number of all unreadable rows.
     problems: list[Problem] = field(default_factory=list)
     bad: int = 0
 
@@ -59,36 +60,36 @@ def enqueue(
     domain: str,
     progress: Callable[[Enqueued], None] = lambda _: None,
 ) -> Enqueued:
-    """Open the job and store the questions. A question's own domain wins over `domain`.
+    """Open the job and store the questions. A question's own domain takes precedence over `domain`.
 
     Raises UsageError when the job's name is taken by a job with other settings.
     """
     with transaction() as connection:
         done = Enqueued(open_job(connection, spec))
 
-    def stored(read: int, writing: Future[int]) -> None:
+    def add_stored(read: int, writing: Future[int]) -> None:
         before, done.new = done.new, done.new + writing.result()
         done.read += read
         if before < ANALYSE_AT <= done.new:
             _analyse()
         progress(done)
 
-    # At most two batches are in memory: one is written while the other is read. Leaving the block waits for the writer.
+    # At most two batches are in memory: one is written while the other is read. The block's end waits for the writer.
     with ThreadPoolExecutor(1, "enqueue") as writer:
         under_way: tuple[int, Future[int]] | None = None
         for batch in _batches(_questions(rows, done)):
-            staged = _staged(batch, dataset, domain)
+            staged = _staged_rows(batch, dataset, domain)
             if under_way:
-                stored(*under_way)
+                add_stored(*under_way)
             under_way = len(batch), writer.submit(_insert, done.job_id, staged)
         if under_way:
-            stored(*under_way)
-    _filled(done)
+            add_stored(*under_way)
+    _finish(done)
     return done
 
 
 def enqueue_from(spec: JobSpec, *, accepted: bool | None, limit: int | None) -> Enqueued:
-    """Open the job with questions of the job it builds on (`copy_questions`); it is dropped if there are none.
+    """Open the job with questions of the job that it builds on; drop it if there are none.
 
     Raises UsageError when the job's name is taken by a job with other settings.
     """
@@ -103,9 +104,10 @@ def enqueue_from(spec: JobSpec, *, accepted: bool | None, limit: int | None) -> 
 def copy_questions(
     connection: Connection, spec: JobSpec, from_job_id: int, *, accepted: bool | None = None, limit: int | None = None
 ) -> Enqueued:
-    """Open the job with questions of another: those settled with an accepted trace, those without one, or (None) all.
+    """Open the job with questions of another job.
 
-    The same again adds those that were settled meanwhile. Raises UsageError when the job's name is taken by a job with
+    `accepted`: True copies settled questions with an accepted trace, False those without one, None all. A second call
+    adds the questions that were settled since the first. Raises UsageError when the job's name is taken by a job with
     other settings.
     """
     done = Enqueued(open_job(connection, spec))
@@ -118,12 +120,12 @@ def copy_questions(
 
 
 def analyse_if_large(done: Enqueued) -> None:
-    """Have Postgres look at its tables again, once many rows are stored."""
+    """Analyze the tables if many rows are new."""
     if done.new >= ANALYSE_AT:
         _analyse()
 
 
-def _filled(done: Enqueued) -> None:
+def _finish(done: Enqueued) -> None:
     analyse_if_large(done)
     with transaction() as connection:
         for change in ("drop_empty_job", "job_filled", "reopen_job"):
@@ -158,8 +160,8 @@ def _batches(questions: Iterable[Question]) -> Iterator[list[Question]]:
         yield batch
 
 
-def _staged(batch: list[Question], dataset: str, domain: str) -> list[Staged]:
-    """The batch's rows of the staging table, each question once."""
+def _staged_rows(batch: list[Question], dataset: str, domain: str) -> list[Staged]:
+    """Build the batch's rows of the staging table, each question once."""
     rows: dict[str, Staged] = {}
     for question in batch:
         key = content_hash(dataset, question.text, question.gold)
@@ -178,7 +180,7 @@ def _staged(batch: list[Question], dataset: str, domain: str) -> list[Staged]:
 
 
 def _insert(job_id: int, staged: list[Staged]) -> int:
-    """Store the rows in one transaction; how many of them are new in the job."""
+    """Store the rows in one transaction; return the number of rows that are new in the job."""
     while True:
         try:
             with transaction() as connection:
@@ -187,7 +189,7 @@ def _insert(job_id: int, staged: list[Staged]) -> int:
                 connection.execute(Q["insert_questions"])
                 return connection.execute(Q["insert_job_questions"], {"job_id": job_id}).rowcount
         except OperationalError as error:
-            # Another enqueue stores the same questions in another order: it is through once this one has let go.
+            # Another enqueue stores the same questions in another order. It finishes after this rollback.
             if not isinstance(error.orig, DeadlockDetected):
                 raise
 

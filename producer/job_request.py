@@ -1,4 +1,4 @@
-"""The request for a job: flags, TOML files, loops, benchmarks and the demo all become this before a job is opened.
+"""The request for a job: flags, TOML files, loops, benchmarks and the demo all build it.
 
 `producer.opening` turns a request into the job's settings (`db.jobs.JobSpec`) and stores its questions.
 """
@@ -19,17 +19,17 @@ COLUMNS = ("question", "gold", "domain", "kind", "choices")
 
 @dataclass(frozen=True)
 class SourceSpec:
-    """Which questions a job asks."""
+    """The questions of a job."""
 
     #: A file, glob, `hf:`, `gym:` or `words:` source, a benchmark's name, or `job:NAME[?failed|?accepted]`.
     address: str
-    #: Its columns, ours → theirs.
+    #: Column names, ours → the source's.
     mapping: Mapping[str, str] = field(default_factory=dict)
-    #: The domain of questions that bring none.
+    #: The domain of questions without one.
     domain: str = "math"
-    #: None: the dataset is named after the source.
+    #: None means the source's name.
     dataset: str | None = None
-    #: At most this many questions; None: all.
+    #: The maximum number of questions; None means all.
     limit: int | None = None
 
     @property
@@ -40,19 +40,19 @@ class SourceSpec:
 
 @dataclass(frozen=True)
 class Stopping:
-    """Adaptive sampling: when a question gets no more samples."""
+    """Adaptive sampling: the rule that ends the sampling of a question."""
 
-    #: Accepted traces at which it is done.
+    #: Accepted traces at which a question is done.
     enough: int
-    #: Traces asked for at a time; None: a quarter of all.
+    #: Traces requested at a time; None means a quarter of all.
     batch: int | None = None
-    #: It is given up when its chance to get there is below this; 0: never.
+    #: A question is given up when its chance of success falls below this; 0 means never.
     give_up: float = 0.0
 
 
 @dataclass(frozen=True)
 class Budget:
-    """What a job may cost."""
+    """The maximum cost of a job."""
 
     amount: float
     unit: Literal["tokens", "money"]
@@ -60,21 +60,21 @@ class Budget:
 
 @dataclass(frozen=True)
 class JobRequest:
-    """Questions × model × method × sampling × policy, as people ask for them."""
+    """Questions × model × method × sampling × policy, as the user writes them."""
 
     source: SourceSpec
-    #: None: made of the dataset, the model and the method.
+    #: None means a name made of the dataset, the model and the method.
     name: str | None = None
     purpose: Literal["teach", "evaluate"] = "teach"
     model: str = "teacher"
-    #: The round whose adapter answers; None: the model alone.
+    #: The round whose adapter answers; None means the model without an adapter.
     round_id: int | None = None
     method: str = "cot"
     #: Worked examples that are shown first.
     shots: Sequence[Shot] = ()
-    #: The domain that all questions are asked in; None: each in its own.
+    #: The domain whose prompt all questions use; None means each question's own domain.
     ask_as: str | None = None
-    #: Answers a question, of each variant of the method.
+    #: Answers per question and variant of the method.
     samples: int = 4
     sampling: Sampling = field(default_factory=Sampling)
     stopping: Stopping | None = None
@@ -84,7 +84,7 @@ class JobRequest:
 
 
 def stopping_of(enough: int | None, batch: int | None, give_up: float) -> Stopping | None:
-    """When questions stop; None: each gets all its samples. Raises UsageError for a part without `enough`."""
+    """Build the stopping rule; None means all samples. Raises UsageError for a part without `enough`."""
     if enough is None:
         if batch is not None or give_up:
             raise UsageError("batch and give_up belong to adaptive sampling: set enough (--enough) as well")
@@ -93,7 +93,7 @@ def stopping_of(enough: int | None, batch: int | None, give_up: float) -> Stoppi
 
 
 def budget_of(tokens: float | None, money: float | None) -> Budget | None:
-    """The job's budget. Raises UsageError when there are two."""
+    """Build the job's budget; None means no limit. Raises UsageError when both are given."""
     if tokens is not None and money is not None:
         raise UsageError("a job has one budget: tokens (--budget-tokens) or money (--budget-money)")
     if tokens is not None:
@@ -102,7 +102,7 @@ def budget_of(tokens: float | None, money: float | None) -> Budget | None:
 
 
 def mapping_of(pairs: Sequence[str]) -> dict[str, str]:
-    """`OURS=THEIRS` pairs as a dictionary. Raises UsageError for anything else."""
+    """Parse `OURS=THEIRS` pairs into a dictionary. Raises UsageError for anything else."""
     columns: dict[str, str] = {}
     for pair in pairs:
         ours, equals, theirs = pair.partition("=")
@@ -120,7 +120,7 @@ def source_name(address: str) -> str:
 
 
 def read_shots(path: Path | None) -> tuple[Shot, ...]:
-    """The worked examples of a JSONL file. Raises UsageError with the line that is wrong."""
+    """Read the worked examples of a JSONL file. Raises UsageError with the number of a wrong line."""
     if path is None:
         return ()
     if not path.is_file():

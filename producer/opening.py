@@ -1,6 +1,6 @@
-"""Open a job: a request becomes the job's settings, and its questions are stored.
+"""Open a job: turn a request into the job's settings and store its questions.
 
-This is the only way from what people ask for to a job. Nothing is printed: who opens a job hands in its progress.
+Every request becomes a job here. This module prints nothing: the caller passes a progress callback.
 """
 
 from collections.abc import Callable, Collection, Iterable, Iterator
@@ -19,18 +19,21 @@ from tracemill.errors import UsageError
 from tracemill.policy import Policy
 from tracemill.settings import model as model_settings
 
-#: Shows how a source is read: opened for one source, then told how many questions were read so far.
+#: Shows the progress of reading one source: a context manager that yields a function of the questions read so far.
 Reading: TypeAlias = Callable[[SourceSpec], AbstractContextManager[Callable[[int], None]]]
 
 
 @contextmanager
 def unseen(source: SourceSpec) -> Iterator[Callable[[int], None]]:
-    """Nobody watches how the source is read."""
+    """Show no progress."""
     yield lambda read: None
 
 
 class Origin(NamedTuple):
-    """Another job, and which of its questions: those with an accepted trace, those without, or (None) all."""
+    """Another job, and the selection of its questions.
+
+    `accepted`: True is the questions with an accepted trace, False those without one, None all.
+    """
 
     job_id: int
     accepted: bool | None
@@ -45,15 +48,15 @@ def origin_job(address: str) -> str | None:
 
 
 def origin_of(address: str) -> Origin | None:
-    """What `job:NAME[?failed|?accepted]` names; None for others. Raises UsageError if there is no such job."""
+    """Parse `job:NAME[?failed|?accepted]`; None for other sources. Raises UsageError if there is no such job."""
     name = origin_job(address)
     if name is None:
         return None
     filters = {"": None, "failed": False, "accepted": True}
-    which = address.rpartition("?")[2] if "?" in address else ""
-    if which not in filters:
+    choice = address.rpartition("?")[2] if "?" in address else ""
+    if choice not in filters:
         raise UsageError(f"{address}: write job:NAME, job:NAME?failed or job:NAME?accepted")
-    return Origin(_job_id(name), filters[which])
+    return Origin(_job_id(name), filters[choice])
 
 
 def _job_id(name: str) -> int:
@@ -66,9 +69,9 @@ def _job_id(name: str) -> int:
 
 
 def job_spec(request: JobRequest, upcoming: Collection[str] = ()) -> JobSpec:
-    """The settings of the requested job. Raises UsageError for what is wrong with it, before anything is stored.
+    """Build the settings of the requested job. Raises UsageError for a wrong request; stores nothing.
 
-    `upcoming`: jobs that are not open yet; one that builds on them has no `from_job_id` here.
+    `upcoming`: names of jobs that are not open yet. A job that builds on one of them has no `from_job_id` here.
     """
     from tracemill.methods import named, prompts
 
@@ -88,7 +91,7 @@ def job_spec(request: JobRequest, upcoming: Collection[str] = ()) -> JobSpec:
     max_traces = request.samples * len(templates["general"])
     if stopping is not None and stopping.enough > max_traces:
         raise UsageError(
-            f"job {name}: enough = {stopping.enough} is more than the {max_traces} traces that a question gets at most"
+            f"job {name}: enough = {stopping.enough} is more than the {max_traces} traces that a question can get"
         )
     return JobSpec(
         name=name,
@@ -114,21 +117,21 @@ def job_spec(request: JobRequest, upcoming: Collection[str] = ()) -> JobSpec:
 
 
 def informed(policy: Policy) -> Policy:
-    """The policy with what the judge's newest calibration says of its signals."""
+    """Add the uninformative signals of the judge's newest calibration to the policy."""
     if policy.judge is None:
         return policy
     from db.calibrations import latest
     from tracemill.verification.calibration import why_not
 
-    known = latest(policy.judge, model_settings(policy.judge).model)
-    reasons = {name: why_not(known.get(name), policy.auc_above) for name in policy.signals}
-    return policy.model_copy(update={"uninformative": {name: why for name, why in reasons.items() if why}})
+    calibrations = latest(policy.judge, model_settings(policy.judge).model)
+    reasons = {name: why_not(calibrations.get(name), policy.auc_above) for name in policy.signals}
+    return policy.model_copy(update={"uninformative": {name: reason for name, reason in reasons.items() if reason}})
 
 
 def store_questions(
     source: SourceSpec, spec: JobSpec, reading: Reading = unseen, rows: Iterable[Question | Problem] | None = None
 ) -> Enqueued:
-    """Open the job, or find it, and store the questions of its source. `rows`: they come from here instead."""
+    """Open the job, or find it, and store the questions of its source. `rows` replace the source's rows."""
     origin = origin_of(source.address)
     if origin is not None:
         return enqueue_from(spec, accepted=origin.accepted, limit=source.limit)
@@ -141,8 +144,8 @@ def store_questions(
 
 
 def open_request(request: JobRequest, reading: Reading = unseen) -> Enqueued:
-    """Store the questions of the request and open its job. Raises UsageError if the source has no question."""
+    """Open the requested job and store its questions. Raises UsageError if the source has no question."""
     stored = store_questions(request.source, spec := job_spec(request), reading)
     if not stored.read and spec.from_job_id is None:
-        raise UsageError(f"job {spec.name}: {request.source.address} has not one readable question")
+        raise UsageError(f"job {spec.name}: {request.source.address} has no readable question")
     return stored

@@ -1,4 +1,4 @@
-"""What tests share: a real local stack, started once for all tests that ask for it, and ended with them."""
+"""Fixtures of all tests: one real local stack, started on first use and stopped at the end."""
 
 import fcntl
 import os
@@ -47,7 +47,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 @pytest.fixture(autouse=True, scope="session")
 def _no_settings_of_this_machine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    """Tests see the defaults, not the TRACEMILL_* variables or the tracemill.toml of whoever runs them."""
+    """Tests use the default settings, without the TRACEMILL_* variables and the tracemill.toml of this machine."""
     with pytest.MonkeyPatch.context() as patch:
         for name in [name for name in os.environ if name.startswith("TRACEMILL_")]:
             patch.delenv(name)
@@ -62,7 +62,7 @@ def _no_settings_of_this_machine(tmp_path_factory: pytest.TempPathFactory) -> It
 
 
 def forget() -> None:
-    """Forget the settings and the methods, and close the connections, that were made from others."""
+    """Clear the cached settings and methods, and close the connections."""
     settings.cache_clear()
     all_methods.cache_clear()
     if (connections := engine.pop()) is not None:
@@ -70,14 +70,14 @@ def forget() -> None:
 
 
 def _threads_left() -> list[str]:
-    """Threads of the factory that outlive the tests and may still want Postgres; the event loop never does."""
+    """List threads of the factory that outlive the tests and may use Postgres; the event loop does not."""
     names = [thread.name for thread in threading.enumerate()]
     return [name for name in names if name.startswith("tracemill-") and name != "tracemill-loop"]
 
 
 @pytest.fixture(scope="session")
 def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[local.Stack]:
-    """Postgres and Redis of our own, migrated; the settings and this process's Celery app point at them."""
+    """A migrated Postgres and a Redis; the settings and this process's Celery app use them."""
     from db.migrate import prepare
     from tests.integration.factory import broker
 
@@ -113,7 +113,7 @@ def clean(stack: local.Stack) -> local.Stack:
 
 @pytest.fixture(scope="session")
 def models(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A data folder in which the embedded model is unpacked once for all tests of all workers."""
+    """A data folder with the embedded model, unpacked once for all test workers."""
     from tracemill.model_settings import EMBEDDED_MODEL
     from tracemill.weights import resolve
 

@@ -1,4 +1,4 @@
-"""The `tracemill` commands of the documents: those that they show to be copied, and those that the text mentions."""
+"""The `tracemill` commands of the documents: commands in code blocks, and commands that the text mentions."""
 
 import re
 from collections.abc import Iterator
@@ -9,16 +9,16 @@ PAGES = ("README.md", "docs/*.md", "recipes/README.md", "docker/README.md", "ben
 COMMENTED = ("recipes/*.toml", "tracemill.example.toml", "docker/*.yaml", "docker/*.toml")
 
 BLOCK = re.compile(r"^(`{3,})\w*\n(.*?)^\1", re.DOTALL | re.MULTILINE)
-#: A line of a block, with what runs the command where that is not the shell itself.
+#: A line of a block, with an optional program that runs the command, such as docker compose.
 LINE = re.compile(r"\s*(?:docker compose .*? )?(?:\.venv/bin/)?(tracemill .+)")
-#: A cell of a table with nothing but a command, and the variables that it takes.
+#: A table cell that contains only a command and its variables.
 CELL = re.compile(r"\| `(?:[A-Z_]+=\S+ )?(tracemill [^`]+)` \|")
 MENTION = re.compile(r"`(tracemill [^`]+)`")
 COMMENT = re.compile(r"^#.*: (tracemill .+)$", re.MULTILINE)
 
 
 def commands() -> Iterator[str]:
-    """Every command that a reader may copy, without the remark behind it."""
+    """Yield every command that a reader may copy, without its trailing remark."""
     for page in _files(PAGES):
         text = page.read_text(encoding="utf-8").replace("\\\n", " ")
         for block in BLOCK.finditer(text):
@@ -31,14 +31,14 @@ def commands() -> Iterator[str]:
 
 
 def mentions() -> Iterator[str]:
-    """Every command that a sentence names, most often in part."""
+    """Yield every command that a sentence mentions, usually in part."""
     for file in _files((*PAGES, *COMMENTED)):
         text = BLOCK.sub("", file.read_text(encoding="utf-8"))
-        yield from (" ".join(found.split()) for found in MENTION.findall(text))
+        yield from (" ".join(command.split()) for command in MENTION.findall(text))
 
 
 def block_after(page: str, line: str) -> str:
-    """The code block of a page that begins with the line."""
+    """Return the code block of a page that begins with the line."""
     blocks = (block[2] for block in BLOCK.finditer((ROOT / page).read_text(encoding="utf-8")))
     return next(block for block in blocks if block.startswith(line))
 

@@ -1,4 +1,4 @@
-"""A folder full of modules that have the names of ours and of others, and that nobody may import."""
+"""A folder of modules that no process may import, named like our modules and our dependencies."""
 
 import subprocess
 import sys
@@ -6,7 +6,7 @@ from pathlib import Path
 
 MODULES = ("cli", "selectors", "celery", "vllm", "flower", "redis", "torch", "transformers", "sympy", "psycopg")
 PACKAGES = ("db", "workers", "trainer", "producer", "tracemill", "migrations", "benchmarks")
-#: The file in which each leaves its name.
+#: The file to which each imported module writes its name.
 WITNESS = "imported"
 
 TRAP = """
@@ -18,7 +18,7 @@ raise RuntimeError("a module of the current folder was imported")
 
 
 def lay_traps(folder: Path) -> Path:
-    """Write the modules into the folder and see that they work; the file that must stay away."""
+    """Write the modules and check that they work; return the path of the file that must not appear."""
     witness = folder / WITNESS
     code = TRAP.format(witness=str(witness))
     for name in MODULES:
@@ -35,5 +35,5 @@ def lay_traps(folder: Path) -> Path:
 
 
 def caught(witness: Path) -> str:
-    """What was imported, and by which process; empty if nothing was."""
+    """The imported modules with their processes; empty if there are none."""
     return witness.read_text() if witness.exists() else ""

@@ -1,11 +1,11 @@
-"""A model hub that keeps what it is told: it stands in for `huggingface_hub.HfApi`."""
+"""A fake model hub that records its calls, in place of `huggingface_hub.HfApi`."""
 
 from pathlib import Path
 from typing import Any
 
 
 class Hub:
-    """Keeps what it is told to upload."""
+    """Records the calls of the last instance."""
 
     calls: list[tuple[str, Any]]
 

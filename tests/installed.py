@@ -1,4 +1,4 @@
-"""The installed `tracemill` command, run in a subprocess as a user runs it: in any folder, with no variable of ours."""
+"""Run the installed `tracemill` command in a subprocess as a user does, in any folder and without our variables."""
 
 import os
 import subprocess
@@ -12,7 +12,7 @@ TRACEMILL = str(Path(sys.executable).with_name("tracemill"))
 
 @cache
 def environment() -> dict[str, str]:
-    """The variables of a user's shell. PYTHONPATH is among them only where another checkout than this is installed."""
+    """The variables of a user's shell. PYTHONPATH is set only if another checkout is installed."""
     ours = ("TRACEMILL_", "PYTHONPATH", "PYTHONSAFEPATH")
     variables = {name: value for name, value in os.environ.items() if not name.startswith(ours)}
     code = "import cli, pathlib; print(pathlib.Path(cli.__file__).parents[1])"
@@ -22,7 +22,7 @@ def environment() -> dict[str, str]:
 
 
 def tracemill(folder: Path, *words: str, seconds: float = 60, **variables: str) -> "subprocess.CompletedProcess[str]":
-    """Run `tracemill WORDS` in the folder to its end, whatever its exit code."""
+    """Run `tracemill WORDS` in the folder to its end, with any exit code."""
     return subprocess.run(
         [TRACEMILL, *words],
         cwd=folder,
@@ -35,7 +35,7 @@ def tracemill(folder: Path, *words: str, seconds: float = 60, **variables: str) 
 
 
 def succeed(folder: Path, *words: str, seconds: float = 60) -> str:
-    """The same; its output. Fails with all that it printed when its exit code is not 0."""
+    """Run `tracemill WORDS` and return its output. Fails with the whole output if the exit code is not 0."""
     ended = tracemill(folder, *words, seconds=seconds)
     assert ended.returncode == 0, f"tracemill {' '.join(words)}: {ended.returncode}\n{ended.stdout}\n{ended.stderr}"
     return ended.stdout

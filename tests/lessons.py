@@ -10,39 +10,39 @@ from trainer.fit_spec import FitSpec
 from trainer.objectives import Example, Lesson, Progress
 
 ASK = Prompt(({"role": "user", "content": "{question}"},))
-#: What a teacher leaves to one other token, and then to all others.
+#: The teacher's probability of one other token, and of all remaining tokens.
 OTHER, REST = 0.08, 0.02
 
 
 def sums(count: int, role: str = "sft", wrong: int = 0) -> list[Example]:
     """Examples of two steps and an answer; `wrong` is added to every result."""
-    found = []
+    examples = []
     for number in range(count):
         total = number + 7 + wrong
         steps = (f"There are {number} and 7.", f"{number} + 7 = {total}.")
         text = f"{steps[0]}\n{steps[1]}\nThe answer is {total}."
-        found.append(Example(role, f"What is {number} + 7?", text, position=number, steps=steps))
-    return found
+        examples.append(Example(role, f"What is {number} + 7?", text, position=number, steps=steps))
+    return examples
 
 
 def pairs(count: int) -> list[Example]:
-    """Right and wrong ones, as a round's examples are ordered."""
+    """Right and wrong examples in the order of a round."""
     both = sums(count, "chosen") + sums(count, "rejected", wrong=1)
     return sorted(both, key=lambda example: (example.position, example.role))
 
 
 def with_logprobs(examples: list[Example], tokenizer: Any) -> list[Example]:
-    """The same, as a teacher would have left them that is rather sure of what it says."""
+    """Add log-probabilities of a confident teacher to the examples."""
     import math
     from dataclasses import replace
 
     sure = {True: math.log(1 - OTHER - REST), False: math.log(OTHER)}
-    found = []
+    with_teacher = []
     for example in examples:
         ids = [*tokenizer(example.text, add_special_tokens=False)["input_ids"], tokenizer.eos_token_id]
         places = ((token, {token: sure[True], (token + 1) % len(tokenizer): sure[False]}) for token in ids)
-        found.append(replace(example, logprobs=encode(TopK.of(places))))
-    return found
+        with_teacher.append(replace(example, logprobs=encode(TopK.of(places))))
+    return with_teacher
 
 
 def lesson(
@@ -55,7 +55,7 @@ def lesson(
     teachers: tuple[str, ...] = (),
     **fit: Any,
 ) -> Lesson[Any]:
-    """A lesson in a round's folder of its own."""
+    """Build a lesson in a new folder."""
     adapter = folder / "adapter"
     adapter.mkdir(parents=True, exist_ok=True)
     spec = FitSpec.model_validate({"batch_size": 4, "max_tokens": 128, **fit})

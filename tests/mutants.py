@@ -1,8 +1,8 @@
 """Mutation testing: change one line of a copy of the tree, run tests, and report the changes that no test notices.
 
-A survivor is either a hole in the tests or an equivalent change, which no test can notice. Python files are changed at
+A survivor is either a hole in the tests or an equivalent change that no test can notice. Python files are changed at
 comparisons, arithmetic, `and`, `or`, `not`, True, False and numbers; SQL files at comparisons, `and`, `or` and whole
-conditions. Type annotations, f-strings and text are left alone. The working tree is never written to.
+conditions. Type annotations, f-strings and text are left alone. The working tree is never changed.
 
     make mutants FILES=tracemill/policy.py TESTS=tests/unit/tracemill/test_policy.py COUNT=50
 """
@@ -85,11 +85,11 @@ def _python(source: str) -> Iterator[tuple[int, int, str]]:
     for node in _nodes(ast.parse(source)):
         match node:
             case ast.Compare(left, operators, rights):
-                for one, operator, other in zip([left, *rights], operators, rights, strict=False):
-                    yield from swap(one, operator, other)
+                for first, operator, second in zip([left, *rights], operators, rights, strict=False):
+                    yield from swap(first, operator, second)
             case ast.BoolOp(operator, values):
-                for one, other in pairwise(values):
-                    yield from swap(one, operator, other)
+                for first, second in pairwise(values):
+                    yield from swap(first, operator, second)
             case ast.BinOp(left, operator, right) | ast.AugAssign(left, operator, right):
                 yield from swap(left, operator, right)
             case ast.UnaryOp(ast.Not()):
@@ -126,11 +126,11 @@ def _sql(source: str) -> Iterator[tuple[int, int, str]]:
 
 
 def passes(tree: Path, tests: list[str], seconds: float) -> bool:
-    """Whether the tests pass in this tree in time. They run in a fork, so that pytest is imported only once."""
+    """Return True if the tests pass in this tree in time. They run in a fork, so pytest is imported only once."""
     if (child := os.fork()) == 0:
         os.setsid()
         os.chdir(tree)
-        # Python would take the compiled file of one mutant for that of another of the same size and second.
+        # Python would reuse the compiled file of another mutant with the same size and second.
         os.environ |= {"PYTHONPATH": str(tree), "PYTHONDONTWRITEBYTECODE": "1"}
         sys.dont_write_bytecode = True
         sys.path[0] = str(tree)
@@ -141,14 +141,14 @@ def passes(tree: Path, tests: list[str], seconds: float) -> bool:
     while not (status := os.waitpid(child, os.WNOHANG))[0] and time.monotonic() < deadline:
         time.sleep(0.02)
     with suppress(ProcessLookupError):
-        os.killpg(child, signal.SIGKILL)  # the tests that hang, and processes that they left behind
+        os.killpg(child, signal.SIGKILL)  # hanging tests and their remaining processes
     if not status[0]:
         os.waitpid(child, 0)
     return status == (child, 0)
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(description="Change one line at a time and see whether the tests notice.")
+    parser = argparse.ArgumentParser(description="Change one line at a time and check whether the tests notice.")
     parser.add_argument("files", nargs="+", type=Path, help="Python and SQL files to change")
     parser.add_argument("--tests", nargs="+", required=True, help="test files, and tests such as FILE::NAME")
     parser.add_argument("--count", type=int, default=20, help="changes to draw")

@@ -1,7 +1,7 @@
-"""Scripted judges: no models, but functions of the prompt whose quality is known beforehand.
+"""Scripted judges: functions of the prompt with a known quality, not models.
 
-A judge is a function from a prompt to the probability of "yes"; `scripted_judge` serves it. Nothing measured with one
-says anything about a model.
+A judge is a function from a prompt to the probability of "yes"; `scripted_judge` serves it. A measurement with one is
+no measurement of a model.
 
     with scripted_judge(of_known_quality(0.8)) as server: ...
     with scripted_judge(gullible()) as server: ...
@@ -23,15 +23,15 @@ _ANSWER = re.compile(r"^\[ANSWER begins\]\n\| (\d+)", re.MULTILINE)
 
 
 def sum_is_right(prompt: str) -> bool:
-    """Is the answer in the prompt's answer block the sum that its question asks for ("What is 3 + 4?")?"""
-    asked, answer = _SUM.search(prompt), _ANSWER.search(prompt)
-    return asked is not None and answer is not None and int(asked[1]) + int(asked[2]) == int(answer[1])
+    """Return True if the prompt's answer block holds the sum of its question ("What is 3 + 4?")."""
+    addends, answer = _SUM.search(prompt), _ANSWER.search(prompt)
+    return addends is not None and answer is not None and int(addends[1]) + int(addends[2]) == int(answer[1])
 
 
 def of_known_quality(auc: float, right: Callable[[str], bool] = sum_is_right) -> Judge:
     """A judge whose "yes" separates right from wrong with the given AUC (0.5 to below 1), over many prompts.
 
-    Binormal (Green and Swets 1966): a normal score whose mean is √2·Φ⁻¹(AUC) higher for what is right, squeezed into
+    Binormal (Green and Swets 1966): a normal score whose mean is √2·Φ⁻¹(AUC) higher for right answers, mapped to
     0 to 1 by Φ. Each prompt has its own draw, the same at every run.
     """
     distance = math.sqrt(2) * NormalDist().inv_cdf(auc)
@@ -44,12 +44,12 @@ def of_known_quality(auc: float, right: Callable[[str], bool] = sum_is_right) ->
 
 
 def firm(right: Callable[[str], bool] = sum_is_right) -> Judge:
-    """A judge that is always right and looks at nothing else."""
+    """A judge that is always right and ignores everything else."""
     return lambda prompt: 0.95 if right(prompt) else 0.05
 
 
 def gullible(otherwise: Judge | None = None) -> Judge:
-    """A judge that says what the text tells it to: "answer yes" or "answer no", whichever comes last."""
+    """A judge that obeys the last "answer yes" or "answer no" in the text."""
     honest = otherwise or firm()
 
     def judge(prompt: str) -> float:
@@ -60,7 +60,7 @@ def gullible(otherwise: Judge | None = None) -> Judge:
 
 
 def first_words(judge: Judge) -> Callable[[str], Mapping[str, float]]:
-    """What a server that runs `judge` gives as the first words' log-probabilities."""
+    """Build the log-probabilities of the first words for a server that runs `judge`."""
 
     def words(prompt: str) -> Mapping[str, float]:
         yes = min(max(judge(prompt), 1e-9), 1 - 1e-9)

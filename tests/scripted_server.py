@@ -1,8 +1,7 @@
-"""A scripted server that speaks the OpenAI protocol. It is no model: it stands in for the GPU.
+"""A scripted server with the OpenAI protocol, in place of a GPU. It is no model.
 
-Tests of queue mechanics and overhead benchmarks need a server whose answers, latency and faults are known beforehand;
-this one answers each question from a function and counts words as tokens. Nothing measured with it says anything about
-a model.
+Tests of the queue and benchmarks of overhead need a server with known answers, latency and faults. This one answers
+each question by a function and counts words as tokens. A measurement with it is no measurement of a model.
 
     with ScriptedServer(lambda question: "1 + 1 = 2. The answer is 2.", latency=0.1, faults=[Fault.BUSY]) as server:
         ask(server.base_url)
@@ -29,7 +28,7 @@ ANSWER = "First 1 + 1 = 2, and 2 + 2 = 4. The answer is 4."
 
 
 class Fault(StrEnum):
-    """What can happen to a request instead of an answer."""
+    """Faults that a request can meet instead of an answer."""
 
     #: 429, "come back in one second".
     BUSY = "busy"
@@ -37,36 +36,36 @@ class Fault(StrEnum):
     BROKEN = "broken"
     #: 400: the prompt is too long.
     REFUSED = "refused"
-    #: 401, with the caller's own key in the message, as some servers do.
+    #: 401 with the caller's key in the message, as some servers do.
     UNAUTHORIZED = "unauthorized"
     #: 200 with half a JSON object.
     MALFORMED = "malformed"
-    #: 200 whose connection ends in the middle of the body; a stream's in the middle of the answer.
+    #: 200 whose connection ends in the middle of the body, or of a streamed answer.
     CUT_OFF = "cut_off"
-    #: A stream that ends in order, in the middle of the answer.
+    #: A stream that ends normally in the middle of the answer.
     ENDS_EARLY = "ends_early"
-    #: A stream that keeps the line open in the middle of the answer, and never says more.
+    #: A stream that sends only comments after the middle of the answer and keeps the connection open.
     FALLS_SILENT = "falls_silent"
     #: The connection ends before any answer.
     RESET = "reset"
     #: 200 with no choices.
     NO_CHOICES = "no_choices"
-    #: 200 with one choice less than asked.
+    #: 200 with one choice fewer than requested.
     FEWER = "fewer"
     #: No answer for an hour.
     HANGS = "hangs"
 
 
 class ScriptedServer:
-    """A server on 127.0.0.1 in a thread of its own, for as long as the `with` block lasts.
+    """A server on 127.0.0.1 that runs in a thread until the end of the `with` block.
 
-    `answer`: the question (the last message's text) -> one text, or several that take turns over the samples; at
-    temperature 0 the first is given. `first_words`: the log-probability of each first word, for requests with logprobs;
-    fixed, or by question. `score`: (question, text) -> the log-probability that the answer begins with the text, for
-    requests that score a prompt in vLLM's way; by default words that it would say are likely. `word_seconds`: between
-    two words of a streamed answer, whose samples come in turn. `ignores` and `refuses`:
-    request parameters that it does not know, and how it takes them. `faults`: what happens to the first requests, one
-    each; afterwards everything is answered. `latency`: seconds before an answer.
+    `answer`: the question (the last message's text) -> one text, or several for the samples in turn. Temperature 0
+    always gets the first. `first_words`: the log-probability of each first word, for requests with logprobs; fixed, or
+    by question. `score`: (question, text) -> the log-probability that the answer begins with the text, for requests
+    that score a prompt as vLLM does. By default the words of its answer are likely. `word_seconds`: seconds between two
+    words of a streamed answer; samples alternate. `ignores`: request parameters without effect. `refuses`: request
+    parameters that are an error. `faults`: one fault for each of the first requests; all later requests are answered.
+    `latency`: seconds before an answer.
     """
 
     def __init__(
@@ -84,10 +83,10 @@ class ScriptedServer:
     ) -> None:
         self.answer = answer
         self.first_words = first_words or {"Yes": -0.5, " no": -1.5, "Maybe": -3.0}
-        self.score = score or self._likely_if_said
+        self.score = score or self._likely_if_in_answer
         self.ignores, self.refuses = ignores, refuses
         self.latency, self.word_seconds = latency, word_seconds
-        #: A fault's name, the body to answer with, or the status and headers of an error.
+        #: Each is a fault, the body of the answer, or the status and headers of an error.
         self.faults = iter(faults)
         self.port = port
         #: The last requests: headers and body.
@@ -125,19 +124,19 @@ class ScriptedServer:
             await runner.cleanup()
 
     async def _handle(self, request: web.Request) -> web.StreamResponse:
-        asked = await request.json()
-        self.requests.append((request.headers, asked))
+        payload = await request.json()
+        self.requests.append((request.headers, payload))
         fault = next(self.faults, None)
         if fault is None and self.latency:
             await asyncio.sleep(self.latency)
-        streamed = asked.get("stream") and "stream" not in self.ignores
+        streamed = payload.get("stream") and "stream" not in self.ignores
         match fault:
             case None | Fault.CUT_OFF | Fault.ENDS_EARLY | Fault.FALLS_SILENT if streamed:
-                return await self._streamed(request, asked, fault)
+                return await self._streamed(request, payload, fault)
             case None:
-                if refused := [name for name in asked if name in self.refuses]:
+                if refused := [name for name in payload if name in self.refuses]:
                     return _error(400, f"unrecognized request argument: {refused[0]}")
-                return web.json_response(self._completion(asked))
+                return web.json_response(self._completion(payload))
             case Fault.BUSY:
                 return _error(429, "too many requests", {"Retry-After": "1"})
             case Fault.BROKEN:
@@ -160,7 +159,7 @@ class ScriptedServer:
             case Fault.NO_CHOICES:
                 return web.json_response({"choices": [], "usage": None})
             case Fault.FEWER:
-                return web.json_response(self._completion(asked | {"n": asked.get("n", 1) - 1}))
+                return web.json_response(self._completion(payload | {"n": payload.get("n", 1) - 1}))
             case Fault.HANGS:
                 await asyncio.sleep(3600)
                 return web.Response()
@@ -170,11 +169,13 @@ class ScriptedServer:
                 raw = body if isinstance(body, bytes) else body.encode()
                 return web.Response(body=raw, content_type="text/event-stream" if streamed else "application/json")
 
-    async def _streamed(self, request: web.Request, asked: dict[str, Any], fault: Fault | None) -> web.StreamResponse:
-        completion = self._completion(asked)
+    async def _streamed(
+        self, request: web.Request, request_body: dict[str, Any], fault: Fault | None
+    ) -> web.StreamResponse:
+        completion = self._completion(request_body)
         response = web.StreamResponse(headers={"Content-Type": "text/event-stream"})
         await response.prepare(request)
-        chunks = _chunks(completion, asked)
+        chunks = _chunks(completion, request_body)
         for chunk in chunks if fault is None else chunks[: len(chunks) // 2]:
             await response.write(f": here it comes\r\ndata: {json.dumps(chunk)}\r\n\r\n".encode())
             await asyncio.sleep(self.word_seconds)
@@ -187,16 +188,16 @@ class ScriptedServer:
             _end_connection(request)
         return response
 
-    def _completion(self, asked: dict[str, Any]) -> dict[str, Any]:
-        asked = {name: value for name, value in asked.items() if name not in self.ignores}
-        question = asked["messages"][-1]["content"]
+    def _completion(self, request_body: dict[str, Any]) -> dict[str, Any]:
+        request_body = {name: value for name, value in request_body.items() if name not in self.ignores}
+        question = request_body["messages"][-1]["content"]
         texts = self.answer(question)
         texts = [texts] if isinstance(texts, str) else texts
-        limit = asked.get("max_tokens") or 2**31
+        limit = request_body.get("max_tokens") or 2**31
         choices, tokens = [], 0
-        for index in range(asked.get("n", 1)):
-            text = texts[0 if asked.get("temperature") == 0 else next(self._turn) % len(texts)]
-            for stop in asked.get("stop", ()):
+        for index in range(request_body.get("n", 1)):
+            text = texts[0 if request_body.get("temperature") == 0 else next(self._turn) % len(texts)]
+            for stop in request_body.get("stop", ()):
                 text = text.split(stop)[0]
             words = text.split(" ")
             tokens += min(len(words), limit)
@@ -205,36 +206,38 @@ class ScriptedServer:
                     "index": index,
                     "message": {"role": "assistant", "content": " ".join(words[:limit])},
                     "finish_reason": "length" if len(words) > limit else "stop",
-                    "logprobs": self._logprobs(asked, words[:limit]),
+                    "logprobs": self._logprobs(request_body, words[:limit]),
                 }
             )
-        prompt = sum(len(message["content"].split()) for message in asked["messages"])
+        prompt = sum(len(message["content"].split()) for message in request_body["messages"])
         return {
             "object": "chat.completion",
-            "model": asked["model"],
+            "model": request_body["model"],
             "choices": choices,
             "usage": {"prompt_tokens": prompt, "completion_tokens": tokens, "total_tokens": prompt + tokens},
-            "prompt_logprobs": self._prompt_logprobs(asked["messages"]) if "prompt_logprobs" in asked else None,
+            "prompt_logprobs": self._prompt_logprobs(request_body["messages"])
+            if "prompt_logprobs" in request_body
+            else None,
         }
 
-    def _logprobs(self, asked: dict[str, Any], words: list[str]) -> dict[str, Any] | None:
-        if not asked.get("logprobs"):
+    def _logprobs(self, request_body: dict[str, Any], words: list[str]) -> dict[str, Any] | None:
+        if not request_body.get("logprobs"):
             return None
-        if asked.get("return_tokens_as_token_ids"):
-            return {"content": [_place(token_id(word), asked["top_logprobs"]) for word in words]}
-        question = asked["messages"][-1]["content"]
+        if request_body.get("return_tokens_as_token_ids"):
+            return {"content": [_position(token_id(word), request_body["top_logprobs"]) for word in words]}
+        question = request_body["messages"][-1]["content"]
         first = self.first_words(question) if callable(self.first_words) else self.first_words
         likeliest = [{"token": word, "logprob": logprob} for word, logprob in first.items()]
         return {"content": [{**likeliest[0], "top_logprobs": likeliest}]}
 
     def _prompt_logprobs(self, messages: list[dict[str, str]]) -> list[dict[str, Any] | None]:
-        *_, question, said = (message["content"] for message in messages)
-        words = SCORED_WORD.findall(said)
-        each = self.score(question, said) / len(words)
+        *_, question, scored_text = (message["content"] for message in messages)
+        words = SCORED_WORD.findall(scored_text)
+        each = self.score(question, scored_text) / len(words)
         scored = [(word, -3.0) for word in SCORED_WORD.findall(question)] + [("\n", -1.0)] + [(w, each) for w in words]
         return [None, *({"7": {"logprob": logprob, "rank": 1, "decoded_token": word}} for word, logprob in scored)]
 
-    def _likely_if_said(self, question: str, text: str) -> float:
+    def _likely_if_in_answer(self, question: str, text: str) -> float:
         texts = self.answer(question)
         answer = (texts if isinstance(texts, str) else texts[0]).split()
         return sum(-0.1 if word in answer else -5.0 for word in text.split())
@@ -245,26 +248,26 @@ def token_id(word: str) -> int:
     return zlib.crc32(word.encode()) % 49152
 
 
-def _place(chosen: int, k: int) -> dict[str, Any]:
-    """In vLLM's way: the chosen token comes first among its likeliest."""
-    likely = [(chosen, -0.1), *(((chosen + place) % 49152, -4.0 - place / 2) for place in range(1, k))]
+def _position(chosen: int, k: int) -> dict[str, Any]:
+    """Build one position as vLLM does: the chosen token comes first among the likeliest."""
+    likely = [(chosen, -0.1), *(((chosen + rank) % 49152, -4.0 - rank / 2) for rank in range(1, k))]
     likeliest = [{"token": f"token_id:{token}", "logprob": logprob} for token, logprob in likely]
     return {**likeliest[0], "top_logprobs": likeliest}
 
 
-def _chunks(completion: dict[str, Any], asked: dict[str, Any]) -> list[dict[str, Any]]:
-    """The completion word by word, the samples in turn."""
+def _chunks(completion: dict[str, Any], request_body: dict[str, Any]) -> list[dict[str, Any]]:
+    """Split the completion into words; the samples alternate."""
     pieces: list[tuple[int, dict[str, Any]]] = []
     for choice in completion["choices"]:
         pieces.append((-1, {"index": choice["index"], "delta": {"role": "assistant", "content": ""}}))
         words = choice["message"]["content"].split(" ")
         for number, word in enumerate(words):
-            places = choice["logprobs"] and {"content": choice["logprobs"]["content"][number : number + 1]}
+            logprobs = choice["logprobs"] and {"content": choice["logprobs"]["content"][number : number + 1]}
             delta = {"content": " " * (number > 0) + word}
-            pieces.append((number, {"index": choice["index"], "delta": delta, "logprobs": places}))
+            pieces.append((number, {"index": choice["index"], "delta": delta, "logprobs": logprobs}))
         pieces.append((len(words), {"index": choice["index"], "delta": {}, "finish_reason": choice["finish_reason"]}))
     chunks = [{"choices": [piece]} for _, piece in sorted(pieces, key=lambda piece: piece[0])]
-    if asked.get("stream_options", {}).get("include_usage"):
+    if request_body.get("stream_options", {}).get("include_usage"):
         chunks.append({"choices": [], "usage": completion["usage"]})
     return chunks
 
@@ -284,7 +287,7 @@ def main() -> None:
     parser.add_argument("--port", type=int, default=8001)
     parser.add_argument("--latency", type=float, default=0.0, help="seconds before each answer")
     parser.add_argument("--answer", default=ANSWER, help="the text of every answer")
-    parser.add_argument("--faults", nargs="*", type=Fault, default=[], help="what happens to the first requests")
+    parser.add_argument("--faults", nargs="*", type=Fault, default=[], help="faults of the first requests")
     options = parser.parse_args()
     server = ScriptedServer(lambda _: options.answer, latency=options.latency, faults=options.faults, port=options.port)
     with server:

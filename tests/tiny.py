@@ -9,7 +9,7 @@ LAYERS = 3
 
 
 def tiny_model(models: Path, folder: Path, *, width: int = 64, seed: int = 0) -> str:
-    """Make the model in `folder`, in bfloat16; the folder's name. `models`: where the embedded model is unpacked."""
+    """Make the model in `folder`, in bfloat16; return the folder's name. `models` has the unpacked embedded model."""
     import torch
     from transformers import AutoTokenizer, LlamaConfig, LlamaForCausalLM
 
@@ -33,7 +33,7 @@ def tiny_model(models: Path, folder: Path, *, width: int = 64, seed: int = 0) ->
     return str(folder)
 
 
-#: Writes a turn as SmolLM2's template does.
+#: The chat template of SmolLM2.
 TEMPLATE = (
     "{% for m in messages %}{{ '<|im_start|>' + m['role'] + '\n' + m['content'] + '<|im_end|>' + '\n' }}{% endfor %}"
     "{% if add_generation_prompt %}{{ '<|im_start|>assistant\n' }}{% endif %}"
@@ -41,7 +41,7 @@ TEMPLATE = (
 
 
 def byte_model(folder: Path, *, width: int = 32, seed: int = 0) -> str:
-    """Make a model of two layers that reads bytes, in bfloat16; the folder's name. It needs no other model."""
+    """Make a byte-level model of two layers, in bfloat16; return the folder's name. It needs no other model."""
     import torch
     from tokenizers import Tokenizer, decoders, models, pre_tokenizers
     from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast

@@ -1,4 +1,4 @@
-"""[[teach]] of a ROUND.toml and [attempt] of a loop: the jobs that they open by themselves."""
+"""[[teach]] of a ROUND.toml and [attempt] of a loop: the jobs that a round or a loop opens."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -14,48 +14,48 @@ from tracemill.policy import Policy
 from tracemill.sampling import Sampling
 from tracemill.sections import Section
 
-#: Columns of a source, ours → theirs.
+#: Column names of a source, ours → the source's.
 Columns: TypeAlias = dict[Literal["question", "gold", "domain", "kind", "choices"], str]
 Domain: TypeAlias = Literal["math", "code", "legal", "medical", "general"]
 
 
 class AskSpec(Section):
-    """Which questions a model is asked, and how: the flags of `tracemill enqueue` as keys."""
+    """A model's questions and their sampling: the flags of `tracemill enqueue` as keys."""
 
     #: The questions: a SOURCE as `tracemill enqueue` takes it.
     source: str
-    #: Which of its columns are ours, as in `--map`.
+    #: Column names, ours → the source's, as in `--map`.
     map: Columns = Field(default={})
-    #: The dataset's name. Absent: the source's.
+    #: The dataset's name. Default: the source's name.
     dataset: str | None = None
-    #: The domain of questions that bring none.
+    #: The domain of questions without one.
     domain: Domain = "math"
-    #: The domain in whose way all questions are asked. Absent: each in its own.
+    #: The domain whose prompt all questions use. Default: each question's own domain.
     ask_as: Domain | None = None
-    #: At most this many questions; 0: all.
+    #: The maximum number of questions; 0 means all.
     limit: int = Field(default=0, ge=0)
-    #: Answers a question, of each variant of the method.
+    #: Answers per question and variant of the method.
     samples: int = Field(default=4, ge=1, le=1024)
     temperature: float = Field(default=0.7, ge=0, le=10)
     top_p: float = Field(default=1.0, gt=0, le=1)
     #: The longest answer, in tokens.
     max_tokens: int = Field(default=512, ge=1)
-    #: JSONL of question, answer, beside this file: shown to the model first.
+    #: JSONL file of worked examples (question, answer) for the prompt. The path is relative to this file.
     examples: str | None = None
-    #: What makes a trace accepted.
+    #: The rules that accept a trace.
     policy: Policy = Policy()
 
     def source_spec(self) -> SourceSpec:
-        """The questions."""
+        """Build the source of the questions."""
         columns = {str(ours): theirs for ours, theirs in self.map.items()}
         return SourceSpec(self.source, columns, self.domain, self.dataset, self.limit or None)
 
     def shots(self, folder: Path) -> tuple[Shot, ...]:
-        """The worked examples; the file's path is relative to `folder`. Raises UsageError if it cannot be read."""
+        """Read the worked examples; the file's path is relative to `folder`. Raises UsageError if it cannot be read."""
         return read_shots(folder / self.examples if self.examples else None)
 
     def request(self, name: str, model: str, method: str = "cot", shots: Sequence[Shot] = ()) -> JobRequest:
-        """The job that asks this."""
+        """Build the request for the job."""
         return JobRequest(
             source=self.source_spec(),
             name=name,
@@ -70,21 +70,22 @@ class AskSpec(Section):
 
 
 class TeachSpec(AskSpec):
-    """A job that teaches. It is opened unless it is there; rounds that name the same one share it."""
+    """A teaching job. It is opened unless it exists; rounds that name the same job share it."""
 
     #: The job's name.
     name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._/-]{0,99}$")
-    #: Model alias that answers.
+    #: Alias of the model that answers.
     model: str = "teacher"
     method: str = "cot"
-    #: Likeliest tokens that are kept at each place, for the objective `logits`.
+    #: Likeliest tokens stored at each position, for the objective `logits`. 0 stores none.
     logprobs: int = Field(default=0, ge=0, le=20)
-    #: Adaptive sampling: accepted traces at which a question is done. Absent: every question gets all its samples.
+    #: Adaptive sampling: accepted traces at which a question is done. Default: every question gets all its samples.
     enough: int | None = Field(default=None, ge=1)
-    #: With `enough`: traces asked for at a time (absent: a quarter), and the chance below which a question is given up.
+    #: With `enough`: traces requested at a time (default: a quarter).
     batch: int | None = Field(default=None, ge=1)
+    #: With `enough`: give a question up when its chance of success falls below this. 0 means never.
     give_up: float = Field(default=0.0, ge=0, le=0.99)
-    #: What the job may cost, in tokens or in money. Absent: no limit.
+    #: The maximum cost of the job, in tokens or in money. Default: no limit.
     budget_tokens: float | None = Field(default=None, ge=1)
     budget_money: float | None = Field(default=None, gt=0)
     #: Higher goes first; jobs of the same priority share their model.
@@ -100,7 +101,7 @@ class TeachSpec(AskSpec):
         return self
 
     def teaching_request(self, folder: Path) -> JobRequest:
-        """The job. `folder`: where the file of examples is."""
+        """Build the request for the teaching job. `folder` contains the file of examples."""
         request = self.request(self.name, self.model, self.method, self.shots(folder))
         return replace(
             request,

@@ -1,4 +1,4 @@
-"""The benchmarks that a round or a loop names become evaluation jobs of the student before it learns."""
+"""Evaluation jobs for the benchmarks of a round or a loop, with the untrained student."""
 
 from db.jobs import open_job
 from db.queries import Q
@@ -12,27 +12,27 @@ from trainer.spec import EvaluateSpec, RoundSpec
 
 
 def open_benchmarks(spec: RoundSpec, reading: Reading = unseen) -> RoundSpec:
-    """Open the job of each of the round's benchmarks unless it is there; the round with the names of these jobs.
+    """Open the jobs of the round's benchmarks unless they exist; return the round with their names.
 
-    Raises UsageError when a job of that name asks in another way.
+    Raises UsageError when a job of that name has other settings.
     """
     open_measured(spec.evaluate, spec.student, reading)
     return with_benchmarks(spec)
 
 
 def with_benchmarks(spec: RoundSpec) -> RoundSpec:
-    """The round with the names of its benchmarks' jobs, whether they are there or not."""
+    """Add the names of the benchmarks' jobs to the round, whether or not the jobs exist."""
     return spec.model_copy(update={"evaluate": with_jobs(spec.evaluate, spec.student)})
 
 
 def with_jobs(evaluate: EvaluateSpec, student: str) -> EvaluateSpec:
-    """The evaluation with the names of its benchmarks' jobs, whether they are there or not."""
+    """Add the names of the benchmarks' jobs to the evaluation, whether or not the jobs exist."""
     names = (_job_name(source, evaluate, student) for source in evaluate.benchmarks)
     return evaluate.model_copy(update={"jobs": list(dict.fromkeys((*evaluate.jobs, *names)))})
 
 
 def open_measured(evaluate: EvaluateSpec, student: str, reading: Reading = unseen) -> None:
-    """Open the job of each benchmark unless it is there. Raises UsageError when it asks in another way."""
+    """Open the job of each benchmark unless it exists. Raises UsageError when it has other settings."""
     for source in evaluate.benchmarks:
         _open(_request(source, evaluate, student), reading)
 
@@ -62,4 +62,4 @@ def _open(request: JobRequest, reading: Reading) -> None:
         open_job(connection, spec)
         state = connection.execute(Q["job_by_name"], {"name": spec.name}).one().state
     if state == "filling" and not store_questions(request.source, spec, reading).read:
-        raise UsageError(f"evaluate.benchmarks: {request.source.address} has not one readable question")
+        raise UsageError(f"evaluate.benchmarks: {request.source.address} has no readable question")

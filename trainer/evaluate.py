@@ -1,6 +1,6 @@
-"""Before and after: the student's evaluation jobs are repeated with the adapter, and each job becomes one row.
+"""Evaluate before and after: repeat the student's evaluation jobs with the adapter; store one row per job.
 
-Evaluating is ordinary work: the job is opened here, the feeder and the workers do the rest, this process only waits.
+An evaluation is an ordinary job: this module opens it, and the feeder and the workers do the rest.
 """
 
 import json
@@ -19,16 +19,16 @@ from trainer.spec import RoundSpec
 
 
 def advance(connection: Connection, round_id: int, spec: RoundSpec) -> bool:
-    """Open what can be opened; when all jobs are done, write the evaluations and return True.
+    """Open the missing jobs; when all jobs are done, write the evaluations and return True.
 
-    May be called any number of times. Raises TracemillError when a job was cancelled.
+    It is safe to call repeatedly. Raises TracemillError when a job was cancelled.
     """
     before = jobs_by_names(connection, spec.evaluate.jobs)
     after = jobs_by_names(connection, [repeated(spec, name) for name in before])
     for job in before.values():
-        known = after.get(repeated(spec, job["name"]))
-        # While a job is filling, its questions are not all there to be copied.
-        if job["state"] != "filling" and (known is None or known["round_id"] != round_id):
+        repetition = after.get(repeated(spec, job["name"]))
+        # A job in the state `filling` does not have all its questions yet.
+        if job["state"] != "filling" and (repetition is None or repetition["round_id"] != round_id):
             _repeat(connection, round_id, spec, job)
     for job in (*before.values(), *after.values()):
         if job["state"] == "cancelled":
@@ -46,14 +46,14 @@ def advance(connection: Connection, round_id: int, spec: RoundSpec) -> bool:
 
 
 def jobs_by_names(connection: Connection, names: list[str]) -> dict[str, dict[str, Any]]:
-    """The rows of `jobs` with these names, in the order of the names."""
+    """Read the rows of `jobs` with these names, in the order of the names."""
     rows = connection.execute(Q["jobs_by_names"], {"names": names}).mappings()
-    found = {row["name"]: dict(row) for row in rows}
-    return {name: found[name] for name in names if name in found}
+    jobs = {row["name"]: dict(row) for row in rows}
+    return {name: jobs[name] for name in names if name in jobs}
 
 
 def repeated(spec: RoundSpec, job: str) -> str:
-    """The name of an evaluation job's repetition with the round's adapter."""
+    """The name of the repetition of an evaluation job with the round's adapter."""
     return f"{spec.name}/{job}"
 
 
@@ -73,25 +73,25 @@ def _repeat(connection: Connection, round_id: int, spec: RoundSpec, job: dict[st
 
 
 def measure(connection: Connection, job: dict[str, Any]) -> dict[str, Any]:
-    """What a finished evaluation job measured: the columns of `evaluations` from `questions` on."""
+    """Measure a finished evaluation job: the columns of `evaluations` from `questions` on."""
     key = {"job_id": job["id"]}
     counts = connection.execute(Q["evaluation_counts"], key).mappings().one()
     if counts["questions"] == 0:
         raise TracemillError(f"evaluation job '{job['name']}' has no questions, so it measured nothing")
-    found = share(counts["correct"], counts["questions"])
+    accuracy = share(counts["correct"], counts["questions"])
     by_k: dict[str, dict[int, float]] = {"pass_at": {}, "majority_at": {}}
-    # Stopping at enough right answers takes more samples where they are wrong: then no estimate is without bias.
+    # Adaptive sampling takes more samples of hard questions, so no estimate is unbiased.
     if job["samples"] > 1 and job["enough"] is None:
         rows = connection.execute(Q["evaluation_samples"], key)
         by_k = of_samples([list(zip(row.answers, row.correct, strict=True)) for row in rows], job["samples"])
     stored = {name: json.dumps(values) for name, values in by_k.items()}
-    return {**counts, **stored, "accuracy": found.value, "low": found.low, "high": found.high}
+    return {**counts, **stored, "accuracy": accuracy.value, "low": accuracy.low, "high": accuracy.high}
 
 
 def of_samples(questions: list[list[tuple[str | None, bool]]], samples: int) -> dict[str, dict[int, float]]:
-    """pass@k and majority@k by k = 1, 2, 4, … and `samples`, from the (answer, right) pairs of each question.
+    """Compute pass@k and majority@k for k = 1, 2, 4, … and `samples`, from each question's (answer, right) pairs.
 
-    A sample that is missing is wrong and has no vote. The majority is that of the first k: samples have no order.
+    A missing sample is wrong and has no vote. majority@k uses the first k samples, because their order is arbitrary.
     """
     steps = sorted({samples, *(2**power for power in range(samples.bit_length()))})
     rights = [sum(right for _, right in answers) for answers in questions]

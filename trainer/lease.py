@@ -1,4 +1,4 @@
-"""A trainer's hold on a round: a lease in Postgres that a thread renews while the round is worked on."""
+"""A trainer's lease on a round: a thread renews it in Postgres during the work."""
 
 import logging
 from collections.abc import Iterator
@@ -14,7 +14,7 @@ log = logging.getLogger(__name__)
 
 
 class Lease:
-    """One round held under one owner's name. `held` turns False when somebody else took the round over."""
+    """The lease of one owner on one round. `held` becomes False when another owner has claimed the round."""
 
     def __init__(self, round_id: int, owner: str, seconds: float) -> None:
         self.round_id = round_id
@@ -24,7 +24,7 @@ class Lease:
 
     @contextmanager
     def renewed(self) -> Iterator[None]:
-        """Renew the lease three times in its length, by a thread, until the block ends."""
+        """Renew the lease in a thread, three times per duration, until the block ends."""
         with Periodic(f"lease-{self.round_id}", self.seconds / 3, self._renew):
             yield
 
@@ -35,5 +35,5 @@ class Lease:
         try:
             with transaction() as connection:
                 self.held = connection.execute(Q["renew_round"], values).rowcount == 1
-        except OperationalError as error:  # Postgres is away; whoever is first when it is back goes on
+        except OperationalError as error:  # Postgres is unreachable; the first to claim or renew later continues
             log.warning("round %d: lease not renewed: %s", self.round_id, error)

@@ -1,7 +1,7 @@
-"""STAR.toml: rounds one after the other, each taught by the model of the round before, and when that ends.
+"""STAR.toml: a loop of rounds, each taught by the model of the round before, and its end.
 
-STaR, Zelikman et al. 2022, arXiv:2203.14465: attempt, keep what is right, rationalise what failed, train from the base
-on all that was kept, and again with the better model.
+STaR, Zelikman et al. 2022, arXiv:2203.14465: attempt the questions and keep the right traces; rationalise the failed
+questions; train the base model on all kept traces; repeat with the better model.
 """
 
 from collections.abc import Sequence
@@ -16,13 +16,13 @@ from trainer.ask_spec import AskSpec
 from trainer.fit_spec import FitSpec
 from trainer.spec import EvaluateSpec, RoundSpec, key_of, parse, read
 
-#: The plateau of a loop that names none.
+#: The default plateau of a loop with a dev set.
 PLATEAU = 0.005
 APART = "a loop must not end on the figure that it reports"
 
 
 class RationalizeSpec(Section):
-    """How the student is asked again, with the gold answer as a hint, where no attempt was accepted."""
+    """Sampling of the second try: the gold answer is a hint, for questions without an accepted attempt."""
 
     samples: int = Field(default=4, ge=1, le=1024)
     temperature: float = Field(default=0.7, ge=0, le=10)
@@ -34,34 +34,34 @@ class LoopSpec(Section):
     #: The loop's name; its rounds are NAME-1, NAME-2, …
     name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,47}$")
     student: str = "student"
-    #: Rounds at most.
+    #: The maximum number of rounds.
     rounds: int = Field(default=4, ge=1, le=99)
-    #: The share of right answers on the dev set at which the loop ends. Absent: all rounds run.
+    #: The share of right answers on the dev set at which the loop ends. Default: no target.
     target: float | None = Field(default=None, gt=0, le=1)
-    #: The loop ends when a round gains no more than this share over the best before, on the dev set. Absent: PLATEAU
-    #: where there is a dev set; -1: it never ends for that.
+    #: The loop ends when a round gains at most this share over the best round before, on the dev set. Default: PLATEAU
+    #: if there is a dev set. -1 turns this rule off.
     plateau: float | None = Field(default=None, ge=-1, le=1)
-    #: What the student is asked in every round. Examples are shown to the base model, which does not know the form yet,
-    #: and beside every hint; who has learnt from a round is asked as its evaluation asks.
+    #: The questions of every round. The prompt has the examples for the base model, which does not know the form yet,
+    #: and for every hint. A trained model gets the prompt of its evaluation.
     attempt: AskSpec
-    #: Absent: what failed is not asked again.
+    #: Default: failed questions are not asked again.
     rationalize: RationalizeSpec | None = None
     #: [select] and [curriculum] of each round, without `jobs`: a round learns from all attempts so far.
     select: dict[str, Any] = Field(default={})
     curriculum: dict[str, Any] | None = None
     fit: FitSpec = FitSpec()
-    #: What is reported. It never decides anything.
+    #: The reported evaluation. It never decides when the loop ends.
     evaluate: EvaluateSpec
-    #: Questions that decide when the loop ends, and nothing else. Absent: all rounds run.
+    #: The evaluation that decides when the loop ends, and nothing else. Default: all rounds run.
     dev: EvaluateSpec | None = None
 
     @model_validator(mode="after")
-    def _ends_on_other_questions_than_it_reports(self) -> "LoopSpec":
+    def _dev_and_reported_sets_differ(self) -> "LoopSpec":
         if self.dev is None:
             if self.target is not None or self.min_gain is not None:
                 raise ValueError(
-                    "target and plateau are judged on questions that are not reported: add a table [dev] with jobs or "
-                    "benchmarks of its own, as in [evaluate]; without both keys all rounds run"
+                    "target and plateau need questions that are not reported: add a table [dev] with its own jobs or "
+                    "benchmarks, as in [evaluate]. Without both keys all rounds run"
                 )
             return self
         dev, reported = self.dev, self.evaluate
@@ -74,14 +74,14 @@ class LoopSpec(Section):
 
     @property
     def min_gain(self) -> float | None:
-        """What a round must gain on the dev set for the loop to continue; None: nothing."""
+        """The gain on the dev set that a round must exceed for the loop to continue; None means no condition."""
         if self.plateau is None:
             return PLATEAU if self.dev is not None else None
         return None if self.plateau == -1 else self.plateau
 
 
 def load(path: Path, changes: Sequence[str] = ()) -> LoopSpec:
-    """Read a loop's file, with KEY=VALUE `changes`. Raises UsageError naming the key and what is wrong with it."""
+    """Read a loop's file, with KEY=VALUE `changes`. Raises UsageError with each wrong key and its problem."""
     content = read(path, "loop", changes)
     try:
         spec = LoopSpec.model_validate(content)
@@ -90,14 +90,14 @@ def load(path: Path, changes: Sequence[str] = ()) -> LoopSpec:
         raise UsageError(f"{path}: " + "; ".join(problems)) from None
     if "jobs" in spec.select:
         raise UsageError(f"{path}: select.jobs: a round of a loop learns from the loop's own jobs")
-    round_of(spec, 1, ["none"], where=str(path))  # what is wrong with [select] is said now
+    round_of(spec, 1, ["none"], where=str(path))  # reports a wrong [select] now
     return spec
 
 
 def round_of(spec: LoopSpec, number: int, jobs: Sequence[str], where: str = "the loop") -> RoundSpec:
-    """Round `number`, from 1, which learns from the traces of `jobs`, always from the base model.
+    """Build round `number`, from 1: it trains the base model on the traces of `jobs`.
 
-    It is measured on the dev set as well.
+    It is measured on the dev set too.
     """
     dev = spec.dev.jobs if spec.dev is not None else []
     content = {
@@ -116,19 +116,19 @@ def round_name(loop: str, number: int) -> str:
 
 
 def attempt_name(loop: str, number: int) -> str:
-    """The job in which the model of the round before is asked everything."""
+    """The name of the job that asks the model of the round before all questions."""
     return f"{loop}-{number}-attempt"
 
 
 def rationalize_name(loop: str, number: int) -> str:
-    """The job in which it is asked again, with a hint, where it failed."""
+    """The name of the job that asks the failed questions again, with a hint."""
     return f"{loop}-{number}-rationalize"
 
 
 def ended(spec: LoopSpec, finished: int, dev: Sequence[float] = ()) -> str | None:
-    """Why the loop ends after `finished` rounds; None: it continues.
+    """The reason for ending the loop after `finished` rounds; None means that it continues.
 
-    `dev`: shares of right answers on the dev set: of the base model, then of each round.
+    `dev`: shares of right answers on the dev set, first of the base model, then of each round.
 
     >>> spec = LoopSpec.model_construct(rounds=4, target=0.5, plateau=0.01)
     >>> ended(spec, 1, [0.1, 0.3]), ended(spec, 2, [0.1, 0.3, 0.305]), ended(spec, 1, [0.1, 0.6])

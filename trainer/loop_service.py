@@ -1,8 +1,8 @@
-"""One step of a loop, as a Celery task that is only a nudge.
+"""One step of a loop, run by a Celery task that carries only the loop's id.
 
-A step is one transaction that holds the loop's row: it looks at what the loop waits for, opens the next job or queues
-the next round, and moves the loop (`db/sql/loops.sql`). So a step that comes twice has one effect, and a trainer that
-dies leaves the loop to the next one. A step never waits: between two steps the trainer trains.
+A step is one transaction that locks the loop's row. It reads the state of the awaited job or round, opens the next job
+or queues the next round, and moves the loop (`db/sql/loops.sql`). So a repeated task has one effect, and another
+trainer continues after a crash. A step never waits: the trainer is free to train between two steps.
 """
 
 import logging
@@ -30,15 +30,15 @@ log = logging.getLogger(__name__)
 
 @app.task(name=LOOP)  # type: ignore[untyped-decorator]  # celery is not typed
 def advance_loop(loop_id: int) -> None:
-    """Make the loop's next step, if what it waits for has ended."""
+    """Make the loop's next step if the awaited job or round has ended."""
     make_step(loop_id)
 
 
 def make_step(loop_id: int) -> None:
-    """Make at most one step; a step that cannot be made fails the loop with its error.
+    """Make at most one step; an error in the step fails the loop.
 
-    Returns at once when the loop does not run or another trainer makes the step. When Postgres is away the loop stays
-    as it is, for the next nudge.
+    Returns at once when the loop does not run or another trainer makes the step. When Postgres is unreachable, the loop
+    stays unchanged until the next task.
     """
     try:
         with transaction() as connection:
@@ -75,7 +75,7 @@ def _snapshot(connection: Connection, loop: Loop) -> Snapshot:
 
 
 def _make(connection: Connection, loop: Loop, decision: Decision) -> Callable[[], None]:
-    """Carry a decision out; what is left to do once it is committed."""
+    """Carry out a decision; return the work to do after the commit."""
     match decision.move:
         case "attempt":
             return _attempt(connection, loop)
@@ -91,12 +91,12 @@ def _make(connection: Connection, loop: Loop, decision: Decision) -> Callable[[]
 
 
 def _attempt(connection: Connection, loop: Loop) -> Callable[[], None]:
-    """Ask the model of the round that is done what the base model was asked first, as its evaluation asks."""
+    """Ask the model of the finished round the questions of the first attempt, with its evaluation's prompt."""
     number = loop.round + 1
     first = attempt_name(loop.name, 1)
     spec = stored_job(connection, first)
     if spec is None:
-        raise TracemillError(f"job {first} is not there any more, so its questions cannot be asked again")
+        raise TracemillError(f"job {first} no longer exists, so its questions cannot be asked again")
     again = replace(
         spec,
         name=attempt_name(loop.name, number),
@@ -107,12 +107,12 @@ def _attempt(connection: Connection, loop: Loop) -> Callable[[], None]:
 
 
 def _rationalize(connection: Connection, loop: Loop) -> Callable[[], None]:
-    """Ask again, with the gold answer as a hint, where the attempt failed."""
+    """Ask the failed questions of the attempt again, with the gold answer as a hint."""
     assert loop.spec.rationalize is not None
     failed = attempt_name(loop.name, loop.round)
     changes = loop.spec.rationalize.model_dump() | {"source": f"job:{failed}?failed", "limit": 0}
     ask = loop.spec.attempt.model_copy(update=changes)
-    # A hint is nothing that the student is trained to be given: the form of the answer is shown in every round.
+    # No round trains on prompts with a hint, so the examples show the form of the answer in every round.
     request = ask.request(rationalize_name(loop.name, loop.round), loop.spec.student, "rationalize", loop.shots)
     model = _round_id(connection, loop, loop.round - 1) if loop.round > 1 else None
     return _open(connection, loop, job_spec(replace(request, round_id=model)), failed, False, "loop_rationalizes")
@@ -128,7 +128,7 @@ def _open(
 
 
 def _train(connection: Connection, loop: Loop) -> Callable[[], None]:
-    """Queue the round, which learns from all that was asked so far."""
+    """Queue the round that learns from all jobs of the loop so far."""
     spec = round_of(loop.spec, loop.round, jobs_of(connection, loop), f"loop '{loop.name}'")
     round_id = store_round(connection, spec)
     _move(connection, loop, "loop_trains", awaits=spec.name)
@@ -140,10 +140,13 @@ def _round_id(connection: Connection, loop: Loop, number: int) -> int:
 
 
 def _move(connection: Connection, loop: Loop, name: str, **values: str) -> None:
-    """Run one guarded statement. The row is locked, so it holds; if not, nothing of this step may stay."""
+    """Run one guarded statement; raise if it changed no row, so that the whole step rolls back.
+
+    The row is locked, so the guard should always match.
+    """
     moved = connection.execute(Q[name], {"loop_id": loop.id, "round": loop.round, **values}).rowcount
     if moved != 1:
-        raise TracemillError(f"loop {loop.name} was moved by somebody else during a step")
+        raise TracemillError(f"loop {loop.name} was moved by another process during a step")
 
 
 def _fail(loop_id: int, error: str) -> None:

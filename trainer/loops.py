@@ -1,6 +1,6 @@
-"""Loops in Postgres: opened, stopped, continued, and read back with what their rounds measured.
+"""Loops in Postgres: open, stop, continue and read them with the results of their rounds.
 
-A loop that is open is moved by the trainers (`trainer.loop_service`), whoever opened it.
+The trainers advance an open loop (`trainer.loop_service`).
 """
 
 import json
@@ -36,7 +36,7 @@ class Loop:
     step: Literal["attempt", "rationalize", "train"]
     #: From 1.
     round: int
-    #: The job, or while it trains the round, that it waits for.
+    #: The job that the loop waits for; in the step `train` the round.
     awaits: str
     spec: LoopSpec
     shots: tuple[Shot, ...]
@@ -48,26 +48,26 @@ class Loop:
 
 @dataclass(frozen=True)
 class RoundResult:
-    """What one finished round of a loop measured, and what it learnt from."""
+    """The measurements of one finished round of a loop, and the size of its training set."""
 
     round: str
-    #: Right answers on the reported set, and on the dev set if there is one.
+    #: Shares of right answers on the reported set, and on the dev set if there is one.
     before: Interval
     after: Interval
     dev_before: Interval | None
     dev_after: Interval | None
     examples: int
-    #: Of the examples: written with a hint.
+    #: Examples that were written with a hint.
     rationalised: int
     #: Questions with an example.
     questions: int
 
 
 def loop_of(row: RowMapping) -> Loop:
-    """The loop of a row of `loops`."""
-    known = {name: row[name] for name in Loop.__dataclass_fields__ if name not in ("spec", "shots")}
+    """Parse a row of `loops`."""
+    columns = {name: row[name] for name in Loop.__dataclass_fields__ if name not in ("spec", "shots")}
     shots = tuple(Shot(**shot) for shot in row["shots"])
-    return Loop(spec=LoopSpec.model_validate(row["spec"]), shots=shots, **known)
+    return Loop(spec=LoopSpec.model_validate(row["spec"]), shots=shots, **columns)
 
 
 def all_loops() -> list[Loop]:
@@ -77,14 +77,14 @@ def all_loops() -> list[Loop]:
 
 
 def find_loop(name: str) -> Loop | None:
-    """The loop of that name; None: there is none."""
+    """Read the loop of that name; None if there is none."""
     with transaction() as connection:
         row = connection.execute(Q["loop_by_name"], {"name": name}).mappings().one_or_none()
     return None if row is None else loop_of(row)
 
 
-def one_loop(name: str) -> Loop:
-    """The loop of that name. Raises UsageError listing the loops there are."""
+def loop_named(name: str) -> Loop:
+    """Read the loop of that name. Raises UsageError with the names of all loops."""
     loop = find_loop(name)
     if loop is None:
         known = ", ".join(loop.name for loop in all_loops()) or "none yet"
@@ -93,14 +93,14 @@ def one_loop(name: str) -> Loop:
 
 
 def first_attempt(spec: LoopSpec, shots: Sequence[Shot]) -> JobRequest:
-    """The base model is asked everything, with the worked examples before it."""
+    """Build the first job: it asks the base model all questions, after the worked examples."""
     return spec.attempt.request(attempt_name(spec.name, 1), spec.student, shots=shots)
 
 
 def open_loop(spec: LoopSpec, folder: Path, reading: Reading = unseen) -> Loop:
-    """Open the loop with its first attempt, or find it; one that was stopped or has failed continues.
+    """Open the loop with its first attempt, or find it. A stopped or failed loop continues.
 
-    `folder`: where the file of examples is. Raises UsageError for what is wrong, before anything is asked.
+    `folder` contains the file of examples. Raises UsageError for a wrong loop, before any question is asked.
     """
     check_student(round_of(spec, 1, ["none"]))
     shots = spec.attempt.shots(folder)
@@ -112,16 +112,16 @@ def open_loop(spec: LoopSpec, folder: Path, reading: Reading = unseen) -> Loop:
     )
     known = find_loop(spec.name)
     if known is None:
-        for measured in (spec.evaluate, spec.dev):
-            if measured is not None:
-                open_measured(measured, spec.student, reading)
+        for evaluation in (spec.evaluate, spec.dev):
+            if evaluation is not None:
+                open_measured(evaluation, spec.student, reading)
         _check_sets(spec)
         open_request(first_attempt(spec, shots), reading)
         _insert(spec, shots)
     else:
         _require_same(known, spec, shots)
         _continue(known)
-    return one_loop(spec.name)
+    return loop_named(spec.name)
 
 
 def _check_sets(spec: LoopSpec) -> None:
@@ -163,17 +163,20 @@ def _continue(loop: Loop) -> None:
 
 
 def stop_loop(name: str) -> Loop:
-    """The loop opens nothing more; what it has opened goes on. Raises UsageError when it does not run."""
-    loop = one_loop(name)
+    """Stop a loop: it opens no more jobs or rounds. Raises UsageError when it does not run.
+
+    The job or round that it waits for continues.
+    """
+    loop = loop_named(name)
     with transaction() as connection:
         stopped = connection.execute(Q["stop_loop"], {"name": name}).rowcount
     if not stopped:
-        raise UsageError(f"loop {name} is {one_loop(name).state}: only a running loop can be stopped")
-    return one_loop(loop.name)
+        raise UsageError(f"loop {name} is {loop_named(name).state}: only a running loop can be stopped")
+    return loop_named(loop.name)
 
 
 def jobs_of(connection: Connection, loop: Loop) -> list[str]:
-    """The teaching jobs that the loop has opened so far, in order."""
+    """List the teaching jobs that the loop has opened so far, in order."""
     names = [
         name(loop.name, number) for number in range(1, loop.round + 1) for name in (attempt_name, rationalize_name)
     ]
@@ -181,7 +184,7 @@ def jobs_of(connection: Connection, loop: Loop) -> list[str]:
 
 
 def results(connection: Connection, loop: Loop) -> list[RoundResult]:
-    """What the loop's finished rounds measured, in order."""
+    """Read the results of the loop's finished rounds, in order."""
     names = {
         "rounds": [round_name(loop.name, number) for number in range(1, loop.round + 1)],
         "reported": loop.spec.evaluate.jobs,
@@ -208,6 +211,9 @@ def _result(row: RowMapping, *, has_dev: bool) -> RoundResult:
 
 
 def dev_shares(rounds: Sequence[RoundResult]) -> tuple[float, ...]:
-    """Shares of right answers on the dev set: of the base model, then of each round; none without a dev set."""
+    """Shares of right answers on the dev set, first of the base model, then of each round.
+
+    Empty without a dev set.
+    """
     before = [row.dev_before.value for row in rounds[:1] if row.dev_before is not None]
     return (*before, *(row.dev_after.value for row in rounds if row.dev_after is not None))

@@ -1,8 +1,8 @@
-"""One round from its claim to its evaluations, as a Celery task that is only a nudge.
+"""One round from its claim to its evaluations, run by a Celery task that carries only the round's id.
 
 A round moves queued → selecting → fitting → evaluating → done, or to failed. Each move is one statement in
-`db/sql/rounds.sql`, guarded by the state and the owner. A trainer that is given a round goes on from the state that it
-finds, so a task that comes twice, or after a crash, repeats nothing that is done.
+`db/sql/rounds.sql`, guarded by the state and the owner. A trainer continues from the stored state. So a repeated task,
+or a task after a crash, repeats no finished step.
 """
 
 import json
@@ -27,21 +27,21 @@ from trainer.spec import RoundSpec, parse
 
 log = logging.getLogger(__name__)
 
-#: Seconds between two looks at the evaluation jobs.
+#: Seconds between two queries for the state of the evaluation jobs.
 POLL_SECONDS = 1.0
 
 
 @app.task(name=TRAIN)  # type: ignore[untyped-decorator]  # celery is not typed
 def train(round_id: int) -> None:
-    """Work on a round, unless it is done or somebody else does."""
+    """Work on a round unless it has ended or another trainer holds it."""
     run_round(round_id)
 
 
 def run_round(round_id: int) -> None:
-    """Bring a round from the state it is in to `done`, or to `failed` with its error.
+    """Move a round from its state to `done`, or to `failed` with its error.
 
-    Returns at once when the round cannot be claimed. When Postgres is away or this worker shuts down the round stays as
-    it is, for the next nudge.
+    Returns at once when the round cannot be claimed. When Postgres is unreachable or this worker shuts down, the round
+    stays unchanged until the next task.
     """
     owner = unique_name()
     lease = Lease(round_id, owner, settings().feeder.running_lease_seconds)
@@ -66,9 +66,9 @@ def run_round(round_id: int) -> None:
 
 
 def _work(lease: Lease, state: str, adapter: str | None, spec: RoundSpec) -> None:
-    """Every step from `state` on; returns early when the round is lost or the worker is stopping."""
+    """Make every step from `state` on; return early when the lease is lost or the worker shuts down."""
 
-    def wanted() -> bool:
+    def may_continue() -> bool:
         return lease.held and not shutting_down.is_set()
 
     if state == "selecting":
@@ -82,15 +82,15 @@ def _work(lease: Lease, state: str, adapter: str | None, spec: RoundSpec) -> Non
         state = "fitting"
     if state == "fitting":
         folder = round_folder(settings().data_dir, spec.name)
-        fit = ("trainer.fit", lease.round_id, folder / "fit.log", wanted, spec.fit.processes)
+        fit = ("trainer.fit", lease.round_id, folder / "fit.log", may_continue, spec.fit.processes)
         if adapter is None and not run_in_child(*fit):
             return
         merge = spec.fit.merge and not merged_folder(settings().data_dir, spec.name).exists()
-        if merge and not run_in_child("trainer.merge", lease.round_id, folder / "merge.log", wanted):
+        if merge and not run_in_child("trainer.merge", lease.round_id, folder / "merge.log", may_continue):
             return
         if not _change(lease, "round_fitted"):
             return
-    while wanted():
+    while may_continue():
         with transaction() as connection:
             if advance(connection, lease.round_id, spec):
                 connection.execute(Q["round_done"], {"round_id": lease.round_id, "owner": lease.owner})
@@ -99,7 +99,7 @@ def _work(lease: Lease, state: str, adapter: str | None, spec: RoundSpec) -> Non
 
 
 def _change(lease: Lease, name: str, **values: str) -> bool:
-    """Run one guarded statement; whether it changed the round."""
+    """Run one guarded statement; return True if it changed the round."""
     with transaction() as connection:
         result = connection.execute(Q[name], {"round_id": lease.round_id, "owner": lease.owner, **values})
         return result.rowcount == 1

@@ -1,4 +1,4 @@
-"""The teaching jobs of a ROUND.toml: opened as `tracemill enqueue` would, before the round is queued."""
+"""Open the teaching jobs of a ROUND.toml before the round is queued."""
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -13,10 +13,10 @@ from trainer.evaluate import jobs_by_names
 def open_teaching(
     jobs: Sequence[TeachSpec], folder: Path, wait: Callable[[list[str]], None], reading: Reading = unseen
 ) -> None:
-    """Open each job, in their order, and wait until all traces have their verdicts.
+    """Open the jobs in their order and wait until all their traces have verdicts.
 
-    `folder`: where the files of examples are. `wait`: returns when the jobs of these names are done. Raises UsageError
-    for what `tracemill enqueue` would refuse.
+    `folder` contains the files of examples. `wait` returns when the jobs of these names are done. Raises UsageError for
+    settings that `tracemill enqueue` would refuse.
     """
     for job in jobs:
         builds_on = origin_job(job.source)
@@ -28,7 +28,7 @@ def open_teaching(
 
 
 def planned(jobs: Sequence[TeachSpec], folder: Path) -> list[JobSpec]:
-    """All the jobs, unless every one of them is open. Raises UsageError for what is wrong with one."""
+    """Build the settings of all the jobs; none if all of them are open. Raises UsageError for a wrong job."""
     names = [job.name for job in jobs]
     specs = [job_spec(job.teaching_request(folder), upcoming=names) for job in jobs]
     with transaction() as connection:

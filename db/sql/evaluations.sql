@@ -1,4 +1,4 @@
--- Results of a round's evaluation jobs. `trainer.evaluate` writes them, `trainer.compare` reads them.
+-- The evaluations of a round: `trainer.evaluate` writes them, `trainer.compare` reads them.
 
 -- name: insert_evaluation
 insert into evaluations (round_id, job_id, stage, benchmark, questions, correct, correct_strict, accuracy, low, high,
@@ -8,8 +8,8 @@ values (:round_id, :job_id, :stage, :benchmark, :questions, :correct, :correct_s
 on conflict (round_id, job_id) do nothing
 
 -- name: evaluation_counts
--- Only a question's first sample counts, so accuracy does not depend on the number of samples. A question without an
--- answer counts as wrong. Strict answers also have a requested form. The means are over all samples.
+-- `correct` counts the first sample of each question, so accuracy is that of one try for any number of samples. A question
+-- without an answer counts as wrong. `correct_strict` also needs a requested answer form. The means are over all samples.
 select (select count(*) from job_questions where job_id = :job_id) as questions,
        count(distinct t.question_id) filter (where first and v.correct) as correct,
        count(distinct t.question_id) filter (
@@ -21,7 +21,7 @@ from traces t join jobs j on j.id = t.job_id left join verdicts v on v.trace_id 
 where t.job_id = :job_id
 
 -- name: evaluation_samples
--- Each question of a job with its samples in order. A question without an answer has none.
+-- Each question of a job with its samples in order. The arrays of a question without samples are empty.
 select jq.question_id, coalesce(s.answers, '{}') as answers, coalesce(s.correct, '{}') as correct
 from job_questions jq left join (
     select t.question_id, array_agg(t.answer order by t.sample_index) as answers,
@@ -37,7 +37,7 @@ from evaluations e join jobs j on j.id = e.job_id
 where e.round_id = :round_id order by e.benchmark, e.stage desc
 
 -- name: paired_answers
--- Counts of right answers to the same questions on both sides, for each benchmark that both sides have.
+-- Agreement of the answers to the same questions, for each benchmark that both sides have.
 select a.benchmark, count(*) filter (where a.correct and b.correct) as both,
        count(*) filter (where a.correct and not b.correct) as first,
        count(*) filter (where b.correct and not a.correct) as second,

@@ -5,7 +5,7 @@
 --   running --loop_failed--> failed      running --stop_loop--> stopped      stopped, failed --continue_loop--> running
 --
 -- A trainer makes a step in one transaction that locks the loop's row: it opens the next job or queues the next round, and
--- changes the loop. If the trainer dies, the loop stays as it was.
+-- moves the loop. A crash leaves the loop unchanged.
 
 -- name: loop_by_name
 select * from loops where name = :name
@@ -18,8 +18,7 @@ insert into loops (name, awaits, spec, shots) values (:name, :awaits, cast(:spec
 on conflict (name) do nothing
 
 -- name: movable_loops
--- running stays running: the job or round that the loop waits for has ended or was deleted. A loop is returned at most once
--- in 30 seconds.
+-- running -> running: loops whose awaited job or round has ended or no longer exists. Each gets one task in 30 seconds.
 update loops l set nudge_after = now() + interval '30 seconds'
 where state = 'running' and (nudge_after is null or nudge_after < now())
   and case when step = 'train'
@@ -28,7 +27,7 @@ where state = 'running' and (nudge_after is null or nudge_after < now())
 returning id
 
 -- name: lock_loop
--- Locks the loop for one step. Nothing is returned while another trainer makes the step.
+-- The start of one step's transaction. It returns no row while another trainer makes the step.
 select * from loops where id = :loop_id and state = 'running' for update skip locked
 
 -- name: loop_rationalizes
@@ -61,17 +60,17 @@ where id = :loop_id and state = 'running'
 update loops set state = 'stopped', finished_at = now() where name = :name and state = 'running'
 
 -- name: continue_loop
--- stopped, failed -> running: the user continues the loop, in its last step.
+-- stopped, failed -> running, in the same step
 update loops set state = 'running', error = null, finished_at = null, nudge_after = null
 where name = :name and state in ('stopped', 'failed')
 
 -- name: unsolved_questions
--- Number of a job's questions that were settled without an accepted trace.
+-- The number of a job's questions that were settled without an accepted trace.
 select count(*) from job_questions q join jobs j on j.id = q.job_id
 where j.name = :job and q.accepted = 0 and q.state in ('done', 'failed')
 
 -- name: shared_questions
--- Number of questions of some jobs that have the same text as a question of other jobs.
+-- The number of questions of some jobs that have the same text as a question of other jobs.
 select count(distinct q.fingerprint)
 from questions q join job_questions jq on jq.question_id = q.id join jobs j on j.id = jq.job_id
 where j.name = any(:jobs) and q.fingerprint in (
@@ -79,8 +78,8 @@ where j.name = any(:jobs) and q.fingerprint in (
     where p.name = any(:others))
 
 -- name: loop_rounds
--- The loop's finished rounds in order: right answers before and after on the reported set and on the dev set, and counts of
--- examples.
+-- The loop's finished rounds in order: right answers before and after on the reported set and the dev set, and the number
+-- of training examples.
 select r.name as round, e.*, l.*
 from rounds r, lateral (
     select coalesce(sum(questions) filter (where reported and stage = 'before'), 0)::bigint as before_questions,

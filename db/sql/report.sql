@@ -1,7 +1,7 @@
--- Data for the report of one round, except its evaluations (`trainer.report`).
+-- The data of a round's report (`trainer.report`), apart from its evaluations.
 
 -- name: report_breakdown
--- Answers before and after, by domain, difficulty and length of the questions, over all benchmarks.
+-- Before and after by domain, difficulty and length of the questions, over all benchmarks.
 select case grouping(b.domain, b.difficulty, b.length) when 3 then 'domain' when 5 then 'difficulty' else 'length' end as by,
        coalesce(b.domain, b.difficulty, b.length) as value,
        count(*) filter (where b.correct and a.correct) as both,
@@ -14,7 +14,7 @@ group by grouping sets ((b.domain), (b.difficulty), (b.length))
 order by 1, array_position('{easy,short,medium,hard,long,unknown}', coalesce(b.difficulty, b.length)), 2
 
 -- name: report_scores
--- Histograms of scores of the round's jobs, for traces that it trained on and for others, in at most 16 equal bins.
+-- Score histograms of the traces of the round's jobs, trained on or not: at most 16 bins of equal width.
 with scored as (
     select e.trace_id is not null as trained, v.steps::float8, t.tokens_out::float8, v.faithfulness::float8,
            v.coherence::float8, jq.accepted / nullif(jq.settled, 0)::float8 as pass_rate
@@ -52,7 +52,7 @@ where e.round_id = :round_id
 group by 1 order by 1
 
 -- name: report_flips
--- A random sample of flips, the same at every run.
+-- At most :most flips of each kind, in a random order that is the same at every run.
 select * from (
     select *, row_number() over (partition by flip order by md5(round || question_id)) as nth,
            count(*) over (partition by flip) as of
@@ -75,7 +75,7 @@ where e.round_id = :round_id and e.role <> 'rejected' and t.question_id = any(:q
 order by t.question_id, e.stage, e.position
 
 -- name: report_cost
--- The cost of the round's jobs, including unused traces, and the cost of its evaluations.
+-- The cost of the round's jobs, including traces that were not trained on, and of the student's evaluations.
 select purpose, sum(traces) as traces, sum(tokens_out) as tokens, sum(engine_seconds) as engine_seconds, sum(cost) as cost
 from job_progress
 where job = any(:jobs) or (purpose = 'evaluate' and adapter = :round)

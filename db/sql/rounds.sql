@@ -3,8 +3,8 @@
 --   queued --claim--> selecting --selected--> fitting --fitted--> evaluating --done--> done
 --                         \____________________ | ____________________/ ----failed---> failed --retry--> queued, evaluating
 --
--- An owner holds a round until its lease runs out, and renews the lease. Then any trainer may claim the round and continues
--- from its current state.
+-- An owner holds a round during its lease and renews the lease. After the lease has expired, any trainer may claim the
+-- round and continues from its state.
 
 -- name: round_by_name
 select * from rounds where name = :name
@@ -18,22 +18,22 @@ on conflict (name) do nothing
 returning id
 
 -- name: retry_round
--- failed -> evaluating (or queued): the user retries it. It continues with `evaluating` if its adapter was saved.
+-- failed -> evaluating if its adapter was saved, otherwise -> queued.
 update rounds
 set state = case when adapter_path is null then 'queued' else 'evaluating' end,
     error = null, finished_at = null, owner = null, lease_until = null
 where id = :round_id and state = 'failed'
 
 -- name: overdue_rounds
--- Rounds without an owner: never sent, sent some time ago, or their owner is lost. Here the lease is the time until the next
--- message. It does not prevent a claim.
+-- Rounds that need a task: none was sent yet, the last one is 30 seconds old, or the owner's lease has expired. Here the
+-- lease is the time until the next task; it does not prevent a claim.
 update rounds set owner = null, lease_until = now() + interval '30 seconds'
 where state in ('queued', 'selecting', 'fitting', 'evaluating') and (lease_until is null or lease_until < now())
 returning id
 
 -- name: claim_round
--- queued -> selecting: a trainer claims the round. A later state stays the same. A round with `like` waits until the other
--- round's examples are chosen.
+-- queued -> selecting; a round in a later state stays in it. A round with `select.like` waits until the examples of that
+-- other round are chosen.
 update rounds r
 set state = case when r.state = 'queued' then 'selecting' else r.state end,
     owner = :owner, lease_until = now() + make_interval(secs => :lease), error = null
@@ -50,37 +50,37 @@ update rounds set lease_until = now() + make_interval(secs => :lease)
 where id = :round_id and owner = :owner and state in ('selecting', 'fitting', 'evaluating')
 
 -- name: release_round
--- The state stays the same: the owner shuts down, so any trainer may continue at once.
+-- The owner shuts down: any trainer may claim the round at once.
 update rounds set owner = null, lease_until = null
 where id = :round_id and owner = :owner and state in ('selecting', 'fitting', 'evaluating')
 
 -- name: round_selected
--- selecting -> fitting: its examples are chosen.
+-- selecting -> fitting
 update rounds set state = 'fitting', metrics = metrics || cast(:metrics as jsonb)
 where id = :round_id and owner = :owner and state = 'selecting'
 
 -- name: round_progress
--- For the fitting process, which has no claim.
+-- Run by the fitting process, which has no lease.
 update rounds set metrics = metrics || cast(:metrics as jsonb) where id = :round_id and state = 'fitting'
 
 -- name: round_adapter
--- For the fitting process, after it has saved the adapter. From then on the fit is never repeated.
+-- Run by the fitting process after it has saved the adapter. From here on the fit is never repeated.
 update rounds set adapter_path = :adapter_path, metrics = metrics || cast(:metrics as jsonb)
 where id = :round_id and state = 'fitting'
 
 -- name: round_fitted
--- fitting -> evaluating: its adapter is saved.
+-- fitting -> evaluating
 update rounds set state = 'evaluating'
 where id = :round_id and owner = :owner and state = 'fitting' and adapter_path is not null
 returning adapter_path
 
 -- name: round_done
--- evaluating -> done: all evaluations are finished.
+-- evaluating -> done
 update rounds set state = 'done', owner = null, lease_until = null, finished_at = now()
 where id = :round_id and owner = :owner and state = 'evaluating'
 
 -- name: round_failed
--- selecting, fitting, evaluating -> failed: the error is stored.
+-- selecting, fitting, evaluating -> failed
 update rounds set state = 'failed', error = :error, owner = null, lease_until = null, finished_at = now()
 where id = :round_id and owner = :owner and state in ('selecting', 'fitting', 'evaluating')
 
@@ -94,7 +94,7 @@ where e.round_id = :round_id
 order by e.stage, e.position, e.role
 
 -- name: round_sources
--- The sources of a round's examples.
+-- The sources of a round's examples, one row per job, dataset and role.
 select j.name as job, j.model, j.method, q.dataset, e.role, count(*) as examples, sum(t.tokens_out) as tokens,
        array_agg(distinct t.prompt_hash order by t.prompt_hash) as prompts
 from examples e join traces t on t.id = e.trace_id join questions q on q.id = t.question_id join jobs j on j.id = t.job_id
@@ -109,7 +109,7 @@ select * from jobs where name = any(:names)
 select messages from prompts where hash = :hash
 
 -- name: prompts_asked
--- The templates that a job uses for its questions' domains.
+-- The prompt templates of a job's questions, by their domains.
 select distinct p.hash, p.messages
 from jobs j
 join job_questions jq on jq.job_id = j.id join questions q on q.id = jq.question_id

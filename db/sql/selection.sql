@@ -1,13 +1,13 @@
--- Selection of a round's traces (trainer/select). The temporary table `candidates` holds the remaining traces until the end
--- of the transaction. One statement fills it and counts the removed traces of each filter. Each later filter is one
--- `delete`. If there are too many candidates, those with the smallest `lot` stay. `lot` is a hash of (seed, trace), so the
--- same seed always selects the same traces.
+-- The selection of a round's traces (trainer/select). The temporary table `candidates` holds the remaining traces until the
+-- end of the transaction. One statement fills it and counts the removed traces per filter; each later filter is one
+-- `delete`. If there are too many candidates, those with the smallest `lot`, a hash of (seed, trace), are kept. So the same
+-- seed always chooses the same traces.
 
 -- name: teaching_jobs
 select id from jobs where purpose = 'teach' and name = any(:jobs) order by id
 
 -- name: more_memory
--- Memory for sorting and joining candidates, until the end of the transaction.
+-- For sorts and joins of candidates, until the end of the transaction.
 set local work_mem = '128MB'
 
 -- name: drop_temporary
@@ -15,14 +15,14 @@ drop table if exists candidates, overlapping
 
 -- name: create_candidates
 create temporary table candidates (
-    trace_id bigint, -- the trace to learn from; in a pair, the right one
-    partner_id bigint, -- in a pair, the wrong trace
+    trace_id bigint, -- the trace to learn from; in a pair the right trace
+    partner_id bigint, -- in a pair the wrong trace
     question_id bigint,
     wrong boolean,
     difficulty text,
-    rate real, -- share of the question's traces in its job that were accepted
+    rate real, -- the accepted share of the question's traces in its job
     steps bigint,
-    tokens bigint, -- in a pair, the sum of both
+    tokens bigint, -- in a pair the sum of both
     content uuid,
     lot uuid,
     stage smallint,
@@ -35,8 +35,8 @@ create temporary table overlapping (
 ) on commit drop
 
 -- name: fill_candidates
--- Fills `candidates` and counts the traces of the named jobs by the first filter that removes them; null counts the
--- candidates. For pairs, wrong traces are candidates too: verified wrong ones, and those of negative methods.
+-- Counts the traces of the given jobs by the first filter that removes each; null means that it is kept. With :pairs, wrong
+-- traces are candidates too: traces known to be wrong, and traces of jobs that ask for wrong answers.
 with judged as (
     select trace_id, question_id, wrong, difficulty, rate, steps, tokens, removed,
            case when removed is null then md5(text)::uuid end as content,
@@ -84,8 +84,8 @@ with judged as (
         left join verdicts v on v.trace_id = t.id and v.verifier = j.verifier
         left join job_questions jq on jq.job_id = t.job_id and jq.question_id = t.question_id
         cross join lateral (select :pairs and (j.negative or v.correct is false) as wrong) w
-        where t.job_id = any(:job_ids) -- ids, so that Postgres can estimate the number of traces from its statistics
-        offset 0 -- so that Postgres evaluates each trace once
+        where t.job_id = any(:job_ids) -- with ids, Postgres can estimate the number of traces from its statistics
+        offset 0 -- evaluates each trace once
     ) each
 ), kept as (
     insert into candidates (trace_id, question_id, wrong, difficulty, rate, steps, tokens, content, lot)
@@ -102,7 +102,7 @@ where id in (select jq.question_id from jobs j join job_questions jq on jq.job_i
 order by id
 
 -- name: find_same_questions
--- The candidates' questions that are also in an evaluation, with the same text or except for spacing, case and punctuation.
+-- The candidates' questions that an evaluation has too, exactly or except for spacing, case and punctuation.
 insert into overlapping
 select distinct on (q.id) q.id, case when e.question = q.question then 'exact' else 'normalised' end, e.id, 1
 from questions q join questions e on e.fingerprint = q.fingerprint
@@ -124,7 +124,7 @@ select rule, count(*) as questions from overlapping group by rule
 delete from candidates where question_id in (select question_id from overlapping)
 
 -- name: drop_repeated
--- Repeated texts for the same question.
+-- Repetitions of the same text for the same question.
 delete from candidates c
 using (select trace_id, row_number() over (partition by question_id, wrong, content order by lot, trace_id) as copy
        from candidates) r
@@ -140,7 +140,7 @@ order by c.lot, c.trace_id
 delete from candidates where trace_id = any(:traces)
 
 -- name: pair_candidates
--- Pairs of right and wrong traces of the same question, in the order of their lots.
+-- Pairs the right and the wrong traces of each question in the order of their lots, as far as both exist.
 with ranked as (
     select trace_id, question_id, wrong, tokens,
            row_number() over (partition by question_id, wrong order by lot, trace_id) as nth
@@ -167,7 +167,7 @@ using (select trace_id, row_number() over (partition by difficulty order by lot,
 where r.trace_id = c.trace_id and r.nth > (cast(:most as jsonb) ->> c.difficulty)::bigint
 
 -- name: tokens_of_round
--- Tokens of each difficulty in the examples of another round.
+-- Tokens per difficulty in the examples of another round.
 select difficulty(jq.accepted, jq.settled) as difficulty, sum(t.tokens_out + coalesce(p.tokens_out, 0)) as tokens
 from rounds r
 join examples e on e.round_id = r.id and e.role <> 'rejected'
@@ -194,7 +194,7 @@ using (select trace_id, row_number() over (order by lot, trace_id) as nth from c
 where r.trace_id = c.trace_id and r.nth > :most
 
 -- name: order_candidates
--- The stage of each example in the curriculum, easy stages first, and its position.
+-- Sets the stage of each example, easy stages first, and its position.
 update candidates c set stage = r.stage, position = r.position
 from (
     select trace_id, row_number() over (order by lot, trace_id) - 1 as position,
@@ -211,7 +211,7 @@ where r.trace_id = c.trace_id
 select stage, count(*) as examples, sum(tokens) as tokens from candidates group by stage order by stage
 
 -- name: delete_examples
--- Examples of an earlier attempt without a successful fit.
+-- Deletes the examples of an earlier try whose fit failed.
 with forgotten as (delete from exclusions where round_id = :round_id)
 delete from examples where round_id = :round_id
 
@@ -243,7 +243,7 @@ from overlapping o join questions q on q.id = o.question_id join questions e on 
 order by o.share, q.id limit :most
 
 -- name: measured_pace
--- Tokens a second (prompts and answers of all epochs) in the last fit of this student with this objective.
+-- Tokens per second of the last fit of this student with this objective. They count prompt and answer, in each epoch.
 select name, (metrics ->> 'examples_per_second')::float8 * (metrics ->> 'tokens')::float8 / (metrics ->> 'examples')::float8
            as tokens_per_second
 from rounds

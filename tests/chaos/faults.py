@@ -1,4 +1,4 @@
-"""The faults, when they happen, and how each is brought about."""
+"""The faults, their plan, and the code that causes each."""
 
 import os
 import random
@@ -21,11 +21,11 @@ from tracemill.stack import ProcessStatus
 
 
 class Kind(StrEnum):
-    """What happens."""
+    """The kinds of faults."""
 
     #: For comparison.
     NOTHING = "nothing"
-    #: kill -9 of one process of that kind; of the producers, the one that leads.
+    #: SIGKILL of one process of that kind; of the producers, the leader.
     PRODUCER = "producer killed"
     GENERATE = "generate killed"
     VERIFY = "verify killed"
@@ -33,7 +33,7 @@ class Kind(StrEnum):
     REDIS = "redis killed"
     POSTGRES = "postgres killed"
     FLUSHED = "redis emptied"
-    #: The model answers every request for a while with:
+    #: For a while, the model answers every request with this.
     BUSY = "model says 429"
     BROKEN = "model says 500"
     GARBLED = "model says garbage"
@@ -43,9 +43,9 @@ class Kind(StrEnum):
 
 
 KINDS = tuple(kind for kind in Kind if kind is not Kind.NOTHING)
-#: What the model answers with, and for how many seconds. Each 429 makes a worker ask for a quarter less, and it takes a
-#: minute to dare as much again: one is enough.
-MOODS = {
+#: The model's fault and its duration in seconds. A 429 lowers a worker's concurrency by a quarter for a minute, so one
+#: is enough.
+MODEL_FAULTS = {
     Kind.BUSY: (Fault.BUSY, 0.5),
     Kind.BROKEN: (Fault.BROKEN, 1.5),
     Kind.GARBLED: (GARBLED, 1.5),
@@ -57,31 +57,31 @@ MOODS = {
 
 @dataclass
 class Hit:
-    """One fault: planned `after` so many seconds, and what became of it."""
+    """One fault, planned at `after` seconds, and its effect."""
 
     kind: Kind
     after: float
     at: float = 0.0
     pid: int | None = None
-    #: The questions that were under way; none where Postgres could not be asked.
+    #: The questions in progress; empty if Postgres was unreachable.
     held: list[int] = field(default_factory=list)
 
 
 def plan(count: int, seconds: float, quiet: float, dice: random.Random) -> list[Hit]:
-    """Faults at random times, each kind as often as any other; before them nothing happens for a while."""
-    kinds = [KINDS[place % len(KINDS)] for place in range(count)]
+    """Plan faults at random times after `quiet` seconds, equally many of each kind."""
+    kinds = [KINDS[index % len(KINDS)] for index in range(count)]
     dice.shuffle(kinds)
     times = sorted(dice.uniform(quiet, seconds) for _ in kinds)
     return [Hit(Kind.NOTHING, 0.0), *map(Hit, kinds, times)]
 
 
 def strike(world: World, hit: Hit, dice: random.Random) -> None:
-    """Let it happen."""
+    """Cause the fault."""
     with suppress(OperationalError):
-        found = rows("select question_id from job_questions where state in ('running', 'generated')")
-        hit.held = [row.question_id for row in found]
-    if hit.kind in MOODS:
-        tell(world.mood, *MOODS[hit.kind])
+        claimed = rows("select question_id from job_questions where state in ('running', 'generated')")
+        hit.held = [row.question_id for row in claimed]
+    if hit.kind in MODEL_FAULTS:
+        tell(world.mood, *MODEL_FAULTS[hit.kind])
     elif hit.kind is Kind.FLUSHED:
         _flush(world)
     elif hit.kind is not Kind.NOTHING:
@@ -97,7 +97,7 @@ def _flush(world: World) -> None:
     def flushed() -> bool:
         try:
             return bool(world.redis.flushall())
-        except redis.RedisError:  # it was killed a moment ago
+        except redis.RedisError:  # Redis was killed a moment ago
             return False
 
     wait_until(flushed, 60)
@@ -110,13 +110,13 @@ def _target(world: World, kind: Kind, dice: random.Random) -> ProcessStatus:
         return [row for row in local.status(world.folder) if row.name.split("-")[0] == name and row.state == "RUNNING"]
 
     wait_until(running, 60, lambda: [f"{row.name} {row.state}" for row in local.status(world.folder)])
-    found = running()
-    leading = [row for row in found if kind is Kind.PRODUCER and row.pid and _leads(row.pid)]
-    return dice.choice(leading or found)
+    targets = running()
+    leading = [row for row in targets if kind is Kind.PRODUCER and row.pid and _leads(row.pid)]
+    return dice.choice(leading or targets)
 
 
 def _leads(pid: int) -> bool:
-    """Whether the process has the connection that holds the feeders' lock; false while Postgres is away."""
+    """Return True if the process holds the feeders' lock; False while Postgres is unreachable."""
     try:
         (port,) = rows("select client_port from pg_locks join pg_stat_activity using (pid) where locktype = 'advisory'")
     except (OperationalError, ValueError):

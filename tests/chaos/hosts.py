@@ -1,7 +1,7 @@
-"""Hosts that are network namespaces of this machine: each has an address on one bridge, and can be cut off from it.
+"""Hosts as network namespaces of this machine: each has an address on a bridge and can be disconnected.
 
-The bridge is in a namespace too, the hub, where the data services belong: the machine's own network is not touched. It
-takes root and iproute2.
+The bridge and the data services are in another namespace, the hub, so the machine's network stays unchanged. It needs
+root and iproute2.
 
     with network("a", "b") as hosts, inside(hosts.hub): start(hosts.command("a", ["sleep", "9"])); hosts.cut("a")
 """
@@ -18,7 +18,7 @@ from pathlib import Path
 
 import psutil
 
-#: The names of our namespaces: this, the process that made them, the host.
+#: The names of our namespaces: the prefix, the pid of the creator, and the host.
 OURS = re.compile(r"tracemill-(\d+)-\S+")
 NETWORK = "10.83.0.0/24"
 HUB = "10.83.0.1"
@@ -32,21 +32,21 @@ class Network:
     hub: str
 
     def command(self, host: str, words: Sequence[str]) -> list[str]:
-        """The command that runs `words` on a host; its process keeps its number."""
+        """Build the command that runs `words` on a host with the same pid."""
         return ["ip", "netns", "exec", namespace(host), *words]
 
     def cut(self, host: str) -> None:
-        """Pull its cable: nothing goes through any more, and nobody is told."""
+        """Disconnect the host without closing its connections."""
         _ip("-n", self.hub, "link", "set", "dev", host, "down")
 
     def join(self, host: str) -> None:
-        """Put it back."""
+        """Reconnect the host."""
         _ip("-n", self.hub, "link", "set", "dev", host, "up")
 
 
 @contextmanager
 def network(*hosts: str) -> Iterator[Network]:
-    """Make it; afterwards nothing of it is left, nor any process on it. Raises OSError where it cannot be made."""
+    """Create the network; at the end remove it and its processes. Raises OSError if it cannot be created."""
     _clean_up()
     made = Network({host: f"10.83.0.{number}" for number, host in enumerate(hosts, 2)}, namespace("hub"))
     try:
@@ -56,13 +56,27 @@ def network(*hosts: str) -> Iterator[Network]:
         _ip("-n", made.hub, "address", "add", f"{HUB}/24", "dev", "bridge")
         _ip("-n", made.hub, "link", "set", "bridge", "up")
         for host, address in made.addresses.items():
-            own = namespace(host)
-            _ip("netns", "add", own)
-            _ip("-n", own, "link", "set", "lo", "up")
-            _ip("-n", made.hub, "link", "add", "name", host, "type", "veth", "peer", "name", "eth0", "netns", own)
+            host_namespace = namespace(host)
+            _ip("netns", "add", host_namespace)
+            _ip("-n", host_namespace, "link", "set", "lo", "up")
+            _ip(
+                "-n",
+                made.hub,
+                "link",
+                "add",
+                "name",
+                host,
+                "type",
+                "veth",
+                "peer",
+                "name",
+                "eth0",
+                "netns",
+                host_namespace,
+            )
             _ip("-n", made.hub, "link", "set", "dev", host, "master", "bridge", "up")
-            _ip("-n", own, "address", "add", f"{address}/24", "dev", "eth0")
-            _ip("-n", own, "link", "set", "eth0", "up")
+            _ip("-n", host_namespace, "address", "add", f"{address}/24", "dev", "eth0")
+            _ip("-n", host_namespace, "link", "set", "eth0", "up")
         yield made
     finally:
         _clean_up()
@@ -74,7 +88,7 @@ def namespace(host: str) -> str:
 
 @contextmanager
 def inside(name: str) -> Iterator[None]:
-    """This thread's new connections, and the processes that it starts, are in the namespace."""
+    """Put this thread's new connections and child processes into the namespace."""
     with open("/proc/thread-self/ns/net") as before, open(f"/run/netns/{name}") as there:
         _enter(there.fileno())
         try:
@@ -90,7 +104,7 @@ def _enter(descriptor: int) -> None:
 
 
 def refusal() -> str | None:
-    """Why there can be no such hosts here; null: there can be."""
+    """The reason why this machine cannot create hosts; None if it can."""
     try:
         with network("probe") as hosts, inside(hosts.hub):
             return None
@@ -108,11 +122,11 @@ def _ip(*words: str) -> str:
 
 
 def _clean_up() -> None:
-    """Take away what this process made, and what killed ones left behind."""
+    """Remove the namespaces of this process and of dead processes."""
     for path in Path("/run/netns").glob("tracemill-*"):
-        if (found := OURS.fullmatch(path.name)) is None:
+        if (match := OURS.fullmatch(path.name)) is None:
             continue
-        maker = int(found[1])
+        maker = int(match[1])
         if maker == os.getpid() or not psutil.pid_exists(maker):
             for pid in _ip("netns", "pids", path.name).split():
                 with suppress(ProcessLookupError):

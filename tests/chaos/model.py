@@ -1,4 +1,4 @@
-"""The scripted model as a process of its own, which answers after a random time and can be told to misbehave.
+"""The scripted model as a process, with a random latency and faults on command.
 
 python -m tests.chaos.model --port 8001 --latency 0.5 --seed 1 --mood FILE
 """
@@ -16,18 +16,18 @@ from aiohttp import web
 from tests.integration.answers import answers
 from tests.scripted_server import Fault, ScriptedServer
 
-#: What some proxies say with status 200.
+#: The body of some proxies' answers with status 200.
 GARBAGE = b"<html>\x00\xff It works! </html>"
 GARBLED = "garbled"
-#: Every request waits until the mood is another one, and is answered then.
+#: Every request waits for the end of this mood and is then answered.
 HELD = "held"
 
-#: An answer takes between a fifth of the mean latency and nearly twice as much.
+#: The latency range of an answer, as factors of the mean latency.
 SHORTEST, LONGEST = 0.2, 1.8
 
 
 class Model(ScriptedServer):
-    """In the mood that a file tells, read at each request."""
+    """Reads its mood, the current fault, from a file at each request."""
 
     def __init__(self, port: int, latency: float, seed: int, mood: Path) -> None:
         super().__init__(lambda question: list(answers(question)), faults=moods(mood), port=port)
@@ -42,19 +42,19 @@ class Model(ScriptedServer):
 
 
 def tell(mood: Path, fault: str, seconds: float) -> None:
-    """From now on the model meets every request with this fault, for so many seconds."""
+    """Answer every request with this fault for the given number of seconds."""
     new = mood.with_suffix(".new")
     new.write_text(f"{fault} {time.time() + seconds}")
-    new.replace(mood)  # at once, so that no request reads half of it
+    new.replace(mood)  # atomic, so that no request reads a partial file
 
 
 def waits(mood: Path) -> bool:
-    """Whether any request has been held so far."""
+    """Return True if any request has been held so far."""
     return mood.with_suffix(".waits").exists()
 
 
 def moods(mood: Path) -> Iterator[Fault | bytes | None]:
-    """What happens to each request."""
+    """Yield the fault of each request."""
     while True:
         fault, until = mood.read_text().split()
         if time.time() > float(until):

@@ -1,7 +1,7 @@
-"""Nothing is lost and nothing is repeated, whatever dies, and nobody has to do anything about it.
+"""The factory recovers from faults without help: no work is lost or repeated.
 
-A factory works through a job while processes are killed, Redis is emptied and the model misbehaves, at random times
-from a seeded generator. CHAOS_SEED=n repeats a run, as far as the machine's own timing lets it be repeated.
+Processes are killed, Redis is emptied and the model fails during a job, at random times from a seeded generator.
+CHAOS_SEED=n repeats a run, apart from the timing of the machine.
 """
 
 import os
@@ -24,41 +24,41 @@ pytestmark = pytest.mark.integration
 
 JOB = "chaos"
 SAMPLES = 4
-#: Seconds before the first fault, to see how fast the factory is without any.
+#: Seconds before the first fault, to measure the speed without faults.
 QUIET = 3.0
 SEED = os.environ.get("CHAOS_SEED")
 
 
 @dataclass(frozen=True)
 class Form:
-    """How much chaos."""
+    """The size of a run."""
 
     questions: int
     faults: int
-    #: From the first settled question to the last fault, and from there to the end at most.
+    #: `seconds`: from the first settled question to the last fault. `max_end_seconds`: at most this long until the end.
     seconds: float
-    patience: float
-    #: Questions that the model is asked at a time.
+    max_end_seconds: float
+    #: The number of concurrent requests to the model.
     in_flight: int
 
     @property
     def latency(self) -> float:
-        """Seconds before an answer, on average: so many that there is work left when the last fault happens."""
+        """Mean seconds before an answer: long enough that work is left at the last fault."""
         return 1.1 * self.in_flight * self.seconds / self.questions
 
     @property
     def max_attempts(self) -> int:
-        """More visits than a question can lose here, since none is at fault.
+        """More visits than a question can lose here, since no question is at fault.
 
-        A visit counts when its worker was killed, when its lease ran out while Postgres was away, and when the model
-        answered 500 or nonsense five times or nothing at all; not when the model was away or said 429. No fault lasts
-        long enough to cost one question more than two of them.
+        A visit counts when its worker is killed or its lease expires while Postgres is unreachable. It also counts when
+        the model gives no answer, or five times a 500 or nonsense. An unreachable model or a 429 does not count. No
+        fault lasts long enough to cost one question more than two visits.
         """
         return 2 * self.faults + 1
 
 
-SHORT = Form(questions=240, faults=len(KINDS), seconds=20, patience=240, in_flight=8)
-LONG = Form(questions=5000, faults=5 * len(KINDS), seconds=260, patience=1200, in_flight=16)
+SHORT = Form(questions=240, faults=len(KINDS), seconds=20, max_end_seconds=240, in_flight=8)
+LONG = Form(questions=5000, faults=5 * len(KINDS), seconds=260, max_end_seconds=1200, in_flight=16)
 
 
 def test_every_kind_of_fault_once_costs_nothing_but_time(tmp_path: Path) -> None:
@@ -73,7 +73,7 @@ def test_many_faults_cost_nothing_but_time(seed: int, tmp_path: Path) -> None:
 
 
 def survive(form: Form, seed: int, folder: Path) -> None:
-    """One run: every question is done, every trace is there once with its right verdict, no process is left over."""
+    """Run once; check that every question is done, every trace exists once with its verdict, and no process is left."""
     dice = random.Random(seed)
     hits = plan(form.faults, form.seconds, QUIET, dice)
     print(f"\nseed {seed}: {form}")
@@ -88,21 +88,21 @@ def survive(form: Form, seed: int, folder: Path) -> None:
                 time.sleep(max(0.0, began + hit.after - time.time()))
                 strike(factory, hit, dice)
                 print(f"{hit.at - began:7.2f} s  {hit.kind}  {hit.pid or ''}", flush=True)
-            wait_until(is_done, form.patience, lambda: states(JOB))
+            wait_until(is_done, form.max_end_seconds, lambda: states(JOB))
             check(form, hits)
             wait_until(lambda: not factory.orphans(), 30, factory.orphans)
         except BaseException:
-            print(said(factory))
+            print(diagnosis(factory))
             raise
         settled = dict(map(tuple, rows("select question_id, extract(epoch from updated_at)::float from job_questions")))
         took = max(settled.values()) - began
         print(f"{took:.0f} s in all")
         print(table(hits, settled), flush=True)
-        assert factory.deaths() == {}, said(factory)
+        assert factory.deaths() == {}, diagnosis(factory)
 
 
 def is_done() -> bool:
-    """False as well while Postgres is away."""
+    """False also while Postgres is unreachable."""
     try:
         return job_state(JOB) == "done"
     except OperationalError:
@@ -111,28 +111,28 @@ def is_done() -> bool:
 
 def check(form: Form, hits: list[Hit]) -> None:
     assert states(JOB) == {"done": form.questions}
-    found = rows(
+    traces = rows(
         "select q.question, t.sample_index, t.text, count(v) as verdicts, bool_and(v.correct) as correct, "
         "bool_and(v.accepted) as accepted from traces t join questions q on q.id = t.question_id "
         "left join verdicts v on v.trace_id = t.id group by q.id, t.id"
     )
-    wanted = {(question.text, place) for question in additions(form.questions) for place in range(SAMPLES)}
-    there = Counter((row.question, row.sample_index) for row in found)
-    assert wanted - there.keys() == set(), "lost"
-    assert there - Counter(wanted) == Counter(), "repeated"
-    assert [row for row in found if row.verdicts != 1] == []
-    assert [row for row in found if (row.correct, row.accepted) != answers(row.question)[row.text]] == []
+    expected = {(question.text, sample) for question in additions(form.questions) for sample in range(SAMPLES)}
+    counts = Counter((row.question, row.sample_index) for row in traces)
+    assert expected - counts.keys() == set(), "lost"
+    assert counts - Counter(expected) == Counter(), "repeated"
+    assert [row for row in traces if row.verdicts != 1] == []
+    assert [row for row in traces if (row.correct, row.accepted) != answers(row.question)[row.text]] == []
     (last,) = rows("select extract(epoch from max(updated_at))::float as settled from job_questions")
     assert max(hit.at for hit in hits) < last.settled, "the last faults met no work"
 
 
-def said(factory: World) -> str:
-    """What there is to understand a failure: states, errors, deaths, logs."""
+def diagnosis(factory: World) -> str:
+    """The data for understanding a failure: states, errors, deaths, logs."""
     try:
         errors = rows(
             "select count(*), state, last_error from job_questions where last_error is not null group by 2, 3"
         )
-        asked = "\n".join(map(str, [states(JOB), *errors]))
+        errors_text = "\n".join(map(str, [states(JOB), *errors]))
     except OperationalError as error:
-        asked = f"Postgres does not answer: {error}"
-    return f"{asked}\ndied without being killed: {factory.deaths()}\n{factory.log_tails()}"
+        errors_text = f"Postgres does not answer: {error}"
+    return f"{errors_text}\ndied without being killed: {factory.deaths()}\n{factory.log_tails()}"

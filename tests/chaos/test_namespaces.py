@@ -1,8 +1,8 @@
-"""A worker on another host that is cut off while it holds work, and comes back from the dead, does no harm.
+"""A worker that is disconnected during its work and later reconnected does no harm.
 
-Each producer and worker is on a host of its own (`tests/chaos/hosts.py`), with a scripted model beside it, as with an
-engine in process: so who is cut off goes on working, and has something to store when it is back. Leases are shorter
-than the cut: meanwhile others redo what it held.
+Each producer and worker runs on another host (`tests/chaos/hosts.py`) with a scripted model, as with an engine in
+process. So a disconnected worker continues and has rows to store after its return. Its leases expire meanwhile, and
+other workers repeat its work.
 """
 
 import os
@@ -34,12 +34,12 @@ from tracemill.stack.supervise import Supervisor
 pytestmark = pytest.mark.integration
 
 JOB, AFTERWARDS = "cut-off", "afterwards"
-#: Questions that are asked when everybody is back.
+#: Questions that are asked after the reconnection.
 MORE = 100
 KINDS = ("producer", "generate", "verify")
 HOSTS = tuple(f"{kind}-{number}" for kind in KINDS for number in (1, 2))
 MODEL_PORT = 8001
-#: Seconds that a model takes: a teacher, and a judge.
+#: Seconds until an answer of the teacher, and of the judge.
 LATENCY = {"generate": 2.0, "verify": 0.1}
 REFUSAL = refusal()
 
@@ -62,7 +62,7 @@ running_lease_seconds = 3
 verify_lease_seconds = 5
 """
 
-#: Who tried to store what, and whether it was kept: a row that is there already is refused without a word.
+#: Records each attempt to store a row, and whether it was kept: inserting an existing row raises no error.
 WITNESS = """
 create table stored (at timestamptz default clock_timestamp(), host text default host(inet_client_addr()),
                      what text, trace_id bigint, question_id bigint, sample_index int, kept bool);
@@ -78,7 +78,7 @@ create trigger kept after insert on traces for each row execute function witness
 create trigger tried before insert on verdicts for each row execute function witness();
 create trigger kept after insert on verdicts for each row execute function witness();
 """
-#: Rows of one kind of some questions that a host tried to store after a time, and who had stored them before it.
+#: Rows that a host tried to store late, after another host had stored them.
 LATE = """
 with s as (select stored.*, coalesce(stored.question_id, t.question_id) as question
            from stored left join traces t on t.id = stored.trace_id where what = :what)
@@ -90,13 +90,13 @@ where not late.kept and late.host = :host and extract(epoch from late.at) > :sin
 """
 
 
-def test_where_there_are_no_hosts_it_is_said() -> None:
-    """Here for a machine without namespaces, where nothing else of this file can run."""
+def test_missing_network_namespaces_are_reported() -> None:
+    """A warning for a machine without namespaces, where the other tests of this file are skipped."""
     if REFUSAL:
         warnings.warn(f"CUT-OFF WORKERS WERE NOT TESTED: {REFUSAL}", stacklevel=1)
 
 
-def test_what_a_killed_run_left_behind_is_taken_away() -> None:
+def test_the_leftovers_of_a_killed_run_are_removed() -> None:
     if REFUSAL:
         pytest.skip(f"not tried: {REFUSAL}")
     run = (
@@ -113,19 +113,18 @@ def test_what_a_killed_run_left_behind_is_taken_away() -> None:
     assert list(Path("/run/netns").glob(f"tracemill-{os.getpid()}-*")) == []
 
 
-def test_one_of_each_kind_that_is_cut_off_for_a_while_does_no_harm(tmp_path: Path) -> None:
+def test_a_cut_off_process_of_each_kind_does_no_harm(tmp_path: Path) -> None:
     survive(KINDS, 22, 260, tmp_path)
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("kind", KINDS)
-def test_one_that_is_cut_off_for_a_minute_does_no_harm(kind: str, tmp_path: Path) -> None:
+def test_a_process_that_is_cut_off_for_a_minute_does_no_harm(kind: str, tmp_path: Path) -> None:
     survive([kind], 60, 1600, tmp_path)
 
 
 def survive(kinds: Sequence[str], seconds: float, questions: int, folder: Path) -> None:
-    """Cut off a process of each kind while it holds work: the rest is done without it, and what it brings late is
-    refused."""
+    """Cut off a process of each kind during its work: others finish the job, and its late rows are refused."""
     if REFUSAL:
         pytest.skip(f"not tried: {REFUSAL}")
     for host in HOSTS:
@@ -140,7 +139,7 @@ def survive(kinds: Sequence[str], seconds: float, questions: int, folder: Path) 
             change(WITNESS)
             wait_until(lambda: value("select count(*) from processes") == len(HOSTS), 240)
             fill(additions(questions), JOB, policy=Policy(judge="verifier"))
-            # Every worker has stored something, so who is cut off was at work.
+            # Every worker has stored a row, so the cut-off workers were working.
             wait_until(lambda: value("select count(distinct host) from stored where kept") == 4, 240)
             wait_until(lambda: states(JOB).get("done", 0) >= 20, 240, lambda: states(JOB))
             cut_off(kinds, seconds, hosts, folder, factory)
@@ -156,10 +155,10 @@ def survive(kinds: Sequence[str], seconds: float, questions: int, folder: Path) 
 
 
 def cut_off(kinds: Sequence[str], seconds: float, hosts: Network, folder: Path, factory: World) -> None:
-    """Cut one host of each kind off and let it come back; see what became of the work that it held."""
+    """Disconnect one host of each kind and reconnect it; check the results of its work."""
     cut = {kind: leader(hosts) if kind == "producer" else f"{kind}-1" for kind in kinds}
     if "verify" in cut:
-        # Its judge answers when it is back. It has waited for long enough by then to be told from those that are well.
+        # Its judge answers after the reconnection. By then its questions have waited longer than usual.
         tell(mood := folder / f"{cut['verify']}.mood", HELD, 3600)
         wait_until(lambda: waits(mood), 60)
         time.sleep(3)
@@ -168,21 +167,21 @@ def cut_off(kinds: Sequence[str], seconds: float, hosts: Network, folder: Path, 
     for host in cut.values():
         hosts.cut(host)
     began = time.time()
-    time.sleep(0.5)  # nothing of theirs is on its way any more
+    time.sleep(0.5)  # until no packet of theirs is in transit
     held = {"traces": held_by(factory, cut.get("generate", "")), "verdicts": unverified()}
     print(f"\ncut off: {', '.join(cut.values())}; {states(JOB)}")
-    kill("redis", factory)  # who is cut off is not told that its connections are gone
+    kill("redis", factory)  # the cut-off hosts do not learn that their connections are closed
     if "producer" in cut:
         wait_until(lambda: leader(hosts) not in ("", cut["producer"]), BROKEN + 10)
         print(f"{leader(hosts)} leads after {time.time() - began:.1f} s")
     time.sleep(max(0.0, began + seconds - time.time()))
-    wait_until(lambda: redone(held), 60, lambda: states(JOB))  # or the first to store it would be who held it
+    wait_until(lambda: redone(held), 60, lambda: states(JOB))  # otherwise the cut-off host would be first to store it
     back = time.time()
     print(f"back after {back - began:.0f} s: {states(JOB)}")
     for host in cut.values():
         hosts.join(host)
         tell(folder / f"{host}.mood", Fault.BUSY, 0)
-    fill(additions(MORE, first=1_000_000), AFTERWARDS, policy=Policy(judge="verifier"))  # to see that they work again
+    fill(additions(MORE, first=1_000_000), AFTERWARDS, policy=Policy(judge="verifier"))  # checks that they work again
     for kind, what in (("generate", "traces"), ("verify", "verdicts")):
         if kind in cut:
             comes_too_late(hosts.addresses[cut[kind]], what, held[what], back)
@@ -192,16 +191,17 @@ def cut_off(kinds: Sequence[str], seconds: float, hosts: Network, folder: Path, 
 
 
 def redone(held: Mapping[str, list[int]]) -> bool:
-    """Whether others have stored what was held by those who are cut off."""
+    """True if other workers have stored the work of the cut-off hosts."""
     left = "select count(*) from job_questions where question_id = any(:held) and state = any(:states)"
-    asked, waiting = ["pending", "queued", "running"], ["generated"]
+    unanswered, waiting = ["pending", "queued", "running"], ["generated"]
     return not (
-        value(left, held=held["traces"], states=asked) or value(left, held=held["verdicts"], states=asked + waiting)
+        value(left, held=held["traces"], states=unanswered)
+        or value(left, held=held["verdicts"], states=unanswered + waiting)
     )
 
 
 def comes_too_late(host: str, what: str, held: list[int], back: float) -> None:
-    """What the host held is there by others, and is still once the host brings it; then it does new work."""
+    """Check that late rows of the host change nothing, and that the host then does new work."""
     assert held
     late = {"what": what, "host": host, "since": back, "questions": held}
     wait_until(
@@ -217,13 +217,13 @@ def comes_too_late(host: str, what: str, held: list[int], back: float) -> None:
 
 
 def programs(hosts: Network, stack: Stack, folder: Path) -> list[Program]:
-    """Each process of the factory on its host, which knows nothing but the addresses of the data services."""
+    """Run each process of the factory on its host, with only the addresses of the data services."""
     listen(folder_of(folder / "data"), stack)
     reached = {
         "TRACEMILL_DATABASE_URL": stack.database_url.replace("127.0.0.1", HUB),
         "TRACEMILL_REDIS_URL": stack.redis_url.replace("127.0.0.1", HUB),
     }
-    found = []
+    programs_of_hosts = []
     for host in HOSTS:
         kind = host.split("-")[0]
         ours = environment(folder) | reached | {"TRACEMILL_DATA_DIR": str(folder / host)}
@@ -236,15 +236,15 @@ def programs(hosts: Network, stack: Stack, folder: Path) -> list[Program]:
         if kind in LATENCY:
             model = model_command(folder / f"{host}.mood", MODEL_PORT, LATENCY[kind], seed=1)
             commands[f"model-of-{host}"] = model
-        found += [
+        programs_of_hosts += [
             Program(name, hosts.command(host, [sys.executable, "-m", *command]), ours, stop_seconds=5)
             for name, command in commands.items()
         ]
-    return found
+    return programs_of_hosts
 
 
 def listen(folder: Folder, stack: Stack) -> None:
-    """Have the data services listen on the bridge as well; with their passwords."""
+    """Make the data services listen on the bridge too, with their passwords."""
     for file, line in (
         (folder.postgres / "postgresql.conf", f"listen_addresses = '127.0.0.1, {HUB}'"),
         (folder.postgres / "pg_hba.conf", f"host all all {NETWORK} scram-sha-256"),
@@ -259,20 +259,20 @@ def listen(folder: Folder, stack: Stack) -> None:
 
 
 def leader(hosts: Network) -> str:
-    """The host of the feeder that leads, by the connection that holds the lock; empty: none does."""
+    """The host of the leading feeder, by the connection that holds the lock; empty if none leads."""
     held = "select host(client_addr) from pg_locks join pg_stat_activity using (pid) where locktype = 'advisory'"
     addresses = [row.host for row in rows(held)]
     return next((host for host, address in hosts.addresses.items() if address in addresses), "")
 
 
 def stands_by(address: str) -> bool:
-    """Whether the feeder of that address asks for the lock."""
+    """True if the feeder of that address asks for the lock."""
     asks = "select count(*) from pg_stat_activity where host(client_addr) = :host and query like '%pg_try_advisory%'"
     return bool(value(asks, host=address))
 
 
 def kill(name: str, factory: World) -> None:
-    """kill -9; its supervisor starts it again."""
+    """Kill the process with SIGKILL; its supervisor restarts it."""
     (pid,) = (row.pid for row in local.status(factory.folder) if row.name == name)
     assert pid is not None
     factory.killed[name] += 1
@@ -280,7 +280,7 @@ def kill(name: str, factory: World) -> None:
 
 
 def held_by(factory: World, host: str) -> list[int]:
-    """The questions that the worker claimed long enough ago to know of it."""
+    """The questions that the worker claimed at least a second ago, so it has received them."""
     pids = [row.pid for row in local.status(factory.folder) if row.name == host]
     claimed = (
         "select question_id from job_questions where state = 'running' and split_part(owner, ':', 2) = any(:pids) "
@@ -290,6 +290,6 @@ def held_by(factory: World, host: str) -> list[int]:
 
 
 def unverified() -> list[int]:
-    """The questions that have waited for their verdicts for longer than a verifier needs that is well."""
+    """The questions that have waited for verdicts longer than a healthy verifier needs."""
     waiting = "select question_id from job_questions where state = 'generated' and updated_at < now() - interval '2 s'"
     return [row.question_id for row in rows(waiting)]

@@ -1,4 +1,4 @@
-"""A whole factory under the local stack's own supervisor: two of each worker, two feeders, and the scripted model."""
+"""A whole factory under the local stack's supervisor: two of each worker, two feeders, and the scripted model."""
 
 import sys
 from collections import Counter
@@ -22,7 +22,7 @@ from tracemill.stack.state import folder_of, free_port
 
 WORKERS = 2
 
-#: Short leases: what is lost is found again after seconds. The timeout is longer than the model's longest answer.
+#: Short leases recover lost work in seconds. The timeout is longer than the model's longest answer.
 SETTINGS = """
 generate_concurrency = {concurrency}
 verify_concurrency = 1
@@ -43,7 +43,7 @@ max_attempts = {max_attempts}
 
 @dataclass
 class World:
-    """The running factory, and how often each of its processes was killed on purpose."""
+    """The running factory, with a count of intended kills per process."""
 
     folder: Path
     mood: Path
@@ -52,12 +52,12 @@ class World:
     killed: Counter[str] = field(default_factory=Counter)
 
     def deaths(self) -> dict[str, int]:
-        """How often a process died that nobody had killed."""
-        found = {row.name: row.restarts - self.killed[row.name] for row in local.status(self.folder)}
-        return {name: count for name, count in found.items() if count}
+        """Count the unintended ends of each process."""
+        counts = {row.name: row.restarts - self.killed[row.name] for row in local.status(self.folder)}
+        return {name: count for name, count in counts.items() if count}
 
     def orphans(self) -> list[str]:
-        """Processes of this factory that do not descend from its supervisor any more."""
+        """List processes of this factory that no longer descend from its supervisor."""
         supervisor = psutil.Process(int((Path(self.stack.run_dir) / "supervisord.pid").read_text()))
         family = {supervisor.pid, *(child.pid for child in supervisor.children(recursive=True))}
         return [f"{pid}: {words}" for pid, words in processes(self.folder).items() if pid not in family]
@@ -67,20 +67,20 @@ class World:
 
 
 def processes(folder: Path) -> dict[int, str]:
-    """All processes that work in the folder or hold its name in their environment, with their command lines."""
-    found = {}
+    """Map pids to command lines, for all processes in the folder or with its name in their environment."""
+    commands = {}
     for process in psutil.process_iter():
         try:
-            if any(str(folder) in place for place in (process.cwd(), *process.environ().values())):
-                found[process.pid] = " ".join(process.cmdline())
+            if any(str(folder) in text for text in (process.cwd(), *process.environ().values())):
+                commands[process.pid] = " ".join(process.cmdline())
         except (psutil.Error, OSError):  # it has ended
             continue
-    return found
+    return commands
 
 
 @contextmanager
 def world(folder: Path, *, seed: int, in_flight: int, latency: float, max_attempts: int) -> Iterator[World]:
-    """Two of everything and one model."""
+    """Run two of each process and one model."""
     port = free_port()
     settings = SETTINGS.format(
         concurrency=in_flight // WORKERS, window=4 * in_flight, port=port, max_attempts=max_attempts
@@ -104,12 +104,12 @@ def world(folder: Path, *, seed: int, in_flight: int, latency: float, max_attemp
 
 
 def model_command(mood: Path, port: int, latency: float, seed: int) -> list[str]:
-    """The words after `python -m` that start a scripted model in this mood."""
+    """The words after `python -m` that start a scripted model with this mood file."""
     return ["tests.chaos.model", f"--port={port}", f"--latency={latency}", f"--seed={seed}", f"--mood={mood}"]
 
 
 def environment(folder: Path) -> dict[str, str]:
-    """What a process of the factory in this folder starts with."""
+    """The environment of a factory process in this folder."""
     return {
         "TRACEMILL_DATA_DIR": str(folder / "data"),
         "TRACEMILL_CONFIG": str(folder / "tracemill.toml"),
@@ -119,8 +119,10 @@ def environment(folder: Path) -> dict[str, str]:
 
 @contextmanager
 def running(folder: Path, settings: str, programs: Callable[[Stack], list[Program]]) -> Iterator[World]:
-    """Start it all with empty tables; afterwards not one process is left. `programs`: of a stack whose data services
-    answer."""
+    """Run a factory with empty tables; at the end check that no process is left.
+
+    `programs`: builds the programs of a stack with running data services.
+    """
     data = folder / "data"
     (folder / "tracemill.toml").write_text(settings)
     with pytest.MonkeyPatch.context() as patch:

@@ -1,7 +1,7 @@
-"""Fixtures of the tests that run the factory's real processes with a scripted model.
+"""Fixtures for tests of the factory's real processes with a scripted model.
 
-The processes are shared by the tests of one file, which change what the server says, kill what they like, and find
-everything running again at their start.
+The tests of one file share the processes. A test may change the server and kill processes; all processes run again at
+the start of the next test.
 """
 
 from collections.abc import Iterator
@@ -27,7 +27,7 @@ def teacher() -> Iterator[Teacher]:
 
 @pytest.fixture(scope="module")
 def away() -> int:
-    """The port of a server that is not there."""
+    """A port without a server."""
     return free_port()
 
 
@@ -36,7 +36,7 @@ def processes(
     stack: Stack, teacher: Teacher, away: int, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Processes]:
     forget()
-    # Once for all tests of this file: workers keep what they know of a job by its number.
+    # Once for all tests of this file: workers cache jobs by their ids.
     with transaction() as connection:
         connection.execute(text("truncate questions, jobs, rounds, loops, prompts restart identity cascade"))
     redis.Redis.from_url(stack.redis_url).flushall()
@@ -50,7 +50,7 @@ def processes(
 
 @pytest.fixture(scope="module")
 def filled(stack: Stack) -> None:
-    """The database of `tests.integration.scenario`, the same for all tests of a file."""
+    """Fill the database with `tests.integration.scenario`, once for all tests of a file."""
     forget()
     with transaction() as connection:
         connection.execute(text("truncate questions, jobs, rounds, prompts, calibrations restart identity cascade"))
@@ -59,7 +59,7 @@ def filled(stack: Stack) -> None:
 
 @pytest.fixture
 def factory(processes: Processes, teacher: Teacher) -> Processes:
-    """Everything runs, and the teacher is well."""
+    """All processes run, and the teacher has no faults."""
     teacher.latency, teacher.broken_question, teacher.one_at_a_time, teacher.faults = 0.0, "", False, iter(())
     start_all(processes)
     return processes

@@ -23,7 +23,7 @@ from tests.scripted_server import ScriptedServer
 from tracemill.stack import load
 
 QUESTIONS = 6
-#: The scripted teacher never answers this one right.
+#: The scripted teacher always answers this question wrong.
 TOO_HARD = 3
 SERVED = '[models.{alias}]\nengine = "openai"\nopenai.base_url = "{url}"\nmodel = "scripted"\n'
 SETTINGS = """
@@ -44,7 +44,7 @@ GOLDS = {row["question"]: row["gold"] for row in map(json.loads, (ROOT / METHODS
 
 
 def answer(prompt: str) -> str:
-    """What every model says: the right number, except to one sum and to what is no sum."""
+    """The answer of every model: right, except for one sum and for prompts without a sum."""
     if prompt in GOLDS:
         return f"The answer is {GOLDS[prompt] if GOLDS[prompt].isdigit() else 'unknown'}."
     match = re.search(r"What is (\d+) \+ 1\?", prompt)
@@ -67,13 +67,13 @@ class World:
         self._ended: dict[str, CompletedProcess[str]] = {}
 
     def run(self, line: str) -> CompletedProcess[str]:
-        """How the command ended, now or when it ran before."""
+        """Return the result of the command; run it only the first time."""
         if line not in self._ended:
             self._ended[line] = tracemill(self.folder, *shlex.split(line)[1:], seconds=300, COLUMNS="120")
         return self._ended[line]
 
     def wait(self, job: str) -> None:
-        """Until all its traces have their verdicts; those of a program wait where there is no sandbox."""
+        """Wait until all traces of the job have verdicts, except programs, which need a sandbox."""
         stack = load(self.folder / ".tracemill")
         assert stack is not None
         engine = create_engine(stack.database_url, poolclass=NullPool)
@@ -87,7 +87,7 @@ class World:
 
 @contextmanager
 def world(folder: Path, student: str) -> Iterator[World]:
-    """The stack runs until the block ends. `student`: its weights, for the tokenizer; nobody serves it."""
+    """Run the stack until the block ends. `student`: weights for the tokenizer; no engine loads them."""
     with ScriptedServer(answer) as server:
         served = "".join(SERVED.format(alias=alias, url=server.base_url) for alias in ("teacher", "verifier"))
         (folder / "tracemill.toml").write_text(SETTINGS.format(student=student) + served)
@@ -100,7 +100,7 @@ def world(folder: Path, student: str) -> Iterator[World]:
 
 
 def write_files(folder: Path) -> None:
-    """What the documented commands name: questions and traces of ours, the rest as the documents show it."""
+    """Write the files of the documented commands: our questions and traces, and the files that the documents show."""
     sums = [(f"What is {n} + 1?", str(n + 1)) for n in range(QUESTIONS)]
     wrong = [(question, f"The answer is {int(gold) + n % 2}.", gold) for n, (question, gold) in enumerate(sums * 5)]
     for name, rows in {
@@ -124,7 +124,7 @@ def write_files(folder: Path) -> None:
 
 
 def store_rounds(folder: Path) -> None:
-    """Rounds as a trainer leaves them, whose answers are right more and more often."""
+    """Store finished rounds with increasing accuracy, as a trainer would."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("TRACEMILL_DATA_DIR", str(folder / ".tracemill"))
         forget()

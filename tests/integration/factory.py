@@ -1,4 +1,4 @@
-"""What the tests of the factory's path share: questions, jobs, and real processes that can be killed."""
+"""Helpers for tests of the factory: questions, jobs, and real processes that can be killed."""
 
 import os
 import signal
@@ -29,7 +29,7 @@ ASK = Prompt(({"role": "user", "content": "{question}"},))
 
 
 def additions(count: int, *, first: int = 0) -> list[Question]:
-    """`count` questions "What is n + 1?" with their golds, n counting from `first`."""
+    """Build `count` questions "What is n + 1?" with their golds, from n = `first`."""
     return [addition(n) for n in range(first, first + count)]
 
 
@@ -38,7 +38,7 @@ def addition(n: int) -> Question:
 
 
 def job_spec(name: str, **changes: Any) -> JobSpec:
-    """A teach job of 4 samples for the alias `teacher`."""
+    """Build a teach job of 4 samples for the alias `teacher`."""
     fields: dict[str, Any] = {
         "name": name,
         "purpose": "teach",
@@ -54,7 +54,7 @@ def job_spec(name: str, **changes: Any) -> JobSpec:
 
 
 def fill(rows: Iterator[Question | Problem] | Sequence[Question | Problem], name: str, **changes: Any) -> Enqueued:
-    """Enqueue the rows, in a data set named like the job, so that no two jobs share a question by accident."""
+    """Enqueue the rows in a dataset named like the job, so that jobs do not share questions."""
     return enqueue(rows, job_spec(name, **changes), dataset=name, domain="math")
 
 
@@ -64,24 +64,24 @@ def rows(query: str, **values: Any) -> list[Any]:
 
 
 def value(query: str, **values: Any) -> Any:
-    """The one value that the query returns."""
+    """Return the single value of the query."""
     with transaction() as connection:
         return connection.execute(text(query), values).scalar_one()
 
 
 def change(statement: str, **values: Any) -> int:
-    """How many rows the statement changed."""
+    """Run the statement; return the number of changed rows."""
     with transaction() as connection:
         return connection.execute(text(statement), values).rowcount
 
 
 def states(job: str) -> dict[str, int]:
-    """How many of a job's questions are in each state."""
-    found = rows(
+    """Count a job's questions by state."""
+    counts = rows(
         "select q.state, count(*) from job_questions q join jobs j on j.id = q.job_id where j.name = :job group by 1",
         job=job,
     )
-    return dict(map(tuple, found))
+    return dict(map(tuple, counts))
 
 
 def job_state(job: str) -> str:
@@ -89,17 +89,17 @@ def job_state(job: str) -> str:
 
 
 def wait_until(condition: Callable[[], Any], seconds: float = 120, what: Callable[[], object] = lambda: "") -> Any:
-    """What the condition gives once that is true; fails with `what()` after `seconds`."""
+    """Wait until the condition is true and return its value; fail with `what()` after `seconds`."""
     deadline = time.monotonic() + seconds
-    while not (found := condition()):
+    while not (result := condition()):
         assert time.monotonic() < deadline, f"it did not happen in {seconds:.0f} s: {what()}"
         time.sleep(0.05)
-    return found
+    return result
 
 
 @contextmanager
 def broker(url: str) -> Iterator[None]:
-    """This process's Celery app sends its messages to `url`."""
+    """Send the messages of this process's Celery app to `url`."""
     before = app.conf.broker_url
     try:
         _send_to(url)
@@ -110,20 +110,20 @@ def broker(url: str) -> Iterator[None]:
 
 def _send_to(url: str) -> None:
     app.conf.broker_url = url
-    # Celery keeps its connections once it has them; this is how it forgets them after a fork.
+    # Celery caches its connections; this drops them, as after a fork.
     app._after_fork()
 
 
 def waiting(stack: Stack, alias: str = "teacher") -> int:
-    """Messages that wait in the queue of a model alias."""
+    """Count the messages in the queue of a model alias."""
     with redis.Redis.from_url(stack.redis_url) as client:
-        found = client.llen(generate_queue(alias))
-    assert isinstance(found, int)
-    return found
+        n_messages = client.llen(generate_queue(alias))
+    assert isinstance(n_messages, int)
+    return n_messages
 
 
 class Processes:
-    """Real processes of the factory, each with its log, ended by pid together with their children."""
+    """Real processes of the factory, each with its log. They are stopped by pid, with their children."""
 
     def __init__(self, folder: Path, environment: dict[str, str]) -> None:
         self.folder = folder
@@ -131,7 +131,7 @@ class Processes:
         self.running: dict[str, subprocess.Popen[bytes]] = {}
 
     def start(self, name: str, *words: str, module: str = "cli", **environment: str) -> subprocess.Popen[bytes]:
-        """Start `python -m cli WORDS` unless the process of that name runs already."""
+        """Start `python -m cli WORDS` unless the process of that name runs."""
         old = self.running.get(name)
         if old is not None and old.poll() is None:
             return old
@@ -147,19 +147,19 @@ class Processes:
         return self.running[name]
 
     def whole_environment(self) -> dict[str, str]:
-        """The variables that each process starts with."""
+        """The environment of each process."""
         return os.environ | self.environment
 
     def log(self, name: str) -> Path:
         return self.folder / f"{name}.log"
 
     def kill(self, name: str) -> None:
-        """kill -9 of the process alone, as an out-of-memory killer does it; its children are on their own."""
+        """Kill the process with SIGKILL, as an out-of-memory killer does; its children are not killed."""
         self.running[name].kill()
         self.running[name].wait()
 
     def stop(self, name: str, seconds: float = 15) -> int:
-        """SIGTERM; its exit code. Whatever is left of it and its children after that is killed."""
+        """Send SIGTERM and return the exit code. Then kill all its remaining processes."""
         process = self.running.pop(name)
         process.terminate()
         try:
@@ -170,7 +170,7 @@ class Processes:
             process.wait()
 
     def stop_all(self) -> None:
-        """End everything at once."""
+        """Stop all processes at once."""
         for process in self.running.values():
             process.terminate()
         for name in list(self.running):

@@ -1,4 +1,4 @@
-"""Rounds that were trained and measured, without a model: every row as the workers and the trainer would leave it."""
+"""Trained and measured rounds without a model, with the rows that workers and trainer would store."""
 
 from collections.abc import Mapping, Sequence
 
@@ -9,35 +9,37 @@ from tests.integration.rounds import finish, job, new_round, question, round_spe
 from trainer.evaluate import advance
 from trainer.spec import RoundSpec
 
-#: Right or wrong, of each question of a benchmark.
+#: True for a right answer, for each question of a benchmark.
 Answers = Sequence[bool]
 
 
 def teach(connection: Connection, count: int = 6, name: str = "teach") -> list[int]:
-    """A job of accepted traces, one a question; the traces."""
-    asked = [question(connection, f"Add {n} and 1 and say what it makes.") for n in range(count)]
-    job_id = job(connection, name, asked)
-    traces = [trace(connection, job_id, q, f"{n} + 1 = {n + 1}. The answer is {n + 1}.") for n, q in enumerate(asked)]
+    """Store a job with one accepted trace per question; return the traces."""
+    questions = [question(connection, f"Add {n} and 1 and say what it makes.") for n in range(count)]
+    job_id = job(connection, name, questions)
+    traces = [
+        trace(connection, job_id, q, f"{n} + 1 = {n + 1}. The answer is {n + 1}.") for n, q in enumerate(questions)
+    ]
     connection.execute(
         text("update job_questions set state = 'done', settled = 1, accepted = 1 where job_id = :job"), {"job": job_id}
     )
     return traces
 
 
-def benchmark(connection: Connection, name: str, before: Answers, *, asked: str = "What is {n} + 50?") -> int:
-    """The base model's finished evaluation."""
-    questions = [question(connection, asked.format(n=n), dataset=name) for n in range(len(before))]
+def benchmark(connection: Connection, name: str, before: Answers, *, template: str = "What is {n} + 50?") -> int:
+    """Store the base model's finished evaluation."""
+    questions = [question(connection, template.format(n=n), dataset=name) for n in range(len(before))]
     job_id = job(connection, name, questions, evaluate=True)
     answer(connection, job_id, before, "base")
     return job_id
 
 
 def answer(connection: Connection, job_id: int, right: Answers, who: str) -> None:
-    """One trace a question, and the job is done."""
-    asked = connection.execute(
+    """Store one trace per question and finish the job."""
+    question_ids = connection.execute(
         text("select question_id from job_questions where job_id = :job order by question_id"), {"job": job_id}
     )
-    for question_id, correct in zip(asked.scalars(), right, strict=True):
+    for question_id, correct in zip(question_ids.scalars(), right, strict=True):
         trace(connection, job_id, question_id, f"{who} says {'right' if correct else 'wrong'}", accepted=correct)
     finish(connection, job_id)
 
@@ -51,9 +53,9 @@ def measured(
     select: dict[str, object] | None = None,
     metrics: str = '{"examples": 6, "tokens": 120, "seconds": 30, "loss": [[1, 2.5], [2, 1.5], [3, 1.0]]}',
 ) -> int:
-    """A round that is done: trained on the traces, and its student's answers by benchmark."""
-    whole = round_spec(name, select=select).model_dump()
-    spec = RoundSpec.model_validate(whole | {"evaluate": {"jobs": list(after)}})
+    """Store a finished round with its training traces and its student's answers by benchmark."""
+    fields = round_spec(name, select=select).model_dump()
+    spec = RoundSpec.model_validate(fields | {"evaluate": {"jobs": list(after)}})
     round_id = new_round(connection, spec)
     for position, trace_id in enumerate(traces):
         connection.execute(
@@ -68,7 +70,7 @@ def measured(
 
 
 def evaluate(connection: Connection, round_id: int, spec: RoundSpec, after: Mapping[str, Answers]) -> None:
-    """The round is fitted; its student answers, and it is done."""
+    """Mark the round as fitted, store its student's answers, and finish it."""
     done = "update rounds set state = 'done', adapter_path = :folder where id = :id"
     connection.execute(text(done), {"id": round_id, "folder": f"/adapters/{spec.name}"})
     assert not advance(connection, round_id, spec)  # opens the repetitions

@@ -1,4 +1,4 @@
-"""Threads that play the workers and the trainer: what is asked is answered by a rule, and nothing is fitted."""
+"""Threads in place of the workers and the trainer: a rule gives the answers, and nothing is fitted."""
 
 import threading
 from collections.abc import Callable, Iterator
@@ -14,13 +14,13 @@ from tests.integration.factory import rows
 from tests.integration.rounds import finish, trace
 from trainer import loop_service, service
 
-#: Of a job's name, the place of a question in it and how many it has: is the answer accepted?
+#: (job's name, index of the question, number of questions) -> True if the answer is accepted.
 Rule = Callable[[str, int, int], bool]
 
 
 @contextmanager
-def everybody_at_work(monkeypatch: pytest.MonkeyPatch, accepted: Rule) -> Iterator[None]:
-    """The workers answer what is asked, the trainer takes what is queued, until the block ends."""
+def simulated_processes(monkeypatch: pytest.MonkeyPatch, accepted: Rule) -> Iterator[None]:
+    """Answer all questions and run all queued rounds and loops until the block ends."""
     stopped = threading.Event()
 
     def trainer() -> None:
@@ -56,17 +56,17 @@ def _fit(module: str, round_id: int, *_: Any) -> bool:
 
 
 def answer_all(accepted: Rule) -> None:
-    """The workers answer every question of every running job."""
+    """Answer every question of every running job."""
     for row in rows("select id, name from jobs where state = 'running'"):
         _answer(row.id, row.name, accepted)
 
 
 def _answer(job_id: int, name: str, accepted: Rule) -> None:
-    asked = rows("select question_id from job_questions where job_id = :id order by 1", id=job_id)
+    questions = rows("select question_id from job_questions where job_id = :id order by 1", id=job_id)
     with transaction() as connection:
-        for place, row in enumerate(asked):
-            right = accepted(name, place, len(asked))
-            trace(connection, job_id, row.question_id, f"{name} {place}", accepted=right)
+        for index, row in enumerate(questions):
+            right = accepted(name, index, len(questions))
+            trace(connection, job_id, row.question_id, f"{name} {index}", accepted=right)
             change = "update job_questions set accepted = :accepted where job_id = :job and question_id = :question"
             connection.execute(text(change), {"accepted": int(right), "job": job_id, "question": row.question_id})
         finish(connection, job_id)

@@ -1,4 +1,4 @@
-"""Questions, jobs, traces and verdicts as the workers would have left them: what a round starts from."""
+"""Store the input of a round: questions, jobs, traces and verdicts, as the workers would."""
 
 import json
 from collections.abc import Sequence
@@ -19,10 +19,10 @@ ASK = Prompt(({"role": "system", "content": "Think."}, {"role": "user", "content
 TEACH = Prompt(({"role": "user", "content": "A teacher is asked differently: {question}"},))
 
 
-def question(connection: Connection, asked: str, dataset: str = "d") -> int:
-    """A question's id; the same text in another dataset is another question with the same fingerprint."""
-    row = {"hash": content_hash(dataset, asked), "print": fingerprint(asked), "dataset": dataset, "asked": asked}
-    found = connection.execute(
+def question(connection: Connection, content: str, dataset: str = "d") -> int:
+    """Store a question and return its id. The same text in another dataset is another question."""
+    row = {"hash": content_hash(dataset, content), "print": fingerprint(content), "dataset": dataset, "asked": content}
+    result = connection.execute(
         text(
             "insert into questions (content_hash, fingerprint, dataset, domain, question) "
             "values (:hash, :print, :dataset, 'math', :asked) on conflict (content_hash) do update set domain = 'math' "
@@ -30,11 +30,11 @@ def question(connection: Connection, asked: str, dataset: str = "d") -> int:
         ),
         row,
     )
-    return int(found.scalar_one())
+    return int(result.scalar_one())
 
 
 def job(connection: Connection, name: str, questions: Sequence[int], *, evaluate: bool = False) -> int:
-    """A job with these questions, still running."""
+    """Store a running job with these questions."""
     spec = JobSpec(
         name=name,
         purpose="evaluate" if evaluate else "teach",
@@ -66,7 +66,7 @@ def trace(
     accepted: bool | None = True,
     form: str = "stated",
 ) -> int:
-    """A trace's id, with a verdict unless `accepted` is None."""
+    """Store a trace and return its id; with a verdict unless `accepted` is None."""
     row = {"job": job_id, "question": question_id, "index": index, "text": content, "form": form}
     trace_id = connection.execute(
         text(
@@ -88,20 +88,20 @@ def trace(
 
 
 def finish(connection: Connection, job_id: int) -> None:
-    """The job as the feeder leaves it when everything is settled."""
+    """Finish the job as the feeder does when all questions are settled."""
     connection.execute(text("update job_questions set state = 'done' where job_id = :job"), {"job": job_id})
     connection.execute(Q["finish_job"], {"job_id": job_id})
 
 
 def new_round(connection: Connection, spec: RoundSpec) -> int:
-    """A queued round's id."""
+    """Store a queued round and return its id."""
     connection.execute(Q["insert_prompt"], {"hash": ASK.hash, "messages": json.dumps(ASK.messages)})
     row = {"name": spec.name, "spec": spec.model_dump_json(), "prompt_hash": ASK.hash}
     return int(connection.execute(Q["insert_round"], row).scalar_one())
 
 
 def round_row(round_id: int) -> dict[str, Any]:
-    """All that is stored about a round."""
+    """Read a round's row with its prompt."""
     with transaction() as connection:
         return dict(connection.execute(Q["round_for_work"], {"round_id": round_id}).mappings().one())
 
@@ -109,7 +109,7 @@ def round_row(round_id: int) -> dict[str, Any]:
 def round_spec(
     name: str = "r1", *, select: dict[str, object] | None = None, fit: dict[str, object] | None = None
 ) -> RoundSpec:
-    """A round over job `teach`, evaluated with job `before`."""
+    """Build a round on job `teach`, evaluated with job `before`."""
     return RoundSpec.model_validate(
         {
             "name": name,

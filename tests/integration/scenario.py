@@ -1,8 +1,8 @@
-"""One small database in which every column has a value of its own, so that no figure is right by accident.
+"""A small database with distinct values in all columns, so that no figure is right by accident.
 
-Three teaching jobs, two evaluations with the same questions, and four rounds: `r1` and `r1-control` are measured by one
-of them, `r2` is not measured yet, and `r3` is by both, where it answers nothing. All numbers follow from the id n of a
-trace: 10 n tokens out, n / 8 of money, n + 5 steps, … Fractions are exact in binary.
+It has three teaching jobs, two evaluations with the same questions, and four rounds. One evaluation measures `r1` and
+`r1-control`; `r2` is not measured yet; both measure `r3`, which has no answers. All numbers follow from the id n of a
+trace: 10 n tokens out, a cost of n / 8, n + 5 steps, … Fractions are exact in binary.
 """
 
 from datetime import UTC, datetime, timedelta
@@ -25,9 +25,9 @@ from db.tables import (
 )
 from tests.integration.rounds import round_spec
 
-#: Characters of the questions that are not as long as "question 11".
+#: The length in characters of longer questions.
 LENGTHS = {31: 149, 32: 150, 33: 299, 34: 300, 12: 150}
-#: Questions of job `teach` that have no traces, by their state.
+#: Questions of job `teach` without traces, by state.
 WAITING = {
     "pending": range(41, 47),
     "queued": range(51, 56),
@@ -48,7 +48,7 @@ BEFORE = (
     (210, 36, 0, False, "stated"),
     (211, 38, 0, False, "stated"),
 )
-#: Those of the student of `r1`. Question 38 is right only by a verifier whose verdicts do not count.
+#: The answers of the student of `r1`. Only a verifier that does not count finds question 38 right.
 AFTER = (
     (301, 31, 0, True, "hashes"),
     (302, 32, 0, False, "stated"),
@@ -59,7 +59,7 @@ AFTER = (
     (307, 37, 0, True, "equation"),
 )
 CONTROL = ((401, 31, 0, True, "stated"), (402, 32, 0, True, "stated"), (405, 35, 0, True, "last line"))
-#: Another exam of the base model, which says how hard questions 31 and 33 are.
+#: Another exam of the base model; it sets the difficulty of questions 31 and 33.
 OTHER = (
     (501, 31, 0, True, "stated"),
     (502, 31, 1, None, "stated"),
@@ -69,7 +69,7 @@ OTHER = (
 
 
 def at(minutes: int) -> datetime:
-    """So many minutes after the scenario's first."""
+    """The time this many minutes after the scenario's start."""
     return datetime(2026, 3, 1, tzinfo=UTC) + timedelta(minutes=minutes)
 
 
@@ -173,7 +173,7 @@ def _teaching(connection: Connection) -> None:
         trace(connection, n, 22, question, 0, variant=variant)
         verdict(connection, n, accepted=accepted, correct=accepted, verifier="checks+judge")
         verdict(connection, n, id=2000 + n, accepted=not accepted, correct=not accepted)
-    # The student of `r1` taught as well: no trace of that is one of `r1`, nor of what measuring it took.
+    # The student of `r1` also teaches: these traces count neither as examples of `r1` nor as its evaluation.
     job(connection, 29, "own", model="student", round_id=1, samples=1, most=1)
     settled_question(connection, 29, 14, "done", 0, 0, None)
     trace(connection, 601, 29, 14, 0)
@@ -242,7 +242,7 @@ def _lineage(connection: Connection) -> None:
 
 
 def job(connection: Connection, job_id: int, name: str, **columns: Any) -> None:
-    """A finished job of the alias `teacher`, unless the columns are others."""
+    """Add a finished job of the alias `teacher`, with changed columns."""
     fields = {
         "id": job_id,
         "name": name,
@@ -269,7 +269,7 @@ def settled_question(
 
 
 def trace(connection: Connection, n: int, job_id: int, question: int, sample: int, **columns: Any) -> None:
-    """Trace n. Its numbers follow from n."""
+    """Add trace n. Its numbers follow from n."""
     fields = {
         "id": n,
         "job_id": job_id,
@@ -296,7 +296,7 @@ def trace(connection: Connection, n: int, job_id: int, question: int, sample: in
 
 
 def verdict(connection: Connection, n: int, **columns: Any) -> None:
-    """The verdict on trace n. Its numbers follow from n."""
+    """Add the verdict on trace n. Its numbers follow from n."""
     fields = {
         "id": 1000 + n,
         "trace_id": n,

@@ -1,4 +1,4 @@
-"""A factory whose model is scripted: what it answers, and what the verifier must find in each answer."""
+"""A factory with a scripted model: its settings, its answers and the expected verdicts."""
 
 import subprocess
 import sys
@@ -11,7 +11,7 @@ from tests.integration.answers import answers
 from tests.integration.factory import Processes, additions, job_state, rows, states, value, wait_until
 from tests.scripted_server import ScriptedServer
 
-#: Leases short enough that a test can wait for them, and so few attempts that an unjust one shows.
+#: Leases are short, so that a test can wait for them. Attempts are few, so that a wrong count shows.
 SETTINGS = """
 generate_concurrency = 8
 verify_concurrency = 2
@@ -38,24 +38,24 @@ max_attempts = 2
 
 
 class Teacher(ScriptedServer):
-    """Answers "What is n + 1?" in four ways; may break at one question, or give one sample however many are asked."""
+    """Answers "What is n + 1?" in four ways. It can fail on one question, or give only one sample per request."""
 
     broken_question = ""
-    #: Requests so far.
-    asked = 0
+    #: The number of requests so far.
+    n_requests = 0
     one_at_a_time = False
 
     def __init__(self, port: int = 0) -> None:
         super().__init__(self.say, port=port)
 
     def say(self, question: str) -> list[str]:
-        self.asked += 1
+        self.n_requests += 1
         if question == self.broken_question:
             raise RuntimeError("scripted to fail")  # the server answers 500
         return list(answers(question))
 
-    def _completion(self, asked: dict[str, Any]) -> dict[str, Any]:
-        return super()._completion(asked | {"n": 1} if self.one_at_a_time else asked)
+    def _completion(self, request_body: dict[str, Any]) -> dict[str, Any]:
+        return super()._completion(request_body | {"n": 1} if self.one_at_a_time else request_body)
 
 
 def start_all(processes: Processes) -> None:
@@ -73,7 +73,7 @@ def traces(job: str) -> int:
 
 
 def everything_came(job: str) -> bool:
-    """Nothing is left to generate; false while Postgres is away."""
+    """True if nothing is left to generate; False while Postgres is unreachable."""
     try:
         return not {"pending", "queued", "running"} & states(job).keys()
     except OperationalError:
@@ -81,11 +81,11 @@ def everything_came(job: str) -> bool:
 
 
 def check(job: str, questions: int) -> None:
-    """Each of the questions has its four scripted answers once, each with its one right verdict."""
+    """Check that each question has its four scripted answers once, each with one right verdict."""
     assert states(job) == {"done": questions}
-    found = rows("select question, text, correct, accepted from trace_scores where job = :job", job=job)
-    wanted = [(q.text, *scripted) for q in additions(questions) for scripted in answers(q.text).items()]
-    assert sorted((row.question, row.text, (row.correct, row.accepted)) for row in found) == sorted(wanted)
+    scores = rows("select question, text, correct, accepted from trace_scores where job = :job", job=job)
+    expected = [(q.text, *scripted) for q in additions(questions) for scripted in answers(q.text).items()]
+    assert sorted((row.question, row.text, (row.correct, row.accepted)) for row in scores) == sorted(expected)
     assert value("select count(*) from verdicts v join traces t on t.id = v.trace_id "
                  "join jobs j on j.id = t.job_id where j.name = :job", job=job) == 4 * questions  # fmt: skip
 

@@ -1,4 +1,4 @@
-"""Run the named statements of `db/sql` one by one, as the factory's processes run them."""
+"""Run single named statements of `db/sql`, as the factory's processes do."""
 
 import json
 from typing import Any
@@ -9,36 +9,36 @@ from db.queries import Q
 from db.session import transaction
 from tests.integration.factory import change, rows
 
-#: The states of a question, in the order of its way.
+#: The states of a question in order.
 STATES = ("pending", "queued", "running", "generated", "done", "failed")
 
 
 def execute(name: str, *rows: dict[str, Any], **values: Any) -> int:
-    """Run a statement in a transaction of its own, once or for each of the rows; how many rows it changed."""
+    """Run a statement in a transaction, once or for each row; return the number of changed rows."""
     with transaction() as connection:
         return count_changed(connection, name, *rows, **values)
 
 
 def count_changed(connection: Connection, name: str, *rows: dict[str, Any], **values: Any) -> int:
-    """The same within the caller's transaction."""
+    """Run a statement in the caller's transaction; return the number of changed rows."""
     return connection.execute(Q[name], [values | row for row in rows] if rows else values).rowcount
 
 
 def fetch(name: str, **values: Any) -> list[Any]:
-    """The rows that a statement returns, in a transaction of its own."""
+    """Run a statement in a transaction; return its rows."""
     with transaction() as connection:
         return list(connection.execute(Q[name], values).all())
 
 
 def claim(job_id: int, *question_ids: int, owner: str = "worker", lease: float = 30, reserved: float = 0) -> list[int]:
-    """Claim questions as a worker of that name; those that it got."""
+    """Claim questions as the worker `owner`; return the claimed ones."""
     keys = {"job_ids": [job_id] * len(question_ids), "question_ids": list(question_ids)}
-    found = fetch("claim", **keys, owner=owner, lease=lease, reserved=reserved)
-    return sorted(row.question_id for row in found)
+    claimed = fetch("claim", **keys, owner=owner, lease=lease, reserved=reserved)
+    return sorted(row.question_id for row in claimed)
 
 
 def spread(job_id: int) -> dict[int, str]:
-    """Put the six questions of a job into one state each, all held by `worker` with a lease that ran out."""
+    """Put the six questions of a job into one state each, owned by `worker` with an expired lease."""
     change(
         "update job_questions q set state = (cast(:states as text[]))[n.number], owner = 'worker', attempts = 1, "
         "wanted = 0, reserved = 5, lease_until = now() - interval '1 minute' from (select question_id, "
@@ -51,20 +51,20 @@ def spread(job_id: int) -> dict[int, str]:
 
 
 def versions() -> dict[tuple[int, int], str]:
-    """The version of each row of `job_questions`: another one after any statement that changed the row."""
-    found = rows("select job_id, question_id, cast(ctid as text) as version from job_questions")
-    return {(row.job_id, row.question_id): row.version for row in found}
+    """The version of each row of `job_questions`; it changes with any update of the row."""
+    result = rows("select job_id, question_id, cast(ctid as text) as version from job_questions")
+    return {(row.job_id, row.question_id): row.version for row in result}
 
 
 def state_of(job_id: int) -> dict[int, str]:
     """The state of each question of a job."""
-    found = rows("select question_id, state from job_questions where job_id = :job", job=job_id)
-    return {row.question_id: row.state for row in found}
+    result = rows("select question_id, state from job_questions where job_id = :job", job=job_id)
+    return {row.question_id: row.state for row in result}
 
 
 def insert_trace(job_id: int, question_id: int, *, index: int = 0, text: str = "The answer is 2.",
                  worker: str = "worker", cost: float = 0.0) -> int:  # fmt: skip
-    """Store a trace as a worker does; how many rows are new."""
+    """Store a trace as a worker does; return the number of new rows."""
     row = {
         "job_id": job_id,
         "question_id": question_id,

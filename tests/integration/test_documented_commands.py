@@ -1,6 +1,6 @@
-"""Every command that the documents show runs as they say: the installed one, in a folder of its own, beside a stack.
+"""Every documented command works as documented: the installed command, in an empty folder, with a running stack.
 
-The models are scripted and nothing is trained here: `test_recipes_run.py` and `test_hijack.py` do that.
+The models are scripted and nothing is trained here: `test_recipes_run.py` and `test_hijack.py` train.
 """
 
 import json
@@ -22,19 +22,19 @@ pytestmark = [pytest.mark.integration, pytest.mark.timeout(1800)]
 
 
 class Shown(NamedTuple):
-    """How a documented command is tried."""
+    """The test of one documented command."""
 
-    #: A pattern of what it prints.
+    #: A pattern of its output.
     prints: str
-    #: What must have run before it, and the job whose traces must have their verdicts.
+    #: The commands that must run first, and the job whose traces must have verdicts.
     after: tuple[str, ...] = ()
     job: str = ""
-    #: What is added to it, so that it ends here within seconds.
+    #: Additional options, so that it ends within seconds.
     more: str = ""
 
 
 def opened(job: str) -> str:
-    """What `tracemill enqueue` prints."""
+    """A pattern of the output of `tracemill enqueue`."""
     return rf"^job {job}: [1-9]\d* questions read, \d+ new, \d+ left out\. Watch it: tracemill jobs watch {job}$"
 
 
@@ -104,7 +104,7 @@ COMMANDS = {
     "tracemill health --here": Shown(r"│ redis +│ well"),
     "tracemill db upgrade": Shown(r"^the schema is up to date$"),
 }
-#: These come last, beside rounds that are there.
+#: These run last, when there are stored rounds.
 TRAINING = {
     BEFORE: Shown(opened("student-before")),
     "tracemill train round.toml --dry-run": Shown(r"round-1: what it would train on", TAUGHT, "gsm8k-teacher-cot"),
@@ -124,7 +124,7 @@ TRAINING = {
     f"{RECIPE} report gsm8k-cot": Shown(r"^report of round gsm8k-cot: /"),
     SMALL: Shown(PLANNED, more="--dry-run"),
 }
-#: These end or change the stack, so they have one of their own; those of `test_documented_processes.py` do not end.
+#: These end or change the stack, so they have another one. `test_documented_processes.py` has the endless ones.
 ALONE = {f"{RECIPE} up", "tracemill down"}
 PROCESSES = {
     "tracemill producer",
@@ -152,12 +152,12 @@ def beside_rounds(beside_a_stack: World) -> World:
 
 
 @pytest.mark.parametrize("line", COMMANDS)
-def test_a_documented_command_does_what_its_document_says(beside_a_stack: World, line: str) -> None:
+def test_a_documented_command_does_what_its_page_states(beside_a_stack: World, line: str) -> None:
     check(beside_a_stack, line, COMMANDS[line])
 
 
 @pytest.mark.parametrize("line", TRAINING)
-def test_a_command_of_training_does_what_its_document_says(beside_rounds: World, line: str) -> None:
+def test_a_training_command_does_what_its_page_states(beside_rounds: World, line: str) -> None:
     check(beside_rounds, line, TRAINING[line])
 
 
@@ -172,11 +172,11 @@ def check(running: World, line: str, case: Shown) -> None:
     assert re.search(case.prints, printed, re.MULTILINE), printed
 
 
-def test_the_verified_trace_says_what_its_document_says(beside_a_stack: World) -> None:
+def test_the_verified_trace_has_the_documented_verdict(beside_a_stack: World) -> None:
     check(beside_a_stack, VERIFY, COMMANDS[VERIFY])
     verdict = json.loads((beside_a_stack.folder / "verified.jsonl").read_text())
-    said = {name: verdict[name] for name in ("correct", "proof", "first_error", "equations")}
-    assert json.dumps(said)[1:-1] in (ROOT / "README.md").read_text(encoding="utf-8")
+    fields = {name: verdict[name] for name in ("correct", "proof", "first_error", "equations")}
+    assert json.dumps(fields)[1:-1] in (ROOT / "README.md").read_text(encoding="utf-8")
 
 
 def test_a_stack_of_the_recipes_starts_and_ends_as_documented(tmp_path: Path) -> None:

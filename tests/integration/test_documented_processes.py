@@ -1,4 +1,4 @@
-"""The processes that the documents show start beside a stack, work, and end with exit code 0 when they are asked to."""
+"""The documented processes start with a running stack, work, and end with exit code 0 at SIGTERM."""
 
 import shlex
 import signal
@@ -39,7 +39,7 @@ PROCESSES = (
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """Where Postgres and Redis run alone."""
+    """A stack with only Postgres and Redis."""
     folder = tmp_path_factory.mktemp("processes")
     (folder / "tracemill.toml").write_text(SETTINGS)
     try:
@@ -50,7 +50,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 
 
 def ended(folder: Path, line: str, is_there: Callable[[int], bool], **variables: str) -> int:
-    """Start the process, wait until it is there, by its id, ask it to end; its exit code."""
+    """Start the process, wait for its id, send SIGTERM, and return its exit code."""
     log = folder / "process.log"
     with log.open("w") as file:
         process = subprocess.Popen(
@@ -70,7 +70,7 @@ def ended(folder: Path, line: str, is_there: Callable[[int], bool], **variables:
 
 
 @pytest.mark.parametrize("line", PROCESSES)
-def test_a_documented_process_is_well_until_it_is_asked_to_end(folder: Path, line: str) -> None:
+def test_a_documented_process_runs_until_its_shutdown(folder: Path, line: str) -> None:
     def is_there(pid: int) -> bool:
         return any(f".{pid}@" in name for name in (workers(folder) if "worker" in line else present(folder)))
 
@@ -79,7 +79,7 @@ def test_a_documented_process_is_well_until_it_is_asked_to_end(folder: Path, lin
 
 
 def workers(folder: Path) -> list[str]:
-    """The Celery workers that take commands: SIGTERM before that ends them at once."""
+    """Wait for the Celery workers that take commands: an earlier SIGTERM would end them at once."""
     running = stack.load(folder / ".tracemill")
     assert running is not None
     with redis.Redis.from_url(running.redis_url, decode_responses=True) as client:
@@ -87,7 +87,7 @@ def workers(folder: Path) -> list[str]:
 
 
 def present(folder: Path) -> list[str]:
-    """The processes that say in Postgres that they are there."""
+    """The processes that are registered in Postgres."""
     running = stack.load(folder / ".tracemill")
     assert running is not None
     engine = create_engine(running.database_url, poolclass=NullPool)

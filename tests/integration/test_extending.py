@@ -1,4 +1,4 @@
-"""docs/extending.md, followed literally in a copy of the packages."""
+"""The steps of docs/extending.md, followed literally in a copy of the packages."""
 
 import os
 import re
@@ -23,7 +23,7 @@ SQUARES = "squares:?size=3"
 
 @pytest.fixture(scope="module")
 def tree(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The packages with the extensions that the page shows, each in the file that the page names."""
+    """Copy the packages with the documented extensions, each in its documented file."""
     folder = tmp_path_factory.mktemp("extended")
     for package in PACKAGES:
         shutil.copytree(ROOT / package, folder / package, ignore=shutil.ignore_patterns("__pycache__"))
@@ -53,7 +53,7 @@ def tree(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def python(tree: Path, code: str, **environment: str) -> str:
-    """Run code on the copy; its output."""
+    """Run code on the copy; return its output."""
     variables = os.environ | environment | {"PYTHONPATH": str(tree), "PYTHONSAFEPATH": "1"}
     ended = subprocess.run(
         [sys.executable, "-c", code], cwd=tree, env=variables, capture_output=True, text=True, check=False, timeout=300

@@ -1,4 +1,4 @@
-"""What may go wrong on the way of a question: killed workers, killed data services, servers that break or are away."""
+"""Faults on a question's way: killed workers, killed data services, broken and unreachable servers."""
 
 import os
 import signal
@@ -40,8 +40,8 @@ def test_a_generate_worker_that_is_killed_costs_nothing_but_time(factory: Proces
     teacher.latency = 0.1
     fill(additions(100), "killed-generate")
     wait_until(lambda: traces("killed-generate") >= 100)
-    teacher.latency = 60  # what is asked from now on is in the worker's hands when it dies
-    # It asks 8 questions at once, and may have claimed a few more that wait their turn.
+    teacher.latency = 60  # the worker holds all requests from now on when it is killed
+    # It asks 8 questions concurrently, and may have claimed a few more.
     wait_until(lambda: states("killed-generate").get("running", 0) >= 8, what=lambda: states("killed-generate"))
     factory.kill("generate")
     assert states("killed-generate")["running"] > 0
@@ -60,7 +60,7 @@ def test_a_verify_worker_that_is_killed_costs_nothing_but_time(factory: Processe
     factory.kill("verify")
     left = states("killed-verify").get("generated", 0)
     assert 0 < left < 100
-    # Two minutes later.
+    # Simulates two minutes.
     change("update job_questions set lease_until = now() where state = 'generated'")
     start_all(factory)
     wait_for("killed-verify")
@@ -74,7 +74,7 @@ def test_an_emptied_redis_costs_nothing_but_time(factory: Processes, teacher: Te
     redis.Redis.from_url(stack.redis_url).flushall()
     assert states("flushed").get("done", 0) < 100
     wait_until(lambda: everything_came("flushed"), what=lambda: states("flushed"))
-    # Two minutes later, for the nudges to the verifier that were in Redis.
+    # Simulates two minutes, for the verifier's tasks that were in Redis.
     change("update job_questions set lease_until = now() where state = 'generated'")
     wait_for("flushed")
     check("flushed", 100)
@@ -82,7 +82,7 @@ def test_an_emptied_redis_costs_nothing_but_time(factory: Processes, teacher: Te
 
 @pytest.mark.timeout(600)
 @pytest.mark.parametrize("seconds", [20, pytest.param(300, marks=pytest.mark.slow)])
-def test_while_redis_is_away_nobody_ends_and_when_it_is_back_everything_goes_on(
+def test_processes_survive_a_redis_outage_and_then_continue(
     factory: Processes, teacher: Teacher, stack: Stack, seconds: float
 ) -> None:
     teacher.latency = 0.5
@@ -99,8 +99,8 @@ def test_while_redis_is_away_nobody_ends_and_when_it_is_back_everything_goes_on(
     finally:
         supervisor.apply()
         supervisor.settle(["redis"], 10)
-    asked = teacher.asked
-    wait_until(lambda: teacher.asked > asked, 10)
+    n_requests = teacher.n_requests
+    wait_until(lambda: teacher.n_requests > n_requests, 10)
     wait_for(job)
     check(job, 100)
     assert all(process.poll() is None for process in factory.running.values())
@@ -108,13 +108,13 @@ def test_while_redis_is_away_nobody_ends_and_when_it_is_back_everything_goes_on(
 
 @pytest.mark.parametrize("table", ["traces", "verdicts"])
 def test_a_full_disk_costs_nothing_but_time(factory: Processes, teacher: Teacher, table: str) -> None:
-    """SQLSTATE 53100 is what Postgres answers then; here a trigger says it."""
+    """Postgres reports a full disk with SQLSTATE 53100; here a trigger raises it."""
     teacher.latency = 0.1
     job = f"full-{table}"
     change(FULL_DISK)
     change(f"create trigger full_disk before insert on {table} for each row execute function full_disk()")
     try:
-        before = teacher.asked
+        before = teacher.n_requests
         fill(additions(20), job)
         worker = "generate" if table == "traces" else "verify"
         wait_until(lambda: factory.log(worker).read_text().count("No space left on device") >= 10)
@@ -122,10 +122,10 @@ def test_a_full_disk_costs_nothing_but_time(factory: Processes, teacher: Teacher
         change("drop function full_disk cascade")
     wait_for(job)
     check(job, 20)
-    assert teacher.asked - before == 20  # what was paid for was kept until it could be stored
+    assert teacher.n_requests - before == 20  # paid traces were kept until they could be stored
 
 
-def test_a_postgres_that_takes_no_more_connections_costs_nothing_but_time(
+def test_exhausted_postgres_connections_cost_nothing_but_time(
     factory: Processes, teacher: Teacher, stack: Stack
 ) -> None:
     teacher.latency = 0.1
@@ -136,14 +136,14 @@ def test_a_postgres_that_takes_no_more_connections_costs_nothing_but_time(
             with suppress(psycopg.OperationalError):
                 while True:
                     crowd.append(psycopg.connect(stack.database_url.replace("+psycopg", ""), autocommit=True))
-            # The factory's end, and we take their place.
-            crowd[0].execute(OTHERS_END, [[one.info.backend_pid for one in crowd]])
+            # End the factory's connections and take their slots.
+            crowd[0].execute(OTHERS_END, [[member.info.backend_pid for member in crowd]])
             time.sleep(0.5)
     finally:
         for connection in crowd:
             connection.close()
-    said = factory.log("generate").read_text() + factory.log("producer").read_text()
-    assert "too many clients" in said or "connection slots are reserved" in said
+    logs = factory.log("generate").read_text() + factory.log("producer").read_text()
+    assert "too many clients" in logs or "connection slots are reserved" in logs
     wait_for("crowded")
     check("crowded", 60)
 
@@ -160,17 +160,15 @@ def test_a_data_service_that_is_killed_costs_nothing_but_time(
     assert pid is not None
     os.kill(pid, signal.SIGKILL)
     wait_until(lambda: everything_came(job), what=lambda: states(job))
-    # Two minutes later, for the nudges to the verifier that were lost.
+    # Simulates two minutes, for the verifier's lost tasks.
     change("update job_questions set lease_until = now() where state = 'generated'")
     wait_for(job)
     check(job, 100)
-    # Nobody had to be started again.
+    # No process had to be restarted.
     assert [name for name, process in factory.running.items() if process.poll() is not None] == []
 
 
-def test_a_question_that_the_server_cannot_answer_is_failed_alone_until_it_is_retried(
-    factory: Processes, teacher: Teacher
-) -> None:
+def test_only_the_unanswerable_question_fails_and_a_retry_repeats_it(factory: Processes, teacher: Teacher) -> None:
     questions = additions(10)
     teacher.broken_question = questions[3].text
     fill(questions, "broken")
@@ -189,7 +187,7 @@ def test_a_question_that_the_server_cannot_answer_is_failed_alone_until_it_is_re
     check("broken", 10)
 
 
-def test_nothing_fails_while_the_server_is_away(factory: Processes, away: int) -> None:
+def test_no_question_fails_while_the_server_is_unreachable(factory: Processes, away: int) -> None:
     fill(additions(10), "away", model="away")
     visited = "select count(*) from job_questions where last_error like 'EngineAway%'"
     wait_until(lambda: value(visited) >= 5)
@@ -199,9 +197,7 @@ def test_nothing_fails_while_the_server_is_away(factory: Processes, away: int) -
     check("away", 10)
 
 
-def test_a_worker_whose_engine_can_never_answer_ends_with_an_error_and_fails_no_question(
-    factory: Processes, teacher: Teacher
-) -> None:
+def test_a_rejected_key_ends_the_worker_and_fails_no_question(factory: Processes, teacher: Teacher) -> None:
     policy = Policy(judge="verifier")
     factory.stop("verify")
     fill(additions(3), "answered", policy=policy)
@@ -216,14 +212,14 @@ def test_a_worker_whose_engine_can_never_answer_ends_with_an_error_and_fails_no_
     assert "failed" not in states("asked")
     teacher.faults = iter(())
     start_all(factory)
-    # Two minutes later, for the nudge that died with the verify worker.
+    # Simulates two minutes, for the task that the verify worker lost.
     change("update job_questions set lease_until = now() where state = 'generated'")
     for job in ("answered", "asked"):
         wait_for(job)
         check(job, 3)
 
 
-def test_the_schema_is_migrated_while_everybody_works(factory: Processes, teacher: Teacher, stack: Stack) -> None:
+def test_the_schema_is_migrated_under_load(factory: Processes, teacher: Teacher, stack: Stack) -> None:
     _, before, *_ = (script.revision for script in ScriptDirectory(str(ROOT / "migrations")).walk_revisions())
     teacher.latency = 0.2
     fill(additions(200), "migrated")

@@ -1,4 +1,4 @@
-"""`--config FILE` and `--data-dir FOLDER` of the installed command hold for the command and for all that it starts."""
+"""`--config FILE` and `--data-dir FOLDER` apply to the installed command and to every process that it starts."""
 
 import json
 import subprocess
@@ -12,7 +12,7 @@ from tests.installed import environment, succeed, tracemill
 
 pytestmark = pytest.mark.integration
 
-#: Imports every module of ours, and ends with the stack of the first one that reads the settings.
+#: Imports every module of ours; ends with the stack of the first import that reads the settings.
 IMPORT_ALL = """
 import importlib, pkgutil, sys, traceback
 from tracemill import settings
@@ -65,4 +65,4 @@ def test_no_module_of_ours_reads_the_settings_when_it_is_imported(tmp_path: Path
     command = [sys.executable, "-c", IMPORT_ALL]
     ended = subprocess.run(command, cwd=tmp_path, env=environment(), capture_output=True, text=True, check=False)
     assert "imported" in ended.stdout, ended.stderr
-    assert "return Settings()" in ended.stderr  # what a module that reads them would have shown
+    assert "return Settings()" in ended.stderr  # the output for a module that reads them

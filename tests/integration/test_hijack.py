@@ -1,4 +1,4 @@
-"""A folder may hold modules with the names of ours: no process of Tracemill imports one of them."""
+"""No process of Tracemill imports a module of the current folder with the name of ours."""
 
 import json
 import subprocess
@@ -17,7 +17,7 @@ pytestmark = pytest.mark.integration
 
 TRACE = {"question": "2 + 3?", "trace": "2 + 3 = 5. The answer is 5.", "gold": "5"}
 
-#: A program of a user's own, outside the folder.
+#: A user's program outside the folder.
 LIBRARY = """
 from tracemill.verification.checks import Item
 from tracemill.verification.pool import CheckPool
@@ -59,7 +59,7 @@ jobs = ["before"]
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Iterator[Path]:
-    """A folder of traps; fails when one of them was imported."""
+    """A folder of traps; fails if a process imported one."""
     witness = lay_traps(tmp_path)
     yield tmp_path
     assert caught(witness) == ""
@@ -88,9 +88,9 @@ def test_a_program_with_a_check_pool_imports_nothing_of_the_folder(
 @pytest.mark.timeout(1800)
 def test_a_whole_factory_imports_nothing_of_the_folder(folder: Path, models: Path, tmp_path: Path) -> None:
     student = tiny_model(models, tmp_path / "student", width=128)
-    asked = [{"question": f"What is {n} + 1?", "gold": str(n + 1)} for n in range(12)]
-    (folder / "teach.jsonl").write_text("\n".join(map(json.dumps, asked[:8])))
-    (folder / "test.jsonl").write_text("\n".join(map(json.dumps, asked[8:])))
+    questions = [{"question": f"What is {n} + 1?", "gold": str(n + 1)} for n in range(12)]
+    (folder / "teach.jsonl").write_text("\n".join(map(json.dumps, questions[:8])))
+    (folder / "test.jsonl").write_text("\n".join(map(json.dumps, questions[8:])))
     (folder / "round.toml").write_text(ROUND)
     with Teacher() as server:
         (folder / "tracemill.toml").write_text(SETTINGS.format(teacher=server.base_url, student=student))

@@ -1,5 +1,7 @@
-"""What a hostile model may write: nothing of it is executed, each trace is answered within 3 s by processes below 1 GB,
-and the next ordinary trace is judged right."""
+"""Hostile text of a model: it is never executed.
+
+Each trace gets its verdict within 3 s by processes below 1 GB, and the next ordinary trace gets the right verdict.
+"""
 
 import os
 import threading
@@ -183,7 +185,7 @@ SHAPES = {
     "whitespace trap": "answer is" + " \t" * 490_000 + "!",
 }
 
-#: Odd, but their answer is 14.
+#: Unusual answers that equal 14.
 FOURTEEN = {"headings", "almost a megabyte of spaces", "NUL in a number", "Arabic digits"}
 
 CASES = {
@@ -207,7 +209,7 @@ def pool() -> Iterator[CheckPool]:
 
 @pytest.fixture(scope="module")
 def largest() -> Iterator[list[int]]:
-    """The largest resident size, in bytes, of any child so far; watched while the tests run."""
+    """The largest resident size of any child so far, in bytes, measured during the tests."""
     seen, stop = [0], threading.Event()
 
     def watch() -> None:
@@ -231,9 +233,9 @@ def test_a_hostile_trace_costs_its_own_verdict_and_nothing_else(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     start = time.monotonic()
-    (found,) = pool.check_all([Item(CASES[name], "14", "What is (3 + 4) * 2?")])
-    assert time.monotonic() - start < SECONDS + 1  # the limit, and the kill
-    assert found.correct is not True or name in FOURTEEN
+    (result,) = pool.check_all([Item(CASES[name], "14", "What is (3 + 4) * 2?")])
+    assert time.monotonic() - start < SECONDS + 1  # the limit plus the time for the kill
+    assert result.correct is not True or name in FOURTEEN
     assert pool.check_all([ORDINARY])[0].correct is True
     assert largest[0] < MEMORY_MB * 2**20
     assert list(tmp_path.iterdir()) == []
@@ -246,9 +248,9 @@ def test_a_hostile_gold_answer_does_no_more_harm(
     monkeypatch.chdir(tmp_path)
     gold = (COSTLY | CODE)[name]
     start = time.monotonic()
-    (found,) = pool.check_all([Item(r"\boxed{x+1}", gold)])
+    (result,) = pool.check_all([Item(r"\boxed{x+1}", gold)])
     assert time.monotonic() - start < SECONDS + 1
-    assert found.correct is not True
+    assert result.correct is not True
     assert pool.check_all([ORDINARY])[0].correct is True
     assert largest[0] < MEMORY_MB * 2**20
     assert list(tmp_path.iterdir()) == []

@@ -1,4 +1,4 @@
-"""Each method through generate and verify, into the tables. The model is scripted: it answers by what it is asked."""
+"""Each method through generate and verify into the tables. The scripted model answers by its prompt."""
 
 import itertools
 import json
@@ -22,16 +22,16 @@ WRONG = "She has 3 * 4 = 12 apples. 12 + 2 = 14 are left. The answer is 14."
 
 
 class Model(ScriptedServer):
-    """Answers what the conversation tells it to: `script` gets the messages."""
+    """Answers by the conversation: `script` gets the messages."""
 
     def __init__(self) -> None:
         super().__init__(lambda _: RIGHT)
         self.script: Callable[[list[dict[str, str]]], str] = lambda messages: RIGHT
 
-    def _completion(self, asked: dict[str, Any]) -> dict[str, Any]:
-        self.answer = lambda _: [self.script(asked["messages"]) for _ in range(asked["n"])]
+    def _completion(self, request_body: dict[str, Any]) -> dict[str, Any]:
+        self.answer = lambda _: [self.script(request_body["messages"]) for _ in range(request_body["n"])]
         self._turn = itertools.count()
-        return super()._completion(asked)
+        return super()._completion(request_body)
 
 
 @pytest.fixture(scope="module")
@@ -69,22 +69,22 @@ def test_explain_asks_every_question_in_four_styles(database: Stack, source: Pat
     styles: list[str] = []
     model.script = lambda messages: styles.append(messages[0]["content"]) or RIGHT
     work(enqueue(source, "explain", "--samples", "2"))
-    found = scores("explain")
-    assert [(row.variant, row.sample_index) for row in found] == [
+    results = scores("explain")
+    assert [(row.variant, row.sample_index) for row in results] == [
         (variant, number) for number in (0, 1) for variant in ("critic", "expert", "steps", "teacher")
     ]
     assert len(set(styles)) == 4
-    assert len({row.prompt_hash for row in found}) == 4
-    assert all(row.accepted for row in found)
+    assert len({row.prompt_hash for row in results}) == 4
+    assert all(row.accepted for row in results)
     assert states("explain") == {"done": 1}
 
 
-def test_refine_keeps_every_stage_and_counts_what_all_of_them_cost(database: Stack, source: Path, model: Model) -> None:
+def test_refine_stores_every_stage_and_their_total_cost(database: Stack, source: Path, model: Model) -> None:
     def script(messages: list[dict[str, str]]) -> str:
-        asked = " ".join(message["content"] for message in messages)
-        if "Adding is wrong here." in asked:
+        prompt = " ".join(message["content"] for message in messages)
+        if "Adding is wrong here." in prompt:
             return RIGHT
-        return "Adding is wrong here." if WRONG in asked else WRONG
+        return "Adding is wrong here." if WRONG in prompt else WRONG
 
     model.script = script
     work(enqueue(source, "refine", "--samples", "3"))
@@ -100,16 +100,16 @@ def test_refine_keeps_every_stage_and_counts_what_all_of_them_cost(database: Sta
         assert row.engine_seconds > 0
 
 
-def test_rationalize_takes_what_failed_and_never_shows_or_accepts_the_hint(
+def test_rationalize_asks_failed_questions_and_rejects_leaked_hints(
     database: Stack, source: Path, model: Model
 ) -> None:
     model.script = lambda messages: WRONG
     work(enqueue(source, "cot", "--samples", "2"))
-    said = iter([RIGHT, f"As the hint says, the answer is 10. {RIGHT}"])
+    texts = iter([RIGHT, f"As the hint says, the answer is 10. {RIGHT}"])
 
     def script(messages: list[dict[str, str]]) -> str:
         assert any("10" in message["content"] for message in messages)  # the gold answer is in the prompt
-        return next(said)
+        return next(texts)
 
     model.script = script
     work(enqueue("job:cot?failed", "rationalize", "--samples", "2"))
@@ -121,7 +121,7 @@ def test_rationalize_takes_what_failed_and_never_shows_or_accepts_the_hint(
     assert "not one" in str(nothing.exception)
 
 
-def test_a_question_without_gold_cannot_be_rationalized_and_says_so(
+def test_rationalizing_a_question_without_gold_fails_with_the_reason(
     database: Stack, tmp_path: Path, model: Model
 ) -> None:
     path = tmp_path / "open.jsonl"
@@ -132,8 +132,8 @@ def test_a_question_without_gold_cannot_be_rationalized_and_says_so(
 
 
 def test_inject_gives_the_student_an_accepted_trace_of_the_teacher(database: Stack, source: Path, model: Model) -> None:
-    said = iter([WRONG, f"<think>Perhaps 77?</think>{RIGHT}"])
-    model.script = lambda messages: next(said)
+    texts = iter([WRONG, f"<think>Perhaps 77?</think>{RIGHT}"])
+    model.script = lambda messages: next(texts)
     work(enqueue(source, "cot", "--samples", "2"))
     seen: list[str] = []
     model.script = lambda messages: seen.append(str(messages)) or RIGHT
@@ -152,16 +152,16 @@ def test_inject_gives_the_student_an_accepted_trace_of_the_teacher(database: Sta
     assert "name it as the source, job:NAME" in str(refused.exception)
 
 
-def test_contrast_accepts_only_what_is_verified_wrong_and_a_round_never_learns_from_it(
+def test_contrast_accepts_only_wrong_answers_and_no_round_learns_from_them(
     database: Stack, source: Path, model: Model
 ) -> None:
-    said = iter([WRONG, RIGHT, f"{WRONG} This is wrong on purpose.", "no idea"])
-    model.script = lambda messages: next(said)
+    texts = iter([WRONG, RIGHT, f"{WRONG} This is wrong on purpose.", "no idea"])
+    model.script = lambda messages: next(texts)
     work(enqueue(source, "contrast", "--samples", "1"))
-    found = {row.text: (row.negative, row.correct, row.accepted) for row in scores("contrast")}
-    assert found[WRONG] == (True, False, True)
-    assert found[RIGHT] == (True, True, False)
-    assert [accepted for _, _, accepted in found.values()].count(True) == 1
+    results = {row.text: (row.negative, row.correct, row.accepted) for row in scores("contrast")}
+    assert results[WRONG] == (True, False, True)
+    assert results[RIGHT] == (True, True, False)
+    assert [accepted for _, _, accepted in results.values()].count(True) == 1
     assert value("select count(*) from trace_scores where accepted and not negative") == 0
 
 
@@ -177,30 +177,30 @@ def test_stepwise_stores_step_by_step_and_keeps_label_and_rationale_apart(
     assert [row.accepted for row in scores("stepwise")] == [True]
 
 
-def test_questions_are_asked_in_the_way_of_their_domain_unless_the_job_says_otherwise(
+def test_a_question_gets_its_domains_prompt_unless_the_job_sets_another(
     database: Stack, tmp_path: Path, model: Model
 ) -> None:
     path = tmp_path / "mixed.jsonl"
     domains = ("math", "legal", "medical", "cooking")
     path.write_text("".join(json.dumps({"question": f"{d}?", "gold": "10", "domain": d}) + "\n" for d in domains))
-    asked: dict[str, str] = {}
-    model.script = lambda messages: asked.update({messages[-1]["content"]: messages[0]["content"]}) or RIGHT
+    prompts: dict[str, str] = {}
+    model.script = lambda messages: prompts.update({messages[-1]["content"]: messages[0]["content"]}) or RIGHT
     work(enqueue(path, "cot", "--samples", "1"))
-    assert "equation" in asked["math?"]
-    assert "cite" in asked["legal?"]
-    assert "no medical advice" in asked["medical?"]
-    assert len(set(asked.values())) == 4  # a domain that is not known is asked as general
+    assert "equation" in prompts["math?"]
+    assert "cite" in prompts["legal?"]
+    assert "no medical advice" in prompts["medical?"]
+    assert len(set(prompts.values())) == 4  # an unknown domain uses the general prompt
     work(enqueue(path, "cot", "--samples", "1", "--ask-as", "legal", name="lawyers"))
-    assert len(set(asked.values())) == 1
+    assert len(set(prompts.values())) == 1
 
 
 def test_thoughts_are_kept_apart_from_the_answer_and_counted(database: Stack, source: Path, model: Model) -> None:
     model.script = lambda messages: f"<think>Perhaps 14? No, {RIGHT}</think>\nThe answer is 10."
     work(enqueue(source, "cot", "--samples", "1"))
-    found = scores("cot")[0]
-    assert found.reasoning == f"Perhaps 14? No, {RIGHT}"
-    assert found.answer == "10"
-    assert 0 < found.thinking_tokens < found.tokens_out
+    result = scores("cot")[0]
+    assert result.reasoning == f"Perhaps 14? No, {RIGHT}"
+    assert result.answer == "10"
+    assert 0 < result.thinking_tokens < result.tokens_out
 
 
 def test_one_call_of_a_chain_that_fails_costs_its_own_sample_alone(database: Stack, source: Path, model: Model) -> None:
@@ -218,7 +218,7 @@ def test_one_call_of_a_chain_that_fails_costs_its_own_sample_alone(database: Sta
     assert [row.sample_index for row in scores("refine")] == [0, 1]
 
 
-def test_the_likeliest_tokens_are_kept_where_they_are_asked_for(database: Stack, source: Path) -> None:
+def test_the_likeliest_tokens_are_stored_on_request(database: Stack, source: Path) -> None:
     work(enqueue(source, "cot", "--samples", "2", "--logprobs", "3"))
     kept = rows(
         "select l.top_k, l.tokens, l.encoding, l.payload, t.tokens_out from trace_logprobs l "

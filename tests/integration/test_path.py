@@ -1,4 +1,4 @@
-"""The whole path of a question with real processes: feeder, generate worker, verify worker. The model is scripted."""
+"""A question's whole way with real processes (feeder, generate worker, verify worker) and a scripted model."""
 
 import base64
 import json
@@ -23,14 +23,14 @@ TRACEMILL = python("cli")
 pytestmark = pytest.mark.integration
 
 
-def test_a_hundred_questions_with_four_samples_are_four_hundred_traces_with_the_right_verdicts(
+def test_four_samples_of_100_questions_are_400_traces_with_right_verdicts(
     factory: Processes,
 ) -> None:
     fill(additions(100), "hundred")
     wait_for("hundred")
     check("hundred", 100)
-    found = rows("select questions, done, failed, traces, verified, correct, accepted from job_progress")
-    assert [tuple(row) for row in found] == [(100, 100, 0, 400, 400, 300, 100)]
+    progress = rows("select questions, done, failed, traces, verified, correct, accepted from job_progress")
+    assert [tuple(row) for row in progress] == [(100, 100, 0, 400, 400, 300, 100)]
 
 
 def test_all_samples_come_from_a_server_that_gives_one_at_a_time(factory: Processes, teacher: Teacher) -> None:
@@ -38,20 +38,20 @@ def test_all_samples_come_from_a_server_that_gives_one_at_a_time(factory: Proces
     fill(additions(20), "singles")
     wait_for("singles")
     assert states("singles") == {"done": 20}
-    found = rows(
+    counts = rows(
         "select question_id, array_agg(sample_index order by sample_index) as numbers from trace_scores "
         "where job = 'singles' and accepted is not null group by 1"
     )
-    assert [row.numbers for row in found] == [[0, 1, 2, 3]] * 20
+    assert [row.numbers for row in counts] == [[0, 1, 2, 3]] * 20
 
 
-def test_a_judge_rates_each_trace_and_both_the_signal_and_the_score_are_kept(factory: Processes) -> None:
+def test_a_judges_rating_of_each_trace_is_stored_as_signal_and_score(factory: Processes) -> None:
     fill(additions(10), "judged", policy=Policy(judge="verifier", judge_refused=True))
     wait_for("judged")
     check("judged", 10)
-    found = rows("select verifier, answer, signals, faithfulness, error from trace_scores where job = 'judged'")
-    assert {row.verifier for row in found} == {"checks+verifier"}
-    for row in found:
+    scores = rows("select verifier, answer, signals, faithfulness, error from trace_scores where job = 'judged'")
+    assert {row.verifier for row in scores} == {"checks+verifier"}
+    for row in scores:
         assert row.error is None
         # The scripted first words: yes at log-probability -0.5, no at -1.5.
         assert row.signals["rating"] == pytest.approx(0.7311, abs=1e-4)
@@ -73,18 +73,16 @@ def test_an_ordinary_celery_worker_with_processes_verifies_as_well(factory: Proc
 
 def test_celery_inspect_finds_the_workers(factory: Processes) -> None:
     def nodes() -> set[str]:
-        asked = subprocess.run(
+        result = subprocess.run(
             [sys.executable, "-m", "celery", "-A", "tracemill", "inspect", "active", "--json"],
             cwd=ROOT, env=factory.whole_environment(), capture_output=True, text=True, timeout=60,
         )  # fmt: skip
-        return {name.split(".")[0] for name in json.loads(asked.stdout)} if asked.returncode == 0 else set()
+        return {name.split(".")[0] for name in json.loads(result.stdout)} if result.returncode == 0 else set()
 
     wait_until(lambda: nodes() == {"generate", "verify"})
 
 
-def test_flower_shows_the_workers_to_those_with_the_password_and_to_nobody_else(
-    factory: Processes, stack: Stack
-) -> None:
+def test_flower_shows_the_workers_only_with_the_password(factory: Processes, stack: Stack) -> None:
     words = flower_command(stack.flower_port)
     assert words[: len(TRACEMILL)] == TRACEMILL
     factory.start("flower", *words[len(TRACEMILL) :], **flower_login(stack))

@@ -1,4 +1,4 @@
-"""The recipes, and rounds that open their own teaching jobs; threads play the workers (`players.py`)."""
+"""The recipes, and rounds that open their teaching jobs. Threads replace the workers (`players.py`)."""
 
 import json
 from collections.abc import Iterator
@@ -13,7 +13,7 @@ from tests import ROOT
 from tests.conftest import forget
 from tests.hub import Hub
 from tests.integration.factory import rows, value
-from tests.integration.players import everybody_at_work
+from tests.integration.players import simulated_processes
 from tracemill.errors import UsageError
 from tracemill.stack import Stack
 
@@ -24,7 +24,7 @@ RECIPES = sorted(path for path in (ROOT / "recipes").glob("*.toml") if path.name
 
 @pytest.fixture(autouse=True)
 def _models(clean: Stack, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """The settings that the recipes are written for."""
+    """The settings for the recipes."""
     monkeypatch.setenv("TRACEMILL_CONFIG", str(ROOT / "recipes" / "tracemill.toml"))
     forget()
     yield
@@ -47,8 +47,8 @@ def command(recipe: Path) -> str:
     return "loop" if "[attempt]" in recipe.read_text() else "train"
 
 
-def accepted(name: str, place: int, count: int) -> bool:
-    return place % 2 == 0
+def accepted(name: str, index: int, count: int) -> bool:
+    return index % 2 == 0
 
 
 def test_there_is_a_recipe_for_every_way() -> None:
@@ -59,7 +59,7 @@ def test_there_is_a_recipe_for_every_way() -> None:
 
 
 @pytest.mark.parametrize("recipe", RECIPES, ids=lambda path: path.stem)
-def test_a_recipe_says_what_it_will_ask_and_what_it_takes(recipe: Path) -> None:
+def test_a_recipe_states_its_requests_and_its_needs(recipe: Path) -> None:
     done = run(command(recipe), recipe, "--dry-run", "--json")
     assert done.exception is None, done.output
     plan = json.loads(done.stdout)
@@ -71,14 +71,14 @@ def test_a_recipe_says_what_it_will_ask_and_what_it_takes(recipe: Path) -> None:
     assert "not measured" in head
 
 
-def test_a_round_opens_its_teaching_jobs_waits_for_them_and_learns_from_them(
+def test_a_round_opens_its_teaching_jobs_and_learns_from_their_traces(
     source: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     held_out = source.parent / "held-out.jsonl"
     held_out.write_text(json.dumps({"question": "7 times 8?", "gold": "56"}))
     changes = [f"teach.0.source={source}", "teach.0.map={}", f'evaluate.benchmarks=["{held_out}"]']
     words = [part for change in changes for part in ("--set", change)]
-    with everybody_at_work(monkeypatch, accepted):
+    with simulated_processes(monkeypatch, accepted):
         done = run("train", ROOT / "recipes" / "gsm8k-cot.toml", *words, "--json")
     assert done.exception is None, done.output
     assert json.loads(done.stdout)["state"] == "done"
@@ -88,14 +88,14 @@ def test_a_round_opens_its_teaching_jobs_waits_for_them_and_learns_from_them(
     assert value("select count(*) from jobs where purpose = 'teach'") == 1
 
 
-def test_what_a_round_made_goes_to_the_hub_on_request(source: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_round_is_uploaded_to_the_hub_on_request(source: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     held_out = source.parent / "held-out.jsonl"
     held_out.write_text(json.dumps({"question": "7 times 8?", "gold": "56"}))
     changes = [f"teach.0.source={source}", "teach.0.map={}", f'evaluate.benchmarks=["{held_out}"]']
     words = [part for change in changes for part in ("--set", change)]
     monkeypatch.setenv("HF_TOKEN", "secret")
     monkeypatch.setattr("huggingface_hub.HfApi", Hub)
-    with everybody_at_work(monkeypatch, accepted):
+    with simulated_processes(monkeypatch, accepted):
         done = run("train", ROOT / "recipes" / "gsm8k-cot.toml", *words, "--push", "me/mine", "--json")
     assert done.exception is None, done.output
     assert json.loads(done.stdout)["hub"] == "hub/me/mine"
@@ -103,25 +103,25 @@ def test_what_a_round_made_goes_to_the_hub_on_request(source: Path, monkeypatch:
 
 
 @pytest.mark.parametrize(
-    ("token", "words", "said"),
+    ("token", "words", "message"),
     [
         ("", ["--push", "me/mine"], "HF_TOKEN"),
         ("secret", ["--push", "not a name"], "no name of a repository"),
-        ("secret", ["--push", "me/mine", "--no-wait"], "leave --no-wait out"),
+        ("secret", ["--push", "me/mine", "--no-wait"], "remove --no-wait"),
         ("secret", ["--public"], "--push OWNER/NAME"),
     ],
 )
-def test_what_would_keep_a_round_from_the_hub_is_said_before_anything_is_asked(
-    token: str, words: list[str], said: str, monkeypatch: pytest.MonkeyPatch
+def test_a_push_that_cannot_work_is_refused_before_any_request(
+    token: str, words: list[str], message: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("HF_TOKEN", token)
     done = run("train", ROOT / "recipes" / "gsm8k-cot.toml", *words)
     assert isinstance(done.exception, UsageError)
-    assert said in str(done.exception)
+    assert message in str(done.exception)
     assert value("select count(*) from jobs") == 0
 
 
-def test_a_teaching_job_may_start_from_what_another_one_left(source: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_teaching_job_can_ask_the_failed_questions_of_another(source: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (source.parent / "round.toml").write_text(
         f"""
         name = "hinted"
@@ -137,32 +137,32 @@ def test_a_teaching_job_may_start_from_what_another_one_left(source: Path, monke
         """
     )
     (source.parent / "held-out.jsonl").write_text(json.dumps({"question": "7 times 8?", "gold": "56"}))
-    with everybody_at_work(monkeypatch, accepted):
+    with simulated_processes(monkeypatch, accepted):
         done = run("train", source.parent / "round.toml")
     assert done.exception is None, done.output
-    asked = "select j.name, count(*) as questions from jobs j join job_questions q on q.job_id = j.id "
-    counts = {row.name: row.questions for row in rows(asked + "where purpose = 'teach' group by 1")}
+    query = "select j.name, count(*) as questions from jobs j join job_questions q on q.job_id = j.id "
+    counts = {row.name: row.questions for row in rows(query + "where purpose = 'teach' group by 1")}
     assert counts == {"plain": 6, "hinted": 3}
     assert {row.job for row in rows("select distinct job from round_lineage")} == {"plain", "hinted"}
 
 
 @pytest.mark.parametrize(
-    ("changes", "said"),
+    ("changes", "message"),
     [
         (["teach.0.model=nobody"], "nobody"),
         (["teach.0.method=shouting"], "unknown method 'shouting'"),
         (["teach.0.enough=9"], "enough = 9 is more than the 4 traces"),
         (["teach.0.samples=0"], "teach.0.samples"),
-        (["teach.7.samples=1"], "the file has no such place"),
+        (["teach.7.samples=1"], "the file has no such key"),
         (["teach.0.examples=none.jsonl"], "no such file"),
         (["student=teacher"], "cannot serve an adapter"),
         (["fit.objective=luck"], "there is no objective 'luck'"),
         (["nonsense"], "write KEY=VALUE"),
     ],
 )
-def test_what_is_wrong_with_a_recipe_is_said_before_anything_is_asked(changes: list[str], said: str) -> None:
+def test_a_wrong_recipe_is_refused_before_any_request(changes: list[str], message: str) -> None:
     words = [part for change in changes for part in ("--set", change)]
     done = run("train", ROOT / "recipes" / "gsm8k-cot.toml", *words)
     assert isinstance(done.exception, UsageError)
-    assert said in str(done.exception)
+    assert message in str(done.exception)
     assert value("select count(*) from jobs") == 0

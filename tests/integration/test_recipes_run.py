@@ -1,6 +1,6 @@
-"""Every recipe from end to end: real vLLM, real NF4, the whole stack, with the embedded model put in by override.
+"""Every recipe from end to end: real vLLM, real NF4, the whole stack, with overrides for the embedded model.
 
-What a model of 135M parameters learns from some twenty questions is not asked; that every part of every way does is.
+A model of 135M parameters learns little from twenty questions: the tests check only that every part works.
 """
 
 import json
@@ -30,7 +30,7 @@ flower = false
 {EMBEDDED}
 """
 EXAMPLES = ROOT / "producer" / "demo_examples.jsonl"
-#: A small model does not end its answers as it is asked to.
+#: A small model does not end its answers as requested.
 LENIENT = ["policy.finished=false", "policy.stated=false", "max_tokens=80"]
 SMALL = ["fit.max_tokens=384", "fit.batch_size=4", "evaluate.max_tokens=48"]
 WORDS = "words:?size=24&seed=5"
@@ -40,12 +40,12 @@ DEV = ['dev.benchmarks=["words:?size=8&seed=10&split=test"]', "dev.map={}", "dev
 Run = Callable[..., dict[str, Any]]
 
 
-def of(place: str, *changes: str) -> list[str]:
-    return [f"{place}.{change}" for change in changes]
+def of(source: str, *changes: str) -> list[str]:
+    return [f"{source}.{change}" for change in changes]
 
 
 def taught(*more: str) -> list[str]:
-    """What every recipe of word problems is given instead of GSM8K."""
+    """The questions for recipes of word problems, in place of GSM8K."""
     return [*of("teach.0", f"source={WORDS}", "map={}", *LENIENT, *more), *SMALL, HELD_OUT]
 
 
@@ -61,7 +61,7 @@ RECIPES: dict[str, list[str]] = {
 
 @pytest.fixture(scope="module")
 def run(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Run]:
-    """The command line beside a running stack of its own; what it printed as JSON."""
+    """Run the command line with a running stack; return its JSON output."""
     folder = tmp_path_factory.mktemp("recipes")
     (folder / "tracemill.toml").write_text(SETTINGS)
     ours = {"TRACEMILL_DATA_DIR": str(folder / "data"), "TRACEMILL_CONFIG": str(folder / "tracemill.toml")}
@@ -84,13 +84,13 @@ def recipe(name: str) -> Path:
     return ROOT / "recipes" / f"{name}.toml"
 
 
-def check(found: dict[str, Any]) -> None:
-    """The round learnt from something, has an adapter, and was measured before and after."""
-    assert found["state"] == "done"
-    assert found["metrics"]["examples"] > 0
-    assert (Path(found["adapter_path"]) / "adapter_model.safetensors").is_file()
-    assert {row["stage"] for row in found["evaluations"]} == {"before", "after"}
-    assert all(row["questions"] > 0 for row in found["evaluations"])
+def check(result: dict[str, Any]) -> None:
+    """Check that the round has examples and an adapter and was measured before and after."""
+    assert result["state"] == "done"
+    assert result["metrics"]["examples"] > 0
+    assert (Path(result["adapter_path"]) / "adapter_model.safetensors").is_file()
+    assert {row["stage"] for row in result["evaluations"]} == {"before", "after"}
+    assert all(row["questions"] > 0 for row in result["evaluations"])
 
 
 @pytest.mark.parametrize("name", [name for name in RECIPES if name != "gsm8k-cot"])
@@ -99,10 +99,10 @@ def test_a_recipe_runs_from_its_questions_to_its_evaluation(run: Run, name: str)
 
 
 def test_a_recipe_runs_with_its_control_arm_and_is_reported(run: Run, tmp_path: Path) -> None:
-    found = run("train", recipe("gsm8k-cot"), "--control", "--json", changes=RECIPES["gsm8k-cot"])
-    check(found)
-    check(found["control"])
-    assert {path.name for path in Path(found["adapter_path"]).parent.glob("epoch-*")} >= {"epoch-1", "epoch-4"}
+    result = run("train", recipe("gsm8k-cot"), "--control", "--json", changes=RECIPES["gsm8k-cot"])
+    check(result)
+    check(result["control"])
+    assert {path.name for path in Path(result["adapter_path"]).parent.glob("epoch-*")} >= {"epoch-1", "epoch-4"}
     compared = run("rounds", "compare", "gsm8k-cot-control", "gsm8k-cot", "--json")
     assert [row["questions"] for row in compared["benchmarks"]] == [8]
     page = tmp_path / "report.html"
@@ -110,13 +110,13 @@ def test_a_recipe_runs_with_its_control_arm_and_is_reported(run: Run, tmp_path: 
     text = page.read_text()
     assert "gsm8k-cot-control" in text
     assert text.count("<svg") >= 3
-    # What comes next finds it done, and trains nothing.
+    # The next command finds it done and trains nothing.
     again = run("train", recipe("gsm8k-cot"), "--json", changes=RECIPES["gsm8k-cot"])
-    assert again["adapter_path"] == found["adapter_path"]
-    assert again["finished_at"] == found["finished_at"]
+    assert again["adapter_path"] == result["adapter_path"]
+    assert again["finished_at"] == result["finished_at"]
 
 
-def test_programs_are_asked_for_and_learnt_from(run: Run, tmp_path: Path) -> None:
+def test_a_round_asks_for_programs_and_learns_from_them(run: Run, tmp_path: Path) -> None:
     def task(name: str, sign: str) -> dict[str, Any]:
         return {
             "text": f"Write a Python function {name}(a, b) that returns a {sign} b.",
@@ -126,7 +126,7 @@ def test_programs_are_asked_for_and_learnt_from(run: Run, tmp_path: Path) -> Non
     file, held_out = tmp_path / "tasks.jsonl", tmp_path / "held-out.jsonl"
     file.write_text("\n".join(json.dumps(task(f"{word}_{n}", s)) for n, word in enumerate("fghk") for s in "+-"))
     held_out.write_text(json.dumps(task("sum_of_two", "+")))
-    # A model of this size seldom writes a right program, so right or wrong, it learns from all of them.
+    # A model of this size rarely writes a right program, so it learns from right and wrong ones.
     changes = of("teach.0", f"source={file}", "max_tokens=120", "policy.finished=false")
     changes += [*SMALL, f'evaluate.benchmarks=["{held_out}"]', "select.accepted=any", "select.near_duplicates=1"]
     check(run("train", recipe("mbpp-code"), "--json", changes=changes))

@@ -1,4 +1,4 @@
-"""A fit that was killed goes on from its latest complete checkpoint, as if nothing had happened."""
+"""A killed fit continues from its latest complete checkpoint with the same result."""
 
 import json
 import os
@@ -29,7 +29,7 @@ from trainer.service import run_round
 from trainer.submit import queue_round
 
 COUNT = 16
-#: Rounds of the tiny student: a checkpoint after each of many quick steps.
+#: Settings for rounds of the tiny student: many quick steps with a checkpoint after each.
 OFTEN = {"batch_size": 4, "max_tokens": 128, "checkpoint_seconds": 0.001}
 
 
@@ -40,7 +40,7 @@ def tiny(models: Path, tmp_path_factory: pytest.TempPathFactory) -> str:
 
 @pytest.fixture(autouse=True)
 def _one_thread(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """More are slower with so small a model, and give other sums."""
+    """More threads are slower with such a small model, and change the sums."""
     import torch
 
     threads = torch.get_num_threads()
@@ -51,7 +51,7 @@ def _one_thread(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 
 
 class Killed(Exception):
-    """In the place of a kill."""
+    """Raised in place of a kill."""
 
 
 def _stop_at(step: int) -> Callable[[Progress], None]:
@@ -63,9 +63,7 @@ def _stop_at(step: int) -> Callable[[Progress], None]:
 
 
 @pytest.mark.parametrize("objective", ["sft", "features"])
-def test_a_resumed_fit_ends_with_the_losses_and_the_weights_of_one_that_was_not_stopped(
-    objective: str, tiny: str, tmp_path: Path
-) -> None:
+def test_a_resumed_fit_has_the_losses_and_weights_of_an_unbroken_one(objective: str, tiny: str, tmp_path: Path) -> None:
     import torch
     from safetensors.torch import load_file
 
@@ -88,7 +86,7 @@ def test_a_resumed_fit_ends_with_the_losses_and_the_weights_of_one_that_was_not_
     assert all(torch.equal(value, weights[1][name]) for name, value in weights[0].items())
 
 
-def test_a_checkpoint_that_is_half_written_or_of_other_examples_is_not_gone_on_from(tiny: str, tmp_path: Path) -> None:
+def test_a_partial_or_foreign_checkpoint_is_ignored(tiny: str, tmp_path: Path) -> None:
     with pytest.raises(Killed):
         find("sft").fit(lesson(tiny, tmp_path, sums(COUNT), report=_stop_at(3), **OFTEN))
     others = find("sft").fit(lesson(tiny, _copy(tmp_path), sums(COUNT + 1), **OFTEN))
@@ -117,7 +115,7 @@ def test_the_adapter_of_every_epoch_is_kept_on_request(tiny: str, tmp_path: Path
 
 @pytest.fixture
 def spec_of(clean: Stack, tiny: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., Any]]:
-    """Makes rounds of the tiny student; its examples and its evaluation are there."""
+    """Makes rounds of the tiny student with stored examples and a stored evaluation."""
     aliases = {
         "student": {"model": tiny, "vllm": {"adapters": True}},
         "teacher": {"model": tiny, "vllm": {"adapters": True}},
@@ -136,7 +134,7 @@ def spec_of(clean: Stack, tiny: str, monkeypatch: pytest.MonkeyPatch) -> Iterato
 
 
 def _fitted(round_id: int) -> dict[str, Any]:
-    """Work on a round until its fit is done; then its evaluation is cancelled, for a moment, and it fails."""
+    """Run a round to the end of its fit, then fail it by a temporarily cancelled evaluation."""
     trainer = threading.Thread(target=run_round, args=(round_id,))
     trainer.start()
     wait_until(lambda: round_row(round_id)["state"] not in ("queued", "selecting", "fitting"), 120)
@@ -148,7 +146,7 @@ def _fitted(round_id: int) -> dict[str, Any]:
     return row
 
 
-def test_a_round_that_is_killed_in_its_fit_goes_on_from_its_checkpoint(spec_of: Callable[..., Any]) -> None:
+def test_a_round_killed_in_its_fit_continues_from_its_checkpoint(spec_of: Callable[..., Any]) -> None:
     round_id = queue_round(spec_of(epochs=10))
     folder = round_folder(settings().data_dir, "r1")
     code = f"from trainer.service import run_round; run_round({round_id})"
@@ -177,7 +175,7 @@ def test_a_round_that_is_submitted_again_does_not_train_again(spec_of: Callable[
     first = _fitted(round_id)
     weights = Path(first["adapter_path"]) / "adapter_model.safetensors"
     written = weights.stat().st_mtime_ns
-    assert queue_round(spec) == round_id  # its evaluation failed: that alone is tried again
+    assert queue_round(spec) == round_id  # its evaluation failed: only that is repeated
     again = _fitted(round_id)
     assert weights.stat().st_mtime_ns == written
     assert again["metrics"] == first["metrics"]
@@ -198,7 +196,7 @@ def test_a_round_shared_by_two_processes_learns_and_leaves_one_adapter(spec_of: 
 
 
 @pytest.mark.slow
-def test_a_merged_model_gives_what_the_adapter_gives(spec_of: Callable[..., Any], tiny: str) -> None:
+def test_a_merged_model_answers_as_the_adapter_does(spec_of: Callable[..., Any], tiny: str) -> None:
     import torch
     from peft import PeftModel
     from transformers import AutoModelForCausalLM, AutoTokenizer
@@ -209,7 +207,7 @@ def test_a_merged_model_gives_what_the_adapter_gives(spec_of: Callable[..., Any]
     adapter = Path(row["adapter_path"])
     merged = AutoModelForCausalLM.from_pretrained(adapter.with_name("merged"), dtype="auto")
     assert merged.dtype == torch.bfloat16
-    asked = AutoTokenizer.from_pretrained(adapter.with_name("merged"))("What is 3 + 7?", return_tensors="pt")
+    inputs = AutoTokenizer.from_pretrained(adapter.with_name("merged"))("What is 3 + 7?", return_tensors="pt")
     apart = PeftModel.from_pretrained(base_model(tiny, "nf4").dequantize(dtype=torch.bfloat16), str(adapter))
     with torch.no_grad():
-        torch.testing.assert_close(merged(**asked).logits, apart(**asked).logits, atol=0.15, rtol=0.05)
+        torch.testing.assert_close(merged(**inputs).logits, apart(**inputs).logits, atol=0.15, rtol=0.05)

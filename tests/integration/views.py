@@ -1,4 +1,4 @@
-"""What the tests of the views share: the order of each view's rows, and rows as tables."""
+"""Helpers for tests of the views: sorted rows, and tables of expected rows."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -7,7 +7,7 @@ from sqlalchemy import text
 
 from db.session import transaction
 
-#: Every view, and the columns that its rows are sorted by.
+#: Every view with the sort columns of its rows.
 ORDERS = {
     "trace_scores": "trace_id",
     "job_progress": "job_id",
@@ -22,12 +22,12 @@ Row = dict[str, Any]
 
 
 def rows(view: str) -> list[Row]:
-    """All rows of a view, every column."""
+    """Read all rows and columns of a view."""
     with transaction() as connection:
         result = connection.execute(text(f"select * from {view} order by {ORDERS[view]}"))
         return [dict(row) for row in result.mappings()]
 
 
 def table(header: str, *lines: Sequence[Any]) -> list[Row]:
-    """Rows of these columns."""
+    """Build rows with these columns."""
     return [dict(zip(header.split(), line, strict=True)) for line in lines]

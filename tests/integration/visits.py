@@ -1,4 +1,4 @@
-"""Feeder, generate and verify task in this process, for tests that look at each visit. The model is scripted."""
+"""Run the feeder, generate and verify tasks in this process with a scripted model, for tests of single visits."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -21,7 +21,7 @@ from workers.verify import verify
 
 @contextmanager
 def in_this_process(stack: Stack, server: ScriptedServer, folder: Path) -> Iterator[Stack]:
-    """An empty stack whose teacher and student are the server, at 1 a million tokens asked and 3 written."""
+    """Yield an empty stack. The server is teacher and student, at 1 per million tokens in and 3 per million out."""
     config = folder / "tracemill.toml"
     model = 'engine = "openai"\nmodel = "scripted"\nprice_in = 1.0\nprice_out = 3.0\n'
     model += f'openai.base_url = "{server.base_url}"\n'
@@ -38,10 +38,10 @@ def in_this_process(stack: Stack, server: ScriptedServer, folder: Path) -> Itera
     forget()
 
 
-def work(job: str, most: int = 1000) -> int:
-    """Be feeder and workers until the job has nothing left to hand out; the number of visits."""
+def work(job: str, max_visits: int = 1000) -> int:
+    """Run feeder and workers until the job queues no more questions; return the number of visits."""
     job_id = value("select id from jobs where name = :job", job=job)
-    for visit in range(most):
+    for visit in range(max_visits):
         step(settings().feeder)
         queued = rows("select question_id from job_questions where job_id = :id and state = 'queued'", id=job_id)
         if not queued:

@@ -1,4 +1,4 @@
-"""Benchmarks of a ROUND.toml: opened as evaluation jobs once, however many rounds name them."""
+"""Benchmarks of a ROUND.toml: opened as evaluation jobs once for any number of rounds."""
 
 import json
 from pathlib import Path
@@ -32,15 +32,15 @@ def spec_of(source: str, name: str = "r1", **evaluate: object) -> RoundSpec:
 def test_a_benchmark_becomes_an_evaluation_job_of_the_student(clean: Stack, source: str) -> None:
     opened = open_benchmarks(spec_of(source, jobs=["mine"]))
     assert opened.evaluate.jobs == ["mine", "sums-student"]
-    asked = rows("select purpose, model, state, sampling->>'temperature', round_id from jobs")
-    assert list(map(tuple, asked)) == [("evaluate", "student", "running", "0.0", None)]
+    jobs = rows("select purpose, model, state, sampling->>'temperature', round_id from jobs")
+    assert list(map(tuple, jobs)) == [("evaluate", "student", "running", "0.0", None)]
     assert value("select count(*) from job_questions") == 5
 
 
 def test_rounds_share_a_benchmark_that_they_ask_alike(clean: Stack, source: str) -> None:
     first, second = open_benchmarks(spec_of(source)), open_benchmarks(spec_of(source, "r2"))
     assert first.evaluate == second.evaluate
-    assert open_benchmarks(first) == first  # the round as it is stored
+    assert open_benchmarks(first) == first  # the stored round
     assert value("select count(*) from jobs") == 1
 
 
@@ -52,7 +52,7 @@ def test_part_of_a_benchmark_and_several_samples_are_jobs_of_their_own(clean: St
     assert list(map(tuple, counts)) == [("sums-student", 5), ("sums-student-first-2-x4", 2)]
 
 
-def test_a_benchmark_that_was_asked_in_another_way_is_refused(clean: Stack, source: str) -> None:
+def test_a_benchmark_job_with_other_settings_is_refused(clean: Stack, source: str) -> None:
     open_benchmarks(spec_of(source))
     with pytest.raises(UsageError, match="sums-student"):
         open_benchmarks(spec_of(source, max_tokens=64))

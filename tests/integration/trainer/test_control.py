@@ -1,4 +1,4 @@
-"""The control arm: the same recipe on as much of what nobody verified, chosen after the round's own examples."""
+"""The control arm: the same recipe on unverified traces of equal size, chosen after the round's examples."""
 
 import json
 from pathlib import Path
@@ -41,9 +41,9 @@ def taught(clean: Stack, monkeypatch: pytest.MonkeyPatch) -> None:
     forget()
     with transaction() as connection:
         benchmark(connection, "before", [True, False])
-        asked = [question(connection, f"Find {n} plus {n} for me.") for n in range(40)]
-        teach = job(connection, "teach", asked)
-        for question_id in asked:
+        questions = [question(connection, f"Find {n} plus {n} for me.") for n in range(40)]
+        teach = job(connection, "teach", questions)
+        for question_id in questions:
             trace(connection, teach, question_id, "It is so.", index=0)
             trace(connection, teach, question_id, "It is not so.", index=1, accepted=False)
         done = "update job_questions set state = 'done', settled = 2, accepted = 1 where job_id = :job"
@@ -62,14 +62,14 @@ def train(folder: Path, *flags: str, objective: str = "sft") -> str:
 def test_the_control_differs_in_its_filter_alone(taught: None, tmp_path: Path) -> None:
     printed = train(tmp_path, "--no-wait")
     assert "queued: r1 and r1-control" in printed
-    assert printed == train(tmp_path, "--no-wait")  # the same again
+    assert printed == train(tmp_path, "--no-wait")  # once more
     with transaction() as connection:
-        own, twin = (
+        verified, twin = (
             connection.execute(Q["round_by_name"], {"name": name}).mappings().one() for name in ("r1", "r1-control")
         )
-    assert (own["spec"]["fit"], own["spec"]["evaluate"]) == (twin["spec"]["fit"], twin["spec"]["evaluate"])
+    assert (verified["spec"]["fit"], verified["spec"]["evaluate"]) == (twin["spec"]["fit"], twin["spec"]["evaluate"])
     assert (twin["spec"]["select"]["accepted"], twin["spec"]["select"]["like"]) == ("any", "r1")
-    assert (own["spec"]["select"]["at_most"], twin["spec"]["select"]["at_most"]) == ({"tokens_out": 100}, {})
+    assert (verified["spec"]["select"]["at_most"], twin["spec"]["select"]["at_most"]) == ({"tokens_out": 100}, {})
 
 
 def test_the_control_waits_until_the_round_has_its_examples(taught: None, tmp_path: Path) -> None:
@@ -87,10 +87,10 @@ def test_the_control_waits_until_the_round_has_its_examples(taught: None, tmp_pa
 def test_the_control_has_as_many_tokens_of_each_difficulty_right_and_wrong(taught: None) -> None:
     spec = round_spec("r1", select={"limit": 20})
     with transaction() as connection:
-        own = select(connection, new_round(connection, spec), spec)
+        selection = select(connection, new_round(connection, spec), spec)
         twin = control_of(spec)
         other = select(connection, new_round(connection, twin), twin)
-    assert (other.tokens, other.difficulties) == (own.tokens, own.difficulties)
+    assert (other.tokens, other.difficulties) == (selection.tokens, selection.difficulties)
     accepted = rows(
         "select r.name, bool_and(v.accepted), bool_or(v.accepted) from examples e join rounds r on r.id = e.round_id "
         "join verdicts v on v.trace_id = e.trace_id group by 1 order by 1"
@@ -98,15 +98,15 @@ def test_the_control_has_as_many_tokens_of_each_difficulty_right_and_wrong(taugh
     assert list(map(tuple, accepted)) == [("r1", True, True), ("r1-control", False, True)]
 
 
-def test_the_command_ends_with_what_the_filter_is_worth(taught: None, tmp_path: Path) -> None:
+def test_the_command_ends_with_the_effect_of_the_filter(taught: None, tmp_path: Path) -> None:
     train(tmp_path, "--no-wait")
     with transaction() as connection:
         for name, right in (("r1", [True, True]), ("r1-control", [True, False])):
             row = connection.execute(Q["round_by_name"], {"name": name}).mappings().one()
             evaluate(connection, row["id"], parse(row["spec"], name), {"before": right})
     assert "right answers of r1 against r1-control" in train(tmp_path)
-    found = json.loads(train(tmp_path, "--json"))
-    assert (found["name"], found["control"]["name"]) == ("r1", "r1-control")
+    output = json.loads(train(tmp_path, "--json"))
+    assert (output["name"], output["control"]["name"]) == ("r1", "r1-control")
 
 
 def test_pairs_have_no_control(taught: None, tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""`tracemill train ROUND.toml --dry-run`: what a round would train on, without anything being stored."""
+"""`tracemill train ROUND.toml --dry-run` shows a round's training set and stores nothing."""
 
 import json
 import subprocess
@@ -33,7 +33,7 @@ jobs = ["before"]
 
 @pytest.fixture(autouse=True)
 def _asked(clean: Stack, models: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """Six questions with an accepted trace each, one of which an evaluation asks too, and one of which is long."""
+    """Six questions with an accepted trace each; one overlaps an evaluation, and one is long."""
     aliases = {"student": {"model": resolve(EMBEDDED_MODEL, models), "vllm": {"adapters": True}}, "teacher": {}}
     monkeypatch.setenv("TRACEMILL_MODELS", json.dumps(aliases))
     forget()
@@ -54,7 +54,7 @@ def _asked(clean: Stack, models: Path, monkeypatch: pytest.MonkeyPatch) -> Itera
 
 
 def _dry_run(folder: Path, *words: str, select: str = "") -> str:
-    """What the command prints, in a process of its own. Raises RuntimeError if it fails."""
+    """The output of the command in a subprocess. Raises RuntimeError if it fails."""
     command = [sys.executable, "-m", "cli", "train", str(_file(folder, select)), "--dry-run", *words]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode:
@@ -74,16 +74,16 @@ def _stored() -> int:
         return sum(connection.execute(text(f"select count(*) from {table}")).scalar_one() for table in tables)
 
 
-def test_it_shows_what_would_be_trained_on_and_stores_nothing(tmp_path: Path) -> None:
-    found = json.loads(_dry_run(tmp_path, "--json"))
-    selection = found["selection"]
+def test_a_dry_run_shows_the_training_set_and_stores_nothing(tmp_path: Path) -> None:
+    output = json.loads(_dry_run(tmp_path, "--json"))
+    selection = output["selection"]
     assert (selection["traces"], selection["removed"]) == (7, {"accepted": 1, "overlapping": 1})
-    assert (selection["examples"], found["too_long"], selection["overlaps"]) == (5, 1, {"exact": 1})
-    assert 0 < found["learnt_tokens"] < found["tokens"] <= 4 * 64
-    assert (found["seconds"], found["measured_in"]) == (None, None)
-    assert found["overlaps"][0]["evaluation_question"] == "What is 9 + 1?"
-    assert len(found["examples"]) == 3
-    read, learnt = found["examples"][0]["parts"]
+    assert (selection["examples"], output["too_long"], selection["overlaps"]) == (5, 1, {"exact": 1})
+    assert 0 < output["learnt_tokens"] < output["tokens"] <= 4 * 64
+    assert (output["seconds"], output["measured_in"]) == (None, None)
+    assert output["overlaps"][0]["evaluation_question"] == "What is 9 + 1?"
+    assert len(output["examples"]) == 3
+    read, learnt = output["examples"][0]["parts"]
     assert (read["learnt"], learnt["learnt"]) == (False, True)
     assert read["text"].startswith("<|im_start|>system\nThink.<|im_end|>")
     assert read["text"].endswith("<|im_start|>assistant\n")
@@ -94,8 +94,8 @@ def test_it_shows_what_would_be_trained_on_and_stores_nothing(tmp_path: Path) ->
 
 def test_people_read_a_table_in_which_no_model_text_moves_the_cursor(tmp_path: Path) -> None:
     printed = _dry_run(tmp_path)
-    for said in ("whose question overlaps one of an evaluation", "[learnt]", "not known: no round", "1 exact"):
-        assert said in printed
+    for phrase in ("whose question overlaps one of an evaluation", "[learnt]", "not known: no round", "1 exact"):
+        assert phrase in printed
     assert "\x1b" not in printed
 
 
@@ -123,9 +123,9 @@ def test_the_expected_time_is_measured_in_an_earlier_round_of_the_student(tmp_pa
             ),
             {"metrics": json.dumps(metrics)},
         )
-    found = preview(load(_file(tmp_path)))
-    assert found.measured_in == "earlier"
-    assert found.seconds == pytest.approx(3 * found.tokens / 60)
+    result = preview(load(_file(tmp_path)))
+    assert result.measured_in == "earlier"
+    assert result.seconds == pytest.approx(3 * result.tokens / 60)
 
 
 def test_a_round_that_is_to_be_like_an_unknown_one_is_refused(tmp_path: Path) -> None:

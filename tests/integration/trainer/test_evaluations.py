@@ -1,4 +1,4 @@
-"""Evaluations are repeated with the adapter as they were asked before, and written when all are done."""
+"""Evaluations are repeated with the adapter and the same settings, and written when all are done."""
 
 import pytest
 from sqlalchemy import text
@@ -11,7 +11,7 @@ from tracemill.errors import TracemillError
 from tracemill.stack import Stack
 from trainer.evaluate import advance, measure
 
-#: Columns of a job that its repetition has of its own.
+#: Columns of a job that differ in its repetition.
 OWN = {"id", "name", "round_id", "created_at", "finished_at", "state"}
 #: A value for settings that differ from their defaults.
 SETTINGS = """
@@ -23,8 +23,8 @@ sampling = '{"temperature": 0.6, "max_tokens": 99, "top_p": 0.8, "stop": ["X"]}'
 @pytest.fixture
 def round_id(clean: Stack) -> int:
     with transaction() as connection:
-        asked = [question(connection, f"What is {n} + 50?") for n in range(2)]
-        job(connection, "before", asked, evaluate=True)
+        questions = [question(connection, f"What is {n} + 50?") for n in range(2)]
+        job(connection, "before", questions, evaluate=True)
         return new_round(connection, round_spec())
 
 
@@ -36,8 +36,10 @@ def _advance(round_id: int) -> bool:
 def _finish(name: str, *, right: bool) -> None:
     with transaction() as connection:
         job_id = connection.execute(text("select id from jobs where name = :name"), {"name": name}).scalar_one()
-        asked = connection.execute(text("select question_id from job_questions where job_id = :id"), {"id": job_id})
-        for question_id in asked.scalars().all():
+        question_ids = connection.execute(
+            text("select question_id from job_questions where job_id = :id"), {"id": job_id}
+        )
+        for question_id in question_ids.scalars().all():
             trace(connection, job_id, question_id, "?", accepted=right)
         finish(connection, job_id)
 
@@ -59,7 +61,7 @@ def test_a_repetition_asks_as_the_evaluation_did(round_id: int) -> None:
     assert first.ids == second.ids
 
 
-def test_a_job_of_others_is_not_taken_for_a_repetition(round_id: int) -> None:
+def test_a_foreign_job_is_not_used_as_a_repetition(round_id: int) -> None:
     with transaction() as connection:
         job(connection, "r1/before", [question(connection, "What is 50 + 50?")], evaluate=True)
     with pytest.raises(TracemillError, match="r1/before"):

@@ -1,7 +1,7 @@
-"""Gradients of the adapter on 4-bit weights are those on the same weights written out.
+"""Gradients of the adapter on 4-bit weights equal those on the dequantized weights.
 
-bitsandbytes on CPU repacks weights when a model was switched to evaluation, and gradients are silently wrong from then
-on. These tests fail if anything on the way to a fit does that.
+bitsandbytes on CPU repacks the weights of a model in evaluation mode; afterwards gradients are silently wrong. These
+tests fail if any step before a fit does that.
 """
 
 from pathlib import Path
@@ -22,7 +22,7 @@ def tiny(models: Path, tmp_path_factory: pytest.TempPathFactory) -> str:
 
 
 def _adapted(base: Any) -> Any:
-    """The model with an adapter that is not at its start, the same for each: where B is 0, A has no gradient."""
+    """The model with an adapter away from its start, the same for each: where B is 0, A has no gradient."""
     import torch
     from peft import get_peft_model
 
@@ -56,7 +56,7 @@ def inputs(tiny: str) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize("written_out", ["bfloat16", "float32"])
-def test_gradients_on_nf4_weights_are_those_on_the_same_weights_written_out(
+def test_gradients_on_nf4_weights_equal_those_on_dequantized_weights(
     written_out: str, tiny: str, inputs: dict[str, Any]
 ) -> None:
     import torch

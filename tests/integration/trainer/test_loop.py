@@ -1,4 +1,4 @@
-"""`tracemill loop` against a real Postgres: a thread plays the workers, and what a trainer would fit is left out."""
+"""`tracemill loop` with a real Postgres: a thread replaces the workers, and nothing is fitted."""
 
 import json
 from collections.abc import Iterator
@@ -15,7 +15,7 @@ from db.session import transaction
 from producer import feeder
 from tests.conftest import forget
 from tests.integration.factory import Processes, change, job_state, rows, value, wait_until
-from tests.integration.players import answer_all, everybody_at_work
+from tests.integration.players import answer_all, simulated_processes
 from tests.integration.rounds import finish, job, question, trace
 from tracemill.celery import TRAIN_QUEUE
 from tracemill.errors import TracemillError, UsageError
@@ -25,7 +25,7 @@ from trainer import loop_service
 
 pytestmark = pytest.mark.integration
 
-#: Of four held-out questions the model of each round gets this many right: on the reported set, and on the dev set.
+#: Right answers of each round's model, of four held-out questions: on the reported set, and on the dev set.
 RIGHT = {
     "before": {"star-1": 2, "star-2": 2, "star-3": 4},
     "dev": {"star-1": 2, "star-2": 3, "star-3": 3},
@@ -50,7 +50,7 @@ jobs = ["dev"]
 
 @pytest.fixture
 def file(clean: Stack, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
-    """A loop over six questions, with its held-out ones asked already (1 of 4 right in each set)."""
+    """A loop on six questions with answered held-out questions (1 of 4 right in each set)."""
     monkeypatch.setenv("TRACEMILL_MODELS", json.dumps({"student": {"vllm": {"adapters": True}}}))
     forget()
     for name, term in (("before", 50), ("dev", 90)):
@@ -64,7 +64,7 @@ def file(clean: Stack, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Itera
 
 
 def evaluation(name: str, questions: list[str]) -> None:
-    """A finished evaluation of the student, with its first question right."""
+    """A finished evaluation of the student; its first question is right."""
     with transaction() as connection:
         ids = [question(connection, each) for each in questions]
         evaluated = job(connection, name, ids, evaluate=True)
@@ -73,25 +73,25 @@ def evaluation(name: str, questions: list[str]) -> None:
         finish(connection, evaluated)
 
 
-def accepted(name: str, place: int, count: int) -> bool:
-    """The attempts of round n get n + 2 questions right, a hint helps with all but the last."""
+def accepted(name: str, index: int, count: int) -> bool:
+    """The attempts of round n get n + 2 questions right; a hint helps for all questions except the last."""
     if "rationalize" in name:
-        return place < count - 1
+        return index < count - 1
     if "attempt" in name:
-        return place < int(name.split("-")[1]) + 2
+        return index < int(name.split("-")[1]) + 2
     round_name, _, measured = name.partition("/")
-    return place < RIGHT[measured][round_name]
+    return index < RIGHT[measured][round_name]
 
 
 def tracemill(*words: str | Path) -> Any:
-    """What the command prints as JSON."""
+    """Run the command; return its JSON output."""
     done = CliRunner().invoke(app, [*map(str, words), "--json"])
     assert done.exception is None, done.output
     return json.loads(done.stdout)
 
 
 def opened(file: Path) -> int:
-    """The id of the loop, which is open and has not moved."""
+    """The id of a loop that is open and has made no step."""
     tracemill("loop", file, "--no-wait")
     return int(value("select id from loops"))
 
@@ -103,20 +103,18 @@ def where() -> tuple[str, str, int]:
 
 
 def taught() -> list[tuple[str, str | None, int]]:
-    """Each teaching job, the model that it asked, and its questions."""
-    asked = rows(
+    """Each teaching job with its model and its questions."""
+    jobs = rows(
         "select j.name, r.name as model, (select count(*) from job_questions where job_id = j.id) as questions "
         "from jobs j left join rounds r on r.id = j.round_id where j.purpose = 'teach' order by j.id"
     )
-    return [tuple(row) for row in asked]
+    return [tuple(row) for row in jobs]
 
 
-def test_each_round_is_taught_by_the_model_of_the_round_before_until_it_gains_no_more(
-    file: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    with everybody_at_work(monkeypatch, accepted):
-        found = tracemill("loop", file)
-    assert found["ended"] == "round 3 gained no more than 0.5 points"
+def test_each_round_learns_from_the_round_before_until_the_plateau(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with simulated_processes(monkeypatch, accepted):
+        result = tracemill("loop", file)
+    assert result["ended"] == "round 3 gained no more than 0.5 points"
     assert taught() == [
         ("star-1-attempt", None, 6),
         ("star-1-rationalize", None, 3),
@@ -129,8 +127,8 @@ def test_each_round_is_taught_by_the_model_of_the_round_before_until_it_gains_no
     assert {row.round: {r.job for r in learnt if r.round == row.round} for row in learnt}["star-3"] <= {
         name for name, _, _ in taught()
     }
-    assert [each["questions"] for each in found["rounds"]] == [5, 5, 5]
-    # Examples are shown to the base model, which does not know the form, and beside every hint.
+    assert [each["questions"] for each in result["rounds"]] == [5, 5, 5]
+    # The prompts of the base model, which does not know the form, and of every hint have the examples.
     shown = rows(
         "select distinct j.name from jobs j join job_prompts jp on j.id = jp.job_id "
         "join prompts p on p.hash = jp.prompt_hash where p.messages::text like '%The answer is 2.%' order by 1"
@@ -138,38 +136,36 @@ def test_each_round_is_taught_by_the_model_of_the_round_before_until_it_gains_no
     assert [row.name for row in shown] == ["star-1-attempt"] + [f"star-{n}-rationalize" for n in (1, 2, 3)]
 
 
-def test_the_dev_set_decides_when_a_loop_ends_and_the_reported_set_does_not(
-    file: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """On the reported set round 2 gains nothing and round 3 a lot: a loop that looked there would end otherwise."""
-    with everybody_at_work(monkeypatch, accepted):
-        found = tracemill("loop", file)
-    assert [each["after"]["value"] for each in found["rounds"]] == [0.5, 0.5, 1.0]
-    assert [each["dev"]["after"]["value"] for each in found["rounds"]] == [0.5, 0.75, 0.75]
-    assert found["rounds"][0]["before"]["value"] == found["rounds"][0]["dev"]["before"]["value"] == 0.25
+def test_only_the_dev_set_decides_when_a_loop_ends(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Round 2 gains nothing on the reported set and round 3 much: judged on it, the loop would end otherwise."""
+    with simulated_processes(monkeypatch, accepted):
+        result = tracemill("loop", file)
+    assert [each["after"]["value"] for each in result["rounds"]] == [0.5, 0.5, 1.0]
+    assert [each["dev"]["after"]["value"] for each in result["rounds"]] == [0.5, 0.75, 0.75]
+    assert result["rounds"][0]["before"]["value"] == result["rounds"][0]["dev"]["before"]["value"] == 0.25
 
 
 def test_a_loop_without_a_dev_set_runs_all_its_rounds(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     file.write_text(file.read_text().replace("rounds = 5", "rounds = 2").partition("[dev]")[0])
-    with everybody_at_work(monkeypatch, accepted):
-        found = tracemill("loop", file)
-    assert (found["ended"], len(found["rounds"])) == ("all 2 rounds are done", 2)
-    assert found["rounds"][0]["dev"] is None
+    with simulated_processes(monkeypatch, accepted):
+        result = tracemill("loop", file)
+    assert (result["ended"], len(result["rounds"])) == ("all 2 rounds are done", 2)
+    assert result["rounds"][0]["dev"] is None
 
 
-def test_a_loop_goes_on_when_its_terminal_is_closed_and_is_followed_again(
+def test_a_loop_survives_a_closed_terminal_and_can_be_followed_again(
     file: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    with everybody_at_work(monkeypatch, accepted):
+    with simulated_processes(monkeypatch, accepted):
         with monkeypatch.context() as closing:
             closing.setattr("cli.loop.time.sleep", interrupt)
             closed = CliRunner().invoke(app, ["loop", str(file)])
         assert closed.exit_code != 0
         assert f"Follow it again: tracemill loop {file}" in closed.stderr.replace("\n", " ")
-        found = tracemill("loop", file)
-        assert found["ended"] == "round 3 gained no more than 0.5 points"
+        result = tracemill("loop", file)
+        assert result["ended"] == "round 3 gained no more than 0.5 points"
         traces = value("select count(*) from traces")
-        assert tracemill("loop", file) == found
+        assert tracemill("loop", file) == result
     assert value("select count(*) from traces") == traces
     assert value("select count(*) from rounds") == 3
 
@@ -217,7 +213,7 @@ def test_a_stopped_loop_opens_nothing_more_until_it_is_continued(file: Path, mon
     assert [name for name, _, _ in taught()] == ["star-1-attempt"]
     with pytest.raises(UsageError, match="loop star is stopped: only a running loop can be stopped"):
         CliRunner().invoke(app, ["loops", "stop", "star"], catch_exceptions=False)
-    with everybody_at_work(monkeypatch, accepted):
+    with simulated_processes(monkeypatch, accepted):
         assert tracemill("loop", file)["ended"] == "round 3 gained no more than 0.5 points"
 
 
@@ -229,7 +225,7 @@ def test_the_feeder_nudges_a_trainer_only_when_the_loop_can_move(file: Path, cle
         assert client.llen(TRAIN_QUEUE) == 0
         answer_all(accepted)
         feeder.step(limits)
-        feeder.step(limits)  # one nudge is enough for a while
+        feeder.step(limits)  # one task is enough for 30 seconds
         assert client.llen(TRAIN_QUEUE) == 1
         change("update loops set state = 'stopped', nudge_after = null")
         feeder.step(limits)
@@ -270,7 +266,7 @@ def test_a_cancelled_job_fails_its_loop_with_a_sentence(file: Path, monkeypatch:
     loop_service.make_step(loop_id)
     assert where() == ("failed", "attempt", 1)
     with (
-        everybody_at_work(monkeypatch, accepted),
+        simulated_processes(monkeypatch, accepted),
         pytest.raises(TracemillError, match="loop star failed: star-1-attempt was cancelled"),
     ):
         CliRunner().invoke(app, ["loop", str(file)], catch_exceptions=False)
@@ -286,20 +282,18 @@ def test_a_failed_round_fails_its_loop_and_both_are_tried_again(file: Path, monk
     loop_service.make_step(loop_id)
     assert where() == ("failed", "train", 1)
     assert tracemill("loops", "show", "star")["error"] == "round star-1 failed: out of memory"
-    with everybody_at_work(monkeypatch, accepted):
+    with simulated_processes(monkeypatch, accepted):
         assert tracemill("loop", file)["ended"] == "round 3 gained no more than 0.5 points"
 
 
-def test_a_loop_that_an_older_release_broke_off_continues_with_its_jobs_and_rounds(
-    file: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Such a loop has jobs and rounds by name, and no row of its own."""
-    with everybody_at_work(monkeypatch, accepted):
+def test_an_interrupted_loop_of_an_older_release_continues(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Such a loop has jobs and rounds by name, and no row in `loops`."""
+    with simulated_processes(monkeypatch, accepted):
         tracemill("loop", file)
         traces = value("select count(*) from traces")
         change("delete from loops")
-        found = tracemill("loop", file)
-    assert found["ended"] == "round 3 gained no more than 0.5 points"
+        result = tracemill("loop", file)
+    assert result["ended"] == "round 3 gained no more than 0.5 points"
     assert value("select count(*) from traces") == traces
     assert value("select count(*) from rounds") == 3
 
@@ -313,7 +307,7 @@ def test_a_loop_of_the_same_name_with_other_settings_is_refused(file: Path) -> N
         CliRunner().invoke(app, ["loop", str(file)], catch_exceptions=False)
 
 
-def test_a_dev_set_that_shares_questions_with_the_reported_one_is_refused_before_anything_is_asked(file: Path) -> None:
+def test_dev_and_reported_sets_with_shared_questions_are_refused_first(file: Path) -> None:
     evaluation("mostly-dev", ["What is 3 + 50?", "What is 8 + 90?"])
     with pytest.raises(UsageError, match=r"\[dev\] and \[evaluate\] share 1 questions"):
         CliRunner().invoke(app, ["loop", str(file), "--set", 'dev.jobs=["mostly-dev"]'], catch_exceptions=False)
@@ -322,7 +316,7 @@ def test_a_dev_set_that_shares_questions_with_the_reported_one_is_refused_before
 
 
 def test_loops_are_listed_and_shown_at_eighty_columns(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    with everybody_at_work(monkeypatch, accepted):
+    with simulated_processes(monkeypatch, accepted):
         tracemill("loop", file)
     monkeypatch.setattr("cli.output.console.width", 80)
     for words in (["loops"], ["loops", "list"], ["loops", "show", "star"], ["loop", str(file)]):

@@ -1,4 +1,4 @@
-"""What a round's evaluations say: counted by question, paired with each other, and traced back to the examples."""
+"""A round's evaluations: counted by question, paired, and traced to the training examples."""
 
 import json
 import re
@@ -31,7 +31,7 @@ AFTER = [True] * 3 + [False] * 1 + [True] * 9 + [False] * 7
 
 @pytest.fixture
 def rounds(clean: Stack) -> list[int]:
-    """Rounds `good` and `control`, measured on `sums`; the traces that both were trained on."""
+    """Rounds `good` and `control`, measured on `sums`, and their training traces."""
     with transaction() as connection:
         traces = teach(connection)
         benchmark(connection, "sums", BEFORE)
@@ -41,7 +41,7 @@ def rounds(clean: Stack) -> list[int]:
 
 
 def ask(query: str, **values: object) -> list[dict[str, object]]:
-    """What an SQL user gets, who reads the views and nothing else."""
+    """The rows for an SQL user with access to the views only."""
     url = settings().reader_url
     assert url is not None
     with psycopg.connect(url.get_secret_value(), row_factory=psycopg.rows.dict_row) as connection:
@@ -61,36 +61,36 @@ def documented(section: str) -> list[str]:
     return re.findall(r"```sql\n(.*?)```", part, re.DOTALL)
 
 
-def test_one_query_says_which_traces_trained_the_adapter_that_flipped_a_question(rounds: list[int]) -> None:
+def test_one_query_lists_the_training_traces_behind_a_flip(rounds: list[int]) -> None:
     flipped = ask("select question_id from round_flips where round = 'good' and flip = 'gained' limit 1")[0]
-    found = ask(documented("Lineage")[0].replace("17", str(flipped["question_id"])))
-    assert [row["trace_id"] for row in found] == rounds
-    assert {row["teacher"] for row in found} == {"teacher"}
-    assert {row["adapter_path"] for row in found} == {"/adapters/good"}
-    assert found[0]["teacher_prompt"] == list(TEACH.messages)
-    assert (found[0]["teacher_prompt_hash"], found[0]["student_prompt_hash"]) == (TEACH.hash, ASK.hash)
-    assert found[0]["text"] == "0 + 1 = 1. The answer is 1."
+    result = ask(documented("Lineage")[0].replace("17", str(flipped["question_id"])))
+    assert [row["trace_id"] for row in result] == rounds
+    assert {row["teacher"] for row in result} == {"teacher"}
+    assert {row["adapter_path"] for row in result} == {"/adapters/good"}
+    assert result[0]["teacher_prompt"] == list(TEACH.messages)
+    assert (result[0]["teacher_prompt_hash"], result[0]["student_prompt_hash"]) == (TEACH.hash, ASK.hash)
+    assert result[0]["text"] == "0 + 1 = 1. The answer is 1."
 
 
-def test_one_query_says_what_flipped_once_a_trace_was_trained_on(rounds: list[int]) -> None:
-    found = ask(documented("Lineage")[1].replace("= 4 ", f"= {rounds[0]} "))
-    assert sorted(str(row["flip"]) for row in found) == ["gained"] * 9 + ["lost"]
+def test_one_query_lists_the_flips_after_training_on_a_trace(rounds: list[int]) -> None:
+    flips = ask(documented("Lineage")[1].replace("= 4 ", f"= {rounds[0]} "))
+    assert sorted(str(row["flip"]) for row in flips) == ["gained"] * 9 + ["lost"]
 
 
 def test_the_documented_breakdown_runs(rounds: list[int]) -> None:
     (query,) = documented("Evaluation")
-    found = ask(query.replace("round-1", "good"))
-    assert [(row["stage"], row["questions"], float(str(row["accuracy"]))) for row in found] == [
+    result = ask(query.replace("round-1", "good"))
+    assert [(row["stage"], row["questions"], float(str(row["accuracy"]))) for row in result] == [
         ("before", 20, 0.2),
         ("after", 20, 0.6),
     ]
 
 
 def test_a_flip_shows_both_traces(rounds: list[int]) -> None:
-    found = ask("select flip, before_text, after_text from round_flips where round = 'good'")
+    flips = ask("select flip, before_text, after_text from round_flips where round = 'good'")
     gained = {"flip": "gained", "before_text": "base says wrong", "after_text": "good says right"}
-    assert sorted((row["flip"] for row in found), key=str) == ["gained"] * 9 + ["lost"]
-    assert gained in found
+    assert sorted((row["flip"] for row in flips), key=str) == ["gained"] * 9 + ["lost"]
+    assert gained in flips
     assert ask("select * from round_flips where round = 'control'") == []
 
 
@@ -108,38 +108,38 @@ def test_results_are_broken_down_by_difficulty_and_length_and_add_up(clean: Stac
             text('update questions set meta = \'{"level": "Level 4"}\' where id = :id'), {"id": questions[2]}
         )
         measured(connection, "r", {"sums": [True, True, False]}, [])
-    found = ask("select * from round_results where stage = 'after' order by length, difficulty")
-    cells = [(row["difficulty"], row["length"], row["questions"], row["correct"]) for row in found]
+    result = ask("select * from round_results where stage = 'after' order by length, difficulty")
+    cells = [(row["difficulty"], row["length"], row["questions"], row["correct"]) for row in result]
     assert cells == [("level 4", "medium", 1, 0), ("easy", "short", 1, 1), ("hard", "short", 1, 1)]
-    assert (found[0]["low"], found[0]["high"]) == pytest.approx(share(0, 1)[1:])
+    assert (result[0]["low"], result[0]["high"]) == pytest.approx(share(0, 1)[1:])
 
 
-def test_how_hard_a_question_is_does_not_come_from_the_answers_that_are_measured(rounds: list[int]) -> None:
+def test_the_measured_answers_do_not_set_a_questions_difficulty(rounds: list[int]) -> None:
     assert ask("select distinct difficulty from round_results") == [{"difficulty": "unknown"}]
 
 
 def test_several_samples_are_measured_as_pass_at_k_and_majority_at_k(clean: Stack) -> None:
     with transaction() as connection:
-        asked = [question(connection, f"What is {n} + 50?") for n in range(3)]
-        job_id = job(connection, "four", asked, evaluate=True)
+        questions = [question(connection, f"What is {n} + 50?") for n in range(3)]
+        job_id = job(connection, "four", questions, evaluate=True)
         connection.execute(text("update jobs set samples = 4 where id = :id"), {"id": job_id})
         for index, (first, second) in enumerate(((True, False), (False, False), (True, False), (True, True))):
-            trace(connection, job_id, asked[0], "a", index=index, accepted=first)
-            trace(connection, job_id, asked[1], "b", index=index, accepted=second)
+            trace(connection, job_id, questions[0], "a", index=index, accepted=first)
+            trace(connection, job_id, questions[1], "b", index=index, accepted=second)
         connection.execute(text("update traces set answer = id::text, tokens_out = 10"))
         connection.execute(text("update verdicts set steps = 2"))
         finish(connection, job_id)
-        found = measure(connection, dict(connection.execute(Q["job_by_name"], {"name": "four"}).mappings().one()))
+        measures = measure(connection, dict(connection.execute(Q["job_by_name"], {"name": "four"}).mappings().one()))
     # 3, 1 and no samples of 4 are right; the third question has no answer at all.
-    assert json.loads(found["pass_at"]) == pytest.approx({"1": 1 / 3, "2": (1 + 1 / 2 + 0) / 3, "4": 2 / 3})
+    assert json.loads(measures["pass_at"]) == pytest.approx({"1": 1 / 3, "2": (1 + 1 / 2 + 0) / 3, "4": 2 / 3})
     # The first, the first two, and all four: of the first question a tie of two, then three of four are right.
-    assert json.loads(found["majority_at"]) == pytest.approx({"1": 1 / 3, "2": 1 / 6, "4": (1 + 1 / 4 + 0) / 3})
-    assert (found["questions"], found["correct"], found["steps"], found["tokens_out"]) == (3, 1, 2, 10)
+    assert json.loads(measures["majority_at"]) == pytest.approx({"1": 1 / 3, "2": 1 / 6, "4": (1 + 1 / 4 + 0) / 3})
+    assert (measures["questions"], measures["correct"], measures["steps"], measures["tokens_out"]) == (3, 1, 2, 10)
 
 
 def test_rounds_are_compared_on_the_questions_that_both_answered(rounds: list[int]) -> None:
-    found = json.loads(shown("rounds", "compare", "control", "good", "--json"))
-    (sums,) = found["benchmarks"]
+    output = json.loads(shown("rounds", "compare", "control", "good", "--json"))
+    (sums,) = output["benchmarks"]
     assert (sums["benchmark"], sums["questions"]) == ("sums", 20)
     assert (sums["first"]["value"], sums["second"]["value"]) == pytest.approx((0.2, 0.6))
     assert sums["difference"]["value"] == pytest.approx(0.4)
@@ -151,11 +151,11 @@ def test_rounds_are_compared_on_the_questions_that_both_answered(rounds: list[in
     assert "p = 0.021: more than chance" in printed
 
 
-def test_compared_rounds_say_in_what_they_differ(rounds: list[int]) -> None:
+def test_compared_rounds_list_their_different_settings(rounds: list[int]) -> None:
     with transaction() as connection:
         measured(connection, "capped", {"sums": AFTER}, rounds, select={"limit": 5})
-    found = json.loads(shown("rounds", "compare", "good", "capped", "--json"))
-    assert found["settings"] == [{"key": "select.limit", "first": 0, "second": 5}]
+    output = json.loads(shown("rounds", "compare", "good", "capped", "--json"))
+    assert output["settings"] == [{"key": "select.limit", "first": 0, "second": 5}]
     assert "no difference is shown" in shown("rounds", "compare", "good", "capped")
 
 
@@ -172,9 +172,9 @@ def test_a_round_is_shown_with_its_measures_and_whether_it_gained(rounds: list[i
     printed = shown("rounds", "show", "good")
     assert "60.0 [" in printed
     assert "sums: +40.0 points [" in printed
-    found = json.loads(shown("rounds", "show", "good", "--json"))
-    assert [row["stage"] for row in found["evaluations"]] == ["before", "after"]
-    assert found["before_after"][0]["only_second"] == 9
+    output = json.loads(shown("rounds", "show", "good", "--json"))
+    assert [row["stage"] for row in output["evaluations"]] == ["before", "after"]
+    assert output["before_after"][0]["only_second"] == 9
 
 
 def test_evaluations_of_an_older_release_find_their_benchmark(clean: Stack, rounds: list[int]) -> None:

@@ -1,4 +1,4 @@
-"""Every objective trains a student held in real NF4 on a few sums: a tiny one always, and the embedded one."""
+"""Every objective trains a real NF4 student on a few sums: the tiny one always, and the embedded one."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -16,7 +16,7 @@ from trainer.objectives import Progress, find
 from trainer.objectives.base import OBJECTIVES
 
 COUNT = 12
-#: (objective, settings), by what is tried.
+#: (objective, settings), by the tested case.
 CASES: dict[str, tuple[str, dict[str, Any]]] = {
     "sft": ("sft", {}),
     "stepwise": ("stepwise", {}),
@@ -45,7 +45,7 @@ def embedded(models: Path) -> str:
 
 @pytest.fixture(autouse=True)
 def _one_thread() -> Iterator[None]:
-    """More are slower with so small a model."""
+    """More threads are slower with such a small model."""
     import torch
 
     threads = torch.get_num_threads()
@@ -56,7 +56,7 @@ def _one_thread() -> Iterator[None]:
 
 @pytest.fixture(autouse=True)
 def _never_repacked(monkeypatch: pytest.MonkeyPatch) -> None:
-    """What bitsandbytes does to 4-bit weights when they are evaluated on some CPUs; gradients are wrong afterwards."""
+    """bitsandbytes repacks evaluated 4-bit weights on some CPUs; afterwards gradients are wrong."""
     import bitsandbytes.nn.modules as four_bit
 
     def refuse(*_: Any) -> None:
@@ -94,7 +94,7 @@ def test_all_objectives_are_tried() -> None:
 
 
 @pytest.mark.parametrize("case", CASES)
-def test_an_objective_lowers_its_loss_and_moves_every_matrix_of_the_adapter(
+def test_an_objective_lowers_its_loss_and_changes_every_adapter_matrix(
     case: str, tiny: str, wider: str, tmp_path: Path
 ) -> None:
     _learns(case, tiny, wider, tmp_path, 7 * LAYERS)

@@ -1,4 +1,4 @@
-"""`tracemill report`: one page, alone, with what was measured, that trusts nothing that a model wrote."""
+"""`tracemill report`: one self-contained page of measurements that escapes all text of a model."""
 
 import json
 from html.parser import HTMLParser
@@ -23,7 +23,7 @@ AFTER = [True] * 3 + [False] * 21 + [True] * 16
 
 
 class Page(HTMLParser):
-    """A page's text, its elements, and what each attribute says."""
+    """A page's text, its elements and the values of its attributes."""
 
     def __init__(self, html: str) -> None:
         super().__init__(convert_charrefs=True)
@@ -57,10 +57,10 @@ class Page(HTMLParser):
 
 @pytest.fixture
 def rounds(clean: Stack) -> None:
-    """Round `good`, in two stages, on the benchmark `sums`. What was asked and written is hostile."""
+    """Round `good`, in two stages, on the benchmark `sums`. Questions and answers are hostile."""
     with transaction() as connection:
         traces = teach(connection, 8)
-        benchmark(connection, "sums", BEFORE, asked=HOSTILE + " What is {n} + 50?")
+        benchmark(connection, "sums", BEFORE, template=HOSTILE + " What is {n} + 50?")
         round_id = measured(connection, "good", {"sums": AFTER}, traces[:6])
         connection.execute(text("update traces set text = text || :hostile"), {"hostile": HOSTILE})
         connection.execute(text("update examples set stage = position / 3 where round_id = :id"), {"id": round_id})
@@ -75,7 +75,7 @@ def report(folder: Path, name: str = "good", *flags: str) -> tuple[Page, str]:
     return Page(path.read_text(encoding="utf-8")), done.stdout
 
 
-def test_a_report_says_what_is_shown_and_what_is_not(rounds: None, tmp_path: Path) -> None:
+def test_a_report_tells_significant_differences_from_others(rounds: None, tmp_path: Path) -> None:
     page, printed = report(tmp_path)
     assert str(tmp_path / "report.html") in printed
     assert "Training on 6 examples raised right answers from 10.0 % to 47.5 % of 40 held-out questions." in page.text
@@ -106,20 +106,20 @@ def test_the_control_arm_is_part_of_the_report_once_it_is_measured(rounds: None,
     assert ("class", "control") in page.attributes
 
 
-def test_what_a_model_wrote_is_text_and_nothing_is_loaded(rounds: None, tmp_path: Path) -> None:
+def test_model_text_stays_text_and_loads_nothing(rounds: None, tmp_path: Path) -> None:
     page, _ = report(tmp_path)
     assert page.text.count(HOSTILE) == 25  # five flips: the question, both answers, and two examples each
     assert not {"script", "img", "a", "iframe", "link", "object"} & set(page.elements)
     assert not [name for name, _ in page.attributes if name in ("src", "href", "action") or name.startswith("on")]
     assert ("content", "default-src 'none'; style-src 'unsafe-inline'") in page.attributes
-    assert page.open == []  # every element is closed where it was opened
+    assert page.open == []  # every element is closed in order
 
 
-def test_flips_stand_side_by_side_with_what_was_trained_on(rounds: None, tmp_path: Path) -> None:
-    found = json.loads(report(tmp_path, "good", "--json")[1])
-    assert found["flipped"] == {"gained": 16, "lost": 1}
-    assert [flip["flip"] for flip in found["flips"]] == ["gained"] * 4 + ["lost"]
-    first = found["flips"][0]
+def test_flips_are_shown_beside_similar_training_questions(rounds: None, tmp_path: Path) -> None:
+    output = json.loads(report(tmp_path, "good", "--json")[1])
+    assert output["flipped"] == {"gained": 16, "lost": 1}
+    assert [flip["flip"] for flip in output["flips"]] == ["gained"] * 4 + ["lost"]
+    first = output["flips"][0]
     assert (first["before"], first["after"]) == (f"base says wrong{HOSTILE}", f"good says right{HOSTILE}")
     assert len(first["nearest"]) == 2
     assert {near["teacher"] for near in first["nearest"]} == {"teacher"}
@@ -127,13 +127,13 @@ def test_flips_stand_side_by_side_with_what_was_trained_on(rounds: None, tmp_pat
 
 def test_the_figures_of_a_report_are_those_of_the_round(rounds: None, tmp_path: Path) -> None:
     page, printed = report(tmp_path, "good", "--json")
-    found = json.loads(printed)
-    assert [(stage["stage"], stage["examples"]) for stage in found["stages"]] == [(0, 3), (1, 3)]
-    assert found["cost"]["traces"] == 8
-    assert (found["cost"]["tokens"], found["cost"]["trained_tokens"]) == (sum(range(101, 109)), sum(range(101, 107)))
-    assert sum(found["scores"]["tokens_out"]["trained"]) == 6
-    assert sum(found["scores"]["tokens_out"]["others"]) == 2
-    assert [cell["questions"] for cell in found["breakdown"]["domain"]] == [40]
+    output = json.loads(printed)
+    assert [(stage["stage"], stage["examples"]) for stage in output["stages"]] == [(0, 3), (1, 3)]
+    assert output["cost"]["traces"] == 8
+    assert (output["cost"]["tokens"], output["cost"]["trained_tokens"]) == (sum(range(101, 109)), sum(range(101, 107)))
+    assert sum(output["scores"]["tokens_out"]["trained"]) == 6
+    assert sum(output["scores"]["tokens_out"]["others"]) == 2
+    assert [cell["questions"] for cell in output["breakdown"]["domain"]] == [40]
     assert ("points", "") not in page.attributes
     assert page.elements.count("polyline") == 1  # the loss
 
@@ -147,7 +147,7 @@ def test_a_round_that_is_not_evaluated_has_no_report(rounds: None, tmp_path: Pat
     assert isinstance(CliRunner().invoke(app, ["report", "nobody"]).exception, UsageError)
 
 
-def test_a_report_goes_into_the_round_s_folder_unless_told_otherwise(rounds: None) -> None:
+def test_a_report_goes_into_the_rounds_folder_by_default(rounds: None) -> None:
     done = CliRunner().invoke(app, ["report", "good", "--json"])
     path = Path(json.loads(done.stdout)["page"])
     assert path.parts[-3:] == ("rounds", "good", "report.html")

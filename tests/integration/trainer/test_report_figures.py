@@ -1,4 +1,4 @@
-"""Every figure of a report, of the demo's summary and of `jobs show`, worked out by hand from one small database."""
+"""The figures of a report, of the demo's summary and of `jobs show`, computed by hand from a small database."""
 
 import json
 from typing import Any
@@ -27,7 +27,7 @@ def r1(filled: None) -> Facts:
 
 @pytest.fixture(autouse=True)
 def _wide(monkeypatch: pytest.MonkeyPatch) -> None:
-    """No cell of a table is broken over lines."""
+    """Assert that no table cell is broken over lines."""
     monkeypatch.setattr(console, "width", 400)
 
 
@@ -38,7 +38,7 @@ def shown(*words: str) -> str:
 
 
 def cells(*rows: tuple[str, int, int, int, int]) -> list[Compared]:
-    """Right both times, only before, only after, neither."""
+    """Right both times, only before, only after, never."""
     return [Compared(name, Paired(*counts)) for name, *counts in rows]
 
 
@@ -72,9 +72,9 @@ def test_the_breakdown_has_a_cell_for_each_value_easiest_first(r1: Facts) -> Non
 
 def test_a_question_of_two_benchmarks_counts_once_in_each(filled: None) -> None:
     with transaction() as connection:
-        found = facts(connection, "r3")
-    assert found.whole == Compared("all benchmarks", Paired(0, 4, 0, 12))
-    assert found.breakdown["domain"] == cells(("code", 0, 1, 0, 1), ("legal", 0, 0, 0, 6), ("math", 0, 3, 0, 5))
+        figures = facts(connection, "r3")
+    assert figures.whole == Compared("all benchmarks", Paired(0, 4, 0, 12))
+    assert figures.breakdown["domain"] == cells(("code", 0, 1, 0, 1), ("legal", 0, 0, 0, 6), ("math", 0, 3, 0, 5))
 
 
 def test_two_sides_are_paired_in_the_order_they_are_named(filled: None) -> None:
@@ -140,7 +140,7 @@ def test_a_flip_shows_both_answers_and_its_nearest_examples(r1: Facts) -> None:
     assert (lost.flip, lost.gold, lost.benchmark) == ("lost", "gold 32", "exam")
     assert (lost.before, lost.after) == ("text 204", "text 302")
     assert flips[question_text(37)].before is None
-    # The long question is more like the long one. The first example of question 11 is trace 101: 112 is a rejected one.
+    # The long question is more similar to the long one. The first example of question 11 is trace 101; 112 is rejected.
     assert [near["question_id"] for near in lost.nearest] == [12, 11]
     assert [near["question_id"] for near in flips[question_text(35)].nearest] == [11, 12]
     likeness = lost.nearest[1].pop("similarity")
@@ -163,27 +163,27 @@ def test_the_evaluations_are_listed_before_first(r1: Facts) -> None:
     ]
 
 
-def test_jobs_show_says_what_adaptive_sampling_saved(filled: None) -> None:
-    found = json.loads(shown("jobs", "show", "teach", "--json"))
+def test_jobs_show_has_the_savings_of_adaptive_sampling(filled: None) -> None:
+    output = json.loads(shown("jobs", "show", "teach", "--json"))
     # Two questions are done, with 10 of at most 16 traces each; a trace of the job has 8360 / 8 tokens.
-    assert found["adaptive"] == {
+    assert output["adaptive"] == {
         "traces": 20,
         "traces_of_fixed": 32,
         "share_saved": 0.375,
         "tokens_saved": 12 * 1045,
         "ended": {"all asked": 1, "enough": 1},
     }
-    assert found["ends"] == [
+    assert output["ends"] == [
         {"ended": "all asked", "questions": 1, "traces": 10, "accepted": 6},
         {"ended": "enough", "questions": 1, "traces": 10, "accepted": 7},
     ]
-    assert [canary["attack"] for canary in found["canaries"] if canary["fooled"]] == ["instruction"]
+    assert [canary["attack"] for canary in output["canaries"] if canary["fooled"]] == ["instruction"]
     assert json.loads(shown("jobs", "show", "wrong", "--json"))["adaptive"] is None
 
 
-def test_jobs_show_sorts_what_came_out_by_difficulty(filled: None) -> None:
-    found = json.loads(shown("jobs", "show", "teach", "--json"))["acceptance"]
-    order = [(row["domain"], row["difficulty"], row["tokens_per_accepted"]) for row in found]
+def test_jobs_show_has_the_acceptance_by_difficulty(filled: None) -> None:
+    output = json.loads(shown("jobs", "show", "teach", "--json"))["acceptance"]
+    order = [(row["domain"], row["difficulty"], row["tokens_per_accepted"]) for row in output]
     assert order == [
         ("code", "medium", 1030.0),
         ("math", "easy", 1555.0),
@@ -215,7 +215,7 @@ def demo(filled: None) -> dict[str, Any]:
     return demo_report("r1", before="exam", teacher="other-exam", teach="teach", seconds=seconds)
 
 
-def test_the_demo_counts_what_teaching_gave_and_cost(demo: dict[str, Any]) -> None:
+def test_the_demo_reports_the_gain_and_the_cost_of_teaching(demo: dict[str, Any]) -> None:
     assert demo["teaching"] == {
         "questions": 21,
         "traces": 8,

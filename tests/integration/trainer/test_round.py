@@ -1,4 +1,4 @@
-"""A round's way from its claim to its evaluations, with a real Postgres and a real NF4 fit of the embedded model."""
+"""A round from its claim to its evaluations, with a real Postgres and a real NF4 fit of the embedded model."""
 
 import json
 import os
@@ -35,7 +35,7 @@ QUICK = {"epochs": 1, "batch_size": 4, "max_tokens": 64}
 
 @pytest.fixture(autouse=True)
 def _student(clean: Stack, models: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """The aliases point at the model that all tests share."""
+    """Point the aliases at the shared model of all tests."""
     vllm = {"adapters": True}
     aliases = {"student": {"model": resolve(EMBEDDED_MODEL, models), "vllm": vllm}, "teacher": {"vllm": vllm}}
     monkeypatch.setenv("TRACEMILL_MODELS", json.dumps(aliases | {"plain": {}}))
@@ -46,12 +46,12 @@ def _student(clean: Stack, models: Path, monkeypatch: pytest.MonkeyPatch) -> Ite
 
 @pytest.fixture
 def before(_student: None) -> int:
-    """A finished evaluation of the student (2 of 4 right, 1 in the asked form) and a job of accepted traces."""
+    """A finished evaluation of the student (2 of 4 right, 1 in the requested form) and a job of accepted traces."""
     with transaction() as connection:
-        asked = [question(connection, f"What is {n} + 50?") for n in range(4)]
-        job_id = job(connection, "before", asked, evaluate=True)
+        questions = [question(connection, f"What is {n} + 50?") for n in range(4)]
+        job_id = job(connection, "before", questions, evaluate=True)
         for question_id, right, form in zip(
-            asked, (True, True, False, False), ("stated", "last number") * 2, strict=True
+            questions, (True, True, False, False), ("stated", "last number") * 2, strict=True
         ):
             trace(connection, job_id, question_id, "?", accepted=right, form=form)
         finish(connection, job_id)
@@ -63,7 +63,7 @@ def before(_student: None) -> int:
 
 
 def _answer_everything_right(round_id: int) -> None:
-    """Play the feeder and the workers for the jobs that the round opened."""
+    """Act as the feeder and the workers for the round's jobs."""
 
     def opened() -> list[int]:
         with transaction() as connection:
@@ -72,14 +72,16 @@ def _answer_everything_right(round_id: int) -> None:
 
     for job_id in wait_until(opened, 120):
         with transaction() as connection:
-            asked = connection.execute(text("select question_id from job_questions where job_id = :id"), {"id": job_id})
-            for row in asked.all():
+            question_ids = connection.execute(
+                text("select question_id from job_questions where job_id = :id"), {"id": job_id}
+            )
+            for row in question_ids.all():
                 trace(connection, job_id, row.question_id, "!")
             finish(connection, job_id)
 
 
 def _set(round_id: int, **values: Any) -> None:
-    """Leave the round as a trainer that was lost would have."""
+    """Leave the round as a lost trainer would."""
     assigned = ", ".join(f"{name} = :{name}" for name in values)
     with transaction() as connection:
         connection.execute(text(f"update rounds set {assigned} where id = :id"), {"id": round_id, **values})
@@ -108,29 +110,29 @@ def test_a_round_fits_a_real_adapter_and_measures_before_and_after(before: int) 
     assert all(w.abs().max() > 0 for w in learnt)
 
     with transaction() as connection:
-        found = connection.execute(text("select * from evaluations order by stage desc")).mappings().all()
+        evaluations = connection.execute(text("select * from evaluations order by stage desc")).mappings().all()
         lineage = connection.execute(
             text("select distinct trace_id, accuracy from round_lineage where evaluation_stage = 'after'")
         ).all()
         repeated = connection.execute(Q["job_by_name"], {"name": "r1/before"}).mappings().one()
-    assert [(e["stage"], e["questions"], e["correct"], e["correct_strict"]) for e in found] == [
+    assert [(e["stage"], e["questions"], e["correct"], e["correct_strict"]) for e in evaluations] == [
         ("before", 4, 2, 1),
         ("after", 4, 4, 4),
     ]
-    assert found[0]["low"] < found[0]["accuracy"] == 0.5 < found[0]["high"]
+    assert evaluations[0]["low"] < evaluations[0]["accuracy"] == 0.5 < evaluations[0]["high"]
     assert (len(lineage), lineage[0].accuracy) == (QUESTIONS, 1.0)
     assert (repeated["purpose"], repeated["samples"]) == ("evaluate", 1)
     with transaction() as connection:
-        asked = connection.execute(Q["prompts_asked"], {"job_id": repeated["id"]}).all()
-    assert [row.hash for row in asked] == [ASK.hash]
+        prompts = connection.execute(Q["prompts_asked"], {"job_id": repeated["id"]}).all()
+    assert [row.hash for row in prompts] == [ASK.hash]
 
 
-def test_a_fit_that_fails_leaves_its_reason_in_the_round_and_can_be_tried_again(before: int) -> None:
+def test_a_failed_fit_stores_its_reason_and_can_be_retried(before: int) -> None:
     with transaction() as connection:
         for number in range(3):
-            asked = question(connection, f"long {number}: " + "word " * 100)
+            question_id = question(connection, f"long {number}: " + "word " * 100)
             teach = connection.execute(Q["job_by_name"], {"name": "teach"}).mappings().one()["id"]
-            trace(connection, teach, asked, "word")
+            trace(connection, teach, question_id, "word")
         connection.execute(
             text("update verdicts set accepted = false where trace_id in (select id from traces where text <> 'word')")
         )
@@ -154,7 +156,7 @@ def test_a_round_left_with_its_adapter_saved_is_not_fitted_again(before: int, tm
     assert (round_row(round_id)["state"], round_row(round_id)["adapter_path"]) == ("done", str(tmp_path))
 
 
-def test_a_round_that_a_trainer_holds_is_left_alone_until_its_lease_runs_out(before: int) -> None:
+def test_no_other_trainer_claims_a_round_during_its_lease(before: int) -> None:
     round_id = queue_round(round_spec())
     claim = {"round_id": round_id, "owner": "somebody", "lease": 600}
     with transaction() as connection:
@@ -169,7 +171,7 @@ def test_a_round_that_a_trainer_holds_is_left_alone_until_its_lease_runs_out(bef
         assert connection.execute(Q["claim_round"], {**claim, "owner": "another"}).rowcount == 1
 
 
-def test_a_trainer_that_is_killed_takes_its_fit_with_it_and_another_may_go_on(before: int) -> None:
+def test_a_killed_trainer_ends_its_fit_and_another_can_continue(before: int) -> None:
     round_id = queue_round(round_spec(fit={**QUICK, "epochs": 50}))
     code = f"from trainer.service import run_round; run_round({round_id})"
     trainer = subprocess.Popen([sys.executable, "-c", code], env=os.environ)
@@ -202,7 +204,7 @@ def _spec(**changes: Any) -> RoundSpec:
 
 
 @pytest.mark.parametrize(
-    ("spec", "said"),
+    ("spec", "message"),
     [
         (_spec(student="pupil"), "unknown model alias 'pupil'"),
         (_spec(student="teacher"), "'before' did not ask 'teacher'"),
@@ -213,8 +215,8 @@ def _spec(**changes: Any) -> RoundSpec:
         (_spec(fit={"objective": "telepathy"}), "no objective 'telepathy'"),
     ],
 )
-def test_what_is_wrong_with_a_round_is_said_before_anything_runs(before: int, spec: RoundSpec, said: str) -> None:
-    with pytest.raises(UsageError, match=said):
+def test_a_wrong_round_is_refused_before_anything_runs(before: int, spec: RoundSpec, message: str) -> None:
+    with pytest.raises(UsageError, match=message):
         queue_round(spec)
     with transaction() as connection:
         assert connection.execute(text("select count(*) from rounds")).scalar() == 0

@@ -1,4 +1,4 @@
-"""What the student is trained on, token by token, with the embedded model's own tokenizer."""
+"""The student's training rows, token by token, with the embedded model's tokenizer."""
 
 from pathlib import Path
 from typing import Any
@@ -24,11 +24,11 @@ def tokenizer(models: Path) -> Any:
 
 
 def test_the_prompt_is_exactly_what_the_engine_sends(tokenizer: Any) -> None:
-    asked = token_ids(tokenizer, render(ASK, {"question": QUESTION}))
+    prompt_ids = token_ids(tokenizer, render(ASK, {"question": QUESTION}))
     row = Reader(tokenizer, ASK).row(QUESTION, TEXT)
-    assert row.input_ids[: len(asked)] == asked
-    assert row.labels[: len(asked)] == [IGNORED] * len(asked)
-    assert tokenizer.decode(asked).endswith("<|im_start|>assistant\n")
+    assert row.input_ids[: len(prompt_ids)] == prompt_ids
+    assert row.labels[: len(prompt_ids)] == [IGNORED] * len(prompt_ids)
+    assert tokenizer.decode(prompt_ids).endswith("<|im_start|>assistant\n")
 
 
 def test_the_loss_is_on_the_answer_and_its_end_and_nothing_else(tokenizer: Any) -> None:
@@ -51,7 +51,7 @@ def test_many_rows_at_once_are_the_same_as_one_by_one(tokenizer: Any) -> None:
     assert reader.rows([]) == []
 
 
-def test_a_turn_ends_with_the_token_of_the_template_even_when_it_is_not_the_eos_token(tokenizer: Any) -> None:
+def test_a_turn_ends_with_the_templates_token_if_it_is_not_the_eos_token(tokenizer: Any) -> None:
     import copy
 
     assert end_of_turn(tokenizer) == tokenizer.eos_token_id

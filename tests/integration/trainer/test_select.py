@@ -1,4 +1,4 @@
-"""The filter over traces, in a real Postgres: what may be trained on, and what must never be."""
+"""The selection of traces in a real Postgres: allowed traces, and traces that no round may train on."""
 
 import pytest
 from sqlalchemy import text
@@ -19,7 +19,7 @@ def _examples(round_id: int) -> list[int]:
 
 
 def _many(questions: int, samples: int) -> None:
-    """A job `teach` in which every trace is accepted."""
+    """A job `teach` whose traces are all accepted."""
     with transaction() as connection:
         ids = [question(connection, f"What is {n} + 1?") for n in range(questions)]
         teach = job(connection, "teach", ids)
@@ -42,26 +42,26 @@ def test_only_accepted_traces_of_teach_jobs_are_examples(clean: Stack) -> None:
         trace(connection, before, benchmark, "an accepted answer in an evaluation")
         spec = round_spec(select={"jobs": ["teach", "before"]})
         round_id = new_round(connection, spec)
-        found = select(connection, round_id, spec)
+        selection = select(connection, round_id, spec)
     assert _examples(round_id) == [good]
-    assert (found.traces, found.removed, found.kept) == (3, {"unverified": 1, "accepted": 1}, 1)
+    assert (selection.traces, selection.removed, selection.kept) == (3, {"unverified": 1, "accepted": 1}, 1)
 
 
-def test_a_question_of_any_evaluation_is_never_trained_on_however_it_is_written(clean: Stack) -> None:
+def test_no_round_trains_on_an_evaluation_question_in_any_spelling(clean: Stack) -> None:
     with transaction() as connection:
-        asked = question(connection, "What is 3 + 4?", "benchmark")
-        job(connection, "an evaluation that the round does not name", [asked], evaluate=True)
+        duplicate = question(connection, "What is 3 + 4?", "benchmark")
+        job(connection, "an evaluation that the round does not name", [duplicate], evaluate=True)
         same = question(connection, "what is  3+4 ?", "training")
         fresh = question(connection, "What is 3 + 5?", "training")
-        teach = job(connection, "teach", [asked, same, fresh])
-        for question_id in (asked, same):
+        teach = job(connection, "teach", [duplicate, same, fresh])
+        for question_id in (duplicate, same):
             trace(connection, teach, question_id, "3 + 4 = 7. The answer is 7.")
         good = trace(connection, teach, fresh, "3 + 5 = 8. The answer is 8.")
         spec = round_spec()
         round_id = new_round(connection, spec)
-        found = select(connection, round_id, spec)
+        selection = select(connection, round_id, spec)
     assert _examples(round_id) == [good]
-    assert (found.removed, found.examples) == ({"overlapping": 2}, 1)
+    assert (selection.removed, selection.examples) == ({"overlapping": 2}, 1)
 
 
 def test_a_text_counts_once_for_its_question(clean: Stack) -> None:
@@ -72,8 +72,8 @@ def test_a_text_counts_once_for_its_question(clean: Stack) -> None:
             trace(connection, teach, ids[0], content, index=index)
         trace(connection, teach, ids[1], "same")
         spec = round_spec()
-        found = select(connection, new_round(connection, spec), spec)
-    assert (found.removed, found.examples) == ({"repeated": 2}, 3)
+        selection = select(connection, new_round(connection, spec), spec)
+    assert (selection.removed, selection.examples) == ({"repeated": 2}, 3)
 
 
 def test_the_seed_chooses_and_chooses_the_same_again(clean: Stack) -> None:
@@ -83,8 +83,8 @@ def test_the_seed_chooses_and_chooses_the_same_again(clean: Stack) -> None:
         spec = round_spec(name, select={"max_per_question": 2, "limit": 7, "seed": seed})
         with transaction() as connection:
             round_id = new_round(connection, spec)
-            found = select(connection, round_id, spec)
-        assert (found.removed, found.examples) == ({"max_per_question": 18, "limit": 5}, 7)
+            selection = select(connection, round_id, spec)
+        assert (selection.removed, selection.examples) == ({"max_per_question": 18, "limit": 5}, 7)
         chosen.append(_examples(round_id))
     assert chosen[0] == chosen[1] != chosen[2]
 
@@ -96,7 +96,7 @@ def test_zero_means_no_bound(clean: Stack) -> None:
         assert select(connection, new_round(connection, spec), spec).examples == 18
 
 
-def test_selecting_again_replaces_the_examples(clean: Stack) -> None:
+def test_a_second_selection_replaces_the_examples(clean: Stack) -> None:
     _many(questions=2, samples=2)
     spec = round_spec()
     with transaction() as connection:
@@ -106,30 +106,32 @@ def test_selecting_again_replaces_the_examples(clean: Stack) -> None:
 
 
 @pytest.mark.parametrize(
-    ("accepted", "said"),
+    ("accepted", "message"),
     [(None, "1 are not verified yet"), (False, "1 are not accepted"), (True, "also in an evaluation")],
 )
-def test_no_example_is_an_error_that_names_the_filter(clean: Stack, accepted: bool | None, said: str) -> None:
+def test_no_example_is_an_error_that_names_the_filter(clean: Stack, accepted: bool | None, message: str) -> None:
     with transaction() as connection:
-        asked = question(connection, "What is 3 + 4?")
-        job(connection, "before", [asked], evaluate=True)
-        teach = job(connection, "teach", [asked])
-        trace(connection, teach, asked, "7", accepted=accepted)
+        question_id = question(connection, "What is 3 + 4?")
+        job(connection, "before", [question_id], evaluate=True)
+        teach = job(connection, "teach", [question_id])
+        trace(connection, teach, question_id, "7", accepted=accepted)
     spec = round_spec()
-    with transaction() as connection, pytest.raises(TracemillError, match=said):
+    with transaction() as connection, pytest.raises(TracemillError, match=message):
         select(connection, new_round(connection, spec), spec)
 
 
-def test_a_planted_evaluation_question_is_removed_and_reported_however_it_is_worded(clean: Stack) -> None:
-    asked = "Natalia sold clips to 48 of her friends in April, and then she sold half as many in May. How many in all?"
+def test_reworded_evaluation_questions_are_removed_and_reported(clean: Stack) -> None:
+    evaluation_question = (
+        "Natalia sold clips to 48 of her friends in April, and then she sold half as many in May. How many in all?"
+    )
     written = {
-        "exact": asked,
-        "normalised": asked.upper().replace(", ", " , "),
-        "ngram": asked.replace("in April, and then she", "during April, and she"),
-        "": asked.replace("48", "52"),
+        "exact": evaluation_question,
+        "normalised": evaluation_question.upper().replace(", ", " , "),
+        "ngram": evaluation_question.replace("in April, and then she", "during April, and she"),
+        "": evaluation_question.replace("48", "52"),
     }
     with transaction() as connection:
-        benchmark = question(connection, asked, "benchmark")
+        benchmark = question(connection, evaluation_question, "benchmark")
         job(connection, "an evaluation that the round does not name", [benchmark], evaluate=True)
         planted = {rule: question(connection, each, "training") for rule, each in written.items()}
         teach = job(connection, "teach", list(planted.values()))
@@ -137,24 +139,26 @@ def test_a_planted_evaluation_question_is_removed_and_reported_however_it_is_wor
             trace(connection, teach, question_id, f"A trace for {question_id}. The answer is 72.")
         spec = round_spec(select={"accepted": "any", "overlap": 0.6})
         round_id = new_round(connection, spec)
-        found = select(connection, round_id, spec)
+        selection = select(connection, round_id, spec)
         reported = connection.execute(text("select * from round_exclusions order by question_id")).all()
         kept = connection.execute(text("select question_id from round_lineage")).scalars().all()
     assert kept == [planted.pop("")]
-    assert (found.removed, found.overlaps) == ({"overlapping": 3}, {"exact": 1, "normalised": 1, "ngram": 1})
+    assert (selection.removed, selection.overlaps) == ({"overlapping": 3}, {"exact": 1, "normalised": 1, "ngram": 1})
     assert [(row.rule, row.question_id, row.evaluation_question) for row in reported] == [
-        (rule, question_id, asked) for rule, question_id in planted.items()
+        (rule, question_id, evaluation_question) for rule, question_id in planted.items()
     ]
     assert [row.share for row in reported[:2]] == [1, 1]
     assert 0.6 < reported[2].share < 1
 
 
 def test_an_evaluation_question_inside_a_long_prompt_is_removed(clean: Stack) -> None:
-    asked = "Natalia sold clips to 48 of her friends in April, and then she sold half as many in May. How many in all?"
+    planted = (
+        "Natalia sold clips to 48 of her friends in April, and then she sold half as many in May. How many in all?"
+    )
     shots = "\n".join(f"Q: What is {n} + {n}? A: {2 * n}." for n in range(300))
-    prompts = [f"{shots}\nQ: {asked}\n{shots}", f"{shots}\nQ: {asked}", shots]
+    prompts = [f"{shots}\nQ: {planted}\n{shots}", f"{shots}\nQ: {planted}", shots]
     with transaction() as connection:
-        benchmark = question(connection, asked, "benchmark")
+        benchmark = question(connection, planted, "benchmark")
         job(connection, "an evaluation that the round does not name", [benchmark], evaluate=True)
         ids = [question(connection, each, "training") for each in prompts]
         teach = job(connection, "teach", ids)
@@ -162,14 +166,14 @@ def test_an_evaluation_question_inside_a_long_prompt_is_removed(clean: Stack) ->
             trace(connection, teach, question_id, "The answer is 72.")
         spec = round_spec()
         round_id = new_round(connection, spec)
-        found = select(connection, round_id, spec)
+        selection = select(connection, round_id, spec)
         kept = connection.execute(text("select question_id from round_lineage")).scalars().all()
         reported = connection.execute(text("select question_id, share from round_exclusions order by 1")).all()
-    assert (kept, found.removed, found.overlaps) == (ids[2:], {"overlapping": 2}, {"ngram": 2})
+    assert (kept, selection.removed, selection.overlaps) == (ids[2:], {"overlapping": 2}, {"ngram": 2})
     assert list(map(tuple, reported)) == [(ids[0], 1), (ids[1], 1)]
 
 
-def test_selecting_again_replaces_what_was_excluded(clean: Stack) -> None:
+def test_a_second_selection_replaces_the_exclusions(clean: Stack) -> None:
     with transaction() as connection:
         ids = [question(connection, f"What is {n} + 1?") for n in range(2)]
         job(connection, "before", ids[:1], evaluate=True)

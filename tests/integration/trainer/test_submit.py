@@ -1,4 +1,4 @@
-"""What is found wrong with a round before it is stored, in a real Postgres and without a model."""
+"""Checks of a round before it is stored, with a real Postgres and without a model."""
 
 import json
 from collections.abc import Iterator
@@ -24,7 +24,7 @@ MODELS = {
 
 @pytest.fixture(autouse=True)
 def _jobs(clean: Stack, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """A job `teach`, and evaluations `before` and `after` that ask the same."""
+    """A job `teach`, and evaluations `before` and `after` with the same prompt."""
     monkeypatch.setenv("TRACEMILL_MODELS", json.dumps(MODELS))
     forget()
     with transaction() as connection:

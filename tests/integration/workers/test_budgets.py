@@ -1,4 +1,4 @@
-"""Budgets: what is reserved, what is spent, and when a job ends. The model is scripted; tasks and database are real."""
+"""Budgets: reservation, spending, and a job's end. The model is scripted; tasks and database are real."""
 
 import threading
 from collections.abc import Callable, Iterator
@@ -24,15 +24,15 @@ pytestmark = pytest.mark.integration
 
 
 class Teacher(ScriptedServer):
-    """Always answers with ten words; `during` is called while a request waits for its answer."""
+    """Always answers with ten words; `during` is called before each answer."""
 
     def __init__(self) -> None:
         super().__init__(lambda _: "First a word, then a few. The answer is 1.")
         self.during: Callable[[], None] = lambda: None
 
-    def _completion(self, asked: dict[str, Any]) -> dict[str, Any]:
+    def _completion(self, request_body: dict[str, Any]) -> dict[str, Any]:
         self.during()
-        return super()._completion(asked)
+        return super()._completion(request_body)
 
 
 @pytest.fixture(scope="module")
@@ -50,9 +50,7 @@ def database(clean: Stack, teacher: Teacher, tmp_path: Path) -> Iterator[Stack]:
 
 
 @pytest.mark.parametrize("state", ["paused", "cancelled", "over_budget", "done"])
-def test_a_job_that_does_not_run_asks_nothing_of_what_is_in_redis(
-    database: Stack, teacher: Teacher, state: str
-) -> None:
+def test_a_stopped_job_sends_no_request_for_messages_in_redis(database: Stack, teacher: Teacher, state: str) -> None:
     plain = fill(additions(2), "plain").job_id
     dear = fill(additions(2), "dear", budget=1000, budget_unit="tokens").job_id
     assert step(settings().feeder).queued == 4
@@ -66,7 +64,7 @@ def test_a_job_that_does_not_run_asks_nothing_of_what_is_in_redis(
 
 
 @pytest.mark.parametrize("state", ["filling", "running"])
-def test_a_job_that_runs_asks_what_is_in_redis(database: Stack, teacher: Teacher, state: str) -> None:
+def test_a_running_job_answers_its_messages_in_redis(database: Stack, teacher: Teacher, state: str) -> None:
     job_id = fill(additions(1), "plain", samples=1).job_id
     step(settings().feeder)
     change("update jobs set state = :state", state=state)
@@ -94,16 +92,16 @@ def test_a_worker_that_fails_late_leaves_the_next_ones_claim_alone(database: Sta
 
     teacher.during = takes_over
     generate(job_id, 1)
-    found = rows("select state, owner, attempts, last_error from job_questions")
-    assert found == [("running", "next", 1, None)]
+    questions = rows("select state, owner, attempts, last_error from job_questions")
+    assert questions == [("running", "next", 1, None)]
 
 
-# What is reserved.
+# Reservation.
 
 
 @pytest.mark.parametrize(("unit", "price"), [("tokens", 1.0), ("money", 3e-6)])
 @pytest.mark.parametrize("method", ["cot", "refine", "explain", "inject"])
-def test_a_visit_reserves_at_least_what_it_costs(
+def test_a_visit_reserves_at_least_its_cost(
     database: Stack, teacher: Teacher, method: str, unit: str, price: float
 ) -> None:
     first = fill(additions(1), "first", samples=1).job_id
@@ -129,9 +127,9 @@ def test_a_visit_reserves_at_least_what_it_costs(
     assert states("dear") == {"generated": 1}
     spent = value("select spent from jobs where id = :job", job=job_id)
     assert 0 < spent <= reserved[0]
-    # A byte is at most a token: so the limit is some way off, but of the same size, whatever the unit.
+    # A byte is at most one token: so the limit is not exact, but of the same size in each unit.
     assert reserved[0] < 20 * spent
-    # Of the chain's calls, each is paid for.
+    # The price covers each call of the chain.
     calls = value("select sum(jsonb_array_length(calls) + 1) from traces where job_id = :job", job=job_id)
     assert spent >= 10 * calls * price
     if unit == "money":
@@ -140,15 +138,15 @@ def test_a_visit_reserves_at_least_what_it_costs(
     assert rows("select distinct reserved from job_questions") == [(0,)]
 
 
-def test_only_what_is_missing_is_reserved(database: Stack) -> None:
+def test_a_visit_reserves_only_its_missing_traces(database: Stack) -> None:
     job_id = fill(additions(2), "dear", samples=3, budget=1e6, budget_unit="tokens").job_id
     insert_trace(job_id, 2)
     insert_trace(job_id, 2, index=1)
     keys = [{"job_id": job_id, "question_id": question} for question in (1, 2)]
-    found = [fetch("lock_job", **key)[0] for key in keys]
-    assert [row.missing for row in found] == [3, 1]
-    assert [row.question_bytes for row in found] == [len("What is 0 + 1?")] * 2
-    assert [(row.gold_bytes, row.trace_bytes) for row in found] == [(1, 0)] * 2
+    locked = [fetch("lock_job", **key)[0] for key in keys]
+    assert [row.missing for row in locked] == [3, 1]
+    assert [row.question_bytes for row in locked] == [len("What is 0 + 1?")] * 2
+    assert [(row.gold_bytes, row.trace_bytes) for row in locked] == [(1, 0)] * 2
 
 
 def test_the_lengths_that_are_reserved_for_are_bytes_of_the_longest_text(database: Stack) -> None:
@@ -166,7 +164,7 @@ def test_the_lengths_that_are_reserved_for_are_bytes_of_the_longest_text(databas
     assert row.trace_bytes == len("ééé longest".encode())
 
 
-# Who gets what is left.
+# The distribution of the remaining budget.
 
 
 @pytest.mark.parametrize(
@@ -192,7 +190,7 @@ def test_a_visit_begins_while_anything_is_left_of_the_budget(
     assert value("select reserved from job_questions where question_id = 2") == (8 if claimed else 0)
 
 
-def test_what_is_reserved_counts_only_while_its_visit_runs(clean: Stack) -> None:
+def test_a_reservation_counts_only_during_its_visit(clean: Stack) -> None:
     job_id = fill(additions(2), "dear", budget=10, budget_unit="tokens").job_id
     claim(job_id, 1, reserved=10)
     assert claim(job_id, 2) == []
@@ -216,7 +214,7 @@ def test_two_visits_at_once_do_not_spend_the_same_rest_of_a_budget(database: Sta
     assert state_of(job_id) == {1: "running", 2: "pending"}
 
 
-# How a job ends.
+# The end of a job.
 
 
 def one_visit_costs(database: Stack) -> float:
@@ -237,7 +235,7 @@ def test_a_job_that_reaches_its_budget_exactly_ends(database: Stack, teacher: Te
     assert step(settings().feeder).queued == 0
 
 
-def test_a_job_whose_last_question_takes_the_rest_of_its_budget_is_done(database: Stack) -> None:
+def test_a_job_that_spends_its_budget_on_the_last_question_is_done(database: Stack) -> None:
     each = one_visit_costs(database)
     fill(additions(3), "dear", samples=1, budget=3 * each, budget_unit="tokens", sampling={"max_tokens": 12})
     work("dear")
@@ -253,12 +251,12 @@ def test_a_chain_that_breaks_half_way_is_paid_for_all_the_same(database: Stack, 
     generate(job_id, 1)
     assert states("dear") == {"failed": 1}
     assert value("select count(*) from traces") == 0
-    (_, asked) = teacher.requests[0]
-    prompt = sum(len(message["content"].split()) for message in asked["messages"])
+    (_, request_body) = teacher.requests[0]
+    prompt = sum(len(message["content"].split()) for message in request_body["messages"])
     assert value("select spent from jobs") == pytest.approx((prompt + 3 * 10) / 1e6)
 
 
-def test_what_is_spent_is_added_to_its_own_job(clean: Stack) -> None:
+def test_spending_is_added_to_its_own_job_only(clean: Stack) -> None:
     job_id = fill(additions(1), "dear", budget=10, budget_unit="tokens").job_id
     fill(additions(1), "another")
     assert [execute("spend", job_id=job_id, spent=2.5) for _ in range(2)] == [1, 1]

@@ -1,4 +1,4 @@
-"""Leases and heartbeats: how long they run, what happens at their very end, and a visit that outlasts its own."""
+"""Leases and heartbeats: their length, their exact end, and a visit longer than its lease."""
 
 import os
 import subprocess
@@ -23,7 +23,7 @@ from tracemill.stack import Stack
 
 pytestmark = pytest.mark.integration
 
-#: Of one transaction: `now()` stands still in it, so a lease can end exactly now.
+#: The statements of one transaction: `now()` is constant in it, so a lease can end exactly now.
 ENDS = {"now": "now()", "a moment ago": "now() - interval '1 microsecond'"}
 
 
@@ -53,7 +53,7 @@ def test_a_lease_has_run_out_only_after_its_last_moment(
 
 @pytest.fixture
 def process(clean: Stack) -> Iterator[Connection]:
-    """A transaction in which one process is known, that takes ten tasks of one queue at a time."""
+    """A transaction with one known process that takes ten tasks of one queue concurrently."""
     with transaction() as connection:
         connection.execute(text("delete from processes"))
         beat = {"name": "p", "kind": "generate", "host": "h", "queues": '["q"]', "concurrency": 10, "leads": False}
@@ -89,8 +89,8 @@ def test_a_beat_renews_its_own_process_alone(process: Connection) -> None:
     beat = {"kind": "generate", "host": "h", "queues": "[]", "concurrency": 1, "leads": True, "trouble": "slow"}
     process.execute(Q["beat"], beat | {"name": "another"})
     process.execute(Q["beat"], beat | {"name": "another"})
-    found = process.execute(text("select name, leads, seen_at = now() from processes order by name")).all()
-    assert found == [("another", True, True), ("p", False, False)]
+    processes = process.execute(text("select name, leads, seen_at = now() from processes order by name")).all()
+    assert processes == [("another", True, True), ("p", False, False)]
 
 
 LIMITS = FeederSettings(queued_lease_seconds=111, running_lease_seconds=222, verify_lease_seconds=333)

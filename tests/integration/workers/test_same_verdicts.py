@@ -32,7 +32,7 @@ pytestmark = pytest.mark.integration
 ADD = "What is 3 + 4? Add {} as well."
 PROGRAM = "```python\ndef double(x):\n    return {}\n```"
 THINKING = "<think>3 + 4 = 8, no. 3 + 4 = 7.</think>\nThe answer is 7."
-#: Over kinds; with and without gold, steps and thoughts.
+#: Traces of several kinds, with and without gold, steps and thoughts.
 TRACES: list[dict[str, Any]] = [
     {"kind": "number", "gold": "7", "trace": "3 + 4 = 7.\nThe answer is 7."},
     {"kind": "number", "gold": "7", "trace": "3 + 4 = 8.\nThe answer is 8."},
@@ -51,7 +51,7 @@ TRACES: list[dict[str, Any]] = [
     {"kind": "number", "gold": None, "trace": "3 + 4 = 7.\nThe answer is 7."},
     {"kind": "text", "gold": None, "trace": THINKING},
 ]
-#: Columns of `verdicts` and the fields of a row of the file that hold the same.
+#: Columns of `verdicts` and the equal fields of a file's row.
 SAME = ("correct", "kind", "first_error", "faithfulness", "coherence", "error", *SCORE_FIELDS)
 
 
@@ -71,7 +71,7 @@ def judge(clean: Stack, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iter
 
 
 def by_task(judge: str) -> list[dict[str, Any]]:
-    """The verdicts that the task stores."""
+    """The stored verdicts of the task."""
     questions = [Question(row["question"], row["gold"], "math", row["kind"], {}, None) for row in NUMBERED]
     signals = ("rating", "coherence", "agreement")
     uninformative = {"agreement": "not calibrated"}
@@ -93,14 +93,14 @@ def by_task(judge: str) -> list[dict[str, Any]]:
 
 
 def by_file(judge: str, folder: Path) -> list[dict[str, Any]]:
-    """The rows that the file command writes."""
+    """The rows of the file command."""
     path = folder / "traces.jsonl"
     path.write_text("".join(json.dumps(row) + "\n" for row in NUMBERED))
     with closing(Verifier(2, judge)) as verifier:
         return [done.row or {} for batch in verified(Input(str(path)).lines(), verifier) for done in batch]
 
 
-#: Each with a question of its own.
+#: Each with another question.
 NUMBERED = [row | {"question": ADD.format(number)} for number, row in enumerate(TRACES)]
 
 
@@ -111,7 +111,7 @@ def test_the_task_and_the_file_command_give_the_same_verdicts(judge: str, tmp_pa
         assert field["ungrounded"] is not None, field
         counts = {"ungrounded": len(field["ungrounded"])}
         equations = {"equations_checked": column["equations_checked"], "equations_false": column["equations_false"]}
-        if field["answer"] is None:  # the task asks about answers alone
+        if field["answer"] is None:  # the task verifies answers only
             field["coherence"] = None
         expected = {name: pytest.approx(field[name]) for name in SAME} | counts
         assert {name: column[name] for name in SAME} == expected, trace
@@ -119,7 +119,7 @@ def test_the_task_and_the_file_command_give_the_same_verdicts(judge: str, tmp_pa
         assert column["steps"] == len(field["steps"]), trace
         if trace["gold"]:
             assert column["proof"] == field["proof"], trace
-        else:  # a sample of a question votes, a row of a file stands alone
+        else:  # a sample of a question has a vote, a row of a file has none
             assert (column["proof"], field["proof"]) == ("majority 1/1", "no gold answer")
         if field["agreement"] is not None:
             assert column["signals"]["agreement"] == pytest.approx(field["agreement"]), trace

@@ -1,4 +1,4 @@
-"""The sampling benchmark replays adaptive sampling on what a real job recorded."""
+"""The sampling benchmark replays adaptive sampling on the records of a real job."""
 
 import subprocess
 import sys
@@ -16,11 +16,11 @@ pytestmark = pytest.mark.integration
 
 
 def record(name: str, samples: list[list[bool]]) -> None:
-    """A finished job with these verdicts, question by question."""
+    """A finished job with these verdicts, by question."""
     with transaction() as connection:
-        asked = [question(connection, f"{name} {number}") for number in range(len(samples))]
-        job_id = job(connection, name, asked)
-        for question_id, accepted in zip(asked, samples, strict=True):
+        questions = [question(connection, f"{name} {number}") for number in range(len(samples))]
+        job_id = job(connection, name, questions)
+        for question_id, accepted in zip(questions, samples, strict=True):
             for index, passes in reversed(list(enumerate(accepted))):
                 trace(connection, job_id, question_id, "The answer is 7.", index=index, accepted=passes)
         finish(connection, job_id)
@@ -32,7 +32,7 @@ def test_a_finished_job_is_replayed_in_the_order_of_its_samples(clean: Stack) ->
     never = [False] * 8
     record("fixed", [easy, late, never, easy])
     assert [question.accepted for question in recorded("fixed")] == [easy, late, never, easy]
-    with transaction() as connection:  # so that saved tokens are told from saved traces
+    with transaction() as connection:  # so that saved tokens differ from saved traces
         connection.execute(text("update traces set tokens_out = sample_index + 1"))
     figures = measure(False, "fixed")
     assert figures["job_tokens_saved"] == pytest.approx(1 - (3 + 36 + 36 + 3) / (4 * 36))
@@ -57,8 +57,8 @@ def test_a_job_that_cannot_be_replayed_is_refused_with_the_reason(clean: Stack) 
         connection.execute(text("update jobs set state = 'running'"))
     with pytest.raises(UsageError, match="is running"):
         recorded("adaptive")
-    said = subprocess.run(
+    result = subprocess.run(
         [sys.executable, "-m", "benchmarks.sampling", "--job", "nowhere"], capture_output=True, text=True, check=False
     )
-    assert said.returncode == 2
-    assert said.stderr == "there is no job 'nowhere': `tracemill jobs list` shows all\n"
+    assert result.returncode == 2
+    assert result.stderr == "there is no job 'nowhere': `tracemill jobs list` shows all\n"

@@ -85,7 +85,7 @@ def sums(count: int) -> list[Question]:
 
 
 def store(job: str, texts: dict[str, list[str]], finish_reason: str = "stop", check: bool = True) -> None:
-    """The traces of each question, as a generate worker leaves them; then they are verified, if `check`."""
+    """Store the traces of each question as a generate worker does; verify them if `check`."""
     job_id = value("select id from jobs where name = :job", job=job)
     method = named(value("select method from jobs where name = :job", job=job))
     for row in rows("select id, question from questions where dataset = :job order by id", job=job):
@@ -102,7 +102,7 @@ def store(job: str, texts: dict[str, list[str]], finish_reason: str = "stop", ch
 
 
 def right_and_wrong(questions: Sequence[Question]) -> dict[str, list[str]]:
-    """One right and one wrong trace for each."""
+    """One right and one wrong trace for each question."""
     return {
         q.text: [
             f"I add them: {int(q.gold or 0) - 7} + 7 = {q.gold}.\nThe answer is {q.gold}.",
@@ -113,7 +113,7 @@ def right_and_wrong(questions: Sequence[Question]) -> dict[str, list[str]]:
 
 
 def calibrated(judge: str) -> None:
-    """Measure the judge on the traces of a job of its own, all of which it sees."""
+    """Calibrate the judge on the traces of a job, all of which it rates."""
     questions = sums(60)
     fill(questions, f"labelled-{judge}", samples=2, policy=Policy(judge=judge, judge_refused=True))
     store(f"labelled-{judge}", right_and_wrong(questions))
@@ -122,13 +122,13 @@ def calibrated(judge: str) -> None:
 
 
 def accepted(job: str) -> dict[str, int]:
-    found = rows(
+    scores = rows(
         "select count(*) filter (where correct) as right, count(*) filter (where accepted) as accepted, "
         "count(*) filter (where accepted and (signals->>'rating')::float < 0.5) as below "
         "from trace_scores where job = :job",
         job=job,
     )
-    return dict(found[0]._mapping)
+    return dict(scores[0]._mapping)
 
 
 def test_a_gate_on_a_judge_of_known_quality_holds(database: Stack) -> None:
@@ -137,21 +137,21 @@ def test_a_gate_on_a_judge_of_known_quality_holds(database: Stack) -> None:
     assert policy.uninformative == {}
     fill(sums(40), "gated", samples=2, policy=policy)
     store("gated", right_and_wrong(sums(40)))
-    found = accepted("gated")
-    assert found["right"] == 40
-    assert 0 < found["accepted"] < 40  # at AUC 0.95 about one right trace in eight is rated below one half
-    assert found["below"] == 0
+    counts = accepted("gated")
+    assert counts["right"] == 40
+    assert 0 < counts["accepted"] < 40  # at AUC 0.95 about one right trace in eight is rated below one half
+    assert counts["below"] == 0
 
 
-def test_a_gate_on_a_judge_at_chance_is_open_and_the_job_says_so(database: Stack) -> None:
+def test_a_gate_on_a_judge_at_chance_is_ignored_with_the_reason(database: Stack) -> None:
     calibrated("chance")
     policy = informed(Policy(judge="chance", gates={"rating": 0.5}))
     assert "is not above 0.5" in policy.uninformative["rating"]
     fill(sums(40), "ignored", samples=2, policy=policy)
     store("ignored", right_and_wrong(sums(40)))
-    found = accepted("ignored")
-    assert found["accepted"] == found["right"] == 40
-    assert found["below"] > 5
+    counts = accepted("ignored")
+    assert counts["accepted"] == counts["right"] == 40
+    assert counts["below"] > 5
     stored = Policy.model_validate(value("select policy from jobs where name = 'ignored'"))
     assert in_words(stored)["signal rating"].startswith("stored and ignored: AUC 0.")
     marked = rows(
@@ -179,16 +179,16 @@ def test_a_gullible_judge_is_caught_by_the_canaries_of_its_job(database: Stack) 
             canaries = [dict(row) for row in connection.execute(Q["job_canaries"], {"job_id": job_id}).mappings()]
         assert len(canaries) == 16
         assert any(row["fooled"] for row in canaries) is fooled
-        said = in_words(Policy(judge=judge), canaries)["canaries"]
-        assert said.startswith("THE JUDGE FELL FOR") is fooled
+        canary_text = in_words(Policy(judge=judge), canaries)["canaries"]
+        assert canary_text.startswith("THE JUDGE FELL FOR") is fooled
 
 
-def test_the_judge_sees_only_what_could_still_be_accepted(database: Stack, judges: dict[str, ScriptedServer]) -> None:
+def test_the_judge_rates_only_traces_that_could_be_accepted(database: Stack, judges: dict[str, ScriptedServer]) -> None:
     fill(sums(5), "frugal", samples=2, policy=Policy(judge="firm"))
     store("frugal", right_and_wrong(sums(5)))
-    found = rows("select correct, signals from trace_scores where job = 'frugal'")
-    assert [bool(row.signals) for row in found] == [row.correct for row in found]
-    assert [row.correct for row in found].count(True) == 5
+    scores = rows("select correct, signals from trace_scores where job = 'frugal'")
+    assert [bool(row.signals) for row in scores] == [row.correct for row in scores]
+    assert [row.correct for row in scores].count(True) == 5
 
 
 def test_without_a_gold_answer_the_samples_vote_and_the_vote_is_no_gold(database: Stack) -> None:
@@ -197,16 +197,16 @@ def test_without_a_gold_answer_the_samples_vote_and_the_vote_is_no_gold(database
     for job, policy, expected in (("vote", Policy(), 0), ("majority", Policy(majority=0.6), 3)):
         fill([question], job, samples=5, policy=policy)
         store(job, {question.text: answers})
-        found = rows(
+        scores = rows(
             "select correct, proof, majority, margin, accepted from trace_scores where job = :job "
             "order by sample_index",
             job=job,
         )
-        assert {row.correct for row in found} == {None}
-        assert [row.proof for row in found] == ["majority 3/5"] * 3 + ["minority 1/5", "no gold answer"]
-        assert found[0].majority == pytest.approx(0.6)
-        assert found[0].margin == pytest.approx(0.4)
-        assert sum(row.accepted for row in found) == expected
+        assert {row.correct for row in scores} == {None}
+        assert [row.proof for row in scores] == ["majority 3/5"] * 3 + ["minority 1/5", "no gold answer"]
+        assert scores[0].majority == pytest.approx(0.6)
+        assert scores[0].margin == pytest.approx(0.4)
+        assert sum(row.accepted for row in scores) == expected
 
 
 def test_a_program_is_run_against_its_tests(database: Stack) -> None:
@@ -215,8 +215,8 @@ def test_a_program_is_run_against_its_tests(database: Stack) -> None:
     fill([question], "programs", samples=2, policy=Policy(stated=False))
     fence = "```python\ndef add(a, b):\n    return a {} b\n```"
     store("programs", {question.text: [fence.format("+"), fence.format("-")]})
-    found = rows("select correct, kind, accepted from trace_scores where job = 'programs' order by sample_index")
-    assert [(row.correct, row.kind, row.accepted) for row in found] == [(True, "code", True), (False, "code", False)]
+    scores = rows("select correct, kind, accepted from trace_scores where job = 'programs' order by sample_index")
+    assert [(row.correct, row.kind, row.accepted) for row in scores] == [(True, "code", True), (False, "code", False)]
 
 
 def test_a_program_without_a_sandbox_waits_for_a_worker_that_has_one(
@@ -257,16 +257,16 @@ def test_an_answer_that_was_cut_off_is_refused_where_the_policy_asks(database: S
 
 def test_free_text_that_differs_is_decided_by_a_judge_that_was_measured(database: Stack) -> None:
     question = Question("Name the capital of France.", "the city of Paris", "general", "text", {}, None)
-    said = Policy(judge="firm", signals=("agreement",))
-    for job, policy, expected in (("trusted", said, False), ("untrusted", informed(said), None)):
+    trusting = Policy(judge="firm", signals=("agreement",))
+    for job, policy, expected in (("trusted", trusting, False), ("untrusted", informed(trusting), None)):
         fill([question], job, samples=1, policy=policy)
         store(job, {question.text: ["The answer is the town on the Seine."]})
         row = rows("select correct, proof, signals from trace_scores where job = :job", job=job)[0]
-        assert row.correct is expected  # the scripted judge calls right what is a right sum
+        assert row.correct is expected  # the scripted judge accepts only right sums
         assert row.proof.startswith("agreement 0.05 by firm") is (expected is not None)
 
 
-def test_a_worker_without_a_sandbox_says_so_when_it_starts(database: Stack, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_worker_without_a_sandbox_reports_that_at_its_start(database: Stack, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("tracemill.verification.pipeline.sandbox", lambda: Sandbox(bwrap="/no/such/bwrap"))
     monkeypatch.setattr("cli.workers._celery", lambda *_: None)
     started = CliRunner().invoke(app, ["worker", "verify"])
@@ -275,13 +275,13 @@ def test_a_worker_without_a_sandbox_says_so_when_it_starts(database: Stack, monk
     assert "/no/such/bwrap" in started.stderr
 
 
-def test_the_canaries_of_a_job_are_asked_once_however_many_questions_are_verified_at_a_time(
+def test_a_job_asks_its_canaries_once_despite_concurrent_verification(
     database: Stack, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    asked: list[int] = []
+    asked_jobs: list[int] = []
 
     async def counted(engine: Engine) -> list[CanaryResult]:
-        asked.append(1)
+        asked_jobs.append(1)
         await asyncio.sleep(0.2)
         return [CanaryResult("1 + 1 = 3", "threat", 0.1, 0.1, False)]
 
@@ -291,24 +291,22 @@ def test_the_canaries_of_a_job_are_asked_once_however_many_questions_are_verifie
     job_id = value("select id from jobs where name = 'crowd'")
     with ThreadPoolExecutor(8) as threads:
         list(threads.map(lambda row: verify(job_id, [row.question_id]), rows("select question_id from job_questions")))
-    assert len(asked) == 1
+    assert len(asked_jobs) == 1
     assert states("crowd") == {"done": 8}
 
 
-def test_a_verifier_that_is_asked_to_end_leaves_its_questions_to_another_at_once(
-    database: Stack, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_verifier_releases_its_questions_at_shutdown(database: Stack, monkeypatch: pytest.MonkeyPatch) -> None:
     job_id = fill(sums(2), "left", samples=2).job_id
     store("left", right_and_wrong(sums(2)), check=False)
     change("update job_questions set lease_until = now() + interval '1 hour'")
-    found = [row.question_id for row in rows("select question_id from job_questions")]
+    question_ids = [row.question_id for row in rows("select question_id from job_questions")]
     monkeypatch.setattr("workers.verify.draining", lambda: True)
-    verify(job_id, found)
+    verify(job_id, question_ids)
     assert states("left") == {"generated": 2}
     assert value("select count(*) from job_questions where lease_until <= now()") == 2
 
 
-def test_what_the_judge_said_is_stored_when_postgres_is_back_and_not_asked_again(
+def test_judgements_survive_a_postgres_outage_without_a_second_request(
     database: Stack, judges: dict[str, ScriptedServer], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     fill(sums(2), "away", samples=2, policy=Policy(judge="firm"))
@@ -316,12 +314,12 @@ def test_what_the_judge_said_is_stored_when_postgres_is_back_and_not_asked_again
     job_id = value("select id from jobs where name = 'away'")
 
     def judged_before_postgres_goes(*given: Any) -> list[Judged | None]:
-        said = ask_judge(*given)
+        ratings = ask_judge(*given)
         judges["firm"].requests.clear()
         change("alter table verdicts add constraint gone check (away())")
-        return said
+        return ratings
 
-    # As a server says it that shuts down (SQLSTATE class 57); for as long as the sequence is below 3.
+    # Like a server that shuts down (SQLSTATE class 57), while the sequence is below 3.
     change("create sequence attempts")
     change(
         "create function away() returns bool language plpgsql as $$ begin if nextval('attempts') < 3 then "
@@ -338,13 +336,13 @@ def test_what_the_judge_said_is_stored_when_postgres_is_back_and_not_asked_again
     assert list(judges["firm"].requests) == []
 
 
-def test_what_a_judge_said_before_it_went_away_is_kept_and_only_the_rest_asked_later(
+def test_judgements_before_an_outage_are_kept_and_only_the_rest_repeated(
     database: Stack, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    asked: list[str] = []
+    prompts: list[str] = []
 
     async def goes_away(engine: Engine, case: Case, signals: Iterable[Signal]) -> Judged:
-        asked.append(case.steps[0])
+        prompts.append(case.steps[0])
         if case.steps[0] == "A fourth.":
             raise EngineAway("no answer")
         return await ask(engine, case, signals)
@@ -354,19 +352,19 @@ def test_what_a_judge_said_before_it_went_away_is_kept_and_only_the_rest_asked_l
     texts = {q.text: [f"{next(starts)}\nThe answer is {q.gold}." for _ in range(2)] for q in questions}
     job_id = fill(questions, "halved", samples=2, policy=Policy(judge="firm")).job_id
     store("halved", texts, check=False)
-    found = [row.question_id for row in rows("select question_id from job_questions")]
+    question_ids = [row.question_id for row in rows("select question_id from job_questions")]
     with monkeypatch.context() as patch:
         patch.setattr(bounded, "ask", goes_away)
-        verify(job_id, found)
-        assert sorted(asked) == ["A first.", "A fourth.", "A second.", "A third."]
+        verify(job_id, question_ids)
+        assert sorted(prompts) == ["A first.", "A fourth.", "A second.", "A third."]
         assert states("halved") == {"done": 1, "generated": 1}
         assert value("select last_error from job_questions where state = 'generated'") == "no answer"
         assert value("select count(*) from verdicts") == 3
         assert "no answer" in str(trouble())
-        asked.clear()
-        verify(job_id, found)
-        assert asked == ["A fourth."]
-    verify(job_id, found)
+        prompts.clear()
+        verify(job_id, question_ids)
+        assert prompts == ["A fourth."]
+    verify(job_id, question_ids)
     assert states("halved") == {"done": 2}
     assert accepted("halved")["right"] == 4
     assert trouble() is None
@@ -383,7 +381,7 @@ def test_a_vote_that_comes_late_changes_nothing(database: Stack, monkeypatch: py
     verify_items = Verifier.verify
 
     def later(*given: Any) -> list[Verdict]:
-        """While one verifier looks at three traces, two more come and another verifier is done with all five."""
+        """While one verifier checks three traces, two more arrive and another verifier finishes all five."""
         monkeypatch.setattr(Verifier, "verify", verify_items)
         store("late", {question.text: ["The answer is 3."] * 2}, check=False)
         change("update job_questions set wanted = 5")
@@ -393,6 +391,6 @@ def test_a_vote_that_comes_late_changes_nothing(database: Stack, monkeypatch: py
 
     monkeypatch.setattr(Verifier, "verify", later)
     verify(job_id, [question_id])
-    found = rows("select majority, accepted from trace_scores where job = 'late' order by sample_index")
-    assert [row.majority for row in found] == pytest.approx([0.4, 0.4, 0.6, 0.6, 0.6])
-    assert [row.accepted for row in found] == [False, False, True, True, True]
+    scores = rows("select majority, accepted from trace_scores where job = 'late' order by sample_index")
+    assert [row.majority for row in scores] == pytest.approx([0.4, 0.4, 0.6, 0.6, 0.6])
+    assert [row.accepted for row in scores] == [False, False, True, True, True]

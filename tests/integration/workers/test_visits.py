@@ -1,5 +1,7 @@
-"""What a question goes through, visit by visit: adaptive sampling, budgets, later votes. The model is scripted; feeder,
-tasks and database are real, in this process."""
+"""Visits to questions: adaptive sampling, budgets, later votes.
+
+The model is scripted; feeder, tasks and database are real, in this process.
+"""
 
 import re
 from collections import Counter
@@ -24,24 +26,24 @@ from workers.verify import verify
 
 
 class Teacher(ScriptedServer):
-    """Answers "What is n + 1?"; the `right`th answers to a question, counted from 0, are right."""
+    """Answers "What is n + 1?". `right` decides from n and the number of earlier answers if an answer is right."""
 
     def __init__(self) -> None:
         super().__init__(self.say)
         self.right: Callable[[int, int], bool] = lambda n, count: True
-        self.said: Counter[int] = Counter()
+        self.n_answers: Counter[int] = Counter()
 
     def say(self, question: str) -> list[str]:
         n = int(re.findall(r"\d+", question)[0])
         return [self.answer_to(n) for _ in range(self.samples)]
 
-    def _completion(self, asked: dict[str, object]) -> dict[str, object]:
-        self.samples = int(str(asked.get("n", 1)))
-        return super()._completion(asked)
+    def _completion(self, request_body: dict[str, object]) -> dict[str, object]:
+        self.samples = int(str(request_body.get("n", 1)))
+        return super()._completion(request_body)
 
     def answer_to(self, n: int) -> str:
-        value = n + 1 if self.right(n, self.said[n]) else n + 2
-        self.said[n] += 1
+        value = n + 1 if self.right(n, self.n_answers[n]) else n + 2
+        self.n_answers[n] += 1
         return f"{n} + 1 = {value}. The answer is {value}.".replace("= ", "=")
 
 
@@ -53,21 +55,21 @@ def teacher() -> Iterator[Teacher]:
 
 @pytest.fixture
 def database(clean: Stack, teacher: Teacher, tmp_path: Path) -> Iterator[Stack]:
-    teacher.right, teacher.said = (lambda n, count: True), Counter()
+    teacher.right, teacher.n_answers = (lambda n, count: True), Counter()
     with in_this_process(clean, teacher, tmp_path) as stack:
         yield stack
 
 
 def samples(job: str) -> dict[str, tuple[int, int, str]]:
-    """Traces, accepted traces and the end of each question, as the feeder and the verifier left them."""
-    found = rows(
+    """Traces, accepted traces and the end of each question, as stored by the feeder and the verifier."""
+    result = rows(
         "select q.question, jq.settled, jq.accepted, jq.ended, count(t.id) as traces from job_questions jq "
         "join questions q on q.id = jq.question_id join jobs j on j.id = jq.job_id "
         "left join traces t on t.job_id = j.id and t.question_id = q.id where j.name = :job group by 1, 2, 3, 4",
         job=job,
     )
-    assert all(row.settled == row.traces for row in found)
-    return {row.question: (row.settled, row.accepted, row.ended) for row in found}
+    assert all(row.settled == row.traces for row in result)
+    return {row.question: (row.settled, row.accepted, row.ended) for row in result}
 
 
 def test_a_question_is_done_when_enough_of_its_samples_are_accepted(database: Stack, teacher: Teacher) -> None:
@@ -87,28 +89,28 @@ def test_a_question_that_never_gets_there_stops_at_its_last_sample(database: Sta
     assert set(samples("never").values()) == {(5, 1, "spent")}
 
 
-def test_without_adaptive_sampling_every_question_gets_all_samples_in_one_visit(database: Stack) -> None:
+def test_without_adaptive_sampling_one_visit_takes_all_samples(database: Stack) -> None:
     fill(additions(3), "fixed", samples=4)
     assert work("fixed") == 1
     assert set(samples("fixed").values()) == {(4, 4, None)}
 
 
-def test_hopeless_questions_are_given_up_only_where_that_is_asked_for(database: Stack, teacher: Teacher) -> None:
-    teacher.right = lambda n, count: n % 2 == 0  # half of the questions are beyond this teacher
+def test_hopeless_questions_are_given_up_only_with_give_up(database: Stack, teacher: Teacher) -> None:
+    teacher.right = lambda n, count: n % 2 == 0  # half of the questions are too hard for this teacher
     for name, give_up in (("patient", 0.0), ("impatient", 0.2)):
-        teacher.said.clear()
+        teacher.n_answers.clear()
         fill(additions(100), name, samples=8, enough=2, batch=2, give_up=give_up)
         work(name)
     ends = {name: Counter(end for _, _, end in samples(name).values()) for name in ("patient", "impatient")}
     assert ends["patient"] == {"enough": 50, "spent": 50}
     assert ends["impatient"]["enough"] == 50
-    assert ends["impatient"]["hopeless"] >= 25  # the first ones are asked before anything is known
-    asked = {name: sum(traces for traces, _, _ in samples(name).values()) for name in ends}
-    assert asked["impatient"] < 0.8 * asked["patient"]
+    assert ends["impatient"]["hopeless"] >= 25  # the first questions are asked without a prior
+    n_traces = {name: sum(traces for traces, _, _ in samples(name).values()) for name in ends}
+    assert n_traces["impatient"] < 0.8 * n_traces["patient"]
 
 
-def test_later_votes_change_what_the_earlier_ones_are_worth(database: Stack, teacher: Teacher) -> None:
-    teacher.right = lambda n, count: count > 0  # the first answer is in the minority, when the others have come
+def test_later_votes_change_the_earlier_verdicts(database: Stack, teacher: Teacher) -> None:
+    teacher.right = lambda n, count: count > 0  # the first answer is in the minority after the others
     question = Question("What is 5 + 1?", None, "math", None, {}, None)
     policy = Policy(majority=0.5, equations=False)
     fill([question], "votes", samples=4, enough=3, batch=1, policy=policy)
@@ -118,15 +120,15 @@ def test_later_votes_change_what_the_earlier_ones_are_worth(database: Stack, tea
     verify(job_id, [question_id])
     assert rows("select proof, accepted from trace_scores") == [("majority 1/1", True)]
     work("votes")
-    found = rows("select proof, majority, accepted, correct from trace_scores order by sample_index")
-    assert [tuple(row) for row in found] == [
+    result = rows("select proof, majority, accepted, correct from trace_scores order by sample_index")
+    assert [tuple(row) for row in result] == [
         ("minority 1/4", 0.25, False, None),
         *[("majority 3/4", 0.75, True, None)] * 3,
     ]
     assert samples("votes") == {question.text: (4, 3, "enough")}
 
 
-def test_a_budget_of_tokens_stops_a_job_within_one_visit_of_it_and_a_larger_one_goes_on(database: Stack) -> None:
+def test_a_token_budget_stops_a_job_within_one_visit(database: Stack) -> None:
     from typer.testing import CliRunner
 
     from cli.main import app
@@ -142,14 +144,14 @@ def test_a_budget_of_tokens_stops_a_job_within_one_visit_of_it_and_a_larger_one_
     assert states("thrifty")["pending"] + states("thrifty")["done"] == 100
     runner = CliRunner()
     refused = runner.invoke(app, ["jobs", "resume", "thrifty"])
-    assert "give it a larger budget, --budget-tokens" in str(refused.exception)
+    assert "set a larger budget with --budget-tokens" in str(refused.exception)
     assert runner.invoke(app, ["jobs", "resume", "thrifty", "--budget-tokens", "1000000"]).exit_code == 0
     work("thrifty")
     assert job_state("thrifty") == "done"
     assert states("thrifty") == {"done": 100}
 
 
-def test_a_visit_that_the_rest_of_the_budget_is_held_for_waits_and_comes_again(database: Stack) -> None:
+def test_a_visit_waits_while_other_visits_reserve_the_budget(database: Stack) -> None:
     fill(additions(2), "held", samples=1, budget=50, budget_unit="tokens", sampling=Sampling(max_tokens=40))
     step(settings().feeder)
     job_id = value("select id from jobs")
@@ -159,7 +161,7 @@ def test_a_visit_that_the_rest_of_the_budget_is_held_for_waits_and_comes_again(d
         assert connection.execute(Q["claim"], key).one_or_none() is not None
     generate(job_id, second)
     assert states("held") == {"running": 1, "pending": 1}
-    with transaction() as connection:  # the other worker is lost, and what it reserved is free again
+    with transaction() as connection:  # the other worker is lost, and its reservation is free again
         connection.exec_driver_sql(
             "update job_questions set lease_until = now() - interval '1 second' where owner is not null"
         )

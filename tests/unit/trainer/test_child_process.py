@@ -1,4 +1,4 @@
-"""A process that a trainer starts: it is ended when nobody wants it, and what it says when it fails is kept."""
+"""A child process of a trainer: its end when it is not needed, and the error that it reports."""
 
 import time
 from pathlib import Path
@@ -15,25 +15,25 @@ def module(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path / "stand_in.py"
 
 
-def test_what_a_process_says_of_its_failure_is_kept_whatever_libraries_write_after_it(module: Path) -> None:
+def test_a_childs_error_is_kept_despite_later_output_of_libraries(module: Path) -> None:
     module.write_text("print('tracemill: no luck', flush=True); print('====='); raise SystemExit(1)")
     with pytest.raises(TracemillError, match=r"^no luck \(log: .*fit\.log\)$"):
         run_in_child("stand_in", 1, module.with_name("fit.log"), lambda: True)
 
 
-def test_the_last_line_is_kept_of_a_process_that_says_nothing_of_its_own(module: Path) -> None:
+def test_the_last_line_is_the_error_of_a_child_that_reports_none(module: Path) -> None:
     module.write_text("raise MemoryError('all gone')")
     with pytest.raises(TracemillError, match="MemoryError: all gone"):
         run_in_child("stand_in", 1, module.with_name("fit.log"), lambda: True)
 
 
-def test_a_process_that_was_killed_is_said_to_have_been(module: Path) -> None:
+def test_the_error_of_a_killed_child_names_the_signal(module: Path) -> None:
     module.write_text("import os; os.kill(os.getpid(), 9)")
     with pytest.raises(TracemillError, match="ended by SIGKILL"):
         run_in_child("stand_in", 1, module.with_name("fit.log"), lambda: True)
 
 
-def test_a_process_that_nobody_wants_any_more_is_ended(module: Path) -> None:
+def test_a_child_ends_when_it_is_no_longer_needed(module: Path) -> None:
     module.write_text("import time; time.sleep(600)")
     started = time.monotonic()
     assert not run_in_child("stand_in", 1, module.with_name("fit.log"), lambda: time.monotonic() < started + 1)

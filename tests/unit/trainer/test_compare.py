@@ -1,4 +1,4 @@
-"""Two sides compared: which is which, when a difference is shown, and how it is written."""
+"""Compared sides: their order, the condition for a difference, and its text."""
 
 import pytest
 
@@ -52,7 +52,7 @@ def test_a_p_value_below_one_in_a_thousand_is_no_number(p: float, words: str) ->
     assert p_value(p) == words
 
 
-def test_a_verdict_is_the_difference_its_interval_and_what_it_means() -> None:
+def test_a_comparison_has_the_difference_its_interval_and_a_conclusion() -> None:
     assert verdict(SUMS) == "+15.0 points [+5.3, +24.1], p = 0.004: more than chance"
     alike = Compared("b", Paired(10, 3, 4, 10))
     assert verdict(alike).endswith(", p = 1.000: no difference is shown")

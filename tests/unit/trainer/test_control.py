@@ -8,7 +8,7 @@ from tests.integration.rounds import round_spec
 from tracemill.errors import UsageError
 from trainer.submit import control_of
 
-#: A value for every key of [select] that is not the default.
+#: A value other than the default for every key of [select].
 POOL: dict[str, Any] = {
     "jobs": ["one", "two"],
     "methods": ["cot"],
@@ -36,7 +36,7 @@ FILTER: dict[str, Any] = {
 }
 
 
-def test_a_control_takes_traces_from_where_the_round_does_and_filters_none() -> None:
+def test_a_control_has_the_rounds_sources_and_no_filter() -> None:
     spec = round_spec("r1", select=POOL | FILTER, fit={"epochs": 7})
     twin = control_of(spec)
     assert (twin.name, twin.fit, twin.evaluate, twin.student) == ("r1-control", spec.fit, spec.evaluate, spec.student)

@@ -1,4 +1,4 @@
-"""The model card, and what is uploaded."""
+"""The model card, and the upload to a hub."""
 
 from pathlib import Path
 
@@ -26,7 +26,7 @@ MEASURED = [
 ]
 
 
-def test_a_card_tells_what_the_adapter_was_trained_on_and_with_what() -> None:
+def test_a_card_names_the_training_data_and_the_settings() -> None:
     text = card(round_spec(), "Qwen/Qwen3-0.6B", "p1:bb", [SOURCE], OUTCOME)
     assert "base_model: Qwen/Qwen3-0.6B" in text
     assert "| gsm | teacher | cot | gsm8k | sft | 90 | 9000 | p1:aa |" in text
@@ -39,7 +39,7 @@ def test_no_path_of_the_machine_is_in_a_card() -> None:
     assert "/data" not in card(round_spec(), "/data/models/mine", "p1:bb", [SOURCE], OUTCOME)
 
 
-def test_what_was_measured_takes_its_place_and_can_be_replaced() -> None:
+def test_measured_text_fills_its_block_and_can_be_replaced() -> None:
     text = card(round_spec(), "a/b", "p1:bb", [SOURCE], OUTCOME)
     assert evaluated(text, []) == text
     once = evaluated(text, MEASURED)
@@ -48,7 +48,7 @@ def test_what_was_measured_takes_its_place_and_can_be_replaced() -> None:
     assert evaluated(once, MEASURED) == once
 
 
-def test_the_adapter_and_the_merged_model_are_uploaded_with_what_was_measured(
+def test_the_adapter_and_the_merged_model_are_uploaded_with_their_results(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("huggingface_hub.HfApi", Hub)

@@ -1,4 +1,4 @@
-"""When a loop ends, and what its file may say."""
+"""The end of a loop, and the content of its file."""
 
 import doctest
 from pathlib import Path
@@ -35,7 +35,7 @@ def test_the_examples_of_the_documentation_hold() -> None:
 
 
 @pytest.mark.parametrize(
-    ("settings", "after", "said"),
+    ("settings", "after", "reason"),
     [
         ({"rounds": 3}, [], None),
         ({"rounds": 3}, [0.3, 0.4], None),
@@ -51,16 +51,16 @@ def test_the_examples_of_the_documentation_hold() -> None:
         # Exactly representable: a gain of a quarter is not more than a quarter.
         ({"plateau": 0.25}, [0.25, 0.5], "round 2 gained no more than 25.0 points"),
         ({"plateau": 0.25}, [0.25, 0.5625], None),
-        # The best before counts, be it an earlier round or the base model.
+        # The best before counts, whether of an earlier round or of the base model.
         ({}, [0.5, 0.3, 0.4], "round 3 gained no more than 0.5 points"),
         ({}, [0.05, 0.09], "round 2 gained no more than 0.5 points"),
         ({"rounds": 2}, [0.3, 0.4], "all 2 rounds are done"),
     ],
 )
 def test_a_loop_ends_at_its_target_on_a_plateau_or_after_its_rounds(
-    settings: dict[str, Any], after: list[float], said: str | None
+    settings: dict[str, Any], after: list[float], reason: str | None
 ) -> None:
-    assert ended(spec(**settings), len(after), [0.1, *after]) == said
+    assert ended(spec(**settings), len(after), [0.1, *after]) == reason
 
 
 def test_a_loop_without_a_dev_set_runs_all_its_rounds() -> None:
@@ -99,7 +99,7 @@ def test_every_round_starts_from_the_base_and_learns_from_all_jobs_so_far(tmp_pa
 
 
 @pytest.mark.parametrize(
-    ("added", "said"),
+    ("added", "message"),
     [
         ('[select]\njobs = ["others"]', "select.jobs: a round of a loop learns from the loop's own jobs"),
         ("[select]\nbalanse = 1", "select.balanse"),
@@ -108,10 +108,10 @@ def test_every_round_starts_from_the_base_and_learns_from_all_jobs_so_far(tmp_pa
         ("nonsense", "cannot read the loop file"),
     ],
 )
-def test_what_is_wrong_with_a_loop_is_said_before_anything_runs(tmp_path: Path, added: str, said: str) -> None:
+def test_a_wrong_loop_is_refused_before_anything_runs(tmp_path: Path, added: str, message: str) -> None:
     file = tmp_path / "star.toml"
     head, tables = FILE.replace("rounds = 3\n", "").split("[select]\nmax_per_question = 2\n")
     file.write_text(added + head + tables if not added.startswith("[") else head + tables + added)
     with pytest.raises(UsageError, match=r"star\.toml") as error:
         load(file)
-    assert said in str(error.value)
+    assert message in str(error.value)

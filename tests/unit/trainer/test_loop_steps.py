@@ -1,4 +1,4 @@
-"""A loop's next step follows from what it waits for, and from nothing else."""
+"""A loop's next step depends only on its snapshot."""
 
 from typing import Any
 
@@ -37,12 +37,12 @@ def test_a_loop_waits_for_its_round(state: str) -> None:
 
 
 @pytest.mark.parametrize("state", ["done", "over_budget"])
-def test_what_failed_is_rationalised_before_the_round_is_trained(state: str) -> None:
+def test_failed_questions_are_rationalised_before_the_round_is_trained(state: str) -> None:
     assert move("attempt", state, n_unsolved=3).move == "rationalize"
     assert move("rationalize", state, n_unsolved=3).move == "train"
 
 
-def test_nothing_is_rationalised_where_nothing_failed_or_nobody_asked_for_it() -> None:
+def test_rationalisation_needs_a_failed_question_and_its_table() -> None:
     assert move("attempt", "done", n_unsolved=0).move == "train"
     plain = SPEC.model_copy(update={"rationalize": None})
     assert move("attempt", "done", n_unsolved=3, spec=plain).move == "train"
@@ -64,8 +64,8 @@ def test_a_failed_round_fails_its_loop_with_the_same_error() -> None:
     assert move("train", "failed", awaited_error="out of memory") == ("fail", "round x failed: out of memory")
 
 
-@pytest.mark.parametrize(("state", "said"), [("cancelled", "x was cancelled"), (None, "x is not there any more")])
-def test_a_job_that_never_ends_fails_its_loop(state: str | None, said: str) -> None:
+@pytest.mark.parametrize(("state", "reason"), [("cancelled", "x was cancelled"), (None, "x no longer exists")])
+def test_a_job_that_never_ends_fails_its_loop(state: str | None, reason: str) -> None:
     decision = move("attempt", state)
     assert decision.move == "fail"
-    assert said in decision.reason
+    assert reason in decision.reason

@@ -1,7 +1,7 @@
-"""The loss of each objective on one batch, computed by hand, and what a few steps of it do to the student.
+"""The loss of each objective on one batch, computed by hand, and the effect of a few steps on the student.
 
-Each fit is black: one batch an epoch, so that step 1 sees the base model and step 2 the adapter of epoch 1, which is
-kept. The hand's copy of the student computes in float32, the fit in bfloat16.
+Each fit is a black box: one batch per epoch, so step 1 uses the base model and step 2 the saved adapter of epoch 1. The
+computation by hand uses float32, the fit bfloat16.
 """
 
 import math
@@ -29,7 +29,7 @@ def student(tmp_path_factory: pytest.TempPathFactory) -> str:
 
 @pytest.fixture(scope="module")
 def teacher(tmp_path_factory: pytest.TempPathFactory) -> str:
-    """Another model of the same width, and of other states."""
+    """Another model of the same width with other states."""
     return byte_model(tmp_path_factory.mktemp("teacher"), seed=1)
 
 
@@ -104,7 +104,7 @@ def _read(student: str, question: str, text: str) -> tuple[list[int], list[int]]
 
 
 def _logprobs(model: Any, prompt: Sequence[int], answer: Sequence[int]) -> Any:
-    """Answer tokens × vocabulary: what the model expects where each token of the answer stands."""
+    """The model's log-probabilities at each token of the answer: answer tokens × vocabulary."""
     import torch
 
     with torch.no_grad():
@@ -166,7 +166,7 @@ class TestStepwise:
             by_hand = sum(n * value for n, value in zip(tokens, each, strict=True)) / sum(tokens)
             assert loss == pytest.approx(float(by_hand), abs=ROUNDED)
 
-    def test_an_example_that_is_too_long_takes_no_weights_from_others(self, student: str, tmp_path: Path) -> None:
+    def test_an_overlong_example_leaves_the_weights_of_others_unchanged(self, student: str, tmp_path: Path) -> None:
         long = replace(sums(1)[0], text="word " * 100, steps=())
         losses = [
             _fit(student, tmp_path / str(len(examples)), examples, objective="stepwise", steps=1).losses
@@ -188,7 +188,7 @@ class TestStepwise:
 
     @staticmethod
     def _parts(model: Any, student: str, example: Example) -> list[Any]:
-        """The losses of the tokens of both steps and of the answer. A token is a byte here."""
+        """The losses of the tokens of both steps and of the answer. Each token is a byte here."""
         losses = -_of_answer(model, student, example)
         first = len(example.steps[0])
         second = first + len("\n") + len(example.steps[1])
@@ -266,33 +266,33 @@ class TestLogits:
     def _losses(self, model: Any, student: str, example: Example) -> Iterator[float]:
         divergences = self._divergences(model, student, example, self.TEMPERATURE)
         for logprob, kl in zip(_of_answer(model, student, example).tolist(), [*divergences, None], strict=False):
-            # What the teacher did not write is imitated only.
+            # Text that is not the teacher's is only imitated.
             weight = 0 if kl is None else self.WEIGHT
             yield -(1 - weight) * logprob + weight * self.TEMPERATURE**2 * (kl or 0.0)
 
     @staticmethod
     def _divergences(model: Any, student: str, example: Example, temperature: float) -> list[float]:
-        """KL(teacher ‖ student) over the teacher's two likeliest tokens and all others, at the temperature."""
+        """KL(teacher ‖ student) on the teacher's two likeliest tokens and all others, at the temperature."""
         from tracemill.logprobs import decode
 
         top = decode(example.logprobs or b"")
         expected = _logprobs(model, *_read(student, example.question, example.text)).exp().tolist()
-        found = []
+        divergences = []
         for ids, logprobs, probabilities in zip(top.ids, top.logprobs, expected, strict=False):
             teacher = [math.exp(value) for value in logprobs]
             pupil = [probabilities[token] for token in ids]
             both = [[*each, 1 - sum(each)] for each in (teacher, pupil)]
             softened = [[value ** (1 / temperature) for value in each] for each in both]
             p, q = ([value / sum(each) for value in each] for each in softened)
-            found.append(sum(a * math.log(a / b) for a, b in zip(p, q, strict=True)))
-        return found
+            divergences.append(sum(a * math.log(a / b) for a, b in zip(p, q, strict=True)))
+        return divergences
 
     @staticmethod
     def _taught(student: str, example: Example, number: int) -> Example:
-        """With a teacher that is surer at each token than at the one before; every other one did not end its turn."""
+        """Add a teacher that is more certain at each token than before; every second one did not end its turn."""
         _, ids = _read(student, example.question, example.text)
         written = ids[:-1] if number % 2 else ids
-        sure = [0.3 + 0.6 * place / len(ids) for place in range(len(ids))]
+        sure = [0.3 + 0.6 * index / len(ids) for index in range(len(ids))]
         places = (
             (token, {token: math.log(each), (token + 5) % 200: math.log(0.7 * (1 - each))})
             for token, each in zip(written, sure, strict=False)
@@ -335,7 +335,7 @@ class TestFeatures:
         settings = {"layers": self.LAYERS, "teachers": (wide,), "checkpoint_seconds": 1e-9}
         _fit(student, tmp_path, _examples(), objective="features", **settings)
         beside = torch.load(tmp_path / "checkpoints" / "checkpoint-1" / "beside.pt", weights_only=True)
-        moved = [(value - projection(32, 48, place).weight).abs().max() for place, value in enumerate(beside.values())]
+        moved = [(value - projection(32, 48, index).weight).abs().max() for index, value in enumerate(beside.values())]
         assert len(moved) == len(self.LAYERS)
         assert min(moved) > 1e-3
 
@@ -346,18 +346,18 @@ class TestFeatures:
         return float(torch.cat(list(values)).mean())
 
     def _distances(self, model: Any, teacher: Any, student: str, example: Example, kind: str) -> Any:
-        """Of each token of the answer, at the token before it: the mean over both pairs of layers."""
+        """The distance at each token of the answer, from the token before: the mean of both pairs of layers."""
         import torch
 
         prompt, answer = _read(student, example.question, example.text)
         ids = torch.tensor([[*prompt, *answer]])
         with torch.no_grad():
             ours, its = (each(input_ids=ids, output_hidden_states=True).hidden_states[:] for each in (model, teacher))
-        found = []
+        distances = []
         for here, there in self.LAYERS:
             a, b = (states[0, len(prompt) - 1 : -1] for states in (ours[here], its[there]))
             if kind == "mse":
-                found.append(((a - b) ** 2).sum(-1) / (b**2).sum(-1))
+                distances.append(((a - b) ** 2).sum(-1) / (b**2).sum(-1))
             else:
-                found.append(1 - (a * b).sum(-1) / (a.norm(dim=-1) * b.norm(dim=-1)))
-        return torch.stack(found).mean(0)
+                distances.append(1 - (a * b).sum(-1) / (a.norm(dim=-1) * b.norm(dim=-1)))
+        return torch.stack(distances).mean(0)

@@ -1,4 +1,4 @@
-"""What each objective weighs, matches and compares, by hand-made numbers."""
+"""The weights, matches and divergences of the objectives, on small numbers."""
 
 import math
 
@@ -22,9 +22,9 @@ def test_an_unknown_objective_is_answered_with_those_there_are() -> None:
         find("telepathy")
 
 
-def test_a_light_registry_tells_what_each_objective_needs() -> None:
-    for found in (find("sft"), find("stepwise")):
-        assert (found.pairs, found.logprobs, found.teacher) == (False, False, False)
+def test_the_registry_knows_the_needs_of_each_objective() -> None:
+    for objective in (find("sft"), find("stepwise")):
+        assert (objective.pairs, objective.logprobs, objective.teacher) == (False, False, False)
     assert find("preference").pairs
     assert find("logits").logprobs
     assert find("features").teacher
@@ -36,7 +36,7 @@ def test_a_batch_that_processes_cannot_share_is_refused() -> None:
 
 
 class TestStepwise:
-    def test_what_comes_after_the_last_step_is_the_answer(self) -> None:
+    def test_the_text_after_the_last_step_is_the_answer(self) -> None:
         example = sums(1)[0]
         first, second = ends(example)
         assert example.text[:first] == "There are 0 and 7."
@@ -47,13 +47,13 @@ class TestStepwise:
         assert ends(Example("sft", "?", "One.\nSo it is 2.", steps=("One.", "So it is 2."))) == [4]
 
     @pytest.mark.parametrize("steps", [(), ("not in the text",)])
-    def test_a_trace_whose_steps_are_not_known_is_told_apart_by_lines(self, steps: tuple[str, ...]) -> None:
+    def test_a_trace_without_steps_is_split_by_lines(self, steps: tuple[str, ...]) -> None:
         assert ends(Example("sft", "?", "One.\n\nTwo.\nIt is 3.", steps=steps)) == [5, 11]
 
-    def test_steps_weigh_alike_however_long_they_are_and_the_answer_as_it_is_told(self) -> None:
-        found = weights(starts=[0, 1, 2, 3, 4, 10, 20, 25], ends=[10, 20], answer=0.4)
-        assert sum(found) == pytest.approx(8)
-        parts = sum(found[:5]) / 8, found[5] / 8, sum(found[6:]) / 8
+    def test_steps_of_any_length_weigh_the_same_and_the_answer_as_configured(self) -> None:
+        token_weights = weights(starts=[0, 1, 2, 3, 4, 10, 20, 25], ends=[10, 20], answer=0.4)
+        assert sum(token_weights) == pytest.approx(8)
+        parts = sum(token_weights[:5]) / 8, token_weights[5] / 8, sum(token_weights[6:]) / 8
         assert parts == pytest.approx((0.3, 0.3, 0.4))
 
     def test_an_answer_without_steps_is_learnt_as_it_is(self) -> None:
@@ -61,10 +61,10 @@ class TestStepwise:
 
 
 class TestPreference:
-    def test_a_pair_shares_its_place(self) -> None:
-        found = matched(pairs(3))
-        assert [(good.role, bad.role) for good, bad in found] == [("chosen", "rejected")] * 3
-        assert all(good.question == bad.question and good.text != bad.text for good, bad in found)
+    def test_a_pair_shares_its_position(self) -> None:
+        matches = matched(pairs(3))
+        assert [(good.role, bad.role) for good, bad in matches] == [("chosen", "rejected")] * 3
+        assert all(good.question == bad.question and good.text != bad.text for good, bad in matches)
 
     def test_half_a_pair_is_refused(self) -> None:
         with pytest.raises(TracemillError, match="position 2 has only: chosen"):
@@ -76,7 +76,7 @@ class TestPreference:
 
 
 class TestLogits:
-    def test_a_student_that_expects_what_the_teacher_does_has_no_loss(self) -> None:
+    def test_a_student_equal_to_its_teacher_has_no_loss(self) -> None:
         import torch
 
         logits = torch.randn(5, 11)
@@ -84,47 +84,47 @@ class TestLogits:
         for temperature in (1.0, 2.0):
             assert divergence(logits, top.indices, top.values, temperature).abs().max() < 1e-5
 
-    def test_with_everything_stored_it_is_the_divergence_of_the_whole_vocabulary(self) -> None:
+    def test_full_log_probabilities_give_the_exact_divergence(self) -> None:
         import torch
 
         teacher, student = torch.randn(2, 4, 6).log_softmax(-1)
         ids = torch.arange(6).expand(4, 6)
-        # The last token is left to "any other".
-        found = divergence(student, ids[:, :5], teacher[:, :5], 1.0)
-        torch.testing.assert_close(found, (teacher.exp() * (teacher - student)).sum(-1), atol=1e-5, rtol=1e-4)
+        # The last token counts as "any other".
+        result = divergence(student, ids[:, :5], teacher[:, :5], 1.0)
+        torch.testing.assert_close(result, (teacher.exp() * (teacher - student)).sum(-1), atol=1e-5, rtol=1e-4)
 
-    def test_what_is_stored_of_a_token_stands_where_the_token_does(self) -> None:
+    def test_stored_log_probabilities_align_with_their_tokens(self) -> None:
         long = TopK.of([(5, {5: -0.5, 6: -1.0, 7: -2.0}), (8, {8: -0.25})])
         short = TopK.of([(9, {9: -0.5})])
         rows = [
             {"input_ids": [1, 2, 5, 8, 3], "labels": [IGNORED, IGNORED, 5, 8, 3], "logprobs": encode(long)},
             {"input_ids": [1, 9], "labels": [IGNORED, 9], "logprobs": encode(short)},
         ]
-        found = collate(rows)
-        assert found["teacher_known"].tolist() == [[0, 0, 1, 1, 0], [0, 1, 0, 0, 0]]
-        assert found["teacher_ids"].shape == (2, 5, 3)
-        assert found["teacher_ids"][0, 2:4].tolist() == [[5, 6, 7], [8, 0, 0]]
-        assert found["teacher_ids"][1, 1].tolist() == [9, 0, 0]
+        batch = collate(rows)
+        assert batch["teacher_known"].tolist() == [[0, 0, 1, 1, 0], [0, 1, 0, 0, 0]]
+        assert batch["teacher_ids"].shape == (2, 5, 3)
+        assert batch["teacher_ids"][0, 2:4].tolist() == [[5, 6, 7], [8, 0, 0]]
+        assert batch["teacher_ids"][1, 1].tolist() == [9, 0, 0]
         none = -math.inf
-        assert found["teacher_logprobs"][0, 1:4].tolist() == [[none] * 3, [-0.5, -1.0, -2.0], [-0.25, none, none]]
-        assert found["teacher_logprobs"][1, 1].tolist() == [-0.5, none, none]
+        assert batch["teacher_logprobs"][0, 1:4].tolist() == [[none] * 3, [-0.5, -1.0, -2.0], [-0.25, none, none]]
+        assert batch["teacher_logprobs"][1, 1].tolist() == [-0.5, none, none]
 
-    def test_rows_of_different_length_and_probabilities_rounded_above_one_are_taken(self) -> None:
+    def test_ragged_rows_and_probabilities_rounded_above_one_are_accepted(self) -> None:
         import torch
 
         logits = torch.randn(2, 6, requires_grad=True)
         ids = torch.tensor([[0, 3], [2, 0]])
         logprobs = torch.tensor([[0.0, math.log(0.01)], [math.log(0.6), -torch.inf]])
-        found = divergence(logits, ids, logprobs, 2.0)
-        found.sum().backward()
-        assert torch.isfinite(found).all()
+        result = divergence(logits, ids, logprobs, 2.0)
+        result.sum().backward()
+        assert torch.isfinite(result).all()
         assert torch.isfinite(logits.grad).all()
-        # Of the second place nothing is known of token 0: it is one of the others.
+        # Token 0 of the second position is unknown: it is one of the others.
         probability = logits.detach()[1].softmax(-1)
         other = (1 - probability[2]) ** 0.5 / (probability[2] ** 0.5 + (1 - probability[2]) ** 0.5)
-        wanted = 0.4**0.5 / (0.6**0.5 + 0.4**0.5)
-        by_hand = wanted * math.log(wanted / other) + (1 - wanted) * math.log((1 - wanted) / (1 - other))
-        assert found[1].item() == pytest.approx(by_hand, abs=1e-5)
+        expected = 0.4**0.5 / (0.6**0.5 + 0.4**0.5)
+        by_hand = expected * math.log(expected / other) + (1 - expected) * math.log((1 - expected) / (1 - other))
+        assert result[1].item() == pytest.approx(by_hand, abs=1e-5)
 
 
 class TestFeatures:
@@ -133,7 +133,7 @@ class TestFeatures:
         assert evenly(2, 3) == ((1, 2), (2, 3))
 
     @pytest.mark.parametrize("kind", ["mse", "cosine"])
-    def test_states_that_are_the_same_are_not_apart_whatever_their_size(self, kind: str) -> None:
+    def test_equal_states_have_no_distance_at_any_size(self, kind: str) -> None:
         import torch
 
         states = 1000 * torch.randn(4, 8)

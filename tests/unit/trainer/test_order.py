@@ -1,4 +1,4 @@
-"""The order in which rows are seen: every row as often as it should be, stage after stage, like lengths together."""
+"""The order of rows: every row as often as it should be, stage by stage, similar lengths together."""
 
 from collections import Counter
 from itertools import pairwise
@@ -39,13 +39,13 @@ def test_rows_of_like_length_are_in_one_step_so_that_little_is_padding() -> None
     steps = [[lengths[row] for row in seen[at : at + 8]] for at in range(0, len(seen), 8)]
     padded = sum(max(step) * len(step) for step in steps)
     assert padded / sum(lengths[row] for row in seen) < 1.1
-    assert max(steps[0]) == max(lengths)  # what needs too much memory fails at once
+    assert max(steps[0]) == max(lengths)  # a batch that needs too much memory fails at once
 
 
 def test_an_epoch_that_ends_within_a_step_is_continued_in_it() -> None:
     seen = order(LENGTHS, [0] * 103, [2], 8, 0)
     lengths = [[LENGTHS[row] for row in seen[at : at + 8]] for at in range(0, 206, 8)]
-    # A step has its longest row first; only step 12 is of two epochs.
+    # A step has its longest row first; only step 12 spans two epochs.
     assert [number for number, step in enumerate(lengths) if step != sorted(step, reverse=True)] == [12]
 
 

@@ -1,4 +1,4 @@
-"""What is said of two sides that answered the same questions."""
+"""The comparison of two sides that answered the same questions."""
 
 import pytest
 
@@ -16,7 +16,7 @@ def test_each_side_has_its_own_share() -> None:
     assert FOUND.difference.value == pytest.approx(0.14)
 
 
-def test_everything_is_told_to_machines() -> None:
+def test_json_output_has_every_figure() -> None:
     told = FOUND.as_json()
     counts = {name: told[name] for name in ("benchmark", "questions", "both", "only_first", "only_second", "neither")}
     assert counts == {
@@ -41,9 +41,7 @@ def test_everything_is_told_to_machines() -> None:
         (5, 5, False),
     ],
 )
-def test_a_difference_is_shown_when_chance_gives_it_less_than_once_in_twenty(
-    first: int, second: int, shown: bool
-) -> None:
+def test_a_difference_is_shown_below_a_probability_of_one_in_twenty(first: int, second: int, shown: bool) -> None:
     assert Compared("b", Paired(10, first, second, 10)).shown is shown
 
 
@@ -53,7 +51,7 @@ def test_a_chance_of_exactly_one_in_twenty_shows_nothing(monkeypatch: pytest.Mon
         assert FOUND.shown is shown
 
 
-def test_a_verdict_says_how_much_and_whether_it_is_more_than_chance() -> None:
+def test_a_comparison_has_the_difference_and_its_significance() -> None:
     assert verdict(FOUND) == f"{points(FOUND.difference).replace(' [', ' points [')}, p = 0.003: more than chance"
     assert verdict(Compared("b", Paired(0, 2, 3, 0))).endswith("p = 1.000: no difference is shown")
 

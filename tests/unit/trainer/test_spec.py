@@ -1,4 +1,4 @@
-"""ROUND.toml: what is understood, and what is said about what is not."""
+"""ROUND.toml: valid files, and the errors for invalid ones."""
 
 from datetime import UTC, datetime
 from pathlib import Path
@@ -34,7 +34,7 @@ def test_a_round_survives_its_way_through_the_database(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("more", "said"),
+    ("more", "message"),
     [
         ("[fit]\nlearning_rat = 1.0\n", "fit.learning_rat"),
         ("[fit]\nepochs = 0\n", "fit.epochs"),
@@ -46,13 +46,13 @@ def test_a_round_survives_its_way_through_the_database(tmp_path: Path) -> None:
         ("samples = 4\n", "set temperature"),
     ],
 )
-def test_a_wrong_key_is_named(tmp_path: Path, more: str, said: str) -> None:
-    with pytest.raises(UsageError, match=said):
+def test_a_wrong_key_is_named(tmp_path: Path, more: str, message: str) -> None:
+    with pytest.raises(UsageError, match=message):
         _load(tmp_path, LEAST + more)
 
 
 @pytest.mark.parametrize(
-    ("more", "said"),
+    ("more", "message"),
     [
         ("at_least = { beauty = 1 }", r"select\.at_least\.beauty"),
         ("ngram = 1", r"select\.ngram"),
@@ -61,8 +61,8 @@ def test_a_wrong_key_is_named(tmp_path: Path, more: str, said: str) -> None:
         ("balance = 2", r"select\.balance"),
     ],
 )
-def test_a_wrong_filter_is_named(tmp_path: Path, more: str, said: str) -> None:
-    with pytest.raises(UsageError, match=said):
+def test_a_wrong_filter_is_named(tmp_path: Path, more: str, message: str) -> None:
+    with pytest.raises(UsageError, match=message):
         _load(tmp_path, LEAST.replace("[evaluate]", f"{more}\n[evaluate]"))
 
 
@@ -90,7 +90,7 @@ def test_every_wrong_key_is_named_at_once(tmp_path: Path) -> None:
 
 
 def test_a_round_that_measures_nothing_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match=r"evaluate: .*name what is measured"):
+    with pytest.raises(UsageError, match=r"evaluate: .*name the evaluations"):
         _load(tmp_path, LEAST.replace('jobs = ["student-before"]', ""))
 
 

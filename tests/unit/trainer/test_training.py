@@ -1,4 +1,4 @@
-"""What a lesson becomes for the library that trains: passes, epochs, the learning rate, the adapter's shape."""
+"""The settings of a lesson for the training library: passes, epochs, learning rate, the adapter's shape."""
 
 from pathlib import Path
 from typing import Any
@@ -21,12 +21,14 @@ def test_a_fit_uses_the_settings_of_its_round(tmp_path: Path) -> None:
     assert given["per_device_train_batch_size"] * given["gradient_accumulation_steps"] == 16
 
 
-@pytest.mark.parametrize(("processes", "longest", "own", "passes"), [(1, 128, 16, 1), (1, 129, 8, 2), (2, 257, 4, 2)])
+@pytest.mark.parametrize(
+    ("processes", "longest", "per_process", "passes"), [(1, 128, 16, 1), (1, 129, 8, 2), (2, 257, 4, 2)]
+)
 def test_processes_share_a_batch_and_split_it_into_passes(
-    processes: int, longest: int, own: int, passes: int, tmp_path: Path
+    processes: int, longest: int, per_process: int, passes: int, tmp_path: Path
 ) -> None:
     given = _arguments(tmp_path, longest=longest, batch_size=16, processes=processes)
-    assert (given["per_device_train_batch_size"], given["gradient_accumulation_steps"]) == (own, passes)
+    assert (given["per_device_train_batch_size"], given["gradient_accumulation_steps"]) == (per_process, passes)
 
 
 @pytest.mark.parametrize(("rows", "warmup"), [(16 * 19, 0), (16 * 20, 1), (16 * 40 - 1, 2)])
@@ -47,7 +49,7 @@ def test_an_epoch_ends_in_the_step_that_sees_its_last_row() -> None:
     assert _ends([0] * 4, [2], 4) == {1: 1, 2: 2}
 
 
-def test_an_adapter_has_the_rank_and_scale_of_the_round_on_every_linear_layer() -> None:
+def test_every_linear_layer_has_the_rank_and_scale_of_the_round() -> None:
     from trainer.student import lora
 
     made = lora(FitSpec(lora_rank=8, lora_alpha=24))
@@ -70,6 +72,6 @@ def test_a_lesson_that_differs_has_another_fingerprint(change: dict[str, Any], t
 
     model = change.get("model", "student")
     rest = {key: value for key, value in change.items() if key != "model"}
-    one, other = lesson("student", tmp_path, sums(2)), lesson(model, tmp_path, sums(2), **rest)
-    assert one.fingerprint == lesson("student", tmp_path / "elsewhere", sums(2)).fingerprint
-    assert other.fingerprint != one.fingerprint != lesson("student", tmp_path, sums(3)).fingerprint
+    first, second = lesson("student", tmp_path, sums(2)), lesson(model, tmp_path, sums(2), **rest)
+    assert first.fingerprint == lesson("student", tmp_path / "elsewhere", sums(2)).fingerprint
+    assert second.fingerprint != first.fingerprint != lesson("student", tmp_path, sums(3)).fingerprint

@@ -1,4 +1,4 @@
-"""Adaptive sampling: when a question has enough, when it is hopeless, and what the job's own questions tell of it."""
+"""Adaptive sampling: a question's end by success or hopelessness, and the prior from the job's questions."""
 
 import math
 import random
@@ -23,7 +23,7 @@ plans = st.builds(
 
 
 def course(plan: Plan, prior: Prior | None, outcomes: list[bool]) -> tuple[int, int, Decision]:
-    """One question's way to its decision: (traces, accepted, decision)."""
+    """The path of one question to its decision: (traces, accepted, decision)."""
     traces = accepted = 0
     decision = Decision.more
     while decision is Decision.more:
@@ -34,7 +34,7 @@ def course(plan: Plan, prior: Prior | None, outcomes: list[bool]) -> tuple[int, 
 
 
 def sampled(prior: Prior, questions: int, plan: Plan, seed: int) -> Counter[tuple[int, int]]:
-    """What a job has seen of questions whose rates are drawn from `prior`."""
+    """The counts of a job whose questions' rates are drawn from `prior`."""
     chances = random.Random(seed)
     counts: Counter[tuple[int, int]] = Counter()
     for _ in range(questions):
@@ -44,7 +44,7 @@ def sampled(prior: Prior, questions: int, plan: Plan, seed: int) -> Counter[tupl
 
 
 def urn(prior: Prior, traces: int, accepted: int, plan: Plan) -> float:
-    """The same chance trace by trace: the next is accepted as often as a Pólya urn of that prior says."""
+    """The same chance by simulating each trace as a draw from a Pólya urn of that prior."""
     if plan.enough is None or accepted >= plan.enough:
         return 1.0
     if traces >= plan.max_traces:
@@ -80,11 +80,13 @@ def test_a_refused_trace_never_raises_the_chance(prior: Prior, plan: Plan, data:
 
 
 @pytest.mark.parametrize(("traces", "accepted", "expected"), [(3, 2, 1.0), (8, 1, 0.0), (7, 0, 0.0), (9, 1, 0.0)])
-def test_what_is_reached_is_certain_and_what_cannot_be_is_not(traces: int, accepted: int, expected: float) -> None:
+def test_a_reached_goal_is_certain_and_an_unreachable_one_impossible(
+    traces: int, accepted: int, expected: float
+) -> None:
     assert chance(Prior(1, 1), traces, accepted, PLAN) == expected
 
 
-# The decision, and what is asked for next.
+# The decision, and the next request.
 
 
 @pytest.mark.parametrize(
@@ -106,13 +108,13 @@ def test_a_question_of_a_job_of_easy_and_hopeless_ones_is_decided(
 
 
 def test_a_chance_of_exactly_give_up_is_not_given_up() -> None:
-    exactly = chance(Prior(1, 1), 6, 0, PLAN)  # both of the two that are left: 1/8 * 2/9
+    exactly = chance(Prior(1, 1), 6, 0, PLAN)  # both of the two remaining traces: 1/8 * 2/9
     assert exactly == pytest.approx(1 / 36)
     assert decide(Plan(8, 2, 2, exactly), Prior(1, 1), 6, 0) is Decision.more
     assert decide(Plan(8, 2, 2, math.nextafter(exactly, 1)), Prior(1, 1), 6, 0) is Decision.hopeless
 
 
-def test_nothing_is_hopeless_before_the_jobs_questions_have_told_something() -> None:
+def test_no_question_is_hopeless_before_the_job_has_results() -> None:
     assert decide(Plan(8, 2, 2, 1.0), None, 7, 0) is Decision.more
 
 
@@ -131,7 +133,7 @@ def test_a_question_never_gets_more_than_its_budget(prior: Prior | None, plan: P
 
 
 @given(plans, st.lists(st.booleans(), min_size=12, max_size=12))
-def test_no_trace_is_asked_for_beyond_the_one_that_is_enough(plan: Plan, outcomes: list[bool]) -> None:
+def test_no_trace_is_requested_beyond_enough(plan: Plan, outcomes: list[bool]) -> None:
     assume(plan.enough is not None)
     traces, accepted, decision = course(plan, None, outcomes)
     assert accepted <= (plan.enough or 0)
@@ -139,17 +141,17 @@ def test_no_trace_is_asked_for_beyond_the_one_that_is_enough(plan: Plan, outcome
 
 
 @given(plans, st.data())
-def test_a_visit_brings_at_least_one_trace_and_at_most_a_batch(plan: Plan, data: st.DataObject) -> None:
+def test_a_visit_takes_at_least_one_trace_and_at_most_a_batch(plan: Plan, data: st.DataObject) -> None:
     traces = data.draw(st.integers(0, plan.max_traces - 1))
     accepted = data.draw(st.integers(0, traces))
     assert traces < next_target(plan, traces, accepted) <= min(plan.max_traces, traces + plan.batch)
 
 
 @given(numbers, st.none() | priors, st.lists(st.booleans(), min_size=12, max_size=12))
-def test_a_fixed_number_of_traces_is_one_visit(most: int, prior: Prior | None, outcomes: list[bool]) -> None:
-    fixed = Plan(max_traces=most, batch=most, enough=None, give_up=0.0)
-    assert next_target(fixed, 0, 0) == most
-    assert course(fixed, prior, outcomes) == (most, sum(outcomes[:most]), Decision.spent)
+def test_a_fixed_number_of_traces_is_one_visit(max_traces: int, prior: Prior | None, outcomes: list[bool]) -> None:
+    fixed = Plan(max_traces=max_traces, batch=max_traces, enough=None, give_up=0.0)
+    assert next_target(fixed, 0, 0) == max_traces
+    assert course(fixed, prior, outcomes) == (max_traces, sum(outcomes[:max_traces]), Decision.spent)
 
 
 # The spread of a job's questions.
@@ -157,11 +159,11 @@ def test_a_fixed_number_of_traces_is_one_visit(most: int, prior: Prior | None, o
 
 @pytest.mark.parametrize("plan", [Plan(8, 8, None, 0.0), Plan(8, 2, 2, 0.0), Plan(8, 1, 1, 0.0), Plan(32, 4, 4, 0.0)])
 @pytest.mark.parametrize("true", [Prior(0.1, 0.9), Prior(0.4, 0.6), Prior(2.8, 1.2), Prior(1, 1)])
-def test_the_spread_is_found_again_also_where_sampling_stopped_early(true: Prior, plan: Plan) -> None:
-    found = fit(sampled(true, 5_000, plan, seed=1))
-    assert found is not None
-    assert found.alpha / sum(found) == pytest.approx(true.alpha / sum(true), abs=0.03)
-    assert sum(found) == pytest.approx(sum(true), rel=0.25)
+def test_the_spread_is_recovered_despite_early_stopping(true: Prior, plan: Plan) -> None:
+    prior = fit(sampled(true, 5_000, plan, seed=1))
+    assert prior is not None
+    assert prior.alpha / sum(prior) == pytest.approx(true.alpha / sum(true), abs=0.03)
+    assert sum(prior) == pytest.approx(sum(true), rel=0.25)
 
 
 def test_giving_up_does_not_bias_the_spread() -> None:
@@ -171,9 +173,9 @@ def test_giving_up_does_not_bias_the_spread() -> None:
     for _ in range(5_000):
         rate = chances.betavariate(*true)
         counts[course(PLAN, true, [chances.random() < rate for _ in range(8)])[:2]] += 1
-    found = fit(counts)
-    assert found is not None
-    assert found == pytest.approx(true, rel=0.15)
+    prior = fit(counts)
+    assert prior is not None
+    assert prior == pytest.approx(true, rel=0.15)
 
 
 def likelihood(prior: Prior, counts: Counter[tuple[int, int]]) -> float:
@@ -191,12 +193,12 @@ def test_no_other_spread_makes_the_counts_likelier(seed: int) -> None:
     chances = random.Random(seed)
     true = Prior(chances.uniform(0.05, 3), chances.uniform(0.05, 3))
     counts = sampled(true, 1_000, Plan(8, 2, chances.choice([1, 2, 4]), 0.0), seed)
-    found = fit(counts)
-    assert found is not None
-    # The imaginary question may move the fit by less than what one real one says.
-    reached = likelihood(found, counts) + 0.05
+    prior = fit(counts)
+    assert prior is not None
+    # The imaginary question may move the fit by less than one real question.
+    reached = likelihood(prior, counts) + 0.05
     for _ in range(300):
-        near = Prior(found.alpha * chances.lognormvariate(0, 0.4), found.beta * chances.lognormvariate(0, 0.4))
+        near = Prior(prior.alpha * chances.lognormvariate(0, 0.4), prior.beta * chances.lognormvariate(0, 0.4))
         assert likelihood(near, counts) <= reached
 
 
@@ -222,16 +224,16 @@ def test_too_few_questions_tell_nothing() -> None:
 @example({(1, 0): 50})
 @example({(8, 0): 10**12, (8, 8): 10**12})
 @example({(16, 0): 505, (2, 1): 2, (5, 1): 1, (10, 1): 2, (15, 1): 2})
-def test_whatever_was_counted_there_is_a_usable_spread(counts: dict[tuple[int, int], int]) -> None:
-    found = fit(counts)
-    assume(found is not None)
-    assert found is not None
-    assert 0 < found.alpha < math.inf
-    assert 0 < found.beta < math.inf
-    assert 0 <= chance(found, 2, 0, PLAN) <= chance(found, 2, 1, PLAN) <= 1
+def test_any_counts_give_a_usable_spread(counts: dict[tuple[int, int], int]) -> None:
+    prior = fit(counts)
+    assume(prior is not None)
+    assert prior is not None
+    assert 0 < prior.alpha < math.inf
+    assert 0 < prior.beta < math.inf
+    assert 0 <= chance(prior, 2, 0, PLAN) <= chance(prior, 2, 1, PLAN) <= 1
 
 
-def test_questions_that_all_fail_leave_little_hope_and_questions_that_all_succeed_much() -> None:
+def test_the_prior_follows_questions_that_all_fail_or_all_succeed() -> None:
     none, every = fit({(8, 0): 200}), fit({(8, 8): 200})
     assert none is not None
     assert every is not None
@@ -239,13 +241,13 @@ def test_questions_that_all_fail_leave_little_hope_and_questions_that_all_succee
     assert chance(every, 0, 0, PLAN) > 0.99
 
 
-def test_questions_of_one_rate_are_told_apart_by_nothing() -> None:
-    found = fit({(8, 4): 10_000})
-    assert found is not None
-    assert chance(found, 4, 0, PLAN) == pytest.approx(chance(found, 4, 1, Plan(8, 2, 3, 0.0)), abs=0.01)
+def test_questions_with_equal_rates_have_no_spread() -> None:
+    prior = fit({(8, 4): 10_000})
+    assert prior is not None
+    assert chance(prior, 4, 0, PLAN) == pytest.approx(chance(prior, 4, 1, Plan(8, 2, 3, 0.0)), abs=0.01)
 
 
-def test_a_fit_takes_no_time_that_matters() -> None:
+def test_fitting_a_prior_is_fast() -> None:
     counts = sampled(Prior(0.4, 0.6), 2_000, Plan(64, 8, 8, 0.0), seed=3)
     best = math.inf
     for _ in range(5):

@@ -1,4 +1,4 @@
-"""Verdicts as rows of the database: nothing is lost on the way."""
+"""Verdicts as rows of the database: no field is lost."""
 
 from tracemill.policy import Policy
 from tracemill.scores import SCORES
@@ -43,7 +43,7 @@ def test_without_a_judge_the_signals_are_empty() -> None:
 def test_a_later_vote_changes_the_vote_and_the_acceptance_alone() -> None:
     scores = {score.name: 0 for score in SCORES}
     stored = StoredVerdict(False, "tie 1/2", None, {}, {"correct": None, "majority": 0.5, **scores})
-    # The check of the old trace was killed this time: what is stored of it stands.
+    # The check of the old trace was killed this time: its stored verdict stays.
     verdict = Verdict(Findings(None, "timeout after 3 s"), Vote(3, 4, 1))
     acceptance = Acceptance(Policy(majority=0.75))
     expected = {"trace_id": 7, "verifier": "checks", "wanted": 4, "majority": 0.75, "margin": 0.5}

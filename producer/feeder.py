@@ -15,7 +15,7 @@ from kombu.exceptions import BatchPublishError
 from kombu.exceptions import OperationalError as BrokerAway
 from redis import RedisError
 from sqlalchemy import Connection, Row
-from sqlalchemy.exc import OperationalError
+from sqlalchemy.exc import OperationalError, ProgrammingError
 
 from db.heartbeat import SILENT_SECONDS, present
 from db.queries import Q
@@ -27,6 +27,8 @@ from tracemill.settings import FeederSettings, settings
 
 log = logging.getLogger(__name__)
 
+#: SQLSTATE of a table or column that does not exist, as during a downgrade and an upgrade.
+SCHEMA_CHANGES = ("42P01", "42703")
 #: Key of the advisory lock that the leader holds.
 LEADER = 0x66656564
 
@@ -167,6 +169,11 @@ def lead(stopped: Callable[[], bool], leading: threading.Event) -> None:
                         time.sleep(limits.interval_seconds)
         except OperationalError as error:
             log.warning("Postgres cannot be reached, trying again: %s", str(error.orig).splitlines()[0])
+            time.sleep(limits.interval_seconds)
+        except ProgrammingError as error:
+            if getattr(error.orig, "sqlstate", None) not in SCHEMA_CHANGES:
+                raise
+            log.warning("the schema is being migrated, trying again: %s", str(error.orig).splitlines()[0])
             time.sleep(limits.interval_seconds)
         finally:
             leading.clear()

@@ -65,7 +65,7 @@ check: $(INSTALLED) ## lint, formatting, types and the directions of imports
 
 # Most tests wait for other processes, so more workers than cores are busy. Each has a Postgres and a Redis of its own,
 # and takes whole files: the heaviest first, then in this order.
-WORKERS ?= 4
+WORKERS ?= 5
 PYTEST := $(BIN)/pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder
 
 test: check sandbox namespaces ## check, then every test that fits into 15 minutes (WORKERS=n: files at a time)

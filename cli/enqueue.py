@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 from rich.progress import MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
-from cli.output import Json, console, print_json, progress_console
+from cli.output import Json, console, print_json, print_line, progress_console
 from cli.policies import read_policy, signals_of
 from producer.job_request import (
     JobRequest,
@@ -115,10 +115,10 @@ def enqueue(
     spec = job_spec(request)
     for signal in spec.policy.gates:
         if reason := spec.policy.uninformative.get(signal):
-            progress_console.print(f"the gate on {signal} is ignored: {reason}", markup=False)
+            print_line(f"the gate on {signal} is ignored: {reason}", progress_console)
     stored = store_questions(request.source, spec, reading_bar)
     for problem in stored.problems:
-        progress_console.print(f"left out {problem.where}: {problem.what}", markup=False)
+        print_line(f"left out {problem.where}: {problem.what}", progress_console)
     if stored.bad > len(stored.problems):
         progress_console.print(f"… and {stored.bad - len(stored.problems)} more rows left out")
     if not stored.read:

@@ -16,24 +16,25 @@ from tracemill import stack as local
 from tracemill.methods import all_methods
 from tracemill.settings import settings
 
-#: Files whose tests need 5 GB of memory each. One worker runs them all, so that no two run at the same time.
-HEAVY = (
-    "tests/integration/tracemill/engines/test_vllm.py",
-    "tests/integration/tracemill/engines/test_openai_vllm.py",
-    "tests/integration/trainer/test_round.py",
-)
+#: Files whose tests need 5 GB of memory each, and the group that runs them one after the other.
+HEAVY = {
+    "tests/integration/tracemill/engines/test_vllm.py": "engines",
+    "tests/integration/tracemill/engines/test_openai_vllm.py": "engines",
+    "tests/integration/trainer/test_round.py": "fits",
+    "tests/integration/test_resume.py": "fits",
+}
 assert all((ROOT / file).is_file() for file in HEAVY)
 
 
 class ByFile(LoadFileScheduling):
-    """Gives whole files to the workers, and the heavy ones to one worker.
+    """Gives whole files to the workers, and each group of heavy files to one worker.
 
     The marks of xdist's `loadgroup` would do that too, but xdist 3.8 loses them under pytest 9.2.
     """
 
     def _split_scope(self, nodeid: str) -> str:
         file = str(super()._split_scope(nodeid))
-        return "heavy" if file in HEAVY else file
+        return HEAVY.get(file, file)
 
 
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> ByFile:

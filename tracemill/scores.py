@@ -5,8 +5,10 @@ rounds, `tracemill verify` and the documentation. A new score needs its check, o
 (docs/extending.md).
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import cache
+from importlib import import_module
 from operator import attrgetter
 from typing import Any, Literal
 
@@ -30,6 +32,17 @@ class TraceScore:
     limits: str = ""
     #: Reads the value from `tracemill.verification.checks.Findings`; by default its attribute of the same name.
     get: Callable[[Any], bool | float | None] | None = None
+    #: The score's own check, as "module:function". It gets the question (or None) and the steps.
+    check: str | None = None
+
+    def value(self, findings: Any) -> bool | float | None:
+        """The score of one trace, out of its `Findings`."""
+        value: bool | float | None = (
+            findings.measured.get(self.name)
+            if self.check is not None
+            else (self.get or attrgetter(self.name))(findings)
+        )
+        return value
 
 
 SCORES = (
@@ -89,6 +102,7 @@ SCORES = (
         "share, 0 to 1",
         "Share of the trace's sentences that repeat the question or an earlier sentence.",
         "repetition in other words; whether a summary is useful",
+        check="tracemill.verification.reasoning.restatements:restatements",
     ),
 )
 
@@ -102,7 +116,19 @@ NUMERIC = tuple(score.name for score in SCORES if score.sql_type != "boolean" an
 
 def scores_of(findings: Any) -> dict[str, bool | float | None]:
     """Every score of one trace by its name. `findings` is a `tracemill.verification.checks.Findings`."""
-    return {score.name: (score.get or attrgetter(score.name))(findings) for score in SCORES}
+    return {score.name: score.value(findings) for score in SCORES}
+
+
+def measure(question: str | None, steps: Sequence[str]) -> dict[str, bool | float | None]:
+    """The scores that have a check of their own, by name. Runs in the child processes of the checks."""
+    return {score.name: _function(score.check)(question, steps) for score in SCORES if score.check is not None}
+
+
+@cache
+def _function(path: str) -> Callable[[str | None, Sequence[str]], bool | float | None]:
+    module, _, name = path.partition(":")
+    function: Callable[[str | None, Sequence[str]], bool | float | None] = getattr(import_module(module), name)
+    return function
 
 
 def score_name(names: tuple[str, ...]) -> AfterValidator:

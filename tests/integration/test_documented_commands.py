@@ -59,11 +59,11 @@ COMMANDS = {
     QUESTIONS: Shown(opened("questions-teacher-cot")),
     WATCH: Shown(r"│ questions-teacher-cot │ done +│ +6 │ +6 │ +0 │ +48 │", (QUESTIONS,)),
     'tracemill sql "select job, questions, traces, correct, accepted, tokens_out from job_progress"': Shown(
-        r"│ questions-teacher-cot +│ 6 +│ 48 ", (QUESTIONS,), "questions-teacher-cot"
+        r"│ questions-teacher-cot +│ +6 │ +48 │", (QUESTIONS,), "questions-teacher-cot"
     ),
-    LUCK: Shown(r"│ no +│ 40 +│ 40 +│", (QUESTIONS,), "questions-teacher-cot"),
+    LUCK: Shown(r"│ no +│ +40 │ +40 │", (QUESTIONS,), "questions-teacher-cot"),
     'tracemill sql "select question, answer, gold, proof from trace_scores where accepted limit 5"': Shown(
-        r"│ What is \d \+ 1\? │ (\d) +│ \1 +│ exact rational │", (QUESTIONS,), "questions-teacher-cot"
+        r"│ What is \d \+ 1\? │ +(\d) │ +\1 │ exact rational │", (QUESTIONS,), "questions-teacher-cot"
     ),
     FIRST: Shown(opened("first")),
     "tracemill enqueue 'job:first?failed' --method rationalize --name rescued": Shown(
@@ -74,7 +74,7 @@ COMMANDS = {
     ),
     ADAPTIVE: Shown(opened("gsm8k-teacher-cot")),
     "tracemill jobs show gsm8k-teacher-cot": Shown(
-        r"adaptive sampling │ 2 accepted of at most 8, 2 at a time", (ADAPTIVE,), "gsm8k-teacher-cot"
+        r"^adaptive sampling +2 accepted of at most 8, 2 at a time", (ADAPTIVE,), "gsm8k-teacher-cot"
     ),
     f"{MAPPED} --policy policy.toml --name strict": Shown(opened("strict")),
     "tracemill jobs": Shown(r"questions-teacher-cot", (QUESTIONS,)),
@@ -94,7 +94,7 @@ COMMANDS = {
     ),
     "tracemill methods": Shown(r"│ refine +│"),
     "tracemill methods refine --domain code": Shown(r"^user: .*\{question\}"),
-    VERIFY: Shown(r"^ +right +1 *$"),
+    VERIFY: Shown(r"^right +1\b"),
     "tracemill calibrate --judge verifier labelled.jsonl": Shown(r"│ rating +│ +15 │ +15 │ 0\.50 "),
     "tracemill export good.parquet --where \"accepted and method = 'cot'\"": Shown(
         r"^good\.parquet: \d+ traces$", (FIRST,), "first"
@@ -111,7 +111,7 @@ TRAINING = {
     "tracemill train round.toml --control": Shown(
         r"round-1: what it would train on", TAUGHT, "gsm8k-teacher-cot", "--dry-run"
     ),
-    "tracemill rounds show round-1": Shown(r"│ held-out +│ after +│ 20 +│ 50\.0 "),
+    "tracemill rounds show round-1": Shown(r"│ held-out +│ after +│ +20 │ +50\.0 "),
     "tracemill rounds compare round-1-control round-1": Shown(r"^held-out: \+10\.0 points"),
     "tracemill rounds compare round-1 round-2": Shown(r"^held-out: \+10\.0 points"),
     "tracemill report round-1 -o round-1.html": Shown(r"^report of round round-1: /.*/round-1\.html$"),

@@ -29,7 +29,7 @@ def tree(tmp_path_factory: pytest.TempPathFactory) -> Path:
         shutil.copytree(ROOT / package, folder / package, ignore=shutil.ignore_patterns("__pycache__"))
     last = max(path.name[:4] for path in (ROOT / "migrations" / "versions").glob("[0-9]*.py"))
     blocks = dict(BLOCK.findall((ROOT / "docs" / "extending.md").read_text(encoding="utf-8")))
-    assert len(blocks) == 5
+    assert len(blocks) == 6
     for name, content in blocks.items():
         if name == "tracemill/scores.py":
             table = (folder / name).read_text(encoding="utf-8")

@@ -118,7 +118,7 @@ def test_rationalize_asks_failed_questions_and_rejects_leaked_hints(
     assert (betraying.correct, betraying.accepted) == (True, False)
     assert "hint" in betraying.refused
     nothing = CliRunner().invoke(app, ["enqueue", "job:cot?accepted", "--name", "none"])
-    assert "not one" in str(nothing.exception)
+    assert "no readable question" in str(nothing.exception)
 
 
 def test_rationalizing_a_question_without_gold_fails_with_the_reason(

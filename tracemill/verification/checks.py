@@ -5,10 +5,12 @@ system only behind a filter. None of it is evaluated, and all checks run in a ch
 (`pool.CheckPool`).
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from time import perf_counter
 from typing import NamedTuple
 
+from tracemill.scores import measure
 from tracemill.text import storable
 from tracemill.verification.answers.compare import compare
 from tracemill.verification.answers.extract import extract
@@ -75,8 +77,8 @@ class Findings:
     ungrounded: list[AtStep] | None = None
     #: Whether the last value that the reasoning derives equals its answer; None: it derives none.
     concludes: bool | None = None
-    #: Share of the sentences that repeat the question or an earlier one; None: there is no sentence.
-    restatements: float | None = None
+    #: Values of the scores that have a check of their own, by name (`tracemill.scores`).
+    measured: Mapping[str, bool | float | None] = field(default_factory=dict)
     #: Wall time.
     seconds: float = 0.0
     #: What failed in the checks themselves.
@@ -128,6 +130,6 @@ def check(item: Item) -> Findings:
         unused=reasoning.unused,
         ungrounded=None if unexplained is None else unexplained[:MAX_FINDINGS],
         concludes=reasoning.concludes,
-        restatements=reasoning.restatements,
+        measured=measure(question, steps),
         seconds=perf_counter() - start,
     )

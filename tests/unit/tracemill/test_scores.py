@@ -27,6 +27,12 @@ def test_every_score_of_a_checked_trace_has_the_type_of_its_column() -> None:
     assert (scores["equations_checked"], scores["equations_false"], scores["first_error"]) == (2, 1, 1)
 
 
+def test_a_check_of_its_own_gets_the_question_and_the_steps() -> None:
+    question = "There are 2 apples and 3 more, then 4."
+    findings = check(Item(f"{question}\nWe have 2 + 3 + 4 = 9 apples.", "9", question))
+    assert findings.measured == {"restatements": 0.5}
+
+
 def test_verified_files_hold_every_score() -> None:
     assert set(SCORE_FIELDS) < set(FIELDS)
     assert {score.name for score in SCORES} - set(SCORE_FIELDS) == {

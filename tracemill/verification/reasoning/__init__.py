@@ -8,7 +8,6 @@ from dataclasses import dataclass, replace
 
 from tracemill.verification.reasoning.equations import Equations, check_cut, cut, shortened
 from tracemill.verification.reasoning.grounding import concludes_cut, ungrounded_cut, unused_cut
-from tracemill.verification.reasoning.restatements import restatements
 from tracemill.verification.reasoning.steps import AtStep
 
 
@@ -23,8 +22,6 @@ class Reasoning:
     unused: int | None
     #: does the last derived value equal the answer; None without a derived value or an answer
     concludes: bool | None
-    #: share of the sentences that repeat the question or an earlier one; None without sentences that count
-    restatements: float | None
 
 
 def read(question: str | None, steps: Sequence[str], answer: str | None, are_thoughts: bool = False) -> Reasoning:
@@ -43,12 +40,10 @@ def read(question: str | None, steps: Sequence[str], answer: str | None, are_tho
             None if question is None else [],
             None if question is None else unused_cut(question, equations.used),
             concludes or None,
-            restatements(question, steps),
         )
     return Reasoning(
         equations,
         None if question is None else ungrounded_cut(question, cuts),
         None if question is None else unused_cut(question, equations.used),
         None if answer is None else concludes_cut(cuts, equations.last, answer),
-        restatements(question, steps),
     )

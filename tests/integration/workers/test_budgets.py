@@ -16,6 +16,7 @@ from tests.integration.statements import claim, execute, fetch, insert_trace, st
 from tests.integration.visits import in_this_process, work
 from tests.scripted_server import Fault, ScriptedServer
 from tracemill.methods import named, prompts
+from tracemill.sampling import Sampling
 from tracemill.settings import settings
 from tracemill.stack import Stack
 from workers.generate import generate
@@ -115,7 +116,7 @@ def test_a_visit_reserves_at_least_its_cost(
         samples=2,
         budget=1e6,
         budget_unit=unit,
-        sampling={"max_tokens": 12},
+        sampling=Sampling(max_tokens=12),
     )
     job_id = enqueue_from(spec, accepted=None, limit=None).job_id
     reserved: list[float] = []
@@ -199,7 +200,9 @@ def test_a_reservation_counts_only_during_its_visit(clean: Stack) -> None:
 
 
 def test_two_visits_at_once_do_not_spend_the_same_rest_of_a_budget(database: Stack, teacher: Teacher) -> None:
-    job_id = fill(additions(2), "dear", samples=1, budget=50, budget_unit="tokens", sampling={"max_tokens": 40}).job_id
+    job_id = fill(
+        additions(2), "dear", samples=1, budget=50, budget_unit="tokens", sampling=Sampling(max_tokens=40)
+    ).job_id
     step(settings().feeder)
     with transaction() as first:
         first.execute(Q["lock_job"], {"job_id": job_id, "question_id": 1})
@@ -218,7 +221,7 @@ def test_two_visits_at_once_do_not_spend_the_same_rest_of_a_budget(database: Sta
 
 
 def one_visit_costs(database: Stack) -> float:
-    fill(additions(1), "probe", samples=1, budget=1e6, budget_unit="tokens", sampling={"max_tokens": 12})
+    fill(additions(1), "probe", samples=1, budget=1e6, budget_unit="tokens", sampling=Sampling(max_tokens=12))
     work("probe")
     return float(value("select spent from jobs where name = 'probe'"))
 
@@ -226,7 +229,7 @@ def one_visit_costs(database: Stack) -> float:
 def test_a_job_that_reaches_its_budget_exactly_ends(database: Stack, teacher: Teacher) -> None:
     each = one_visit_costs(database)
     teacher.requests.clear()
-    fill(additions(5), "dear", samples=1, budget=3 * each, budget_unit="tokens", sampling={"max_tokens": 12})
+    fill(additions(5), "dear", samples=1, budget=3 * each, budget_unit="tokens", sampling=Sampling(max_tokens=12))
     work("dear")
     assert value("select spent from jobs where name = 'dear'") == 3 * each
     assert job_state("dear") == "over_budget"
@@ -237,14 +240,14 @@ def test_a_job_that_reaches_its_budget_exactly_ends(database: Stack, teacher: Te
 
 def test_a_job_that_spends_its_budget_on_the_last_question_is_done(database: Stack) -> None:
     each = one_visit_costs(database)
-    fill(additions(3), "dear", samples=1, budget=3 * each, budget_unit="tokens", sampling={"max_tokens": 12})
+    fill(additions(3), "dear", samples=1, budget=3 * each, budget_unit="tokens", sampling=Sampling(max_tokens=12))
     work("dear")
     assert job_state("dear") == "done"
     assert states("dear") == {"done": 3}
 
 
 def test_a_chain_that_breaks_half_way_is_paid_for_all_the_same(database: Stack, teacher: Teacher) -> None:
-    spec = {"method": "refine", "prompts": prompts(named("refine"), ()), "sampling": {"max_tokens": 12}}
+    spec = {"method": "refine", "prompts": prompts(named("refine"), ()), "sampling": Sampling(max_tokens=12)}
     job_id = fill(additions(1), "dear", samples=1, budget=1e6, budget_unit="money", **spec).job_id
     step(settings().feeder)
     teacher.faults = iter([None, Fault.REFUSED])  # type: ignore[list-item]

@@ -135,9 +135,9 @@ def _evaluation_row(evaluation: Mapping[str, Any]) -> dict[str, Any]:
     return {**evaluation, **by_samples, "right %": percent(accuracy), "in asked form": evaluation["correct_strict"]}
 
 
-def _settings(found: Mapping[str, Any]) -> dict[str, Any]:
+def _settings(round_row: Mapping[str, Any]) -> dict[str, Any]:
     """A round's spec as this release writes it, whichever release stored it."""
-    return parse(found["spec"], f"round '{found['name']}'").model_dump(mode="json")
+    return parse(round_row["spec"], f"round '{round_row['name']}'").model_dump(mode="json")
 
 
 def _differing(first: Mapping[str, Any], second: Mapping[str, Any], under: str = "") -> Iterator[dict[str, Any]]:

@@ -49,8 +49,8 @@ FACTS = Facts(
 
 def rows(facts: Facts) -> list[list[str]]:
     """The cells of all tables of the page."""
-    found = [re.findall(r"<t[dh][^>]*>(.*?)</t[dh]>", row, re.DOTALL) for row in page(facts).split("<tr>")[1:]]
-    return [[" ".join(unescape(re.sub("<[^>]*>", "", cell)).split()) for cell in row] for row in found]
+    cells = [re.findall(r"<t[dh][^>]*>(.*?)</t[dh]>", row, re.DOTALL) for row in page(facts).split("<tr>")[1:]]
+    return [[" ".join(unescape(re.sub("<[^>]*>", "", cell)).split()) for cell in row] for row in cells]
 
 
 def words(facts: Facts) -> str:
@@ -58,32 +58,32 @@ def words(facts: Facts) -> str:
 
 
 def test_a_gain_is_a_headline_with_its_numbers() -> None:
-    found = headline(FACTS)
-    assert found.sentence == (
+    summary = headline(FACTS)
+    assert summary.sentence == (
         "Training on 1,234 examples raised right answers from 15.0 % to 45.0 % of 100 held-out questions."
     )
-    assert found.shown == [
+    assert summary.shown == [
         "The student answers more questions right than the base model: +30.0 points [+18.5, +40.5], p\xa0<\xa00.001."
     ]
-    assert found.not_shown[0].startswith("Whether the filter matters: there is no control arm")
-    assert not any("reasoning" in sentence for sentence in found.not_shown)
+    assert summary.not_shown[0].startswith("Whether the filter matters: there is no control arm")
+    assert not any("reasoning" in sentence for sentence in summary.not_shown)
 
 
 def test_a_loss_is_called_one() -> None:
-    found = headline(replace(FACTS, before_after=[LOSS]))
-    assert "lowered right answers from 45.0 % to 15.0 %" in found.sentence
-    assert found.shown == [
+    summary = headline(replace(FACTS, before_after=[LOSS]))
+    assert "lowered right answers from 45.0 % to 15.0 %" in summary.sentence
+    assert summary.shown == [
         "The student answers fewer questions right than the base model: -30.0 points [-40.5, -18.5], p\xa0<\xa00.001."
     ]
 
 
 def test_what_chance_makes_is_not_shown() -> None:
-    found = headline(replace(FACTS, before_after=[STILL]))
-    assert found.sentence.endswith(
+    summary = headline(replace(FACTS, before_after=[STILL]))
+    assert summary.sentence.endswith(
         "moved right answers from 15.0 % to 18.0 % of 100 held-out questions: no more than chance would."
     )
-    assert found.shown == []
-    assert found.not_shown[0].startswith("That the student became better or worse: +3.0 points [")
+    assert summary.shown == []
+    assert summary.not_shown[0].startswith("That the student became better or worse: +3.0 points [")
 
 
 @pytest.mark.parametrize(("strict", "named"), [(40, False), (41, True)])
@@ -112,8 +112,8 @@ def test_a_control_arm_says_whether_the_filter_matters() -> None:
 def test_several_benchmarks_are_summed_and_their_p_values_warned_of() -> None:
     both = [GAIN, Compared("words", Paired(1, 2, 3, 4))]
     assert together(both) == Compared("all benchmarks", Paired(11, 7, 38, 54))
-    found = headline(replace(FACTS, before_after=both))
-    assert any("there are 2, and their p values are not corrected" in sentence for sentence in found.not_shown)
+    summary = headline(replace(FACTS, before_after=both))
+    assert any("there are 2, and their p values are not corrected" in sentence for sentence in summary.not_shown)
     assert not any("not corrected" in sentence for sentence in headline(FACTS).not_shown)
 
 

@@ -37,6 +37,7 @@ class ByFile(LoadFileScheduling):
         return HEAVY.get(file, file)
 
 
+@pytest.hookimpl(optionalhook=True)  # the hook is unknown under -p no:xdist
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> ByFile:
     return ByFile(config, log)
 

@@ -17,7 +17,7 @@ from sqlalchemy import text
 from db.queries import Q
 from db.session import transaction
 from tests.conftest import forget
-from tests.integration.factory import wait_until
+from tests.integration.factory import HANG_SECONDS, wait_until
 from tests.integration.rounds import ASK, finish, job, question, round_row, round_spec, trace
 from tracemill.errors import UsageError
 from tracemill.model_settings import EMBEDDED_MODEL
@@ -62,15 +62,16 @@ def before(_student: None) -> int:
     return job_id
 
 
-def _answer_everything_right(round_id: int) -> None:
-    """Act as the feeder and the workers for the round's jobs."""
+def _answer_everything_right(round_id: int, trainer: threading.Thread) -> None:
+    """Act as the feeder and the workers for the jobs that the trainer opens after its fit."""
 
     def opened() -> list[int]:
         with transaction() as connection:
             rows = connection.execute(text("select id from jobs where round_id = :id"), {"id": round_id})
             return [row.id for row in rows]
 
-    for job_id in wait_until(opened, 120):
+    wait_until(lambda: opened() or not trainer.is_alive(), what=lambda: round_row(round_id))
+    for job_id in opened():
         with transaction() as connection:
             question_ids = connection.execute(
                 text("select question_id from job_questions where job_id = :id"), {"id": job_id}
@@ -93,8 +94,8 @@ def test_a_round_fits_a_real_adapter_and_measures_before_and_after(before: int) 
     round_id = queue_round(round_spec(fit=QUICK))
     trainer = threading.Thread(target=run_round, args=(round_id,))
     trainer.start()
-    _answer_everything_right(round_id)
-    trainer.join(60)
+    _answer_everything_right(round_id, trainer)
+    trainer.join(HANG_SECONDS)
 
     row = round_row(round_id)
     assert (row["state"], row["error"], row["owner"]) == ("done", None, None)
@@ -151,8 +152,8 @@ def test_a_round_left_with_its_adapter_saved_is_not_fitted_again(before: int, tm
     _set(round_id, state="fitting", adapter_path=str(tmp_path), owner="a lost trainer")
     trainer = threading.Thread(target=run_round, args=(round_id,))
     trainer.start()
-    _answer_everything_right(round_id)
-    trainer.join(60)
+    _answer_everything_right(round_id, trainer)
+    trainer.join(HANG_SECONDS)
     assert (round_row(round_id)["state"], round_row(round_id)["adapter_path"]) == ("done", str(tmp_path))
 
 
@@ -175,8 +176,8 @@ def test_a_killed_trainer_ends_its_fit_and_another_can_continue(before: int) -> 
     round_id = queue_round(round_spec(fit={**QUICK, "epochs": 50}))
     code = f"from trainer.service import run_round; run_round({round_id})"
     trainer = subprocess.Popen([sys.executable, "-c", code], env=os.environ)
-    fit = wait_until(lambda: psutil.Process(trainer.pid).children(), 120)[0]
-    wait_until(lambda: round_row(round_id)["metrics"].get("step"), 120)
+    fit = wait_until(lambda: psutil.Process(trainer.pid).children())[0]
+    wait_until(lambda: round_row(round_id)["metrics"].get("step"))
     trainer.send_signal(signal.SIGKILL)
     trainer.wait()
     wait_until(lambda: not fit.is_running() or fit.status() == psutil.STATUS_ZOMBIE, 10)

@@ -1,7 +1,8 @@
 """`tracemill calibrate`: measure a judge on labelled traces, draw the result and store it."""
 
+import time
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -11,12 +12,13 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from sqlalchemy.exc import OperationalError
 
 from cli.calibration_picture import can_draw, check_picture, draw
-from cli.jobs import job_named
-from cli.output import Json, print_json, print_line, print_rows, printing_on_stderr, progress_console
+from cli.jobs import QUIET_SECONDS, job_named
+from cli.output import Json, libraries_in_log, log_of, print_json, print_line, print_rows, progress_console
 from cli.policies import signals_of
 from db import calibrations
 from db.queries import Q
 from db.session import transaction
+from tracemill import stack as local
 from tracemill.errors import TracemillError, UsageError, no_postgres, unreachable
 from tracemill.policy import SIGNALS, Policy, Signal
 from tracemill.settings import model as model_settings
@@ -26,6 +28,7 @@ from tracemill.verification.calibration import MIN_TRACES, Measured, Rated, why_
 
 if TYPE_CHECKING:
     from tracemill.verification.labelled import LabelledFile
+    from workers.rating import Workers
 
 #: The AUC that a signal must exceed unless the policy sets another one.
 ABOVE: float = Policy.model_fields["auc_above"].default
@@ -40,8 +43,8 @@ def register(app: typer.Typer) -> None:
 CALIBRATE = (
     "Measure a judge on labelled traces, and store which of its signals are informative.\n\n"
     "FILE is JSONL with trace, question, and a label: correct (true or false, by a person), or gold (an answer for the "
-    "symbolic checks). With --job no model runs: the stored scores of that job are compared with the symbolic "
-    "checks.\n\n"
+    "symbolic checks). A running worker that serves the judge rates the traces; without one, the model is loaded here. "
+    "With --job no model runs: the stored scores of that job are compared with the symbolic checks.\n\n"
     "Example: tracemill calibrate --judge verifier labelled.jsonl --signals rating,coherence"
 )
 
@@ -140,20 +143,41 @@ def rate_file(
 ) -> tuple[list[Rated], dict[str, int]]:
     """Let the judge rate the traces of a file; also return the counts of lines and traces left out.
 
+    A running worker that has the judge's model rates them. Otherwise this process loads the model.
+
     Raises UsageError and EngineError.
     """
     from tracemill.verification.labelled import read_labelled
+    from workers.rating import ask_workers
 
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
-    with Progress(*columns, TimeRemainingColumn(), console=progress_console, transient=True) as bar:
+    with Progress(
+        *columns,
+        TimeRemainingColumn(),
+        console=progress_console,
+        transient=True,
+        # Libraries must not write above the bar.
+        redirect_stdout=False,
+        redirect_stderr=False,
+    ) as bar:
         label = bar.add_task("labelling", total=None)
         labelled = read_labelled(file, limit, lambda done, of: bar.update(label, completed=done, total=of))
         print_left_out(labelled)
         require_enough([trace.correct for trace in labelled.traces], str(file))
-        ask = bar.add_task(f"asking {judge}", total=len(labelled.traces))
         cases = [trace.case for trace in labelled.traces]
-        with printing_on_stderr():
-            ratings = calibration.ask_all(judge, cases, requested, lambda: bar.advance(ask))
+        lines = ProgressLines(f"{judge} has rated", len(cases))
+        workers = serving(judge, lambda: bar.update(label, description=f"the worker that serves {judge} is loading"))
+        ask = bar.add_task(f"asking {judge}", total=len(cases))
+
+        def rated() -> None:
+            bar.advance(ask)
+            lines.advance()
+
+        if workers is not None:
+            ratings = ask_workers(workers, judge, cases, requested, rated)
+        else:
+            with libraries_in_log(log_of("calibrate")):
+                ratings = calibration.ask_all(judge, cases, requested, rated)
     errors = Counter(rating.error for rating in ratings if rating.error)
     for error, count in errors.most_common(MAX_PRINTED):
         print_line(f"{judge}, {count} of {len(ratings)} traces: {error}", progress_console)
@@ -162,6 +186,44 @@ def rate_file(
     rows = [Rated(trace.correct, rating.scores) for trace, rating in zip(labelled.traces, ratings, strict=True)]
     counts = {"broken_lines": len(labelled.broken), "left_out": labelled.left_out.total(), "errors": errors.total()}
     return rows, counts
+
+
+class ProgressLines:
+    """Progress for a log: without a terminal it prints a line every QUIET_SECONDS."""
+
+    def __init__(self, sentence: str, total: int) -> None:
+        self.sentence = sentence
+        self.done, self.total = 0, total
+        self._last_line = time.monotonic()
+
+    def advance(self) -> None:
+        self.done += 1
+        if not progress_console.is_terminal and time.monotonic() - self._last_line > QUIET_SECONDS:
+            self._last_line = time.monotonic()
+            print_line(f"{self.sentence} {self.done} of {self.total} traces", progress_console)
+
+
+def serving(judge: str, waits: Callable[[], None]) -> "Workers | None":
+    """Return the workers that serve the judge; None if this process must load it. Waits while a worker loads it.
+
+    `waits` is called when the wait begins.
+    """
+    from workers.rating import workers_of
+
+    if settings().database_url is None or settings().redis_url is None:
+        return None
+    has_waited = False
+    while True:
+        try:
+            workers = workers_of(judge)
+        except OperationalError:  # --no-store needs no Postgres
+            return None
+        if workers is not None or not local.is_starting_for(settings().data_dir, judge):
+            return workers
+        if not has_waited:
+            waits()
+        has_waited = True
+        time.sleep(0.5)
 
 
 def print_left_out(labelled: "LabelledFile") -> None:

@@ -18,6 +18,9 @@ from rich.rule import Rule
 from rich.table import Column, Table
 from rich.text import Text
 
+from tracemill.errors import EngineError
+from tracemill.settings import settings
+
 Json = Annotated[bool, typer.Option("--json", help="Print JSON for machines.")]
 
 #: As wide as the terminal, also in a pipe. Without a terminal COLUMNS decides, otherwise 80.
@@ -32,19 +35,62 @@ FIGURE = re.compile(r"[-+]?\d")
 Cells = Sequence[Sequence[Text]]
 
 
-@contextmanager
-def printing_on_stderr() -> Iterator[IO[bytes]]:
-    """Yield standard output for the result, and redirect all other output of the process to standard error.
+def log_of(command: str) -> Path:
+    """Return the log of a command's libraries, beside those of the local stack."""
+    return settings().data_dir / "logs" / f"{command}.log"
 
-    Libraries of models print to standard output, also from C.
+
+@contextmanager
+def libraries_in_log(log: Path) -> Iterator[IO[bytes]]:
+    """Write all output of the process into a log, except progress, and yield standard output for the result.
+
+    Libraries of models print to standard output and standard error, also from C and from their child processes. If the
+    log cannot be written, their output goes to standard error. An EngineError of the block names the log.
     """
     sys.stdout.flush()
-    with open(os.dup(1), "wb", buffering=0) as stdout, redirect_stdout(sys.stderr):
-        os.dup2(2, 1)
+    sys.stderr.flush()
+    with open(os.dup(1), "wb", buffering=0) as stdout, _saved_stderr() as stderr, redirect_stdout(sys.stderr):
+        progress_console.file = stderr
+        to_log = _diverted(log)
         try:
             yield stdout
+        except EngineError as error:
+            if to_log and log.stat().st_size:
+                raise type(error)(f"{error}. Log: {log.absolute()}") from error
+            raise
         finally:
+            sys.stderr.flush()
             os.dup2(stdout.fileno(), 1)
+            if stderr is not sys.stderr:
+                os.dup2(stderr.fileno(), 2)
+            progress_console.file = None  # type: ignore[assignment]  # from now on sys.stderr again
+
+
+@contextmanager
+def _saved_stderr() -> Iterator[IO[str]]:
+    """Yield a file that stays standard error while file descriptor 2 is something else."""
+    try:
+        descriptor = os.dup(sys.stderr.fileno())
+    except OSError:  # it is a file in memory, without a descriptor
+        yield sys.stderr
+        return
+    with open(descriptor, "w", encoding=sys.stderr.encoding, errors=sys.stderr.errors, buffering=1) as saved:
+        yield saved
+
+
+def _diverted(log: Path) -> bool:
+    """Send the file descriptors 1 and 2 into a log. False: it cannot be written, so both are standard error now."""
+    try:
+        for folder in (log.parent.parent, log.parent):
+            folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        file = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_APPEND, 0o600)
+    except OSError:
+        os.dup2(2, 1)
+        return False
+    os.dup2(file, 1)
+    os.dup2(file, 2)
+    os.close(file)
+    return True
 
 
 def print_json(value: Any) -> None:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 
-from cli.output import Json, print_facts, print_line, printing_on_stderr, progress_console
+from cli.output import Json, libraries_in_log, log_of, print_facts, print_line, progress_console
 from tracemill.errors import TracemillError, UsageError
 from tracemill.scores import SCORE_FIELDS
 from tracemill.settings import model as model_settings
@@ -68,7 +68,7 @@ def verify(
         model_settings(judge)
     source = Input(file)
     summary = Summary()
-    with printing_on_stderr() if judge else nullcontext(sys.stdout.buffer) as stdout:
+    with libraries_in_log(log_of("verify")) if judge else nullcontext(sys.stdout.buffer) as stdout:
         output = Output(stdout) if out == STANDARD else OutputFile(out, source, judge)
         try:
             with _bar(source.size, summary, hidden=out == STANDARD and sys.stdout.isatty()) as move:

@@ -1,4 +1,4 @@
-"""The Celery app: four task names on three kinds of queue, and nothing else.
+"""The Celery app: five task names on three kinds of queue, and nothing else.
 
 A message is only a nudge, because Postgres owns the work (see `db/`). A message is acknowledged as soon as its task
 starts, and no result is kept. A lost message costs a lease, a repeated one costs a SQL statement. Neither loses a
@@ -28,6 +28,7 @@ GENERATE = "tracemill.generate"
 VERIFY = "tracemill.verify"
 TRAIN = "tracemill.train"
 LOOP = "tracemill.loop"
+RATE = "tracemill.rate"
 
 
 def generate_queue(alias: str) -> str:
@@ -67,7 +68,7 @@ app = Celery(
     "tracemill",
     loader=Loader,
     amqp=broker.RetryingAMQP,
-    include=["workers.generate", "workers.verify", "trainer.service", "trainer.loop_service"],
+    include=["workers.generate", "workers.verify", "workers.rating", "trainer.service", "trainer.loop_service"],
 )
 app.conf.update(
     task_serializer="json",

@@ -28,3 +28,9 @@ select queue, sum(concurrency) as places
 from processes, jsonb_array_elements_text(queues) as queue
 where seen_at > now() - make_interval(secs => :silent)
 group by queue
+
+-- name: serving
+-- The live workers of a queue.
+select name, concurrency from processes
+where queues ? :queue and seen_at > now() - make_interval(secs => :silent)
+order by name

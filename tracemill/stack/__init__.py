@@ -12,7 +12,7 @@ import shutil
 import time
 import xmlrpc.client
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Protocol
@@ -215,6 +215,14 @@ def status(data_dir: Path) -> list[ProcessStatus]:
             )
         )
     return rows
+
+
+def is_starting_for(data_dir: Path, alias: str) -> bool:
+    """Whether a running program of the stack was started with this model alias. It may still load the model."""
+    with suppress(StackError):
+        running = {row.name for row in status(data_dir) if row.state in ("STARTING", "RUNNING")}
+        return any(u.name in running and alias in u.command for u in supervise.units(folder_of(data_dir)))
+    return False
 
 
 def _require_extra() -> None:

@@ -3,6 +3,7 @@
 import json
 import math
 import re
+import threading
 from collections.abc import Iterator
 from dataclasses import asdict
 from pathlib import Path
@@ -13,9 +14,9 @@ from typer.testing import CliRunner, Result
 from cli.main import app
 from db.calibrations import latest
 from tests.conftest import forget
-from tests.integration.factory import ASK, additions, change, fill, rows, value
+from tests.integration.factory import ASK, Processes, additions, change, fill, rows, value, wait_until
 from tests.scripted_server import ScriptedServer
-from tracemill.errors import UsageError
+from tracemill.errors import EngineError, StackError, UsageError
 from tracemill.policy import Policy
 from tracemill.stack import Stack
 from tracemill.statistics import share
@@ -103,6 +104,63 @@ def test_the_newest_calibration_of_each_signal_counts(judge: ScriptedServer, lab
 def test_no_store_stores_nothing(judge: ScriptedServer, labelled: Path) -> None:
     assert run(labelled, "--signals", "rating", "--no-store").exit_code == 0
     assert latest("referee", "scripted") == {}
+
+
+@pytest.fixture
+def worker(judge: ScriptedServer, tmp_path: Path) -> Iterator[Processes]:
+    """A running worker that serves the judge, and settings under which no other process reaches the judge."""
+    config = tmp_path / "tracemill.toml"
+    settings_of_worker = tmp_path / "worker.toml"
+    settings_of_worker.write_text(config.read_text())
+    config.write_text(config.read_text().replace(judge.base_url, "http://127.0.0.1:9/v1"))
+    forget()
+    processes = Processes(tmp_path, {"TRACEMILL_CONFIG": str(settings_of_worker)})
+    change("delete from processes")
+    yield processes
+    processes.stop_all()
+
+
+@pytest.mark.parametrize("words", [["verify", "--judge"], ["generate", "--model"], ["generate", "--judge"]])
+def test_a_running_worker_that_serves_the_judge_rates_the_traces(
+    worker: Processes, labelled: Path, words: list[str]
+) -> None:
+    others = ["--model", "other"] if words == ["generate", "--judge"] else []
+    worker.start("worker", "worker", *words, "referee", *others)
+    wait_until(lambda: value("select count(*) from processes"), 60)
+    done = run(labelled, "--signals", "rating,coherence", "--json")
+    assert done.exit_code == 0, done.stderr
+    assert latest("referee", "scripted")["rating"].auc.value == pytest.approx(204 / 225)
+
+
+def test_a_worker_with_another_model_of_that_name_rates_nothing(
+    worker: Processes, labelled: Path, tmp_path: Path
+) -> None:
+    worker.start("worker", "worker", "verify", "--judge", "referee")
+    wait_until(lambda: value("select count(*) from processes"), 60)
+    config = tmp_path / "tracemill.toml"
+    config.write_text(config.read_text().replace('"scripted"', '"newer"'))
+    forget()
+    done = run(labelled, "--signals", "rating")
+    assert isinstance(done.exception, EngineError)
+    assert str(done.exception) == (
+        "the running worker serves scripted as referee, and the settings now name newer: restart the worker"
+    )
+    assert latest("referee", "newer") == {}
+
+
+def test_a_calibration_fails_when_its_worker_ends(
+    worker: Processes, judge: ScriptedServer, labelled: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("workers.rating.POLL_SECONDS", 0.2)
+    worker.start("worker", "worker", "verify", "--judge", "referee")
+    wait_until(lambda: value("select count(*) from processes"), 60)
+    worker.kill("worker")
+    killer = threading.Timer(0.5, lambda: change("delete from processes"))  # as after 30 seconds without a heartbeat
+    killer.start()
+    done = run(labelled, "--signals", "rating")
+    killer.join()
+    assert isinstance(done.exception, StackError)
+    assert str(done.exception).endswith(" ended before it rated every trace: run the same command again")
 
 
 def judged_job(name: str, right: int, wrong: int, policy: Policy) -> None:

@@ -33,6 +33,11 @@ def unreachable(service: str, error: object, alternative: str = "") -> StackErro
     return StackError(f"cannot reach {service}: {reason}. `tracemill up` starts it{alternative}.")
 
 
+def reason(error: BaseException) -> str:
+    """What went wrong, in the words of the system, without the error number and the file name of an OSError."""
+    return error.strerror if isinstance(error, OSError) and error.strerror else str(error)
+
+
 class EngineError(TracemillError):
     """A model cannot be reached, or cannot answer."""
 

@@ -32,6 +32,7 @@ class CallSettings(Section):
     name: str
     #: The system message; none by default.
     system: str | None = None
+    #: The user message.
     user: str = "{question}"
 
 
@@ -42,6 +43,7 @@ class MethodSettings(Section):
     paper: str = ""
     #: The system message; none by default. May hold `{question}`, `{gold}`, `{trace}`, `{work}` and `{end}`.
     system: str | None = None
+    #: The user message.
     user: str = "{question}"
     #: Its traces are examples of wrong reasoning. They are accepted only if their answer is wrong.
     negative: bool = False
@@ -109,7 +111,9 @@ class Settings(BaseSettings):
     }
     #: The user's own methods, beside those of `tracemill/methods/`.
     methods: dict[str, MethodSettings] = {}
+    #: The amount of work in Redis.
     feeder: FeederSettings = FeederSettings()
+    #: The processes of the local stack.
     local: LocalSettings = LocalSettings()
     #: Questions that one generate worker answers at a time. Each needs the job's n samples.
     generate_concurrency: int = Field(64, ge=1)

@@ -28,6 +28,7 @@ class EvaluateSpec(Section):
     domain: Literal["math", "code", "legal", "medical", "general"] = "math"
     #: Answers per question.
     samples: int = Field(default=1, ge=1, le=1024)
+    #: The sampling temperature; 0 always takes the likeliest token.
     temperature: float = Field(default=0.0, ge=0, le=10)
     #: The longest answer, in tokens.
     max_tokens: int = Field(default=512, ge=1)

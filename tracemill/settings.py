@@ -7,6 +7,7 @@ nested key: `TRACEMILL_MODELS__TEACHER__MODEL=Qwen/Qwen3-4B`. The options of an 
 
 import json
 import os
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +23,7 @@ from pydantic_settings import (
 from tracemill.concurrency import once
 from tracemill.errors import UsageError
 from tracemill.model_settings import ModelSettings, VllmOptions, move_options
-from tracemill.sections import Section
+from tracemill.sections import Section, located
 
 
 class CallSettings(Section):
@@ -140,7 +141,18 @@ class EnvironmentSource(EnvSettingsSource):
     """`TRACEMILL_*` variables."""
 
     def __call__(self) -> dict[str, Any]:
+        _refuse_misspelt_variables()
         return move_options(super().__call__())
+
+
+def _refuse_misspelt_variables() -> None:
+    """Raise ValueError for a variable whose name is nearly that of a setting."""
+    for name in os.environ:
+        key = name.removeprefix("TRACEMILL_").split("__")[0].lower()
+        if not name.startswith("TRACEMILL_") or key in Settings.model_fields:
+            continue
+        if similar := get_close_matches(key, Settings.model_fields, n=1, cutoff=0.8):
+            raise ValueError(f"there is no variable {name}; did you mean TRACEMILL_{similar[0].upper()}?")
 
 
 class FileSource(TomlConfigSettingsSource):
@@ -188,7 +200,7 @@ def settings() -> Settings:
     try:
         return Settings()
     except ValidationError as error:
-        first = error.errors()[0]
+        first = located(error, "settings", suggestions=Settings.model_fields).errors()[0]
         where = ".".join(str(part) for part in first["loc"])
         raise UsageError(f"setting {where}: {first['msg']} (in {config_file()} or TRACEMILL_* variables)") from None
     except (ValueError, OSError) as error:  # invalid TOML, or a variable that is not JSON

@@ -28,7 +28,7 @@ from cli import (
     workers,
 )
 from tracemill import __version__
-from tracemill.errors import TracemillError, reason, unreachable
+from tracemill.errors import TracemillError, reason_of, unreachable, without_error_numbers
 from tracemill.interpreter import protect_children
 
 HELP = """Tracemill: a distributed factory for reasoning traces.
@@ -126,7 +126,7 @@ def _known(error: Exception) -> int:
         return _failed(str(unreachable("Redis", error)), 1)
     if isinstance(error, OSError):
         where = f"{error.filename}: " if error.filename else ""
-        return _failed(where + reason(error), 1)
+        return _failed(where + reason_of(error), 1)
     raise error
 
 
@@ -136,5 +136,5 @@ def _line(error: BaseException | None) -> str:
 
 
 def _failed(message: str, code: int) -> int:
-    print(f"error: {message}", file=sys.stderr)
+    print(f"error: {without_error_numbers(message)}", file=sys.stderr)
     return code

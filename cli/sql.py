@@ -11,7 +11,7 @@ from typing import Annotated, Any
 import typer
 
 from cli.output import Json, json_default, print_json, print_line, print_rows
-from tracemill.errors import UsageError, no_postgres, reason, unreachable
+from tracemill.errors import UsageError, no_postgres, reason_of, unreachable
 from tracemill.settings import settings
 
 STDIN = "-"
@@ -79,7 +79,7 @@ def _statement(query: str | None, file: Path | None) -> str:
         else:
             statement = sys.stdin.read() if query in (None, STDIN) else query
     except OSError as error:
-        raise UsageError(f"cannot read {file or 'standard input'}: {reason(error)}") from None
+        raise UsageError(f"cannot read {file or 'standard input'}: {reason_of(error)}") from None
     except UnicodeDecodeError:
         raise UsageError(f"{file or 'standard input'}: the query is not UTF-8 text") from None
     if not statement or not statement.strip():

@@ -4,6 +4,10 @@ Every message says what is wrong, where, and what to do next. The command line p
 It ends with the exit code of the class: 2 for wrong use, 1 for work that failed.
 """
 
+import re
+
+_ERROR_NUMBER = re.compile(r"\[Errno -?\w+\] ")
+
 
 class TracemillError(Exception):
     """Work failed; the message says why and what to do."""
@@ -33,9 +37,15 @@ def unreachable(service: str, error: object, alternative: str = "") -> StackErro
     return StackError(f"cannot reach {service}: {reason}. `tracemill up` starts it{alternative}.")
 
 
-def reason(error: BaseException) -> str:
-    """What went wrong, in the words of the system, without the error number and the file name of an OSError."""
-    return error.strerror if isinstance(error, OSError) and error.strerror else str(error)
+def reason_of(error: BaseException) -> str:
+    """The reason of an error in the system's words: without the error number and the file name of an OSError."""
+    is_sentence = isinstance(error, OSError) and error.strerror
+    return without_error_numbers(str(error.strerror if is_sentence else error))
+
+
+def without_error_numbers(message: str) -> str:
+    """The message without Python's `[Errno 2]`."""
+    return _ERROR_NUMBER.sub("", message)
 
 
 class EngineError(TracemillError):

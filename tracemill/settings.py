@@ -21,7 +21,7 @@ from pydantic_settings import (
 )
 
 from tracemill.concurrency import once
-from tracemill.errors import UsageError
+from tracemill.errors import UsageError, reason_of
 from tracemill.model_settings import ModelSettings, VllmOptions, move_options
 from tracemill.sections import Section, located
 
@@ -204,7 +204,9 @@ def settings() -> Settings:
         where = ".".join(str(part) for part in first["loc"])
         raise UsageError(f"setting {where}: {first['msg']} (in {config_file()} or TRACEMILL_* variables)") from None
     except (ValueError, OSError) as error:  # invalid TOML, or a variable that is not JSON
-        raise UsageError(f"cannot read the settings ({config_file()} and TRACEMILL_* variables): {error}") from None
+        raise UsageError(
+            f"cannot read the settings ({config_file()} and TRACEMILL_* variables): {reason_of(error)}"
+        ) from None
 
 
 def model(alias: str) -> ModelSettings:

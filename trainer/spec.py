@@ -7,7 +7,7 @@ from typing import Any, Literal
 
 from pydantic import Field, ValidationError, model_validator
 
-from tracemill.errors import UsageError
+from tracemill.errors import UsageError, reason_of
 from tracemill.sections import Section
 from trainer.ask_spec import Columns, TeachSpec
 from trainer.fit_spec import FitSpec
@@ -84,7 +84,7 @@ def read(path: Path, kind: str, changes: Sequence[str] = ()) -> dict[str, Any]:
     try:
         content = tomllib.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:  # missing, not UTF-8, not TOML
-        raise UsageError(f"cannot read the {kind} file {path}: {error}") from None
+        raise UsageError(f"cannot read the {kind} file {path}: {reason_of(error)}") from None
     for change in changes:
         key, equals, value = change.partition("=")
         if not equals:

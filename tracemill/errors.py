@@ -6,7 +6,7 @@ It ends with the exit code of the class: 2 for wrong use, 1 for work that failed
 
 import re
 
-_ERROR_NUMBER = re.compile(r"\[Errno -?\w+\] ")
+_ERROR_NUMBER = re.compile(r"\[Errno -?\w+\] ", re.IGNORECASE)
 
 
 class TracemillError(Exception):

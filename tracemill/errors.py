@@ -39,8 +39,8 @@ def unreachable(service: str, error: object, alternative: str = "") -> StackErro
 
 def reason_of(error: BaseException) -> str:
     """The reason of an error in the system's words: without the error number and the file name of an OSError."""
-    is_sentence = isinstance(error, OSError) and error.strerror
-    return without_error_numbers(str(error.strerror if is_sentence else error))
+    sentence = error.strerror if isinstance(error, OSError) else None
+    return without_error_numbers(sentence or str(error))
 
 
 def without_error_numbers(message: str) -> str:

@@ -3,17 +3,22 @@
 import csv
 import io
 import json
+import os
 import re
 import subprocess
+import sys
 from pathlib import Path
 
 import psycopg
 import pytest
 
+from db.session import transaction
 from db.tables import Base
 from db.views import VIEWS
+from tests.documented import blocks
 from tests.installed import TRACEMILL, environment
 from tests.integration.factory import additions, fill, rows
+from tests.integration.measured import benchmark, measured, teach
 from tracemill.settings import settings
 from tracemill.stack import Stack
 
@@ -26,6 +31,16 @@ QUERY = "select job, questions from job_progress"
 def sums(clean: Stack) -> Stack:
     """One job of two questions."""
     fill(additions(2), "sums")
+    return clean
+
+
+@pytest.fixture
+def rounds(clean: Stack) -> Stack:
+    """A finished round with its traces and evaluations."""
+    with transaction() as connection:
+        traces = teach(connection)
+        benchmark(connection, "held-out", [n < 5 for n in range(20)])
+        measured(connection, "round-1", {"held-out": [n < 8 for n in range(20)]}, traces)
     return clean
 
 
@@ -104,6 +119,30 @@ def test_another_program_reads_the_views_at_the_printed_address(sums: Stack, tmp
         assert connection.execute(QUERY.encode()).fetchall() == [("sums", 2)]
         with pytest.raises(psycopg.errors.InsufficientPrivilege):
             connection.execute("select * from jobs")
+
+
+@pytest.mark.parametrize("query", blocks("sql"), ids=lambda query: " ".join(query.split())[:50])
+def test_a_documented_query_runs(rounds: Stack, tmp_path: Path, query: str) -> None:
+    ended = run(tmp_path, "--csv", stdin=query)
+    assert ended.returncode == 0, ended.stderr
+    assert len(ended.stdout.splitlines()[0].split(",")) > 1
+
+
+def test_the_documented_python_reads_the_views(rounds: Stack, tmp_path: Path) -> None:
+    (code,) = (block for block in blocks("python") if "pandas" in block)
+    path = f"{Path(TRACEMILL).parent}{os.pathsep}{os.environ['PATH']}"
+    ended = subprocess.run(
+        [sys.executable, "-W", "ignore", "-c", code + "print(len(traces), traces.columns[0])"],
+        cwd=tmp_path,
+        env=environment() | {"TRACEMILL_DATA_DIR": str(settings().data_dir.absolute()), "PATH": path},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    n_traces = rows("select count(*) as n from traces")[0].n
+    assert ended.stdout == f"{n_traces} trace_id\n", ended.stderr
+    assert n_traces > 0
 
 
 def test_the_help_lists_every_view(tmp_path: Path) -> None:

@@ -86,6 +86,8 @@ class LoopSpec(Section):
 def load(path: Path, changes: Sequence[str] = ()) -> LoopSpec:
     """Read a loop's file, with KEY=VALUE `changes`. Raises UsageError with each wrong key and its problem."""
     content = read(path, "loop", changes)
+    if ("teach" in content or "jobs" in content.get("select", {})) and "attempt" not in content:
+        raise UsageError(f"{path} describes a round, because it has no [attempt]: run `tracemill train {path}`")
     try:
         spec = LoopSpec.model_validate(content)
     except ValidationError as error:

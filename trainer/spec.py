@@ -73,7 +73,10 @@ class RoundSpec(Section):
 
 def load(path: Path, changes: Sequence[str] = ()) -> RoundSpec:
     """Read a ROUND.toml, with KEY=VALUE `changes`. Raises UsageError with each wrong key and its problem."""
-    return parse(read(path, "round", changes), str(path))
+    content = read(path, "round", changes)
+    if "attempt" in content:
+        raise UsageError(f"{path} describes a loop, because it has [attempt]: run `tracemill loop {path}`")
+    return parse(content, str(path))
 
 
 def read(path: Path, kind: str, changes: Sequence[str] = ()) -> dict[str, Any]:

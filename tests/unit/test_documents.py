@@ -74,3 +74,9 @@ def test_a_documented_benchmark_exists(module: str) -> None:
 @pytest.mark.parametrize("script", sorted(set(re.findall(r"python (docs/\w+\.py)", TEXT))))
 def test_a_documented_script_exists(script: str) -> None:
     assert (ROOT / script).is_file()
+
+
+@pytest.mark.parametrize("extras", sorted(set(re.findall(r"pip install[^`\n]*\[([a-z,]+)\]", TEXT))))
+def test_documented_extras_exist(extras: str) -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    assert {*extras.split(",")} <= project["optional-dependencies"].keys()

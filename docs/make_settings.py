@@ -178,14 +178,17 @@ def default(field: FieldInfo) -> str:
 
 
 def unit(name: str, field: FieldInfo) -> str:
-    """The unit of a number. Raises KeyError for a number without one."""
+    """The unit of a number, by the longest matching end of its key. Raises KeyError if none matches."""
     annotation = field.annotation
     is_number = annotation in (int, float) or (
         isinstance(annotation, UnionType) and {int, float} & {*get_args(annotation)}
     )
     if not is_number:
         return ""
-    return UNITS[max((end for end in UNITS if f"_{name}".endswith(f"_{end}")), key=len, default=name)]
+    ends = [end for end in UNITS if f"_{name}".endswith(f"_{end}")]
+    if not ends:
+        raise KeyError(f"{name} has no unit: add a row to UNITS in docs/make_settings.py")
+    return UNITS[max(ends, key=len)]
 
 
 def allowed(field: FieldInfo) -> str:

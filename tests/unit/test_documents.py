@@ -40,7 +40,7 @@ def _options(command: Any) -> set[str]:
     return {"--help", *(name for parameter in command.params for name in parameter.opts)}
 
 
-@pytest.mark.parametrize("block", blocks("toml"), ids=lambda block: " ".join(block.split())[:40])
+@pytest.mark.parametrize("block", list(blocks("toml")), ids=lambda block: " ".join(block.split())[:40])
 def test_a_documented_file_has_only_known_keys_and_values(
     block: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

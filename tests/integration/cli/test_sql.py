@@ -121,7 +121,7 @@ def test_another_program_reads_the_views_at_the_printed_address(sums: Stack, tmp
             connection.execute("select * from jobs")
 
 
-@pytest.mark.parametrize("query", blocks("sql"), ids=lambda query: " ".join(query.split())[:50])
+@pytest.mark.parametrize("query", list(blocks("sql")), ids=lambda query: " ".join(query.split())[:50])
 def test_a_documented_query_runs(rounds: Stack, tmp_path: Path, query: str) -> None:
     ended = run(tmp_path, "--csv", stdin=query)
     assert ended.returncode == 0, ended.stderr

@@ -4,13 +4,14 @@ import json
 import shutil
 import sys
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from datetime import datetime
 from decimal import Decimal
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from cli.output import json_default
+from tracemill.errors import TracemillError, reason_of
 
 if TYPE_CHECKING:
     import pyarrow
@@ -124,12 +125,14 @@ def _value(value: Any, kind: str) -> Any:
 def _unfinished(output: Path) -> Iterator[Path]:
     """Yield a temporary name beside `output`. It is renamed to `output` on success and removed after an error."""
     part = output.with_name(f".{output.name}.part")
-    _remove(part)  # left by an export that was killed
-    output.parent.mkdir(parents=True, exist_ok=True)
     try:
+        _remove(part)  # left by an export that was killed
+        output.parent.mkdir(parents=True, exist_ok=True)
         yield part
         _remove(output)
         part.rename(output)
+    except OSError as error:
+        raise TracemillError(f"cannot write {output}: {reason_of(error)}") from None
     finally:
         _remove(part)
 
@@ -138,4 +141,5 @@ def _remove(path: Path) -> None:
     if path.is_dir():
         shutil.rmtree(path)
     else:
-        path.unlink(missing_ok=True)
+        with suppress(FileNotFoundError, NotADirectoryError):
+            path.unlink()

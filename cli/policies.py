@@ -48,9 +48,6 @@ def read_policy(path: Path | None, flags: Mapping[str, Any], gates: Sequence[str
         first = error.errors(include_url=False, include_input=False, include_context=False)[0]
         where = ".".join(str(part) for part in first["loc"])
         problem = first["msg"].removeprefix("Value error, ")
-        if first["type"] == "extra_forbidden":
-            known = ", ".join(name for name in Policy.model_fields if name != MEASURED)
-            problem = f"no such field. The fields are {known}"
         raise UsageError(f"policy{f' {path}' if path else ''}: {where + ': ' if where else ''}{problem}") from None
     if policy.judge is not None:
         model_settings(policy.judge)

@@ -55,6 +55,10 @@ class Policy(Section):
     #: Also judge the traces that the symbolic checks have refused, to measure the judge.
     judge_refused: bool = False
 
+    @classmethod
+    def known_keys(cls) -> list[str]:
+        return [name for name in super().known_keys() if name != "uninformative"]
+
     @model_validator(mode="after")
     def _gates_are_asked_for(self) -> "Policy":
         if missing := [name for name in self.gates if name not in self.signals]:

@@ -21,7 +21,7 @@ from tracemill import thinking
 from tracemill.celery import GENERATE, app, nudge_verifiers
 from tracemill.concurrency import Periodic, batched, once
 from tracemill.engines.registry import answered, end_worker, engine
-from tracemill.errors import EngineAway, EngineDead, RequestRefused, TracemillError
+from tracemill.errors import EngineAway, EngineDead, RequestRefused, TracemillError, without_error_numbers
 from tracemill.event_loop import run
 from tracemill.logprobs import ENCODING, encode
 from tracemill.methods import named
@@ -269,7 +269,7 @@ _store = batched(_store_all, max_items=64, wait=0.05)
 
 
 def _release(claim: Claim, error: Exception, *, permanent: bool = False, counts: bool = True) -> None:
-    message = f"{type(error).__name__}: {error}"[:2000]
+    message = f"{type(error).__name__}: {without_error_numbers(str(error))}"[:2000]
     log.warning("question %s of job %s: %s", claim.question_id, claim.job.id, message)
     row = {
         "job_id": claim.job.id,

@@ -89,6 +89,6 @@ comment on column trace_scores.engine_seconds is 'Its part of the engine''s time
 comment on column trace_scores.finish_reason is 'stop: the model ended the answer; length: the answer was cut off.';
 comment on column trace_scores.latency_seconds is 'Seconds from the request to its last token, summed over all calls.';
 comment on column trace_scores.calls is 'The earlier calls of the trace if the method has several, such as draft and critique, with text and tokens.';
-comment on column trace_scores.prompt_hash is 'The prompt template (table prompts).';
+comment on column trace_scores.prompt_hash is 'A hash of the prompt template; `tracemill methods METHOD` prints both for a method.';
 comment on column trace_scores.created_at is 'When the trace was stored.';
 comment on column trace_scores.verified_at is 'When its verdict was stored.';

@@ -11,6 +11,15 @@ select t.id as trace_id,
        r.name as adapter,
        j.method,
        j.negative,
+       case when j.purpose = 'evaluate' then 'evaluate'
+            when exists (
+                select from questions e join job_questions eq on eq.question_id = e.id join jobs ej on ej.id = eq.job_id
+                where e.fingerprint = q.fingerprint and ej.purpose = 'evaluate'
+            ) then 'overlap'
+            when v.id is null then 'unverified'
+            when not v.accepted then 'rejected'
+            when j.negative then 'negative'
+            else 'train' end as training_use,
        t.variant,
        t.sample_index,
        t.text,
@@ -61,6 +70,7 @@ comment on column trace_scores.model is 'The model alias that answered.';
 comment on column trace_scores.adapter is 'The round whose adapter answered; null for the base model.';
 comment on column trace_scores.method is 'The method.';
 comment on column trace_scores.negative is 'The method requests wrong reasoning, so its accepted traces are examples of errors.';
+comment on column trace_scores.training_use is 'train: a round may imitate the trace. Otherwise the reason against it: evaluate (of an evaluation), overlap (its question is also in an evaluation), unverified, rejected, negative (wrong on purpose).';
 comment on column trace_scores.variant is 'The variant of the method; empty for methods with one variant.';
 comment on column trace_scores.sample_index is '0-based number of the sample among those of its question, job and variant.';
 comment on column trace_scores.text is 'The text of the model.';

@@ -24,6 +24,7 @@ def trace_columns(n: int) -> Row:
     return {
         "trace_id": n,
         "text": f"text {n}",
+        "thoughts": f"thoughts {n}",
         "reasoning": f"reasoning {n}",
         "answer": f"answer {n}",
         "answer_form": "stated",

@@ -82,7 +82,8 @@ def in_words(policy: Policy, canaries: Sequence[Mapping[str, Any]] = ()) -> dict
     words = {"accepted when": "; ".join(requirements) or "always"}
     if policy.judge:
         traces = "all traces" if policy.judge_refused else "the traces that could still be accepted"
-        words["judge"] = f"{policy.judge} sees {traces} of {policy.judge_share:.0%} of the questions"
+        thoughts = ", with thoughts" if policy.judge_thoughts else ""
+        words["judge"] = f"{policy.judge} sees {traces} of {policy.judge_share:.0%} of the questions{thoughts}"
     for name in policy.signals if policy.judge else ():
         gate = f"at least {policy.gates[name]:g}" if name in policy.gates else "stored"
         if reason := policy.uninformative.get(name):

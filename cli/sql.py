@@ -28,14 +28,15 @@ Example: tracemill sql "select job, accepted, count(*) from trace_scores group b
 The views, explained column by column in docs/sql.md:
 
 \b
-trace_scores      one row for each trace, with its verdict and scores
-job_progress      one row for each job: states of its questions, results
-acceptance        accepted traces and their cost, by domain and difficulty
-round_lineage     question, trace, round and evaluation of each example
-round_exclusions  questions excluded from a round, and why
-round_answers     each answer of a round's evaluations
-round_flips       answers that became right or wrong with a round
-round_results     accuracy of a round by domain, length and difficulty"""
+trace_scores          one row for each trace, with its verdict and scores
+job_progress          one row for each job: states of its questions, results
+acceptance            accepted traces and their cost, by domain and difficulty
+round_lineage         question, trace, round and evaluation of each example
+evaluation_questions  questions of evaluations, which no round trains on
+round_exclusions      questions excluded from a round, and why
+round_answers         each answer of a round's evaluations
+round_flips           answers that became right or wrong with a round
+round_results         accuracy of a round by domain, length and difficulty"""
 
 
 def sql(

@@ -11,6 +11,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from sqlalchemy.exc import OperationalError
 
 from cli.calibration_picture import can_draw, check_picture, draw
+from cli.interruption import explained_interrupt, this_command
 from cli.jobs import job_named
 from cli.output import Json, print_json, print_line, print_rows, printing_on_stderr, progress_console
 from cli.policies import signals_of
@@ -73,7 +74,8 @@ def calibrate(
     counts: dict[str, int] = {}
     if file is not None:
         source = str(file)
-        rows, counts = rate_file(file, judge, requested, limit)
+        with explained_interrupt(f"nothing is stored, and nothing continues. Start again: {this_command()}"):
+            rows, counts = rate_file(file, judge, requested, limit)
     else:
         assert job is not None
         source = f"job {job}"

@@ -92,6 +92,10 @@ def _work(lease: Lease, state: str, adapter: str | None, spec: RoundSpec) -> Non
             return
     while may_continue():
         with transaction() as connection:
+            # The renewal locks the round, so that a cancelled round opens no more jobs.
+            lease_values = {"round_id": lease.round_id, "owner": lease.owner, "lease": lease.seconds}
+            if connection.execute(Q["renew_round"], lease_values).rowcount == 0:
+                return
             if advance(connection, lease.round_id, spec):
                 connection.execute(Q["round_done"], {"round_id": lease.round_id, "owner": lease.owner})
                 return

@@ -184,8 +184,11 @@ update job_questions set lease_until = now() + make_interval(secs => :lease)
 where owner = :owner and state = 'running'
   and (job_id, question_id) in (select * from unnest(cast(:job_ids as bigint[]), cast(:question_ids as bigint[])))
 
+-- name: cancelled_jobs
+select id from jobs where id = any(:job_ids) and state = 'cancelled'
+
 -- name: hand_back
--- running -> pending: the worker shuts down. The visit does not count as an attempt.
+-- running -> pending: the worker shuts down, or the job is cancelled. The visit does not count as an attempt.
 update job_questions
 set state = 'pending', owner = null, lease_until = null, reserved = 0, attempts = greatest(attempts - 1, 0), updated_at = now()
 where owner = :owner and state = 'running'

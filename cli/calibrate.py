@@ -2,7 +2,7 @@
 
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -12,7 +12,8 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from sqlalchemy.exc import OperationalError
 
 from cli.calibration_picture import can_draw, check_picture, draw
-from cli.jobs import QUIET_SECONDS, job_named
+from cli.interruption import explained_interrupt, this_command
+from cli.jobs import job_named
 from cli.output import Json, libraries_in_log, log_of, print_json, print_line, print_rows, progress_console
 from cli.policies import signals_of
 from db import calibrations
@@ -34,6 +35,8 @@ if TYPE_CHECKING:
 ABOVE: float = Policy.model_fields["auc_above"].default
 #: Maximum of broken lines, and of the judge's errors, that are printed. The others are counted.
 MAX_PRINTED = 5
+#: Without a terminal, seconds between two lines of progress.
+LINE_SECONDS = 5
 
 
 def register(app: typer.Typer) -> None:
@@ -76,7 +79,8 @@ def calibrate(
     counts: dict[str, int] = {}
     if file is not None:
         source = str(file)
-        rows, counts = rate_file(file, judge, requested, limit)
+        with explained_interrupt(f"nothing is stored, and nothing continues. Start again: {this_command()}"):
+            rows, counts = rate_file(file, judge, requested, limit)
     else:
         assert job is not None
         source = f"job {job}"
@@ -166,7 +170,7 @@ def rate_file(
         require_enough([trace.correct for trace in labelled.traces], str(file))
         cases = [trace.case for trace in labelled.traces]
         lines = ProgressLines(f"{judge} has rated", len(cases))
-        workers = serving(judge, lambda: bar.update(label, description=f"the worker that serves {judge} is loading"))
+        workers = serving(judge)
         ask = bar.add_task(f"asking {judge}", total=len(cases))
 
         def rated() -> None:
@@ -189,7 +193,7 @@ def rate_file(
 
 
 class ProgressLines:
-    """Progress for a log: without a terminal it prints a line every QUIET_SECONDS."""
+    """Progress for a log: without a terminal it prints a line every LINE_SECONDS."""
 
     def __init__(self, sentence: str, total: int) -> None:
         self.sentence = sentence
@@ -198,16 +202,13 @@ class ProgressLines:
 
     def advance(self) -> None:
         self.done += 1
-        if not progress_console.is_terminal and time.monotonic() - self._last_line > QUIET_SECONDS:
+        if not progress_console.is_terminal and time.monotonic() - self._last_line > LINE_SECONDS:
             self._last_line = time.monotonic()
             print_line(f"{self.sentence} {self.done} of {self.total} traces", progress_console)
 
 
-def serving(judge: str, waits: Callable[[], None]) -> "Workers | None":
-    """Return the workers that serve the judge; None if this process must load it. Waits while a worker loads it.
-
-    `waits` is called when the wait begins.
-    """
+def serving(judge: str) -> "Workers | None":
+    """Return the workers that serve the judge; None if this process must load it. Waits while a worker loads it."""
     from workers.rating import workers_of
 
     if settings().database_url is None or settings().redis_url is None:
@@ -218,10 +219,12 @@ def serving(judge: str, waits: Callable[[], None]) -> "Workers | None":
             workers = workers_of(judge)
         except OperationalError:  # --no-store needs no Postgres
             return None
-        if workers is not None or not local.is_starting_for(settings().data_dir, judge):
+        if workers is not None and workers.concurrency:
             return workers
+        if workers is None and not local.is_starting_for(settings().data_dir, judge):
+            return None
         if not has_waited:
-            waits()
+            print_line(f"waiting for the worker that serves {judge}: it loads the model", progress_console)
         has_waited = True
         time.sleep(0.5)
 

@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 from rich.progress import MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
+from cli.interruption import explained_interrupt, this_command
 from cli.output import Json, console, print_json, print_line, progress_console
 from cli.policies import read_policy, signals_of
 from producer.job_request import (
@@ -116,7 +117,11 @@ def enqueue(
     for signal in spec.policy.gates:
         if reason := spec.policy.uninformative.get(signal):
             print_line(f"the gate on {signal} is ignored: {reason}", progress_console)
-    stored = store_questions(request.source, spec, reading_bar)
+    with explained_interrupt(
+        f"job {spec.name} keeps the questions that are stored so far, and workers answer them.",
+        f"Store the rest: {this_command()}. End the job: tracemill jobs cancel {spec.name}",
+    ):
+        stored = store_questions(request.source, spec, reading_bar)
     for problem in stored.problems:
         print_line(f"left out {problem.where}: {problem.what}", progress_console)
     if stored.bad > len(stored.problems):

@@ -1,16 +1,21 @@
 """File formats of `tracemill export`. An output gets its name only when it is complete."""
 
+import csv as csv_module
+import gzip
+import io
 import json
+import os
 import shutil
 import sys
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from datetime import datetime
 from decimal import Decimal
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING, Any, cast
 
 from cli.output import json_default
+from tracemill.errors import TracemillError, reason_of
 
 if TYPE_CHECKING:
     import pyarrow
@@ -20,10 +25,12 @@ Columns = Mapping[str, str]
 Write = Callable[[list[dict[str, Any]]], None]
 
 STDOUT = Path("-")
-#: Rows that are read and written at a time.
-BATCH = 2_000
+#: Rows that are read and written at a time. Long thoughts are about 100 KB a row.
+BATCH = 500
 #: Rows in each file of a data set's folder.
-SHARD = 50 * BATCH
+SHARD = 200 * BATCH
+#: Endings of compressed text files.
+COMPRESSED = (".gz", ".zst")
 CARD = """---
 configs:
 - config_name: default
@@ -42,11 +49,49 @@ def jsonl(output: Path, columns: Columns) -> Iterator[Write]:
     def lines(rows: list[dict[str, Any]]) -> Iterator[str]:
         return (json.dumps(row, ensure_ascii=False, default=json_default) + "\n" for row in rows)
 
+    with _text(output) as file:
+        yield lambda rows: file.writelines(lines(rows))
+
+
+@contextmanager
+def csv(output: Path, columns: Columns) -> Iterator[Write]:
+    """Write a header and one row a trace. Null is empty, and JSON columns become text. `-` is standard output."""
+    with _text(output) as file:
+        writer = csv_module.writer(file, lineterminator="\n")
+        writer.writerow(columns)
+        yield lambda rows: writer.writerows([_cell(row[name], columns[name]) for name in columns] for row in rows)
+
+
+def _cell(value: Any, kind: str) -> Any:
+    return json.dumps(value) if isinstance(value, bool) else _value(value, kind)
+
+
+@contextmanager
+def _text(output: Path) -> Iterator[IO[str]]:
+    """Open a text file in UTF-8, compressed if its name ends in one of `COMPRESSED`."""
     if output == STDOUT:
-        yield lambda rows: sys.stdout.writelines(lines(rows))
+        yield sys.stdout
+        return
+    with _unfinished(output) as part, _binary(part, output.suffix.lower()) as binary:
+        file = io.TextIOWrapper(binary, encoding="utf-8", newline="", write_through=True)
+        yield file
+        file.flush()
+
+
+@contextmanager
+def _binary(part: Path, suffix: str) -> Iterator[IO[bytes]]:
+    if suffix == ".zst":
+        import pyarrow
+
+        with pyarrow.CompressedOutputStream(str(part), "zstd") as stream:
+            yield cast("IO[bytes]", stream)
+    elif suffix == ".gz":
+        # mtime=0: equal rows give equal files.
+        with part.open("wb") as raw, gzip.GzipFile("", "wb", 6, raw, mtime=0) as compressed:
+            yield cast("IO[bytes]", compressed)
     else:
-        with _unfinished(output) as part, part.open("w", encoding="utf-8") as file:
-            yield lambda rows: file.writelines(lines(rows))
+        with part.open("wb") as file:
+            yield file
 
 
 @contextmanager
@@ -124,12 +169,15 @@ def _value(value: Any, kind: str) -> Any:
 def _unfinished(output: Path) -> Iterator[Path]:
     """Yield a temporary name beside `output`. It is renamed to `output` on success and removed after an error."""
     part = output.with_name(f".{output.name}.part")
-    _remove(part)  # left by an export that was killed
-    output.parent.mkdir(parents=True, exist_ok=True)
     try:
+        _remove(part)  # left by an export that was killed
+        output.parent.mkdir(parents=True, exist_ok=True)
         yield part
-        _remove(output)
-        part.rename(output)
+        if part.is_dir() or output.is_dir():
+            _remove(output)
+        os.replace(part, output)
+    except OSError as error:
+        raise TracemillError(f"cannot write {output}: {reason_of(error)}") from None
     finally:
         _remove(part)
 
@@ -138,4 +186,5 @@ def _remove(path: Path) -> None:
     if path.is_dir():
         shutil.rmtree(path)
     else:
-        path.unlink(missing_ok=True)
+        with suppress(FileNotFoundError, NotADirectoryError):
+            path.unlink()

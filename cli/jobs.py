@@ -1,9 +1,10 @@
 """`tracemill jobs`: list, show and watch jobs; pause, resume, cancel and retry them."""
 
+import sys
 import time
 from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
-from typing import Annotated, Any
+from typing import Annotated, Any, NamedTuple
 
 import typer
 from rich.console import Console, Group, RenderableType
@@ -11,6 +12,7 @@ from rich.live import Live
 from rich.text import Text
 from sqlalchemy import Row, text
 
+from cli.interruption import explained_interrupt, this_command
 from cli.output import Json, console, layout, print_facts, print_json, print_line, print_rows, progress_console
 from cli.policies import in_words
 from db.heartbeat import SILENT_SECONDS
@@ -23,8 +25,12 @@ from tracemill.policy import Policy
 jobs = typer.Typer(help="Jobs: list, show, watch, pause, resume, cancel, retry.", invoke_without_command=True)
 
 Name = Annotated[str, typer.Argument(help="The job's name.")]
-#: Without a terminal, seconds between two lines of progress.
-QUIET_SECONDS = 15
+#: Seconds between two reports, on a terminal and elsewhere.
+LIVE_SECONDS, LINE_SECONDS = 1.0, 5.0
+#: The longest wait between two looks at the jobs, in seconds.
+POLL_SECONDS = 1.0
+#: An estimate rests on the questions settled in the last 5 minutes, and on at least 5 seconds.
+ESTIMATE_SECONDS, MIN_ESTIMATE_SECONDS = 300, 5
 #: Traces and tokens a second are measured over this many seconds.
 RATE_SECONDS = 10
 #: States in which a job is watched no longer.
@@ -97,37 +103,99 @@ def show(name: Name, json: Json = False) -> None:
         print_rows(errors, ("questions", "last_error"), title="errors")
 
 
-@jobs.command(help="Show progress until the job is done (without a name: all jobs). Example: tracemill jobs watch")
+WATCH = """Show progress until the job is done, over its budget or cancelled.
+
+Without a name it follows the jobs that have not ended, and jobs that open meanwhile. On a terminal it is a live table,
+otherwise a line every few seconds. --json prints one line of JSON for each report. The time left rests on the questions
+that were settled in the last 5 minutes of watching.
+
+Example: tracemill jobs watch"""
+
+
+@jobs.command(help=WATCH)
 def watch(
     name: Annotated[str | None, typer.Argument(help="The job's name.")] = None,
-    seconds: Annotated[float, typer.Option(min=0.1, help="Seconds between two updates.")] = 1.0,
+    seconds: Annotated[
+        float | None, typer.Option(min=0.1, help="Seconds between two reports (default: 1, or 5 without a terminal).")
+    ] = None,
+    json: Json = False,
 ) -> None:
     if name:
         job_named(name)
-    follow([name] if name else None, seconds, console)
+    subject = f"job {name} continues" if name else "all jobs continue"
+    with explained_interrupt(f"{subject} without this terminal. Watch again: {this_command()}"):
+        follow([name] if name else None, seconds, console, json)
 
 
-def follow(names: list[str] | None, seconds: float = 1.0, out: Console = progress_console) -> None:
-    """Show the named jobs (None: all) until they are done.
+def follow(
+    names: list[str] | None, seconds: float | None = None, out: Console = progress_console, json: bool = False
+) -> None:
+    """Show the named jobs until they have ended. None: those that are open, or all jobs if none is open.
 
-    On a terminal this is a live table. Otherwise it prints a line every QUIET_SECONDS, and the table at the end.
+    On a terminal this is a live table. Otherwise it prints a line each time, and the table at the end. With `json` it
+    prints only a line of JSON each time.
     """
     rates = Rates()
-    last_line = time.monotonic()
-    with Live(console=out, auto_refresh=False, transient=True) if out.is_terminal else nullcontext() as live:
+    is_live = out.is_terminal and not json
+    seconds = seconds or (LIVE_SECONDS if is_live else LINE_SECONDS)
+    watched: set[str] = set(names or ())
+    reported: list[str] = []
+    next_report = 0.0
+    with Live(console=out, auto_refresh=False, transient=True) if is_live else nullcontext() as live:
         while True:
-            rows = [row for row in progress() if names is None or row["job"] in names]
+            every = progress()
+            if names is None:
+                watched |= {row["job"] for row in every if row["state"] not in ENDED} or (
+                    set() if watched else {row["job"] for row in every}
+                )
+            rows = [row for row in every if row["job"] in watched]
+            estimates = {row["job"]: rates.estimate(row) for row in rows}
             sentences = missing(rows)
-            table = Group(rates.table(rows, out.width), *map(Text, sentences))
-            if live is not None:
-                live.update(table, refresh=True)
-            elif time.monotonic() - last_line > QUIET_SECONDS:
-                last_line = time.monotonic()
-                print_line("; ".join([*map(rates.line, rows), *sentences]), out)
-            if all(row["state"] in ENDED for row in rows):
+            known = [f"{job}: {estimate.in_words()}" for job, estimate in estimates.items() if estimate]
+            table = Group(rates.table(rows, out.width), *map(Text, (*known, *sentences)))
+            has_ended = all(row["state"] in ENDED for row in rows)
+            states = [row["state"] for row in rows]
+            if time.monotonic() >= next_report or states != reported:
+                next_report = time.monotonic() + seconds
+                if live is not None:
+                    live.update(table, refresh=True)
+                elif json:
+                    print_json({"jobs": [_report(row, rates, estimates[row["job"]]) for row in rows], "why": sentences})
+                    sys.stdout.flush()
+                elif reported or not has_ended:
+                    print_line("; ".join([*map(rates.line, rows), *known, *sentences]), out)
+                reported = states
+            if has_ended:
                 break
-            time.sleep(seconds)
-    out.print(table)
+            time.sleep(min(seconds, POLL_SECONDS))
+    if not json:
+        out.print(table)
+
+
+def _report(row: Mapping[str, Any], rates: "Rates", estimate: "Estimate | None") -> dict[str, Any]:
+    traces, tokens = rates.rate(row)
+    figures = {"traces_per_second": round(traces, 3), "tokens_per_second": round(tokens, 1)}
+    return {**row, **figures, "estimate": estimate._asdict() if estimate else None}
+
+
+class Estimate(NamedTuple):
+    """The time until a job is done, and the rate that it rests on."""
+
+    seconds_left: float
+    questions_per_minute: float
+    #: The time over which the rate was measured.
+    measured_seconds: float
+
+    def in_words(self) -> str:
+        rate = f"{self.questions_per_minute:.3g} questions/min in the last {_duration(self.measured_seconds)}"
+        return f"about {_duration(self.seconds_left)} left ({rate})"
+
+
+def _duration(seconds: float) -> str:
+    for unit, length in (("days", 86400), ("h", 3600), ("min", 60)):
+        if seconds >= 2 * length:
+            return f"{seconds / length:.0f} {unit}"
+    return f"{seconds:.0f} s"
 
 
 def missing(rows: Sequence[Mapping[str, Any]]) -> list[str]:
@@ -166,6 +234,8 @@ class Rates:
     def __init__(self) -> None:
         #: For each job: the time, traces and output tokens of each measurement.
         self.measured: dict[str, list[tuple[float, int, int]]] = {}
+        #: For each job: the time and the settled questions of each measurement.
+        self.settled: dict[str, list[tuple[float, int]]] = {}
 
     def table(self, rows: Sequence[Mapping[str, Any]], width: int) -> RenderableType:
         """Lay out the jobs with their rates."""
@@ -180,7 +250,8 @@ class Rates:
     def line(self, row: Mapping[str, Any]) -> str:
         """Return one job as a line of a log."""
         traces, tokens = self.rate(row)
-        done = f"{row['job']}: {row['done']}/{row['questions']} questions, {row['traces']} traces"
+        state = "" if row["state"] == "running" else f"{row['state']}, "
+        done = f"{row['job']}: {state}{row['done']}/{row['questions']} questions, {row['traces']} traces"
         return f"{done} ({traces:.1f}/s, {tokens:.0f} tokens/s), {row['accepted']} accepted"
 
     def rate(self, row: Mapping[str, Any]) -> tuple[float, float]:
@@ -194,6 +265,22 @@ class Rates:
         if now <= start:
             return 0.0, 0.0
         return (row["traces"] - traces) / (now - start), (int(row["tokens_out"]) - tokens) / (now - start)
+
+    def estimate(self, row: Mapping[str, Any]) -> Estimate | None:
+        """Estimate the time left of one job. None unless it runs and questions were settled while it was watched."""
+        now, settled = time.monotonic(), row["done"] + row["failed"]
+        history = self.settled.setdefault(row["job"], [])
+        history.append((now, settled))
+        while history[0][0] < now - ESTIMATE_SECONDS and len(history) > 2:
+            history.pop(0)
+        start, before = history[0]
+        seconds = now - start
+        if row["state"] != "running" or settled <= before or seconds < MIN_ESTIMATE_SECONDS:
+            return None
+        per_second = (settled - before) / seconds
+        return Estimate(
+            round((row["questions"] - settled) / per_second, 1), round(60 * per_second, 3), round(seconds, 1)
+        )
 
 
 @jobs.command(help="Pause a job: its running questions finish, no others start. Example: tracemill jobs pause NAME")

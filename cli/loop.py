@@ -8,6 +8,7 @@ import typer
 
 from cli.dry_run import show_plan
 from cli.enqueue import reading_bar
+from cli.interruption import explained_interrupt
 from cli.jobs import job_named, missing, trainer_missing
 from cli.output import Json, console, print_json, print_rows, progress_console
 from cli.train import Changes
@@ -50,19 +51,15 @@ def loop(
         attempt = job_spec(first_attempt(spec, spec.attempt.shots(file.parent)))
         show_plan([attempt], spec.evaluate, json, spec.dev)
         return
-    opened = open_loop(spec, file.parent, reading_bar)
     again = f"tracemill loop {file}"
+    with explained_interrupt(f"loop {spec.name} is not open yet. To open it: {again}"):
+        opened = open_loop(spec, file.parent, reading_bar)
     if wait:
-        try:
+        with explained_interrupt(
+            f"loop {spec.name} continues without this terminal. Follow it again: {again}.",
+            f"Stop it: tracemill loops stop {spec.name}",
+        ):
             opened = _follow(opened)
-        except KeyboardInterrupt:
-            progress_console.print(
-                f"\nloop {spec.name} continues without this terminal. Follow it again: {again}. "
-                f"Stop it: tracemill loops stop {spec.name}",
-                markup=False,
-                soft_wrap=True,
-            )
-            raise
     if opened.state == "failed":
         raise TracemillError(f"loop {spec.name} failed: {opened.error}. To try again: {again}")
     if wait and opened.state == "stopped":

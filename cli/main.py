@@ -28,7 +28,7 @@ from cli import (
     workers,
 )
 from tracemill import __version__
-from tracemill.errors import TracemillError, unreachable
+from tracemill.errors import TracemillError, reason_of, unreachable, without_error_numbers
 from tracemill.interpreter import protect_children
 
 HELP = """Tracemill: a distributed factory for reasoning traces.
@@ -125,7 +125,8 @@ def _known(error: Exception) -> int:
     if isinstance(error, BrokerGone | RedisError):
         return _failed(str(unreachable("Redis", error)), 1)
     if isinstance(error, OSError):
-        return _failed(str(error), 1)
+        where = f"{error.filename}: " if error.filename else ""
+        return _failed(where + reason_of(error), 1)
     raise error
 
 
@@ -135,5 +136,5 @@ def _line(error: BaseException | None) -> str:
 
 
 def _failed(message: str, code: int) -> int:
-    print(f"error: {message}", file=sys.stderr)
+    print(f"error: {without_error_numbers(message)}", file=sys.stderr)
     return code

@@ -48,9 +48,6 @@ def read_policy(path: Path | None, flags: Mapping[str, Any], gates: Sequence[str
         first = error.errors(include_url=False, include_input=False, include_context=False)[0]
         where = ".".join(str(part) for part in first["loc"])
         problem = first["msg"].removeprefix("Value error, ")
-        if first["type"] == "extra_forbidden":
-            known = ", ".join(name for name in Policy.model_fields if name != MEASURED)
-            problem = f"no such field. The fields are {known}"
         raise UsageError(f"policy{f' {path}' if path else ''}: {where + ': ' if where else ''}{problem}") from None
     if policy.judge is not None:
         model_settings(policy.judge)
@@ -85,7 +82,8 @@ def in_words(policy: Policy, canaries: Sequence[Mapping[str, Any]] = ()) -> dict
     words = {"accepted when": "; ".join(requirements) or "always"}
     if policy.judge:
         traces = "all traces" if policy.judge_refused else "the traces that could still be accepted"
-        words["judge"] = f"{policy.judge} sees {traces} of {policy.judge_share:.0%} of the questions"
+        thoughts = ", with thoughts" if policy.judge_thoughts else ""
+        words["judge"] = f"{policy.judge} sees {traces} of {policy.judge_share:.0%} of the questions{thoughts}"
     for name in policy.signals if policy.judge else ():
         gate = f"at least {policy.gates[name]:g}" if name in policy.gates else "stored"
         if reason := policy.uninformative.get(name):

@@ -7,6 +7,7 @@ import typer
 
 from cli.output import Json, print_json, print_line, progress_console
 from db.session import transaction
+from tracemill.errors import TracemillError, reason_of
 from tracemill.settings import settings
 
 
@@ -32,8 +33,11 @@ def report(
     with progress_console.status("reading the measurements"), transaction() as connection:
         round_facts = facts(connection, name)
     path = output or round_folder(settings().data_dir, name) / "report.html"
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(page(round_facts), encoding="utf-8")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(page(round_facts), encoding="utf-8")
+    except OSError as error:
+        raise TracemillError(f"cannot write {path}: {reason_of(error)}") from None
     if json:
         print_json(round_facts.as_json() | {"page": path})
     else:

@@ -1,4 +1,4 @@
-"""`tracemill rounds`: list, show and compare training rounds."""
+"""`tracemill rounds`: list, show, compare and cancel training rounds."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Annotated, Any
@@ -14,13 +14,20 @@ from tracemill.statistics import Interval
 from trainer.compare import Compared, Side, p_value, percent, points, verdict
 from trainer.compare import compare as compare_sides
 from trainer.spec import parse
+from trainer.submit import cancel_round
 
-rounds = typer.Typer(help="Rounds: list, show, compare.", invoke_without_command=True)
+rounds = typer.Typer(help="Rounds: list, show, compare, cancel.", invoke_without_command=True)
 
 Name = Annotated[str, typer.Argument(help="The round's name.")]
 COMPARE = """Compare two rounds on the same questions: difference, 95 % interval and paired test.
 
 Example: tracemill rounds compare round-1-control round-1"""
+
+CANCEL = """Cancel a round: its training ends, and so do the evaluation jobs of its model.
+
+Stored traces and a finished adapter are kept. `tracemill train ROUND.toml` continues the round.
+
+Example: tracemill rounds cancel round-1"""
 
 COLUMNS = ("name", "state", "created_at", "finished_at", "adapter_path", "error")
 #: Accuracies by the number of samples.
@@ -92,6 +99,19 @@ def compare(
     if differing:
         print_rows([{"": d["key"], first: d["first"], second: d["second"]} for d in differing], ("", first, second))
     print_compared(compared, first, second)
+
+
+@rounds.command(help=CANCEL)
+def cancel(name: Name, json: Json = False) -> None:
+    state = round_named(name)["state"]
+    jobs = cancel_round(name)
+    if jobs is None:
+        raise UsageError(f"round {name} is {state}: only a round that has not ended can be cancelled")
+    if json:
+        print_json({"round": name, "cancelled_jobs": jobs})
+        return
+    also = f" with its evaluation {', '.join(jobs)}" if jobs else ""
+    print_line(f"round {name} is cancelled{also}. To continue it: tracemill train ROUND.toml")
 
 
 def _benchmarks(stored: Mapping[str, Any]) -> str:

@@ -10,6 +10,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from cli.dry_run import dry_run as show_dry_run
 from cli.dry_run import show_plan
 from cli.enqueue import reading_bar
+from cli.interruption import explained_interrupt, this_command
 from cli.jobs import follow as follow_jobs
 from cli.output import Json, console, print_json, progress_console
 from cli.rounds import compare, round_named, show
@@ -67,13 +68,22 @@ def train(
         else:
             show_dry_run(with_benchmarks(requested), json)
         return
-    open_teaching(requested.teach, file.parent, follow_jobs, reading_bar)
-    spec = open_benchmarks(requested, reading_bar)
+    with explained_interrupt(
+        f"round {requested.name} is not queued yet, and jobs that are open continue.",
+        f"Queue it when they are done: {this_command()}",
+    ):
+        open_teaching(requested.teach, file.parent, follow_jobs, reading_bar)
+        spec = open_benchmarks(requested, reading_bar)
     rounds = [spec, *([twin.model_copy(update={"evaluate": spec.evaluate})] if twin else [])]
     for arm in rounds:
         queue_round(arm)
-    for arm in rounds if wait else ():
-        follow(arm.name)
+    names = " and ".join(arm.name for arm in rounds)
+    with explained_interrupt(
+        f"training of {names} continues without this terminal. Follow it again: {this_command()}.",
+        f"End it: {' and '.join(f'tracemill rounds cancel {arm.name}' for arm in rounds)}",
+    ):
+        for arm in rounds if wait else ():
+            follow(arm.name)
     address = publish(spec.name, push, private=not public) if push else None
     if json:
         control_arm = {"control": round_named(twin.name)} if twin else {}
@@ -85,7 +95,6 @@ def train(
         if address:
             console.print(f"pushed to {address}", markup=False, soft_wrap=True)
     else:
-        names = " and ".join(arm.name for arm in rounds)
         console.print(
             f"queued: {names}. Follow: tracemill train {file}{' --control' * control}", markup=False, soft_wrap=True
         )

@@ -61,7 +61,7 @@ def one_prompt(prompt: Prompt) -> dict[str, Chains]:
 def open_job(connection: Connection, spec: JobSpec) -> int:
     """Open the job in state `filling`, or find the job with this name and the same settings. Returns its id.
 
-    Raises UsageError with the difference if the name belongs to a job with other settings.
+    Raises UsageError with the difference if the name belongs to a job with other settings, or if the job is cancelled.
     """
     row = {
         "name": spec.name,
@@ -93,6 +93,8 @@ def open_job(connection: Connection, spec: JobSpec) -> int:
         connection.execute(Q["insert_job_prompt"], [key | {"job_id": new, "prompt_hash": p.hash} for key, p in prompts])
         return int(new)
     known = dict(connection.execute(Q["job_by_name"], {"name": spec.name}).mappings().one())
+    if known["state"] == "cancelled":
+        raise cancelled(spec.name)
     # The uninformative signals were fixed when the job was opened.
     known["policy"] = policy = Policy.model_validate(known["policy"])
     # A job of an older release lacks newer keys. They have their defaults.
@@ -112,6 +114,14 @@ def open_job(connection: Connection, spec: JobSpec) -> int:
                 "Give the new job another --name, or repeat the first command to resume it."
             )
     return int(known["id"])
+
+
+def cancelled(name: str) -> UsageError:
+    """The error of adding questions to a cancelled job."""
+    return UsageError(
+        f"job '{name}' is cancelled: its traces are kept, and it takes no questions. To go on, repeat the command with "
+        "another --name"
+    )
 
 
 def stored_job(connection: Connection, name: str) -> JobSpec | None:

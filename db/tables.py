@@ -189,14 +189,16 @@ class Trace(Base):
     variant: Mapped[str] = mapped_column(server_default="")
     sample_index: Mapped[int]
     prompt_hash: Mapped[str] = mapped_column(ForeignKey("prompts.hash"))
-    #: The exact text of the model, without characters that Postgres cannot store.
+    #: The exact text of the model with its thoughts, without characters that Postgres cannot store. Rounds train on it.
     text: Mapped[str]
-    reasoning: Mapped[str]
+    #: The reasoning that the method reads; null if that is `thoughts`, or without thoughts the text after them.
+    reasoning: Mapped[str | None]
     answer: Mapped[str | None]
     #: Form of the answer: boxed, stated, hashes (requested forms); equation, last number, last line (lenient).
     answer_form: Mapped[str | None]
     steps: Mapped[list[Any]]
-    #: The earlier calls of its chain: {call, prompt_hash, text, tokens_in, tokens_out, finish_reason} each.
+    #: The earlier calls of its chain, each with call, prompt_hash, text, thoughts (if any), tokens_in, tokens_out,
+    #: finish_reason.
     calls: Mapped[list[Any]] = mapped_column(server_default="[]")
     #: Tokens of all calls of its chain.
     tokens_in: Mapped[int]
@@ -212,6 +214,10 @@ class Trace(Base):
     cost: Mapped[float] = mapped_column(server_default="0")
     worker: Mapped[str]
     created_at: Mapped[datetime] = now()
+    #: The thoughts in `text`, without marks; null if there are none.
+    thoughts: Mapped[str | None]
+    #: The text after the thoughts, as users see it; null if it is the whole `text`.
+    answer_text: Mapped[str | None]
     __table_args__ = (UniqueConstraint("job_id", "question_id", "variant", "sample_index"),)
 
 

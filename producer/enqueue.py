@@ -16,7 +16,7 @@ from psycopg.errors import DeadlockDetected
 from sqlalchemy import Connection
 from sqlalchemy.exc import OperationalError
 
-from db.jobs import JobSpec, open_job
+from db.jobs import JobSpec, cancelled, open_job
 from db.queries import Q
 from db.session import transaction
 from producer.sources import Problem, Question
@@ -81,7 +81,7 @@ def enqueue(
             staged = _staged_rows(batch, dataset, domain)
             if under_way:
                 add_stored(*under_way)
-            under_way = len(batch), writer.submit(_insert, done.job_id, staged)
+            under_way = len(batch), writer.submit(_insert, done.job_id, spec.name, staged)
         if under_way:
             add_stored(*under_way)
     _finish(done)
@@ -179,11 +179,16 @@ def _staged_rows(batch: list[Question], dataset: str, domain: str) -> list[Stage
     return list(rows.values())
 
 
-def _insert(job_id: int, staged: list[Staged]) -> int:
-    """Store the rows in one transaction; return the number of rows that are new in the job."""
+def _insert(job_id: int, name: str, staged: list[Staged]) -> int:
+    """Store the rows in one transaction; return the number of rows that are new in the job.
+
+    Raises UsageError when the job has been cancelled meanwhile.
+    """
     while True:
         try:
             with transaction() as connection:
+                if connection.execute(Q["cancelled_jobs"], {"job_ids": [job_id]}).all():
+                    raise cancelled(name)
                 connection.exec_driver_sql(STAGED)
                 _copy(connection, staged)
                 connection.execute(Q["insert_questions"])

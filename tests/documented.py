@@ -8,7 +8,7 @@ ROOT = Path(__file__).parents[1]
 PAGES = ("README.md", "docs/*.md", "recipes/README.md", "docker/README.md", "benchmarks/README.md")
 COMMENTED = ("recipes/*.toml", "tracemill.example.toml", "docker/*.yaml", "docker/*.toml")
 
-BLOCK = re.compile(r"^(`{3,})\w*\n(.*?)^\1", re.DOTALL | re.MULTILINE)
+BLOCK = re.compile(r"^(`{3,})(?P<language>\w*)\n(?P<content>.*?)^\1", re.DOTALL | re.MULTILINE)
 #: A line of a block, with an optional program that runs the command, such as docker compose.
 LINE = re.compile(r"\s*(?:docker compose .*? )?(?:\.venv/bin/)?(tracemill .+)")
 #: A table cell that contains only a command and its variables.
@@ -22,7 +22,7 @@ def commands() -> Iterator[str]:
     for page in _files(PAGES):
         text = page.read_text(encoding="utf-8").replace("\\\n", " ")
         for block in BLOCK.finditer(text):
-            for line in block[2].splitlines():
+            for line in block["content"].splitlines():
                 if match := LINE.match(line):
                     yield _bare(match[1])
         yield from map(_bare, CELL.findall(text))
@@ -37,9 +37,17 @@ def mentions() -> Iterator[str]:
         yield from (" ".join(command.split()) for command in MENTION.findall(text))
 
 
+def blocks(language: str) -> Iterator[str]:
+    """Yield every code block of the pages in this language."""
+    for page in _files(PAGES):
+        for block in BLOCK.finditer(page.read_text(encoding="utf-8")):
+            if block["language"] == language:
+                yield block["content"]
+
+
 def block_after(page: str, line: str) -> str:
     """Return the code block of a page that begins with the line."""
-    blocks = (block[2] for block in BLOCK.finditer((ROOT / page).read_text(encoding="utf-8")))
+    blocks = (block["content"] for block in BLOCK.finditer((ROOT / page).read_text(encoding="utf-8")))
     return next(block for block in blocks if block.startswith(line))
 
 

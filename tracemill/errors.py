@@ -4,6 +4,10 @@ Every message says what is wrong, where, and what to do next. The command line p
 It ends with the exit code of the class: 2 for wrong use, 1 for work that failed.
 """
 
+import re
+
+_ERROR_NUMBER = re.compile(r"\[Errno -?\w+\] ", re.IGNORECASE)
+
 
 class TracemillError(Exception):
     """Work failed; the message says why and what to do."""
@@ -31,6 +35,17 @@ def unreachable(service: str, error: object, alternative: str = "") -> StackErro
     lines = str(error).strip().splitlines()
     reason = lines[0] if lines else type(error).__name__
     return StackError(f"cannot reach {service}: {reason}. `tracemill up` starts it{alternative}.")
+
+
+def reason_of(error: BaseException) -> str:
+    """The reason of an error in the system's words: without the error number and the file name of an OSError."""
+    sentence = error.strerror if isinstance(error, OSError) else None
+    return without_error_numbers(sentence or str(error))
+
+
+def without_error_numbers(message: str) -> str:
+    """The message without Python's `[Errno 2]`."""
+    return _ERROR_NUMBER.sub("", message)
 
 
 class EngineError(TracemillError):

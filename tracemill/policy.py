@@ -54,6 +54,12 @@ class Policy(Section):
     judge_share: float = Field(1.0, gt=0, le=1)
     #: Also judge the traces that the symbolic checks have refused, to measure the judge.
     judge_refused: bool = False
+    #: Show the judge the thoughts of a trace whose text has no other reasoning. Otherwise it sees only the text.
+    judge_thoughts: bool = False
+
+    @classmethod
+    def known_keys(cls) -> list[str]:
+        return [name for name in super().known_keys() if name != "uninformative"]
 
     @model_validator(mode="after")
     def _gates_are_asked_for(self) -> "Policy":

@@ -30,7 +30,7 @@ class Section(BaseModel):
 def located(
     error: ValidationError, title: str, *, under: tuple[str, ...] = (), suggestions: Iterable[str] = ()
 ) -> ValidationError:
-    """The same error with its keys below `under`; an unknown key gets the most similar known key."""
+    """The same error with its keys below `under`; an unknown key gets the most similar known key, or all of them."""
     known = list(suggestions)
     return ValidationError.from_exception_data(
         title,
@@ -49,7 +49,9 @@ def _message(detail: ErrorDetails, known: list[str]) -> str:
     if detail["type"] != "extra_forbidden" or len(detail["loc"]) != 1:
         return detail["msg"]
     similar = get_close_matches(str(detail["loc"][0]), known, n=1)
-    return f"there is no such key; did you mean {similar[0]}?" if similar else detail["msg"]
+    if similar:
+        return f"there is no such key; did you mean {similar[0]}?"
+    return f"there is no such key. The keys are {', '.join(known)}" if known else detail["msg"]
 
 
 def move_keys(values: Mapping[str, Any], moved: Mapping[str, str], prefix: str = "") -> dict[str, Any]:

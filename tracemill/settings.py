@@ -7,6 +7,7 @@ nested key: `TRACEMILL_MODELS__TEACHER__MODEL=Qwen/Qwen3-4B`. The options of an 
 
 import json
 import os
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
@@ -20,9 +21,9 @@ from pydantic_settings import (
 )
 
 from tracemill.concurrency import once
-from tracemill.errors import UsageError
+from tracemill.errors import UsageError, reason_of
 from tracemill.model_settings import ModelSettings, VllmOptions, move_options
-from tracemill.sections import Section
+from tracemill.sections import Section, located
 
 
 class CallSettings(Section):
@@ -32,6 +33,7 @@ class CallSettings(Section):
     name: str
     #: The system message; none by default.
     system: str | None = None
+    #: The user message.
     user: str = "{question}"
 
 
@@ -42,6 +44,7 @@ class MethodSettings(Section):
     paper: str = ""
     #: The system message; none by default. May hold `{question}`, `{gold}`, `{trace}`, `{work}` and `{end}`.
     system: str | None = None
+    #: The user message.
     user: str = "{question}"
     #: Its traces are examples of wrong reasoning. They are accepted only if their answer is wrong.
     negative: bool = False
@@ -109,7 +112,9 @@ class Settings(BaseSettings):
     }
     #: The user's own methods, beside those of `tracemill/methods/`.
     methods: dict[str, MethodSettings] = {}
+    #: The amount of work in Redis.
     feeder: FeederSettings = FeederSettings()
+    #: The processes of the local stack.
     local: LocalSettings = LocalSettings()
     #: Questions that one generate worker answers at a time. Each needs the job's n samples.
     generate_concurrency: int = Field(64, ge=1)
@@ -136,7 +141,18 @@ class EnvironmentSource(EnvSettingsSource):
     """`TRACEMILL_*` variables."""
 
     def __call__(self) -> dict[str, Any]:
+        _refuse_misspelt_variables()
         return move_options(super().__call__())
+
+
+def _refuse_misspelt_variables() -> None:
+    """Raise ValueError for a variable whose name is nearly that of a setting."""
+    for name in os.environ:
+        key = name.removeprefix("TRACEMILL_").split("__")[0].lower()
+        if not name.startswith("TRACEMILL_") or key in Settings.model_fields:
+            continue
+        if similar := get_close_matches(key, Settings.model_fields, n=1, cutoff=0.8):
+            raise ValueError(f"there is no variable {name}; did you mean TRACEMILL_{similar[0].upper()}?")
 
 
 class FileSource(TomlConfigSettingsSource):
@@ -184,11 +200,13 @@ def settings() -> Settings:
     try:
         return Settings()
     except ValidationError as error:
-        first = error.errors()[0]
+        first = located(error, "settings", suggestions=Settings.model_fields).errors()[0]
         where = ".".join(str(part) for part in first["loc"])
         raise UsageError(f"setting {where}: {first['msg']} (in {config_file()} or TRACEMILL_* variables)") from None
     except (ValueError, OSError) as error:  # invalid TOML, or a variable that is not JSON
-        raise UsageError(f"cannot read the settings ({config_file()} and TRACEMILL_* variables): {error}") from None
+        raise UsageError(
+            f"cannot read the settings ({config_file()} and TRACEMILL_* variables): {reason_of(error)}"
+        ) from None
 
 
 def model(alias: str) -> ModelSettings:

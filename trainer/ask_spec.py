@@ -36,7 +36,9 @@ class AskSpec(Section):
     limit: int = Field(default=0, ge=0)
     #: Answers per question and variant of the method.
     samples: int = Field(default=4, ge=1, le=1024)
+    #: The sampling temperature; 0 always takes the likeliest token.
     temperature: float = Field(default=0.7, ge=0, le=10)
+    #: Sample from the likeliest tokens that together have this probability.
     top_p: float = Field(default=1.0, gt=0, le=1)
     #: The longest answer, in tokens.
     max_tokens: int = Field(default=512, ge=1)
@@ -76,6 +78,7 @@ class TeachSpec(AskSpec):
     name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._/-]{0,99}$")
     #: Alias of the model that answers.
     model: str = "teacher"
+    #: The method (`tracemill methods`).
     method: str = "cot"
     #: Likeliest tokens stored at each position, for the objective `logits`. 0 stores none.
     logprobs: int = Field(default=0, ge=0, le=20)

@@ -12,7 +12,7 @@ import traceback
 from collections.abc import Callable
 from pathlib import Path
 
-from tracemill.errors import TracemillError
+from tracemill.errors import TracemillError, without_error_numbers
 from tracemill.interpreter import protect_children, python
 from tracemill.processes import die_with_parent
 
@@ -94,7 +94,8 @@ def main(module: str, description: str, work: Callable[[int], object]) -> int:
         return error.exit_code
     except Exception as error:  # torch and its libraries raise anything; the round keeps this line
         traceback.print_exc(file=sys.stdout)
-        print(f"{ERROR_PREFIX}{type(error).__name__}: {str(error).strip().partition(chr(10))[0]}", file=sys.stderr)
+        first = without_error_numbers(str(error)).strip().partition(chr(10))[0]
+        print(f"{ERROR_PREFIX}{type(error).__name__}: {first}", file=sys.stderr)
         return 1
     return 0
 

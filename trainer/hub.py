@@ -7,7 +7,7 @@ from typing import Any
 
 from db.queries import Q
 from db.session import transaction
-from tracemill.errors import TracemillError, UsageError
+from tracemill.errors import TracemillError, UsageError, reason_of
 from trainer.spec import RoundSpec
 
 TOKEN = "HF_TOKEN"
@@ -144,5 +144,5 @@ def upload(
                 card.write_text(evaluated(card.read_text(), measured))
                 hub.upload_folder(repo_id=repo, folder_path=folder, path_in_repo=path, commit_message="Tracemill")
     except (HfHubHTTPError, OSError) as error:
-        raise TracemillError(f"the hub did not take {repo}: {error}") from None
+        raise TracemillError(f"the hub did not take {repo}: {reason_of(error)}") from None
     return address

@@ -12,9 +12,15 @@ from tracemill.concurrency import Periodic
 
 log = logging.getLogger(__name__)
 
+#: The longest time between two renewals. A trainer notices within it that its round was cancelled.
+MAX_RENEW_SECONDS = 2.0
+
 
 class Lease:
-    """The lease of one owner on one round. `held` becomes False when another owner has claimed the round."""
+    """The lease of one owner on one round.
+
+    `held` becomes False when the round was cancelled, or when another owner has claimed it.
+    """
 
     def __init__(self, round_id: int, owner: str, seconds: float) -> None:
         self.round_id = round_id
@@ -24,8 +30,8 @@ class Lease:
 
     @contextmanager
     def renewed(self) -> Iterator[None]:
-        """Renew the lease in a thread, three times per duration, until the block ends."""
-        with Periodic(f"lease-{self.round_id}", self.seconds / 3, self._renew):
+        """Renew the lease in a thread, at least three times per duration, until the block ends."""
+        with Periodic(f"lease-{self.round_id}", min(self.seconds / 3, MAX_RENEW_SECONDS), self._renew):
             yield
 
     def _renew(self) -> None:

@@ -24,7 +24,9 @@ APART = "a loop must not end on the figure that it reports"
 class RationalizeSpec(Section):
     """Sampling of the second try: the gold answer is a hint, for questions without an accepted attempt."""
 
+    #: Answers per question.
     samples: int = Field(default=4, ge=1, le=1024)
+    #: The sampling temperature; 0 always takes the likeliest token.
     temperature: float = Field(default=0.7, ge=0, le=10)
 
 
@@ -33,6 +35,7 @@ class LoopSpec(Section):
 
     #: The loop's name; its rounds are NAME-1, NAME-2, …
     name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,47}$")
+    #: Alias of the model to train.
     student: str = "student"
     #: The maximum number of rounds.
     rounds: int = Field(default=4, ge=1, le=99)
@@ -83,6 +86,8 @@ class LoopSpec(Section):
 def load(path: Path, changes: Sequence[str] = ()) -> LoopSpec:
     """Read a loop's file, with KEY=VALUE `changes`. Raises UsageError with each wrong key and its problem."""
     content = read(path, "loop", changes)
+    if ("teach" in content or "jobs" in content.get("select", {})) and "attempt" not in content:
+        raise UsageError(f"{path} describes a round, because it has no [attempt]: run `tracemill train {path}`")
     try:
         spec = LoopSpec.model_validate(content)
     except ValidationError as error:

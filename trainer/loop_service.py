@@ -18,7 +18,7 @@ from db.session import transaction
 from producer.enqueue import analyse_if_large, copy_questions
 from producer.opening import job_spec
 from tracemill.celery import LOOP, app
-from tracemill.errors import TracemillError
+from tracemill.errors import TracemillError, without_error_numbers
 from tracemill.methods import named, prompts
 from trainer.loop import attempt_name, rationalize_name, round_name, round_of
 from trainer.loop_steps import Decision, Snapshot, next_step
@@ -54,7 +54,7 @@ def make_step(loop_id: int) -> None:
     except TracemillError as error:
         _fail(loop_id, str(error))
     except Exception as error:
-        _fail(loop_id, f"{type(error).__name__}: {error}")
+        _fail(loop_id, f"{type(error).__name__}: {without_error_numbers(str(error))}")
         raise
 
 

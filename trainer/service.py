@@ -14,7 +14,7 @@ from sqlalchemy.exc import OperationalError
 from db.queries import Q
 from db.session import transaction
 from tracemill.celery import TRAIN, app, shutting_down
-from tracemill.errors import TracemillError
+from tracemill.errors import TracemillError, without_error_numbers
 from tracemill.processes import unique_name
 from tracemill.settings import settings
 from trainer.child_process import run_in_child
@@ -59,7 +59,7 @@ def run_round(round_id: int) -> None:
         except TracemillError as error:
             _change(lease, "round_failed", error=str(error))
         except Exception as error:
-            _change(lease, "round_failed", error=f"{type(error).__name__}: {error}")
+            _change(lease, "round_failed", error=f"{type(error).__name__}: {without_error_numbers(str(error))}")
             raise
         if shutting_down.is_set():
             _change(lease, "release_round")
@@ -92,6 +92,10 @@ def _work(lease: Lease, state: str, adapter: str | None, spec: RoundSpec) -> Non
             return
     while may_continue():
         with transaction() as connection:
+            # The renewal locks the round, so that a cancelled round opens no more jobs.
+            lease_values = {"round_id": lease.round_id, "owner": lease.owner, "lease": lease.seconds}
+            if connection.execute(Q["renew_round"], lease_values).rowcount == 0:
+                return
             if advance(connection, lease.round_id, spec):
                 connection.execute(Q["round_done"], {"round_id": lease.round_id, "owner": lease.owner})
                 return

@@ -7,7 +7,7 @@ from typing import Any, Literal
 
 from pydantic import Field, ValidationError, model_validator
 
-from tracemill.errors import UsageError
+from tracemill.errors import UsageError, reason_of
 from tracemill.sections import Section
 from trainer.ask_spec import Columns, TeachSpec
 from trainer.fit_spec import FitSpec
@@ -28,6 +28,7 @@ class EvaluateSpec(Section):
     domain: Literal["math", "code", "legal", "medical", "general"] = "math"
     #: Answers per question.
     samples: int = Field(default=1, ge=1, le=1024)
+    #: The sampling temperature; 0 always takes the likeliest token.
     temperature: float = Field(default=0.0, ge=0, le=10)
     #: The longest answer, in tokens.
     max_tokens: int = Field(default=512, ge=1)
@@ -72,7 +73,10 @@ class RoundSpec(Section):
 
 def load(path: Path, changes: Sequence[str] = ()) -> RoundSpec:
     """Read a ROUND.toml, with KEY=VALUE `changes`. Raises UsageError with each wrong key and its problem."""
-    return parse(read(path, "round", changes), str(path))
+    content = read(path, "round", changes)
+    if "attempt" in content:
+        raise UsageError(f"{path} describes a loop, because it has [attempt]: run `tracemill loop {path}`")
+    return parse(content, str(path))
 
 
 def read(path: Path, kind: str, changes: Sequence[str] = ()) -> dict[str, Any]:
@@ -83,7 +87,7 @@ def read(path: Path, kind: str, changes: Sequence[str] = ()) -> dict[str, Any]:
     try:
         content = tomllib.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:  # missing, not UTF-8, not TOML
-        raise UsageError(f"cannot read the {kind} file {path}: {error}") from None
+        raise UsageError(f"cannot read the {kind} file {path}: {reason_of(error)}") from None
     for change in changes:
         key, equals, value = change.partition("=")
         if not equals:

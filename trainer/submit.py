@@ -34,6 +34,9 @@ POOL = {
     "seed",
 }
 
+#: The error of a round that the user has cancelled.
+CANCELLED = "cancelled by `tracemill rounds cancel`"
+
 
 def queue_round(spec: RoundSpec) -> int:
     """Store the round, state `queued`, and nudge a trainer; its id. The same round again: found, retried if it failed.
@@ -97,8 +100,25 @@ def _store(connection: Connection, spec: RoundSpec, prompt_hash: str) -> int:
     different = difference(stored, json.loads(row["spec"]))
     if different:
         raise UsageError(f"round '{spec.name}' exists with another {different}. Give this round another name.")
-    connection.execute(Q["retry_round"], {"round_id": known["id"]})
+    if connection.execute(Q["retry_round"], {"round_id": known["id"]}).rowcount:
+        connection.execute(Q["reopen_evaluations"], {"round_id": known["id"]})
     return int(known["id"])
+
+
+def cancel_round(name: str) -> list[str] | None:
+    """Cancel a round and the evaluation jobs of its model. Returns their names; None if the round has ended.
+
+    The trainer then ends its child process. The adapter of a finished fit is kept.
+    """
+    with transaction() as connection:
+        values = {"name": name, "error": CANCELLED}
+        round_id = connection.execute(Q["cancel_round"], values).scalar_one_or_none()
+        if round_id is None:
+            return None
+        jobs = connection.execute(Q["cancel_evaluations"], {"round_id": round_id}).all()
+        for job in jobs:
+            connection.execute(Q["unqueue"], {"job_id": job.id, "question_ids": None})
+    return [job.name for job in jobs]
 
 
 def difference(known: dict[str, Any], wanted: dict[str, Any]) -> str:

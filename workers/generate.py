@@ -21,7 +21,7 @@ from tracemill import thinking
 from tracemill.celery import GENERATE, app, nudge_verifiers
 from tracemill.concurrency import Periodic, batched, once
 from tracemill.engines.registry import answered, end_worker, engine
-from tracemill.errors import EngineAway, EngineDead, RequestRefused, TracemillError
+from tracemill.errors import EngineAway, EngineDead, RequestRefused, TracemillError, without_error_numbers
 from tracemill.event_loop import run
 from tracemill.logprobs import ENCODING, encode
 from tracemill.methods import named
@@ -29,6 +29,7 @@ from tracemill.processes import unique_name
 from tracemill.settings import model, settings
 from tracemill.text import storable
 from tracemill.verification.answers.kinds import Kind, guess
+from workers import cancellation
 from workers.job import Chains, WorkerJob, worker_job
 from workers.shutdown import at_the_end, draining
 from workers.traces import trace_row
@@ -97,7 +98,9 @@ def _visit(claim: Claim) -> None:
         _release(claim, error)
         raise
     else:
-        if not complete:
+        if visit.is_aborted and not complete:
+            patiently(lambda: _give_back([(claim.job.id, claim.question_id)]))
+        elif not complete:
             # Some servers return one sample whatever n is: a visit with any answer is no failure.
             n_answers = len(visit.answers)
             too_few = TracemillError(f"the engine gave {n_answers} samples of {len(claim.missing)}")
@@ -106,6 +109,7 @@ def _visit(claim: Claim) -> None:
 
 def _claim(job_id: int, question_id: int) -> Claim | None:
     heartbeat()
+    cancellation.watcher()
     if worker_job(job_id).budget_unit is None:  # raises the problems of this job alone
         return _claim_batched((job_id, question_id))
     return _claim_within_budget(job_id, question_id)
@@ -134,8 +138,12 @@ def _unqueue(job_id: int, question_id: int) -> None:
 
 
 @at_the_end
-def _hand_back() -> None:
-    _change("hand_back", _ids(list(_held)) | {"owner": owner()})
+def _give_back_all() -> None:
+    _give_back(list(_held))
+
+
+def _give_back(keys: Sequence[tuple[int, int]]) -> None:
+    _change("hand_back", _ids(keys) | {"owner": owner()})
 
 
 def _change(query: str, row: Row) -> None:
@@ -191,11 +199,14 @@ def _ask(claim: Claim) -> Visit:
     sampler = Sampler(engine(job.model), model(job.model), job.sampling, job.adapter)
     values = _values(claim)
 
-    async def visit() -> Visit:
-        async with _engine_slots():
-            return await sampler.visit(claim.chains, claim.missing, values)
+    visit = Visit()
 
-    return run(visit())
+    async def ask() -> None:
+        async with _engine_slots():
+            await sampler.visit(claim.chains, claim.missing, values, visit)
+
+    visit.is_aborted = not run(cancellation.unless_cancelled(job.id, ask()))
+    return visit
 
 
 @once
@@ -269,7 +280,7 @@ _store = batched(_store_all, max_items=64, wait=0.05)
 
 
 def _release(claim: Claim, error: Exception, *, permanent: bool = False, counts: bool = True) -> None:
-    message = f"{type(error).__name__}: {error}"[:2000]
+    message = f"{type(error).__name__}: {without_error_numbers(str(error))}"[:2000]
     log.warning("question %s of job %s: %s", claim.question_id, claim.job.id, message)
     row = {
         "job_id": claim.job.id,

@@ -40,17 +40,17 @@ KEPT_SECONDS = 3600
 
 
 class Workers(NamedTuple):
-    """The live workers that have the model of an alias."""
+    """The live workers that serve an alias, and their queue."""
 
     queue: str
     #: Their names.
     names: frozenset[str]
-    #: Tasks that they run at a time.
+    #: Tasks that they run at a time; 0 while they load the model.
     concurrency: int
 
 
 def workers_of(alias: str) -> Workers | None:
-    """The workers that have the model of this alias in memory; None if none of them runs.
+    """The workers that serve this alias; None if none of them runs.
 
     Raises StackError without a database.
     """
@@ -156,7 +156,9 @@ def _rate(
 
 def _reply(reply_list: str, reply: dict[str, Any]) -> None:
     with _redis().pipeline() as pipeline:
-        pipeline.rpush(reply_list, json.dumps(reply)).expire(reply_list, KEPT_SECONDS).execute()
+        pipeline.rpush(reply_list, json.dumps(reply))
+        pipeline.expire(reply_list, KEPT_SECONDS)
+        pipeline.execute()
 
 
 @once

@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from tracemill import thinking
 from tracemill.methods import Method
 from tracemill.text import storable
 from tracemill.verification.answers.kinds import Kind
@@ -12,12 +13,16 @@ def trace_row(answer: Answer, method: Method, kind: Kind) -> dict[str, Any]:
     """The row of `traces`, without the ids of its job and question."""
     text = storable(answer.completion.text)
     parsed = method.parse(text, kind)
+    thoughts, answer_text, _ = thinking.split(text)
+    reasoning = (answer_text if thoughts is None else thoughts).strip()
     return {
         "variant": answer.slot.variant,
         "sample_index": answer.slot.sample_index,
         "prompt_hash": answer.prompt.hash,
         "text": text,
-        "reasoning": parsed.reasoning,
+        "thoughts": thoughts,
+        "answer_text": None if answer_text == text else answer_text,
+        "reasoning": None if parsed.reasoning == reasoning else parsed.reasoning,
         "answer": parsed.answer,
         "answer_form": parsed.answer_form,
         "steps": parsed.steps,
@@ -33,10 +38,12 @@ def trace_row(answer: Answer, method: Method, kind: Kind) -> dict[str, Any]:
 
 
 def _earlier(link: Link) -> dict[str, Any]:
+    thoughts, answer_text, _ = thinking.split(storable(link.completion.text))
     return {
         "call": link.call.name,
         "prompt_hash": link.call.prompt.hash,
-        "text": storable(link.completion.text),
+        "text": answer_text,
+        **({} if thoughts is None else {"thoughts": thoughts}),
         "tokens_in": link.tokens_in,
         "tokens_out": link.completion.tokens,
         "finish_reason": link.completion.finish_reason,

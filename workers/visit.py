@@ -83,6 +83,8 @@ class Visit:
     #: Prompt tokens of each request, and tokens of all answers, also of chains that failed half-way.
     tokens: int = 0
     cost: float = 0.0
+    #: The job was cancelled before all answers were complete.
+    is_aborted: bool = False
 
 
 class Sampler:
@@ -94,9 +96,14 @@ class Sampler:
         self._sampling = sampling
         self._adapter = adapter
 
-    async def visit(self, chains: Chains, missing: Sequence[Slot], values: Mapping[str, str]) -> Visit:
-        """Request the missing samples. `values` fill the slots of the templates. An engine's failure is data."""
-        visit = Visit()
+    async def visit(
+        self, chains: Chains, missing: Sequence[Slot], values: Mapping[str, str], visit: Visit | None = None
+    ) -> Visit:
+        """Request the missing samples. `values` fill the slots of the templates. An engine's failure is data.
+
+        The answers are added to `visit`, which keeps the complete ones if this coroutine is cancelled.
+        """
+        visit = Visit() if visit is None else visit
         by_variant = [(chain, [slot for slot in missing if slot.variant == name]) for name, chain in chains.items()]
         await asyncio.gather(*(self._variant(visit, chain, slots, values) for chain, slots in by_variant if slots))
         return visit

@@ -184,22 +184,27 @@ update job_questions set lease_until = now() + make_interval(secs => :lease)
 where owner = :owner and state = 'running'
   and (job_id, question_id) in (select * from unnest(cast(:job_ids as bigint[]), cast(:question_ids as bigint[])))
 
+-- name: cancelled_jobs
+select id from jobs where id = any(:job_ids) and state = 'cancelled'
+
 -- name: hand_back
--- running -> pending: the worker shuts down. The visit does not count as an attempt.
+-- running -> pending: the worker shuts down, or the job is cancelled. The visit does not count as an attempt.
 update job_questions
 set state = 'pending', owner = null, lease_until = null, reserved = 0, attempts = greatest(attempts - 1, 0), updated_at = now()
 where owner = :owner and state = 'running'
   and (job_id, question_id) in (select * from unnest(cast(:job_ids as bigint[]), cast(:question_ids as bigint[])))
 
 -- name: insert_traces
-insert into traces (job_id, question_id, variant, sample_index, prompt_hash, text, reasoning, answer, answer_form, steps,
-                    calls, tokens_in, tokens_out, thinking_tokens, finish_reason, latency_seconds, engine_seconds, cost, worker)
-select job_id, question_id, variant, sample_index, prompt_hash, text, reasoning, answer, answer_form, steps,
-       calls, tokens_in, tokens_out, thinking_tokens, finish_reason, latency_seconds, engine_seconds, cost, worker
+insert into traces (job_id, question_id, variant, sample_index, prompt_hash, text, thoughts, answer_text, reasoning, answer,
+                    answer_form, steps, calls, tokens_in, tokens_out, thinking_tokens, finish_reason, latency_seconds,
+                    engine_seconds, cost, worker)
+select job_id, question_id, variant, sample_index, prompt_hash, text, thoughts, answer_text, reasoning, answer,
+       answer_form, steps, calls, tokens_in, tokens_out, thinking_tokens, finish_reason, latency_seconds, engine_seconds,
+       cost, worker
 from jsonb_to_recordset(cast(:rows as jsonb)) as row (
-    job_id bigint, question_id bigint, variant text, sample_index bigint, prompt_hash text, text text, reasoning text,
-    answer text, answer_form text, steps jsonb, calls jsonb, tokens_in bigint, tokens_out bigint, thinking_tokens bigint,
-    finish_reason text, latency_seconds real, engine_seconds real, cost real, worker text)
+    job_id bigint, question_id bigint, variant text, sample_index bigint, prompt_hash text, text text, thoughts text,
+    answer_text text, reasoning text, answer text, answer_form text, steps jsonb, calls jsonb, tokens_in bigint,
+    tokens_out bigint, thinking_tokens bigint, finish_reason text, latency_seconds real, engine_seconds real, cost real, worker text)
 on conflict do nothing
 
 -- name: insert_logprobs

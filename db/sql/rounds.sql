@@ -2,6 +2,7 @@
 --
 --   queued --claim--> selecting --selected--> fitting --fitted--> evaluating --done--> done
 --                         \____________________ | ____________________/ ----failed---> failed --retry--> queued, evaluating
+--   Any state before done, failed --cancel_round--> failed
 --
 -- An owner holds a round during its lease and renews the lease. After the lease has expired, any trainer may claim the
 -- round and continues from its state.
@@ -23,6 +24,23 @@ update rounds
 set state = case when adapter_path is null then 'queued' else 'evaluating' end,
     error = null, finished_at = null, owner = null, lease_until = null
 where id = :round_id and state = 'failed'
+
+-- name: cancel_round
+-- queued, selecting, fitting, evaluating -> failed: the user cancels the round, and its owner loses its lease.
+update rounds set state = 'failed', error = :error, owner = null, lease_until = null, finished_at = now()
+where name = :name and state in ('queued', 'selecting', 'fitting', 'evaluating')
+returning id
+
+-- name: cancel_evaluations
+-- filling, running, paused, over_budget -> cancelled: the evaluation jobs that ask the model of a cancelled round.
+update jobs set state = 'cancelled', finished_at = now()
+where round_id = :round_id and purpose = 'evaluate' and state in ('filling', 'running', 'paused', 'over_budget')
+returning id, name
+
+-- name: reopen_evaluations
+-- cancelled -> running: the evaluation jobs of a round that is retried.
+update jobs set state = 'running', finished_at = null
+where round_id = :round_id and purpose = 'evaluate' and state = 'cancelled'
 
 -- name: overdue_rounds
 -- Rounds that need a task: none was sent yet, the last one is 30 seconds old, or the owner's lease has expired. Here the

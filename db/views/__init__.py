@@ -15,6 +15,7 @@ from tracemill.scores import SCORES
 #: In the order of their creation: a view comes after the views that it reads.
 VIEWS = (
     "trace_scores",
+    "evaluation_questions",
     "job_progress",
     "acceptance",
     "round_lineage",

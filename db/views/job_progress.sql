@@ -75,7 +75,7 @@ comment on column job_progress.queued is 'In Redis, not claimed.';
 comment on column job_progress.running is 'Claimed by a worker.';
 comment on column job_progress.generated is 'Answered, not verified.';
 comment on column job_progress.done is 'Answered and verified.';
-comment on column job_progress.failed is 'Failed after too many attempts; job_questions.last_error holds the reason.';
+comment on column job_progress.failed is 'Failed after too many attempts; `tracemill jobs show JOB` prints the reasons.';
 comment on column job_progress.traces is 'Traces stored.';
 comment on column job_progress.verified is 'Traces with a verdict.';
 comment on column job_progress.correct is 'Traces whose answer is right.';

@@ -15,7 +15,8 @@ select r.name as round,
        coalesce(v.correct, false) as correct,
        coalesce(v.correct and t.answer_form in ('boxed', 'stated', 'hashes'), false) as correct_strict,
        t.id as trace_id,
-       t.text,
+       coalesce(t.answer_text, t.text) as text,
+       t.thoughts,
        t.answer,
        v.steps,
        v.faithfulness,
@@ -59,7 +60,8 @@ comment on column round_answers.length is 'Length of the question: short under 1
 comment on column round_answers.correct is 'The answer is right; a question without an answer counts as wrong.';
 comment on column round_answers.correct_strict is 'The answer is right and has a requested form. It is not guessed from the last number.';
 comment on column round_answers.trace_id is 'The trace; null if there is none.';
-comment on column round_answers.text is 'The text of the trace.';
+comment on column round_answers.text is 'The text of the trace without its thoughts.';
+comment on column round_answers.thoughts is 'The thoughts of the trace; null if there are none.';
 comment on column round_answers.answer is 'Its final answer.';
 comment on column round_answers.steps is 'Steps of its reasoning.';
 comment on column round_answers.faithfulness is 'Whether the reasoning leads to this answer, 0 to 1; null if not judged.';

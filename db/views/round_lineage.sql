@@ -19,7 +19,8 @@ select r.name as round,
        v.low,
        v.high,
        v.benchmark,
-       t.text,
+       coalesce(t.answer_text, t.text) as text,
+       t.thoughts,
        p.messages as teacher_prompt,
        e.stage as curriculum_stage
 from rounds r
@@ -52,6 +53,7 @@ comment on column round_lineage.accuracy is 'Share of them answered right, 0 to 
 comment on column round_lineage.low is 'Lower end of its 95 % interval.';
 comment on column round_lineage.high is 'Upper end of its 95 % interval.';
 comment on column round_lineage.benchmark is 'The evaluation job of the base model; null if not evaluated yet. Joins round_flips and round_answers.';
-comment on column round_lineage.text is 'The text of the trace.';
+comment on column round_lineage.text is 'The text of the trace without its thoughts.';
+comment on column round_lineage.thoughts is 'The thoughts of the trace; null if there are none.';
 comment on column round_lineage.teacher_prompt is 'The messages of the teacher''s prompt template, with slots in braces.';
 comment on column round_lineage.curriculum_stage is '0-based stage of the curriculum.';

@@ -11,10 +11,20 @@ select t.id as trace_id,
        r.name as adapter,
        j.method,
        j.negative,
+       case when j.purpose = 'evaluate' then 'evaluate'
+            when exists (
+                select from questions e join job_questions eq on eq.question_id = e.id join jobs ej on ej.id = eq.job_id
+                where e.fingerprint = q.fingerprint and ej.purpose = 'evaluate'
+            ) then 'overlap'
+            when v.id is null then 'unverified'
+            when not v.accepted then 'rejected'
+            when j.negative then 'negative'
+            else 'train' end as training_use,
        t.variant,
        t.sample_index,
-       t.text,
-       t.reasoning,
+       coalesce(t.answer_text, t.text) as text,
+       t.thoughts,
+       coalesce(t.reasoning, t.thoughts, t.answer_text, t.text) as reasoning,
        t.answer,
        t.answer_form,
        v.correct,
@@ -61,9 +71,11 @@ comment on column trace_scores.model is 'The model alias that answered.';
 comment on column trace_scores.adapter is 'The round whose adapter answered; null for the base model.';
 comment on column trace_scores.method is 'The method.';
 comment on column trace_scores.negative is 'The method requests wrong reasoning, so its accepted traces are examples of errors.';
+comment on column trace_scores.training_use is 'train: a round may imitate the trace. Otherwise the reason against it: evaluate (of an evaluation), overlap (its question is also in an evaluation), unverified, rejected, negative (wrong on purpose).';
 comment on column trace_scores.variant is 'The variant of the method; empty for methods with one variant.';
 comment on column trace_scores.sample_index is '0-based number of the sample among those of its question, job and variant.';
-comment on column trace_scores.text is 'The text of the model.';
+comment on column trace_scores.text is 'The text of the model without its thoughts.';
+comment on column trace_scores.thoughts is 'The thoughts of a reasoning model before its text, without marks; null if there are none.';
 comment on column trace_scores.reasoning is 'The thoughts of a reasoning model; the reasoning in the text of any other model.';
 comment on column trace_scores.answer is 'The final answer in the text; null if there is none.';
 comment on column trace_scores.answer_form is 'Form of the answer: boxed, stated, hashes (requested forms); equation, last number, last line (lenient).';
@@ -88,7 +100,7 @@ comment on column trace_scores.cost is 'Its price, by the price_in and price_out
 comment on column trace_scores.engine_seconds is 'Its part of the engine''s time. Concurrent requests share each second.';
 comment on column trace_scores.finish_reason is 'stop: the model ended the answer; length: the answer was cut off.';
 comment on column trace_scores.latency_seconds is 'Seconds from the request to its last token, summed over all calls.';
-comment on column trace_scores.calls is 'The earlier calls of the trace if the method has several, such as draft and critique, with text and tokens.';
-comment on column trace_scores.prompt_hash is 'The prompt template (table prompts).';
+comment on column trace_scores.calls is 'The earlier calls of the trace if the method has several, such as draft and critique, with text, thoughts and tokens.';
+comment on column trace_scores.prompt_hash is 'A hash of the prompt template; `tracemill methods METHOD` prints both for a method.';
 comment on column trace_scores.created_at is 'When the trace was stored.';
 comment on column trace_scores.verified_at is 'When its verdict was stored.';

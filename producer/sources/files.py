@@ -12,7 +12,7 @@ from typing import Any
 from producer.sources.lines import check_encoding, csv_header, read_csv, read_json, read_jsonl
 from producer.sources.rows import Broken, Row, Table, family
 from producer.sources.streams import BATCH_ROWS, quiet_datasets, stream_table
-from tracemill.errors import UsageError
+from tracemill.errors import UsageError, reason_of
 
 #: First rows of a JSON file that give its columns. A key that first occurs later is still kept in meta.
 LOOK_AHEAD = 100
@@ -104,7 +104,7 @@ def _open_parquet(path: Path) -> Table:
         with ParquetFile(path) as file:
             features = datasets.Features.from_arrow_schema(file.schema_arrow)
     except (OSError, ValueError) as error:  # pyarrow.ArrowInvalid is a ValueError
-        raise UsageError(f"{path} is not a readable Parquet file: {error}") from None
+        raise UsageError(f"{path} is not a readable Parquet file: {reason_of(error)}") from None
     table = stream_table(str(path), features, batches, breaks_off)
     if next(table.rows(), None) is None:
         raise UsageError(f"{path} holds no questions: it has columns, but no rows")

@@ -11,7 +11,7 @@ from typing import Any, NoReturn
 
 from producer.sources.rows import Row, Table, family, nearest
 from producer.sources.streams import BATCH_ROWS, quiet_datasets, stream_table
-from tracemill.errors import TracemillError, UsageError
+from tracemill.errors import TracemillError, UsageError, reason_of
 
 _REACH_SECONDS = 10.0
 #: A split that is not read to its end leaves a thread of Arrow for a few milliseconds. A process that ends during that
@@ -50,7 +50,7 @@ def open_hub(spec: str) -> list[Table]:
 
     def lost(row: int, error: Exception) -> Iterator[Row]:
         raise TracemillError(
-            f"hf:{spec}: reading stopped at row {row}: {error}. Run the same command again: "
+            f"hf:{spec}: reading stopped at row {row}: {reason_of(error)}. Run the same command again: "
             "stored questions are not stored twice"
         ) from error
 
@@ -101,5 +101,5 @@ def _config_and_split(name: str, parts: list[str], configs: list[str]) -> tuple[
 
 def _unreachable(name: str, error: Exception) -> NoReturn:
     raise TracemillError(
-        f"cannot reach the hub for {name!r} ({error}); give a file instead, or try again later"
+        f"cannot reach the hub for {name!r} ({reason_of(error)}); give a file instead, or try again later"
     ) from error

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO, TextIO, cast
 
 from producer.sources.rows import Broken, Row
-from tracemill.errors import UsageError
+from tracemill.errors import UsageError, reason_of
 
 if TYPE_CHECKING:
     import _csv
@@ -43,7 +43,7 @@ def check_encoding(path: Path) -> None:
             head = stream.read(4)
             empty = not head.strip() and not any(chunk.strip() for chunk in iter(partial(stream.read, _CHUNK), b""))
     except _TRUNCATED as error:
-        raise UsageError(f"{path} is not a readable gzip file ({error}): write it again") from None
+        raise UsageError(f"{path} is not a readable gzip file ({reason_of(error)}): write it again") from None
     if empty:
         raise UsageError(f"{path} is empty: it holds no questions")
     encoding = next((name for bom, name in _BOMS.items() if head.startswith(bom)), None)
@@ -88,7 +88,7 @@ def read_jsonl(path: Path) -> Iterator[Row]:
                 else:
                     yield number, row if isinstance(row, dict) else Broken("this line is JSON, but not an object")
         except _TRUNCATED as error:
-            yield number + 1, Broken(f"the compressed file breaks off here: {error}")
+            yield number + 1, Broken(f"the compressed file breaks off here: {reason_of(error)}")
 
 
 def _lines(stream: BinaryIO) -> Iterator[bytes]:
@@ -127,7 +127,7 @@ def read_array(path: Path) -> Iterator[Row]:
         except (ValueError, RecursionError) as error:
             yield cursor.line, Broken(f"{_too_much(error)}; the rest of the file is not read")
         except _TRUNCATED as error:
-            yield cursor.line, Broken(f"the compressed file breaks off here: {error}")
+            yield cursor.line, Broken(f"the compressed file breaks off here: {reason_of(error)}")
 
 
 class _Cursor:
@@ -212,7 +212,7 @@ def read_csv(path: Path) -> Iterator[Row]:
                 yield number, Broken(f"not CSV: {error}")
                 continue
             except _TRUNCATED as error:
-                yield number, Broken(f"the compressed file breaks off here: {error}")
+                yield number, Broken(f"the compressed file breaks off here: {reason_of(error)}")
                 return
             if len(fields) == len(header):
                 yield number, {name: field for name, field in zip(header, fields, strict=True) if name}

@@ -96,10 +96,11 @@ COMMANDS = {
     "tracemill methods refine --domain code": Shown(r"^user: .*\{question\}"),
     VERIFY: Shown(r"^right +1\b"),
     "tracemill calibrate --judge verifier labelled.jsonl": Shown(r"│ rating +│ +15 │ +15 │ 0\.50 "),
-    "tracemill export good.parquet --where \"accepted and method = 'cot'\"": Shown(
+    "tracemill export good.parquet --where \"method = 'cot'\"": Shown(
         r"^good\.parquet: \d+ traces$", (FIRST,), "first"
     ),
     "tracemill export good --columns question,text,answer": Shown(r"^good: \d+ traces$", (FIRST,), "first"),
+    "tracemill export all.jsonl.gz --include all": Shown(r"^all\.jsonl\.gz: \d+ traces$", (FIRST,), "first"),
     "tracemill health": Shown(r"│ redis +│ well"),
     "tracemill health --here": Shown(r"│ redis +│ well"),
     "tracemill db upgrade": Shown(r"^the schema is up to date$"),

@@ -198,8 +198,12 @@ def test_thoughts_are_kept_apart_from_the_answer_and_counted(database: Stack, so
     model.script = lambda messages: f"<think>Perhaps 14? No, {RIGHT}</think>\nThe answer is 10."
     work(enqueue(source, "cot", "--samples", "1"))
     result = scores("cot")[0]
-    assert result.reasoning == f"Perhaps 14? No, {RIGHT}"
+    assert (result.text, result.thoughts) == ("The answer is 10.", f"Perhaps 14? No, {RIGHT}")
+    assert result.reasoning == result.thoughts
     assert result.answer == "10"
+    stored = rows("select text, thoughts, answer_text, reasoning from traces")[0]
+    assert stored.text.startswith("<think>Perhaps 14?")
+    assert stored.reasoning is None
     assert 0 < result.thinking_tokens < result.tokens_out
 
 

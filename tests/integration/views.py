@@ -10,6 +10,7 @@ from db.session import transaction
 #: Every view with the sort columns of its rows.
 ORDERS = {
     "trace_scores": "trace_id",
+    "evaluation_questions": "question_id",
     "job_progress": "job_id",
     "acceptance": "job, variant, domain, difficulty",
     "round_lineage": "round, position, role, evaluation_stage desc",

@@ -13,7 +13,7 @@ from tests.scripted_server import ScriptedServer
 from tracemill.engines.registry import close_engines
 from tracemill.settings import settings
 from tracemill.stack import Stack
-from workers import priors
+from workers import cancellation, priors
 from workers.generate import generate, heartbeat
 from workers.job import worker_job
 from workers.verify import verify
@@ -33,8 +33,9 @@ def in_this_process(stack: Stack, server: ScriptedServer, folder: Path) -> Itera
         priors._known.clear()
         yield stack
         close_engines()
-        if (renewal := heartbeat.pop()) is not None:
-            renewal.stop()
+        for thread in (heartbeat.pop(), cancellation.watcher.pop()):
+            if thread is not None:
+                thread.stop()
     forget()
 
 

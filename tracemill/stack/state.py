@@ -158,7 +158,7 @@ class Folder:
 
 
 def folder_of(data_dir: Path) -> Folder:
-    return Folder(Path(data_dir).expanduser().resolve())
+    return Folder(Path(os.path.realpath(Path(data_dir).expanduser())))
 
 
 def load(data_dir: Path) -> Stack | None:

@@ -64,6 +64,8 @@ class Findings:
     steps: list[str] = field(default_factory=list)
     #: The steps are the thoughts of a reasoning model. No finding below then counts against the trace.
     steps_are_thoughts: bool = False
+    #: Then the steps of the answer after the thoughts.
+    steps_after_thoughts: list[str] = field(default_factory=list)
     #: Arithmetic equations in the steps that could be checked, and how many of them are false.
     equations_checked: int = 0
     equations_false: int = 0
@@ -103,7 +105,9 @@ def check(item: Item) -> Findings:
     text = storable(item.text)
     gold = item.gold if item.gold and item.gold.strip() else None
     kind = item.kind or guess(gold, item.question)
-    steps, are_thoughts = Steps([storable(step) for step in item.steps]) if item.steps else read_steps(text)
+    steps, are_thoughts, after_thoughts = (
+        Steps([storable(step) for step in item.steps]) if item.steps else read_steps(text)
+    )
     answer = extract(text, kind)
     question = None if item.question is None else storable(item.question)
     reasoning = read(question, steps, answer.value if answer else None, are_thoughts)
@@ -123,6 +127,7 @@ def check(item: Item) -> Findings:
         kind=kind,
         steps=steps,
         steps_are_thoughts=are_thoughts,
+        steps_after_thoughts=list(after_thoughts),
         equations_checked=equations.checked,
         equations_false=len(equations.false),
         false_equations=equations.false[:MAX_FINDINGS],

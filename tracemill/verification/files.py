@@ -15,7 +15,7 @@ from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import IO, Any, NamedTuple, cast, get_args
 
-from tracemill.errors import EngineAway, TracemillError, UsageError
+from tracemill.errors import EngineAway, TracemillError, UsageError, reason_of
 from tracemill.text import final_gold
 from tracemill.verification.answers.kinds import Kind
 from tracemill.verification.checks import Findings, Item
@@ -89,7 +89,7 @@ class Input:
                 elif data := (data.removeprefix(_BOM) if number == 1 else data).strip():
                     yield Line(number, size, position, *_parse(data))
         except (OSError, EOFError, zlib.error) as error:
-            yield Line(number + 1, 0, position, None, None, f"the file cannot be read from here on: {error}")
+            yield Line(number + 1, 0, position, None, None, f"the file cannot be read from here on: {reason_of(error)}")
 
 
 def _parse(data: bytes) -> tuple[dict[str, Any] | None, Item | None, str | None]:

@@ -152,10 +152,12 @@ def _run_program(item: Item, findings: Findings) -> tuple[Findings, TracemillErr
     return replace(findings, correct=correct, proof=proof, seconds=seconds), None
 
 
-def case_of(item: Item, findings: Findings) -> Case:
-    """What a judge is shown of a trace."""
+def case_of(item: Item, findings: Findings, *, shows_thoughts: bool = False) -> Case:
+    """What a judge is shown of a trace. `shows_thoughts`: if its only reasoning is thoughts, also these."""
     gold = storable(item.gold) if item.gold else None
     question, answer = storable(item.question or ""), findings.answer or ""
+    if findings.steps_are_thoughts and not shows_thoughts:
+        return Case(question, findings.steps_after_thoughts, answer, gold)
     return Case(question, findings.steps, answer, gold, findings.steps_are_thoughts)
 
 
@@ -164,7 +166,10 @@ def _request(item: Item, verdict: Verdict, acceptance: Acceptance | None) -> Req
     if item.only_votes:
         return None
     signals = acceptance.signals(item, verdict) if acceptance else _every_signal(item, verdict.findings)
-    return Request(case_of(item, verdict.findings), signals) if signals else None
+    if not signals:
+        return None
+    shows_thoughts = acceptance is not None and acceptance.policy.judge_thoughts
+    return Request(case_of(item, verdict.findings, shows_thoughts=shows_thoughts), signals)
 
 
 def _every_signal(item: Item, findings: Findings) -> tuple[Signal, ...]:

@@ -126,7 +126,7 @@ def test_a_running_worker_that_serves_the_judge_rates_the_traces(
 ) -> None:
     others = ["--model", "other"] if words == ["generate", "--judge"] else []
     worker.start("worker", "worker", *words, "referee", *others)
-    wait_until(lambda: value("select count(*) from processes"), 60)
+    wait_until(lambda: value("select count(*) from processes where concurrency > 0"), 60)
     done = run(labelled, "--signals", "rating,coherence", "--json")
     assert done.exit_code == 0, done.stderr
     assert latest("referee", "scripted")["rating"].auc.value == pytest.approx(204 / 225)
@@ -136,7 +136,7 @@ def test_a_worker_with_another_model_of_that_name_rates_nothing(
     worker: Processes, labelled: Path, tmp_path: Path
 ) -> None:
     worker.start("worker", "worker", "verify", "--judge", "referee")
-    wait_until(lambda: value("select count(*) from processes"), 60)
+    wait_until(lambda: value("select count(*) from processes where concurrency > 0"), 60)
     config = tmp_path / "tracemill.toml"
     config.write_text(config.read_text().replace('"scripted"', '"newer"'))
     forget()
@@ -153,7 +153,7 @@ def test_a_calibration_fails_when_its_worker_ends(
 ) -> None:
     monkeypatch.setattr("workers.rating.POLL_SECONDS", 0.2)
     worker.start("worker", "worker", "verify", "--judge", "referee")
-    wait_until(lambda: value("select count(*) from processes"), 60)
+    wait_until(lambda: value("select count(*) from processes where concurrency > 0"), 60)
     worker.kill("worker")
     killer = threading.Timer(0.5, lambda: change("delete from processes"))  # as after 30 seconds without a heartbeat
     killer.start()

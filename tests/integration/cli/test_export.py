@@ -1,20 +1,25 @@
 """`tracemill export` writes complete files for other tools, or none."""
 
+import csv
+import gzip
 import json
+from io import TextIOWrapper
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 import pytest
 from click.testing import Result
 from datasets import load_dataset
+from pyarrow import CompressedInputStream
 from pyarrow.parquet import read_table
+from sqlalchemy import text
 from typer.testing import CliRunner
 
 from cli import export_files
 from cli.main import app
 from db.session import transaction
 from tests.integration.factory import Processes, additions, change, fill, rows, value, wait_until
-from tests.integration.rounds import question, trace
+from tests.integration.rounds import job, question, trace
 from tracemill.errors import UsageError
 from tracemill.stack import Stack
 
@@ -28,13 +33,16 @@ from traces, generate_series(1, :count) n
 """
 
 
+QUOTED = 'a "quote",\na line\u2028 and \\ ½'
+
+
 @pytest.fixture
 def traces(clean: Stack) -> Stack:
     """Three traces, two of them accepted. One text has characters that file formats must escape."""
     job_id = fill(additions(1), "sums").job_id
     with transaction() as connection:
-        for number, text in enumerate(("1 + 1 = 2", 'a "quote",\na line\u2028 and \\ ½'), start=1):
-            trace(connection, job_id, question(connection, f"What is {number}?"), text)
+        for number, content in enumerate(("1 + 1 = 2", QUOTED), start=1):
+            trace(connection, job_id, question(connection, f"What is {number}?"), content)
         trace(connection, job_id, question(connection, "What is 3?"), "wrong", accepted=False)
     return clean
 
@@ -49,7 +57,7 @@ def view(columns: str = "*", where: str = "accepted") -> list[dict[str, Any]]:
 
 def test_parquet_holds_every_column_of_the_view_with_its_type(traces: Stack, tmp_path: Path) -> None:
     file = tmp_path / "new" / "good.parquet"
-    assert export(file).stdout == f"{file}: 2 traces\n"
+    assert export(file).stdout == f"{file}: 2 traces\nleft out: 1 rejected; --include NAME adds them\n"
     written, there = read_table(file).to_pylist(), view()
     for row in there:
         row |= {name: json.dumps(row[name], ensure_ascii=False) for name in ("signals", "findings", "calls")}
@@ -59,18 +67,110 @@ def test_parquet_holds_every_column_of_the_view_with_its_type(traces: Stack, tmp
 def test_json_lines_hold_the_selected_rows_and_columns(traces: Stack, tmp_path: Path) -> None:
     file = tmp_path / "some.jsonl"
     done = export(
-        file, "--where", "not accepted or text like '%quote%' -- a comment", "--columns", "text, accepted", "--json"
+        file,
+        "--where",
+        "not accepted or text like '%quote%' -- a comment",
+        "--include",
+        "rejected",
+        "--columns",
+        "text, accepted",
+        "--json",
     )
     assert json.loads(done.stdout)["rows"] == 2
     with file.open(encoding="utf-8", newline="\n") as lines:
-        assert [json.loads(line) for line in lines] == view("text, accepted", "text <> '1 + 1 = 2'")
+        assert [json.loads(line) for line in lines] == view("text, accepted, training_use", "text <> '1 + 1 = 2'")
     assert export("-", "--columns", "trace_id").stdout == "".join(json.dumps(row) + "\n" for row in view("trace_id"))
+
+
+@pytest.mark.parametrize("ending", ["csv", "csv.gz", "csv.zst"])
+def test_csv_holds_every_row_and_column(traces: Stack, tmp_path: Path, ending: str) -> None:
+    file = tmp_path / f"good.{ending}"
+    assert export(file).exit_code == 0
+    with _opened(file) as lines:
+        header, *written = csv.reader(lines)
+    assert header == list(view()[0])
+    texts = [row[header.index("text")] for row in written]
+    assert texts == [row["text"] for row in view()]
+    assert {
+        (row[header.index("accepted")], row[header.index("signals")], row[header.index("gold")]) for row in written
+    } == {("true", "{}", "")}
+
+
+@pytest.mark.parametrize("ending", ["jsonl.gz", "ndjson.zst"])
+def test_compressed_json_lines_are_those_of_the_plain_file(traces: Stack, tmp_path: Path, ending: str) -> None:
+    assert export(tmp_path / "good.jsonl").exit_code == export(tmp_path / f"good.{ending}").exit_code == 0
+    with _opened(tmp_path / f"good.{ending}") as lines:
+        assert lines.read() == (tmp_path / "good.jsonl").read_text(encoding="utf-8")
+
+
+def _opened(file: Path) -> TextIO:
+    if file.suffix == ".zst":
+        return TextIOWrapper(CompressedInputStream(str(file), "zstd"), encoding="utf-8", newline="")
+    if file.suffix == ".gz":
+        return gzip.open(file, "rt", encoding="utf-8", newline="")
+    return file.open(encoding="utf-8", newline="")
+
+
+HELD_OUT = "Bo has 3 red balls, 5 blue balls and 12 green balls in a bag. How many balls are there in the bag?"
+
+
+@pytest.fixture
+def kinds(traces: Stack) -> Stack:
+    """One trace of every kind besides those of `traces`."""
+    with transaction() as connection:
+        ids = [question(connection, content) for content in ("Wrong?", "New?", HELD_OUT)]
+        trace(connection, job(connection, "more", ids), ids[1], "new", accepted=None)
+        wrong = job(connection, "wrong", ids[:1])
+        connection.execute(text("update jobs set negative = true where id = :id"), {"id": wrong})
+        trace(connection, wrong, ids[0], "wrong on purpose")
+        trace(connection, job(connection, "exam", ids[2:], evaluate=True), ids[2], "exam")
+        same = question(connection, HELD_OUT.upper(), "copied")
+        near = question(connection, f"{HELD_OUT[:-1]} of Bo?", "copied")
+        copied = job(connection, "copied", [same, near])
+        for question_id, content in ((same, "same"), (near, "near")):
+            trace(connection, copied, question_id, content)
+    return traces
+
+
+def test_only_traces_that_a_round_may_train_on_are_exported(kinds: Stack, tmp_path: Path) -> None:
+    result = export(tmp_path / "good.jsonl", "--json")
+    assert json.loads(result.stdout)["left_out"] == {
+        "evaluate": 1,
+        "negative": 1,
+        "overlap": 2,
+        "rejected": 1,
+        "unverified": 1,
+    }
+    assert _uses_of(tmp_path / "good.jsonl") == {"1 + 1 = 2": "train", QUOTED: "train"}
+
+
+def test_other_traces_are_exported_by_name_and_marked(kinds: Stack, tmp_path: Path) -> None:
+    train = {"1 + 1 = 2": "train", QUOTED: "train"}
+    kinds_of = {
+        "wrong": "rejected",
+        "new": "unverified",
+        "wrong on purpose": "negative",
+        "same": "overlap",
+        "near": "overlap",
+        "exam": "evaluate",
+    }
+    for kind in set(kinds_of.values()):
+        file = tmp_path / f"{kind}.jsonl"
+        assert export(file, "--include", kind, "--columns", "text").exit_code == 0
+        assert _uses_of(file) == train | {content: use for content, use in kinds_of.items() if use == kind}
+    assert export(tmp_path / "all.jsonl", "--include", "all").exit_code == 0
+    assert _uses_of(tmp_path / "all.jsonl") == train | kinds_of
+
+
+def _uses_of(file: Path) -> dict[str, str]:
+    with file.open(encoding="utf-8", newline="\n") as lines:
+        return {row["text"]: row["training_use"] for row in map(json.loads, lines)}
 
 
 def test_a_folder_can_be_loaded_with_datasets(traces: Stack, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(export_files, "SHARD", 2)
     monkeypatch.setattr("cli.export.BATCH", 1)
-    assert export(tmp_path / "set", "--where", "true").exit_code == 0
+    assert export(tmp_path / "set", "--include", "all").exit_code == 0
     read = load_dataset(str(tmp_path / "set"), split="train", cache_dir=str(tmp_path / "cache"))
     assert list(read["text"]) == [row["text"] for row in view("text", "true")]
     assert len(list((tmp_path / "set" / "data").iterdir())) == 2
@@ -94,7 +194,10 @@ def test_an_existing_file_is_replaced_only_with_overwrite(traces: Stack, tmp_pat
         (("x.jsonl", "--where", "exists (select from rounds)"), "permission denied for table rounds"),
         (("x.jsonl", "--columns", 'text, "job"'), "does not exist"),
         (("x.jsonl", "--where", "false"), "there is nothing to export"),
-        (("x.csv",), "--format parquet, jsonl or hf"),
+        (("x.jsonl", "--where", "not accepted"), r"nothing to export (1 rejected): --include NAME adds them"),
+        (("x.jsonl", "--include", "rejects"), "choose rejected, unverified, negative, overlap, evaluate or all"),
+        (("x.txt",), "--format parquet, jsonl, csv or hf"),
+        (("x.parquet.gz",), "--format parquet, jsonl, csv or hf"),
         (("-", "--format", "parquet"), "name a file"),
     ],
 )
@@ -112,7 +215,7 @@ def test_a_killed_export_is_completed_by_running_it_again(traces: Stack, tmp_pat
     change(COPIES, count=20_000)
     folder = tmp_path / "out"
     folder.mkdir()
-    words = ("export", str(folder / "all.jsonl"), "--where", "true")
+    words = ("export", str(folder / "all.jsonl"), "--include", "all")
     processes = Processes(tmp_path, {})
     try:
         processes.start("killed", *words)

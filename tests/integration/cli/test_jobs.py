@@ -88,6 +88,18 @@ def test_a_job_is_paused_resumed_and_cancelled_and_nothing_else(sums: Path) -> N
     assert run("jobs", "watch", "sums").exit_code == 0
 
 
+def test_a_cancelled_job_takes_no_questions_and_another_name_does(sums: Path) -> None:
+    assert run("jobs", "cancel", "sums").exit_code == 0
+    words = ("enqueue", str(sums), "--map", "question=prompt", "--samples", "2", "--name")
+    refused = run(*words, "sums")
+    assert isinstance(refused.exception, UsageError)
+    assert str(refused.exception) == (
+        "job 'sums' is cancelled: its traces are kept, and it takes no questions. To go on, repeat the command with "
+        "another --name"
+    )
+    assert run(*words, "sums-2").exit_code == 0
+
+
 def test_a_job_shows_its_errors_and_retries_its_failed_questions(sums: Path) -> None:
     change("update job_questions set state = 'failed', last_error = 'it [b]broke', attempts = 5 where question_id < 3")
     change("update job_questions set state = 'done' where question_id = 3")

@@ -126,7 +126,7 @@ def test_sql_prints_a_table_in_which_text_is_data(filled: Stack) -> None:
 
 
 def test_sql_prints_csv_that_can_be_read_back(filled: Stack) -> None:
-    done = CliRunner().invoke(app, ["sql", "--format", "csv", "select question, accepted, adapter from trace_scores"])
+    done = CliRunner().invoke(app, ["sql", "--csv", "select question, accepted, adapter from trace_scores"])
     assert done.exit_code == 0
     assert list(csv.reader(io.StringIO(done.stdout))) == [
         ["question", "accepted", "adapter"],
@@ -147,7 +147,7 @@ def test_sql_prints_json_with_plain_numbers_and_nulls(filled: Stack) -> None:
 def test_sql_without_rows_is_an_empty_list_and_a_header(filled: Stack) -> None:
     nothing = "select job from job_progress where false"
     assert json.loads(CliRunner().invoke(app, ["sql", "--json", nothing]).stdout) == []
-    assert CliRunner().invoke(app, ["sql", "--format", "csv", nothing]).stdout.splitlines() == ["job"]
+    assert CliRunner().invoke(app, ["sql", "--csv", nothing]).stdout.splitlines() == ["job"]
 
 
 @pytest.mark.parametrize(

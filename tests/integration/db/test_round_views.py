@@ -24,6 +24,7 @@ def test_an_example_has_one_row_for_each_evaluation_of_its_round(filled: None) -
         ("r1", "done", "sft", 2, 11, "question 11", 108, "teach", "cot", "text 108", 1, "/adapters/r1"),
         ("r2", "fitting", "sft", 7, 11, "question 11", 102, "teach", "cot", "text 102", 2, None),
     )
+    examples = [example | {"thoughts": f"thoughts {example['trace_id']}"} for example in examples]
     before, after, nothing = table(
         "evaluation_stage evaluation_job evaluated accuracy low high benchmark",
         ("before", "exam", 8, 0.125, 0.0625, 0.25, "exam"),
@@ -138,6 +139,7 @@ def answers(
                 "correct_strict": strict,
                 "trace_id": n,
                 "text": f"text {n}" if written else None,
+                "thoughts": f"thoughts {n}" if written else None,
                 "answer": f"answer {n}" if written else None,
                 "steps": (n or 0) + 5 if verified else None,
                 "faithfulness": (n or 0) / 16 if verified else None,
@@ -193,9 +195,11 @@ def test_a_flip_shows_the_question_and_both_answers(filled: None) -> None:
                 "before_trace_id": before,
                 "before_answer": before and f"answer {before}",
                 "before_text": before and f"text {before}",
+                "before_thoughts": before and f"thoughts {before}",
                 "after_trace_id": after,
                 "after_answer": after and f"answer {after}",
                 "after_text": after and f"text {after}",
+                "after_thoughts": after and f"thoughts {after}",
             }
         )
     assert rows("round_flips") == expected

@@ -1,5 +1,6 @@
 """The schema: models, migrations, views and their documentation agree."""
 
+import json
 import runpy
 from pathlib import Path
 from typing import Any
@@ -10,7 +11,7 @@ from sqlalchemy import Connection, text
 from db import migrate, views
 from db.session import transaction
 from tests import ROOT
-from tests.integration.factory import Processes, change, value
+from tests.integration.factory import Processes, additions, change, fill, rows, value
 from tracemill.errors import StackError, UsageError
 from tracemill.stack import Stack
 
@@ -37,6 +38,58 @@ def test_a_database_can_be_migrated_down_to_nothing_and_up_again(clean: Stack) -
     finally:
         migrate.upgrade(clean.database_url)
     assert migrate.differences(clean.database_url) == []
+
+
+OLD_TRACE = """
+insert into traces (job_id, question_id, sample_index, prompt_hash, text, reasoning, steps, calls, tokens_in,
+                    tokens_out, latency_seconds, worker)
+select job_id, question_id, :n, prompt_hash, :text, :reasoning, '[]', cast(:calls as jsonb), 1, 1, 0, 'old'
+from job_questions join job_prompts using (job_id) where domain = 'math'
+"""
+CALL = {"call": "draft", "text": "<think>Hm.</think>\nA draft."}
+THOUGHT = "<think>\n1 + 1?\n</think>\n\nThe answer is 2."
+#: Texts of an old database, with the reasoning and the earlier calls.
+OLD_TRACES: list[tuple[str, str, list[dict[str, str]]]] = [
+    ("1 < 2. The answer is 2.", "1 < 2. The answer is 2.", []),
+    (THOUGHT, "1 + 1?", []),
+    ("[THINK]a[/THINK]Step 1: b", "Step 1: b", [CALL]),
+    ("Here's my thought process: a\nHere is my response: b", "a", [{"call": "draft", "text": "A draft."}]),
+]
+
+
+def test_an_upgrade_splits_old_traces_and_a_downgrade_restores_them(clean: Stack) -> None:
+    fill(additions(1), "sums")
+    migrate.downgrade(clean.database_url, "0010")
+    columns = "select text, reasoning, calls from traces order by sample_index"
+    try:
+        for n, (content, reasoning, calls) in enumerate(OLD_TRACES):
+            change(OLD_TRACE, n=n, text=content, reasoning=reasoning, calls=json.dumps(calls))
+        migrate.upgrade(clean.database_url)
+        split = rows("select text, thoughts, reasoning, calls from trace_scores order by sample_index")
+        assert [tuple(row) for row in split] == [
+            ("1 < 2. The answer is 2.", None, "1 < 2. The answer is 2.", []),
+            ("The answer is 2.", "1 + 1?", "1 + 1?", []),
+            ("Step 1: b", "a", "Step 1: b", [{"call": "draft", "text": "A draft.", "thoughts": "Hm."}]),
+            ("b", "a", "a", [{"call": "draft", "text": "A draft."}]),
+        ]
+        stored = rows("select reasoning from traces order by sample_index")
+        assert [row.reasoning is None for row in stored] == [False, True, False, True]
+        migrate.downgrade(clean.database_url, "0010")
+        assert [tuple(row) for row in rows(columns)] == OLD_TRACES
+    finally:
+        migrate.upgrade(clean.database_url)
+
+
+def test_an_upgrade_splits_more_traces_than_a_batch(clean: Stack) -> None:
+    fill(additions(1), "sums")
+    migrate.downgrade(clean.database_url, "0010")
+    try:
+        with transaction() as connection:
+            row = {"text": THOUGHT, "reasoning": "1 + 1?", "calls": "[]"}
+            connection.execute(text(OLD_TRACE), [row | {"n": n} for n in range(1_001)])
+    finally:
+        migrate.upgrade(clean.database_url)
+    assert value("select count(*) from trace_scores where text = 'The answer is 2.' and thoughts = '1 + 1?'") == 1_001
 
 
 @pytest.mark.parametrize(

@@ -24,6 +24,7 @@ def trace_columns(n: int) -> Row:
     return {
         "trace_id": n,
         "text": f"text {n}",
+        "thoughts": f"thoughts {n}",
         "reasoning": f"reasoning {n}",
         "answer": f"answer {n}",
         "answer_form": "stated",
@@ -74,17 +75,23 @@ def test_a_trace_has_one_row_with_all_its_scores(filled: None) -> None:
     assert len(scores) == len(rows("trace_scores")) == value("select count(*) from traces") == 38
     teach = {"job": "teach", "purpose": "teach", "model": "teacher", "adapter": None, "method": "cot"}
     easy = {"dataset": "data 11", "domain": "math", "question_id": 11, "question": "question 11", "gold": "gold 11"}
-    common = teach | easy | {"negative": False, "variant": "", "sample_index": 0}
+    common = teach | easy | {"negative": False, "training_use": "train", "variant": "", "sample_index": 0}
     assert scores[101] == common | trace_columns(101) | verdict_columns(101, "checks", correct=True, accepted=True)
-    assert scores[102] == common | {"sample_index": 1} | trace_columns(102) | verdict_columns(
-        102, "checks", correct=True, accepted=False
-    )
-    wrong = {"job": "wrong", "method": "contrast", "negative": True, "variant": "b"}
+    assert scores[102] == common | {"sample_index": 1, "training_use": "rejected"} | trace_columns(
+        102
+    ) | verdict_columns(102, "checks", correct=True, accepted=False)
+    wrong = {"job": "wrong", "method": "contrast", "negative": True, "variant": "b", "training_use": "rejected"}
     assert scores[112] == common | wrong | trace_columns(112) | verdict_columns(
         112, "checks+judge", correct=False, accepted=False
     )
-    exam = {"job": "r1/exam", "purpose": "evaluate", "model": "student", "adapter": "r1", "dataset": "held-out"}
-    question_ = {"domain": "legal", "question_id": 37, "question": "question 37", "gold": "gold 37"}
+    exam = {"job": "r1/exam", "purpose": "evaluate", "model": "student", "adapter": "r1", "training_use": "evaluate"}
+    question_ = {
+        "dataset": "held-out",
+        "domain": "legal",
+        "question_id": 37,
+        "question": "question 37",
+        "gold": "gold 37",
+    }
     answered = trace_columns(307) | {"answer_form": "equation", "prompt_hash": "ask-prompt"}
     assert scores[307] == common | exam | question_ | answered | verdict_columns(
         307, "checks", correct=True, accepted=False
@@ -96,7 +103,22 @@ def test_a_trace_that_is_not_verified_has_a_row_without_scores(filled: None) -> 
     job_ = {"job": "teach", "purpose": "teach", "model": "teacher", "adapter": None, "method": "cot", "negative": False}
     question_ = {"dataset": "data 12", "domain": "code", "question_id": 12, "question": question_text(12), "gold": None}
     nothing = dict.fromkeys(verdict_columns(104, "checks", correct=None, accepted=False))
-    assert row == job_ | question_ | nothing | trace_columns(104) | {"variant": "", "sample_index": 1}
+    assert row == job_ | question_ | nothing | trace_columns(104) | {
+        "training_use": "unverified",
+        "variant": "",
+        "sample_index": 1,
+    }
+
+
+def test_the_questions_of_all_evaluations_have_a_row_each(filled: None) -> None:
+    shown = rows("evaluation_questions")
+    expected = query(
+        "select distinct q.id as question_id, question, dataset from questions q "
+        "join job_questions on question_id = q.id join jobs j on j.id = job_id where purpose = 'evaluate' order by 1"
+    )
+    assert shown == [dict(row._mapping) for row in expected]
+    assert {"question_id": 37, "question": "question 37", "dataset": "held-out"} in shown
+    assert 11 not in {row["question_id"] for row in shown}
 
 
 def test_a_job_has_one_row_with_the_states_of_its_questions_and_its_sums(filled: None) -> None:

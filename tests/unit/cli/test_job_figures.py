@@ -109,3 +109,15 @@ def test_a_job_is_a_line_of_a_log_and_a_row_of_the_live_table(clock: Clock) -> N
     nothing = Rates().table([row(verified=0, accepted=0)], width=120)
     assert isinstance(nothing, Table)
     assert [str(next(iter(column.cells))) for column in nothing.columns][-1] == "0"
+
+
+def test_an_estimate_names_the_rate_that_it_rests_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    clock, rates = Clock(), Rates()
+    monkeypatch.setattr(jobs, "time", clock)
+    assert rates.estimate(row(questions=100, done=10, failed=0)) is None
+    clock.now += 40
+    assert rates.estimate(row(questions=100, done=10, failed=0)) is None
+    estimate = rates.estimate(row(questions=100, done=18, failed=2))
+    assert estimate is not None
+    assert estimate.in_words() == "about 5 min left (15 questions/min in the last 40 s)"
+    assert rates.estimate(row(questions=100, done=18, failed=2, state="paused")) is None

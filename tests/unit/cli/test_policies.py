@@ -21,7 +21,7 @@ def test_flags_override_the_file(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "gates", "message"),
     [
-        ("graunded = true", [], "graunded: no such field. The fields are correct, majority"),
+        ("graunded = true", [], "graunded: there is no such key; did you mean grounded?"),
         ("steps = -1", [], "steps: Input should be greater than or equal to 0"),
         ("steps = ", [], "is not TOML"),
         ('uninformative = { rating = "no" }', [], "measured by `tracemill calibrate` and cannot be set"),

@@ -94,7 +94,7 @@ def test_a_gate_on_an_uninformative_signal_refuses_nothing() -> None:
         "judge sees only a share",
         "no such signal",
         "share above 1",
-        "no such field",
+        "no such key",
     ],
 )
 def test_a_policy_that_cannot_work_is_refused(wrong: dict[str, Any]) -> None:

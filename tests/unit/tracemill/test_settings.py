@@ -42,6 +42,33 @@ def test_a_misspelt_key_is_an_error_that_names_the_key(toml: Path) -> None:
         settings()
 
 
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ("generate_concurency = 3", "generate_concurency: there is no such key; did you mean generate_concurrency?"),
+        ("[model.teacher]", "setting model: there is no such key; did you mean models?"),
+        ("[feeder]\nintervall_seconds = 3", "feeder.intervall_seconds: .* did you mean interval_seconds?"),
+        ("[feeder]\nxyz = 3", "feeder.xyz: there is no such key. The keys are window, backlog, "),
+    ],
+)
+def test_an_unknown_key_is_an_error_with_the_key_that_is_meant(toml: Path, content: str, message: str) -> None:
+    toml.write_text(content)
+    with pytest.raises(UsageError, match=message):
+        settings()
+
+
+@pytest.mark.parametrize(
+    ("variable", "meant"),
+    [("GENERATE_CONCURENCY", "GENERATE_CONCURRENCY"), ("MODEL__TEACHER__MODEL", "MODELS"), ("DATADIR", "DATA_DIR")],
+)
+def test_a_misspelt_variable_is_an_error(
+    toml: Path, monkeypatch: pytest.MonkeyPatch, variable: str, meant: str
+) -> None:
+    monkeypatch.setenv(f"TRACEMILL_{variable}", "3")
+    with pytest.raises(UsageError, match=rf"no variable TRACEMILL_{variable}; did you mean TRACEMILL_{meant}\?"):
+        settings()
+
+
 def test_a_file_that_is_not_toml_is_an_error_that_names_it(toml: Path) -> None:
     toml.write_text("[models\n")
     with pytest.raises(UsageError, match=r"my\.toml"):

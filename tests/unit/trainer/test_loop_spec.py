@@ -91,6 +91,14 @@ def test_a_stored_loop_is_read_back_as_it_was() -> None:
         assert LoopSpec.model_validate(loop_spec.model_dump(mode="json")) == loop_spec
 
 
+@pytest.mark.parametrize("selected", ['[select]\njobs = ["first"]\n', '[[teach]]\nname = "a"\nsource = "b.jsonl"\n'])
+def test_the_file_of_a_round_is_not_taken_for_a_loop(tmp_path: Path, selected: str) -> None:
+    file = tmp_path / "round.toml"
+    file.write_text(f'name = "round-1"\n{selected}[evaluate]\njobs = ["before"]\n')
+    with pytest.raises(UsageError, match=r"describes a round.*: run `tracemill train .*round\.toml`"):
+        load(file)
+
+
 def test_every_round_starts_from_the_base_and_learns_from_all_jobs_so_far(tmp_path: Path) -> None:
     (tmp_path / "star.toml").write_text(FILE)
     made = round_of(load(tmp_path / "star.toml"), 2, ["star-1-attempt", "star-2-attempt"])

@@ -99,6 +99,11 @@ def test_benchmarks_are_enough_for_an_evaluation(tmp_path: Path) -> None:
     assert (spec.evaluate.benchmarks, spec.evaluate.jobs) == (["gsm8k"], [])
 
 
+def test_the_file_of_a_loop_is_not_taken_for_a_round(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match=r"describes a loop.*: run `tracemill loop .*ROUND\.toml`"):
+        _load(tmp_path, LEAST + '[attempt]\nsource = "questions.jsonl"\n')
+
+
 def test_a_missing_file_is_named(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match=r"nowhere\.toml"):
         load(tmp_path / "nowhere.toml")

@@ -28,7 +28,7 @@ from pathlib import Path
 from time import monotonic
 from typing import BinaryIO
 
-from tracemill.errors import TracemillError, UsageError
+from tracemill.errors import TracemillError, UsageError, reason_of
 from tracemill.verification.code import seccomp
 from tracemill.verification.code.monitor import MB, TIMEOUT, Monitor, processes
 
@@ -151,7 +151,7 @@ class Sandbox:
                     start_new_session=True,
                 )
             except OSError as error:
-                raise TracemillError(f"bubblewrap cannot be started: {error}.") from error
+                raise TracemillError(f"bubblewrap cannot be started: {reason_of(error)}.") from error
             opened.enter_context(child)
             status_writer.close()
             report_writer.close()

@@ -54,6 +54,8 @@ class Steps(NamedTuple):
     steps: list[str]
     #: Whether they are thoughts. A model tries ideas there and rejects some, so mistakes in them do not count.
     are_thoughts: bool = False
+    #: If they are thoughts: the steps of the answer after them.
+    after_thoughts: Sequence[str] = ()
 
 
 class AtStep(NamedTuple):
@@ -75,7 +77,7 @@ def read(text: str) -> Steps:
     """Return the steps of `text`, and whether they are thoughts."""
     thoughts, answer, _ = thinking.split(text)
     steps = _split(answer)
-    return Steps(steps) if thoughts is None or _has_reasoning(steps) else Steps(_split(thoughts), are_thoughts=True)
+    return Steps(steps) if thoughts is None or _has_reasoning(steps) else Steps(_split(thoughts), True, steps)
 
 
 def _split(text: str) -> list[str]:

@@ -68,9 +68,15 @@ def test_without_a_sandbox_a_program_is_undecided_and_says_so(monkeypatch: pytes
     assert "no sandbox: /no/such/bwrap cannot be executed" in str(program.blocked_by)
 
 
-def test_a_judge_is_told_which_steps_are_thoughts() -> None:
-    thinking = RIGHT._replace(text="<think>3 + 4 = 8, no. 3 + 4 = 7.</think>\nThe answer is 7.\x00")
-    case = case_of(thinking, check(thinking))
+THINKING = RIGHT._replace(text="<think>3 + 4 = 8, no. 3 + 4 = 7.</think>\nThe answer is 7.\x00")
+
+
+def test_a_judge_sees_no_thoughts() -> None:
+    assert case_of(THINKING, check(THINKING)) == Case("What is 3 + 4?", ["The answer is 7."], "7", "7")
+
+
+def test_a_judge_that_sees_thoughts_is_told_so() -> None:
+    case = case_of(THINKING, check(THINKING), shows_thoughts=True)
     assert case == Case("What is 3 + 4?", ["3 + 4 = 8, no. 3 + 4 = 7."], "7", "7", steps_are_thoughts=True)
 
 
@@ -80,6 +86,21 @@ def judged(monkeypatch: pytest.MonkeyPatch) -> ScriptedServer:
     monkeypatch.setenv("TRACEMILL_MODELS__SCRIPTED__ENGINE", "openai")
     monkeypatch.setenv("TRACEMILL_MODELS__SCRIPTED__MODEL", "scripted")
     return server
+
+
+@pytest.mark.parametrize("judge_thoughts", [False, True])
+def test_a_policy_decides_whether_its_judge_reads_thoughts(
+    judged: ScriptedServer, monkeypatch: pytest.MonkeyPatch, judge_thoughts: bool
+) -> None:
+    with judged as server:
+        monkeypatch.setenv("TRACEMILL_MODELS__SCRIPTED__BASE_URL", server.base_url)
+        forget()
+        signals = ("rating", "uplift", "counterfactual", "coherence")
+        (verdict,) = verify([THINKING], policy=Policy(judge="scripted", signals=signals, judge_thoughts=judge_thoughts))
+    assert verdict.faithfulness is not None
+    assert any("3 + 4 = 8, no" in str(body) for _, body in server.requests) is judge_thoughts
+    monkeypatch.undo()
+    forget()
 
 
 def test_a_judge_rates_every_trace_or_what_a_policy_could_accept(

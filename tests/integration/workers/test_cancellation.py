@@ -1,0 +1,71 @@
+"""A cancelled job: its requests are aborted, and its complete answers are stored."""
+
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from cli.main import app
+from producer.feeder import step
+from tests.integration.factory import additions, fill, rows, states, value, wait_until
+from tests.integration.visits import in_this_process
+from tests.scripted_server import Fault, ScriptedServer
+from tracemill.methods import named, prompts
+from tracemill.sampling import Sampling
+from tracemill.settings import settings
+from tracemill.stack import Stack
+from workers.generate import generate
+
+pytestmark = pytest.mark.integration
+
+
+@pytest.fixture(scope="module")
+def teacher() -> Iterator[ScriptedServer]:
+    with ScriptedServer(lambda _: "1 + 1 = 2. The answer is 2.") as server:
+        yield server
+
+
+@pytest.fixture
+def database(clean: Stack, teacher: ScriptedServer, tmp_path: Path) -> Iterator[Stack]:
+    teacher.requests.clear()
+    with in_this_process(clean, teacher, tmp_path) as stack:
+        yield stack
+
+
+def cancel_during(job_id: int, teacher: ScriptedServer, n_requests: int) -> float:
+    """Cancel the job when the server has that many requests; return the seconds until its visit has ended."""
+    visit = threading.Thread(target=generate, args=(job_id, 1))
+    visit.start()
+    wait_until(lambda: len(teacher.requests) == n_requests, 20)
+    started = time.monotonic()
+    assert CliRunner().invoke(app, ["jobs", "cancel", "doomed"]).exit_code == 0
+    visit.join(20)
+    assert not visit.is_alive()
+    return time.monotonic() - started
+
+
+def test_cancelling_a_job_aborts_its_requests(database: Stack, teacher: ScriptedServer) -> None:
+    job_id = fill(additions(2), "doomed").job_id
+    step(settings().feeder)
+    teacher.faults = iter([Fault.HANGS])
+    assert cancel_during(job_id, teacher, 1) < 10
+    assert states("doomed") == {"pending": 2}
+    assert rows("select distinct attempts, owner, last_error from job_questions") == [(0, None, None)]
+    generate(job_id, 2)
+    assert len(teacher.requests) == 1
+
+
+def test_the_complete_answers_of_a_cancelled_job_are_stored(database: Stack, teacher: ScriptedServer) -> None:
+    spec = {"method": "refine", "prompts": prompts(named("refine"), ()), "sampling": Sampling(max_tokens=12)}
+    job_id = fill(additions(1), "doomed", samples=2, budget=1e6, budget_unit="tokens", **spec).job_id
+    step(settings().feeder)
+    # The first call answers both samples. Then one chain is completed, and the other one waits for its last answer.
+    calls = len(next(iter(prompts(named("refine"), ())["general"].values())))
+    teacher.faults = iter([*([None] * (2 * (calls - 1))), Fault.HANGS])  # type: ignore[list-item]
+    cancel_during(job_id, teacher, 1 + 2 * (calls - 1))
+    assert value("select count(*) from traces") == 1
+    assert value("select spent from jobs") > value("select sum(tokens_out) from traces")
+    assert states("doomed") == {"pending": 1}

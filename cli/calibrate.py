@@ -13,7 +13,7 @@ from sqlalchemy.exc import OperationalError
 
 from cli.calibration_picture import can_draw, check_picture, draw
 from cli.interruption import explained_interrupt, this_command
-from cli.jobs import job_named
+from cli.jobs import LINE_SECONDS, job_named
 from cli.output import Json, libraries_in_log, log_of, print_json, print_line, print_rows, progress_console
 from cli.policies import signals_of
 from db import calibrations
@@ -35,8 +35,6 @@ if TYPE_CHECKING:
 ABOVE: float = Policy.model_fields["auc_above"].default
 #: Maximum of broken lines, and of the judge's errors, that are printed. The others are counted.
 MAX_PRINTED = 5
-#: Without a terminal, seconds between two lines of progress.
-LINE_SECONDS = 5
 
 
 def register(app: typer.Typer) -> None:

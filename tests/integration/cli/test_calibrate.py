@@ -87,6 +87,16 @@ def test_a_calibration_is_stored_and_read_back(judge: ScriptedServer, labelled: 
     assert value("select source from calibrations limit 1") == str(labelled)
 
 
+def test_a_calibration_without_a_terminal_prints_lines_of_progress(
+    judge: ScriptedServer, labelled: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("cli.calibrate.LINE_SECONDS", 0)
+    done = run(labelled, "--signals", "rating", "--no-store")
+    assert "referee has rated 1 of 30 traces\n" in done.stderr
+    assert "referee has rated 30 of 30 traces\n" in done.stderr
+    assert "rated" not in done.stdout
+
+
 def test_a_calibration_counts_for_its_alias_and_model_only(judge: ScriptedServer, labelled: Path) -> None:
     run(labelled, "--signals", "rating")
     assert latest("referee", "another") == {}

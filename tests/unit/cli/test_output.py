@@ -1,6 +1,8 @@
 """Tables stay readable at every width: no name, figure or heading is cut."""
 
 import json
+import subprocess
+import sys
 from datetime import UTC, datetime
 from decimal import Decimal
 from pathlib import Path
@@ -9,6 +11,7 @@ import pytest
 from rich.console import Console
 
 from cli.output import print_facts, print_json, print_rows
+from tests import ROOT
 
 NAME = "gsm8k-train-teacher-rationalize-2"
 FIGURE = 123_456_789_012
@@ -119,6 +122,49 @@ def test_a_cell_is_read_without_knowing_python(capsys: pytest.CaptureFixture[str
     print_rows([row], row)
     cells = [cell.strip() for cell in capsys.readouterr().out.splitlines()[3].strip("│").split("│")]
     assert cells == ["", "yes", "no", "0.6667", "2026-03-01 12:30:59", '["é", 1]']
+
+
+NOISY = """
+import os, subprocess, sys, warnings
+from pathlib import Path
+from cli.output import libraries_in_log, print_line, progress_console
+from tracemill.errors import EngineError
+with libraries_in_log(Path(sys.argv[1]) / "logs" / "test.log") as stdout:
+    print("noise of Python")
+    warnings.warn("noise of warnings")
+    subprocess.run("echo noise of a child; echo noise of its errors >&2", shell=True)
+    print_line("progress", progress_console)
+    stdout.write(b"result\\n")
+    if len(sys.argv) > 2:
+        raise EngineError(sys.argv[2])
+print("after")
+print_line("more progress", progress_console)
+"""
+
+
+def noisy(*words: str | Path) -> "subprocess.CompletedProcess[str]":
+    return subprocess.run([sys.executable, "-c", NOISY, *words], cwd=ROOT, capture_output=True, text=True)
+
+
+def test_noise_of_libraries_goes_to_the_log_and_never_to_the_terminal(tmp_path: Path) -> None:
+    done = noisy(tmp_path / "new folder")
+    assert (done.stdout, done.stderr) == ("result\nafter\n", "progress\nmore progress\n")
+    log = tmp_path / "new folder" / "logs" / "test.log"
+    noise = log.read_text()
+    assert all(f"noise of {part}" in noise for part in ("Python", "warnings", "a child", "its errors"))
+    assert (log.parent.stat().st_mode & 0o777, log.stat().st_mode & 0o777) == (0o700, 0o600)
+
+
+def test_an_engine_error_names_the_log(tmp_path: Path) -> None:
+    last = noisy(tmp_path, "it did not start").stderr.splitlines()[-1]
+    assert last.endswith(f"EngineError: it did not start. Log: {tmp_path}/logs/test.log")
+
+
+def test_without_a_log_the_noise_goes_to_standard_error(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    done = noisy(tmp_path / "file")
+    assert done.stdout == "result\nafter\n"
+    assert "noise of a child" in done.stderr
 
 
 def test_json_holds_plain_numbers_and_times(capsys: pytest.CaptureFixture[str]) -> None:

@@ -12,6 +12,7 @@ from rich.live import Live
 from rich.text import Text
 from sqlalchemy import Row, text
 
+from cli.figures import figure, rough_duration
 from cli.interruption import explained_interrupt, this_command
 from cli.output import Json, console, layout, print_facts, print_json, print_line, print_rows, progress_console
 from cli.policies import in_words
@@ -187,15 +188,8 @@ class Estimate(NamedTuple):
     measured_seconds: float
 
     def in_words(self) -> str:
-        rate = f"{self.questions_per_minute:.3g} questions/min in the last {_duration(self.measured_seconds)}"
-        return f"about {_duration(self.seconds_left)} left ({rate})"
-
-
-def _duration(seconds: float) -> str:
-    for unit, length in (("days", 86400), ("h", 3600), ("min", 60)):
-        if seconds >= 2 * length:
-            return f"{seconds / length:.0f} {unit}"
-    return f"{seconds:.0f} s"
+        rate = f"{figure(self.questions_per_minute)} questions/min in the last {rough_duration(self.measured_seconds)}"
+        return f"about {rough_duration(self.seconds_left)} left ({rate})"
 
 
 def missing(rows: Sequence[Mapping[str, Any]]) -> list[str]:
@@ -302,7 +296,7 @@ def resume(
         raise UsageError(f"job {name} has {'a' if job['budget_unit'] else 'no'} budget in {job['budget_unit'] or unit}")
     if job["state"] == "over_budget" and (budget or job["budget"]) <= job["spent"]:
         raise UsageError(
-            f"job {name} has spent {job['spent']:g} {job['budget_unit']} of {job['budget']:g}: "
+            f"job {name} has spent {figure(job['spent'])} {job['budget_unit']} of {figure(job['budget'])}: "
             f"set a larger budget with --budget-{job['budget_unit']}"
         )
     _change(name, "running", ["paused", "over_budget"], budget)

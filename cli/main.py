@@ -1,5 +1,6 @@
 """`tracemill`: its commands. The only module that turns an error into a message and an exit code."""
 
+import io
 import os
 import sys
 from pathlib import Path
@@ -91,6 +92,9 @@ def _global(
 def main() -> None:
     """Run a command and exit: 0 success, 1 failure, 2 wrong use, 130 interrupted."""
     protect_children()
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper) and not stream.encoding.lower().startswith("utf"):
+            stream.reconfigure(errors="backslashreplace")  # a terminal that has fewer characters than a trace
     try:
         result: Any = app(standalone_mode=False)
     except TracemillError as error:

@@ -18,6 +18,7 @@ from rich.rule import Rule
 from rich.table import Column, Table
 from rich.text import Text
 
+from cli.figures import leaves, shown
 from tracemill.errors import EngineError
 from tracemill.settings import settings
 
@@ -124,8 +125,8 @@ def print_rows(
 
 
 def print_facts(facts: Mapping[str, Any], title: str | None = None, out: Console = console) -> None:
-    """Print names and their values, a line each."""
-    pairs = [[Text(name), _cell(value)] for name, value in facts.items()]
+    """Print names and their values, a line each. Nested values get dotted names."""
+    pairs = [[Text(name), _cell(value)] for name, value in leaves(facts)]
     grid = _grid(pairs, out.width, _justify(value.plain for _, value in pairs))
     out.print(Group(*_titled(title), grid))
 
@@ -254,18 +255,4 @@ def _titled(title: str | None) -> list[RenderableType]:
 
 
 def _cell(value: Any) -> Text:
-    match value:
-        case Text():
-            return value
-        case None:
-            return Text("")
-        case bool():
-            return Text("yes" if value else "no")
-        case float():
-            return Text(f"{value:.4g}" if abs(value) < 10_000 else f"{value:.0f}")
-        case datetime():
-            return Text(f"{value:%Y-%m-%d %H:%M:%S}")
-        case dict() | list():
-            return Text(json.dumps(value, ensure_ascii=False))
-        case _:
-            return Text(str(value))
+    return value if isinstance(value, Text) else Text(shown(value))

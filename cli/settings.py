@@ -2,6 +2,7 @@
 
 import typer
 
+from cli.figures import leaves
 from cli.output import Json, print_json, print_rows
 from tracemill.settings import origins, settings, shown
 
@@ -19,4 +20,7 @@ def config(json: Json = False) -> None:
     if json:
         print_json(rows)
     else:
-        print_rows(rows, ("setting", "value", "from"))
+        print_rows(
+            ({"setting": name, "value": value, "from": origin[name.split(".")[0]]} for name, value in leaves(values)),
+            ("setting", "value", "from"),
+        )

@@ -1,10 +1,12 @@
 """`tracemill up | down | status | flower`: the local stack."""
 
 from dataclasses import asdict
+from operator import or_
 from typing import Annotated
 
 import typer
 
+from cli.figures import duration
 from cli.output import Json, print_json, print_line, print_rows, progress_console
 from tracemill import stack as local
 from tracemill.errors import StackError
@@ -57,7 +59,8 @@ def status(json: Json = False) -> None:
     elif not rows:
         print_line("no stack runs here: start it with `tracemill up`")
     else:
-        print_rows(rows, ("name", "state", "pid", "uptime", "restarts"))
+        uptimes = [{"uptime": None if row["uptime"] is None else duration(row["uptime"])} for row in rows]
+        print_rows(map(or_, rows, uptimes), ("name", "state", "pid", "uptime", "restarts"))
         print_line(f"logs: {settings().data_dir.absolute() / 'logs'}")
     if any(row["state"] in ("FATAL", "BACKOFF", "ORPHAN") for row in rows):
         raise typer.Exit(1)

@@ -121,7 +121,7 @@ def test_a_cell_is_read_without_knowing_python(capsys: pytest.CaptureFixture[str
     }
     print_rows([row], row)
     cells = [cell.strip() for cell in capsys.readouterr().out.splitlines()[3].strip("│").split("│")]
-    assert cells == ["", "yes", "no", "0.6667", "2026-03-01 12:30:59", '["é", 1]']
+    assert cells == ["", "yes", "no", "0.6667", "2026-03-01 12:30:59", "é, 1"]
 
 
 NOISY = """

@@ -170,7 +170,10 @@ def test_the_installed_command_fits_into_the_columns(command: str, width: int | 
         timeout=60,
     )
     assert done.returncode == 0, done.stderr
-    names = {"config": ["generate_concurrency", "default", '"running_lease_seconds":'], "methods": list(all_methods())}
+    names = {
+        "config": ["generate_concurrency", "default", "feeder.running_lease_seconds"],
+        "methods": list(all_methods()),
+    }
     assert [name for name in names[command] if name not in done.stdout] == []
     assert "…" not in done.stdout
     assert max(map(len, done.stdout.splitlines())) <= (width or 80)

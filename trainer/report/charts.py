@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Mapping, Sequence
+from textwrap import wrap
 from typing import NamedTuple
 
 from markupsafe import Markup
@@ -9,9 +10,10 @@ from markupsafe import Markup
 from tracemill.statistics import Interval
 from trainer.report.facts import Bins
 
-WIDTH = 720
-#: Width of the labels on the left, and height of a row.
-LEFT, ROW = 190, 22
+#: Narrow enough for a telephone, where the page shows it at three quarters of its size.
+WIDTH = 400
+#: Height of a row, and of a line of a label; characters that fit into one.
+ROW, LINE, LINE_CHARACTERS = 22, 16, 56
 
 
 class Mark(NamedTuple):
@@ -24,15 +26,17 @@ class Mark(NamedTuple):
 def intervals(groups: Mapping[str, Sequence[Mark]], title: str) -> Markup:
     """Shares with 95 % intervals, one in a row, in labelled groups, on one scale from 0 %."""
     top = _ceiling(100 * max(mark.share.high for marks in groups.values() for mark in marks), 10)
-    right = WIDTH - 60
+    left, right = 16, WIDTH - 60
 
     def x(share: float) -> float:
-        return LEFT + 100 * share / top * (right - LEFT)
+        return left + 100 * share / top * (right - left)
 
     parts: list[Markup] = []
     y = 14.0
     for label, marks in groups.items():
-        parts.append(_text(LEFT - 12, y + ROW * (len(marks) - 1) / 2 + 4, label, "label", "end"))
+        for line in wrap(label, LINE_CHARACTERS):
+            parts.append(_text(0, y, line, "label"))
+            y += LINE
         for mark in marks:
             value, low, high = mark.share
             tip = f"{mark.series}: {100 * value:.1f} % [{100 * low:.1f}, {100 * high:.1f}]"

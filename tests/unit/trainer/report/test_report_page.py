@@ -1,8 +1,11 @@
 """The sentences and tables of a report: what is claimed follows from the figures, and each figure is in its cell."""
 
 import re
+import shutil
+import subprocess
 from dataclasses import replace
 from html import unescape
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -55,6 +58,47 @@ def rows(facts: Facts) -> list[list[str]]:
 
 def words(facts: Facts) -> str:
     return " ".join(unescape(re.sub("<[^>]*>", " ", page(facts))).split())
+
+
+def test_each_cell_names_its_column_for_a_narrow_page() -> None:
+    html = page(control(GAIN))
+    tables = re.findall(r"<table>(.*?)</table>", html, re.DOTALL)
+    assert len(tables) == 5
+    for table in tables:
+        heading, *lines = table.split("<tr>")[1:]
+        names = [unescape(name) for name in re.findall(r"<th[^>]*>(.*?)</th>", heading, re.DOTALL)]
+        for line in lines:
+            labels = [unescape(label) for label in re.findall(r'<td(?: data-label="([^"]*)")?', line)]
+            assert labels == names
+
+
+LONG = "gsm8k-test-teacher-with-a-name-of-one-hundred-characters-without-a-space-" + "0123456789" * 3
+#: Reports the width of the page, and elements that reach over its edges, from inside a frame of 360 pixels.
+MEASURE = """<iframe src="report.html" style="width:360px;height:9000px;border:0"></iframe><script>
+onload = () => {
+  const page = frames[0].document;
+  const outside = [...page.querySelectorAll("body *")].filter(element => {
+    const box = element.getBoundingClientRect();
+    const hides = getComputedStyle(element).overflowX != "visible" && element.scrollWidth > element.clientWidth;
+    return box.width && (box.right > 360.5 || box.left < -0.5 || hides);
+  });
+  document.title = "measured " + page.documentElement.scrollWidth + " " + outside.map(e => e.tagName).join();
+};
+</script>"""
+CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+
+
+@pytest.mark.skipif(CHROMIUM is None, reason="there is no Chromium here")
+def test_nothing_is_cut_at_360_pixels(tmp_path: Path) -> None:
+    named = replace(GAIN, benchmark=LONG)
+    facts = replace(control(GAIN, named), name=LONG, before_after=[GAIN, named], breakdown={"domain": [GAIN, named]})
+    (tmp_path / "report.html").write_text(page(facts), encoding="utf-8")
+    (tmp_path / "measure.html").write_text(MEASURE)
+    flags = ("--headless", "--no-sandbox", "--disable-gpu", "--allow-file-access-from-files", "--dump-dom")
+    profile = f"--user-data-dir={tmp_path / 'profile'}"
+    command = [str(CHROMIUM), *flags, profile, "--virtual-time-budget=3000", f"file://{tmp_path}/measure.html"]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60)
+    assert re.findall("<title>(.*)</title>", done.stdout) == ["measured 360 "], done.stderr
 
 
 def test_a_gain_is_a_headline_with_its_numbers() -> None:

@@ -31,14 +31,14 @@ def test_intervals_are_drawn_in_order_on_one_scale() -> None:
 
 
 def test_a_share_is_drawn_to_scale_and_written_beside_its_interval() -> None:
-    # From 190 to 660 lie 0 to 40 %: 11.75 pixels a percent.
+    # From 16 to 340 lie 0 to 40 %: 8.1 pixels a percent.
     marks = [Mark("before", Interval(0.1, 0.04, 0.2)), Mark("after", Interval(0.3, 0.2, 0.36))]
     found = ElementTree.fromstring(intervals({"sums": marks, "words": marks[:1]}, "t"))
     groups = list(found.iter("g"))
     drawn = [[group[1].get("x1"), group[2].get("cx"), group[1].get("x2"), group[2].get("cy")] for group in groups]
-    assert drawn[0] == ["237.0", "307.5", "425.0", "14.0"]
-    assert drawn[1] == ["425.0", "542.5", "613.0", "36.0"]
-    assert drawn[2] == ["237.0", "307.5", "425.0", "68.0"]
+    assert drawn[0] == ["48.4", "97.0", "178.0", "30.0"]
+    assert drawn[1] == ["178.0", "259.0", "307.6", "52.0"]
+    assert drawn[2] == ["48.4", "97.0", "178.0", "100.0"]
     assert [group[0].text for group in groups] == [
         "before: 10.0 % [4.0, 20.0]",
         "after: 30.0 % [20.0, 36.0]",
@@ -50,12 +50,23 @@ def test_a_share_is_drawn_to_scale_and_written_beside_its_interval() -> None:
     assert [text for kind, text in labels if kind == "tick"] == ["0 %", "10 %", "20 %", "30 %", "40 %"]
 
 
+def test_a_long_label_of_a_chart_has_several_lines_and_stays_inside() -> None:
+    name = "gsm8k-train-teacher-rationalize-" * 4
+    svg = ElementTree.fromstring(intervals({name: [Mark("after", Interval(0.3, 0.2, 0.36))]}, "t"))
+    labels = [label for label in svg.iter("text") if label.get("class") == "label"]
+    assert "".join(str(label.text) for label in labels) == name
+    assert len({label.get("y") for label in labels}) == len(labels) == 3
+    assert {(label.get("x"), label.get("text-anchor")) for label in labels} == {("0.0", "start")}
+    # A character of the font has at most 7 pixels.
+    assert max(7 * len(str(label.text)) for label in labels) <= float(str(svg.get("viewBox")).split()[2])
+
+
 def test_a_curve_is_drawn_to_scale() -> None:
-    # From 50 to 700 lie steps 0 to 2, from 210 up to 10 losses 0 to 2.5.
+    # From 50 to 380 lie steps 0 to 2, from 210 up to 10 losses 0 to 2.5.
     found = ElementTree.fromstring(lines({"after": [(1, 2.5), (2, 1.25)], "control": [(2, 0.0)]}, "t", "step"))
     assert {line.get("class"): line.get("points") for line in found.iter("polyline")} == {
-        "curve after": "375.0,10.0 700.0,110.0",
-        "curve control": "700.0,210.0",
+        "curve after": "215.0,10.0 380.0,110.0",
+        "curve control": "380.0,210.0",
     }
     assert [text.text for text in found.iter("text")][-1] == "step"
 

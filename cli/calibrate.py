@@ -158,6 +158,7 @@ def rate_file(
         TimeRemainingColumn(),
         console=progress_console,
         transient=True,
+        disable=not progress_console.is_terminal,
         # Libraries must not write above the bar.
         redirect_stdout=False,
         redirect_stderr=False,

@@ -25,7 +25,6 @@ from tracemill.errors import UsageError
 from tracemill.model_settings import ModelSettings, move_options
 from tracemill.sections import Section
 
-
 #: The default model aliases, as a settings file would have them. They have the same settings, so one engine serves all.
 DEFAULT_MODELS: dict[str, dict[str, Any]] = {
     alias: {"engine": "vllm", "vllm": {"adapters": True}} for alias in ("teacher", "student", "verifier")

@@ -11,6 +11,7 @@ from cli.enqueue import reading_bar
 from cli.interruption import explained_interrupt
 from cli.jobs import job_named, missing, trainer_missing
 from cli.output import Json, console, print_json, print_rows, progress_console
+from cli.preflight import require_local_student
 from cli.train import Changes
 from db.session import transaction
 from tracemill.errors import TracemillError
@@ -45,6 +46,7 @@ def loop(
     from trainer.submit import check_student
 
     spec = load(file, changes or ())
+    require_local_student(spec.student)
     if dry_run:
         first = round_of(spec, 1, ["none"])
         check_student(first)

@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 from cli.output import Json, print_json, print_line, print_rows, progress_console
+from cli.preflight import require_programs
 from tracemill import stack as local
 from tracemill.errors import StackError
 from tracemill.settings import settings
@@ -32,6 +33,8 @@ def up(
 ) -> None:
     from db.migrate import prepare  # imports Alembic, which no other command needs
 
+    if not services_only:
+        require_programs()
     with progress_console.status("starting Postgres, Redis and the workers"):
         start(prepare, services_only=services_only, postgres_port=postgres_port, redis_port=redis_port)
     status(json)

@@ -33,6 +33,10 @@ def unreachable(service: str, error: object, alternative: str = "") -> StackErro
     return StackError(f"cannot reach {service}: {reason}. `tracemill up` starts it{alternative}.")
 
 
+class UnknownMethod(TracemillError):
+    """This process started with settings that lack the method of a job. Another process may know it."""
+
+
 class EngineError(TracemillError):
     """A model cannot be reached, or cannot answer."""
 

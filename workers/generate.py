@@ -256,7 +256,7 @@ def _rows(visits: Sequence[tuple[Claim, Visit]]) -> tuple[list[Row], list[Row], 
     logprobs: list[Row] = []
     spent: dict[int, float] = {}
     for claim, visit in visits:
-        job, method = claim.job, method_of(job, "generate")
+        job, method = claim.job, method_of(claim.job, "generate")
         key = {"job_id": job.id, "question_id": claim.question_id, "worker": owner()}
         for answer in visit.answers:
             rows.append(row := trace_row(answer, method, claim.kind) | key)

@@ -126,7 +126,7 @@ class _Factory:
         if state not in ("filling", "running"):
             return []
         reasons: list[Reason | None] = []
-        if job["pending"] or job["queued"]:
+        if job["pending"] or job["queued"] or job["running"]:
             model = job["model"]
             absent = f"no worker serves {model}: tracemill worker generate --model {model}"
             reasons += [self.queue_reason(generate_queue(model), absent) or _error(waiting, has_traces=False)]

@@ -72,6 +72,7 @@ def folder() -> Iterator[Folder]:
 
 
 def test_a_paused_job_shows_how_it_continues_in_each_command(folder: Folder) -> None:
+    folder.server.latency = 20
     folder.enqueue("paused")
     succeed(folder.path, "jobs", "pause", "paused")
     expected = "paused: paused. Continue: tracemill jobs resume paused"
@@ -81,6 +82,7 @@ def test_a_paused_job_shows_how_it_continues_in_each_command(folder: Folder) -> 
     (part,) = [part for part in parts if part["name"] == "job paused"]
     assert (part["well"], part["about"]) == (True, "paused. Continue: tracemill jobs resume paused")
     succeed(folder.path, "jobs", "resume", "paused")
+    folder.server.latency = 0
 
 
 def test_a_wrong_address_is_the_reason_and_up_restarts_only_its_worker(folder: Folder) -> None:
@@ -91,7 +93,9 @@ def test_a_wrong_address_is_the_reason_and_up_restarts_only_its_worker(folder: F
     after = {row["name"]: row["pid"] for row in json.loads(succeed(folder.path, "status", "--json"))}
     assert {name for name in before if before[name] != after[name]} == {"generate"}
     folder.enqueue("away")
-    wait_until(lambda: any("no answer from base_url http://127.0.0.1:1/v1" in text for text in folder.reasons("away")))
+    wait_until(
+        lambda: any("no answer from base_url http://127.0.0.1:1/v1" in text for text in folder.reasons("away")), 60
+    )
     assert "no answer from base_url" in tracemill(folder.path, "status").stdout
     assert tracemill(folder.path, "health").returncode == 1
 
@@ -130,7 +134,7 @@ def test_a_method_unknown_to_the_worker_is_one_error_on_the_job(folder: Folder) 
     folder.questions.write_text(QUESTION + QUESTION.replace("1?", "2?"))
     folder.configure(more=METHOD)
     folder.enqueue("unknown", "--method", "mine")
-    wait_until(lambda: any("2 questions wait" in text for text in folder.reasons("unknown")))
+    wait_until(lambda: any("2 questions wait" in text for text in folder.reasons("unknown")), 40)
     (reason,) = folder.reasons("unknown")
     assert re.fullmatch(
         r"2 questions wait for traces: UnknownMethod: the generate worker on \S+ does not know the method 'mine'. "
@@ -138,9 +142,9 @@ def test_a_method_unknown_to_the_worker_is_one_error_on_the_job(folder: Folder) 
         reason,
     )
     succeed(folder.path, "restart", "generate")
-    wait_until(lambda: any("2 questions wait for verdicts" in text for text in folder.reasons("unknown")))
+    wait_until(lambda: any("2 questions wait for verdicts" in text for text in folder.reasons("unknown")), 40)
     assert "tracemill restart verify" in succeed(folder.path, "jobs", "list")
     changed = succeed(folder.path, "up")  # verify is the last program with the old settings
     assert "verify" in changed
-    wait_until(lambda: folder.reasons("unknown") == [])
+    wait_until(lambda: folder.reasons("unknown") == [], 40)
     assert "done" in succeed(folder.path, "jobs", "watch", "unknown")

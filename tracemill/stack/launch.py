@@ -42,7 +42,7 @@ def main(unit_path: Path) -> None:
         os.setgid(unit["gid"])
         os.setuid(unit["uid"])
     command = unit["command"]
-    print(f"{START_LINE}{unit_path.stem} at {time.strftime('%Y-%m-%d %H:%M:%S')} ---", flush=True)
+    print(f"{START_LINE}{unit_path.stem} at {time.strftime('%Y-%m-%d %H:%M:%S')} ---", file=sys.stderr, flush=True)
     try:
         os.chdir(unit["directory"])
         os.execvpe(command[0], command, environment)

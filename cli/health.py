@@ -101,7 +101,7 @@ def _processes(here: bool) -> list[Part]:
         raise StackError(f"it does not answer: {str(error.orig).splitlines()[0]}") from error
     parts = []
     for row in rows:
-        about = f"takes {row.concurrency} from {', '.join(row.queues)}" if row.queues else ""
+        about = f"takes {row.concurrency} from {', '.join(row.queues)}" if row.concurrency else ""
         parts.append(Part(row.name, process_trouble(row), "leads" if row.leads else about))
     alive = [row for row in rows if row.silent_seconds <= SILENT_SECONDS]
     if here:

@@ -24,7 +24,7 @@ def _short_pause(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_a_wrong_key_address_or_model_ends_the_engine_at_the_first_request(
     start: Start, status: int, reason: str, cause: str
 ) -> None:
-        server, engine = start(faults=[(status, {"Retry-After": "60"})])
+    server, engine = start(faults=[(status, {"Retry-After": "60"})])
     with pytest.raises(EngineDead) as caught:
         texts(engine)
     assert str(caught.value).startswith(f"{cause}: {server.base_url} answered {status} {reason}: ")

@@ -15,6 +15,7 @@ from sqlalchemy import text
 from cli.demo_report import report
 from cli.jobs import follow as follow_jobs
 from cli.output import Json, console, print_json
+from cli.preflight import require_programs
 from cli.train import follow as follow_round
 from db.jobs import JobSpec
 from db.session import transaction
@@ -22,7 +23,7 @@ from producer.demo_questions import EXAMPLES, mixed
 from producer.job_request import JobRequest, SourceSpec, read_shots
 from producer.opening import job_spec, store_questions
 from tracemill import stack as local
-from tracemill.errors import TracemillError
+from tracemill.errors import TracemillError, UsageError
 from tracemill.policy import Policy
 from tracemill.sampling import Sampling
 from tracemill.settings import model as model_settings
@@ -32,6 +33,7 @@ from tracemill.text import fingerprint
 
 if TYPE_CHECKING:
     from producer.sources import Question
+    from trainer.spec import RoundSpec
 
 #: The judge is calibrated on all held-out answers of the teacher, right and wrong. Its rating then gates the teaching
 #: traces, unless the rating is no better than chance.
@@ -76,6 +78,7 @@ def demo(
 ) -> None:
     from db.migrate import prepare  # imports Alembic, which no other command needs
 
+    _require_models()
     seconds: dict[str, float] = {}
     clock = time.monotonic()
 
@@ -128,6 +131,19 @@ def demo(
             f"The data are in {settings().data_dir.absolute()}. Start the stack again with `tracemill up`: Flower is "
             f"then at {flower}, and `tracemill sql` answers more questions."
         )
+
+
+def _require_models() -> None:
+    """Raise UsageError if the settings do not start the demo's models, or if one of them cannot start."""
+    from trainer.submit import check_student
+
+    chosen = settings().local
+    if not {"teacher", "student"} <= set(chosen.generate) or chosen.judge != "verifier" or not chosen.train:
+        raise UsageError(
+            'the demo needs generate = ["teacher", "student"], judge = "verifier" and train = true under [local]'
+        )
+    require_programs()
+    check_student(_round(Names("demo")))
 
 
 def _print(line: str) -> None:
@@ -186,17 +202,20 @@ def _wait_for_engine(job: str) -> None:
 
 
 def _train(names: Names) -> None:
-    from trainer.spec import RoundSpec
     from trainer.submit import queue_round
 
-    queue_round(
-        RoundSpec.model_validate(
-            {
-                "name": names.round,
-                "student": "student",
-                "select": {"jobs": [names.teach], "max_per_question": 4},
-                "fit": {"epochs": 3, "learning_rate": 1e-3, "batch_size": 16, "max_tokens": 192},
-                "evaluate": {"jobs": [names.before]},
-            }
-        )
+    queue_round(_round(names))
+
+
+def _round(names: Names) -> "RoundSpec":
+    from trainer.spec import RoundSpec
+
+    return RoundSpec.model_validate(
+        {
+            "name": names.round,
+            "student": "student",
+            "select": {"jobs": [names.teach], "max_per_question": 4},
+            "fit": {"epochs": 3, "learning_rate": 1e-3, "batch_size": 16, "max_tokens": 192},
+            "evaluate": {"jobs": [names.before]},
+        }
     )

@@ -18,6 +18,10 @@ With --here it shows only the processes of this host: a readiness probe for a co
 Example: tracemill health --here"""
 
 
+#: States of a program of the local stack that may have no heartbeat.
+FAILED = ("CRASHING", "FATAL", "BACKOFF", "EXITED")
+
+
 @dataclass(frozen=True)
 class Part:
     """One part of the factory. Its `trouble` is None when it is well."""
@@ -81,6 +85,8 @@ def _processes(here: bool) -> list[Part]:
     """
     from sqlalchemy.exc import OperationalError
 
+    from cli.jobs import progress
+    from db.diagnosis import job_reasons, process_trouble, programs
     from db.heartbeat import SILENT_SECONDS
     from db.migrate import require_current
     from db.queries import Q
@@ -95,12 +101,15 @@ def _processes(here: bool) -> list[Part]:
         raise StackError(f"it does not answer: {str(error.orig).splitlines()[0]}") from error
     parts = []
     for row in rows:
-        silent = f"no heartbeat for {row.silent_seconds:.0f} s" if row.silent_seconds > SILENT_SECONDS else None
-        about = f"takes {row.concurrency} from {', '.join(row.queues)}" if row.queues else ""
-        parts.append(Part(row.name, silent or row.trouble, "leads" if row.leads else about))
+        about = f"takes {row.concurrency} from {', '.join(row.queues)}" if row.concurrency else ""
+        parts.append(Part(row.name, process_trouble(row), "leads" if row.leads else about))
     alive = [row for row in rows if row.silent_seconds <= SILENT_SECONDS]
     if here:
         return parts or [Part("processes", "no process of this host has sent a heartbeat")]
     if not any(row.leads for row in alive):
         parts.append(Part("feeder", "no producer leads, so no questions are handed out"))
+    parts += [Part(program.name, program.failure) for program in programs() if program.state in FAILED]
+    for job, reasons in job_reasons(progress()).items():
+        for reason in reasons:
+            parts.append(Part(f"job {job}", reason.text) if reason.is_fault else Part(f"job {job}", None, reason.text))
     return parts

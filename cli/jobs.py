@@ -10,16 +10,15 @@ import typer
 from rich.console import Console, Group, RenderableType
 from rich.live import Live
 from rich.text import Text
-from sqlalchemy import Row, text
+from sqlalchemy import text
 
 from cli.figures import figure, rough_duration
 from cli.interruption import explained_interrupt, this_command
 from cli.output import Json, console, layout, print_facts, print_json, print_line, print_rows, progress_console
 from cli.policies import in_words
-from db.heartbeat import SILENT_SECONDS
+from db.diagnosis import job_reasons, sentences, why_idle
 from db.queries import Q
 from db.session import transaction
-from tracemill.celery import TRAIN_QUEUE, generate_queue
 from tracemill.errors import UsageError
 from tracemill.policy import Policy
 
@@ -69,11 +68,12 @@ def _default(context: typer.Context) -> None:
 @jobs.command("list", help="List all jobs, newest last. Example: tracemill jobs list --json")
 def list_(json: Json = False) -> None:
     rows = progress()
+    reasons = job_reasons(rows)
     if json:
-        print_json(rows)
+        print_json([row | {"reasons": [reason.text for reason in reasons[row["job"]]]} for row in rows])
     else:
         print_rows(rows, COLUMNS)
-        for sentence in missing(rows):
+        for sentence in sentences(reasons):
             print_line(sentence)
 
 
@@ -151,9 +151,9 @@ def follow(
                 )
             rows = [row for row in every if row["job"] in watched]
             estimates = {row["job"]: rates.estimate(row) for row in rows}
-            sentences = missing(rows)
+            reasons = why_idle(rows)
             known = [f"{job}: {estimate.in_words()}" for job, estimate in estimates.items() if estimate]
-            table = Group(rates.table(rows, out.width), *map(Text, (*known, *sentences)))
+            table = Group(rates.table(rows, out.width), *map(Text, (*known, *reasons)))
             has_ended = all(row["state"] in ENDED for row in rows)
             states = [row["state"] for row in rows]
             if time.monotonic() >= next_report or states != reported:
@@ -161,10 +161,10 @@ def follow(
                 if live is not None:
                     live.update(table, refresh=True)
                 elif json:
-                    print_json({"jobs": [_report(row, rates, estimates[row["job"]]) for row in rows], "why": sentences})
+                    print_json({"jobs": [_report(row, rates, estimates[row["job"]]) for row in rows], "why": reasons})
                     sys.stdout.flush()
                 elif reported or not has_ended:
-                    print_line("; ".join([*map(rates.line, rows), *known, *sentences]), out)
+                    print_line("; ".join([*map(rates.line, rows), *known, *reasons]), out)
                 reported = states
             if has_ended:
                 break
@@ -190,36 +190,6 @@ class Estimate(NamedTuple):
     def in_words(self) -> str:
         rate = f"{figure(self.questions_per_minute)} questions/min in the last {rough_duration(self.measured_seconds)}"
         return f"about {rough_duration(self.seconds_left)} left ({rate})"
-
-
-def missing(rows: Sequence[Mapping[str, Any]]) -> list[str]:
-    """Return a sentence for each kind of process that jobs wait for and that does not run."""
-    alive = _alive()
-    queues = {queue for row in alive for queue in row.queues}
-    running = [row for row in rows if row["state"] in ("filling", "running")]
-    models = {row["model"] for row in running if row["pending"] or row["queued"]}
-    sentences = [
-        f"no worker serves {model}: tracemill worker generate --model {model}"
-        for model in sorted(models)
-        if generate_queue(model) not in queues
-    ]
-    if any(row["generated"] for row in running) and not any(queue.startswith("verify") for queue in queues):
-        sentences.append("no process verifies: tracemill worker verify")
-    if running and not any(row.leads for row in alive):
-        sentences.append("no process hands out questions: tracemill producer")
-    return sentences
-
-
-def trainer_missing() -> list[str]:
-    """Return a sentence if no process trains."""
-    trains = any(TRAIN_QUEUE in row.queues for row in _alive())
-    return [] if trains else ["no process trains: tracemill worker train"]
-
-
-def _alive() -> list[Row[Any]]:
-    with transaction() as connection:
-        processes = connection.execute(Q["processes"], {"host": None}).all()
-    return [row for row in processes if row.silent_seconds <= SILENT_SECONDS]
 
 
 class Rates:

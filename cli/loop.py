@@ -9,9 +9,11 @@ import typer
 from cli.dry_run import show_plan
 from cli.enqueue import reading_bar
 from cli.interruption import explained_interrupt
-from cli.jobs import job_named, missing, trainer_missing
+from cli.jobs import job_named
 from cli.output import Json, console, print_json, print_rows, progress_console
+from cli.preflight import require_local_student
 from cli.train import Changes
+from db.diagnosis import why_idle, why_not_trained
 from db.session import transaction
 from tracemill.errors import TracemillError
 from tracemill.statistics import Interval
@@ -45,6 +47,7 @@ def loop(
     from trainer.submit import check_student
 
     spec = load(file, changes or ())
+    require_local_student(spec.student)
     if dry_run:
         first = round_of(spec, 1, ["none"])
         check_student(first)
@@ -94,9 +97,9 @@ def _follow(opened: Loop) -> Loop:
 def _activity(opened: Loop) -> str:
     """Describe the awaited job or round and the missing processes."""
     progress = f"{opened.name}: round {opened.round} of at most {opened.spec.rounds}, {opened.step}"
-    problems = trainer_missing()
+    problems = why_not_trained()
     if opened.step != "train":
-        problems = [*missing([job_named(opened.awaits)]), *problems]
+        problems = [*why_idle([job_named(opened.awaits)]), *problems]
     return "; ".join([f"{progress}, waits for {opened.awaits}", *problems])
 
 

@@ -1,7 +1,9 @@
 """Verification policies on the command line: read from a file and flags, and put into words."""
 
+import math
 import tomllib
 from collections.abc import Mapping, Sequence
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
@@ -42,6 +44,11 @@ def read_policy(path: Path | None, flags: Mapping[str, Any], gates: Sequence[str
     if gates:
         values["gates"] = {**values.get("gates", {}), **dict(map(_gate, gates))}
         values["signals"] = list(dict.fromkeys([*values.get("signals", ["rating"]), *values["gates"]]))
+        if values.get("judge") is None or values.get("judge_share", 1) != 1:
+            raise UsageError(
+                f"--gate {gates[0]}: gates need a judge that sees every question: add --judge ALIAS, without "
+                "--judge-share"
+            )
     try:
         policy = Policy.model_validate(values)
     except ValidationError as error:
@@ -56,10 +63,17 @@ def read_policy(path: Path | None, flags: Mapping[str, Any], gates: Sequence[str
 
 def _gate(pair: str) -> tuple[str, float]:
     name, _, least = pair.partition("=")
+    if name not in SIGNALS:
+        similar = get_close_matches(name, SIGNALS, n=1)
+        hint = f" Did you mean {similar[0]}?" if similar else ""
+        raise UsageError(f"--gate {pair}: there is no signal '{name}'.{hint} The signals are {', '.join(SIGNALS)}")
     try:
-        return name, float(least)
+        value = float(least)
     except ValueError:
-        raise UsageError(f"--gate {pair}: write NAME=LEAST, for example rating=0.7") from None
+        value = math.nan
+    if not math.isfinite(value):
+        raise UsageError(f"--gate {pair}: write NAME=LEAST, for example rating=0.7")
+    return name, value
 
 
 def signals_of(text: str) -> list[Signal]:

@@ -1,5 +1,7 @@
-"""`tracemill up | down | status | flower`: the local stack."""
+"""`tracemill up | restart | down | status | flower`: the local stack."""
 
+import time
+from collections.abc import Sequence
 from dataclasses import asdict
 from operator import or_
 from typing import Annotated
@@ -8,14 +10,22 @@ import typer
 
 from cli.figures import duration
 from cli.output import Json, print_json, print_line, print_rows, progress_console
+from cli.preflight import require_programs
 from tracemill import stack as local
-from tracemill.errors import StackError
+from tracemill.errors import StackError, TracemillError
 from tracemill.settings import settings
-from tracemill.stack.programs import start
+from tracemill.stack import ProcessStatus
+from tracemill.stack.programs import programs, start
+
+#: Longest wait of `up` for the first heartbeats. A program that fails at once has failed by then.
+HEARTBEAT_SECONDS = 20.0
+#: States of a program that does not work.
+FAILED = ("CRASHING", "FATAL", "BACKOFF", "ORPHAN")
 
 
 def register(app: typer.Typer) -> None:
     app.command(help=UP, rich_help_panel="Local stack")(up)
+    app.command(help=RESTART, rich_help_panel="Local stack")(restart)
     app.command(help=DOWN, rich_help_panel="Local stack")(down)
     app.command(help=STATUS, rich_help_panel="Local stack")(status)
     app.command(help=FLOWER, rich_help_panel="Local stack")(flower)
@@ -23,7 +33,9 @@ def register(app: typer.Typer) -> None:
 
 UP = """Start the local stack: Postgres, Redis, the feeder, one worker of each kind, and Flower.
 
-A second run starts the processes that are missing. Example: tracemill up"""
+A second run starts the processes that are missing, and restarts those whose settings have changed.
+
+Example: tracemill up"""
 
 
 def up(
@@ -34,9 +46,50 @@ def up(
 ) -> None:
     from db.migrate import prepare  # imports Alembic, which no other command needs
 
+    if not services_only:
+        require_programs()
     with progress_console.status("starting Postgres, Redis and the workers"):
-        start(prepare, services_only=services_only, postgres_port=postgres_port, redis_port=redis_port)
-    status(json)
+        start(
+            prepare,
+            services_only=services_only,
+            postgres_port=postgres_port,
+            redis_port=redis_port,
+            on_restart=_print_restarted,
+        )
+        reports = _settled()
+    _print_status(reports, json)
+
+
+def _print_restarted(names: list[str]) -> None:
+    if names:
+        print_line(f"restarted, because the settings have changed: {', '.join(names)}", progress_console)
+
+
+def _settled() -> list[ProcessStatus]:
+    """The programs of the stack after each has sent a heartbeat or has failed."""
+    from db.diagnosis import are_settled
+    from db.diagnosis import programs as reports
+
+    deadline = time.monotonic() + HEARTBEAT_SECONDS
+    while not are_settled(current := reports()) and time.monotonic() < deadline:
+        time.sleep(0.2)
+    return current
+
+
+RESTART = """Restart the named processes, or all besides Postgres and Redis, with the present settings.
+
+Example: tracemill restart generate"""
+
+
+def restart(
+    names: Annotated[list[str] | None, typer.Argument(help="Processes, as `tracemill status` shows them.")] = None,
+    json: Json = False,
+) -> None:
+    with progress_console.status("restarting"):
+        restarted = local.restart(settings().data_dir, programs, names or ())
+        reports = _settled()
+    print_line(f"restarted: {', '.join(restarted)}", progress_console)
+    _print_status(reports, json)
 
 
 DOWN = """Stop the local stack. Its data are kept. Example: tracemill down"""
@@ -53,7 +106,13 @@ STATUS = (
 
 
 def status(json: Json = False) -> None:
-    rows = [asdict(row) for row in local.status(settings().data_dir)]
+    from db.diagnosis import programs as reports
+
+    _print_status(reports(), json)
+
+
+def _print_status(reports: Sequence[ProcessStatus], json: bool) -> None:
+    rows = [asdict(report) for report in reports]
     if json:
         print_json(rows)
     elif not rows:
@@ -61,9 +120,27 @@ def status(json: Json = False) -> None:
     else:
         uptimes = [{"uptime": None if row["uptime"] is None else duration(row["uptime"])} for row in rows]
         print_rows(map(or_, rows, uptimes), ("name", "state", "pid", "uptime", "restarts"))
+        for report in reports:
+            if report.failure:
+                print_line(f"{report.name}: {report.failure}")
+        for sentence in _job_sentences():
+            print_line(sentence)
         print_line(f"logs: {settings().data_dir.absolute() / 'logs'}")
-    if any(row["state"] in ("FATAL", "BACKOFF", "ORPHAN") for row in rows):
+    if any(report.state in FAILED for report in reports):
         raise typer.Exit(1)
+
+
+def _job_sentences() -> list[str]:
+    """Why jobs make no progress; nothing without Postgres."""
+    from sqlalchemy.exc import SQLAlchemyError
+
+    from cli.jobs import progress
+    from db.diagnosis import why_idle
+
+    try:
+        return why_idle(progress())
+    except (SQLAlchemyError, TracemillError):
+        return []
 
 
 FLOWER = """Print Flower's address, user and password. Example: tracemill flower"""

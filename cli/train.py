@@ -13,6 +13,7 @@ from cli.enqueue import reading_bar
 from cli.interruption import explained_interrupt, this_command
 from cli.jobs import follow as follow_jobs
 from cli.output import Json, console, print_json, progress_console
+from cli.preflight import require_local_student
 from cli.rounds import compare, round_named, show
 from tracemill.errors import TracemillError, UsageError
 
@@ -54,6 +55,7 @@ def train(
 
     requested = load(file, changes or ())
     check_student(requested)  # raises before any paid request
+    require_local_student(requested.student)
     if public and not push:
         raise UsageError("--public needs --push OWNER/NAME")
     if push and not wait:
@@ -61,8 +63,8 @@ def train(
     if push:
         token_for(push)  # raises now, not after hours
     twin = control_of(requested) if control else None  # raises before anything is stored
+    plan = planned(requested.teach, file.parent)  # raises for any wrong job before the first one is opened
     if dry_run:
-        plan = planned(requested.teach, file.parent)
         if plan:
             show_plan(plan, requested.evaluate, json)
         else:

@@ -3,6 +3,7 @@
 import os
 import signal
 import threading
+from collections.abc import Callable
 from typing import Annotated
 
 import typer
@@ -75,12 +76,15 @@ def generate(
     in_engine = settings().generate_concurrency
     for alias in [*models, *([judge] if judge else [])]:
         model(alias)  # an unknown alias is an error before a model is loaded
-    for alias in models:
-        engine(alias)
+
+    def load() -> None:
+        for alias in models:
+            engine(alias)
+
     queues = [*map(generate_queue, models), *([verify_queue(judge)] if judge else [])]
     try:
         # More threads than questions in the engine: the engine must not idle while answers are read and stored.
-        _celery("generate", queues, in_engine, threads=in_engine + max(2, in_engine // 4))
+        _celery("generate", queues, in_engine, threads=in_engine + max(2, in_engine // 4), load=load)
     finally:
         close_engines()
 
@@ -114,8 +118,17 @@ def train() -> None:
     _celery("train", [TRAIN_QUEUE], 1)
 
 
-def _celery(kind: str, queues: list[str], concurrency: int, threads: int | None = None) -> None:
-    """Run a Celery worker with a pool of threads, so that its tasks share one engine. It ends with exit code 0."""
+def _celery(
+    kind: str,
+    queues: list[str],
+    concurrency: int,
+    threads: int | None = None,
+    load: Callable[[], None] = lambda: None,
+) -> None:
+    """Run a Celery worker with a pool of threads, so that its tasks share one engine. It ends with exit code 0.
+
+    `load` loads its models first. Meanwhile its heartbeats show that it is loading.
+    """
     from db.heartbeat import leave, present, process_name
     from tracemill.celery import app
     from tracemill.engines.registry import trouble
@@ -128,5 +141,9 @@ def _celery(kind: str, queues: list[str], concurrency: int, threads: int | None 
         f"--hostname={process_name(kind)}",
     ]
     at_the_end(lambda: leave(kind))
-    with present(kind, queues=queues, concurrency=concurrency, trouble=trouble):
+    ready = threading.Event()
+    with present(kind, queues=queues, concurrency=concurrency, is_ready=ready.is_set, trouble=trouble) as beat:
+        load()
+        ready.set()
+        beat()
         app.worker_main(["worker", *options, "--events", "--without-gossip", "--without-mingle", "--loglevel=WARNING"])

@@ -139,8 +139,10 @@ def stored_job(connection: Connection, name: str) -> JobSpec | None:
     return JobSpec(prompts=prompts, **columns)
 
 
+#: Compared in this order. The source is first, because another source explains all other differences.
 SAME_IN_A_RESUMED_JOB = (
     *(
+        "source",
         "purpose",
         "model",
         "round_id",
@@ -153,7 +155,7 @@ SAME_IN_A_RESUMED_JOB = (
         "batch",
         "enough",
     ),
-    *("budget_unit", "sampling", "policy", "source"),
+    *("budget_unit", "sampling", "policy"),
 )
 
 

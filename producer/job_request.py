@@ -4,6 +4,7 @@
 """
 
 import json
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -113,10 +114,12 @@ def mapping_of(pairs: Sequence[str]) -> dict[str, str]:
 
 
 def source_name(address: str) -> str:
-    """A short name for a source: a file's stem, or the scheme and name of a generated one."""
+    """A short name for a source: a file's stem, a glob's folder and pattern, or a generator's scheme and name."""
     head = address.split("?")[0]
     name = Path(head).name.split(".")[0] if "/" in head or "." in head else head
-    return "".join(c if c.isalnum() or c in "-_" else "-" for c in name).strip("-") or "questions"
+    if "*" in head or "[" in head:
+        name = f"{Path(head).parent.name}-{name}"
+    return re.sub("-+", "-", "".join(c if c.isalnum() or c in "-_" else "-" for c in name)).strip("-") or "questions"
 
 
 def read_shots(path: Path | None) -> tuple[Shot, ...]:

@@ -5,6 +5,7 @@ Every request becomes a job here. This module prints nothing: the caller passes 
 
 from collections.abc import Callable, Collection, Iterable, Iterator
 from contextlib import AbstractContextManager, contextmanager
+from itertools import chain, islice
 from typing import NamedTuple, TypeAlias
 
 from sqlalchemy import text
@@ -16,8 +17,13 @@ from producer.enqueue import Enqueued, enqueue, enqueue_from
 from producer.job_request import JobRequest, SourceSpec
 from producer.sources import Problem, Question, open_source
 from tracemill.errors import UsageError
+from tracemill.methods import named, prompts
+from tracemill.model_settings import ModelSettings
 from tracemill.policy import Policy
 from tracemill.settings import model as model_settings
+
+#: Rows of a source in which a method that needs gold answers expects at least one.
+FIRST_ROWS = 1000
 
 #: Shows the progress of reading one source: a context manager that yields a function of the questions read so far.
 Reading: TypeAlias = Callable[[SourceSpec], AbstractContextManager[Callable[[int], None]]]
@@ -73,14 +79,13 @@ def job_spec(request: JobRequest, upcoming: Collection[str] = ()) -> JobSpec:
 
     `upcoming`: names of jobs that are not open yet. A job that builds on one of them has no `from_job_id` here.
     """
-    from tracemill.methods import named, prompts
-
     model, method = model_settings(request.model), named(request.method)
     name = request.name or f"{request.source.name}-{request.model}-{request.method}"
     builds_on = origin_job(request.source.address)
     origin = None if builds_on in upcoming else origin_of(request.source.address)
     if "trace" in method.needs and builds_on is None:
         raise UsageError(f"method {request.method} quotes the traces of another job: name it as the source, job:NAME")
+    _require_room(name, request, model)
     budget, stopping = request.budget, request.stopping
     if budget is not None and budget.unit == "money" and not model.price_in + model.price_out:
         raise UsageError(
@@ -116,6 +121,19 @@ def job_spec(request: JobRequest, upcoming: Collection[str] = ()) -> JobSpec:
     )
 
 
+def _require_room(name: str, request: JobRequest, model: ModelSettings) -> None:
+    """Raise UsageError for answers that are longer than the model's context. A server's context is not known here."""
+    if model.engine != "vllm":
+        return
+    tokens, context = request.sampling.max_tokens, model.vllm.options.get("max_model_len") or model.vllm.max_model_len
+    if isinstance(context, int) and tokens > context:
+        raise UsageError(
+            f"job {name}: max_tokens = {tokens} (--max-tokens) is more than the {context} tokens that model "
+            f"{request.model} has for prompt and answer. Lower it, or raise "
+            f"max_model_len in [models.{request.model}.vllm]"
+        )
+
+
 def informed(policy: Policy) -> Policy:
     """Add the uninformative signals of the judge's newest calibration to the policy."""
     if policy.judge is None:
@@ -132,15 +150,53 @@ def store_questions(
     source: SourceSpec, spec: JobSpec, reading: Reading = unseen, rows: Iterable[Question | Problem] | None = None
 ) -> Enqueued:
     """Open the job, or find it, and store the questions of its source. `rows` replace the source's rows."""
+    needs_gold = "gold" in named(spec.method).needs
     origin = origin_of(source.address)
     if origin is not None:
+        if needs_gold:
+            _require_gold(spec.method, source.address, origin)
         return enqueue_from(spec, accepted=origin.accepted, limit=source.limit)
     if rows is None:
         rows = open_source(source.address, mapping=source.mapping, limit=source.limit)
+    if needs_gold:
+        rows = _with_gold(rows, spec.method, source.address)
     with reading(source) as report:
         return enqueue(
             rows, spec, dataset=source.name, domain=source.domain, progress=lambda stored: report(stored.read)
         )
+
+
+def _require_gold(method: str, address: str, origin: Origin) -> None:
+    """Raise UsageError if the other job has questions, but none with a gold answer."""
+    query = text(
+        "select count(*) as questions, count(gold) as golds "
+        "from job_questions join questions on questions.id = question_id where job_id = :job_id"
+    )
+    with transaction() as connection:
+        row = connection.execute(query, {"job_id": origin.job_id}).one()
+    if row.questions and not row.golds:
+        raise UsageError(f"{address}: none of its questions has a gold answer, and method {method} needs one")
+
+
+def _with_gold(rows: Iterable[Question | Problem], method: str, address: str) -> Iterator[Question | Problem]:
+    """The rows of a source; a question without a gold answer becomes a Problem.
+
+    Raises UsageError at the call if none of the first questions has one: then the column is usually missing.
+    """
+    rows = iter(rows)
+    first = list(islice(rows, FIRST_ROWS))
+    golds = [row.gold for row in first if isinstance(row, Question)]
+    if golds and not any(golds):
+        raise UsageError(
+            f"{address}: none of its first {len(golds)} questions has a gold answer, and method {method} needs one. "
+            "Name its column: --map gold=COLUMN"
+        )
+    return (
+        Problem(f"{address}:{row.line}", f"it has no gold answer, and method {method} needs one")
+        if isinstance(row, Question) and row.gold is None
+        else row
+        for row in chain(first, rows)
+    )
 
 
 def open_request(request: JobRequest, reading: Reading = unseen) -> Enqueued:

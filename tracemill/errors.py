@@ -48,6 +48,10 @@ def without_error_numbers(message: str) -> str:
     return _ERROR_NUMBER.sub("", message)
 
 
+class UnknownMethod(TracemillError):
+    """This process started with settings that lack the method of a job. Another process may know it."""
+
+
 class EngineError(TracemillError):
     """A model cannot be reached, or cannot answer."""
 

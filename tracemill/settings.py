@@ -7,6 +7,7 @@ nested key: `TRACEMILL_MODELS__TEACHER__MODEL=Qwen/Qwen3-4B`. The options of an 
 
 import json
 import os
+from collections.abc import Mapping
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
@@ -22,8 +23,13 @@ from pydantic_settings import (
 
 from tracemill.concurrency import once
 from tracemill.errors import UsageError, reason_of
-from tracemill.model_settings import ModelSettings, VllmOptions, move_options
+from tracemill.model_settings import ModelSettings, move_options
 from tracemill.sections import Section, located
+
+#: The default model aliases, as a settings file would have them. They have the same settings, so one engine serves all.
+DEFAULT_MODELS: dict[str, dict[str, Any]] = {
+    alias: {"engine": "vllm", "vllm": {"adapters": True}} for alias in ("teacher", "student", "verifier")
+}
 
 
 class CallSettings(Section):
@@ -83,7 +89,7 @@ class LocalSettings(Section):
     redis_port: int | None = None
     #: Model aliases of the local generate worker. An empty list means no such worker.
     generate: list[str] = Field(["teacher", "student"])
-    #: Model alias with which the local generate worker also judges traces, for jobs with a judge.
+    #: Model alias with which the local generate worker also judges traces, for jobs with a judge. "" means no judge.
     judge: str | None = "verifier"
     #: Whether to start a trainer worker, and Flower.
     train: bool = True
@@ -103,13 +109,8 @@ class Settings(BaseSettings):
     reader_url: SecretStr | None = None
     #: Address of Redis, Celery's broker. By default the local stack's.
     redis_url: SecretStr | None = None
-    #: Model aliases.
-    models: dict[str, ModelSettings] = {
-        # All three have the same settings, so one engine serves them.
-        "teacher": ModelSettings(vllm=VllmOptions(adapters=True)),
-        "student": ModelSettings(vllm=VllmOptions(adapters=True)),
-        "verifier": ModelSettings(vllm=VllmOptions(adapters=True)),
-    }
+    #: Model aliases: the defaults (`DEFAULT_MODELS`), changed key by key.
+    models: dict[str, ModelSettings] = {}
     #: The user's own methods, beside those of `tracemill/methods/`.
     methods: dict[str, MethodSettings] = {}
     #: The amount of work in Redis.
@@ -134,7 +135,8 @@ class Settings(BaseSettings):
         file_secret_settings: PydanticBaseSettingsSource,
     ) -> tuple[PydanticBaseSettingsSource, ...]:
         environment, toml = EnvironmentSource(settings_cls), FileSource(settings_cls, config_file())
-        return init_settings, environment, toml, LocalStackSource(settings_cls, init_settings, environment, toml)
+        local = LocalStackSource(settings_cls, init_settings, environment, toml)
+        return init_settings, environment, toml, local, DefaultModelsSource(settings_cls, environment, toml)
 
 
 class EnvironmentSource(EnvSettingsSource):
@@ -183,6 +185,31 @@ class LocalStackSource(PydanticBaseSettingsSource):
         return {"database_url": stack.database_url, "reader_url": stack.reader_url, "redis_url": stack.redis_url}
 
 
+class DefaultModelsSource(PydanticBaseSettingsSource):
+    """The default model aliases. Sources are merged key by key, so an alias keeps the defaults that no source changes.
+
+    An alias with another engine has no default options of vLLM.
+    """
+
+    def __init__(self, settings_cls: type[BaseSettings], *before: PydanticBaseSettingsSource) -> None:
+        super().__init__(settings_cls)
+        self.before = before
+
+    def get_field_value(self, field: Any, field_name: str) -> tuple[Any, str, bool]:
+        return None, field_name, False
+
+    def __call__(self) -> dict[str, Any]:
+        changed = [models for source in self.before if isinstance(models := source().get("models"), Mapping)]
+        engines = {alias: _engine_of(alias, changed) for alias in DEFAULT_MODELS}
+        return {"models": {alias: values for alias, values in DEFAULT_MODELS.items() if engines[alias] == "vllm"}}
+
+
+def _engine_of(alias: str, changed: list[Mapping[str, Any]]) -> object:
+    """The engine that the first source names for an alias; `vllm` if none does."""
+    values = (models[alias] for models in changed if isinstance(models.get(alias), Mapping))
+    return next((keys["engine"] for keys in values if "engine" in keys), "vllm")
+
+
 def config_file() -> Path:
     """The settings file: `TRACEMILL_CONFIG`, otherwise `tracemill.toml` in the current folder.
 
@@ -221,7 +248,7 @@ def model(alias: str) -> ModelSettings:
 def origins() -> dict[str, str]:
     """The source of each top-level value: `environment`, the settings file, `local stack` or `default`."""
     chain = Settings.settings_customise_sources(Settings, *_no_flags())
-    names = ("flags", "environment", str(config_file()), "local stack")
+    names = ("flags", "environment", str(config_file()), "local stack", "default")
     sources = [(name, source()) for name, source in zip(names, chain, strict=True)]
     return {
         field: next((name for name, values in sources if field in values), "default") for field in Settings.model_fields

@@ -27,10 +27,18 @@ def resolve(model: str, data_dir: Path) -> str:
     return model
 
 
-def _from_wheel(package: str, models: Path) -> Path:
-    folder = models / package
-    if (folder / "config.json").is_file():
-        return folder
+def require(model: str, data_dir: Path) -> None:
+    """Raise the errors of `resolve`, without unpacking a wheel. It does not ask the hub."""
+    if not model.startswith("wheel:"):
+        resolve(model, data_dir)
+        return
+    package = model.removeprefix("wheel:")
+    if not (data_dir / "models" / package / "config.json").is_file():
+        _gguf(package)
+
+
+def _gguf(package: str) -> Path:
+    """The GGUF file of an installed wheel. Raises UsageError if there is none."""
     try:
         files = metadata.files(package) or []
     except metadata.PackageNotFoundError:
@@ -40,11 +48,18 @@ def _from_wheel(package: str, models: Path) -> Path:
     gguf = next((file for file in files if file.name.endswith(".gguf")), None)
     if gguf is None:
         raise UsageError(f"model wheel:{package}: the package holds no .gguf file")
+    return Path(str(gguf.locate()))
+
+
+def _from_wheel(package: str, models: Path) -> Path:
+    folder = models / package
+    if (folder / "config.json").is_file():
+        return folder
+    source = _gguf(package)
 
     import torch
     from transformers import AutoModelForCausalLM, AutoTokenizer, GgufConfig
 
-    source = Path(str(gguf.locate()))
     # Two processes may unpack at the same time, each into its own folder. The first rename counts.
     unpacked = models / f".{package}.{os.getpid()}"
     unpacked.mkdir(parents=True, exist_ok=True)

@@ -15,7 +15,7 @@ from sqlalchemy import Connection, RowMapping
 from db.queries import Q
 from db.session import transaction
 from producer.job_request import JobRequest
-from producer.opening import Reading, open_request, unseen
+from producer.opening import Reading, job_spec, open_request, unseen
 from tracemill.errors import UsageError
 from tracemill.methods import Shot
 from tracemill.statistics import Interval, share
@@ -112,6 +112,7 @@ def open_loop(spec: LoopSpec, folder: Path, reading: Reading = unseen) -> Loop:
     )
     known = find_loop(spec.name)
     if known is None:
+        job_spec(first_attempt(spec, shots))  # raises before the questions of the evaluations are stored
         for evaluation in (spec.evaluate, spec.dev):
             if evaluation is not None:
                 open_measured(evaluation, spec.student, reading)

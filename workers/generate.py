@@ -21,16 +21,22 @@ from tracemill import thinking
 from tracemill.celery import GENERATE, app, nudge_verifiers
 from tracemill.concurrency import Periodic, batched, once
 from tracemill.engines.registry import answered, end_worker, engine
-from tracemill.errors import EngineAway, EngineDead, RequestRefused, TracemillError, without_error_numbers
+from tracemill.errors import (
+    EngineAway,
+    EngineDead,
+    RequestRefused,
+    TracemillError,
+    UnknownMethod,
+    without_error_numbers,
+)
 from tracemill.event_loop import run
 from tracemill.logprobs import ENCODING, encode
-from tracemill.methods import named
 from tracemill.processes import unique_name
 from tracemill.settings import model, settings
 from tracemill.text import storable
 from tracemill.verification.answers.kinds import Kind, guess
 from workers import cancellation
-from workers.job import Chains, WorkerJob, worker_job
+from workers.job import Chains, WorkerJob, method_of, worker_job
 from workers.shutdown import at_the_end, draining
 from workers.traces import trace_row
 from workers.visit import Sampler, Slot, Visit, cost_limit, slots, token_limit
@@ -93,7 +99,12 @@ def _visit(claim: Claim) -> None:
     except TracemillError as error:
         if isinstance(error, EngineAway):
             answered(claim.job.model, error)
-        _release(claim, error, permanent=isinstance(error, RequestRefused), counts=not isinstance(error, EngineAway))
+        _release(
+            claim,
+            error,
+            permanent=isinstance(error, RequestRefused),
+            counts=not isinstance(error, EngineAway | UnknownMethod),
+        )
     except Exception as error:
         _release(claim, error)
         raise
@@ -219,7 +230,7 @@ def _values(claim: Claim) -> dict[str, str]:
     """The values of the templates' slots. Raises RequestRefused where the question will never have one."""
     job = claim.job
     values = {"question": claim.question}
-    needs = named(job.method).needs
+    needs = method_of(job, "generate").needs
     if "gold" in needs:
         if claim.gold is None:
             raise RequestRefused(f"method {job.method} needs a gold answer, and this question has none")
@@ -263,7 +274,7 @@ def _rows(visits: Sequence[tuple[Claim, Visit]]) -> tuple[list[Row], list[Row], 
     logprobs: list[Row] = []
     spent: dict[int, float] = {}
     for claim, visit in visits:
-        job, method = claim.job, named(claim.job.method)
+        job, method = claim.job, method_of(claim.job, "generate")
         key = {"job_id": job.id, "question_id": claim.question_id, "worker": owner()}
         for answer in visit.answers:
             rows.append(row := trace_row(answer, method, claim.kind) | key)

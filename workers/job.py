@@ -1,5 +1,6 @@
 """A job as a worker needs it. Each process reads it once: only the state and the budget of a job change."""
 
+import socket
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
@@ -7,8 +8,8 @@ from pathlib import Path
 
 from db.queries import Q
 from db.session import transaction
-from tracemill.errors import TracemillError
-from tracemill.methods import Call
+from tracemill.errors import TracemillError, UnknownMethod, UsageError
+from tracemill.methods import Call, Method, named
 from tracemill.policy import Policy
 from tracemill.prompts import Prompt, prompt_domain
 from tracemill.sampling import Sampling
@@ -69,3 +70,14 @@ def worker_job(job_id: int) -> WorkerJob:
         policy=Policy.model_validate(row["policy"]),
         adapter=Path(row["adapter_path"]) if row["adapter_path"] else None,
     )
+
+
+def method_of(job: WorkerJob, kind: str) -> Method:
+    """The method of a job. Raises UnknownMethod in a worker (`kind`: generate or verify) that started without it."""
+    try:
+        return named(job.method)
+    except UsageError:
+        raise UnknownMethod(
+            f"the {kind} worker on {socket.gethostname()} does not know the method '{job.method}'. Give all workers "
+            f"the same settings, then: tracemill restart {kind}"
+        ) from None

@@ -21,13 +21,13 @@ from tracemill.celery import VERIFY, app
 from tracemill.concurrency import once
 from tracemill.engines.registry import end_worker
 from tracemill.errors import EngineDead, TracemillError
-from tracemill.methods import Method, named
+from tracemill.methods import Method
 from tracemill.settings import settings
 from tracemill.text import storable
 from tracemill.verification import Findings, Verifier
 from tracemill.verification.acceptance import Acceptance
 from workers.adaptive import Decision, decide, next_target
-from workers.job import WorkerJob, worker_job
+from workers.job import WorkerJob, method_of, worker_job
 from workers.judging import ask_judge
 from workers.priors import prior
 from workers.shutdown import at_the_end, draining
@@ -132,7 +132,7 @@ class Outcome(NamedTuple):
 def _outcome(job: WorkerJob, questions: Sequence[Sequence[StoredTrace]]) -> Outcome:
     """Verify the traces that have no verdict. Raises EngineDead, and TracemillError if nothing can be verified."""
     traces = [trace for question in questions for trace in _to_verify(question)]
-    acceptance = Acceptance(job.policy, job.negative, _refusal_by(named(job.method)))
+    acceptance = Acceptance(job.policy, job.negative, _refusal_by(method_of(job, "verify")))
     verdicts = verifier().verify([trace.item for trace in traces], acceptance, partial(ask_judge, job))
     outcome = Outcome([], [], {})
     for trace, verdict in zip(traces, verdicts, strict=True):

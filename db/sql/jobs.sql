@@ -312,6 +312,20 @@ returning id
 update job_questions set state = 'pending', attempts = 0, updated_at = now()
 where job_id = :job_id and state = 'failed'
 
+-- name: waiting_errors
+-- For each job: its judge, and the newest error that keeps questions waiting, before and after they have traces. An error
+-- of a question that counts its attempts is no reason to wait.
+select j.name as job, j.policy ->> 'judge' as judge, e.has_traces, e.questions, e.error
+from jobs j left join lateral (
+    select state = 'generated' as has_traces, count(*) as questions,
+           (array_agg(last_error order by updated_at desc))[1] as error
+    from job_questions
+    where job_id = j.id and last_error is not null
+      and (state = 'generated' or (state in ('pending', 'queued') and attempts = 0))
+    group by 1
+) e on true
+where j.name = any(:jobs)
+
 -- name: job_errors
 select count(*) as questions, last_error from job_questions
 where job_id = :job_id and last_error is not null

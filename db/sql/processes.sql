@@ -3,7 +3,8 @@
 -- name: beat
 insert into processes (name, kind, host, queues, concurrency, leads, trouble)
 values (:name, :kind, :host, cast(:queues as jsonb), :concurrency, :leads, :trouble)
-on conflict (name) do update set seen_at = now(), leads = excluded.leads, trouble = excluded.trouble
+on conflict (name) do update set seen_at = now(), concurrency = excluded.concurrency, leads = excluded.leads,
+     trouble = excluded.trouble
 
 -- name: process_ended
 delete from processes where name = :name
@@ -17,6 +18,7 @@ select name from processes where host = :host
 
 -- name: processes
 select name, kind, host, queues, concurrency, leads, trouble, started_at,
+       cast(extract(epoch from now() - started_at) as double precision) as up_seconds,
        cast(extract(epoch from now() - seen_at) as double precision) as silent_seconds
 from processes
 where seen_at > now() - interval '10 minutes' and (cast(:host as text) is null or host = :host)

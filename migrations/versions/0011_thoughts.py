@@ -57,6 +57,8 @@ def _call(call: dict[str, Any]) -> dict[str, Any]:
 
 
 def downgrade() -> None:
+    # Workers go on storing traces. One stored after the update would have no reasoning.
+    op.execute("lock table traces in access exclusive mode")
     op.execute(
         "update traces set reasoning = btrim(coalesce(thoughts, answer_text, text), E' \\t\\r\\n') "
         "where reasoning is null"

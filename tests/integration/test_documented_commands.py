@@ -100,7 +100,7 @@ COMMANDS = {
         r"^good\.parquet: \d+ traces$", (FIRST,), "first"
     ),
     "tracemill export good --columns question,text,answer": Shown(r"^good: \d+ traces$", (FIRST,), "first"),
-    "tracemill export all.jsonl.gz --include all": Shown(r"^all\.jsonl\.gz: \d+ traces$", (FIRST,), "first"),
+    "tracemill export all.jsonl.gz --include all": Shown(r"^all\.jsonl\.gz: [\d,]+ traces$", (FIRST,), "first"),
     "tracemill health": Shown(r"│ redis +│ well"),
     "tracemill health --here": Shown(r"│ redis +│ well"),
     "tracemill db upgrade": Shown(r"^the schema is up to date$"),

@@ -121,14 +121,31 @@ def test_rationalize_asks_failed_questions_and_rejects_leaked_hints(
     assert "no readable question" in str(nothing.exception)
 
 
-def test_rationalizing_a_question_without_gold_fails_with_the_reason(
+def test_rationalizing_questions_without_gold_is_refused_before_any_is_stored(
     database: Stack, tmp_path: Path, model: Model
 ) -> None:
     path = tmp_path / "open.jsonl"
     path.write_text(json.dumps({"question": QUESTION}) + "\n")
-    work(enqueue(path, "rationalize"))
-    assert states("rationalize") == {"failed": 1}
-    assert "needs a gold answer" in value("select last_error from job_questions")
+    refused = CliRunner().invoke(app, ["enqueue", str(path), "--method", "rationalize"])
+    assert "none of its first 1 questions has a gold answer" in str(refused.exception)
+    assert value("select count(*) from questions") == 0
+    enqueue(path, "cot")
+    refused = CliRunner().invoke(app, ["enqueue", "job:cot", "--method", "rationalize"])
+    assert "none of its questions has a gold answer, and method rationalize needs one" in str(refused.exception)
+    assert value("select count(*) from jobs") == 1
+
+
+def test_rationalizing_leaves_out_the_questions_without_gold(database: Stack, tmp_path: Path, model: Model) -> None:
+    path = tmp_path / "some.jsonl"
+    path.write_text(json.dumps({"question": QUESTION, "gold": "10"}) + "\n" + json.dumps({"question": "Why?"}) + "\n")
+    done = CliRunner().invoke(app, ["enqueue", str(path), "--method", "rationalize", "--json"])
+    assert json.loads(done.stdout.splitlines()[-1]) | {"job": ""} == {
+        "job": "",
+        "questions": 1,
+        "new": 1,
+        "left_out": 1,
+    }
+    assert "some.jsonl:2: it has no gold answer, and method rationalize needs one" in done.stderr
 
 
 def test_inject_gives_the_student_an_accepted_trace_of_the_teacher(database: Stack, source: Path, model: Model) -> None:

@@ -166,3 +166,10 @@ def test_a_wrong_recipe_is_refused_before_any_request(changes: list[str], messag
     assert isinstance(done.exception, UsageError)
     assert message in str(done.exception)
     assert value("select count(*) from jobs") == 0
+
+
+def test_a_wrong_second_job_is_refused_before_the_first_one_is_opened(source: Path) -> None:
+    changes = ("--set", f"teach.0.source={source}", "--set", "teach.0.map={}", "--set", "teach.1.method=shouting")
+    done = run("train", ROOT / "recipes" / "gsm8k-contrast.toml", *changes)
+    assert "unknown method 'shouting'" in str(done.exception)
+    assert value("select count(*) from jobs") == 0

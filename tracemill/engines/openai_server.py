@@ -61,7 +61,8 @@ class Server:
         self.url = _checked(model)
         self._address = self.url / "chat" / "completions"
         options = model.openai
-        self._key = os.environ.get(options.api_key_env, "").strip()
+        self._key_name = options.api_key_env
+        self._key = os.environ.get(self._key_name, "").strip()
         if not (self._key.isascii() and self._key.isprintable()):
             raise UsageError(f"the environment variable {options.api_key_env} holds characters that no API key has")
         self._timeout = model.timeout_seconds
@@ -121,9 +122,8 @@ class Server:
             what = "nothing more" if streamed else "no answer"
             raise EngineError(f"{self.url}: {what} after {self._timeout:g} s (timeout_seconds)") from None
         except aiohttp.ClientError as error:
-            raise _TemporaryError(
-                f"{self.url}: {type(error).__name__}: {self._quoted(str(error))}", EngineAway
-            ) from None
+            reason = f"{type(error).__name__}: {self._quoted(str(error))}"
+            raise _TemporaryError(f"no answer from base_url {self.url}: {reason}", EngineAway) from None
         if reply.status != 200:
             status = f"{reply.status} {reply.reason or ''}".rstrip()
             wait = retry_after(reply.headers.get("Retry-After", ""))
@@ -164,12 +164,18 @@ class Server:
         raise _TemporaryError(f"{self.url}: the stream ended before the answer")
 
     def _failure(self, status: int, reply: str, wait: float = 0.0) -> EngineError:
-        message = f"{self.url} answered {reply}"
+        message = f"{self._cause(status)}{self.url} answered {reply}"
         if status in (408, 429) or status >= 500:
             kind = EngineAway if status in (429, 503) else EngineError
             return _TemporaryError(message, kind, status == 429, wait)
         # The key, the address (also in case of a redirect) or the model is wrong, so no request can succeed.
         return (EngineDead if status in (401, 403, 404) or 300 <= status < 400 else RequestRefused)(message)
+
+    def _cause(self, status: int) -> str:
+        """The setting that is probably wrong, for the start of a message."""
+        if status in (401, 403):
+            return f"the key in {self._key_name} is refused: " if self._key else f"no key in {self._key_name}: "
+        return "wrong base_url or model: " if status == 404 or 300 <= status < 400 else ""
 
     def _misshapen(self, error: ValidationError, body: bytes) -> _TemporaryError:
         first = error.errors(include_url=False, include_input=False, include_context=False)[0]

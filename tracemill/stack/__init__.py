@@ -11,14 +11,14 @@ import os
 import shutil
 import time
 import xmlrpc.client
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Protocol
 
 from tracemill.errors import StackError, UsageError
-from tracemill.stack import postgres, supervise, sweep, valkey
+from tracemill.stack import failures, postgres, supervise, sweep, valkey
 from tracemill.stack.state import (
     Folder,
     ProcessStatus,
@@ -35,7 +35,7 @@ from tracemill.stack.state import (
 )
 from tracemill.stack.supervise import Supervisor, Unit
 
-__all__ = ["ProcessStatus", "Program", "Stack", "down", "load", "status", "up"]
+__all__ = ["ProcessStatus", "Program", "Stack", "down", "load", "restart", "status", "up"]
 
 #: Longest start of a service. A database that was killed reads its log first, which may take long.
 SERVICE_SECONDS = 120.0
@@ -60,13 +60,15 @@ def up(
     prepare: Callable[[Stack], None],
     postgres_port: int | None = None,
     redis_port: int | None = None,
+    on_restart: Callable[[list[str]], None] = lambda names: None,
 ) -> Stack:
     """Start the stack, or update a running one: start missing programs and restart changed ones.
 
     First Postgres and Redis start and must answer. Then `prepare(stack)` runs (migrations). Then the programs start,
-    until the supervisor reports each as running. Ports and passwords stay the same between runs. If another program has
-    taken a kept port, the stack gets a new one; a fixed port is never replaced. Programs inherit the environment and
-    working folder of the `up` that started the stack. A second `up` at the same time waits for the first.
+    until the supervisor reports each as running. `on_restart` gets the names of those that were changed. Ports and
+    passwords stay the same between runs. If another program has taken a kept port, the stack gets a new one; a fixed
+    port is never replaced. Programs inherit the environment and working folder of the `up` that started the stack. A
+    second `up` at the same time waits for the first.
 
     Raises UsageError if a fixed port is taken or a program is invalid. Raises StackError with the end of the log if a
     process does not start.
@@ -94,9 +96,31 @@ def up(
         supervise.keep_only(folder, (*sweep.DATA_SERVICES, *names))
         for unit in units:
             supervise.write_unit(folder, unit)
-        supervisor.apply()
+        on_restart(supervisor.apply())
         supervisor.settle(names, PROGRAM_SECONDS)
         return stack
+
+
+def restart(data_dir: Path, programs: Callable[[Stack], list[Program]], names: Collection[str] = ()) -> list[str]:
+    """Restart the named programs, or all besides Postgres and Redis. Returns their names.
+
+    They start with the present settings. Raises StackError if no stack runs, and UsageError for an unknown name.
+    """
+    folder, stack = folder_of(data_dir), load(data_dir)
+    if stack is None or not (supervisor := Supervisor(folder, Path(stack.run_dir))).is_alive():
+        raise StackError("no stack runs here: start it with `tracemill up`")
+    with _locked(folder):
+        units = {program.name: supervise.program_unit(program) for program in programs(stack)}
+        known = [name for name in supervisor.states() if name in units]
+        if unknown := set(names) - set(known):
+            raise UsageError(f"no program '{min(unknown)}' runs here. Programs: {', '.join(sorted(known)) or 'none'}")
+        chosen = sorted(names or known)
+        for name in chosen:
+            supervise.write_unit(folder, units[name])
+        changed = supervisor.apply()
+        supervisor.restart([name for name in chosen if name not in changed])
+        supervisor.settle(chosen, PROGRAM_SECONDS)
+        return chosen
 
 
 def _ensure_services(
@@ -204,14 +228,16 @@ def status(data_dir: Path) -> list[ProcessStatus]:
             state, pid, since = "ORPHAN", orphan.pid, orphan.create_time()
         else:
             state, pid, since = info["statename"] if info else "STOPPED", None, None
+        uptime = None if since is None else max(0.0, time.time() - since)
         rows.append(
             ProcessStatus(
                 name=unit.name,
                 state=state,
                 pid=pid,
-                uptime=None if since is None else max(0.0, time.time() - since),
-                restarts=supervise.restarts(folder, unit.name),
+                uptime=uptime,
+                restarts=max(0, len(failures.start_times(folder, unit.name)) - 1),
                 log=folder.log(unit.name),
+                failure=failures.failure(folder, unit.name, state, uptime) if unit.restart and infos else None,
             )
         )
     return rows

@@ -15,6 +15,8 @@ from pathlib import Path
 #: programs that die during their start.
 MANY_STARTS = 30
 WITHIN_SECONDS = 900.0
+#: Begins the line that separates the runs of a program in its log.
+START_LINE = "--- tracemill starts "
 
 
 def is_hopeless(starts: list[float], now: float) -> bool:
@@ -40,6 +42,7 @@ def main(unit_path: Path) -> None:
         os.setgid(unit["gid"])
         os.setuid(unit["uid"])
     command = unit["command"]
+    print(f"{START_LINE}{unit_path.stem} at {time.strftime('%Y-%m-%d %H:%M:%S')} ---", file=sys.stderr, flush=True)
     try:
         os.chdir(unit["directory"])
         os.execvpe(command[0], command, environment)

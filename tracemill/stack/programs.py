@@ -1,10 +1,14 @@
 """The programs of the local stack: the commands of a cluster, on one machine."""
 
+import hashlib
+import json
 import os
 from collections.abc import Callable
+from dataclasses import replace
 
+from tracemill.celery import TRAIN_QUEUE, generate_queue, verify_queue
 from tracemill.interpreter import python
-from tracemill.settings import config_file, settings
+from tracemill.settings import FileSource, Settings, config_file, settings
 from tracemill.stack import Program, Stack, up
 
 
@@ -14,10 +18,12 @@ def start(
     services_only: bool = False,
     postgres_port: int | None = None,
     redis_port: int | None = None,
+    on_restart: Callable[[list[str]], None] = lambda names: None,
 ) -> Stack:
     """Start the local stack as the settings require, or update a running one.
 
-    `prepare` migrates its database to this code's schema (`db.migrate.prepare`).
+    `prepare` migrates its database to this code's schema (`db.migrate.prepare`). `on_restart` gets the names of the
+    programs that are restarted because their settings have changed.
     """
     current = settings()
     stack = up(
@@ -26,6 +32,7 @@ def start(
         prepare=prepare,
         postgres_port=postgres_port if postgres_port is not None else current.local.postgres_port,
         redis_port=redis_port if redis_port is not None else current.local.redis_port,
+        on_restart=on_restart,
     )
     settings.cache_clear()  # from now on the settings hold the stack's addresses
     return stack
@@ -47,7 +54,36 @@ def programs(stack: Stack) -> list[Program]:
         processes.append(Program("train", python("cli", "worker", "train"), environment))
     if local.flower:
         processes.append(Program("flower", flower_command(stack.flower_port), environment | flower_login(stack)))
-    return processes
+    return [replace(process, settings_digest=_digest(process.name)) for process in processes]
+
+
+#: The sections of the settings file that do not concern a program. It is restarted for a change of any other.
+UNREAD = {
+    "producer": {"models", "methods", "local", "generate_concurrency", "verify_concurrency"},
+    "generate": {"local", "verify_concurrency"},
+    "verify": {"local", "models", "generate_concurrency"},
+    "train": {"local", "verify_concurrency", "generate_concurrency"},
+}
+
+
+def _digest(program: str) -> str:
+    """A digest of the values in the settings file that concern a program; empty for Flower, which reads none."""
+    if program not in UNREAD:
+        return ""
+    values = FileSource(Settings, config_file())()
+    read = {name: value for name, value in values.items() if name not in UNREAD[program]}
+    return hashlib.sha256(json.dumps(read, sort_keys=True, default=str).encode()).hexdigest()
+
+
+def program_for(queue: str) -> str | None:
+    """The program of the local stack that takes tasks from a queue; None if the settings start none."""
+    local = settings().local
+    programs = {verify_queue(None): "verify"} | {generate_queue(alias): "generate" for alias in local.generate}
+    if local.generate and local.judge:
+        programs[verify_queue(local.judge)] = "generate"
+    if local.train:
+        programs[TRAIN_QUEUE] = "train"
+    return programs.get(queue)
 
 
 def flower_command(port: int) -> list[str]:

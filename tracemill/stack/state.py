@@ -42,6 +42,8 @@ class Program:
     stop_seconds: int = 20
     #: Whether to start it again when it ends.
     restart: bool = True
+    #: A digest of the settings that it reads. `up` restarts the program when it changes.
+    settings_digest: str = ""
 
 
 @dataclass(frozen=True)
@@ -58,6 +60,8 @@ class ProcessStatus:
     #: Number of restarts since `up` started it.
     restarts: int
     log: Path
+    #: Why it counts as failed, with the last error line of its log; None if it works.
+    failure: str | None = None
 
 
 @dataclass(frozen=True)

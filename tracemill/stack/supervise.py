@@ -50,6 +50,7 @@ class Unit:
     stop_seconds: int = 20
     restart: bool = True
     priority: int = PROGRAMS_LATER
+    settings_digest: str = ""
     #: The account to change to before it starts.
     uid: int | None = None
     gid: int | None = None
@@ -75,6 +76,7 @@ def program_unit(program: Program) -> Unit:
         directory=os.getcwd(),
         stop_seconds=program.stop_seconds,
         restart=program.restart,
+        settings_digest=program.settings_digest,
     )
 
 
@@ -98,12 +100,6 @@ def units(folder: Folder) -> list[Unit]:
 
 def _read_unit(path: Path) -> Unit:
     return Unit(**json.loads(path.read_text()))
-
-
-def restarts(folder: Folder, name: str) -> int:
-    """The number of restarts of a unit since `up` started it."""
-    journal = folder.units / f"{name}.starts"
-    return max(0, len(journal.read_text().split()) - 1) if journal.exists() else 0
 
 
 def configuration(run_dir: Path, root: Path, units: Iterable[Unit]) -> str:
@@ -193,8 +189,11 @@ class Supervisor:
         """The supervisor's report on each of its programs, by name."""
         return {info["name"]: info for info in self._call("getAllProcessInfo")}
 
-    def apply(self) -> None:
-        """Start, restart and stop programs as the unit files require. Unchanged programs keep running."""
+    def apply(self) -> list[str]:
+        """Start, restart and stop programs as the unit files require. Unchanged programs keep running.
+
+        Returns the names of the restarted programs.
+        """
         current = units(self.folder)
         text = configuration(self.run_dir, self.folder.root, current)
         write_private(self.run_dir / "supervisord.conf", text)
@@ -202,7 +201,7 @@ class Supervisor:
             for unit in current:
                 self._forget_starts(unit.name)
             self._start()
-            return
+            return []
         ((added, changed, removed),) = self._call("reloadConfig")
         gone = [*changed, *removed]
         self.stop(gone, CHANGE_SECONDS)
@@ -213,8 +212,18 @@ class Supervisor:
             self._call("addProcessGroup", name)
         for name, info in self.states().items():
             if info["statename"] in _STOPPED and name not in added and name not in changed:
-                self._forget_starts(name)
-                self._call("startProcess", name, False)
+                self._begin(name)
+        return list(changed)
+
+    def restart(self, names: Collection[str]) -> None:
+        """Stop programs and start them again, whether they have changed or not."""
+        self.stop(names, CHANGE_SECONDS)
+        for name in names:
+            self._begin(name)
+
+    def _begin(self, name: str) -> None:
+        self._forget_starts(name)
+        self._call("startProcess", name, False)
 
     def _forget_starts(self, name: str) -> None:
         (self.folder.units / f"{name}.starts").unlink(missing_ok=True)

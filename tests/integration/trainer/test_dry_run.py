@@ -131,3 +131,10 @@ def test_the_expected_time_is_measured_in_an_earlier_round_of_the_student(tmp_pa
 def test_a_round_that_is_to_be_like_an_unknown_one_is_refused(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match=r"select\.like: there is no round 'nowhere'"):
         preview(load(_file(tmp_path, 'like = "nowhere"')))
+
+
+def test_a_student_whose_folder_is_missing_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TRACEMILL_MODELS", json.dumps({"student": {"model": "./none"}}))
+    forget()
+    with pytest.raises(RuntimeError, match=r"^2: error: model alias 'student': \./none is not a model folder"):
+        _dry_run(tmp_path)

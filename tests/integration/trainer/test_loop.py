@@ -332,3 +332,28 @@ def test_loops_are_listed_and_shown_at_eighty_columns(file: Path, monkeypatch: p
 def test_a_loop_that_is_not_there_is_named(clean: Stack) -> None:
     with pytest.raises(UsageError, match=r"no loop 'stra'\. Loops: none yet"):
         CliRunner().invoke(app, ["loops", "show", "stra"], catch_exceptions=False)
+
+
+@pytest.mark.parametrize(
+    ("model", "changes", "message"),
+    [
+        ("./none", [], "model alias 'student': ./none is not a model folder"),
+        (
+            "",
+            ["attempt.max_tokens=9999", "evaluate.jobs=[]", 'evaluate.benchmarks=["words:?size=4"]'],
+            "max_tokens = 9999",
+        ),
+    ],
+)
+def test_a_loop_that_cannot_start_stores_no_question(
+    file: Path, monkeypatch: pytest.MonkeyPatch, model: str, changes: list[str], message: str
+) -> None:
+    if model:
+        monkeypatch.setenv("TRACEMILL_MODELS", json.dumps({"student": {"model": model}}))
+        forget()
+    before = value("select count(*) from questions")
+    options = [word for change in changes for word in ("--set", change)]
+    refused = CliRunner().invoke(app, ["loop", str(file), "--no-wait", *options])
+    assert isinstance(refused.exception, UsageError)
+    assert message in str(refused.exception)
+    assert value("select count(*) from questions") == before

@@ -76,6 +76,12 @@ def is_a_sentence(ended: Ended) -> bool:
         (["{sums}", "--map", "reply=answer"], "--map reply=answer"),
         (["{sums}", "--model", "teachr"], "teachr"),
         (["{sums}", "--judge", "nobody"], "nobody"),
+        (
+            ["{sums}", "--judge", "verifier", "--gate", "rateing=0.5"],
+            "--gate rateing=0.5: there is no signal 'rateing'",
+        ),
+        (["{sums}", "--max-tokens", "2049"], "max_tokens = 2049 (--max-tokens) is more than the 2048 tokens"),
+        (["{folder}/bare.jsonl", "--method", "rationalize"], "none of its first 2 questions has a gold answer"),
         (["{sums}", "--method", "guess"], "unknown method 'guess': there are contrast, cot, explain"),
         (["{sums}", "--examples", "{folder}/none.jsonl"], "no such file: {folder}/none.jsonl (--examples)"),
         (["{sums}", "--examples", "{folder}/broken.jsonl"], "broken.jsonl:1"),
@@ -84,6 +90,7 @@ def is_a_sentence(ended: Ended) -> bool:
 def test_enqueue_names_the_fault_of_a_request(run: Run, sums: Path, words: list[str], message: str) -> None:
     (sums.parent / "empty.jsonl").touch()
     (sums.parent / "broken.jsonl").write_text("no json\n")
+    (sums.parent / "bare.jsonl").write_text('{"question": "1 + 1?"}\n{"question": "2 + 2?"}\n')
     # There is no database: the request must be checked before the first query.
     words = [word.format(folder=sums.parent, sums=sums) for word in words]
     ended = run("enqueue", *words, TRACEMILL_DATABASE_URL=f"postgresql+psycopg://t:secret@{CLOSED}/t")

@@ -26,7 +26,10 @@ def test_flags_override_the_file(tmp_path: Path) -> None:
         ("steps = ", [], "is not TOML"),
         ('uninformative = { rating = "no" }', [], "measured by `tracemill calibrate` and cannot be set"),
         ("", ["rating=high"], "write NAME=LEAST"),
-        ("", ["rating=0.5"], "gates need a judge that sees every question"),
+        ("", ["rating=nan"], "write NAME=LEAST"),
+        ("", ["rateing=0.5"], "--gate rateing=0.5: there is no signal 'rateing'. Did you mean rating? The signals are"),
+        ("", ["rating=0.5"], "--gate rating=0.5: gates need a judge that sees every question: add --judge ALIAS"),
+        ('judge = "verifier"\njudge_share = 0.5', ["rating=0.5"], "--gate rating=0.5: gates need a judge that sees"),
         ('judge = "nobody"', [], "unknown model alias 'nobody'"),
     ],
 )

@@ -36,14 +36,14 @@ def row(columns: tuple[str, ...], **values: object) -> dict[str, object]:
 def jobs_list(monkeypatch: pytest.MonkeyPatch) -> None:
     job = row(jobs.COLUMNS, job=JOB, purpose="evaluate", state="over_budget", model="teacher-70b-instruct")
     monkeypatch.setattr(jobs, "progress", lambda: [job, job])
-    monkeypatch.setattr(jobs, "missing", lambda rows: [])
+    monkeypatch.setattr(jobs, "job_reasons", lambda rows: {})
     jobs.list_()
 
 
 def jobs_watch(monkeypatch: pytest.MonkeyPatch) -> None:
     job = row((*jobs.WATCHED, "verified", "tokens_out"), job=JOB, state="over_budget", verified=2 * COUNT)
     monkeypatch.setattr(jobs, "progress", lambda: [job, job])
-    monkeypatch.setattr(jobs, "missing", lambda rows: [])
+    monkeypatch.setattr(jobs, "why_idle", lambda rows: [])
     jobs.follow(None, out=progress_console)
 
 

@@ -154,7 +154,15 @@ def test_questions_stop_at_a_quarter_of_their_traces_at_a_time_by_default() -> N
 def test_sources_are_named_by_their_file_or_their_scheme() -> None:
     assert source_name("hf:openai/gsm8k:main:train") == "gsm8k-main-train"
     assert source_name("gym:chain_sum?min_terms=2") == "gym-chain_sum"
-    assert source_name("data/*.jsonl") == "questions"
+    assert source_name("*.jsonl") == "questions"
+
+
+def test_the_names_of_globs_in_different_folders_differ() -> None:
+    assert [source_name(glob) for glob in ("easy/*.jsonl", "hard/*.jsonl", "data/hard/part-*.jsonl")] == [
+        "easy",
+        "hard",
+        "hard-part",
+    ]
 
 
 def test_a_broken_line_of_worked_examples_is_named(tmp_path: Path) -> None:

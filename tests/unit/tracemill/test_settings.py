@@ -36,6 +36,57 @@ def test_a_nested_value_can_be_set_by_a_variable(toml: Path, monkeypatch: pytest
     assert model("teacher").model == "Qwen/Qwen3-4B"
 
 
+class TestDefaultAliases:
+    """The aliases of every installation are changed key by key."""
+
+    def test_naming_one_model_in_the_file_keeps_the_rest(self, toml: Path) -> None:
+        before = settings().models
+        toml.write_text("[models.student]\nmodel = 'Qwen/Qwen3-0.6B'\n")
+        forget()
+        assert settings().models == before | {
+            "student": before["student"].model_copy(update={"model": "Qwen/Qwen3-0.6B"})
+        }
+        assert model("student").vllm.adapters
+
+    def test_naming_one_model_in_a_variable_keeps_the_rest(self, toml: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setenv("TRACEMILL_MODELS__TEACHER__MODEL", "Qwen/Qwen3-4B")
+        assert sorted(settings().models) == ["student", "teacher", "verifier"]
+        assert (model("teacher").model, model("teacher").vllm.adapters) == ("Qwen/Qwen3-4B", True)
+
+    def test_a_variable_and_the_file_may_name_keys_of_one_alias(
+        self, toml: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        toml.write_text("[models.teacher.vllm]\nmax_model_len = 4096\n")
+        monkeypatch.setenv("TRACEMILL_MODELS__TEACHER__MODEL", "Qwen/Qwen3-4B")
+        assert (model("teacher").model, model("teacher").vllm.max_model_len) == ("Qwen/Qwen3-4B", 4096)
+
+    @pytest.mark.parametrize("in_file", [True, False])
+    def test_another_engine_has_no_default_options_of_vllm(
+        self, toml: Path, monkeypatch: pytest.MonkeyPatch, in_file: bool
+    ) -> None:
+        if in_file:
+            toml.write_text("[models.verifier]\nengine = 'openai'\nopenai.base_url = 'http://localhost/v1'\n")
+        else:
+            monkeypatch.setenv("TRACEMILL_MODELS__VERIFIER__ENGINE", "openai")
+        assert not model("verifier").vllm.adapters
+        assert model("student").vllm.adapters
+
+    def test_a_new_alias_has_no_defaults_of_another(self, toml: Path) -> None:
+        toml.write_text("[models.mine]\nmodel = 'Qwen/Qwen3-4B'\n")
+        assert not model("mine").vllm.adapters
+
+    def test_config_shows_the_origin_of_the_aliases(self, toml: Path) -> None:
+        assert origins()["models"] == "default"
+        toml.write_text("[models.teacher]\nmodel = 'x'\n")
+        forget()
+        assert origins()["models"] == str(toml)
+
+    def test_an_alias_that_is_no_table_is_an_error_that_names_it(self, toml: Path) -> None:
+        toml.write_text("[models]\nteacher = 3\n")
+        with pytest.raises(UsageError, match=r"models\.teacher"):
+            settings()
+
+
 def test_a_misspelt_key_is_an_error_that_names_the_key(toml: Path) -> None:
     toml.write_text("[models.teacher]\nmodle = 'x'\n")
     with pytest.raises(UsageError, match=r"models\.teacher\.modle"):

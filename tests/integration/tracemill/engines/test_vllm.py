@@ -64,6 +64,20 @@ def test_concurrent_requests_get_all_their_samples(engine: VllmEngine) -> None:
     assert len({completion.text for completion in generations[0].completions}) > 1
 
 
+def test_a_request_that_is_cancelled_ends_in_vllm_too(engine: VllmEngine) -> None:
+    async def cancelled() -> bool:
+        long = Sampling(temperature=0.9, max_tokens=400)
+        request = asyncio.ensure_future(engine.generate(QUESTION, 4, long))
+        await asyncio.sleep(0.5)
+        runs = bool(engine._llm.output_processor.has_unfinished_requests())
+        request.cancel()
+        await asyncio.wait({request})
+        await asyncio.sleep(0.1)
+        return runs and not engine._llm.output_processor.has_unfinished_requests()
+
+    assert run(cancelled())
+
+
 def test_a_prompt_that_is_too_long_is_refused_with_its_length(engine: VllmEngine) -> None:
     too_long: list[Message] = [{"role": "user", "content": "seven " * 600}]
     with pytest.raises(RequestRefused, match=r"the prompt has \d{3,} tokens; prompt and answer together may have 512"):

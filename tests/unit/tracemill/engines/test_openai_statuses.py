@@ -13,14 +13,21 @@ def _short_pause(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(rate_limit, "FIRST_HOLD", 0.001)
 
 
-@pytest.mark.parametrize(("status", "reason"), [(401, "Unauthorized"), (403, "Forbidden"), (404, "Not Found")])
+@pytest.mark.parametrize(
+    ("status", "reason", "cause"),
+    [
+        (401, "Unauthorized", "the key in TEACHER_KEY is refused"),
+        (403, "Forbidden", "the key in TEACHER_KEY is refused"),
+        (404, "Not Found", "wrong base_url or model"),
+    ],
+)
 def test_a_wrong_key_address_or_model_ends_the_engine_at_the_first_request(
-    start: Start, status: int, reason: str
+    start: Start, status: int, reason: str, cause: str
 ) -> None:
     server, engine = start(faults=[(status, {"Retry-After": "60"})])
     with pytest.raises(EngineDead) as caught:
         texts(engine)
-    assert str(caught.value).startswith(f"{server.base_url} answered {status} {reason}: ")
+    assert str(caught.value).startswith(f"{cause}: {server.base_url} answered {status} {reason}: ")
     assert "not like this" in str(caught.value)
     assert len(server.requests) == 1
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from tracemill.errors import UsageError
-from tracemill.stack import launch, supervise
+from tracemill.stack import failures, launch, supervise
 from tracemill.stack.state import Folder, Program, folder_of
 
 A_UNIT = supervise.Unit(name="worker", command=["true"], environment={"TOKEN": "secret"}, directory="/")
@@ -103,11 +103,11 @@ def test_the_launcher_passes_arguments_and_environment_unchanged(tmp_path: Path)
 def test_the_launcher_counts_starts_and_reports_a_failed_start(tmp_path: Path) -> None:
     folder = a_folder(tmp_path)
     unit = replace(A_UNIT, command=["/nowhere/program"])
-    assert supervise.restarts(folder, "worker") == 0
+    assert failures.start_times(folder, "worker") == []
     first, second = launched(folder, unit), launched(folder, unit)
     assert first.returncode == second.returncode == 1
     assert "/nowhere/program cannot be started in /: No such file or directory" in first.stderr
-    assert supervise.restarts(folder, "worker") == 1
+    assert len(failures.start_times(folder, "worker")) == 2
 
 
 def test_frequent_deaths_make_a_program_hopeless_and_rare_deaths_do_not() -> None:

@@ -11,6 +11,7 @@ sentences, if a text begins with the first and holds the second. Tool calls belo
 import re
 from bisect import bisect_left
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from functools import lru_cache
 from typing import NamedTuple
 
 #: Our own marks. Engines write them around thoughts that a server sends separately.
@@ -112,6 +113,7 @@ class _Borders(NamedTuple):
     closing: str
 
 
+@lru_cache(maxsize=4)  # a method and the extraction of its answer split the same text up to four times
 def split(text: str) -> Parts:
     """Split a text at its thinking marks, in linear time.
 

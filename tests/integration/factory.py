@@ -25,9 +25,6 @@ from tracemill.sampling import Sampling
 from tracemill.settings import settings
 from tracemill.stack import Stack
 
-#: Seconds after which a wait counts as a hang. It says nothing about speed: other tests may use all cores meanwhile.
-HANG_SECONDS = 300
-
 ASK = Prompt(({"role": "user", "content": "{question}"},))
 
 
@@ -91,9 +88,7 @@ def job_state(job: str) -> str:
     return str(value("select state from jobs where name = :job", job=job))
 
 
-def wait_until(
-    condition: Callable[[], Any], seconds: float = HANG_SECONDS, what: Callable[[], object] = lambda: ""
-) -> Any:
+def wait_until(condition: Callable[[], Any], seconds: float = 120, what: Callable[[], object] = lambda: "") -> Any:
     """Wait until the condition is true and return its value; fail with `what()` after `seconds`."""
     deadline = time.monotonic() + seconds
     while not (result := condition()):

@@ -17,7 +17,7 @@ from sqlalchemy import text
 
 from db.session import transaction
 from tests.conftest import forget
-from tests.integration.factory import HANG_SECONDS, wait_until
+from tests.integration.factory import wait_until
 from tests.integration.rounds import finish, job, question, round_row, round_spec, trace
 from tests.lessons import lesson, sums
 from tests.tiny import tiny_model
@@ -137,12 +137,12 @@ def _fitted(round_id: int) -> dict[str, Any]:
     """Run a round to the end of its fit, then fail it by a temporarily cancelled evaluation."""
     trainer = threading.Thread(target=run_round, args=(round_id,))
     trainer.start()
-    wait_until(lambda: round_row(round_id)["state"] not in ("queued", "selecting", "fitting"))
+    wait_until(lambda: round_row(round_id)["state"] not in ("queued", "selecting", "fitting"), 120)
     row = round_row(round_id)
     for state in ("cancelled", "done"):
         with transaction() as connection:
             connection.execute(text("update jobs set state = :state where name = 'before'"), {"state": state})
-        trainer.join(HANG_SECONDS)
+        trainer.join(60)
     return row
 
 

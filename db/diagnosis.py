@@ -4,6 +4,7 @@
 never called missing.
 """
 
+import math
 import socket
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -73,11 +74,12 @@ def programs() -> list[ProcessStatus]:
     return reports
 
 
-def are_settled(reports: Iterable[ProcessStatus]) -> bool:
-    """Whether each program of the local stack has sent a heartbeat or has failed."""
-    beats = {row.name.split("@")[0] for row in _heartbeats(socket.gethostname())}
+def youngest_seconds(reports: Iterable[ProcessStatus]) -> float | None:
+    """Seconds since the youngest program's first heartbeat; None if a program has sent none, infinite without programs."""
+    beats = {row.name.split("@")[0]: row.up_seconds for row in _heartbeats(socket.gethostname())}
     kinds = {"producer", "generate", "verify", "train"}
-    return all(report.failure or f"{report.name}.{report.pid}" in beats for report in reports if report.name in kinds)
+    ages = [beats.get(f"{report.name}.{report.pid}") for report in reports if report.name in kinds]
+    return None if None in ages else min(ages, default=math.inf)
 
 
 def job_reasons(rows: Iterable[Mapping[str, Any]]) -> dict[str, list[Reason]]:

@@ -216,7 +216,10 @@ def _ask(claim: Claim) -> Visit:
         async with _engine_slots():
             await sampler.visit(claim.chains, claim.missing, values, visit)
 
-    visit.is_aborted = not run(cancellation.unless_cancelled(job.id, ask()))
+    try:
+        run(cancellation.unless_cancelled(job.id, ask()))
+    except cancellation.JobCancelled:
+        visit.is_aborted = True
     return visit
 
 

@@ -74,7 +74,7 @@ def learnt_text(text: str, methods: Iterable[str]) -> str:
     `methods`: that of the trace, and for one of a pair that of its partner: pairs must not differ in having thoughts.
     """
     known = [method for name in methods if (method := all_methods().get(name))]
-    return text if all(method.teaches_thoughts for method in known) else thinking.answer_of(text)
+    return text if all(method.teaches_thoughts for method in known) else thinking.split(text).answer
 
 
 class Sized(Protocol):

@@ -50,6 +50,7 @@ with judged as (
                    when q.dataset <> all(cast(:datasets as text[])) then 'datasets'
                    when t.created_at < cast(:since as timestamptz) then 'since'
                    when t.created_at >= cast(:until as timestamptz) then 'until'
+                   when coalesce(t.answer_text, t.text) = '' then 'answer_text'
                    when v.id is null and (w.wrong or cast(:accepted as boolean) is not null) then 'unverified'
                    when j.negative and not v.accepted then 'accepted'
                    when w.wrong then null

@@ -183,6 +183,7 @@ FILTERS = (
     "datasets",
     "since",
     "until",
+    "answer_text",
     "unverified",
     "accepted",
     "correct",
@@ -210,6 +211,7 @@ def balanced(examples: dict[str, int], balance: float) -> dict[str, int]:
 
 
 REASONS = {
+    "answer_text": "have no answer after their thoughts",
     "unverified": "are not verified yet: is a verify worker running?",
     "accepted": "are not accepted: `trace_scores` shows the verdicts, the job's policy decides",
     "overlapping": "answer a question that is also in an evaluation: teach with other questions",

@@ -21,6 +21,7 @@ FILTERS = {
     "datasets": "of another dataset",
     "since": "older than `since`",
     "until": "not older than `until`",
+    "answer_text": "without an answer after its thoughts",
     "unverified": "without a verdict yet",
     "accepted": "not as `accepted` asks",
     "correct": "not as `correct` asks",

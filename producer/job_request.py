@@ -126,6 +126,8 @@ def read_shots(path: Path | None) -> tuple[Shot, ...]:
     """Read the worked examples of a JSONL file. Raises UsageError with the number of a wrong line."""
     if path is None:
         return ()
+    if path.is_dir():
+        raise UsageError(f"{path} is a folder: name a JSONL file (--examples)")
     if not path.is_file():
         raise UsageError(f"no such file: {path} (--examples)")
     shots: list[Shot] = []

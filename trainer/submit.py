@@ -73,6 +73,12 @@ def checked(connection: Connection, spec: RoundSpec) -> str:
     return _prompt_hash(connection, spec)
 
 
+def check_evaluation(spec: RoundSpec) -> None:
+    """Raises UsageError unless the round's evaluations measure its student with one prompt."""
+    with transaction() as connection:
+        evaluation_prompt(connection, spec)
+
+
 def check_student(spec: RoundSpec) -> None:
     """Raises UsageError when the round's student cannot be trained and served, or there is no such objective."""
     objectives.find(spec.fit.objective)

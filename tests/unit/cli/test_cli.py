@@ -84,6 +84,7 @@ def is_a_sentence(ended: Ended) -> bool:
         (["{folder}/bare.jsonl", "--method", "rationalize"], "none of its first 2 questions has a gold answer"),
         (["{sums}", "--method", "guess"], "unknown method 'guess': there are contrast, cot, explain"),
         (["{sums}", "--examples", "{folder}/none.jsonl"], "no such file: {folder}/none.jsonl (--examples)"),
+        (["{sums}", "--examples", "{folder}"], "{folder} is a folder: name a JSONL file (--examples)"),
         (["{sums}", "--examples", "{folder}/broken.jsonl"], "broken.jsonl:1"),
     ],
 )

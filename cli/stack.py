@@ -58,7 +58,7 @@ def up(
             redis_port=redis_port,
             on_restart=_print_restarted,
         )
-        reports = _settled()
+        reports = settled()
     _print_status(reports, json)
 
 
@@ -67,7 +67,7 @@ def _print_restarted(names: list[str]) -> None:
         print_line(f"restarted, because the settings have changed: {', '.join(names)}", progress_console)
 
 
-def _settled() -> list[ProcessStatus]:
+def settled() -> list[ProcessStatus]:
     """The programs of the stack after all have worked for some seconds, or one has failed."""
     from db.diagnosis import programs as reports
     from db.diagnosis import youngest_seconds
@@ -93,7 +93,7 @@ def restart(
 ) -> None:
     with progress_console.status("restarting"):
         restarted = local.restart(settings().data_dir, programs, names or ())
-        reports = _settled()
+        reports = settled()
     print_line(f"restarted: {', '.join(restarted)}", progress_console)
     _print_status(reports, json)
 

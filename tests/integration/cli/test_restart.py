@@ -1,0 +1,132 @@
+"""`tracemill up` and `restart` beside a running local stack, with real workers and a scripted server."""
+
+import json
+import re
+import shutil
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from cli.jobs import progress
+from db.diagnosis import job_reasons
+from tests.conftest import forget
+from tests.installed import succeed, tracemill
+from tests.integration.factory import job_state, wait_until
+from tests.scripted_server import Fault, ScriptedServer
+
+pytestmark = [pytest.mark.integration, pytest.mark.timeout(600)]
+
+SETTINGS = """
+generate_concurrency = 4
+[local]
+generate = ["teacher"]
+judge = ""
+train = false
+flower = false
+[feeder]
+interval_seconds = 0.2
+verify_lease_seconds = 1
+[models.teacher]
+engine = "openai"
+openai.base_url = "{url}"
+openai.api_key_env = "MY_KEY"
+model = "scripted"
+"""
+METHOD = '[methods.mine]\nuser = "{question} Think."\n'
+QUESTION = '{"question": "What is 1 + 1?", "gold": "2"}\n'
+NOWHERE = "http://127.0.0.1:1/v1"
+
+
+class Folder:
+    """A user's folder with a stack, a scripted server and its settings file. The settings of this process use it."""
+
+    def __init__(self, path: Path, server: ScriptedServer) -> None:
+        self.path, self.server = path, server
+        (path / "one.jsonl").write_text(QUESTION)
+        (path / "two.jsonl").write_text(QUESTION + QUESTION.replace("1?", "2?"))
+
+    def configure(self, url: str, more: str = "") -> None:
+        (self.path / "tracemill.toml").write_text(SETTINGS.format(url=url) + more)
+        forget()
+
+    def enqueue(self, file: str, name: str, *words: str) -> None:
+        succeed(self.path, "enqueue", file, "--samples", "1", "--name", name, *words)
+
+    def pids(self) -> dict[str, int]:
+        return {row["name"]: row["pid"] for row in json.loads(tracemill(self.path, "status", "--json").stdout)}
+
+
+@pytest.fixture(scope="module")
+def folder() -> Iterator[Folder]:
+    path = Path(tempfile.mkdtemp())
+    with ScriptedServer(lambda _: "1 + 1 = 2. The answer is 2.") as server, pytest.MonkeyPatch.context() as patch:
+        patch.setenv("TRACEMILL_DATA_DIR", str(path / ".tracemill"))
+        patch.setenv("TRACEMILL_CONFIG", str(path / "tracemill.toml"))
+        here = Folder(path, server)
+        here.configure(NOWHERE)
+        try:
+            succeed(path, "up", seconds=180)
+            forget()
+            yield here
+        finally:
+            succeed(path, "down")
+            shutil.rmtree(path, ignore_errors=True)
+    forget()
+
+
+def reasons(job: str) -> list[str]:
+    return [reason.text for reason in job_reasons(progress())[job]]
+
+
+def changed(before: dict[str, int], after: dict[str, int]) -> set[str]:
+    return {name for name in before if before[name] != after[name]}
+
+
+def test_a_wrong_address_is_the_reason_and_up_restarts_only_its_worker(folder: Folder) -> None:
+    folder.enqueue("one.jsonl", "away")
+    wait_until(lambda: any(f"no answer from base_url {NOWHERE}" in reason for reason in reasons("away")), 60)
+    assert "no answer from base_url" in tracemill(folder.path, "status").stdout
+    assert tracemill(folder.path, "health").returncode == 1
+    before = folder.pids()
+    folder.configure(folder.server.base_url)
+    restarted = tracemill(folder.path, "up")
+    assert "restarted, because the settings have changed: generate\n" in restarted.stderr
+    assert changed(before, folder.pids()) == {"generate"}
+    wait_until(lambda: job_state("away") == "done", 60)
+
+
+def test_a_method_unknown_to_the_workers_is_one_error_on_the_job(folder: Folder) -> None:
+    folder.configure(folder.server.base_url, METHOD)
+    folder.enqueue("two.jsonl", "unknown", "--method", "mine")
+    wait_until(lambda: any("2 questions wait" in reason for reason in reasons("unknown")), 40)
+    (reason,) = reasons("unknown")
+    assert re.fullmatch(
+        r"2 questions wait for traces: UnknownMethod: the generate worker on \S+ does not know the method 'mine'. "
+        "Give all workers the same settings, then: tracemill restart generate",
+        reason,
+    )
+    before = folder.pids()
+    assert "restarted: generate\n" in tracemill(folder.path, "restart", "generate").stderr
+    assert changed(before, folder.pids()) == {"generate"}
+    wait_until(lambda: any("2 questions wait for verdicts" in reason for reason in reasons("unknown")), 40)
+    assert "tracemill restart verify" in succeed(folder.path, "jobs", "list")
+    assert "verify" in succeed(folder.path, "up")  # the last program with the old settings
+    wait_until(lambda: job_state("unknown") == "done", 40)
+
+
+def test_an_unknown_program_is_not_restarted_and_the_known_ones_are_named(folder: Folder) -> None:
+    refused = tracemill(folder.path, "restart", "generat")
+    assert (refused.returncode, refused.stderr) == (
+        2,
+        "error: no program 'generat' runs here. Programs: generate, producer, verify\n",
+    )
+
+
+def test_up_names_the_process_that_crashes_and_its_last_error(folder: Folder) -> None:
+    folder.server.faults = iter([Fault.UNAUTHORIZED] * 1000)
+    folder.enqueue("one.jsonl", "refused")
+    ended = tracemill(folder.path, "up")
+    assert ended.returncode == 1
+    assert re.search(r"^generate: (crash loop|ended once).* no key in MY_KEY: http", ended.stdout, re.MULTILINE)

@@ -35,7 +35,7 @@ from tracemill.stack.state import (
 )
 from tracemill.stack.supervise import Supervisor, Unit
 
-__all__ = ["ProcessStatus", "Program", "Stack", "down", "load", "restart", "status", "up"]
+__all__ = ["ProcessStatus", "Program", "Stack", "down", "load", "program_of", "restart", "status", "up"]
 
 #: Longest start of a service. A database that was killed reads its log first, which may take long.
 SERVICE_SECONDS = 120.0

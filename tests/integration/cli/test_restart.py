@@ -15,6 +15,7 @@ from tests.conftest import forget
 from tests.installed import succeed, tracemill
 from tests.integration.factory import job_state, wait_until
 from tests.scripted_server import Fault, ScriptedServer
+from tracemill.stack import program_of
 
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(600)]
 
@@ -127,6 +128,7 @@ def test_an_unknown_program_is_not_restarted_and_the_known_ones_are_named(folder
 def test_up_names_the_process_that_crashes_and_its_last_error(folder: Folder) -> None:
     folder.server.faults = iter([Fault.UNAUTHORIZED] * 1000)
     folder.enqueue("one.jsonl", "refused")
+    wait_until(lambda: (program := program_of(folder.path / ".tracemill", "teacher")) and program.failure, 60)
     ended = tracemill(folder.path, "up")
     assert ended.returncode == 1
     assert re.search(r"^generate: (crash loop|ended once).* no key in MY_KEY: http", ended.stdout, re.MULTILINE)

@@ -75,11 +75,12 @@ def programs() -> list[ProcessStatus]:
 
 
 def youngest_seconds(reports: Iterable[ProcessStatus]) -> float | None:
-    """Seconds since the youngest program's first heartbeat; None if a program has sent none, infinite without programs."""
+    """The time since the youngest program first sent a heartbeat; None if one has sent none, infinite without any."""
     beats = {row.name.split("@")[0]: row.up_seconds for row in _heartbeats(socket.gethostname())}
     kinds = {"producer", "generate", "verify", "train"}
     ages = [beats.get(f"{report.name}.{report.pid}") for report in reports if report.name in kinds]
-    return None if None in ages else min(ages, default=math.inf)
+    known = [age for age in ages if age is not None]
+    return min(known, default=math.inf) if len(known) == len(ages) else None
 
 
 def job_reasons(rows: Iterable[Mapping[str, Any]]) -> dict[str, list[Reason]]:

@@ -59,7 +59,9 @@ def _request(source: str, evaluate: EvaluateSpec, student: str) -> JobRequest:
 def _open(request: JobRequest, reading: Reading) -> None:
     spec = job_spec(request)
     with transaction() as connection:
-        open_job(connection, spec)
-        state = connection.execute(Q["job_by_name"], {"name": spec.name}).one().state
-    if state == "filling" and not store_questions(request.source, spec, reading).read:
+        known = connection.execute(Q["job_by_name"], {"name": spec.name}).one_or_none()
+        if known is not None:
+            open_job(connection, spec)  # raises if it has other settings
+    is_complete = known is not None and known.state != "filling"
+    if not is_complete and not store_questions(request.source, spec, reading).read:
         raise UsageError(f"evaluate.benchmarks: {request.source.address} has no readable question")

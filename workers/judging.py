@@ -49,9 +49,7 @@ def ask_judge(job: WorkerJob, requests: Sequence[Request | None]) -> list[Judged
         away = error
     if not isinstance(away, JobCancelled):
         answered(judge.alias, away or next((reply.away for reply in replies if reply and reply.away), None))
-    return [
-        reply or (Judged(away=away) if request else None) for reply, request in zip(replies, requests, strict=True)
-    ]
+    return [reply or (Judged(away=away) if request else None) for reply, request in zip(replies, requests, strict=True)]
 
 
 def _watch(job: WorkerJob, judge: Judge) -> None:

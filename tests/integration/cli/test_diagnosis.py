@@ -37,7 +37,7 @@ sys.exit("error: no key in MY_KEY")
 """
 HEARTBEAT = """
 insert into processes (name, kind, host, leads, queues, concurrency, started_at)
-values (:name, :kind, :host, :kind = 'producer', cast(:queues as jsonb), :concurrency, now() - interval '42 seconds')
+values (:name, :kind, :host, :leads, cast(:queues as jsonb), :concurrency, now() - interval '42 seconds')
 """
 
 
@@ -63,6 +63,7 @@ def beat(_programs: None, clean: Stack) -> Iterator[Callable[..., None]]:
 
     def send(kind: str, *queues: str, concurrency: int = 1) -> None:
         row = {"kind": kind, "host": host, "queues": json.dumps(queues), "concurrency": concurrency}
+        row |= {"leads": kind == "producer"}
         change(HEARTBEAT, name=f"{kind}.{pids[kind]}@{host}", **row)
 
     change("delete from processes")

@@ -131,7 +131,7 @@ def test_the_form_of_an_answer_is_the_methods_if_it_gives_one() -> None:
 )
 @pytest.mark.parametrize("negative", [False, True])
 def test_thoughts_without_an_answer_are_never_accepted(text: str, refusal: str | None, negative: bool) -> None:
-    policy = Policy(correct=None, judge="verifier", signals=("rating",))
+    policy = Policy(judge="verifier", signals=("rating",))
     acceptance = Acceptance(policy, negative)
     verdict = acceptance.decide(Item(text, "7"), Verdict(WRONG if negative else RIGHT))
     assert (verdict.refusal, verdict.accepted) == (refusal, refusal is None)

@@ -4,7 +4,7 @@ import os
 import signal
 import threading
 from collections.abc import Callable
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -127,8 +127,10 @@ def _celery(
 ) -> None:
     """Run a Celery worker with a pool of threads, so that its tasks share one engine. It ends with exit code 0.
 
-    `load` loads its models first. Meanwhile its heartbeats show that it is loading.
+    `load` loads its models first. Until it takes tasks, its heartbeats show that it is loading or starting.
     """
+    from celery.signals import worker_ready
+
     from db.heartbeat import leave, present, process_name
     from tracemill.celery import app
     from tracemill.engines.registry import trouble
@@ -144,6 +146,10 @@ def _celery(
     ready = threading.Event()
     with present(kind, queues=queues, concurrency=concurrency, is_ready=ready.is_set, trouble=trouble) as beat:
         load()
-        ready.set()
-        beat()
+
+        @worker_ready.connect(weak=False)  # type: ignore[untyped-decorator]  # celery is not typed
+        def takes_tasks(**_: Any) -> None:
+            ready.set()
+            beat()
+
         app.worker_main(["worker", *options, "--events", "--without-gossip", "--without-mingle", "--loglevel=WARNING"])

@@ -43,13 +43,13 @@ def process_trouble(row: Row[Any]) -> str | None:
     if row.silent_seconds > SILENT_SECONDS:
         return f"no heartbeat for {row.silent_seconds:.0f} s"
     if is_loading(row):
-        return f"loading the model ({row.up_seconds:.0f} s)"
+        return f"{'loading the model' if row.kind == 'generate' else 'starting'} ({row.up_seconds:.0f} s)"
     trouble: str | None = row.trouble
     return trouble
 
 
 def is_loading(row: Row[Any]) -> bool:
-    """Whether a worker loads its model. Until then it takes no task."""
+    """Whether a worker loads its model or starts. Until then it takes no task."""
     return bool(row.queues) and row.concurrency == 0
 
 
@@ -75,7 +75,7 @@ def programs() -> list[ProcessStatus]:
 
 
 def youngest_seconds(reports: Iterable[ProcessStatus]) -> float | None:
-    """The time since the youngest program first sent a heartbeat; None if one has sent none, infinite without any."""
+    """The time for which the youngest program has worked or loaded; None if one has sent no heartbeat."""
     beats = {row.name.split("@")[0]: row.up_seconds for row in _heartbeats(socket.gethostname())}
     kinds = {"producer", "generate", "verify", "train"}
     ages = [beats.get(f"{report.name}.{report.pid}") for report in reports if report.name in kinds]

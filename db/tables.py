@@ -175,6 +175,7 @@ class Process(Base):
     leads: Mapped[bool]
     #: Its current problem; null if it has none.
     trouble: Mapped[str | None]
+    #: When it began to take tasks; before that, when it started.
     started_at: Mapped[datetime] = now()
     seen_at: Mapped[datetime] = now()
 

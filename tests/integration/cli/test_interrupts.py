@@ -86,7 +86,8 @@ def interrupted(folder: Path, words: str, wait: Callable[[IO[str]], object]) -> 
     ids=["train", "loop", "calibrate"],
 )
 def test_an_interrupted_command_names_what_continues(folder: Path, words: str, line: str, sentence: str) -> None:
-    assert interrupted(folder, words, lambda err: next(text for text in err if line in text)) == sentence
+    # A signal during a print makes rich print that line again.
+    assert interrupted(folder, words, lambda err: next(text for text in err if line in text)).endswith(sentence)
 
 
 def test_an_interrupted_enqueue_names_the_command_that_stores_the_rest(folder: Path) -> None:

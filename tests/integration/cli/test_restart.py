@@ -94,7 +94,7 @@ def changed(before: dict[str, int | None], after: dict[str, int | None]) -> set[
 def test_a_wrong_address_is_the_reason_and_up_restarts_only_its_worker(folder: Folder) -> None:
     folder.enqueue("one.jsonl", "away")
     wait_until(lambda: any(f"no answer from base_url {NOWHERE}" in reason for reason in reasons("away")), 60)
-    assert here("health").exit_code == 1
+    wait_until(lambda: here("health").exit_code == 1, 20)  # the worker's next heartbeat shows it too
     before = folder.pids()
     folder.configure(folder.server.base_url)
     restarted = tracemill(folder.path, "up")
@@ -116,7 +116,7 @@ def test_a_method_unknown_to_the_workers_is_one_error_on_the_job(folder: Folder)
     assert "restarted: generate\n" in tracemill(folder.path, "restart", "generate").stderr
     assert changed(before, folder.pids()) == {"generate"}
     wait_until(lambda: any("2 questions wait for verdicts" in reason for reason in reasons("unknown")), 40)
-    assert "tracemill restart verify" in here("jobs", "list").stdout
+    wait_until(lambda: "tracemill restart verify" in here("jobs", "list").stdout, 20)
     assert "verify" in succeed(folder.path, "up")  # the last program with the old settings
     wait_until(lambda: job_state("unknown") == "done", 40)
 

@@ -1,6 +1,7 @@
 """A student that trains in a second: a random Llama of three layers with the embedded model's tokenizer."""
 
 from pathlib import Path
+from typing import Any
 
 from tracemill.model_settings import EMBEDDED_MODEL
 from tracemill.weights import resolve
@@ -40,11 +41,10 @@ TEMPLATE = (
 )
 
 
-def byte_model(folder: Path, *, width: int = 32, seed: int = 0) -> str:
-    """Make a byte-level model of two layers, in bfloat16; return the folder's name. It needs no other model."""
-    import torch
+def byte_tokenizer(folder: Path) -> Any:
+    """Save a tokenizer of bytes in the folder, and return it. It needs no model."""
     from tokenizers import Tokenizer, decoders, models, pre_tokenizers
-    from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
+    from transformers import PreTrainedTokenizerFast
 
     bytes_ = sorted(pre_tokenizers.ByteLevel.alphabet())
     reader = Tokenizer(models.BPE(vocab={char: number for number, char in enumerate(bytes_)}, merges=[]))
@@ -54,6 +54,16 @@ def byte_model(folder: Path, *, width: int = 32, seed: int = 0) -> str:
         tokenizer_object=reader, bos_token="<|im_start|>", eos_token="<|im_end|>", pad_token="<|im_end|>"
     )
     tokenizer.chat_template = TEMPLATE
+    tokenizer.save_pretrained(folder)
+    return tokenizer
+
+
+def byte_model(folder: Path, *, width: int = 32, seed: int = 0) -> str:
+    """Make a byte-level model of two layers, in bfloat16; return the folder's name. It needs no other model."""
+    import torch
+    from transformers import LlamaConfig, LlamaForCausalLM
+
+    tokenizer = byte_tokenizer(folder)
     torch.manual_seed(seed)
     config = LlamaConfig(
         vocab_size=len(tokenizer),
@@ -69,5 +79,4 @@ def byte_model(folder: Path, *, width: int = 32, seed: int = 0) -> str:
         pad_token_id=tokenizer.pad_token_id,
     )
     LlamaForCausalLM(config).to(torch.bfloat16).save_pretrained(folder)
-    tokenizer.save_pretrained(folder)
     return str(folder)

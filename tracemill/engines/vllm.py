@@ -19,6 +19,7 @@ from pydantic import ValidationError
 
 from tracemill import thinking
 from tracemill.engines import Completion, Generation, Sampling, Score, choice_shares
+from tracemill.engines.gate import Gate
 from tracemill.engines.plugin import OWNER
 from tracemill.errors import EngineDead, EngineError, RequestRefused, UsageError
 from tracemill.interpreter import protected_children
@@ -35,6 +36,8 @@ FEW_CORES = 4
 LIKELIEST = 20
 #: Number of last prompt tokens that are searched for a mark that opens the thoughts.
 PROMPT_END = 8
+#: vLLM's option for engines that can free their memory. Only builds for GPUs know it.
+SLEEP_MODE = "enable_sleep_mode"
 
 
 def not_installed(reason: object) -> UsageError:
@@ -119,6 +122,9 @@ class VllmEngine:
         self._timeout = model.timeout_seconds
         self._stall = settings.stall_seconds
         self._ids = itertools.count()
+        self._gate = Gate()
+        #: vLLM frees the memory of a sleeping engine only with this option. Without it, the engine only pauses.
+        self._sleep_level = 1 if options.get(SLEEP_MODE) else 0
         self._adapters: dict[Path, int] = {}
 
     @property
@@ -205,12 +211,24 @@ class VllmEngine:
         output = await self._final(ids, params, adapter)
         return float(output.outputs[0].logprobs[0][token].logprob)
 
+    async def sleep(self) -> None:
+        await self._gate.close()
+        await self._llm.sleep(level=self._sleep_level, mode="wait")
+
+    async def wake(self) -> None:
+        await self._llm.wake_up(None if self._sleep_level else ["scheduling"])
+        self._gate.open()
+
     async def close(self) -> None:
         self._llm.shutdown()
         # vLLM's destructor calls it again at the interpreter's end, when its modules no longer exist.
         self._llm.shutdown = lambda *_, **__: None
 
     async def _final(self, ids: list[int], params: Any, adapter: Path | None) -> Any:
+        async with self._gate:
+            return await self._finished(ids, params, adapter)
+
+    async def _finished(self, ids: list[int], params: Any, adapter: Path | None) -> Any:
         from vllm import TokensPrompt
         from vllm.exceptions import VLLMClientError, VLLMError
         from vllm.v1.engine.exceptions import EngineDeadError

@@ -7,7 +7,7 @@ from dataclasses import asdict
 import typer
 
 from cli.doctor_machine import machine
-from cli.doctor_models import aliases, memory_plans
+from cli.doctor_models import aliases, ask, memory_plans
 from cli.doctor_services import services
 from cli.findings import Finding
 from cli.output import Json, print_json, print_line, print_rows, progress_console
@@ -48,8 +48,9 @@ def examine(current: Settings) -> Iterator[Finding]:
     runs = any(report.pid for report in reports)
     yield from machine(current, needs_vllm="vllm" in engines, stack_runs=runs)
     yield from services(current, reports)
-    yield from aliases(current)
-    yield from memory_plans()
+    answers = ask(current)
+    yield from aliases(current, answers)
+    yield from memory_plans(current, answers)
 
 
 def _reports() -> list[ProcessStatus]:

@@ -4,8 +4,9 @@ import json
 import os
 import urllib.error
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -24,20 +25,39 @@ from tracemill.weights import is_folder, model_config, model_file, vocabulary_ha
 NETWORK_SECONDS = 5.0
 REQUEST_SECONDS = 3.0
 SERVER_ADVICE = "start the server, or correct base_url, model and the key"
-TEMPLATE_FILES = ("chat_template.jinja", "tokenizer_config.json")
+#: The small files of a model that the checks read.
+CONFIG, JINJA, TOKENIZER_CONFIG = "config.json", "chat_template.jinja", "tokenizer_config.json"
 
 
-def aliases(settings: Settings) -> Iterator[Finding]:
+@dataclass(frozen=True)
+class Answer:
+    """What a server or a hub answered about one model."""
+
+    #: Why the model cannot be had there; None if it can.
+    trouble: str | None
+    #: Small files of a model of the hub, by name.
+    files: Mapping[str, str] = field(default_factory=dict)
+
+
+Answers = Mapping[str, Answer]
+
+
+def ask(settings: Settings) -> Answers:
+    """Ask all servers and hubs at the same time, by address. Those that are too slow have no answer."""
+    return in_time(
+        {url: call for config in settings.models.values() for url, call in _calls(config, settings.data_dir).items()},
+        NETWORK_SECONDS,
+    )
+
+
+def aliases(settings: Settings, answers: Answers) -> Iterator[Finding]:
     """One finding for each model alias. Problems of aliases that `tracemill up` does not serve are warnings."""
-    models = settings.models.values()
-    calls = {url: call for config in models for url, call in _calls(config, settings.data_dir).items()}
-    troubles = in_time(calls, NETWORK_SECONDS)
     served = settings.local.served
     for alias, config in settings.models.items():
         check, is_needed = f"model {alias}", alias in served
         try:
             require_startable(alias)
-            yield Finding(check, "ok", ", ".join(_facts(alias, config, settings, troubles)))
+            yield Finding(check, "ok", ", ".join(_facts(alias, config, settings, answers)))
         except UsageError as error:
             reason, advice = str(error).removeprefix(f"model alias '{alias}': "), f"correct [models.{alias}]"
             yield lacking(check, reason, advice, is_needed=is_needed)
@@ -49,18 +69,18 @@ def aliases(settings: Settings) -> Iterator[Finding]:
             yield Finding(f"model {alias}", "broken", "[local] names it, but there is no such alias", advice)
 
 
-def memory_plans() -> Iterator[Finding]:
+def memory_plans(settings: Settings, answers: Answers) -> Iterator[Finding]:
     """The memory of each group of GPUs that a local generate worker takes."""
+    configs = {config.model: _config(config, settings, answers) for config in settings.models.values()}
     try:
-        plans = local_plans()
+        plans = local_plans(configs)
     except UsageError as error:
         yield Finding("GPU memory", "broken", str(error), "the last sentence says how to make room")
         return
     for plan in plans:
         check = f"memory of GPU {', '.join(plan.group)}"
         if plan.shares is None:
-            known = "unknown until every model is downloaded and nvidia-smi shows the card"
-            yield Finding(check, "ok", known)
+            yield Finding(check, "ok", "planned at the first start: a model or the card is not known yet")
             continue
         shares = ", ".join(f"{name} {share:.0%}" for name, share in plan.shares.items())
         fit = f"; {gib(plan.fit.least)} GiB for a fit of {plan.fit.name} while they sleep" if plan.fit else ""
@@ -75,16 +95,17 @@ class _Unusable(Exception):
         self.result, self.advice = result, advice
 
 
-def _facts(alias: str, config: ModelSettings, settings: Settings, troubles: dict[str, str | None]) -> Iterator[str]:
-    """Facts about a usable model. Raises _Unusable. `troubles`: the result of each request of `_calls`."""
+def _facts(alias: str, config: ModelSettings, settings: Settings, answers: Answers) -> Iterator[str]:
+    """Facts about a usable model. Raises _Unusable."""
     yield from (config.engine, config.model)
     for url in _calls(config, settings.data_dir):
-        if trouble := troubles.get(url, f"{url} gave no answer within {NETWORK_SECONDS:.0f} s"):
-            raise _Unusable(trouble, SERVER_ADVICE if config.engine == "openai" else _hub_advice(trouble))
+        answer = answers.get(url, Answer(f"{url} gave no answer within {NETWORK_SECONDS:.0f} s"))
+        if answer.trouble:
+            raise _Unusable(answer.trouble, SERVER_ADVICE if config.engine == "openai" else _hub_advice(answer.trouble))
         yield "reachable"
     if config.engine == "openai":
         return
-    values = model_config(config.model, settings.data_dir)
+    values = _config(config, settings, answers)
     if values is None:
         yield "its files come at the first start"
         return
@@ -94,15 +115,34 @@ def _facts(alias: str, config: ModelSettings, settings: Settings, troubles: dict
             f"max_model_len = {config.vllm.max_model_len}, but the model reads at most {longest} tokens",
             f"set max_model_len = {longest} or less",
         )
-    template = chat_template(config.model, settings.data_dir)
+    template = chat_template(*(_text(config, name, settings, answers) for name in (JINJA, TOKENIZER_CONFIG)))
     if template is None:
-        raise _Unusable(
-            "it has no chat template, so it cannot be asked", "take the -Instruct or -it model of the family"
-        )
+        advice = "take the -Instruct or -it model of the family"
+        raise _Unusable("it has no chat template, so it cannot be asked", advice)
     yield "it thinks" if thinking.names_marks(template) else "no thoughts in its template"
     tokens, students = (_tokens(each, settings.data_dir) for each in (config, settings.models.get(STUDENT)))
     if alias != STUDENT and tokens and students:
         yield "the student's tokens" if tokens == students else "other tokens than the student: no objective logits"
+
+
+def _text(config: ModelSettings, name: str, settings: Settings, answers: Answers) -> str | None:
+    """A small file of a model, from this machine or from the hub's answer; None if it has none."""
+    if path := model_file(config.model, name, settings.data_dir):
+        return path.read_text(encoding="utf-8")
+    return next((text for url in _calls(config, settings.data_dir) if (text := _fetched(answers, url, name))), None)
+
+
+def _fetched(answers: Answers, url: str, name: str) -> str | None:
+    return answers[url].files.get(name) if url in answers else None
+
+
+def _config(config: ModelSettings, settings: Settings, answers: Answers) -> dict[str, Any] | None:
+    """The config.json of a model that runs in our own process; None if it is not known yet."""
+    text = _text(config, CONFIG, settings, answers) if config.engine == "vllm" else None
+    with suppress(ValueError):
+        values = json.loads(text) if text else None
+        return values if isinstance(values, dict) else None
+    return None
 
 
 def _tokens(config: ModelSettings | None, data_dir: Path) -> str | None:
@@ -116,67 +156,66 @@ def _tokens(config: ModelSettings | None, data_dir: Path) -> str | None:
     return None
 
 
-def chat_template(model: str, data_dir: Path) -> str | None:
-    """The chat template of a model on this machine; None if it has none."""
-    for name in TEMPLATE_FILES:
-        path = model_file(model, name, data_dir)
-        if path is None:
-            continue
-        text = path.read_text(encoding="utf-8")
-        if name.endswith(".jinja"):
-            return text
-        with suppress(ValueError):
-            template = json.loads(text).get("chat_template")
-            if isinstance(template, list):  # several named templates
-                template = next((each.get("template") for each in template if each.get("name") == "default"), None)
-            return template if isinstance(template, str) else None
+def chat_template(jinja: str | None, tokenizer_config: str | None) -> str | None:
+    """The chat template of a model, from the texts of its two files; None if it has none."""
+    if jinja is not None:
+        return jinja
+    with suppress(ValueError):
+        template = json.loads(tokenizer_config or "{}").get("chat_template")
+        if isinstance(template, list):  # several named templates
+            template = next((each.get("template") for each in template if each.get("name") == "default"), None)
+        return template if isinstance(template, str) else None
     return None
 
 
-def _calls(config: ModelSettings, data_dir: Path) -> dict[str, Any]:
+def _calls(config: ModelSettings, data_dir: Path) -> dict[str, Callable[[], Answer]]:
     """The requests that show whether a model can be had, by the address of its server."""
     if config.engine == "openai":
         url = (config.openai.base_url or "").rstrip("/")
-        return {url: partial(_server_trouble, config, f"{url}/models")} if url else {}
+        return {url: partial(_ask_server, config, f"{url}/models")} if url else {}
     offline = os.environ.get("HF_HUB_OFFLINE", "").upper() in ("1", "TRUE", "YES", "ON")
     if config.model.startswith("wheel:") or is_folder(config.model) or model_config(config.model, data_dir) or offline:
         return {}
     endpoint = os.environ.get("HF_ENDPOINT", "https://huggingface.co").rstrip("/")
-    return {f"{endpoint}/{config.model}": partial(_hub_trouble, config.model, endpoint)}
+    return {f"{endpoint}/{config.model}": partial(_ask_hub, config.model, endpoint)}
 
 
-def _server_trouble(config: ModelSettings, url: str) -> str | None:
-    """Why a server with the OpenAI protocol cannot answer for this model; None if it can."""
-    key = os.environ.get(config.openai.api_key_env, "").strip()
-    status, body = _get(url, key)
+def _ask_server(config: ModelSettings, url: str) -> Answer:
+    """Ask a server with the OpenAI protocol for its models."""
+    status, body = _get(url, os.environ.get(config.openai.api_key_env, "").strip())
     if status in (401, 403):
-        return f"{url} refuses the key in {config.openai.api_key_env} ({status})"
+        return Answer(f"{url} refuses the key in {config.openai.api_key_env} ({status})")
     if status is None:
-        return f"{url} does not answer: {body}"
+        return Answer(f"{url} does not answer: {body}")
     try:
         listed = [model["id"] for model in json.loads(body)["data"]]
     except (ValueError, KeyError, TypeError):
-        return None  # not every server lists its models
+        return Answer(None)  # not every server lists its models
     if listed and config.model not in listed:
-        return f"{url} lists {', '.join(listed[:3])}{' and others' if len(listed) > 3 else ''}, not {config.model}"
-    return None
+        others = " and others" if len(listed) > 3 else ""
+        return Answer(f"{url} lists {', '.join(listed[:3])}{others}, not {config.model}")
+    return Answer(None)
 
 
-def _hub_trouble(model: str, endpoint: str) -> str | None:
-    """Why the hub does not give a model; None if it does."""
+def _ask_hub(model: str, endpoint: str) -> Answer:
+    """Fetch the small files of a model from the hub."""
     token = ""
     with suppress(ImportError):
         from huggingface_hub import get_token
 
         token = get_token() or ""
-    status, body = _get(f"{endpoint}/{model}/resolve/main/config.json", token)
+    files = f"{endpoint}/{model}/resolve/main"
+    status, body = _get(f"{files}/{CONFIG}", token)
     if status == 200:
-        return None
+        others = {name: _get(f"{files}/{name}", token) for name in (JINJA, TOKENIZER_CONFIG)}
+        return Answer(None, {CONFIG: body} | {name: text for name, (code, text) in others.items() if code == 200})
     if status in (401, 403):
-        return f"the hub does not give {model} to you ({status}): it does not exist, or its licence must be accepted"
+        return Answer(
+            f"the hub does not give {model} to you ({status}): it does not exist, or its licence must be accepted"
+        )
     if status == 404:
-        return f"the hub has no model {model}"
-    return f"the hub {endpoint} does not answer: {body if status is None else status}"
+        return Answer(f"the hub has no model {model}")
+    return Answer(f"the hub {endpoint} does not answer: {body if status is None else status}")
 
 
 def _hub_advice(trouble: str) -> str:

@@ -4,8 +4,9 @@ A worker with several engines gives each its share as vLLM's `gpu_memory_utiliza
 whole card, so a second engine could not start. An option that the settings fix stays as it is.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from tracemill import memory
 from tracemill.cards import Card, cards, uses_cards
@@ -14,7 +15,7 @@ from tracemill.memory import EngineNeed, FitNeed, Shape
 from tracemill.model_settings import ModelSettings
 from tracemill.settings import model, settings
 from tracemill.stack.gpus import groups
-from tracemill.weights import model_config
+from tracemill.weights import model_config, resolve
 
 SHARE = "gpu_memory_utilization"
 #: Free memory that is not planned with, because other programs and the driver use it at times.
@@ -22,28 +23,29 @@ MARGIN = int(0.25 * memory.GIB)
 #: The alias that rounds train by default.
 STUDENT = "student"
 
+#: Reads the figures of a model; None if they are not known.
+ShapeOf = Callable[[ModelSettings], Shape | None]
 
-def engine_needs(aliases: Iterable[str], card: int, *, download: bool = False) -> list[EngineNeed] | None:
-    """The need of each engine that the aliases use on cards of `card` bytes.
 
-    None if the config.json of a model is not known here. `download` fetches it from the hub.
-    """
+def engine_needs(aliases: Iterable[str], card: int, shape_of: ShapeOf) -> list[EngineNeed] | None:
+    """The need of each engine that the aliases use on cards of `card` bytes; None if a model is not known."""
     engines: dict[str, list[str]] = {}
     for alias in dict.fromkeys(aliases):
         if model(alias).engine == "vllm" and model(alias).vllm.device != "cpu":
             engines.setdefault(engine_key(alias), []).append(alias)
     needs = []
     for names in engines.values():
-        shape = shape_of_model(model(names[0]), download=download)
+        shape = shape_of(model(names[0]))
         if shape is None:
             return None
         needs.append(need_of(" + ".join(names), model(names[0]), shape, card))
     return needs
 
 
-def shape_of_model(config: ModelSettings, *, download: bool = False) -> Shape | None:
-    """The figures of a model; None if its config.json is not on this machine or is of another kind."""
-    values = model_config(config.model, settings().data_dir, download=download)
+def _fetched_shape(config: ModelSettings) -> Shape | None:
+    """The figures of a model that this process is about to load; None for an unknown kind of model."""
+    path = resolve(config.model, settings().data_dir)  # unpacks a wheel, which has no config.json before
+    values = model_config(path, settings().data_dir, download=True)
     return memory.shape_of(values) if values else None
 
 
@@ -61,10 +63,10 @@ def need_of(name: str, config: ModelSettings, shape: Shape, card: int) -> Engine
     )
 
 
-def student_fit() -> FitNeed | None:
+def student_fit(shape_of: ShapeOf) -> FitNeed | None:
     """The need of a fit with default settings; None if no student is trained or its config.json is not known here."""
     config = settings().models.get(STUDENT)
-    if config is None or config.engine != "vllm" or (shape := shape_of_model(config)) is None:
+    if config is None or config.engine != "vllm" or (shape := shape_of(config)) is None:
         return None
     return memory.fit_need(config.model, shape, rank=config.vllm.max_lora_rank)
 
@@ -78,7 +80,7 @@ def worker_shares(aliases: Sequence[str]) -> dict[str, float]:
     card = smallest(cards()[: max((config.vllm.n_cards for config in on_cards), default=0)])
     if card is None or card.memory is None or card.free is None:
         return {}
-    needs = engine_needs(aliases, card.memory, download=True)
+    needs = engine_needs(aliases, card.memory, _fetched_shape)
     if needs is None or len(needs) < 2:
         return {}
     usable = min(int(card.memory * memory.USABLE), card.free - MARGIN)
@@ -110,16 +112,24 @@ class Plan:
     fit: FitNeed | None
 
 
-def local_plans() -> list[Plan]:
-    """The plan of each group of cards of the local stack. Raises UsageError with the arithmetic."""
+def local_plans(configs: Mapping[str, Mapping[str, Any] | None] | None = None) -> list[Plan]:
+    """The plan of each group of cards of the local stack. Raises UsageError with the arithmetic.
+
+    `configs`: the content of config.json by model, if the caller knows more than this machine's files.
+    """
+
+    def shape_of(config: ModelSettings) -> Shape | None:
+        values = (configs or {}).get(config.model) or model_config(config.model, settings().data_dir)
+        return memory.shape_of(values) if values else None
+
     local, visible = settings().local, {card.id: card for card in cards()}
     plans = []
     for number, group in enumerate(groups(settings())):
         card = smallest(visible.get(each, Card(each)) for each in group)
         size = card.memory if card is not None else None
-        needs = engine_needs(local.served, size) if size else None
+        needs = engine_needs(local.served, size, shape_of) if size else None
         # The trainer takes the first cards.
-        fit = student_fit() if local.train and number == 0 else None
+        fit = student_fit(shape_of) if local.train and number == 0 else None
         if size and fit:
             memory.require_fit(fit, size, sleeping=len(needs or ()))
         plans.append(Plan(group, memory.shares(needs, size) if size and needs else None, fit))

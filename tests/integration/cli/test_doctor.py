@@ -30,7 +30,7 @@ def pages(statuses: Mapping[str, int], answers: Mapping[str, Any]) -> Iterator[s
         def do_GET(self) -> None:
             status = next((status for path, status in statuses.items() if self.path.startswith(path)), 404)
             if status == 0:
-                time.sleep(30)
+                time.sleep(120)
             body = json.dumps(answers.get(self.path, {})).encode()
             self.send_response(status)
             self.send_header("Content-Length", str(len(body)))
@@ -124,8 +124,9 @@ def test_every_model_is_examined_and_unserved_ones_only_warn(tmp_path: Path) -> 
 
 SERVERS = """
 [local]
-generate = ["good", "other", "locked", "away"]
+generate = ["good", "other", "locked", "away", "student"]
 judge = ""
+gpus = [0]
 [models]
 good = {{ engine = "openai", model = "m", openai.base_url = "{url}/good/v1" }}
 other = {{ engine = "openai", model = "m", openai.base_url = "{url}/other/v1" }}
@@ -142,21 +143,24 @@ def test_servers_and_the_hub_are_asked_for_a_few_seconds(tmp_path: Path) -> None
     statuses = {"/good": 200, "/other": 200, "/locked": 401, "/org/student": 200, "/org/gated": 403, "/org/slow": 0}
     answers = {f"/{name}/v1/models": {"data": [{"id": name[0]}]} for name in ("good", "other")}
     answers["/good/v1/models"] = {"data": [{"id": "m"}]}
+    answers["/org/student/resolve/main/config.json"] = SHAPE | {"max_position_embeddings": 4096}
+    answers["/org/student/resolve/main/chat_template.jinja"] = THINKS
     with pages(statuses, answers) as url:
         start = time.monotonic()
-        code, findings = examined(
-            tmp_path, SERVERS.format(url=url), HF_ENDPOINT=url, HF_HUB_CACHE=str(tmp_path / "hub")
-        )
+        hub = {"HF_ENDPOINT": url, "HF_HUB_CACHE": str(tmp_path / "hub")}
+        hub["PATH"] = path_with_cards(tmp_path / "bin", MIB_OF_24_GIB)
+        code, findings = examined(tmp_path, SERVERS.format(url=url), **hub)
         seconds = time.monotonic() - start
     assert code == 1
-    assert seconds < 25  # its start takes most of it on a busy machine; the slow page would take 30
+    assert seconds < 90  # its start takes most of it on a busy machine; the slow page would take 120
     results = {name.removeprefix("model "): (row["state"], row["result"]) for name, row in findings.items()}
     assert results["good"] == ("ok", "openai, m, reachable")
     assert results["other"] == ("broken", f"{url}/other/v1/models lists o, not m")
     assert results["locked"] == ("broken", f"{url}/locked/v1/models refuses the key in OPENAI_API_KEY (401)")
     assert results["away"][0] == "broken"
     assert "does not answer: Connection refused" in results["away"][1]
-    assert results["student"] == ("ok", "vllm, org/student, reachable, its files come at the first start")
+    assert results["student"] == ("ok", "vllm, org/student, reachable, it thinks")
+    assert findings["memory of GPU 0"]["result"].startswith("student ")  # planned before any download
     assert results["teacher"][0] == "warning"
     assert "its licence must be accepted" in results["teacher"][1]
     assert results["verifier"] == ("warning", "the hub has no model org/none")

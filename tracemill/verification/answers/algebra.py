@@ -3,12 +3,13 @@
 import re
 
 from tracemill.verification.answers import math_verify
+from tracemill.verification.answers.equation_answers import is_name
 from tracemill.verification.answers.expressions import same
-from tracemill.verification.answers.statements import DENIAL
+from tracemill.verification.answers.lost_marks import may_confirm, may_reject
+from tracemill.verification.answers.statements import DENIAL, Compare, Verdict
 
 _INEQUALITY = re.compile(r"[<>]|\\[lg]e?(?![a-z])")
-
-Verdict = tuple[bool | None, str]
+_APPLIED_TO_NUMBER = re.compile(r"[A-Za-z]'{0,3}\s?\(\s?-?[\d.]{1,10}\s?\)\s?$")
 
 
 def compare_by_math_verify(gold: str, answer: str) -> Verdict:
@@ -27,8 +28,12 @@ def compare_by_math_verify(gold: str, answer: str) -> Verdict:
     if DENIAL.search(answer) or ("dots" in answer and "dots" not in gold):
         return None, "different text"
     verdict = math_verify.equal(gold, answer)
+    if verdict[0] is True and not may_confirm(gold, answer):
+        return None, "math-verify drops marks that matter"
     if verdict[0] is True and gold[0] in "([" and answer[0] in "([" and (gold[0], gold[-1]) != (answer[0], answer[-1]):
         return None, "other brackets"
+    if verdict[0] is False and not may_reject(gold, answer):
+        return None, "math-verify cannot read it"
     if (
         verdict[0] is False
         and "|" in gold + answer
@@ -36,3 +41,22 @@ def compare_by_math_verify(gold: str, answer: str) -> Verdict:
     ):
         return None, "an inequality against a value"
     return verdict
+
+
+def compare_sides(gold: str, answer: str, compare_values: Compare) -> Verdict | None:
+    """Compare two equations with the same left side, such as f(0) = 2 and f(0) = 3, by their right sides.
+
+    Different right sides make them different only if the left side is a name, or if it holds no variable.
+    """
+    if gold.count("=") != 1 or answer.count("=") != 1:
+        return None
+    (gold_left, _, gold_right), (answer_left, _, answer_right) = gold.partition("="), answer.partition("=")
+    if re.sub(r"\s", "", gold_left) != re.sub(r"\s", "", answer_left) or gold_left.rstrip()[-1:] in "<>!:":
+        return None
+    correct, proof = compare_values(gold_right.strip(), answer_right.strip(), None)
+    names = set(re.findall(r"[A-Za-z]", gold_left))
+    is_defined = not names & set(re.findall(r"(?<![A-Za-z\\])[A-Za-z](?![A-Za-z])", gold_right + answer_right))
+    is_value = _APPLIED_TO_NUMBER.match(gold_left) or is_name(gold_left.strip()) or gold_left.strip() in ("e", "i")
+    if correct is True or (correct is False and is_value and is_defined):
+        return correct, proof
+    return None

@@ -21,7 +21,7 @@ one value ("1/2 or 0.5") are one answer.
 import re
 
 from tracemill.verification.answers import quantities, units
-from tracemill.verification.answers.algebra import compare_by_math_verify
+from tracemill.verification.answers.algebra import compare_by_math_verify, compare_sides
 from tracemill.verification.answers.choices import compare_boolean, compare_choice, letters, says
 from tracemill.verification.answers.equation_answers import is_name, right_side
 from tracemill.verification.answers.expressions import same
@@ -135,6 +135,8 @@ def _compare_mathematics(gold: str, answer: str, question: str | None) -> Verdic
             return unitless_verdict
         return compare_sentence(gold, answer, question, _compare_values)
     if not _has_words(gold) and not _has_words(answer):
+        if (sides_verdict := compare_sides(gold, answer, _compare_values)) is not None:
+            return sides_verdict
         if (verdict := same(gold, answer)) is not None:
             return verdict, "expression"
         if "%" in answer and "%" not in gold:

@@ -1,0 +1,42 @@
+r"""Marks that make different mathematics, and statements that math-verify reduces to "true" or "false"."""
+
+import pytest
+
+from tracemill.verification.answers.compare import compare
+
+
+@pytest.mark.parametrize(
+    ("gold", "answer"),
+    [
+        ("g'(x)", "g(x)"), ("y''-4y=0", "y'-4y=0"), ("u'v+uv'", "2uv"), ("w'-w", "0"), ("h'(3)", "h(3)"),
+        (r"p\circ q", r"q\circ p"), ("g^{-1}(x)", r"\frac{1}{g(x)}"), ("y^{(k)}", "y^k"), ("g^{(3)}(x)", "g(x)^3"),
+        (r"\vec{u}\times\vec{v}", r"\vec{v}\times\vec{u}"), (r"\nabla\cdot G", r"\nabla\times G"),
+        (r"\frac{dg}{dx}", r"\frac{dh}{dx}"), ("E[Y^2]", "E[Y]^2"), ("C2H6O", "C6H2O"), ("H7", "7H"), ("B+b", "2b"),
+    ],
+)  # fmt: skip
+def test_a_mark_that_math_verify_drops_is_not_ignored(gold: str, answer: str) -> None:
+    assert compare(gold, answer, "expression")[0] is not True
+
+
+@pytest.mark.parametrize(
+    ("gold", "answer"),
+    [
+        (r"\log_3(9)=2", r"\log_3(27)=3"), (r"\cos(0)=1", r"\cos(\pi)=-1"), ("x^2+9=0", "x^2+x+7=0"),
+        ("e^x=-4", "e^x=-7"), (r"\sqrt{x}=-3", r"\sqrt{x}=-5"), (r"\frac{2}{3}=0.67", r"\frac{1}{7}=0.14"),
+        ("1<4", "9>2"), ("1>4", "2>9"), ("t^2+1=0", "1=0"), ("5/8=0.625", "3/8=0.375"),
+    ],
+)  # fmt: skip
+def test_statements_that_always_or_never_hold_are_not_the_same(gold: str, answer: str) -> None:
+    assert compare(gold, answer, "expression")[0] is not True
+
+
+@pytest.mark.parametrize(
+    ("gold", "answer", "expected"),
+    [
+        ("e=3", "e=4", False), (r"e=\frac14", "e=0.25", True), ("h(0)=7", "h(0)=8", False), ("h(0)=7", "h(1)=7", None),
+        ("V(0)=7", "V(0)=8", False), ("y'=3y", "y'=3y", True), (r"1<\sqrt{3}", r"\sqrt{3}>1", True),
+        ("x^2=4", "x^2=5", False),
+    ],
+)  # fmt: skip
+def test_equations_with_one_left_side_are_decided_by_the_right(gold: str, answer: str, expected: bool | None) -> None:
+    assert compare(gold, answer, "expression")[0] is expected

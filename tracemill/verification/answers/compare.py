@@ -28,6 +28,7 @@ from tracemill.verification.answers.expressions import same
 from tracemill.verification.answers.kinds import Kind
 from tracemill.verification.answers.normalize import clean, plain
 from tracemill.verification.answers.quantity_equality import compare_in_a_base, compare_quantities
+from tracemill.verification.answers.spelling import same_spelling
 from tracemill.verification.answers.statements import (
     CALCULATION,
     DENIAL,
@@ -73,7 +74,7 @@ def compare(gold: str, answer: str, kind: Kind = "number", question: str | None 
     if not gold or not answer:
         return None, "nothing to compare"
     is_choice = kind == "choice" or (letters(gold) and len(gold) <= 3 and gold != gold.lower() and letters(answer))
-    if is_choice and (choice := compare_choice(gold, answer, question)) is not None:
+    if is_choice and (choice := compare_choice(gold, answer, question, _compare_values)) is not None:
         return choice
     if (kind == "boolean" or len(gold) <= 5) and says(gold) is not None and (boolean := compare_boolean(gold, answer)):
         return boolean
@@ -81,7 +82,7 @@ def compare(gold: str, answer: str, kind: Kind = "number", question: str | None 
 
 
 def _compare_values(gold: str, answer: str, question: str | None) -> Verdict:
-    if _without_spaces(gold) == _without_spaces(answer):
+    if same_spelling(gold, answer):
         return True, "same text"
     if (gold_special := special(gold)) is not None:
         if (answer_special := special(answer)) is not None:
@@ -198,10 +199,6 @@ def _as_point(value: str, other: str) -> str:
     names = [name.strip() for name, _, _ in pairs]
     in_order = len(names) > 1 and names == sorted(set(names)) and all(len(name) == 1 for name in names)
     return f"({','.join(content.strip() for _, _, content in pairs)})" if in_order else value
-
-
-def _without_spaces(value: str) -> str:
-    return re.sub(r"\s+(?!\d)|(?<!\d)\s+|\$", "", value).casefold().removesuffix(".")
 
 
 def _has_words(value: str) -> bool:

@@ -21,7 +21,9 @@ _LOST = re.compile(
 )
 _SIDE_BY_SIDE = re.compile(r"\d\s+[-+]?\d|\n")
 _RELATION = re.compile(r"[=<>≤≥]|\\(?:le|ge|ne|lt|gt|leq|geq|neq|approx|equiv|sim|subset|in)(?![A-Za-z])")
-_FUNCTION = re.compile(r"\\([A-Za-z]+)|[A-Za-z]{2,}")
+_FUNCTION = re.compile(
+    r"\\[A-Za-z]+|(?:arc)?(?:sin|cos|tan|cot|sec|csc)h?|log|ln|exp|gcd|lcm|det|deg|mod|min|max|sqrt|floor|ceil|abs|pi"
+)
 _ASSIGNED = re.compile(r"(?<![A-Za-z\\])[A-Za-z](?:_\{?\w{1,3}\}?)?\s?(?:=|\\in(?![a-z]))")
 _ROOT_OF_NAME = re.compile(r"(?:\\(?:sqrt|log|ln|arc\w{3})(?![a-z])|\|)[^\d]{0,12}[a-zA-Z]")
 

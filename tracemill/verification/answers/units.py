@@ -86,6 +86,7 @@ _FILLERS = frozenset((
 ))  # fmt: skip
 _UNIT_TEXT = re.compile(r"[A-Za-z°$€£¥¢₹'/ ^{}.()-]{0,79}[23]?\}?[A-Za-z/ .°)]{0,40}$")
 _POWER = re.compile(r"\s?\^\s?\{?\s?([23])\s?\}?")
+_MEGA = re.compile(r"M[a-zA-Z]$")  # "Mm" and "MW" are no millimetres and milliwatts
 _WORD = re.compile(r"[A-Za-z']+(?:-[A-Za-z]+)?|[°$€£¥¢₹]|/")
 
 
@@ -122,7 +123,7 @@ def read(text: str) -> Unit | None:
     text = re.sub(r"(?<=[A-Za-z])\.(?=\s|$)", "", text)  # sq. ft.
     text = _POWER.sub(lambda match: " squared " if match[1] == "2" else " cubed ", text)
     text = re.sub(r"\bsq\b", "square", text).replace("-", " ")
-    words = [word.lower() if len(word) > 1 else word for word in _WORD.findall(text)]
+    words = [word if len(word) == 1 or _MEGA.match(word) else word.lower() for word in _WORD.findall(text)]
     if not words or any(word in _NOT_UNITS for word in words if word not in ("squared", "cubed")):
         return None
     if words[0] in ("squared", "cubed") or any(

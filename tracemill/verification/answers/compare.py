@@ -27,7 +27,9 @@ from tracemill.verification.answers.equation_answers import is_name, right_side
 from tracemill.verification.answers.expressions import same
 from tracemill.verification.answers.kinds import Kind
 from tracemill.verification.answers.normalize import clean, plain
+from tracemill.verification.answers.order import compare_in_order
 from tracemill.verification.answers.quantity_equality import compare_in_a_base, compare_quantities
+from tracemill.verification.answers.rows import as_list, compare_boards, compare_json, compare_rows
 from tracemill.verification.answers.spelling import same_spelling
 from tracemill.verification.answers.statements import (
     CALCULATION,
@@ -70,9 +72,16 @@ def compare(gold: str, answer: str, kind: Kind = "number", question: str | None 
             return False, "exact rational"
     if len(gold) > MAX_VALUE or len(answer) > MAX_VALUE:
         return None, f"refused: too costly (longer than {MAX_VALUE} characters)"
-    gold, answer = plain(clean(gold)), plain(clean(answer))
+    gold, answer = clean(gold), clean(answer)
+    if (
+        rows_verdict := compare_json(gold, answer) or compare_boards(gold, answer) or compare_rows(gold, answer)
+    ) is not None:
+        return rows_verdict
+    gold, answer = plain(as_list(gold)), plain(answer)
     if not gold or not answer:
         return None, "nothing to compare"
+    if (order_verdict := compare_in_order(gold, answer, question, _compare_values)) is not None:
+        return order_verdict
     is_choice = kind == "choice" or (letters(gold) and len(gold) <= 3 and gold != gold.lower() and letters(answer))
     if is_choice and (choice := compare_choice(gold, answer, question, _compare_values)) is not None:
         return choice

@@ -90,6 +90,8 @@ def compare_choice(gold: str, answer: str, question: str | None, compare_values:
     """
     options_by_letter = options(question)
     gold_letters = letters(gold)
+    if any(same_spelling(plain(text), gold) for text in options_by_letter.values()) and len(gold) > 1:
+        gold_letters = frozenset()
     if not gold_letters or (options_by_letter and not gold_letters <= options_by_letter.keys()):
         gold_letters = _options_with_text(gold, options_by_letter)
         if len(gold_letters) != 1:
@@ -133,6 +135,8 @@ def _chosen_letters(answer: str, options_by_letter: dict[str, str], allows_sever
     """Return the letters that `answer` chooses, or the reason why that is not clear."""
     if match := _LETTER.match(answer):
         return frozenset(match[1].upper())
+    if spelled := [letter for letter, text in options_by_letter.items() if same_spelling(plain(text), answer)]:
+        return frozenset(spelled) if len(spelled) == 1 else "more than one option"
     if _LETTERS.match(answer):
         return frozenset(re.findall(r"[A-J]", answer))
     if len(equal_options := _options_with_text(answer, options_by_letter)) == 1:

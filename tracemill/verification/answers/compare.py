@@ -29,6 +29,7 @@ from tracemill.verification.answers.kinds import Kind
 from tracemill.verification.answers.normalize import clean, plain
 from tracemill.verification.answers.order import compare_in_order
 from tracemill.verification.answers.quantity_equality import compare_in_a_base, compare_quantities
+from tracemill.verification.answers.question_hints import asks_for_form, has_no_exchange, names_a_variable
 from tracemill.verification.answers.rows import as_list, compare_boards, compare_json, compare_rows
 from tracemill.verification.answers.spelling import same_spelling
 from tracemill.verification.answers.statements import (
@@ -54,6 +55,7 @@ _TRAILING_UNIT = re.compile(
     r"(?<=[\w})!°])\s((?:(?:sq|square|cubic)\.?\s)?[A-Za-z]{2,20}(?:[ /][A-Za-z]{1,20}){0,3}(?:\s?\^\s?\{?[23]\}?)?)$"
 )
 _RATIO = re.compile(r"^(\d{1,9}) to (\d{1,9})$")
+_OUT_OF = re.compile(r"^(\d{1,9}) (?:out of|in) (\d{1,9})$")
 
 Verdict = tuple[bool | None, str]
 
@@ -130,7 +132,11 @@ def _compare_values(gold: str, answer: str, question: str | None) -> Verdict:
 
 
 def _compare_mathematics(gold: str, answer: str, question: str | None) -> Verdict:
-    gold_quantity, answer_quantity = quantities.read(gold), quantities.read(answer)
+    gold_quantity, answer_quantity = (
+        None if names_a_variable(value, question) else quantities.read(value) for value in (gold, answer)
+    )
+    if (gold_quantity is None or gold_quantity.value.denominator > 1) and (ratio := _OUT_OF.match(answer)) is not None:
+        return _compare_mathematics(gold, f"{ratio[1]}/{ratio[2]}", question)
     if gold_quantity is not None and answer_quantity is not None:
         return compare_quantities(gold_quantity, answer_quantity, question)
     if (base_verdict := compare_in_a_base(gold, answer, question)) is not None:
@@ -148,6 +154,10 @@ def _compare_mathematics(gold: str, answer: str, question: str | None) -> Verdic
         if (sides_verdict := compare_sides(gold, answer, _compare_values)) is not None:
             return sides_verdict
         if (verdict := same(gold, answer)) is not None:
+            if verdict and has_no_exchange(gold, answer, question):
+                return None, "a product whose order may matter"
+            if verdict and asks_for_form(gold, answer, question):
+                return None, "the value where a form is asked"
             return verdict, "expression"
         if "%" in answer and "%" not in gold:
             return None, "a percent where a number is asked"

@@ -32,6 +32,8 @@ def may_confirm(gold: str, answer: str) -> bool:
     """Is math-verify's "equal" a proof for these two texts?"""
     if any(pattern.search(value) for pattern in (_LOST, _SIDE_BY_SIDE) for value in (gold, answer)):
         return False
+    if ":" in gold and ":" in answer:
+        return False  # times of day, or ratios
     if _RELATION.search(gold) and _RELATION.search(answer):
         return False
     return _names(gold) == _names(answer)

@@ -19,7 +19,8 @@ _SYMBOLS = str.maketrans({
     "β": r"\beta ", "λ": r"\lambda ", "φ": r"\phi ", "ω": r"\omega ", "ℝ": r"\mathbb{R}", "ℤ": r"\mathbb{Z}",
     "−": "-", "–": "-", "‑": "-", "‐": "-", "－": "-", "﹣": "-", "⁄": "/", "∕": "/", "，": ",", "％": "%", "：": ":",
     "（": "(", "）": ")", "．": ".", "＝": "=", "＋": "+", "′": "'", "’": "'", "‘": "'", "″": '"', "º": "°", "˚": "°",
-    "￥": "¥", "\u00a0": " ", "\u202f": " ", "\u2009": " ", "\u200b": "", "\u2060": "", "\ufeff": "", "\u2061": "",
+    "、": ", ", "٪": "%", "٫": ".", "٬": ",", "￥": "¥", "\u00a0": " ", "\u202f": " ",
+    "\u2009": " ", "\u200b": "", "\u2060": "", "\ufeff": "", "\u2061": "",
 })  # fmt: skip
 _SUPERSCRIPTS = re.compile("[⁰¹²³⁴⁵⁶⁷⁸⁹⁺⁻ⁿ]+")
 _SUBSCRIPTS = re.compile("[₀₁₂₃₄₅₆₇₈₉]+")
@@ -86,6 +87,8 @@ def plain(value: str) -> str:
         value = _DOLLAR_MATH.sub("", value)
     if "**" in value:
         value = _BOLD_TEXT.sub(r"\1", value).replace("**", "^")
+    if "_" in value:
+        value = re.sub(r"(?<=\d)_(?=\d{3}(?!\d))", "", value)
     if "\\" in value:
         value = _latex(value)
     if "sqrt" in value:
@@ -124,6 +127,7 @@ def _ascii_char(char: str, previous: str) -> str:
 def _latex(value: str) -> str:
     while (box := _WHOLE_BOX.match(value)) is not None:
         value = box[1]
+    value = value.replace(r"\text{,}", "{,}")
     for _ in range(3):  # boxes nested up to three deep
         value, n_replaced = _TEXT.subn(r" \1 ", value)
         if not n_replaced:

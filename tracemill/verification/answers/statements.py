@@ -22,7 +22,8 @@ DENIAL = re.compile(
 CALCULATION = re.compile(
     r"\b(?:half|halves|third|thirds|quarters?|twice|double|triple|plus|minus|times|squared|cubed|root|sum|"
     r"product|power|"
-    r"factorial|divided|multiplied|unity|none|nothing|nobody|no one|both|pair|first|second|fourth|fifth|sixth|seventh|"
+    r"factorial|reciprocal|opposite|inverse|factors?|divisors?|divisible|multiples?|digits?|ends? in|below zero|"
+    r"divided|multiplied|unity|none|nothing|nobody|no one|both|pair|first|second|fourth|fifth|sixth|seventh|"
     r"eighth|ninth|tenth|dozen|hundred|thousand|million|billion|choose|percent|negative|pi|infinity|infinite|"
     r"(?:over|(?:less|more|fewer) than)\s(?=\d))\b|\w\(",
     re.IGNORECASE,
@@ -30,7 +31,7 @@ CALCULATION = re.compile(
 _BOUND = re.compile(
     r"\b(?:at least|at most|(?:more|less|fewer|greater|larger|smaller) than|up to|between|over|under|above|below|"
     r"minimum|"
-    r"maximum)\b|(?<!=)[<>](?!=)|\\[lg]e?(?![a-z])|\d\s?(?:to|through)\s?\d|\\pm|\+/-",
+    r"maximum|nearly|almost|or more|or less)\b|(?<!=)[<>](?!=)|\\[lg]e?(?![a-z])|\d\s?(?:to|through)\s?\d|\\pm|\+/-",
     re.IGNORECASE,
 )
 _DOUBT = re.compile(
@@ -40,6 +41,8 @@ _DOUBT = re.compile(
     re.IGNORECASE,
 )
 _NUMBERS = re.compile(r"(?<![\w.])[-$]{0,2}(?:\d{1,3}(?:,\d{3})+(?!\d)|\d+)(?:\.\d+)?(?:/\d+)?%?(?!\w*[\^_])")
+_INDIAN = re.compile(r"[-₹$ ]{0,3}\d{1,2}(?:,\d{2})+,\d{3}(?![\d,])")
+_DECIMAL_COMMA = re.compile(r"-?(\d+,\d{1,2})(?!\d)(?:$|\s?([^\W\d_]{1,12}|[€£%])$)")
 
 Verdict = tuple[bool | None, str]
 #: Compares a gold value, an answer and the question.
@@ -53,6 +56,8 @@ def compare_several(gold: str, answer: str, question: str | None, compare_values
     """
     if r"\pm" in answer or "+/-" in answer:
         return False, "more than one answer"
+    if (commas_verdict := _compare_other_commas(gold, answer)) is not None:
+        return commas_verdict
     parts = [part for part in SEPARATOR.split(answer) if part]
     is_open = sum((char in "([") - (char in ")]") for char in parts[0]) if parts else 0
     if len(parts) < 2 or is_open > 0:
@@ -60,8 +65,6 @@ def compare_several(gold: str, answer: str, question: str | None, compare_values
     values = [quantities.read(part if "=" not in part else part.rpartition("=")[2].strip()) for part in parts]
     if any(value is None for value in values):
         return None
-    if re.fullmatch(r"-?\d+,\d{1,2}", answer) and quantities.read(answer.replace(",", ".")) == quantities.read(gold):
-        return None, "a decimal comma, or more than one answer"
     distinct_values = {
         (value.value * value.unit.size if value.unit.measure else value.value, value.percent)
         for value in values
@@ -70,6 +73,26 @@ def compare_several(gold: str, answer: str, question: str | None, compare_values
     if len(distinct_values) == 1 and not DENIAL.search(answer):
         return compare_values(gold, parts[0], question)
     return False, "more than one answer"
+
+
+def _compare_other_commas(gold: str, answer: str) -> Verdict | None:
+    """Compare a decimal comma ("25,4 kg") and Indian thousands ("1,50,000") with a number; None for other texts.
+
+    Two short numbers around a comma may be two answers. A unit, or four digits that agree, make them one.
+    """
+    gold_quantity = quantities.read(gold)
+    if gold_quantity is None:
+        return None
+    if _INDIAN.match(answer):
+        quantity = quantities.read(answer.replace(",", ""))
+        return (True, "exact rational") if quantity and quantity.value == gold_quantity.value else None
+    comma = _DECIMAL_COMMA.match(answer)
+    quantity = quantities.read(answer.replace(",", ".")) if comma else None
+    if comma is None or quantity is None or quantity.value != gold_quantity.value:
+        return None
+    if comma[2] or len(comma[1]) > 5:
+        return compare_quantities(gold_quantity, quantity, None)
+    return None, "a decimal comma, or more than one answer"
 
 
 def compare_sentence(gold: str, answer: str, question: str | None, compare_values: Compare) -> Verdict:

@@ -4,11 +4,12 @@ import re
 
 from tracemill.verification.answers import math_verify
 from tracemill.verification.answers.equation_answers import is_name
-from tracemill.verification.answers.expressions import same
+from tracemill.verification.answers.expressions import differ_by_constant, same
 from tracemill.verification.answers.lost_marks import may_confirm, may_reject
 from tracemill.verification.answers.statements import DENIAL, Compare, Verdict
 
 _INEQUALITY = re.compile(r"[<>]|\\[lg]e?(?![a-z])")
+_WITH_CONSTANT = re.compile(r"(.{1,300}?)\s?\+\s?(?:C|c|\\text\{C\})$", re.DOTALL)
 _APPLIED_TO_NUMBER = re.compile(r"[A-Za-z]'{0,3}\s?\(\s?-?[\d.]{1,10}\s?\)\s?$")
 
 
@@ -25,6 +26,8 @@ def compare_by_math_verify(gold: str, answer: str) -> Verdict:
         )
     if any(first[0] == "(" and second.startswith((r"\{", "{")) for first, second in ((gold, answer), (answer, gold))):
         return False, "a set is no point"
+    if any(r"\begin" in first and second[0] in "([" for first, second in ((gold, answer), (answer, gold))):
+        return None, "a matrix against a point"
     if DENIAL.search(answer) or ("dots" in answer and "dots" not in gold):
         return None, "different text"
     verdict = math_verify.equal(gold, answer)
@@ -41,6 +44,12 @@ def compare_by_math_verify(gold: str, answer: str) -> Verdict:
     ):
         return None, "an inequality against a value"
     return verdict
+
+
+def is_same_integral(gold: str, answer: str) -> bool:
+    """Do two functions with a constant of integration, such as x² + C, differ only by a constant?"""
+    gold_match, answer_match = _WITH_CONSTANT.match(gold), _WITH_CONSTANT.match(answer)
+    return bool(gold_match and answer_match and differ_by_constant(gold_match[1], answer_match[1]))
 
 
 def compare_sides(gold: str, answer: str, compare_values: Compare) -> Verdict | None:

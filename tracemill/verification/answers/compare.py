@@ -21,8 +21,9 @@ one value ("1/2 or 0.5") are one answer.
 import re
 
 from tracemill.verification.answers import quantities, units
-from tracemill.verification.answers.algebra import compare_by_math_verify, compare_sides
+from tracemill.verification.answers.algebra import compare_by_math_verify, compare_sides, is_same_integral
 from tracemill.verification.answers.choices import compare_boolean, compare_choice, letters, says
+from tracemill.verification.answers.congruences import compare_congruences
 from tracemill.verification.answers.equation_answers import is_name, right_side
 from tracemill.verification.answers.expressions import same
 from tracemill.verification.answers.kinds import Kind
@@ -31,7 +32,7 @@ from tracemill.verification.answers.order import compare_in_order
 from tracemill.verification.answers.quantity_equality import compare_in_a_base, compare_quantities
 from tracemill.verification.answers.question_hints import asks_for_form, has_no_exchange, names_a_variable
 from tracemill.verification.answers.rows import as_list, compare_boards, compare_json, compare_rows
-from tracemill.verification.answers.spelling import same_spelling
+from tracemill.verification.answers.spelling import same_spelling, same_words
 from tracemill.verification.answers.statements import (
     CALCULATION,
     DENIAL,
@@ -139,6 +140,8 @@ def _compare_mathematics(gold: str, answer: str, question: str | None) -> Verdic
         return _compare_mathematics(gold, f"{ratio[1]}/{ratio[2]}", question)
     if gold_quantity is not None and answer_quantity is not None:
         return compare_quantities(gold_quantity, answer_quantity, question)
+    if "mod" in gold + answer and (congruence := compare_congruences(gold, answer)) is not None:
+        return congruence
     if (base_verdict := compare_in_a_base(gold, answer, question)) is not None:
         return base_verdict
     if (
@@ -158,6 +161,8 @@ def _compare_mathematics(gold: str, answer: str, question: str | None) -> Verdic
                 return None, "a product whose order may matter"
             if verdict and asks_for_form(gold, answer, question):
                 return None, "the value where a form is asked"
+            if verdict is False and is_same_integral(gold, answer):
+                return True, "the same but for the constant of integration"
             return verdict, "expression"
         if "%" in answer and "%" not in gold:
             return None, "a percent where a number is asked"
@@ -171,6 +176,7 @@ def _compare_mathematics(gold: str, answer: str, question: str | None) -> Verdic
         and _has_words(gold)
         and not re.search(r"\d|\\", gold)
         and not CALCULATION.search(gold)
+        and not same_words(gold, answer)
     ):
         return False, "a number where words are asked"
     return compare_text(gold, answer, question)

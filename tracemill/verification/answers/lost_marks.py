@@ -25,7 +25,7 @@ _FUNCTION = re.compile(
     r"\\[A-Za-z]+|(?:arc)?(?:sin|cos|tan|cot|sec|csc)h?|log|ln|exp|gcd|lcm|det|deg|mod|min|max|sqrt|floor|ceil|abs|pi"
 )
 _ASSIGNED = re.compile(r"(?<![A-Za-z\\])[A-Za-z](?:_\{?\w{1,3}\}?)?\s?(?:=|\\in(?![a-z]))")
-_ROOT_OF_NAME = re.compile(r"(?:\\(?:sqrt|log|ln|arc\w{3})(?![a-z])|\|)[^\d]{0,12}[a-zA-Z]")
+_ROOT_OF_NAME = re.compile(r"(?:\\(?:sqrt|log|ln|arc\w{3})(?![a-z])|\|).{0,12}[a-zA-Z]")
 
 
 def may_confirm(gold: str, answer: str) -> bool:

@@ -28,6 +28,8 @@ Rows = list[list[Fraction]]
 def compare_rows(gold: str, answer: str) -> Verdict | None:
     """Compare as rows of numbers; None if neither is one. Both are texts before `normalize.plain`."""
     gold_rows = read_rows(gold, r"[\s]+")
+    if gold_rows is None and _is_row(row := _json_list(gold)) and len(row or []) > 2 and read_rows(answer, r"[\s]+"):
+        gold_rows = read_rows(gold, r"[\s,]+")
     if gold_rows is None:
         return _compare_number(gold, answer)
     answer_rows = read_rows(answer, r"[\s,;&]+")

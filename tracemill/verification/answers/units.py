@@ -129,6 +129,8 @@ def read(text: str) -> Unit | None:
         return None
     text = re.sub(r"(?<=[A-Za-z])\.(?=\s|$)", "", text)  # sq. ft.
     text = _POWER.sub(lambda match: " squared " if match[1] == "2" else " cubed ", text)
+    if re.search(r"(?:^|\s)\d", text):
+        return None  # "ft 2 in"
     text = re.sub(r"\bsq\b", "square", text).replace("-", " ")
     words = [word if len(word) == 1 or _MEGA.match(word) else word.lower() for word in _WORD.findall(text)]
     if not words or any(word in _NOT_UNITS for word in words if word not in ("squared", "cubed")):

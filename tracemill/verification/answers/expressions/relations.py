@@ -62,6 +62,19 @@ def _is_constant(difference: Node) -> bool:
     return all(equal(values[0], value) is not False for value in values[1:])
 
 
+def is_constant_difference(first: Node, second: Node) -> bool:
+    """Do two scalars of the same variables differ by a constant? Raises `Undecided`."""
+    if not names(first) or names(first) != names(second) or not {first.op, second.op} <= SCALARS:
+        return False
+    difference = Node("+", (first, negative(second)))
+    variables = sorted(names(difference))
+    values = [
+        _substitute(difference, {name: Fraction(start + 31 * index, 97) for index, name in enumerate(variables)})
+        for start in (89, 131, 211, 307)
+    ]
+    return all(equal(values[0], value) is True for value in values[1:])
+
+
 def _difference(relation: Node) -> Node:
     left, right = relation.args
     return Node("+", (left, negative(right)))

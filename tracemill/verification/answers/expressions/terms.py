@@ -13,7 +13,9 @@ MAX_DEPTH: Final = 30  # levels of groups, roots and functions
 
 _ARCS = {"sin": "arcsin", "cos": "arccos", "tan": "arctan"}
 # Letters that often name a function: f(2x) is not 2f(x).
-_MAYBE_FUNCTIONS = frozenset(["f", "g", "h", "F", "G", "H", "O", "P", "Q", "T", "phi", "psi", "varphi", "Phi", "Psi"])
+_MAYBE_FUNCTIONS = frozenset(
+    ["f", "g", "h", "F", "G", "H", "O", "P", "Q", "T", "phi", "psi", "varphi", "Phi", "Psi", "zeta", "Gamma"]
+)
 _DEGREES = ("degree", "circ")
 # Tokens that start a factor without a sign before it. A number is none of them: "x2" has two meanings.
 _OPERANDS = frozenset(

@@ -40,3 +40,19 @@ def test_statements_that_always_or_never_hold_are_not_the_same(gold: str, answer
 )  # fmt: skip
 def test_equations_with_one_left_side_are_decided_by_the_right(gold: str, answer: str, expected: bool | None) -> None:
     assert compare(gold, answer, "expression")[0] is expected
+
+
+@pytest.mark.parametrize(
+    ("gold", "answer", "expected"),
+    [
+        ("x^3+C", "x^3-7+C", True), (r"\ln|x|+C", r"\ln|5x|+C", True), (r"\cos^2 x+C", r"-\sin^2 x+C", True),
+        ("x^3+C", "2x^3+C", False), ("x^3+C", "x^3", False), ("x^3", "x^3-7", False),
+        (r"5 \pmod{9}", r"-4 \pmod 9", True), (r"5 \pmod 9", r"5 \pmod 8", False), ("5", r"5 \pmod 9", True),
+        ("5", r"14 \pmod 9", True), ("14", r"5 \pmod 9", None),
+        (r"x \equiv 2, 7 \pmod 9", r"x \equiv \pm 2 \pmod 9", True), ("5", r"4 \pmod 9", False),
+        ("6 ft 3 in", "75 inches", True), ("6 ft 3 in", "6 ft", False),
+    ],
+)  # fmt: skip
+def test_integrals_residues_and_compound_lengths_are_read_whole(gold: str, answer: str, expected: bool | None) -> None:
+    correct = compare(gold, answer, "expression")[0]
+    assert correct is expected or (expected is False and correct is None)

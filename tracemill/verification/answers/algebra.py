@@ -10,6 +10,10 @@ from tracemill.verification.answers.statements import DENIAL, Compare, Verdict
 
 _INEQUALITY = re.compile(r"[<>]|\\[lg]e?(?![a-z])")
 _WITH_CONSTANT = re.compile(r"(.{1,300}?)\s?\+\s?(?:C|c|\\text\{C\})$", re.DOTALL)
+_QUANTIFIER = re.compile(
+    r"(?<=[\w)}])\s?,?\s(?:where|for (?:all|any|every|each|some))(?:\s(?:real|positive|integers?|constants?|numbers?"
+    r"|natural|complex))*\s[a-z](?:\s?\\in\s?\\mathbb\s?\{?[A-Z]\}?|\sis an? (?:\w+ )?(?:constant|integer|number))?$"
+)
 _APPLIED_TO_NUMBER = re.compile(r"[A-Za-z]'{0,3}\s?\(\s?-?[\d.]{1,10}\s?\)\s?$")
 
 
@@ -44,6 +48,11 @@ def compare_by_math_verify(gold: str, answer: str) -> Verdict:
     ):
         return None, "an inequality against a value"
     return verdict
+
+
+def without_quantifier(value: str) -> str:
+    """Return a formula without the words "for all real x" or "where c is a constant" after it."""
+    return _QUANTIFIER.sub("", value) if "for " in value or "where " in value else value
 
 
 def is_same_integral(gold: str, answer: str) -> bool:

@@ -154,10 +154,10 @@ def _chosen_letters(answer: str, options_by_letter: dict[str, str], allows_sever
             return frozenset({letter})
         if _DENIAL.match(re.sub(r"^\W*(?:is|it's|are)?\s*", "", text)):
             return "it says which option is not right"
-        named_letters = _options_with_text(plain(text), options_by_letter)
+        options_in_text = _options_with_text(plain(text), options_by_letter)
         return (
             "letter and text of different options"
-            if named_letters and letter not in named_letters
+            if options_in_text and letter not in options_in_text
             else frozenset({letter})
         )
     if _DENIAL.search(answer):

@@ -21,7 +21,12 @@ one value ("1/2 or 0.5") are one answer.
 import re
 
 from tracemill.verification.answers import quantities, units
-from tracemill.verification.answers.algebra import compare_by_math_verify, compare_sides, is_same_integral
+from tracemill.verification.answers.algebra import (
+    compare_by_math_verify,
+    compare_sides,
+    is_same_integral,
+    without_quantifier,
+)
 from tracemill.verification.answers.choices import compare_boolean, compare_choice, letters, says
 from tracemill.verification.answers.congruences import compare_congruences
 from tracemill.verification.answers.equation_answers import is_name, right_side
@@ -80,7 +85,9 @@ def compare(gold: str, answer: str, kind: Kind = "number", question: str | None 
         rows_verdict := compare_json(gold, answer) or compare_boards(gold, answer) or compare_rows(gold, answer)
     ) is not None:
         return rows_verdict
-    gold, answer = plain(as_list(gold)), plain(answer)
+    if gold == answer:
+        return True, "same text"
+    gold, answer = without_quantifier(plain(as_list(gold))), without_quantifier(plain(as_list(answer)))
     if not gold or not answer:
         return None, "nothing to compare"
     if (order_verdict := compare_in_order(gold, answer, question, _compare_values)) is not None:
@@ -125,8 +132,8 @@ def _compare_values(gold: str, answer: str, question: str | None) -> Verdict:
     elif (
         "=" in gold
         and "=" not in answer
-        and is_name(gold.partition("=")[0].strip(), sums=False)
         and gold.count("=") == 1
+        and (is_name(gold.partition("=")[0].strip(), sums=False) or same(*gold.split("=")))
     ):
         gold = gold.partition("=")[2].strip()
     return _compare_mathematics(gold, answer, question)

@@ -6,6 +6,7 @@ _CONGRUENCE = re.compile(
     r"(?:[A-Za-z]\s?(?:\\equiv|≡|=)\s?)?((?:-?\d{1,15}|\\pm\s?\d{1,15})(?:\s?,\s?-?\d{1,15}){0,20})"
     r"\s?(?:\\pmod|\\bmod|\\mod|\(?\s?mod(?:ulo)?)\s?\{?\s?(\d{1,15})\s?\}?\)?$"
 )
+_VARIABLE = re.compile(r"[A-Za-z]\s?(?:\\equiv|≡|=)")  # all numbers of the class are meant
 _INTEGER = re.compile(r"-?\d{1,15}$")
 
 Verdict = tuple[bool | None, str]
@@ -15,7 +16,8 @@ Residues = tuple[frozenset[int], int]
 def compare_congruences(gold: str, answer: str) -> Verdict | None:
     """Compare as residues; None if neither answer names a modulus.
 
-    A bare number equals a congruence if it is the least residue; another number of its class is undecided.
+    A bare number equals a congruence if it is the least residue, and the gold answer not the whole class. Another
+    number of its class is undecided.
     """
     gold_residues, answer_residues = _read(gold), _read(answer)
     if gold_residues and answer_residues:
@@ -23,7 +25,7 @@ def compare_congruences(gold: str, answer: str) -> Verdict | None:
     residues, number = (gold_residues, answer) if gold_residues else (answer_residues, gold)
     if residues is None or not _INTEGER.match(number) or len(residues[0]) != 1:
         return None
-    if int(number) in residues[0]:
+    if int(number) in residues[0] and not _VARIABLE.match(gold):
         return True, "congruence"
     return (None, "another number of the class") if int(number) % residues[1] in residues[0] else (False, "congruence")
 

@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from tracemill import thinking
-from tracemill.verification.answers import sentence_answers, stated_answers
+from tracemill.verification.answers import other_languages, sentence_answers, stated_answers
 from tracemill.verification.answers.kinds import Kind
 from tracemill.verification.answers.normalize import MAX_VALUE_LENGTH, tidy
 
@@ -115,6 +115,8 @@ def extract(text: str, kind: Kind = "number") -> Answer | None:
         latest = max(candidates, key=lambda candidate: candidate[0])
         latest_box = next((candidate for candidate in candidates if candidate[1].form == "boxed"), latest)
         return latest[1] if _PLAIN_VALUE.match(latest[1].value) else latest_box[1]
+    if not tail.isascii() and (statement := other_languages.stated(tail, kind)) is not None:
+        return Answer(statement[1], "stated")
     lenient = sentence_answers.last(tail[-LENIENT_TAIL:], kind)
     return Answer(*lenient) if lenient else None
 

@@ -11,8 +11,9 @@ from tracemill.verification.answers.expressions.latex import GREEK
 
 _LOST = re.compile(
     r"['′]|\\prime(?![a-z])"  # derivatives
-    r"|\\(?:circ|nabla|partial|dot|ddot|vec|overrightarrow|overline|bar|hat|tilde|star|dagger|top|intercal|otimes|oplus"
+    r"|\\(?:circ|nabla|partial|dot|ddot|overline|bar|tilde|star|dagger|top|intercal|otimes|oplus"
     r"|wedge|vee|land|lor|neg|angle|parallel|perp|mapsto|to|cases|xor)(?![A-Za-z])|\\begin\s?\{cases"
+    r"|\\times.{0,60}\\(?:vec|hat|overrightarrow)|\\(?:vec|hat|overrightarrow).{0,60}\\times"  # products of vectors
     r"|\^\s?\{?\s?(?:\(|T(?![A-Za-z])|-1\s?\}?\s?\()"  # derivatives of order (n), transposes, inverse functions
     r"|\\frac\s?\{d[^{}]{0,20}\}\s?\{d"
     r"|(?<![A-Za-z])(?:E|Var|Cov|P)\s?\["  # expectations
@@ -22,7 +23,7 @@ _LOST = re.compile(
 _SIDE_BY_SIDE = re.compile(r"\d\s+[-+]?\d|\n")
 _RELATION = re.compile(r"[=<>≤≥]|\\(?:le|ge|ne|lt|gt|leq|geq|neq|approx|equiv|sim|subset|in)(?![A-Za-z])")
 _FUNCTION = re.compile(
-    r"\\[A-Za-z]+|(?:arc)?(?:sin|cos|tan|cot|sec|csc)h?|log|ln|exp|gcd|lcm|det|deg|mod|min|max|sqrt|floor|ceil|abs|pi"
+    r"\\(?:begin|end)\s?\{\w+\}|\\[A-Za-z]+|(?:arc)?(?:sin|cos|tan|cot|sec|csc)h?|log|ln|exp|gcd|lcm|det|deg|mod|min|max|sqrt|floor|ceil|abs|pi"
 )
 _ASSIGNED = re.compile(r"(?<![A-Za-z\\])[A-Za-z](?:_\{?\w{1,3}\}?)?\s?(?:=|\\in(?![a-z]))")
 _ROOT_OF_NAME = re.compile(r"(?:\\(?:sqrt|log|ln|arc\w{3})(?![a-z])|\|).{0,12}[a-zA-Z]")

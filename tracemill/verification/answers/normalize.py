@@ -22,6 +22,7 @@ _SYMBOLS = str.maketrans({
     "、": ", ", "٪": "%", "٫": ".", "٬": ",", "￥": "¥", "\u00a0": " ", "\u202f": " ",
     "\u2009": " ", "\u200b": "", "\u2060": "", "\ufeff": "", "\u2061": "",
 })  # fmt: skip
+_ORNAMENTS = re.compile("[✅✔☑🎉🎯⭐✨\ufe0f]")
 _SUPERSCRIPTS = re.compile("[⁰¹²³⁴⁵⁶⁷⁸⁹⁺⁻ⁿ]+")
 _SUBSCRIPTS = re.compile("[₀₁₂₃₄₅₆₇₈₉]+")
 _ON_THE_LINE = str.maketrans("⁰¹²³⁴⁵⁶⁷⁸⁹⁺⁻ⁿ₀₁₂₃₄₅₆₇₈₉", "0123456789+-n0123456789")
@@ -33,6 +34,7 @@ _TEXT = re.compile(
 _LATEX = tuple((re.compile(pattern), new) for pattern, new in (
     (r"\\(?:left|right|[bB]igg?[lr]?|displaystyle|textstyle|limits|mathop|mathrm|bf|rm)(?![A-Za-z])", ""),
     (r"(?<!\\)\\[()\[\]]", ""),
+    (r"\\(?:tiny|small|normalsize|large|Large|LARGE|huge|Huge|boldsymbol|mathcal|bm)(?![A-Za-z])", ""),
     (r"\\!|\{\}(?=\d)", ""),
     (r"\\[,;:> ~]|\\q?quad(?![a-z])|~|\\hspace\s?\{[^{}]{0,20}\}|\\(?:thin|med|thick)?space(?![a-z])", " "),
     (r"\{,\}|(?<=\d)\\,(?=\d{3})", ","),
@@ -99,6 +101,7 @@ def plain(value: str) -> str:
 
 
 def _ascii(value: str) -> str:
+    value = _ORNAMENTS.sub("", value)
     value = _SUPERSCRIPTS.sub(lambda run: f"^{{{run[0].translate(_ON_THE_LINE)}}}", value)
     value = _SUBSCRIPTS.sub(lambda run: f"_{{{run[0].translate(_ON_THE_LINE)}}}", value)
     value = "".join(_ascii_char(char, value[index - 1] if index else "") for index, char in enumerate(value))
@@ -133,8 +136,8 @@ def _latex(value: str) -> str:
         if not n_replaced:
             break
     value = value.replace(r"\$", "$").replace(r"\%", "%").replace(r"\#", "#").replace(r"\_", "_").replace(r"\&", "&")
-    if r"\begin" in value:  # spaces inside a matrix have a meaning
-        return value
+    if r"\begin" in value:
+        return re.sub(r"\\cr(?![a-z])", r"\\\\", value)  # spaces inside a matrix have a meaning
     for pattern, new in _LATEX:
         value = pattern.sub(new, value)
     return value

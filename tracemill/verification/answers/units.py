@@ -148,7 +148,12 @@ def read(text: str) -> Unit | None:
 
 def is_known(word: str) -> bool:
     """Return True for a unit of the table, such as "cm", and for a word that is no product of letters."""
-    return word in _UNITS or word.lower() in _UNITS or word.lower() in _SPEEDS or word in ("am", "pm", "x")
+    return (
+        word in _UNITS
+        or word.lower() in _UNITS
+        or word.lower() in _SPEEDS
+        or word in ("st", "nd", "rd", "th", "am", "pm", "x")
+    )
 
 
 def _before_filler(words: list[str]) -> list[str]:

@@ -48,3 +48,22 @@ def test_a_stated_text_is_whole_and_a_part_of_a_number_is_no_number(text: str, k
     answer = extract(text, kind)
     assert answer is not None
     assert answer.value == value
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [
+        ("Відповідь: 36.", "36"), ("Ответ: 36", "36"), ("الجواب هو ٣٦.", "٣٦"), ("উত্তর হল ৩৬।", "৩৬"),
+        ("答えは36です。", "36"),
+        ("Antwort: 36 m²", "36 m²"), ("La réponse est 36.", "36"), ("Відповідь: 3,6 кг", "3,6 кг"), ("답: 36", "36"),
+    ],
+)  # fmt: skip
+def test_an_answer_stated_in_another_language_is_extracted(text: str, value: str) -> None:
+    answer = extract(text)
+    assert answer is not None
+    assert answer.value == value
+
+
+@pytest.mark.parametrize("text", ["Ответ не 36.", "الجواب ليس ٣٦.", "答えは36ではない。"])
+def test_a_denial_in_another_language_is_not_credited(text: str) -> None:
+    assert check(Item(text, "36")).correct is not True

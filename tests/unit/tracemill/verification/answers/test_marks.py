@@ -56,3 +56,16 @@ def test_equations_with_one_left_side_are_decided_by_the_right(gold: str, answer
 def test_integrals_residues_and_compound_lengths_are_read_whole(gold: str, answer: str, expected: bool | None) -> None:
     correct = compare(gold, answer, "expression")[0]
     assert correct is expected or (expected is False and correct is None)
+
+
+@pytest.mark.parametrize(
+    ("gold", "answer"),
+    [
+        (r"O(n\log n)", r"\mathcal{O}(n \log n)"), ("h(x)=5x", r"h(x)=5x \text{ for all real } x"), ("9", r"\Large 9"),
+        (r"\begin{pmatrix}5&6\\7&8\end{pmatrix}", r"\begin{pmatrix}5&6\cr 7&8\end{pmatrix}"), ("9", "9 ✅"),
+        (r"\det\begin{pmatrix}5&6\\7&8\end{pmatrix}", "-2"), (r"\vec{u}\cdot\vec{v}", r"\vec{v}\cdot\vec{u}"),
+        (r"4\times9=36", "36"), ("31st", "31"),
+    ],
+)  # fmt: skip
+def test_marks_of_style_and_quantifiers_do_not_matter(gold: str, answer: str) -> None:
+    assert compare(gold, answer, "expression")[0] is True

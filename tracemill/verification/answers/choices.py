@@ -103,6 +103,14 @@ def compare_choice(gold: str, answer: str, question: str | None, compare_values:
         return None, chosen
     if not chosen:
         return (False, "none of the options") if options_by_letter and words(answer) else (None, "no option recognised")
+    if (
+        gold != answer
+        and gold.isalpha()
+        and answer.isalpha()
+        and 1 < len(gold) == len(answer)
+        and not options_by_letter
+    ):
+        return None, "letters in another order"  # AB and BA may be products or moves
     if len(chosen) > 1 and len(gold_letters) == 1:
         return False, "more than one answer"
     return chosen == gold_letters, "choice"

@@ -89,6 +89,8 @@ def plain(value: str) -> str:
         value = _DOLLAR_MATH.sub("", value)
     if "**" in value:
         value = _BOLD_TEXT.sub(r"\1", value).replace("**", "^")
+    if "~" in value:
+        value = re.sub(r"(?:^|(?<=[\s(&|]))~(?=[A-Za-z(])", r"\\neg ", value)
     if "_" in value:
         value = re.sub(r"(?<=\d)_(?=\d{3}(?!\d))", "", value)
     if "\\" in value:

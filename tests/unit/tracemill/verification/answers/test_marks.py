@@ -12,6 +12,7 @@ from tracemill.verification.answers.compare import compare
         (r"p\circ q", r"q\circ p"), ("g^{-1}(x)", r"\frac{1}{g(x)}"), ("y^{(k)}", "y^k"), ("g^{(3)}(x)", "g(x)^3"),
         (r"\vec{u}\times\vec{v}", r"\vec{v}\times\vec{u}"), (r"\nabla\cdot G", r"\nabla\times G"),
         (r"\frac{dg}{dx}", r"\frac{dh}{dx}"), ("E[Y^2]", "E[Y]^2"), ("C2H6O", "C6H2O"), ("H7", "7H"), ("B+b", "2b"),
+        ("7 to 4", "4 to 7"), ("~q", "q"), ("BD", "DB"), ("1/3y", "1/(3y)"),
     ],
 )  # fmt: skip
 def test_a_mark_that_math_verify_drops_is_not_ignored(gold: str, answer: str) -> None:

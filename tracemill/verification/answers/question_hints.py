@@ -5,7 +5,9 @@ import re
 _MAX_QUESTION = 5_000  # characters read of a question, from its end
 _NUMBER_AND_LETTER = re.compile(r"-?[\d.,/]{1,40}\s?([A-Za-z])$")
 _ASKS_FOR_FORM = re.compile(
-    r"\bfactori[sz]|\bfactors\b|\bexpression (?:that|which|using|with)\b|\bexpand(?:ed)?\b|'[*/]' for\b", re.IGNORECASE
+    r"\bfactori[sz]|\bfactors\b|\bexpression (?:that|which|using|with)\b|\bexpand(?:ed)?\b"
+    r"|\b(?:make|reach|obtain|get|form) \d+ (?:using|from|with|out of)\b",  # countdown games ask for the expression
+    re.IGNORECASE,
 )
 _HAS_NO_EXCHANGE = re.compile(
     r"\bmatri(?:x|ces)\b|\boperators?\b|\bquaternion|\bgroup\b|\bcommutator|\binvertible\b", re.IGNORECASE

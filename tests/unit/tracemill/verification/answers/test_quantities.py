@@ -45,6 +45,7 @@ def test_numbers_of_other_places_and_scales_are_read(gold: str, answer: str) -> 
         ("8t", "8", "An octagon has the side $t$. Find its perimeter.", False),
         ("7 m", "7", "How long is the rope?", True), ("2 × 3 × 7", "42", "Write the prime factorization of 42.", None),
         ("2 × 3 × 7", "7 × 3 × 2", "Write the prime factorization of 42.", True), ("2^6", "64", "Compute.", True),
+        ("(9-3)*6", "36", "Make 36 from 3, 6 and 9.", None),
         ("PQ-QP", "0", "P and Q are matrices. Simplify.", None), ("PQ-QP", "0", "Simplify.", True),
         ("33.3", r"\frac{100}{3}", "Round to one decimal place.", True),
         ("33.4", r"\frac{100}{3}", "Round to tenths.", False),

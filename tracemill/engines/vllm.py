@@ -23,7 +23,7 @@ from tracemill.engines.gate import Gate
 from tracemill.engines.plugin import OWNER
 from tracemill.errors import EngineDead, EngineError, RequestRefused, UsageError
 from tracemill.interpreter import protected_children
-from tracemill.logprobs import TopK
+from tracemill.logprobs import TopK, floats, integers
 from tracemill.model_settings import ModelSettings
 from tracemill.prompts import Message, token_ids
 from tracemill.weights import resolve
@@ -292,12 +292,22 @@ def top_k(chosen: Sequence[int], flat: Any) -> TopK | None:
     """The rows of vLLM's flat log-probabilities: the likeliest tokens and the chosen one of each position."""
     if flat is None:
         return None
-    rows = []
-    for start, end in zip(flat.start_indices, flat.end_indices, strict=True):
-        # vLLM writes the chosen token first. Here it comes last, behind likely tokens with the same log-probability.
-        indices = [*range(start + 1, end), start]
-        rows.append({flat.token_ids[index]: flat.logprobs[index] for index in indices})
-    return TopK.of(zip(chosen, rows, strict=True))
+    import numpy as np
+
+    ids, logprobs = integers(flat.token_ids), floats(flat.logprobs)
+    starts, ends = integers(flat.start_indices), integers(flat.end_indices)
+    rows = np.repeat(np.arange(len(starts)), ends - starts)
+    # vLLM writes the chosen token first. Here it comes last, behind likely tokens with the same log-probability.
+    order = np.arange(1, len(ids) + 1)
+    order[ends - 1] = starts
+    # It is left out there if it is among the likely tokens.
+    is_chosen = ids == ids[starts][rows]
+    is_repeated = np.bincount(rows[is_chosen], minlength=len(starts)) > 1
+    order, rows = (np.delete(column, ends[is_repeated] - 1) for column in (order, rows))
+    if ((np.diff(logprobs[order]) > 0) & (np.diff(rows) == 0)).any():
+        order = order[np.lexsort((-logprobs[order], rows))]
+    lengths = ends - starts - is_repeated
+    return TopK.of_columns(integers(chosen), lengths, ids[order], logprobs[order])
 
 
 def hidden_tokens(tokenizer: Any) -> re.Pattern[str] | None:

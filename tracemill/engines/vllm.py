@@ -53,6 +53,8 @@ class VllmEngine:
         os.environ[OWNER] = str(os.getpid())
         os.environ.setdefault("VLLM_NO_USAGE_STATS", "1")
         os.environ.setdefault("VLLM_LOGGING_LEVEL", "WARNING")
+        # A forked process inherits "plugins are loaded", so our plugin, which ties it to its owner, would not run.
+        os.environ["VLLM_WORKER_MULTIPROC_METHOD"] = "spawn"
         try:
             from vllm.engine.arg_utils import AsyncEngineArgs
             from vllm.platforms import current_platform

@@ -19,6 +19,7 @@ from pydantic import ValidationError
 
 from tracemill import thinking
 from tracemill.engines import Completion, Generation, Sampling, Score, choice_shares
+from tracemill.engines.adapters import Adapters
 from tracemill.engines.plugin import OWNER
 from tracemill.errors import EngineDead, EngineError, RequestRefused, UsageError
 from tracemill.interpreter import protected_children
@@ -116,12 +117,11 @@ class VllmEngine:
         self._tokenizer = self._llm.get_tokenizer()
         self._closing_ids = thinking.closing_ids(self._tokenizer.get_added_vocab())
         self._hidden = hidden_tokens(self._tokenizer)
-        self._max_model_len = settings.max_model_len
-        self._adapters_served = settings.adapters
+        self._max_model_len = config.model_config.max_model_len
+        self._adapters = Adapters(self._llm.add_lora, config.lora_config.max_lora_rank if config.lora_config else None)
         self._timeout = model.timeout_seconds
         self._stall = settings.stall_seconds
         self._ids = itertools.count()
-        self._adapters: dict[Path, int] = {}
 
     @property
     def stalled_seconds(self) -> float:
@@ -222,8 +222,9 @@ class VllmEngine:
                 f"the prompt has {len(ids)} tokens; prompt and answer together may have {self._max_model_len} "
                 "(max_model_len)"
             )
+        lora = await self._adapters.request(adapter)
         outputs = self._llm.generate(
-            TokensPrompt(prompt_token_ids=ids), params, f"r{next(self._ids)}", lora_request=self._lora(adapter)
+            TokensPrompt(prompt_token_ids=ids), params, f"r{next(self._ids)}", lora_request=lora
         )
         try:
             async with asyncio.timeout(self._timeout):
@@ -251,18 +252,6 @@ class VllmEngine:
             return task.result()
         finally:
             task.cancel()
-
-    def _lora(self, adapter: Path | None) -> Any:
-        if adapter is None:
-            return None
-        if not self._adapters_served:
-            raise RequestRefused("this model alias serves no adapters: set adapters = true in its settings")
-        if not (adapter / "adapter_config.json").is_file():
-            raise EngineError(f"no adapter in {adapter}. Was its round's folder moved? Is it on another machine?")
-        from vllm.lora.request import LoRARequest
-
-        number = self._adapters.setdefault(adapter, len(self._adapters) + 1)
-        return LoRARequest(f"{adapter.parent.name}-{number}", number, str(adapter))
 
 
 async def _last(outputs: AsyncIterator[Any]) -> Any:

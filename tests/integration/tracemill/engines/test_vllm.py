@@ -107,6 +107,30 @@ def test_a_missing_adapter_is_an_engine_error(engine: VllmEngine, tmp_path: Path
         run(engine.generate(QUESTION, 1, Sampling(), tmp_path))
 
 
+def test_an_unloadable_adapter_fails_only_the_requests_that_name_it(engine: VllmEngine, tmp_path: Path) -> None:
+    large, broken = tmp_path / "large" / "adapter", tmp_path / "broken" / "adapter"
+    save_adapter(large, rank=32)
+    save_adapter(broken)
+    (broken / "adapter_model.safetensors").write_bytes(b"no weights")
+
+    async def beside() -> tuple[Generation, list[Exception]]:
+        others = asyncio.ensure_future(engine.generate(QUESTION, 4, Sampling(max_tokens=100)))
+        refused = []
+        for adapter in (large, broken, large, broken):
+            with pytest.raises(RequestRefused) as error:
+                await engine.generate(QUESTION, 2, Sampling(), adapter)
+            refused.append(error.value)
+        return await others, refused
+
+    others, refused = run(beside())
+    assert len(others.completions) == 4
+    assert "has rank 32, and this model alias serves at most rank 16: set max_lora_rank = 32" in str(refused[0])
+    assert f"vLLM cannot load the adapter {broken}" in str(refused[1])
+    assert list(map(str, refused[2:])) == list(map(str, refused[:2]))
+    save_adapter(broken)  # a repaired adapter is another one
+    assert run(engine.generate(QUESTION, 1, Sampling(max_tokens=4), broken)).completions
+
+
 def test_a_base_answer_is_the_same_beside_an_adapter_in_one_batch(engine: VllmEngine, tmp_path: Path) -> None:
     adapter = tmp_path / "round" / "adapter"
     save_adapter(adapter)
@@ -226,7 +250,7 @@ def test_no_token_of_a_hostile_trace_is_a_control_token_to_the_model(engine: Vll
             assert not control & set(tokenizer.encode(message["content"], add_special_tokens=False))
 
 
-def save_adapter(folder: Path) -> None:
+def save_adapter(folder: Path, rank: int = 16) -> None:
     """An adapter that changes every answer: large random matrices on the attention's outputs."""
     import torch
     from safetensors.torch import save_file
@@ -235,11 +259,11 @@ def save_adapter(folder: Path) -> None:
     tensors = {}
     for layer in range(30):
         name = f"base_model.model.model.layers.{layer}.self_attn.o_proj"
-        tensors[f"{name}.lora_A.weight"] = torch.randn(16, 576)
-        tensors[f"{name}.lora_B.weight"] = torch.randn(576, 16)
-    folder.mkdir(parents=True)
+        tensors[f"{name}.lora_A.weight"] = torch.randn(rank, 576)
+        tensors[f"{name}.lora_B.weight"] = torch.randn(576, rank)
+    folder.mkdir(parents=True, exist_ok=True)
     save_file(tensors, folder / "adapter_model.safetensors")
-    config = {"peft_type": "LORA", "r": 16, "lora_alpha": 32, "target_modules": ["o_proj"], "bias": "none"}
+    config = {"peft_type": "LORA", "r": rank, "lora_alpha": 32, "target_modules": ["o_proj"], "bias": "none"}
     (folder / "adapter_config.json").write_text(json.dumps(config))
 
 

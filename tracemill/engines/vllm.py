@@ -38,6 +38,31 @@ LIKELIEST = 20
 PROMPT_END = 8
 
 
+def engine_options(model: ModelSettings, data_dir: Path, *, on_cpu: bool) -> dict[str, Any]:
+    """The arguments of vLLM's engine for a model alias. vLLM has its own defaults for all others."""
+    settings = model.vllm
+    options: dict[str, Any] = {
+        "model": resolve(model.model, data_dir),
+        "max_model_len": settings.max_model_len,
+        "enable_prefix_caching": True,
+        "enable_lora": settings.adapters,
+        "max_lora_rank": settings.max_lora_rank,
+        "trust_remote_code": False,
+        "enable_log_requests": False,
+        "disable_log_stats": True,
+    }
+    if on_cpu:
+        options |= {
+            "dtype": "bfloat16",
+            "enforce_eager": True,
+            "kv_cache_memory_bytes": int(settings.kv_cache_gib * 2**30),
+            # vLLM caches only complete blocks of a shared prompt. With the default of 128 tokens, every sample
+            # computes most of its few-shot examples again. The whole generation then takes more than twice as long.
+            "block_size": 32,
+        }
+    return options | settings.options
+
+
 def not_installed(reason: object) -> UsageError:
     """The error for a machine without vLLM."""
     return UsageError(
@@ -59,6 +84,7 @@ class VllmEngine:
         try:
             from vllm.engine.arg_utils import AsyncEngineArgs
             from vllm.platforms import current_platform
+            from vllm.usage.usage_lib import UsageContext
             from vllm.v1.engine.async_llm import AsyncLLM
 
             from tracemill.engines.stall import Steps
@@ -74,29 +100,11 @@ class VllmEngine:
                 f'model {model.model} is set to device = "cuda", but the installed vLLM is the CPU build or sees no '
                 'GPU. Run it on a GPU machine with tracemill[gpu], or set device = "auto".'
             )
-        options: dict[str, Any] = {
-            "model": resolve(model.model, data_dir),
-            "max_model_len": settings.max_model_len,
-            "enable_prefix_caching": True,
-            "enable_lora": settings.adapters,
-            "max_lora_rank": settings.max_lora_rank,
-            "trust_remote_code": False,
-            "enable_log_requests": False,
-            "disable_log_stats": True,
-        }
-        if on_cpu:
-            options |= {
-                "dtype": "bfloat16",
-                "enforce_eager": True,
-                "kv_cache_memory_bytes": int(settings.kv_cache_gib * 2**30),
-                # vLLM caches only complete blocks of a shared prompt. With the default of 128 tokens, every sample
-                # computes most of its few-shot examples again. The whole generation then takes more than twice as long.
-                "block_size": 32,
-            }
-        options |= settings.options
+        options = engine_options(model, data_dir, on_cpu=on_cpu)
         try:
             arguments = AsyncEngineArgs(**options)
-            config = arguments.create_engine_config()
+            # vLLM's defaults for one long batch. Without this context they are those of a small server.
+            config = arguments.create_engine_config(UsageContext.LLM_CLASS)
         except (TypeError, ValueError, KeyError, NotImplementedError) as error:
             raise UsageError(
                 f"model {model.model}: vLLM does not accept these settings (or options): {_reason(error)}"

@@ -82,6 +82,17 @@ def test_concurrent_requests_get_all_their_samples(engine: VllmEngine) -> None:
     assert len({completion.text for completion in generations[0].completions}) > 1
 
 
+def test_by_default_the_engine_has_the_batch_of_vllms_offline_class(engine: VllmEngine) -> None:
+    from vllm.engine.arg_utils import EngineArgs
+    from vllm.usage.usage_lib import UsageContext
+
+    tokens, sequences = (defaults[UsageContext.LLM_CLASS] for defaults in EngineArgs.get_batch_defaults(1))
+    scheduler = engine._llm.vllm_config.scheduler_config
+    assert (scheduler.max_num_batched_tokens, scheduler.max_num_seqs) == (tokens, sequences)
+    cache = engine._llm.vllm_config.cache_config
+    assert engine.max_sequences == cache.num_gpu_blocks * cache.block_size // (OPTIONS["max_model_len"] // 8)
+
+
 def test_a_request_that_is_cancelled_ends_in_vllm_too(engine: VllmEngine) -> None:
     async def cancelled() -> bool:
         long = Sampling(temperature=0.9, max_tokens=400)

@@ -13,13 +13,21 @@ from packaging.requirements import Requirement
 
 from tests import ROOT
 from tests.package_sources import Sources, WheelSources
+from tracemill.model_settings import LORA_RANKS
 
 ENGINES = ROOT / "tracemill" / "engines"
 SETTINGS = ("tracemill.example.toml", "docker/settings.toml", "recipes/tracemill.toml")
 
 #: Members that the engine reads of objects, or calls, by class. The rest of this file reads the engine's own code.
 READ = {
-    "vllm.v1.engine.async_llm:AsyncLLM": {"generate", "get_tokenizer", "shutdown"},
+    "vllm.v1.engine.async_llm:AsyncLLM": {"generate", "get_tokenizer", "shutdown", "add_lora", "output_processor"},
+    "vllm.v1.engine.output_processor:OutputProcessor": {"request_states", "external_req_ids"},
+    "vllm.v1.engine.output_processor:RequestState": {"is_prefilling"},
+    "vllm.config.vllm:VllmConfig": {"model_config", "cache_config", "scheduler_config", "lora_config"},
+    "vllm.config.model:ModelConfig": {"max_model_len"},
+    "vllm.config.cache:CacheConfig": {"kv_cache_size_tokens"},
+    "vllm.config.scheduler:SchedulerConfig": {"max_num_seqs"},
+    "vllm.config.lora:LoRAConfig": {"max_lora_rank"},
     "vllm.platforms.interface:Platform": {"is_cpu"},
     "vllm:RequestOutput": {"outputs"},
     "vllm.outputs:CompletionOutput": {"text", "token_ids", "finish_reason", "logprobs"},
@@ -30,10 +38,17 @@ READ = {
 #: Parameters of the methods that the engine calls on objects.
 CALLED = {
     "vllm.v1.engine.async_llm:AsyncLLM.generate": ["prompt", "sampling_params", "request_id", "lora_request"],
+    "vllm.v1.engine.async_llm:AsyncLLM.add_lora": ["lora_request"],
     "vllm.lora.request:LoRARequest.__init__": ["lora_name", "lora_int_id", "lora_path"],
+    "vllm.engine.arg_utils:AsyncEngineArgs.create_engine_config": ["usage_context"],
 }
 #: Environment variables that the engine sets for vLLM.
-VARIABLES = {"VLLM_NO_USAGE_STATS", "VLLM_LOGGING_LEVEL", "VLLM_CPU_OMP_THREADS_BIND"}
+VARIABLES = {
+    "VLLM_NO_USAGE_STATS",
+    "VLLM_LOGGING_LEVEL",
+    "VLLM_WORKER_MULTIPROC_METHOD",
+    "VLLM_CPU_OMP_THREADS_BIND",
+}
 
 
 class Call(NamedTuple):
@@ -152,6 +167,12 @@ def test_every_parameter_that_the_engine_passes_exists(vllm: Sources, name: str)
     module, _, path = name.partition(":")
     cls, _, method = path.partition(".")
     assert [each for each in vllm.parameters(module, cls, method) if each in CALLED[name]] == CALLED[name]
+
+
+def test_the_ranks_of_adapters_are_those_of_vllm(vllm: Sources) -> None:
+    ranks = vllm.definition("vllm.config.lora", "MaxLoRARanks")
+    assert isinstance(ranks, ast.Assign)
+    assert tuple(node.value for node in ast.walk(ranks.value) if isinstance(node, ast.Constant)) == LORA_RANKS
 
 
 def test_every_option_is_an_argument_of_vllms_engine(vllm: Sources) -> None:

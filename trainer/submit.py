@@ -11,6 +11,7 @@ from db.queries import Q
 from db.session import transaction
 from tracemill.celery import TRAIN, app
 from tracemill.errors import UsageError
+from tracemill.model_settings import served_rank
 from tracemill.prompts import SLOT
 from tracemill.settings import model
 from trainer import objectives
@@ -85,7 +86,7 @@ def check_student(spec: RoundSpec) -> None:
     if spec.fit.lora_rank > student.vllm.max_lora_rank or not student.vllm.adapters:
         raise UsageError(
             f"model {spec.student} cannot serve an adapter of rank {spec.fit.lora_rank}: set adapters = true and "
-            f"max_lora_rank = {spec.fit.lora_rank} under [models.{spec.student}.vllm]"
+            f"max_lora_rank = {served_rank(spec.fit.lora_rank)} under [models.{spec.student}.vllm]"
         )
 
 

@@ -35,7 +35,7 @@ class Completion:
 class Generation:
     """The result of one request. `tokens_in` counts the prompt once; `seconds` is its wall time.
 
-    A server may return fewer completions than requested, but never more.
+    There may be fewer completions than requested, but never more.
     """
 
     completions: tuple[Completion, ...]
@@ -60,10 +60,16 @@ class Engine(Protocol):
     def stalled_seconds(self) -> float:
         """Seconds since the engine's last step while requests wait; 0 if none wait."""
 
+    @property
+    def max_sequences(self) -> int:
+        """The number of sequences (samples) that keeps the engine busy, with some that wait for their turn."""
+
     async def generate(
         self, messages: list[Message], n: int, sampling: Sampling, adapter: Path | None = None
     ) -> Generation:
-        """Answer `messages` n times. Raises EngineError, or EngineDead if no later request can succeed.
+        """Answer `messages` n times, or fewer if only some samples fail.
+
+        Raises EngineError if all fail, or EngineDead if no later request can succeed.
 
         Raises RequestRefused also if the request needs log-probabilities that the model's server does not give.
         """

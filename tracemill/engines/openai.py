@@ -18,6 +18,8 @@ from tracemill.errors import RequestRefused
 from tracemill.model_settings import ModelSettings
 from tracemill.prompts import Message
 
+#: Samples that one process requests at a time by default. Rate limits of the server lower their number.
+SERVER_SEQUENCES = 256
 #: Number and sampling of the short answers that `choose` requests from a server without logprobs.
 TEXTS, TEXT = 8, Sampling(temperature=1.0, max_tokens=8)
 #: A question that every model can answer, and its answer. They show whether a server can score.
@@ -43,6 +45,10 @@ class OpenaiEngine:
     @property
     def stalled_seconds(self) -> float:
         return 0.0  # a client does not see the steps of its server
+
+    @property
+    def max_sequences(self) -> int:
+        return SERVER_SEQUENCES
 
     async def generate(
         self, messages: list[Message], n: int, sampling: Sampling, adapter: Path | None = None

@@ -61,6 +61,11 @@ def set_options(alias: str, **options: Any) -> None:
     _options[alias] = {**_options.get(alias, {}), **options}
 
 
+def capacity(engine: Engine) -> int:
+    """The samples that this process has in an engine at a time."""
+    return settings().generate_concurrency or engine.max_sequences
+
+
 def answered(alias: str, error: EngineAway | None = None) -> None:
     """Record whether the engine of an alias could be reached."""
     if error is not None:

@@ -7,11 +7,10 @@ from time import perf_counter
 from typing import Any, NamedTuple
 
 from tracemill.engines import Engine
-from tracemill.engines.registry import close_engines, engine
+from tracemill.engines.registry import capacity, close_engines, engine
 from tracemill.errors import EngineAway
 from tracemill.event_loop import gather, run
 from tracemill.policy import Signal
-from tracemill.settings import settings
 from tracemill.verification.judge import CanaryResult, Judged, ask, canaries
 from tracemill.verification.judge.case import Case
 
@@ -24,13 +23,12 @@ class Request(NamedTuple):
 
 
 class Judge:
-    """A model alias as a judge. Thread-safe: all threads together have `generate_concurrency` traces in its engine."""
+    """A model alias as a judge. Thread-safe: all threads together have at most `capacity` traces in its engine."""
 
     def __init__(self, alias: str) -> None:
         """Start the engine of the alias. Raises UsageError or EngineError."""
-        engine(alias)
         self.alias = alias
-        self._slots = asyncio.Semaphore(settings().generate_concurrency)
+        self._slots = asyncio.Semaphore(capacity(engine(alias)))
         self._batches: set[asyncio.Task[Any]] = set()
 
     def canaries(self) -> list[CanaryResult]:

@@ -19,12 +19,20 @@ def resolve(model: str, data_dir: Path) -> str:
     """
     if model.startswith("wheel:"):
         return str(_from_wheel(model.removeprefix("wheel:"), data_dir / "models"))
-    folder = Path(model).expanduser()
-    if folder.exists() or model.startswith((".", "/", "~")):
+    folder = folder_of(model, data_dir)
+    if folder is not None:
         if not (folder / "config.json").is_file():
             raise UsageError(f"{model} is not a model folder: it has no config.json. Give a folder or a hub name.")
         return str(folder.resolve())
     return model
+
+
+def folder_of(model: str, data_dir: Path) -> Path | None:
+    """The folder of a model on this machine, which may not be unpacked yet; None for a hub name."""
+    if model.startswith("wheel:"):
+        return data_dir / "models" / model.removeprefix("wheel:")
+    folder = Path(model).expanduser()
+    return folder if folder.exists() or model.startswith((".", "/", "~")) else None
 
 
 def require(model: str, data_dir: Path) -> None:

@@ -26,8 +26,8 @@ class RationalizeSpec(Section):
 
     #: Answers per question.
     samples: int = Field(default=4, ge=1, le=1024)
-    #: The sampling temperature; 0 always takes the likeliest token.
-    temperature: float = Field(default=0.7, ge=0, le=10)
+    #: The sampling temperature; 0 always takes the likeliest token. Default: as in [attempt].
+    temperature: float | None = Field(default=None, ge=0, le=10)
 
 
 class LoopSpec(Section):

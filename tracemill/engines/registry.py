@@ -1,6 +1,6 @@
 """The engines of this process, one for each distinct model.
 
-Aliases with the same settings share an engine; prices do not count.
+Aliases with the same settings share an engine; prices and sampling do not count.
 """
 
 import logging
@@ -18,8 +18,11 @@ log = logging.getLogger(__name__)
 #: Exit code of a worker whose engine died.
 ENGINE_DIED = 70
 
-#: Settings of an alias that its engine does not read: prices, and the options of the other engine.
-UNUSED = {"vllm": {"price_in", "price_out", "openai"}, "openai": {"price_in", "price_out", "vllm"}}
+#: Settings of an alias that its engine does not read: prices, sampling, and the options of the other engine.
+UNUSED = {
+    "vllm": {"price_in", "price_out", "sampling", "openai"},
+    "openai": {"price_in", "price_out", "sampling", "vllm"},
+}
 
 #: Seconds without a step, while requests wait, after which `trouble` reports the engine.
 SLOW_SECONDS = 20.0

@@ -13,8 +13,9 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import Field
 
+from tracemill import thinking
 from tracemill.errors import TracemillError
-from tracemill.logprobs import TopK, decode
+from tracemill.logprobs import TopK, decode, encode
 from tracemill.sections import Section
 from trainer.objectives.base import Example, Lesson, Outcome, objective
 from trainer.rows import Reader, Row
@@ -60,24 +61,39 @@ def fit(lesson: Lesson[LogitsOptions]) -> Outcome:
         forward = Pass(model, inputs)
         ids, logprobs = forward.of_tokens(inputs["teacher_ids"]), forward.of_tokens(inputs["teacher_logprobs"])
         kl = divergence(forward.logits, ids, logprobs, lesson.options.temperature)
-        # Where nothing is stored there is only imitation: the end of a turn that the teacher did not write.
+        # Where nothing is stored there is only imitation: marks and the end of a turn that the teacher did not write.
         weight = lesson.options.kl_weight * forward.of_tokens(inputs["teacher_known"])
         return (1 - weight) * forward.cross_entropy() + weight * lesson.options.temperature**2 * kl
 
     def columns(reader: Reader, example: Example, row: Row) -> dict[str, Any]:
-        return {"logprobs": example.logprobs}
+        return {"logprobs": encode(_of_student(reader, example))}
 
     return imitate(lesson, read=_row, columns=columns, collate=collate, losses=losses)
 
 
 def _row(reader: Reader, example: Example) -> Row:
     """The tokens that the teacher sampled: a tokenizer may cut its text into other tokens."""
-    ids = list(_stored(example).chosen)
-    return Row(reader.prompt_ids(example.question), ids if ids[-1:] == [reader.end] else [*ids, reader.end])
+    ids = list(_of_student(reader, example).chosen)
+    ending = reader.ending(reader.turn(example.text, example.is_cut_off))
+    return Row(reader.prompt_ids(example.question), ids if ids[-1:] == ending else [*ids, *ending])
 
 
-def _stored(example: Example) -> TopK:
-    return decode(example.logprobs or b"")
+def _of_student(reader: Reader, example: Example) -> TopK:
+    """The stored tokens after the student's own prompt.
+
+    Teacher and student may differ in whether the prompt or the model writes the marks before the first word. So the
+    teacher's marks are replaced by the student's. Nothing is stored for marks that the teacher did not write.
+    """
+    stored = decode(example.logprobs or b"")
+    ids = list(stored.chosen)
+    form, has_thoughts = reader.form, thinking.split(example.text).thoughts is not None
+    around = form.around_thoughts if has_thoughts else None
+    marks = reader.ids(form.before_answer if around is None else around[0])
+    first = thinking.tokens_before_words(ids, reader.tokenizer.decode, thoughts=around is not None)
+    if marks == ids[:first]:
+        return stored
+    nothing = ((),) * len(marks)
+    return TopK((*marks, *stored.chosen[first:]), (*nothing, *stored.ids[first:]), (*nothing, *stored.logprobs[first:]))
 
 
 def collate(rows: Sequence[dict[str, Any]]) -> dict[str, Any]:
@@ -98,7 +114,7 @@ def collate(rows: Sequence[dict[str, Any]]) -> dict[str, Any]:
         for position, (top_ids, values) in enumerate(zip(top.ids, top.logprobs, strict=True), first):
             ids[index, position, : len(top_ids)] = torch.tensor(top_ids)
             logprobs[index, position, : len(top_ids)] = torch.tensor(values)
-            is_stored[index, position] = 1.0
+            is_stored[index, position] = float(bool(top_ids))
     return {"teacher_ids": ids, "teacher_logprobs": logprobs, "teacher_known": is_stored}
 
 

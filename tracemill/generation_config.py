@@ -35,10 +35,10 @@ def own_sampling(model: ModelSettings, data_dir: Path, *, ask_hub: bool = False)
     """
     if model.engine != "vllm":
         return SamplingSettings()
-    folder = folder_of(model.model, data_dir)
-    file = folder / FILE if folder is not None else _from_hub(model.model, ask_hub)
     try:
-        content = json.loads(file.read_text(encoding="utf-8")) if file is not None else {}
+        folder = folder_of(model.model, data_dir)
+        text = _from_hub(model.model, ask_hub) if folder is None else (folder / FILE).read_text(encoding="utf-8")
+        content = json.loads(text)
     except (OSError, ValueError):
         return SamplingSettings()
     return _read(content) if isinstance(content, dict) else SamplingSettings()
@@ -56,15 +56,26 @@ def _read(content: Mapping[str, Any]) -> SamplingSettings:
         return SamplingSettings()
 
 
-def _from_hub(name: str, ask_hub: bool) -> Path | None:
+def _from_hub(name: str, ask_hub: bool) -> str:
+    """The file of a hub model: its copy on this machine, otherwise the hub's. Raises OSError if there is none.
+
+    The hub library would try an unreachable hub for half a minute, so this asks once.
+    """
     try:
-        from huggingface_hub import hf_hub_download
-    except ImportError:
-        return None
-    try:
-        return Path(hf_hub_download(name, FILE, local_files_only=not ask_hub, etag_timeout=HUB_SECONDS))
-    except Exception:  # the hub is away, the name is wrong or the model has no such file
-        return None
+        from huggingface_hub import constants, hf_hub_url, try_to_load_from_cache
+        from huggingface_hub.utils import build_hf_headers, get_session
+
+        cached = try_to_load_from_cache(name, FILE)
+        if isinstance(cached, str):
+            return Path(cached).read_text(encoding="utf-8")
+        if ask_hub and cached is None and not constants.HF_HUB_OFFLINE:
+            url, headers = hf_hub_url(name, FILE), build_hf_headers()
+            reply = get_session().get(url, headers=headers, timeout=HUB_SECONDS, follow_redirects=True)
+            reply.raise_for_status()
+            return reply.text
+    except Exception as error:  # the hub is away, the name is wrong, or the library is not installed
+        raise OSError(str(error)) from error
+    raise OSError(f"{name} has no {FILE} on this machine")
 
 
 def job_sampling(

@@ -2,6 +2,7 @@
 
 import json
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -13,6 +14,20 @@ from tracemill.sampling import Sampling, SamplingSettings
 #: As Qwen's and DeepSeek's models have it.
 THINKER = {"do_sample": True, "temperature": 0.6, "top_p": 0.95, "top_k": 20, "eos_token_id": [1, 2]}
 NOTHING = SamplingSettings()
+
+
+class _Hub:
+    """A hub that is away, or gives a text."""
+
+    def __init__(self) -> None:
+        self.asked: list[str] = []
+        self.text = ""
+
+    def get(self, url: str, **_: object) -> Any:
+        self.asked.append(url)
+        if not self.text:
+            raise OSError("no route to the hub")
+        return SimpleNamespace(text=self.text, raise_for_status=lambda: None)
 
 
 def _model(folder: Path, content: object = None, **settings: Any) -> ModelSettings:
@@ -67,16 +82,16 @@ def test_a_server_uses_its_own_values_unless_they_are_set() -> None:
 
 
 def test_a_hub_that_is_away_leaves_the_defaults(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    calls: list[bool] = []
-
-    def away(name: str, file: str, *, local_files_only: bool, etag_timeout: float) -> str:
-        calls.append(local_files_only)
-        raise OSError("no route to the hub")
-
-    monkeypatch.setattr("huggingface_hub.hf_hub_download", away)
+    hub = _Hub()
+    monkeypatch.setattr("huggingface_hub.utils.get_session", lambda: hub)
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", False)
     model = ModelSettings(model="Qwen/Qwen3-4B")
-    assert own_sampling(model, tmp_path) == own_sampling(model, tmp_path, ask_hub=True) == NOTHING
-    assert calls == [True, False]
+    assert own_sampling(model, tmp_path) == NOTHING
+    assert hub.asked == []
+    assert own_sampling(model, tmp_path, ask_hub=True) == NOTHING
+    assert hub.asked == ["https://huggingface.co/Qwen/Qwen3-4B/resolve/main/generation_config.json"]
+    hub.text = json.dumps(THINKER)
+    assert own_sampling(model, tmp_path, ask_hub=True) == SamplingSettings(temperature=0.6, top_p=0.95, top_k=20)
 
 
 def test_stored_sampling_keeps_every_key_and_older_jobs_stay_readable() -> None:

@@ -24,7 +24,7 @@ from producer.job_request import (
 from producer.opening import job_spec, store_questions
 from tracemill.errors import UsageError
 from tracemill.sampling import SamplingSettings
-from trainer.spec import apply_changes, key_of
+from tracemill.sections import apply_changes, key_of
 
 
 class Purpose(StrEnum):

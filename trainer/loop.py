@@ -11,10 +11,10 @@ from typing import Any
 from pydantic import Field, ValidationError, model_validator
 
 from tracemill.errors import UsageError
-from tracemill.sections import Section
+from tracemill.sections import Section, key_of
 from trainer.ask_spec import AskSpec
 from trainer.fit_spec import FitSpec
-from trainer.spec import EvaluateSpec, RoundSpec, key_of, parse, read
+from trainer.spec import EvaluateSpec, RoundSpec, parse, read
 
 #: The default plateau of a loop with a dev set.
 PLATEAU = 0.005

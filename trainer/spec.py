@@ -9,7 +9,7 @@ from pydantic import Field, ValidationError, model_validator
 
 from tracemill.errors import UsageError, reason_of
 from tracemill.sampling import SamplingSettings
-from tracemill.sections import Section
+from tracemill.sections import Section, apply_changes, key_of
 from tracemill.settings import model
 from trainer.ask_spec import Columns, TeachSpec
 from trainer.fit_spec import FitSpec
@@ -90,35 +90,6 @@ def read(path: Path, kind: str, changes: Sequence[str] = ()) -> dict[str, Any]:
     return content
 
 
-def apply_changes(content: dict[str, Any], changes: Sequence[str], flag: str, example: str) -> None:
-    """Change `content` by KEY=VALUE texts. Raises UsageError with the flag, the wrong text and an example."""
-    for change in changes:
-        key, equals, value = change.partition("=")
-        if not equals:
-            raise UsageError(f"{flag} {change}: write KEY=VALUE, like {example}")
-        _change(content, key.strip().split("."), _value(value), f"{flag} {change}")
-
-
-def _value(text: str) -> Any:
-    try:
-        return tomllib.loads(f"value = {text}")["value"]
-    except ValueError:
-        return text
-
-
-def _change(content: Any, key: list[str], value: Any, change: str) -> None:
-    first, *rest = key
-    try:
-        index: Any = int(first) if isinstance(content, list) else first
-        if not rest:
-            content[index] = value
-            return
-        inner = content.setdefault(index, {}) if isinstance(content, dict) else content[index]
-    except (AttributeError, IndexError, TypeError, ValueError):
-        raise UsageError(f"{change}: there is no such key") from None
-    _change(inner, rest, value, change)
-
-
 def parse(content: dict[str, Any], where: str) -> RoundSpec:
     """Check a round's content. Raises UsageError for a wrong key; the message starts with `where`."""
     try:
@@ -134,8 +105,3 @@ def with_row_limit(spec: RoundSpec) -> RoundSpec:
         return spec
     fit = spec.fit.model_copy(update={"max_tokens": model(spec.student).context})
     return spec.model_copy(update={"fit": fit})
-
-
-def key_of(location: tuple[int | str, ...]) -> str:
-    """Write the location of a pydantic error as a dotted key: `select.jobs`."""
-    return ".".join(str(part) for part in location)

@@ -73,7 +73,12 @@ def _show(spec: "RoundSpec", result: "Preview") -> None:
     print_rows([{"": name, "value": value} for name, value in totals.items()], ("", "value"))
     if result.limits:
         rows = [
-            {"left out": limit.rows, "limit": limit.limit, "is": limit.value, "enough": limit.enough or "not known"}
+            {
+                "left out": limit.rows,
+                "limit": limit.limit,
+                "is": limit.value or "the context",
+                "enough": limit.enough or "not known",
+            }
             for limit in result.limits
         ]
         print_rows(rows, ("left out", "limit", "is", "enough"), title="Left out by a limit of tokens: raise it")

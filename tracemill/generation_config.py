@@ -63,7 +63,7 @@ def _from_hub(name: str, ask_hub: bool) -> str:
     """
     try:
         from huggingface_hub import constants, hf_hub_url, try_to_load_from_cache
-        from huggingface_hub.utils import build_hf_headers, get_session
+        from huggingface_hub.utils import build_hf_headers, get_session  # type: ignore[attr-defined]
 
         cached = try_to_load_from_cache(name, FILE)
         if isinstance(cached, str):

@@ -54,7 +54,7 @@ def card(
             f"- LoRA of rank {fit.lora_rank}, alpha {fit.lora_alpha}, on all linear layers; the base held in "
             f"{fit.quantisation if fit.quantisation != 'none' else 'bfloat16'}.",
             f"- {outcome['examples']} examples, {outcome['tokens']} tokens an epoch; {outcome['too_long']} more were "
-            f"left out as longer than {fit.max_tokens} tokens.",
+            f"left out as too long{f' (more than {fit.max_tokens} tokens)' if fit.max_tokens else ''}.",
             f"- Every question is asked with prompt `{prompt_hash}`.",
             "",
             "## What it was trained on",

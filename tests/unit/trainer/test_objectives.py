@@ -109,6 +109,12 @@ class TestLogits:
         assert batch["teacher_logprobs"][0, 1:4].tolist() == [[none] * 3, [-0.5, -1.0, -2.0], [-0.25, none, none]]
         assert batch["teacher_logprobs"][1, 1].tolist() == [-0.5, none, none]
 
+    def test_tokens_without_stored_log_probabilities_are_only_imitated(self) -> None:
+        top = TopK((5, 8), ((), (8,)), ((), (-0.25,)))
+        batch = collate([{"input_ids": [1, 5, 8, 3], "labels": [IGNORED, 5, 8, 3], "logprobs": encode(top)}])
+        assert batch["teacher_known"].tolist() == [[0, 0, 1, 0]]
+        assert batch["teacher_ids"].tolist() == [[[0], [0], [8], [0]]]
+
     def test_ragged_rows_and_probabilities_rounded_above_one_are_accepted(self) -> None:
         import torch
 

@@ -306,8 +306,7 @@ def test_an_engine_without_steps_is_dead_and_a_slow_engine_is_not(
         for process in core:
             process.resume()
     assert engine.stalled_seconds == 0
-    monkeypatch.setattr(engine, "_stall", 1)
-    long = Sampling(temperature=0, max_tokens=400)  # takes longer than stall_seconds
+    long = Sampling(temperature=0, max_tokens=450)  # takes longer than stall_seconds
     assert run(engine.generate([{"role": "user", "content": "Count from 1 to 200."}], 1, long)).completions[0].tokens
 
 

@@ -136,6 +136,17 @@ def test_a_budget_in_money_is_one_key_and_one_flag(
     forget()
 
 
+def test_a_budget_needs_the_longest_answer_of_a_server(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TRACEMILL_MODELS", '{"teacher": {"engine": "openai", "model": "m"}}')
+    forget()
+    content = {"source": "s.jsonl", "name": "job", "budget_tokens": 1e6}
+    assert by_toml(content | {"max_tokens": 4096}, Path())[1].budget == 1e6
+    with pytest.raises(UsageError, match="a budget needs the longest answer"):
+        by_toml(content, Path())
+    monkeypatch.delenv("TRACEMILL_MODELS")
+    forget()
+
+
 def test_further_keys_of_a_server_are_one_key_and_one_flag_and_vllm_refuses_them(
     by_flags: Callable[[list[str]], Opened], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

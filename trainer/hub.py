@@ -154,11 +154,11 @@ def upload(
     hub = HfApi(token=token)
     try:
         address = str(hub.create_repo(repo, private=private, exist_ok=True))
+        if adapter.is_dir():
+            card = adapter / "README.md"
+            card.write_text(evaluated(card.read_text(), measured))
         for folder, path in ((adapter, "."), (merged, "merged")):
             if folder.is_dir():
-                if folder == adapter:
-                    card = folder / "README.md"
-                    card.write_text(evaluated(card.read_text(), measured))
                 hub.upload_folder(repo_id=repo, folder_path=folder, path_in_repo=path, commit_message="Tracemill")
     except (HfHubHTTPError, OSError) as error:
         raise TracemillError(f"the hub did not take {repo}: {reason_of(error)}") from None

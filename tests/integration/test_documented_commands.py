@@ -80,7 +80,7 @@ COMMANDS = {
         r"^adaptive sampling +2 accepted of at most 8, 2 at a time", (ADAPTIVE,), "gsm8k-teacher-cot"
     ),
     SAMPLED: Shown(opened("sampled")),
-    "tracemill jobs show sampled": Shown(r"^sampling\.top_k +40$", (SAMPLED,)),
+    "tracemill jobs show sampled": Shown(r"^sampling\.top_k +40 *$", (SAMPLED,)),
     f"{MAPPED} --policy policy.toml --name strict": Shown(opened("strict")),
     "tracemill jobs": Shown(r"questions-teacher-cot", (QUESTIONS,)),
     "tracemill enqueue 'gym:chain_sum?min_terms=2' --model teacher --method cot --samples 8 --limit 100": Shown(

@@ -8,7 +8,7 @@ import os
 import threading
 from typing import NoReturn
 
-from tracemill.engines import Engine, start
+from tracemill.engines import AliasEngine, Engine, start
 from tracemill.errors import EngineAway, EngineDead
 from tracemill.event_loop import run
 from tracemill.settings import model, settings
@@ -42,6 +42,16 @@ def engine(alias: str) -> Engine:
             log.warning("starting engine %s for %s (%s)", config.engine, alias, config.model)
             _engines[key] = start(config, settings().data_dir.resolve())
         return _engines[key]
+
+
+def alias_engine(alias: str) -> Engine:
+    """The engine of a model alias, with the alias's variables of the chat template and further keys in each request.
+
+    Jobs have these in their own sampling.
+    """
+    sampling = model(alias).sampling
+    is_plain = not (sampling.chat_template_kwargs or sampling.extra_body)
+    return engine(alias) if is_plain else AliasEngine(engine(alias), sampling)
 
 
 def answered(alias: str, error: EngineAway | None = None) -> None:

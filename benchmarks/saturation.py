@@ -42,24 +42,24 @@ train = false
 flower = false
 [models.teacher]
 engine = "vllm"
-model = "{EMBEDDED_MODEL}"
+model = "{{model}}"
 vllm.max_model_len = {MAX_MODEL_LEN}
 vllm.kv_cache_gib = {KV_CACHE_GIB}
 vllm.options = {{{{ max_num_seqs = {MAX_NUM_SEQS}, max_num_batched_tokens = {MAX_NUM_BATCHED_TOKENS} }}}}
 """
 
 
-def measure(quick: bool) -> dict[str, float]:
+def measure(quick: bool, model: str = EMBEDDED_MODEL) -> dict[str, float]:
     """Medians of several passes over the same questions, bare and factory in turn."""
-    questions = _questions(32 if quick else 200)
+    questions = questions_of(32 if quick else 200)
     rounds = 2 if quick else 4
     # vLLM would reserve a core for its front end. Both engines get all cores, and waiting threads sleep.
     os.environ.setdefault("VLLM_CPU_OMP_THREADS_BIND", ",".join(map(str, sorted(os.sched_getaffinity(0)))))
     os.environ.setdefault("OMP_WAIT_POLICY", "passive")
     bare, ours, whole = [], [], []
-    with factory(SETTINGS.format(questions=len(questions))) as running:
+    with factory(SETTINGS.format(questions=len(questions), model=model)) as running:
         running.run("warm", questions[:8], samples=SAMPLES, sampling=Sampling(**SAMPLING))
-        call = Bare(running.folder, questions)
+        call = Bare(model, running.folder, questions)
         try:
             call.tokens_per_second(8)
             for number in range(rounds):
@@ -86,7 +86,8 @@ def measure(quick: bool) -> dict[str, float]:
     }
 
 
-def _questions(count: int) -> list[Question]:
+def questions_of(count: int) -> list[Question]:
+    """Different questions."""
     rows = open_source(f"words:?size={2 * count}&seed=1", mapping={})
     different = {row.text: row for row in rows if isinstance(row, Question)}
     return list(islice(different.values(), count))
@@ -102,13 +103,13 @@ def _factory(running: Factory, questions: Sequence[Question], job: str) -> tuple
 class Bare:
     """vLLM called directly, in this process, on the prompts of the factory."""
 
-    def __init__(self, data_dir: Path, questions: Sequence[Question]) -> None:
+    def __init__(self, model: str, data_dir: Path, questions: Sequence[Question]) -> None:
         os.environ[OWNER] = str(os.getpid())  # its processes end with this one
         os.environ["VLLM_LOGGING_LEVEL"] = "ERROR"
         from vllm import LLM, SamplingParams, TokensPrompt
 
         self.llm = LLM(
-            model=resolve(EMBEDDED_MODEL, data_dir),
+            model=resolve(model, data_dir),
             max_model_len=MAX_MODEL_LEN,
             max_num_seqs=MAX_NUM_SEQS,
             max_num_batched_tokens=MAX_NUM_BATCHED_TOKENS,

@@ -3,13 +3,17 @@
 import os
 import signal
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Annotated
 
 import typer
 
 from cli.output import print_line, progress_console
+from tracemill.cards import cards, uses_cards
+from tracemill.errors import EngineDead
+from tracemill.lending import Tenancy
 from tracemill.settings import model, settings
+from tracemill.stack.sweep import PROGRAM_MARK
 
 worker = typer.Typer(help="Run a worker: one Celery worker, in the foreground.", no_args_is_help=True)
 
@@ -68,16 +72,21 @@ def generate(
     ] = None,
 ) -> None:
     from tracemill.celery import generate_queue, verify_queue
-    from tracemill.engines.registry import close_engines, engine
+    from tracemill.engines.memory_plan import SHARE, worker_shares
+    from tracemill.engines.registry import close_engines, engine, set_options
 
     if concurrency:
         os.environ["TRACEMILL_GENERATE_CONCURRENCY"] = str(concurrency)
         settings.cache_clear()
     in_engine = settings().generate_concurrency
-    for alias in [*models, *([judge] if judge else [])]:
+    served = [*models, *([judge] if judge else [])]
+    for alias in served:
         model(alias)  # an unknown alias is an error before a model is loaded
 
     def load() -> None:
+        _lend_cards(served)
+        for alias, share in worker_shares(served).items():
+            set_options(alias, **{SHARE: share})
         for alias in models:
             engine(alias)
 
@@ -87,6 +96,29 @@ def generate(
         _celery("generate", queues, in_engine, threads=in_engine + max(2, in_engine // 4), load=load)
     finally:
         close_engines()
+
+
+def _lend_cards(served: Sequence[str]) -> None:
+    """In the local stack, lend this worker's GPUs to the fits of the trainer. Waits while a fit holds them."""
+    from tracemill.engines.registry import end_worker, set_options, sleep_engines, wake_engines
+    from tracemill.engines.vllm import SLEEP_MODE
+
+    visible = [card.id for card in cards()]
+    if PROGRAM_MARK not in os.environ or not settings().local.train or not visible:
+        return
+    for alias in served:
+        if uses_cards(model(alias)):
+            set_options(alias, **{SLEEP_MODE: True})
+    tenancy = Tenancy(settings().data_dir.resolve(), visible)
+    tenancy.enter()
+
+    def lend() -> None:
+        try:
+            tenancy.lend(sleep_engines, wake_engines)
+        except Exception as error:  # the state of the engine is unknown now
+            end_worker(EngineDead(f"the engine cannot lend its GPU to a fit: {error}"))
+
+    threading.Thread(target=lend, name="tracemill-lender", daemon=True).start()
 
 
 @worker.command(help="Verify traces. Example: tracemill worker verify --judge verifier")

@@ -13,7 +13,7 @@ from pydantic import ValidationError
 
 from tracemill.model_settings import ModelSettings
 from tracemill.sampling import Sampling, SamplingSettings, merged
-from tracemill.weights import folder_of
+from tracemill.weights import is_folder, model_file
 
 FILE = "generation_config.json"
 #: The keys of the file that are sampling settings, with our names.
@@ -35,10 +35,13 @@ def own_sampling(model: ModelSettings, data_dir: Path, *, ask_hub: bool = False)
     """
     if model.engine != "vllm":
         return SamplingSettings()
+    path = model_file(model.model, FILE, data_dir)
+    is_on_hub = not (model.model.startswith("wheel:") or is_folder(model.model))
     try:
-        folder = folder_of(model.model, data_dir)
-        text = _from_hub(model.model, ask_hub) if folder is None else (folder / FILE).read_text(encoding="utf-8")
-        content = json.loads(text)
+        if path is not None:
+            content = json.loads(path.read_text(encoding="utf-8"))
+        else:
+            content = json.loads(_from_hub(model.model)) if ask_hub and is_on_hub else {}
     except (OSError, ValueError):
         return SamplingSettings()
     return _read(content) if isinstance(content, dict) else SamplingSettings()
@@ -56,26 +59,23 @@ def _read(content: Mapping[str, Any]) -> SamplingSettings:
         return SamplingSettings()
 
 
-def _from_hub(name: str, ask_hub: bool) -> str:
-    """The file of a hub model: its copy on this machine, otherwise the hub's. Raises OSError if there is none.
+def _from_hub(name: str) -> str:
+    """The file of a hub model. Raises OSError if it cannot be had.
 
     The hub library would try an unreachable hub for half a minute, so this asks once.
     """
     try:
-        from huggingface_hub import constants, hf_hub_url, try_to_load_from_cache
+        from huggingface_hub import constants, hf_hub_url
         from huggingface_hub.utils import build_hf_headers, get_session  # type: ignore[attr-defined]
 
-        cached = try_to_load_from_cache(name, FILE)
-        if isinstance(cached, str):
-            return Path(cached).read_text(encoding="utf-8")
-        if ask_hub and cached is None and not constants.HF_HUB_OFFLINE:
-            url, headers = hf_hub_url(name, FILE), build_hf_headers()
-            reply = get_session().get(url, headers=headers, timeout=HUB_SECONDS, follow_redirects=True)
-            reply.raise_for_status()
-            return reply.text
+        if constants.HF_HUB_OFFLINE:
+            raise OSError("the hub is switched off (HF_HUB_OFFLINE)")
+        url, headers = hf_hub_url(name, FILE), build_hf_headers()
+        reply = get_session().get(url, headers=headers, timeout=HUB_SECONDS, follow_redirects=True)
+        reply.raise_for_status()
+        return str(reply.text)
     except Exception as error:  # the hub is away, the name is wrong, or the library is not installed
         raise OSError(str(error)) from error
-    raise OSError(f"{name} has no {FILE} on this machine")
 
 
 def job_sampling(

@@ -46,6 +46,11 @@ class VllmOptions(Section):
     #: Seconds without a step, while requests wait, after which the worker ends. Its supervisor restarts it.
     stall_seconds: float = Field(120, gt=0)
 
+    @property
+    def n_cards(self) -> int:
+        """The number of GPUs that one engine computes on."""
+        return int(self.options.get("tensor_parallel_size", 1)) * int(self.options.get("pipeline_parallel_size", 1))
+
 
 class OpenaiOptions(Section):
     """`[models.ALIAS.openai]`: the model runs on a server with the OpenAI protocol."""

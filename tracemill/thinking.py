@@ -227,6 +227,11 @@ def tokens_before_words(ids: Sequence[int], decode: Callable[[Sequence[int]], st
     return bisect_right(range(len(ids) + 1), start, key=lambda count: len(decode(ids[:count]))) - 1
 
 
+def names_marks(template: str) -> bool:
+    """Whether a chat template names a thinking mark: its model was trained to think."""
+    return bool(_OPENS.search(template) or _CLOSES.search(template))
+
+
 def _may_hold_marks(text: str) -> bool:
     if "<" not in text and "[" not in text and "◁" not in text:
         return False

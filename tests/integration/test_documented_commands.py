@@ -106,6 +106,7 @@ COMMANDS = {
     ),
     "tracemill export good --columns question,text,answer": Shown(r"^good: \d+ traces$", (FIRST,), "first"),
     "tracemill export all.jsonl.gz --include all": Shown(r"^all\.jsonl\.gz: [\d,]+ traces$", (FIRST,), "first"),
+    "tracemill doctor": Shown(r"│ Postgres +│ ok(.|\n)*^everything needed is here, \d warnings?$"),
     "tracemill health --here": Shown(r"│ redis +│ well"),
     "tracemill db upgrade": Shown(r"^the schema is up to date$"),
 }

@@ -7,6 +7,8 @@ evaluate: on CPU a bitsandbytes 4-bit model that was once switched to evaluation
 import hashlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
+from itertools import chain
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
@@ -94,13 +96,16 @@ class Lesson(Generic[Options]):
     #: Variables of the chat template, as in the evaluation.
     chat_template_kwargs: Mapping[str, Any] = field(default_factory=dict)
 
-    @property
+    @cached_property
     def fingerprint(self) -> str:
         """A hash of everything that changes the result; a fit resumes only from checkpoints with the same hash."""
         settings = (self.fit.model_dump_json(), self.options.model_dump_json())
         asked = (self.prompt.hash, dict(self.chat_template_kwargs))
-        inputs = (self.model, asked, self.examples, settings, self.epochs, self.teachers)
-        return hashlib.blake2b(repr(inputs).encode("utf-8", "surrogatepass"), digest_size=16).hexdigest()
+        inputs = (self.model, asked, settings, self.epochs, self.teachers)
+        fingerprint = hashlib.blake2b(digest_size=16)
+        for part in chain(inputs, self.examples):  # the text of one example at a time
+            fingerprint.update(f"{part!r}\n".encode("utf-8", "surrogatepass"))
+        return fingerprint.hexdigest()
 
 
 @dataclass(frozen=True)

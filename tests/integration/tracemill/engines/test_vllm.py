@@ -64,6 +64,24 @@ def test_concurrent_requests_get_all_their_samples(engine: VllmEngine) -> None:
     assert len({completion.text for completion in generations[0].completions}) > 1
 
 
+def test_a_sleeping_engine_finishes_its_requests_and_lets_later_ones_wait(engine: VllmEngine) -> None:
+    async def scene() -> tuple[bool, bool, str | None]:
+        sampling = Sampling(temperature=0.9, max_tokens=40)
+        running = asyncio.create_task(engine.generate(QUESTION, 4, sampling))
+        await asyncio.sleep(0.2)
+        await engine.sleep()
+        is_finished = running.done() and len(running.result().completions) == 4
+        later = asyncio.create_task(engine.generate(QUESTION, 1, sampling))
+        await asyncio.sleep(1.5)
+        waits = not later.done()
+        await engine.wake()
+        return is_finished, waits, (await later).completions[0].finish_reason
+
+    is_finished, waits, reason = run(scene())
+    assert (is_finished, waits) == (True, True)
+    assert reason in ("stop", "length")
+
+
 def test_a_request_that_is_cancelled_ends_in_vllm_too(engine: VllmEngine) -> None:
     async def cancelled() -> bool:
         long = Sampling(temperature=0.9, max_tokens=400)

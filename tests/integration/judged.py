@@ -24,7 +24,8 @@ def judged_job(name: str, right: int, wrong: int, policy: Policy) -> None:
         select t.id, j.verifier, n <= :right, 'equal', 0, 0,
                case when n <= :right then '{"rating": 0.8, "uninformative": ["rating"]}'::jsonb
                     else '{"rating": 0.3, "uninformative": ["rating"]}'::jsonb end, '[]', false, 0
-        from (select *, row_number() over (partition by job_id order by id) as n from traces) t join jobs j on j.id = t.job_id
+        from (select *, row_number() over (partition by job_id order by id) as n from traces) t
+        join jobs j on j.id = t.job_id
         where j.name = :name
         """,
         right=right,

@@ -28,8 +28,7 @@ def context_of(alias: str, config: ModelSettings) -> Context | None:
         with suppress(TracemillError):  # a job may also be opened where its server cannot be reached
             tokens = run(_of_server(config))
         return None if tokens is None else Context(tokens, None)
-    configured = config.vllm.options.get("max_model_len") or config.vllm.max_model_len
-    limits = [Context(configured, f"max_model_len in [models.{alias}.vllm]")] if isinstance(configured, int) else []
+    limits = [Context(config.context, f"max_model_len in [models.{alias}.vllm]")] if config.context else []
     if "hf_overrides" not in config.vllm.options and (longest := max_length(config.model, settings().data_dir)):
         limits.append(Context(longest, None))
     return min(limits, key=lambda limit: limit.tokens, default=None)

@@ -38,6 +38,8 @@ RECHECK_SECONDS = 0.25
 MAX_BYTES = 2**28
 #: Longest wait for the list of models, in seconds.
 LIST_SECONDS = 3.0
+#: Tokens that an answer without a limit is first expected to have. The rate limit learns the real number.
+UNLIMITED = 4096
 #: Characters a token in English text, to estimate the length of a prompt.
 CHARACTERS = 4
 
@@ -121,7 +123,8 @@ class Server:
         async with self._turn:
             while (wait := self._pace.wait(time.monotonic())) > 0:  # noqa: ASYNC110 (no event ends this wait)
                 await asyncio.sleep(min(wait, RECHECK_SECONDS))
-            return self._pace.start(time.monotonic(), prompt + request.get("n", 1) * request["max_tokens"])
+            limit = request.get("max_tokens") or request.get("max_completion_tokens") or UNLIMITED
+            return self._pace.start(time.monotonic(), prompt + request.get("n", 1) * limit)
 
     async def _attempt(self, request: dict[str, Any]) -> Answer:
         streamed = bool(request.get("stream"))

@@ -31,7 +31,7 @@ CRASHES = ["sh", "-c", "sleep 2; echo 'error: the disk is full'; exit 1", "worke
 DIES_AT_ITS_FIRST_REQUEST = """
 import sys, time
 from db.heartbeat import present
-with present("generate", queues=["generate.teacher"], concurrency=1):
+with present("generate", queues=["generate.teacher"], concurrency=lambda: 1):
     time.sleep(1)
 sys.exit("error: no key in MY_KEY")
 """

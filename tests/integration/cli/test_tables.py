@@ -18,7 +18,7 @@ from db.session import transaction
 from tests.integration.factory import change
 from tests.integration.judged import judged_job
 from tests.integration.rounds import finish, job, new_round, question, round_spec, trace
-from tests.tiny import byte_tokenizer
+from tests.tiny import TEMPLATE, byte_tokenizer
 from tracemill.policy import Policy
 from tracemill.settings import settings
 from tracemill.stack import Stack
@@ -90,7 +90,7 @@ def files(tmp_path_factory: pytest.TempPathFactory) -> Path:
     )
     (folder / "questions.jsonl").write_text('{"question": "What is 40 + 2?", "gold": "42"}\n')
     (folder / "traces.jsonl").write_text('{"question": "1 + 1?", "trace": "The answer is 2.", "gold": "2"}\n')
-    byte_tokenizer(folder / "student")
+    byte_tokenizer(TEMPLATE, "<|im_start|>", "<|im_end|>").save_pretrained(folder / "student")
     (folder / "student" / "config.json").write_text('{"model_type": "llama"}')
     return folder
 
@@ -133,7 +133,10 @@ READ_ONLY = Path("/proc")
         (f"rounds compare {ROUND} short", [ROUND, "short", JOB, "McNemar", "no difference is shown"]),
         ("loops", [LOOP, "1 of ", f"{LOOP}-1-attempt"]),
         (f"loops show {LOOP}", [LOOP, "gsm8k-train.jsonl", EVALUATION]),
-        (f"calibrate --judge verifier --job {JUDGED} --no-store --signals rating", ["rating", "12", "14", "1.00 [", "informative"]),
+        (
+            f"calibrate --judge verifier --job {JUDGED} --no-store --signals rating",
+            ["rating", "12", "14", "1.00 [", "informative"],
+        ),
         ("train {files}/round.toml --dry-run", [ROUND, JOB, "chosen", "not known", "[learnt]"]),
         ("verify {files}/traces.jsonl -o {tmp}/verdicts.jsonl", ["rows", "right", "with false equation"]),
         ("enqueue {files}/questions.jsonl --name a-new-job", ["a-new-job", "1 questions read, 1 new"]),

@@ -21,6 +21,7 @@ def test_the_readers_of_every_setting_are_known() -> None:
     [
         ("producer/feeder.py", {"producer"}),
         ("workers/generate.py", {"generate"}),
+        ("cli/workers.py", {"generate"}),
         ("workers/verify.py", {"generate", "verify"}),  # a generate worker with a judge verifies
         ("workers/shutdown.py", {"generate", "verify", "train"}),
         ("trainer/**/*.py", {"train"}),

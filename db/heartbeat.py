@@ -42,16 +42,15 @@ def present(
     kind: str,
     *,
     queues: Sequence[str] = (),
-    concurrency: int = 0,
+    concurrency: Callable[[], int] = lambda: 0,
     leads: Callable[[], bool] = lambda: False,
-    is_ready: Callable[[], bool] = lambda: True,
     trouble: Callable[[], str | None] = lambda: None,
 ) -> Iterator[Callable[[], None]]:
     """Send heartbeats of this process until the block ends. Yields a function that sends one at once.
 
     It first waits for Postgres, and later survives its absence. `queues` and `concurrency`: the source of its tasks,
-    and the number of them at a time. The number is 0 until `is_ready`, while a model loads. `trouble` returns the
-    current problem or None. Raises StackError if the schema of the database differs from that of this code.
+    and the number of them at a time, 0 while a model loads. `trouble` returns the current problem or None. Raises
+    StackError if the schema of the database differs from that of this code.
     """
     _wait_for_schema()
     row = {
@@ -63,7 +62,7 @@ def present(
 
     def beat() -> None:
         with suppress(SQLAlchemyError), statement() as connection:  # the next beat tries again
-            now = {"concurrency": concurrency if is_ready() else 0, "leads": leads(), "trouble": trouble()}
+            now = {"concurrency": concurrency(), "leads": leads(), "trouble": trouble()}
             connection.execute(Q["beat"], row | now)
 
     _delete_dead_processes()

@@ -125,8 +125,9 @@ class Settings(BaseSettings):
     feeder: FeederSettings = FeederSettings()
     #: The processes of the local stack.
     local: LocalSettings = LocalSettings()
-    #: Questions that one generate worker answers at a time. Each needs the job's n samples.
-    generate_concurrency: int = Field(64, ge=1)
+    #: Samples that one worker has in an engine at a time. By default as many as the key-value cache of vLLM holds if
+    #: they have an eighth of `max_model_len`, and 256 with a server.
+    generate_concurrency: int | None = Field(None, ge=1)
     #: Seconds that a worker has after SIGTERM to finish its work. Then it hands back the rest. Keep it below the limit
     #: of the supervisor, which then kills the worker: 20 s in the local stack, 30 s in Docker and Kubernetes.
     grace_seconds: float = Field(15, ge=0)

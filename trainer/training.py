@@ -15,12 +15,13 @@ from tracemill.weights import vocabulary_hash
 from trainer.callbacks import Checkpoints, KeptEpochs, Reporter, latest
 from trainer.objectives.base import Lesson, Outcome
 from trainer.order import order
+from trainer.passes import LENGTH, PassCollator
 from trainer.student import base_model, device, lora
 
-#: Padded tokens in one forward pass. Each takes memory: about 2 MB with a 135M student on CPU.
+#: Padded tokens in one forward pass on CPU, where it keeps every activation: about 2 MB a token of a 135M student.
 TOKENS_A_PASS = 2048
-#: The same limit where a fused kernel does not store the logits.
-TOKENS_A_FUSED_PASS = 16384
+#: The same limit on CUDA, where it computes the activations again.
+TOKENS_A_CUDA_PASS = 16384
 #: About this many points are in the loss history of every fit.
 LOSS_POINTS = 200
 
@@ -49,7 +50,7 @@ def train(
     *,
     arguments: Mapping[str, Any] | None = None,
     options: Mapping[str, Any] | None = None,
-    tokens_a_pass: int = TOKENS_A_PASS,
+    tokens_a_pass: int,
     prepare: Callable[[PreTrainedModel], None] = lambda model: None,
 ) -> Outcome:
     """Fit an adapter and save it in `lesson.folder`; resumes from the lesson's latest checkpoint, if there is one.
@@ -61,11 +62,12 @@ def train(
     indices = order(material.lengths, material.stages, lesson.epochs, fit.batch_size, fit.seed)
     checkpoints = lesson.round / "checkpoints"
     resumed = latest(checkpoints, lesson.fingerprint)
-    shared = _arguments(lesson, len(indices), max(material.lengths), tokens_a_pass, checkpoints)
+    shared = _arguments(lesson, len(indices), checkpoints)
+    columns = {**material.columns, LENGTH: material.lengths}
     trainer = trainer_class(
         model=base_model(lesson.model, fit.quantisation),
         args=arguments_class(**shared, **(arguments or {})),
-        train_dataset=Dataset.from_dict(dict(material.columns)).select(indices),
+        train_dataset=Dataset.from_dict(columns).select(indices),
         processing_class=AutoTokenizer.from_pretrained(lesson.model),
         peft_config=lora(fit),
         callbacks=[
@@ -74,6 +76,7 @@ def train(
         ],
         **(options or {}),
     )
+    trainer.data_collator = PassCollator(trainer.data_collator, tokens_a_pass)
     prepare(trainer.model)
     if fit.keep_epochs:
         ends = _ends(material.stages, lesson.epochs, fit.batch_size)
@@ -92,25 +95,16 @@ def train(
     )
 
 
-def passes_a_step(batch_size: int, longest: int, tokens: int) -> int:
-    """The number of equal forward passes of a batch, so that none has more than `tokens` padded tokens."""
-    splits = (n for n in range(1, batch_size + 1) if batch_size % n == 0)
-    return next((n for n in splits if batch_size // n * longest <= tokens), batch_size)
-
-
-def _arguments(lesson: Lesson[Any], rows: int, longest: int, tokens_a_pass: int, folder: Path) -> dict[str, Any]:
+def _arguments(lesson: Lesson[Any], rows: int, folder: Path) -> dict[str, Any]:
     fit = lesson.fit
     cuda = device() != "cpu"
-    batch = fit.batch_size // fit.processes
-    passes = passes_a_step(batch, longest, tokens_a_pass)
     steps = -(-rows // fit.batch_size)
     return {
         "output_dir": str(folder),
         # The order of the rows holds all epochs.
         "num_train_epochs": 1,
         "train_sampling_strategy": "sequential",
-        "per_device_train_batch_size": batch // passes,
-        "gradient_accumulation_steps": passes,
+        "per_device_train_batch_size": fit.batch_size // fit.processes,
         "learning_rate": fit.learning_rate,
         "lr_scheduler_type": "linear",
         "warmup_steps": steps // 20,

@@ -11,6 +11,7 @@ from typing import Any
 from tracemill import memory
 from tracemill.cards import Card, cards, uses_cards
 from tracemill.engines.registry import engine_key
+from tracemill.engines.vllm import USUAL_SHARE
 from tracemill.memory import EngineNeed, FitNeed, Shape
 from tracemill.model_settings import ModelSettings
 from tracemill.settings import model, settings
@@ -56,7 +57,8 @@ def need_of(name: str, config: ModelSettings, shape: Shape, card: int) -> Engine
         shape,
         card=card,
         max_model_len=config.vllm.max_model_len,
-        sequences=settings().generate_concurrency,
+        # Most samples are far shorter than the longest.
+        sequences=max(1, (settings().generate_concurrency or memory.STEP_SEQUENCES) // USUAL_SHARE),
         lora_rank=config.vllm.max_lora_rank if config.vllm.adapters else 0,
         cards=config.vllm.n_cards,
         fixed=config.vllm.options.get(SHARE),

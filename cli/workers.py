@@ -3,13 +3,17 @@
 import os
 import signal
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Annotated
 
 import typer
 
 from cli.output import print_line, progress_console
+from tracemill.cards import cards, uses_cards
+from tracemill.errors import EngineDead
+from tracemill.lending import Tenancy
 from tracemill.settings import model, settings
+from tracemill.stack.sweep import PROGRAM_MARK
 
 worker = typer.Typer(help="Run a worker: one Celery worker, in the foreground.", no_args_is_help=True)
 
@@ -68,16 +72,21 @@ def generate(
     ] = None,
 ) -> None:
     from tracemill.celery import generate_queue, verify_queue
-    from tracemill.engines.registry import capacity, close_engines, engine
+    from tracemill.engines.memory_plan import SHARE, worker_shares
+    from tracemill.engines.registry import capacity, close_engines, engine, set_options
     from workers.room import with_spare
 
     if concurrency:
         os.environ["TRACEMILL_GENERATE_CONCURRENCY"] = str(concurrency)
         settings.cache_clear()
-    for alias in [*models, *([judge] if judge else [])]:
+    served = [*models, *([judge] if judge else [])]
+    for alias in served:
         model(alias)  # an unknown alias is an error before a model is loaded
 
     def load() -> int:
+        _lend_cards(served)
+        for alias, share in worker_shares(served).items():
+            set_options(alias, **{SHARE: share})
         return sum(map(capacity, {engine(alias) for alias in models}))
 
     queues = [*map(generate_queue, models), *([verify_queue(judge)] if judge else [])]
@@ -85,6 +94,29 @@ def generate(
         _celery("generate", queues, load, threads=with_spare)
     finally:
         close_engines()
+
+
+def _lend_cards(served: Sequence[str]) -> None:
+    """In the local stack, lend this worker's GPUs to the fits of the trainer. Waits while a fit holds them."""
+    from tracemill.engines.registry import end_worker, set_options, sleep_engines, wake_engines
+    from tracemill.engines.vllm import SLEEP_MODE
+
+    visible = [card.id for card in cards()]
+    if PROGRAM_MARK not in os.environ or not settings().local.train or not visible:
+        return
+    for alias in served:
+        if uses_cards(model(alias)):
+            set_options(alias, **{SLEEP_MODE: True})
+    tenancy = Tenancy(settings().data_dir.resolve(), visible)
+    tenancy.enter()
+
+    def lend() -> None:
+        try:
+            tenancy.lend(sleep_engines, wake_engines)
+        except Exception as error:  # the state of the engine is unknown now
+            end_worker(EngineDead(f"the engine cannot lend its GPU to a fit: {error}"))
+
+    threading.Thread(target=lend, name="tracemill-lender", daemon=True).start()
 
 
 @worker.command(help="Verify traces. Example: tracemill worker verify --judge verifier")

@@ -17,6 +17,8 @@ from sqlalchemy.exc import OperationalError, SQLAlchemyError
 from db.queries import Q
 from db.session import engine, statement
 from tracemill.concurrency import Periodic
+from tracemill.stack.programs import kind_of
+from tracemill.stack.sweep import PROGRAM_MARK
 
 log = logging.getLogger(__name__)
 
@@ -26,8 +28,13 @@ SILENT_SECONDS = 30.0
 
 
 def process_name(kind: str) -> str:
-    """The name of this process in the table `processes`, in Celery and in Flower."""
-    return f"{kind}.{os.getpid()}@{socket.gethostname()}"
+    """The name of this process in the table `processes`, in Celery and in Flower.
+
+    In the local stack it begins with the name of the program, such as `generate-vllm-gpu0`.
+    """
+    program = os.environ.get(PROGRAM_MARK, "")
+    name = program if kind_of(program) == kind else kind
+    return f"{name}.{os.getpid()}@{socket.gethostname()}"
 
 
 @contextmanager

@@ -61,6 +61,11 @@ class VllmOptions(Section):
             raise ValueError(f"vLLM takes only {', '.join(map(str, LORA_RANKS))}; set {served_rank(rank)}")
         return rank
 
+    @property
+    def n_cards(self) -> int:
+        """The number of GPUs that one engine computes on."""
+        return int(self.options.get("tensor_parallel_size", 1)) * int(self.options.get("pipeline_parallel_size", 1))
+
 
 class OpenaiOptions(Section):
     """`[models.ALIAS.openai]`: the model runs on a server with the OpenAI protocol."""

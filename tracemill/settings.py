@@ -10,7 +10,7 @@ import os
 from collections.abc import Mapping
 from difflib import get_close_matches
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from pydantic import Field, SecretStr, ValidationError
 from pydantic_settings import (
@@ -91,9 +91,17 @@ class LocalSettings(Section):
     generate: list[str] = Field(["teacher", "student"])
     #: Model alias with which the local generate worker also judges traces, for jobs with a judge. "" means no judge.
     judge: str | None = "verifier"
+    #: The GPUs of the local generate workers: "all", or a list such as [0, 1]. Each GPU gets a worker that serves all
+    #: aliases. An engine with `tensor_parallel_size` > 1 takes a group of GPUs. Without a GPU there is one worker.
+    gpus: Literal["all"] | list[int | str] = "all"
     #: Whether to start a trainer worker, and Flower.
     train: bool = True
     flower: bool = True
+
+    @property
+    def served(self) -> list[str]:
+        """The model aliases that the local generate workers serve or judge with."""
+        return list(dict.fromkeys([*self.generate, *([self.judge] if self.judge else [])]))
 
 
 class Settings(BaseSettings):

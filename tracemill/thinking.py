@@ -204,6 +204,11 @@ def opened_at_end(prompt: str) -> str:
     return opens[1] if opens else ""
 
 
+def names_marks(template: str) -> bool:
+    """Whether a chat template names a thinking mark: its model was trained to think."""
+    return bool(_OPENS.search(template) or _CLOSES.search(template))
+
+
 def _may_hold_marks(text: str) -> bool:
     if "<" not in text and "[" not in text and "◁" not in text:
         return False

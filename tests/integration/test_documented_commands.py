@@ -58,6 +58,8 @@ COMMANDS = {
     "tracemill up": Shown(r"postgres +│ RUNNING(.|\n)*verify +│ RUNNING(.|\n)*^logs: .*/\.tracemill/logs$"),
     QUESTIONS: Shown(opened("questions-teacher-cot")),
     WATCH: Shown(r"│ questions-teacher-cot │ done +│ +6 │ +6 │ +0 │ +48 │", (QUESTIONS,)),
+    # Here a producer leads, and no job waits for a worker of the student.
+    "tracemill health": Shown(r"│ redis +│ well", (WATCH,)),
     'tracemill sql "select job, questions, traces, correct, accepted, tokens_out from job_progress"': Shown(
         r"│ questions-teacher-cot +│ +6 │ +48 │", (QUESTIONS,), "questions-teacher-cot"
     ),
@@ -101,7 +103,7 @@ COMMANDS = {
     ),
     "tracemill export good --columns question,text,answer": Shown(r"^good: \d+ traces$", (FIRST,), "first"),
     "tracemill export all.jsonl.gz --include all": Shown(r"^all\.jsonl\.gz: [\d,]+ traces$", (FIRST,), "first"),
-    "tracemill health": Shown(r"│ redis +│ well"),
+    "tracemill doctor": Shown(r"│ Postgres +│ ok(.|\n)*^everything needed is here, \d warnings?$"),
     "tracemill health --here": Shown(r"│ redis +│ well"),
     "tracemill db upgrade": Shown(r"^the schema is up to date$"),
 }

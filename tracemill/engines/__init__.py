@@ -90,6 +90,14 @@ class Engine(Protocol):
         """
         ...
 
+    async def sleep(self) -> None:
+        """Finish the running requests and free the GPU's memory. Later requests wait until `wake`."""
+        ...
+
+    async def wake(self) -> None:
+        """Take the memory again and answer the waiting requests."""
+        ...
+
     async def close(self) -> None:
         """End the engine and every process it started."""
         ...

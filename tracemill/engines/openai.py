@@ -156,6 +156,12 @@ class OpenaiEngine:
                 "'openai' cannot load one. Use engine = \"vllm\", or an alias whose model is the name on the server."
             )
 
+    async def sleep(self) -> None:
+        """Do nothing: the model uses no memory of this machine."""
+
+    async def wake(self) -> None:
+        """Do nothing."""
+
     async def close(self) -> None:
         """Close the connections."""
         await self._server.close()

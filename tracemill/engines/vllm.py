@@ -20,10 +20,11 @@ from pydantic import ValidationError
 from tracemill import thinking
 from tracemill.engines import Completion, Generation, Sampling, Score, choice_shares
 from tracemill.engines.adapters import Adapters
+from tracemill.engines.gate import Gate
 from tracemill.engines.plugin import OWNER
 from tracemill.errors import EngineDead, EngineError, RequestRefused, UsageError
 from tracemill.interpreter import protected_children
-from tracemill.logprobs import TopK
+from tracemill.logprobs import TopK, floats, integers
 from tracemill.model_settings import ModelSettings
 from tracemill.prompts import Message, token_ids
 from tracemill.weights import resolve
@@ -40,6 +41,8 @@ USUAL_SHARE = 8
 CHECKS = 8
 #: Number of last prompt tokens that are searched for a mark that opens the thoughts.
 PROMPT_END = 8
+#: vLLM's option for engines that can free their memory. Only builds for GPUs know it.
+SLEEP_MODE = "enable_sleep_mode"
 
 
 def engine_options(model: ModelSettings, data_dir: Path, *, on_cpu: bool) -> dict[str, Any]:
@@ -137,6 +140,9 @@ class VllmEngine:
         self._max_sequences = sequences(
             config.cache_config.kv_cache_size_tokens, self._max_model_len, config.scheduler_config.max_num_seqs
         )
+        self._gate = Gate()
+        #: vLLM frees the memory of a sleeping engine only with this option. Without it, the engine only pauses.
+        self._sleep_level = 1 if options.get(SLEEP_MODE) else 0
 
     @property
     def stalled_seconds(self) -> float:
@@ -225,12 +231,24 @@ class VllmEngine:
         output = await self._final(ids, params, adapter)
         return float(output.outputs[0].logprobs[0][token].logprob)
 
+    async def sleep(self) -> None:
+        await self._gate.close()
+        await self._llm.sleep(level=self._sleep_level, mode="wait")
+
+    async def wake(self) -> None:
+        await self._llm.wake_up(None if self._sleep_level else ["scheduling"])
+        self._gate.open()
+
     async def close(self) -> None:
         self._llm.shutdown()
         # vLLM's destructor calls it again at the interpreter's end, when its modules no longer exist.
         self._llm.shutdown = lambda *_, **__: None
 
     async def _final(self, ids: list[int], params: Any, adapter: Path | None) -> Any:
+        async with self._gate:
+            return await self._finished(ids, params, adapter)
+
+    async def _finished(self, ids: list[int], params: Any, adapter: Path | None) -> Any:
         from vllm import TokensPrompt
         from vllm.exceptions import VLLMClientError, VLLMError
         from vllm.v1.engine.exceptions import EngineDeadError
@@ -316,12 +334,22 @@ def top_k(chosen: Sequence[int], flat: Any) -> TopK | None:
     """The rows of vLLM's flat log-probabilities: the likeliest tokens and the chosen one of each position."""
     if flat is None:
         return None
-    rows = []
-    for start, end in zip(flat.start_indices, flat.end_indices, strict=True):
-        # vLLM writes the chosen token first. Here it comes last, behind likely tokens with the same log-probability.
-        indices = [*range(start + 1, end), start]
-        rows.append({flat.token_ids[index]: flat.logprobs[index] for index in indices})
-    return TopK.of(zip(chosen, rows, strict=True))
+    import numpy as np
+
+    ids, logprobs = integers(flat.token_ids), floats(flat.logprobs)
+    starts, ends = integers(flat.start_indices), integers(flat.end_indices)
+    rows = np.repeat(np.arange(len(starts)), ends - starts)
+    # vLLM writes the chosen token first. Here it comes last, behind likely tokens with the same log-probability.
+    order = np.arange(1, len(ids) + 1)
+    order[ends - 1] = starts
+    # It is left out there if it is among the likely tokens.
+    is_chosen = ids == ids[starts][rows]
+    is_repeated = np.bincount(rows[is_chosen], minlength=len(starts)) > 1
+    order, rows = (np.delete(column, ends[is_repeated] - 1) for column in (order, rows))
+    if ((np.diff(logprobs[order]) > 0) & (np.diff(rows) == 0)).any():
+        order = order[np.lexsort((-logprobs[order], rows))]
+    lengths = ends - starts - is_repeated
+    return TopK.of_columns(integers(chosen), lengths, ids[order], logprobs[order])
 
 
 def hidden_tokens(tokenizer: Any) -> re.Pattern[str] | None:

@@ -7,6 +7,8 @@ evaluate: on CPU a bitsandbytes 4-bit model that was once switched to evaluation
 import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property
+from itertools import chain
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
@@ -90,12 +92,15 @@ class Lesson(Generic[Options]):
     #: Folders or hub names of the teacher to load, or of the teachers whose log-probabilities are learnt.
     teachers: tuple[str, ...] = ()
 
-    @property
+    @cached_property
     def fingerprint(self) -> str:
         """A hash of everything that changes the result; a fit resumes only from checkpoints with the same hash."""
         settings = (self.fit.model_dump_json(), self.options.model_dump_json())
-        inputs = (self.model, self.prompt.hash, self.examples, settings, self.epochs, self.teachers)
-        return hashlib.blake2b(repr(inputs).encode("utf-8", "surrogatepass"), digest_size=16).hexdigest()
+        inputs = (self.model, self.prompt.hash, settings, self.epochs, self.teachers)
+        fingerprint = hashlib.blake2b(digest_size=16)
+        for part in chain(inputs, self.examples):  # the text of one example at a time
+            fingerprint.update(f"{part!r}\n".encode("utf-8", "surrogatepass"))
+        return fingerprint.hexdigest()
 
 
 @dataclass(frozen=True)

@@ -42,6 +42,7 @@ def fit(lesson: Lesson[LogitsOptions]) -> Outcome:
     Raises UsageError when a teacher has other tokens than the student, TracemillError when a trace has no
     log-probabilities.
     """
+    import torch
     from transformers import AutoTokenizer
 
     from trainer.completion import Pass
@@ -56,13 +57,17 @@ def fit(lesson: Lesson[LogitsOptions]) -> Outcome:
             "teaching job with --logprobs, and select only such jobs."
         )
 
+    def loss(logits: Any, labels: Any, ids: Any, logprobs: Any, is_stored: Any) -> Any:
+        kl = divergence(logits, ids, logprobs, lesson.options.temperature)
+        # Where nothing is stored there is only imitation: the end of a turn that the teacher did not write.
+        weight = lesson.options.kl_weight * is_stored
+        imitation = torch.nn.functional.cross_entropy(logits, labels, reduction="none")
+        return (1 - weight) * imitation + weight * lesson.options.temperature**2 * kl
+
     def losses(model: Any, inputs: Any) -> Any:
         forward = Pass(model, inputs)
-        ids, logprobs = forward.of_tokens(inputs["teacher_ids"]), forward.of_tokens(inputs["teacher_logprobs"])
-        kl = divergence(forward.logits, ids, logprobs, lesson.options.temperature)
-        # Where nothing is stored there is only imitation: the end of a turn that the teacher did not write.
-        weight = lesson.options.kl_weight * forward.of_tokens(inputs["teacher_known"])
-        return (1 - weight) * forward.cross_entropy() + weight * lesson.options.temperature**2 * kl
+        stored = (inputs[name] for name in ("teacher_ids", "teacher_logprobs", "teacher_known"))
+        return forward.of_logits(loss, forward.labels, *map(forward.of_tokens, stored))
 
     def columns(reader: Reader, example: Example, row: Row) -> dict[str, Any]:
         return {"logprobs": example.logprobs}
@@ -89,16 +94,18 @@ def collate(rows: Sequence[dict[str, Any]]) -> dict[str, Any]:
 
     tops = [decode(row["logprobs"]) for row in rows]
     length = max(len(row["input_ids"]) for row in rows)
-    k = max((len(ids) for top in tops for ids in top.ids), default=0)
+    k = max((int(top.columns[1].max(initial=0)) for top in tops), default=0)
     ids = torch.zeros(len(rows), length, k, dtype=torch.long)
     logprobs = torch.full((len(rows), length, k), -torch.inf)
     is_stored = torch.zeros(len(rows), length)
     for index, (row, top) in enumerate(zip(rows, tops, strict=True)):
         first = next(position for position, label in enumerate(row["labels"]) if label >= 0)
-        for position, (top_ids, values) in enumerate(zip(top.ids, top.logprobs, strict=True), first):
-            ids[index, position, : len(top_ids)] = torch.tensor(top_ids)
-            logprobs[index, position, : len(top_ids)] = torch.tensor(values)
-            is_stored[index, position] = 1.0
+        _, lengths, top_ids, values = map(torch.from_numpy, top.columns)
+        is_entry = torch.arange(k) < lengths[:, None]
+        positions = slice(first, first + len(lengths))
+        ids[index, positions][is_entry] = top_ids
+        logprobs[index, positions][is_entry] = values.float()
+        is_stored[index, positions] = 1.0
     return {"teacher_ids": ids, "teacher_logprobs": logprobs, "teacher_known": is_stored}
 
 

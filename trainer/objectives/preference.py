@@ -50,7 +50,8 @@ def fit(lesson: Lesson[PreferenceOptions]) -> Outcome:
 
     from trainer.pairs import PairTrainer
     from trainer.rows import Reader
-    from trainer.training import TOKENS_A_PASS, Material, train
+    from trainer.student import device
+    from trainer.training import TOKENS_A_CUDA_PASS, TOKENS_A_PASS, Material, train
 
     reader = Reader(AutoTokenizer.from_pretrained(lesson.model), lesson.prompt)
     all_pairs = [
@@ -74,7 +75,8 @@ def fit(lesson: Lesson[PreferenceOptions]) -> Outcome:
     loss = hinge if options.loss == "hinge" else {"loss_type": ["sigmoid"]}
     arguments = {"beta": options.beta, **loss}
     # Each pair is two rows, and trl computes them twice: with the adapter and without.
-    return train(lesson, material, PairTrainer, DPOConfig, arguments=arguments, tokens_a_pass=TOKENS_A_PASS // 2)
+    tokens = (TOKENS_A_PASS if device() == "cpu" else TOKENS_A_CUDA_PASS) // 2
+    return train(lesson, material, PairTrainer, DPOConfig, arguments=arguments, tokens_a_pass=tokens)
 
 
 def pairs(examples: Sequence[Example]) -> list[tuple[Example, Example]]:

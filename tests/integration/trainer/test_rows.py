@@ -58,10 +58,3 @@ def test_a_turn_ends_with_the_templates_token_if_it_is_not_the_eos_token(tokeniz
     other = copy.deepcopy(tokenizer)
     other.chat_template = "{% for m in messages %}{{ m['content'] }}<|endoftext|>{% endfor %}"
     assert end_of_turn(other) == tokenizer.convert_tokens_to_ids("<|endoftext|>") != tokenizer.eos_token_id
-
-
-@pytest.mark.parametrize(("longest", "passes"), [(100, 1), (128, 1), (129, 2), (600, 8), (5000, 16)])
-def test_a_batch_is_split_until_a_pass_fits(longest: int, passes: int) -> None:
-    from trainer.training import passes_a_step
-
-    assert passes_a_step(16, longest, 2048) == passes

@@ -93,6 +93,24 @@ def test_by_default_the_engine_has_the_batch_of_vllms_offline_class(engine: Vllm
     assert engine.max_sequences == cache.num_gpu_blocks * cache.block_size // (OPTIONS["max_model_len"] // 8)
 
 
+def test_a_sleeping_engine_finishes_its_requests_and_lets_later_ones_wait(engine: VllmEngine) -> None:
+    async def scene() -> tuple[bool, bool, str | None]:
+        sampling = Sampling(temperature=0.9, max_tokens=40)
+        running = asyncio.create_task(engine.generate(QUESTION, 4, sampling))
+        await asyncio.sleep(0.2)
+        await engine.sleep()
+        is_finished = running.done() and len(running.result().completions) == 4
+        later = asyncio.create_task(engine.generate(QUESTION, 1, sampling))
+        await asyncio.sleep(1.5)
+        waits = not later.done()
+        await engine.wake()
+        return is_finished, waits, (await later).completions[0].finish_reason
+
+    is_finished, waits, reason = run(scene())
+    assert (is_finished, waits) == (True, True)
+    assert reason in ("stop", "length")
+
+
 def test_a_request_that_is_cancelled_ends_in_vllm_too(engine: VllmEngine) -> None:
     async def cancelled() -> bool:
         long = Sampling(temperature=0.9, max_tokens=400)
@@ -331,8 +349,7 @@ def test_an_engine_without_steps_is_dead_and_a_slow_engine_is_not(
         for process in core:
             process.resume()
     assert engine.stalled_seconds == 0
-    monkeypatch.setattr(engine, "_stall", 1)
-    long = Sampling(temperature=0, max_tokens=400)  # takes longer than stall_seconds
+    long = Sampling(temperature=0, max_tokens=450)  # takes longer than stall_seconds
     assert run(engine.generate([{"role": "user", "content": "Count from 1 to 200."}], 1, long)).completions[0].tokens
 
 

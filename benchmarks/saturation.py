@@ -20,7 +20,7 @@ from benchmarks.stack import Factory, factory, scalar
 from producer.sources import Question, open_source
 from tracemill.cards import cards
 from tracemill.engines.plugin import OWNER
-from tracemill.engines.vllm import engine_options
+from tracemill.engines.vllm_options import engine_options
 from tracemill.methods import named
 from tracemill.model_settings import EMBEDDED_MODEL
 from tracemill.prompts import render, token_ids

@@ -55,17 +55,17 @@ class VllmOptions(Section):
     #: Seconds without a step, while requests wait, after which the worker ends. Its supervisor restarts it.
     stall_seconds: float = Field(120, gt=0)
 
-    @property
-    def n_cards(self) -> int:
-        """The number of GPUs that one engine computes on."""
-        return int(self.options.get("tensor_parallel_size", 1)) * int(self.options.get("pipeline_parallel_size", 1))
-
     @field_validator("max_lora_rank")
     @classmethod
     def _check_rank(cls, rank: int) -> int:
         if rank not in LORA_RANKS:
             raise ValueError(f"vLLM takes only {', '.join(map(str, LORA_RANKS))}; set {served_rank(rank)}")
         return rank
+
+    @property
+    def n_cards(self) -> int:
+        """The number of GPUs that one engine computes on."""
+        return int(self.options.get("tensor_parallel_size", 1)) * int(self.options.get("pipeline_parallel_size", 1))
 
 
 class OpenaiOptions(Section):

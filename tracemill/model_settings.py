@@ -71,11 +71,13 @@ class ModelSettings(Section):
     model: str = EMBEDDED_MODEL
     #: Longest duration of one request. With `openai.stream`, the longest pause between two parts of the answer.
     timeout_seconds: float = Field(600, gt=0)
-    #: Price of a million prompt tokens, and of a million answer tokens. All prices have the same currency.
+    #: Price of a million prompt tokens. All prices have the same currency.
     price_in: float = Field(0, ge=0, allow_inf_nan=False)
+    #: Price of a million tokens of answers.
     price_out: float = Field(0, ge=0, allow_inf_nan=False)
-    #: Options of the two engines. Those of the other engine have no effect.
+    #: Options of the engine `vllm`. Without effect for `openai`.
     vllm: VllmOptions = VllmOptions()
+    #: Options of the engine `openai`. Without effect for `vllm`.
     openai: OpenaiOptions = OpenaiOptions()
 
     @model_validator(mode="before")

@@ -84,15 +84,17 @@ class FeederSettings(Section):
 class LocalSettings(Section):
     """The processes that `tracemill up` starts."""
 
-    #: Fixed ports. By default each is a free port, kept between runs.
+    #: Fixed port of Postgres. By default a free port, kept between runs.
     postgres_port: int | None = None
+    #: Fixed port of Redis. By default a free port, kept between runs.
     redis_port: int | None = None
     #: Model aliases of the local generate worker. An empty list means no such worker.
     generate: list[str] = Field(["teacher", "student"])
     #: Model alias with which the local generate worker also judges traces, for jobs with a judge. "" means no judge.
     judge: str | None = "verifier"
-    #: Whether to start a trainer worker, and Flower.
+    #: Whether to start a trainer worker.
     train: bool = True
+    #: Whether to start Flower, Celery's monitor.
     flower: bool = True
 
 
@@ -109,7 +111,8 @@ class Settings(BaseSettings):
     reader_url: SecretStr | None = None
     #: Address of Redis, Celery's broker. By default the local stack's.
     redis_url: SecretStr | None = None
-    #: Model aliases: the defaults (`DEFAULT_MODELS`), changed key by key.
+    #: Model aliases, each with the keys below. The default ones run the embedded model with `vllm.adapters = true`.
+    #: They always exist, and your file changes them key by key.
     models: dict[str, ModelSettings] = {}
     #: The user's own methods, beside those of `tracemill/methods/`.
     methods: dict[str, MethodSettings] = {}

@@ -221,8 +221,17 @@ def test_config_shows_the_origin_of_each_value_and_no_secret(run: Run) -> None:
 
 def test_status_and_down_without_a_stack_are_no_error(run: Run) -> None:
     assert json.loads(run("status", "--json").out) == []
-    assert "tracemill up" in run("status").out
     assert run("down").code == 0
+
+
+@pytest.mark.parametrize(("command", "code"), [("status", 0), ("down", 0), ("restart", 1), ("flower", 1)])
+def test_without_a_stack_a_command_names_the_folder_that_it_looked_in(
+    run: Run, tmp_path: Path, command: str, code: int
+) -> None:
+    ended = run(command)
+    assert ended.code == code
+    expected = f"no stack runs in {tmp_path}/no-stack: start it with `tracemill up`, or go to the folder of yours\n"
+    assert (ended.out + ended.err).removeprefix("error: ") == expected
 
 
 def commands(group: Any, *before: str) -> Iterator[tuple[str, ...]]:

@@ -11,7 +11,7 @@ from cli.output import Json, print_json, print_rows
 from tracemill.errors import TracemillError
 from tracemill.settings import settings
 
-HEALTH = """Show the state of Postgres, Redis and every process. Exit code 1 if anything is wrong.
+HEALTH = """Show the state of Postgres, Redis and every process. Exit code 1 if anything is wrong or still loads its model.
 
 With --here it shows only the processes of this host: a readiness probe for a container.
 
@@ -32,7 +32,8 @@ class Part:
 
     @property
     def state(self) -> str:
-        return self.trouble or "well"
+        """The trouble in words, otherwise that it is well and what it does."""
+        return self.trouble or f"well: {self.about}".removesuffix(": ")
 
 
 def register(app: typer.Typer) -> None:
@@ -53,7 +54,7 @@ def health(
 
 def print_parts(parts: Iterable[Part]) -> None:
     """Print one row a part."""
-    print_rows(({"part": p.name, "state": p.state, "about": p.about} for p in parts), ("part", "state", "about"))
+    print_rows(({"part": part.name, "state": part.state} for part in parts), ("part", "state"))
 
 
 def _parts(here: bool) -> list[Part]:
@@ -101,7 +102,7 @@ def _processes(here: bool) -> list[Part]:
         raise StackError(f"it does not answer: {str(error.orig).splitlines()[0]}") from error
     parts = []
     for row in rows:
-        about = f"takes {row.concurrency} from {', '.join(row.queues)}" if row.concurrency else ""
+        about = f"up to {row.concurrency} at a time, from {', '.join(row.queues)}" if row.concurrency else ""
         parts.append(Part(row.name, process_trouble(row), "leads" if row.leads else about))
     alive = [row for row in rows if row.silent_seconds <= SILENT_SECONDS]
     if here:

@@ -104,6 +104,8 @@ def _run(statement: str) -> tuple[list[str], list[tuple[Any, ...]]]:
     import psycopg
     from psycopg.pq import ExecStatus
 
+    from db.views import VIEWS
+
     try:
         with psycopg.connect(_address(), connect_timeout=10) as connection:
             connection.read_only = True
@@ -118,7 +120,9 @@ def _run(statement: str) -> tuple[list[str], list[tuple[Any, ...]]]:
     except psycopg.Error as error:
         if "multiple commands" in str(error):
             raise UsageError("these are several statements: run them one at a time") from None
-        raise UsageError(f"Postgres refused the query: {str(error).strip()}") from None
+        is_other_table = isinstance(error, psycopg.errors.InsufficientPrivilege | psycopg.errors.UndefinedTable)
+        hint = f". The views: {', '.join(VIEWS)}" if is_other_table else ""
+        raise UsageError(f"Postgres refused the query: {str(error).strip()}{hint}") from None
     _require_distinct(columns)
     return columns, rows
 

@@ -7,10 +7,11 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.progress import MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+from rich.progress import MofNCompleteColumn, SpinnerColumn, TextColumn, TimeElapsedColumn
 
 from cli.interruption import explained_interrupt, this_command
-from cli.output import Json, console, print_json, print_line, progress_console
+from cli.jobs import ENDED, job_named
+from cli.output import Json, console, print_json, print_line, progress_bar, progress_console
 from cli.policies import read_policy, signals_of
 from producer.job_request import (
     JobRequest,
@@ -20,7 +21,7 @@ from producer.job_request import (
     read_shots,
     stopping_of,
 )
-from producer.opening import job_spec, store_questions
+from producer.opening import job_spec, origin_job, store_questions
 from tracemill.errors import UsageError
 from tracemill.sampling import Sampling
 
@@ -128,6 +129,15 @@ def enqueue(
         progress_console.print(f"… and {stored.bad - len(stored.problems)} more rows left out")
     if not stored.read:
         raise UsageError(f"{source}: no readable question in it")
+    if spec.from_job_id is None and not stored.golds and spec.policy.correct and spec.policy.majority is None:
+        print_line(
+            "no question has a gold answer, so no trace can be accepted. Name its column (--map gold=COLUMN) in a job "
+            "with another --name, or let the samples vote: --policy FILE with `majority = 0.6`",
+            progress_console,
+        )
+    origin = origin_job(source) if "?" in source else None
+    if origin and job_named(origin)["state"] not in ENDED:
+        print_line(f"job {origin} has not ended: repeat the command when it has, to add the rest", progress_console)
     if json:
         print_json({"job": spec.name, "questions": stored.read, "new": stored.new, "left_out": stored.bad})
     else:
@@ -142,9 +152,7 @@ def enqueue(
 @contextmanager
 def reading_bar(source: SourceSpec) -> Iterator[Callable[[int], None]]:
     """Show a progress bar on stderr while a source is read."""
-    with Progress(
-        SpinnerColumn(), TextColumn("reading {task.description}"), MofNCompleteColumn(), TimeElapsedColumn(),
-        console=progress_console, transient=True,
-    ) as bar:  # fmt: skip
+    columns = (SpinnerColumn(), TextColumn("reading {task.description}"), MofNCompleteColumn(), TimeElapsedColumn())
+    with progress_bar(*columns) as bar:
         task = bar.add_task(source.address, total=source.limit)
         yield lambda read: bar.update(task, completed=read)

@@ -11,7 +11,9 @@ from cli.output import Json, print_json, print_rows
 from tracemill.errors import TracemillError
 from tracemill.settings import settings
 
-HEALTH = """Show the state of Postgres, Redis and every process. Exit code 1 if anything is wrong or still loads its model.
+HEALTH = """Show the state of Postgres, Redis and every process.
+
+Exit code 1 if anything is wrong, also while a worker loads its model.
 
 With --here it shows only the processes of this host: a readiness probe for a container.
 

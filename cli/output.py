@@ -14,6 +14,7 @@ from typing import IO, Annotated, Any
 import typer
 from rich.cells import cell_len
 from rich.console import Console, Group, JustifyMethod, RenderableType
+from rich.progress import Progress, ProgressColumn
 from rich.rule import Rule
 from rich.table import Column, Table
 from rich.text import Text
@@ -34,6 +35,11 @@ MAX_UNWRAPPED = 24
 FIGURE = re.compile(r"[-+]?\d")
 
 Cells = Sequence[Sequence[Text]]
+
+
+def progress_bar(*columns: str | ProgressColumn) -> Progress:
+    """A progress bar on stderr. Without a terminal it prints nothing."""
+    return Progress(*columns, console=progress_console, transient=True, disable=not progress_console.is_terminal)
 
 
 def log_of(command: str) -> Path:

@@ -1,12 +1,14 @@
 """`tracemill enqueue` and `tracemill jobs` with a real database."""
 
 import json
+import os
 from pathlib import Path
 
 import pytest
 from typer.testing import CliRunner, Result
 
 from cli.main import app
+from tests.installed import tracemill
 from tests.integration.factory import change, job_state, states, value
 from tracemill.errors import UsageError
 from tracemill.stack import Stack
@@ -43,6 +45,32 @@ def test_the_same_enqueue_adds_nothing_and_a_different_one_is_refused(sums: Path
     other = run(*words, "--samples", "3")
     assert isinstance(other.exception, UsageError)
     assert "samples: 2, not 3" in str(other.exception)
+
+
+def test_a_source_without_gold_answers_says_that_no_trace_can_be_accepted(clean: Stack, tmp_path: Path) -> None:
+    path = tmp_path / "plain.jsonl"
+    path.write_text('{"question": "1 + 1?", "result": "2"}\n')
+    ended = tracemill(tmp_path, "enqueue", str(path), "--name", "plain", **places())
+    assert (ended.returncode, ended.stdout.count("\n")) == (0, 1)
+    assert ended.stderr == (
+        "no question has a gold answer, so no trace can be accepted. Name its column (--map gold=COLUMN) in a job with "
+        "another --name, or let the samples vote: --policy FILE with `majority = 0.6`\n"
+    )
+    mapped = tracemill(tmp_path, "enqueue", str(path), "--name", "mapped", "--map", "gold=result", **places())
+    assert mapped.stderr == ""
+
+
+def test_a_job_built_on_an_unfinished_job_says_that_questions_are_missing(sums: Path) -> None:
+    change("update job_questions set state = 'done' where question_id = 1")
+    words = ("enqueue", "job:sums?failed", "--name", "again")
+    assert "job sums has not ended: repeat the command when it has, to add the rest" in run(*words).stderr
+    change("update jobs set state = 'done' where name = 'sums'")
+    assert "has not ended" not in run(*words).stderr
+
+
+def places() -> dict[str, str]:
+    """The variables of this test's stack."""
+    return {name: value for name, value in os.environ.items() if name.startswith("TRACEMILL_")}
 
 
 def test_rows_left_out_are_named_and_the_command_succeeds(clean: Stack, tmp_path: Path) -> None:

@@ -117,7 +117,8 @@ def enqueue(
     spec = job_spec(request)
     for signal in spec.policy.gates:
         if reason := spec.policy.uninformative.get(signal):
-            print_line(f"the gate on {signal} is ignored: {reason}", progress_console)
+            measure = f"tracemill calibrate --judge {spec.policy.judge} FILE"
+            print_line(f"the gate on {signal} is ignored: {reason}. Measure the judge: {measure}", progress_console)
     with explained_interrupt(
         f"job {spec.name} keeps the questions that are stored so far, and workers answer them.",
         f"Store the rest: {this_command()}. End the job: tracemill jobs cancel {spec.name}",

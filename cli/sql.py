@@ -120,9 +120,11 @@ def _run(statement: str) -> tuple[list[str], list[tuple[Any, ...]]]:
     except psycopg.Error as error:
         if "multiple commands" in str(error):
             raise UsageError("these are several statements: run them one at a time") from None
-        is_other_table = isinstance(error, psycopg.errors.InsufficientPrivilege | psycopg.errors.UndefinedTable)
-        hint = f". The views: {', '.join(VIEWS)}" if is_other_table else ""
-        raise UsageError(f"Postgres refused the query: {str(error).strip()}{hint}") from None
+        if isinstance(error, psycopg.errors.InsufficientPrivilege | psycopg.errors.UndefinedTable):
+            problem = f"{error.diag.message_primary}. You can read the views {', '.join(VIEWS)}"
+        else:
+            problem = str(error).strip()
+        raise UsageError(f"Postgres refused the query: {problem}") from None
     _require_distinct(columns)
     return columns, rows
 

@@ -22,6 +22,8 @@ Example: tracemill health --here"""
 
 #: States of a program of the local stack that may have no heartbeat.
 FAILED = ("CRASHING", "FATAL", "BACKOFF", "EXITED")
+#: The beginning of the name of a part that is a job.
+JOB = "job "
 
 
 @dataclass(frozen=True)
@@ -34,8 +36,10 @@ class Part:
 
     @property
     def state(self) -> str:
-        """The trouble in words, otherwise that it is well and what it does."""
-        return self.trouble or f"well: {self.about}".removesuffix(": ")
+        """The trouble in words, otherwise that it is well and what it does. A job that waits says for what."""
+        if self.trouble or self.name.startswith(JOB):
+            return self.trouble or self.about
+        return f"well: {self.about}" if self.about else "well"
 
 
 def register(app: typer.Typer) -> None:
@@ -114,5 +118,5 @@ def _processes(here: bool) -> list[Part]:
     parts += [Part(program.name, program.failure) for program in programs() if program.state in FAILED]
     for job, reasons in job_reasons(progress()).items():
         for reason in reasons:
-            parts.append(Part(f"job {job}", reason.text) if reason.is_fault else Part(f"job {job}", None, reason.text))
+            parts.append(Part(JOB + job, reason.text) if reason.is_fault else Part(JOB + job, None, reason.text))
     return parts

@@ -195,7 +195,8 @@ class Estimate(NamedTuple):
     measured_seconds: float
 
     def in_words(self) -> str:
-        rate = f"{figure(self.questions_per_minute)} questions/min in the last {rough_duration(self.measured_seconds)}"
+        per_minute = figure(float(f"{self.questions_per_minute:.2g}"))
+        rate = f"{per_minute} questions/min in the last {rough_duration(self.measured_seconds)}"
         return f"about {rough_duration(self.seconds_left)} left ({rate})"
 
 

@@ -81,6 +81,8 @@ def test_a_paused_job_shows_how_it_continues_in_each_command(folder: Folder) -> 
     parts = json.loads(succeed(folder.path, "health", "--json"))
     (part,) = [part for part in parts if part["name"] == "job paused"]
     assert (part["well"], part["about"]) == (True, "paused. Continue: tracemill jobs resume paused")
+    assert "│ job paused " in (shown := tracemill(folder.path, "health", COLUMNS="80").stdout)
+    assert "│ paused. Continue: tracemill jobs resume paused │" in shown
     succeed(folder.path, "jobs", "resume", "paused")
     folder.server.latency = 0
 

@@ -5,6 +5,7 @@ import os
 import re
 import subprocess
 import sys
+import tomllib
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -12,7 +13,9 @@ from typing import Any, NamedTuple
 import pytest
 import typer
 
+from cli import entry
 from cli.main import app, main
+from tests import ROOT
 from tests.conftest import forget
 from tracemill.interpreter import SAFE_PATH
 
@@ -273,3 +276,22 @@ def test_the_installed_command_prints_the_same_errors(
     assert (ended.returncode, ended.stdout) == (2, "")
     assert ended.stderr.startswith(message)
     assert len(ended.stderr.splitlines()) == 1
+
+
+def test_ctrl_c_during_the_imports_ends_the_command_without_a_traceback(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Impatient:
+        def find_spec(self, name: str, *_: object) -> None:
+            if name == "cli.main":
+                raise KeyboardInterrupt
+
+    monkeypatch.delitem(sys.modules, "cli.main")
+    monkeypatch.setattr(sys, "meta_path", [Impatient(), *sys.meta_path])
+    with pytest.raises(SystemExit) as ended:
+        entry.main()
+    assert ended.value.code == 130
+
+
+def test_the_installed_command_and_the_module_have_the_same_entry_point() -> None:
+    scripts = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["scripts"]
+    assert scripts["tracemill"] == "cli.entry:main"
+    assert "from cli.entry import main" in (ROOT / "cli" / "__main__.py").read_text()

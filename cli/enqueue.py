@@ -1,5 +1,6 @@
 """`tracemill enqueue`: open a job for the questions of a source."""
 
+import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from enum import StrEnum
@@ -64,6 +65,10 @@ BudgetTokens = Annotated[float | None, typer.Option(min=1, help="Stop the job at
 BudgetMoney = Annotated[float | None, typer.Option(min=0.000001, help="Stop the job at this cost, in money.")]
 
 
+#: A job's name. Commands show it in hints that people paste into a shell.
+NAME = re.compile(r"\w[\w./-]*")
+
+
 def enqueue(
     source: Annotated[str, typer.Argument(help="The source of the questions.")],
     model: Annotated[str, typer.Option(help="Alias of the model that answers.")] = "teacher",
@@ -98,6 +103,8 @@ def enqueue(
     policy: Annotated[Path | None, typer.Option(help="TOML file with the rules that accept a trace.")] = None,
     json: Json = False,
 ) -> None:
+    if name and not NAME.fullmatch(name):
+        raise UsageError(f"--name {name!r}: use letters, digits, and . _ / - after the first one")
     flags = {"judge": judge, "judge_share": judge_share, "signals": signals_of(signals) if signals else None}
     request = JobRequest(
         source=SourceSpec(source, mapping_of(map_ or []), domain.value, dataset, limit),

@@ -12,7 +12,7 @@ from cli.dry_run import show_plan
 from cli.enqueue import reading_bar
 from cli.interruption import explained_interrupt, this_command
 from cli.jobs import follow as follow_jobs
-from cli.output import Json, console, print_json, progress_bar, progress_console
+from cli.output import Json, console, print_json, print_line, progress_bar, progress_console
 from cli.preflight import require_local_student
 from cli.rounds import compare, round_named, show
 from tracemill.errors import TracemillError, UsageError
@@ -97,9 +97,7 @@ def train(
         if address:
             console.print(f"pushed to {address}", markup=False, soft_wrap=True)
     else:
-        console.print(
-            f"queued: {names}. Follow: tracemill train {file}{' --control' * control}", markup=False, soft_wrap=True
-        )
+        print_line(f"queued: {names}. Follow: {this_command(without='--no-wait')}")
 
 
 def follow(name: str) -> None:

@@ -91,21 +91,36 @@ def test_an_interrupted_enqueue_names_the_command_that_stores_the_rest(
     assert "Store the rest: tracemill enqueue 'some questions.jsonl' --name rest." in errors
 
 
-def test_an_interrupted_training_names_the_commands_that_follow_and_end_it(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def interrupted(name: str) -> None:
-        raise KeyboardInterrupt
-
+@pytest.fixture
+def round_file(tmp_path: Path) -> Path:
+    """The file of a round that can be queued."""
     with transaction() as connection:
         questions = [question(connection, f"What is {n} + 50?") for n in range(2)]
         job(connection, "teach", questions)
         job(connection, "before", questions, evaluate=True)
     file = tmp_path / "round.toml"
     file.write_text('name = "r1"\nstudent = "student"\n[select]\njobs = ["teach"]\n[evaluate]\njobs = ["before"]\n')
+    return file
+
+
+def test_a_queued_training_names_the_whole_command_that_follows_it(
+    round_file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    words = ["train", str(round_file), "--set", "name=r-2", "--no-wait"]
+    monkeypatch.setattr("sys.argv", ["tracemill", *words])
+    shown = CliRunner().invoke(app, words).stdout
+    assert shown == f"queued: r-2. Follow: tracemill train {round_file} --set name=r-2\n"
+
+
+def test_an_interrupted_training_names_the_commands_that_follow_and_end_it(
+    round_file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupted(name: str) -> None:
+        raise KeyboardInterrupt
+
     monkeypatch.setattr("cli.train.follow", interrupted)
     monkeypatch.setattr("sys.argv", ["tracemill", "train", "round.toml"])
-    errors = CliRunner().invoke(app, ["train", str(file)]).stderr
+    errors = CliRunner().invoke(app, ["train", str(round_file)]).stderr
     assert errors == (
         "\ntraining of r1 continues without this terminal. Follow it again: tracemill train round.toml. "
         "End it: tracemill rounds cancel r1\n"

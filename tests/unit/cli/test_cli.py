@@ -78,6 +78,7 @@ def is_a_sentence(ended: Ended) -> bool:
         (["{sums}", "--map", "gold"], "--map gold: write OURS=THEIRS"),
         (["{sums}", "--map", "reply=answer"], "--map reply=answer"),
         (["{sums}", "--model", "teachr"], "teachr"),
+        (["{sums}", "--name", "my job"], "--name 'my job': use letters"),
         (["{sums}", "--judge", "nobody"], "nobody"),
         (
             ["{sums}", "--judge", "verifier", "--gate", "rateing=0.5"],

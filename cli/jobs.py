@@ -348,6 +348,9 @@ def _change(name: str, state: str, allowed: list[str], budget: float | None = No
         ).scalar_one_or_none()
         if changed is not None and state != "running":
             connection.execute(Q["unqueue"], {"job_id": changed, "question_ids": None})
+    if changed is None and job["state"] == state:
+        raise UsageError(f"job {name} is already {state}")
     if changed is None:
-        raise UsageError(f"job {name} is {job['state']}: it cannot become {state}")
+        ending = "to go on, repeat `tracemill enqueue` with another --name" if job["state"] == "cancelled" else ""
+        raise UsageError(f"job {name} is {job['state']}: {ending or f'it cannot become {state}'}")
     print_line(f"{name} is {state}")

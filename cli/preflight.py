@@ -1,22 +1,51 @@
 """Checks of the local stack's programs, before the first of them starts."""
 
+import os
+from collections.abc import Iterable
+from contextlib import suppress
 from importlib.util import find_spec
 
 from tracemill import stack as local
 from tracemill.engines.startable import require_startable
 from tracemill.errors import UsageError
-from tracemill.settings import settings
+from tracemill.settings import model, settings
 
 
 def require_programs() -> None:
     """Raise UsageError if a program that `[local]` names cannot start on this machine."""
     wanted = settings().local
-    for alias in dict.fromkeys([*wanted.generate, *([wanted.judge] if wanted.judge else [])]):
+    aliases = list(dict.fromkeys([*wanted.generate, *([wanted.judge] if wanted.judge else [])]))
+    for alias in aliases:
         require_startable(alias)
+    _require_same_keys(aliases)
     if wanted.train and find_spec("trl") is None:
         raise _missing("the trainer", "train")
     if wanted.flower and find_spec("flower") is None:
         raise _missing("Flower", "flower", extra="stack")
+
+
+def _require_same_keys(aliases: Iterable[str]) -> None:
+    """Raise UsageError for an API key that the running stack lacks: its programs have the variables of the first `up`."""
+    servers = [model(alias).openai for alias in aliases if model(alias).engine == "openai"]
+    keys = {options.api_key_env: os.environ.get(options.api_key_env) for options in servers}
+    stack = _variables_of_stack()
+    for name, key in keys.items():
+        if stack is not None and key and stack.get(name) != key:
+            raise UsageError(
+                f"the running stack has another {name}, or none, and keeps the variables of its start: "
+                "run `tracemill down`, then `tracemill up`"
+            )
+
+
+def _variables_of_stack() -> dict[str, str] | None:
+    """The variables with which the running local stack was started; None if none runs, or another user's."""
+    import psutil
+
+    with suppress(psutil.Error, OSError):
+        for process in local.status(settings().data_dir):
+            if process.name == "redis" and process.pid is not None:
+                return psutil.Process(process.pid).environ()
+    return None
 
 
 def require_local_student(alias: str) -> None:

@@ -119,6 +119,16 @@ def test_up_names_the_process_that_crashes_and_its_last_error(folder: Folder) ->
     folder.server.faults = iter(())
 
 
+def test_up_refuses_a_key_that_the_running_stack_does_not_have(folder: Folder) -> None:
+    folder.configure()
+    refused = tracemill(folder.path, "up", MY_KEY="new")
+    assert (refused.returncode, refused.stderr) == (
+        2,
+        "error: the running stack has another MY_KEY, or none, and keeps the variables of its start: run "
+        "`tracemill down`, then `tracemill up`\n",
+    )
+
+
 def test_restart_starts_the_named_program_again(folder: Folder) -> None:
     unknown = tracemill(folder.path, "restart", "generat")
     assert (unknown.returncode, unknown.stderr) == (

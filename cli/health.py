@@ -1,15 +1,19 @@
 """`tracemill health`: the state of Postgres, Redis and every process."""
 
 import socket
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from cli.output import Json, print_json, print_rows
-from tracemill.errors import TracemillError
+from tracemill.errors import StackError, TracemillError
 from tracemill.settings import settings
+
+if TYPE_CHECKING:
+    from sqlalchemy import Connection
 
 HEALTH = """Show the state of Postgres, Redis and every process.
 
@@ -64,14 +68,15 @@ def print_parts(parts: Iterable[Part]) -> None:
 
 
 def _parts(here: bool) -> list[Part]:
-    redis = _redis()
+    redis = redis_part()
     try:
         return [Part("postgres", None), redis, *_processes(here)]
     except TracemillError as error:
         return [Part("postgres", str(error)), redis]
 
 
-def _redis() -> Part:
+def redis_part() -> Part:
+    """Whether Redis answers."""
     import redis
 
     url = settings().redis_url
@@ -85,27 +90,43 @@ def _redis() -> Part:
     return Part("redis", None)
 
 
+def postgres_part() -> Part:
+    """Whether Postgres answers and has the schema of this code."""
+    try:
+        with _connected():
+            return Part("postgres", None)
+    except TracemillError as error:
+        return Part("postgres", str(error))
+
+
+@contextmanager
+def _connected() -> "Iterator[Connection]":
+    """A connection. Raises StackError if Postgres does not answer or has another schema."""
+    from sqlalchemy.exc import OperationalError
+
+    from db.migrate import require_current
+    from db.session import engine
+
+    try:
+        with engine().connect() as connection:
+            require_current(connection)
+            yield connection
+    except OperationalError as error:
+        raise StackError(f"it does not answer: {str(error.orig).splitlines()[0]}") from error
+
+
 def _processes(here: bool) -> list[Part]:
     """Return the processes of the last ten minutes.
 
     Raises StackError if Postgres does not answer or has another schema.
     """
-    from sqlalchemy.exc import OperationalError
-
     from cli.jobs import progress
     from db.diagnosis import job_reasons, process_trouble, programs
     from db.heartbeat import SILENT_SECONDS
-    from db.migrate import require_current
     from db.queries import Q
-    from db.session import engine
-    from tracemill.errors import StackError
 
-    try:
-        with engine().connect() as connection:
-            require_current(connection)
-            rows = connection.execute(Q["processes"], {"host": socket.gethostname() if here else None}).all()
-    except OperationalError as error:
-        raise StackError(f"it does not answer: {str(error.orig).splitlines()[0]}") from error
+    with _connected() as connection:
+        rows = connection.execute(Q["processes"], {"host": socket.gethostname() if here else None}).all()
     parts = []
     for row in rows:
         about = f"up to {row.concurrency} at a time, from {', '.join(row.queues)}" if row.concurrency else ""

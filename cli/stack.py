@@ -31,7 +31,9 @@ def register(app: typer.Typer) -> None:
     app.command(help=FLOWER, rich_help_panel="Local stack")(flower)
 
 
-UP = """Start the local stack: Postgres, Redis, the feeder, one worker of each kind, and Flower.
+UP = """Start the local stack: Postgres, Redis, the feeder, one worker of each kind and Flower.
+
+Each GPU gets a generate worker of its own (`gpus` under [local]).
 
 A second run starts the processes that are missing, and restarts those whose settings have changed.
 
@@ -122,7 +124,7 @@ def _print_status(reports: Sequence[ProcessStatus], json: bool) -> None:
         print_line(str(local.no_stack(settings().data_dir)))
     else:
         uptimes = [{"uptime": None if row["uptime"] is None else duration(row["uptime"])} for row in rows]
-        print_rows(map(or_, rows, uptimes), ("name", "state", "pid", "uptime", "restarts"))
+        print_rows(map(or_, rows, uptimes), _columns(reports))
         for report in reports:
             if report.failure:
                 print_line(f"{report.name}: {report.failure}")
@@ -131,6 +133,11 @@ def _print_status(reports: Sequence[ProcessStatus], json: bool) -> None:
         print_line(f"logs: {settings().data_dir.absolute() / 'logs'}")
     if any(report.state in FAILED for report in reports):
         raise typer.Exit(1)
+
+
+def _columns(reports: Sequence[ProcessStatus]) -> tuple[str, ...]:
+    gpu = ("gpu",) if any(report.gpu for report in reports) else ()
+    return ("name", "state", "pid", "uptime", "restarts", *gpu, "engine")
 
 
 def _job_sentences() -> list[str]:

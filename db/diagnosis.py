@@ -21,7 +21,7 @@ from tracemill.celery import TRAIN_QUEUE, generate_queue, verify_queue
 from tracemill.errors import TracemillError
 from tracemill.settings import settings
 from tracemill.stack import ProcessStatus
-from tracemill.stack.programs import program_for
+from tracemill.stack.programs import kind_of, program_for
 
 #: Seconds after which a supervised process without a heartbeat no longer counts as starting.
 START_SECONDS = 60.0
@@ -71,7 +71,7 @@ def programs() -> list[ProcessStatus]:
             state = "CRASHING"
         elif row is not None and (trouble := process_trouble(row)) and is_loading(row):
             state = "LOADING"
-        elif row is None and beats is not None and state == "RUNNING" and program.name in WITH_HEARTBEAT:
+        elif row is None and beats is not None and state == "RUNNING" and kind_of(program.name) in WITH_HEARTBEAT:
             state = "STARTING"
         reports.append(replace(program, state=state, failure=trouble))
     return reports
@@ -80,9 +80,8 @@ def programs() -> list[ProcessStatus]:
 def are_settled(reports: Iterable[ProcessStatus]) -> bool:
     """Whether each program of the local stack has sent a heartbeat or has failed."""
     beats = {row.name.split("@")[0] for row in _heartbeats(socket.gethostname())}
-    return all(
-        report.failure or f"{report.name}.{report.pid}" in beats for report in reports if report.name in WITH_HEARTBEAT
-    )
+    beating = [report for report in reports if kind_of(report.name) in WITH_HEARTBEAT]
+    return all(report.failure or f"{report.name}.{report.pid}" in beats for report in beating)
 
 
 def job_reasons(rows: Iterable[Mapping[str, Any]]) -> dict[str, list[Reason]]:
@@ -162,19 +161,22 @@ class _Factory:
         program = program_for(queue)
         return (self._program_reason(program) if program else None) or Reason(absent)
 
-    def _program_reason(self, name: str) -> Reason | None:
-        """Why a program of the local stack does not work yet; None without such a program."""
+    def _program_reason(self, kind: str) -> Reason | None:
+        """Why no program of a kind in the local stack works yet; None without such a program."""
         if self._programs is None:
             self._programs = {program.name: program for program in stack.status(settings().data_dir)}
-        program = self._programs.get(name)
-        if program is None:
+        of_kind = [program for program in self._programs.values() if kind_of(program.name) == kind]
+        if not of_kind:
             return None
+        program = max(of_kind, key=lambda each: (each.pid is not None, each.failure is None))
         if program.failure:
-            return Reason(f"{name}: {program.failure}")
+            return Reason(f"{program.name}: {program.failure}")
         if program.pid is None:
-            return Reason(f"{name} is stopped: tracemill up")
+            return Reason(f"{program.name} is stopped: tracemill up")
         uptime = program.uptime or 0.0
-        return Reason(f"{name} is starting ({uptime:.0f} s)", is_fault=False) if uptime < START_SECONDS else None
+        if uptime >= START_SECONDS:
+            return None
+        return Reason(f"{program.name} is starting ({uptime:.0f} s)", is_fault=False)
 
 
 def _error(waiting: Sequence[Row[Any]], *, has_traces: bool) -> Reason | None:

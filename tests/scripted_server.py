@@ -76,6 +76,7 @@ class ScriptedServer:
         score: Callable[[str, str], float] | None = None,
         ignores: Container[str] = (),
         refuses: Container[str] = (),
+        refusal: str = "",
         latency: float = 0.0,
         word_seconds: float = 0.0,
         faults: Iterable[Fault | str | bytes | tuple[int, dict[str, str]]] = (),
@@ -84,7 +85,7 @@ class ScriptedServer:
         self.answer = answer
         self.first_words = first_words or {"Yes": -0.5, " no": -1.5, "Maybe": -3.0}
         self.score = score or self._likely_if_in_answer
-        self.ignores, self.refuses = ignores, refuses
+        self.ignores, self.refuses, self.refusal = ignores, refuses, refusal
         self.latency, self.word_seconds = latency, word_seconds
         #: Each is a fault, the body of the answer, or the status and headers of an error.
         self.faults = iter(faults)
@@ -135,7 +136,7 @@ class ScriptedServer:
                 return await self._streamed(request, payload, fault)
             case None:
                 if refused := [name for name in payload if name in self.refuses]:
-                    return _error(400, f"unrecognized request argument: {refused[0]}")
+                    return _error(400, self.refusal or f"unrecognized request argument: {refused[0]}")
                 return web.json_response(self._completion(payload))
             case Fault.BUSY:
                 return _error(429, "too many requests", {"Retry-After": "1"})

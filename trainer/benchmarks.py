@@ -7,7 +7,6 @@ from producer.job_request import JobRequest, SourceSpec, source_name
 from producer.opening import Reading, job_spec, store_questions, unseen
 from producer.sources.benchmarks import BENCHMARKS
 from tracemill.errors import UsageError
-from tracemill.sampling import Sampling
 from trainer.spec import EvaluateSpec, RoundSpec
 
 
@@ -52,7 +51,7 @@ def _request(source: str, evaluate: EvaluateSpec, student: str) -> JobRequest:
         model=student,
         ask_as=evaluate.domain,
         samples=evaluate.samples,
-        sampling=Sampling(temperature=evaluate.temperature, max_tokens=evaluate.max_tokens),
+        sampling=evaluate.sampling(),
     )
 
 

@@ -4,6 +4,7 @@ from typing import Literal
 
 from pydantic import Field, model_validator
 
+from tracemill.model_settings import LORA_RANKS
 from tracemill.sections import Section
 
 
@@ -19,11 +20,12 @@ class FitSettings(Section):
     #: Examples (or pairs of them) in one optimiser step.
     batch_size: int = Field(default=16, ge=1)
     #: Rank of the LoRA matrices, at most the student's `vllm.max_lora_rank`.
-    lora_rank: int = Field(default=16, ge=1, le=64)
+    lora_rank: int = Field(default=16, ge=1, le=LORA_RANKS[-1])
     #: LoRA's scale: the update is multiplied by alpha ÷ rank.
     lora_alpha: int = Field(default=32, ge=1)
     #: Longest prompt + answer, in tokens. The fit leaves out longer examples and counts them; it never cuts them.
-    max_tokens: int = Field(default=256, ge=16)
+    #: Default: the student's `vllm.max_model_len`.
+    max_tokens: int | None = Field(default=None, ge=16)
     #: Format of the frozen base model: nf4 (QLoRA: 4 bits, double quantisation) or none (bfloat16).
     quantisation: Literal["nf4", "none"] = "nf4"
     #: Seed of the adapter's initial values and of the order within an epoch.

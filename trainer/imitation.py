@@ -10,25 +10,29 @@ from trainer.completion import Collator, CompletionTrainer
 from trainer.objectives.base import Example, Lesson, Outcome
 from trainer.rows import Reader, Row, short
 from trainer.student import device
-from trainer.training import TOKENS_A_FUSED_PASS, TOKENS_A_PASS, Material, train
+from trainer.training import TOKENS_A_CUDA_PASS, TOKENS_A_PASS, Material, train
 
 
 def imitate(
     lesson: Lesson[Any],
     *,
-    read: Callable[[Reader, Example], Row] = lambda reader, example: reader.row(example.question, example.text),
+    read: Callable[[Reader, Example], Row] = lambda reader, example: reader.row(
+        example.question, example.text, example.is_cut_off
+    ),
     columns: Callable[[Reader, Example, Row], dict[str, Any]] = lambda reader, example, row: {},
     collate: Callable[[Sequence[dict[str, Any]]], dict[str, Any]] | None = None,
     losses: Callable[[Any, Any], Any] | None = None,
     prepare: Callable[[PreTrainedModel], None] = lambda model: None,
+    keeps_states: bool = False,
 ) -> Outcome:
     """Fit an adapter on the lesson's traces by cross-entropy, or by `losses` (`trainer.completion`).
 
     `read` makes a row of an example, `columns` makes the further values that the losses need, and `collate` makes
-    tensors of these. Raises TracemillError when every example is too long.
+    tensors of these. Losses with `keeps_states` keep the hidden states of every layer, which take memory. Raises
+    TracemillError when every example is too long.
     """
     tokenizer = AutoTokenizer.from_pretrained(lesson.model)
-    reader = Reader(tokenizer, lesson.prompt)
+    reader = Reader(tokenizer, lesson.prompt, lesson.chat_template_kwargs)
     indices, rows = short((read(reader, example) for example in lesson.examples), lesson.fit.max_tokens)
     examples = [lesson.examples[index] for index in indices]
     extra = [columns(reader, example, row) for example, row in zip(examples, rows, strict=True)]
@@ -51,6 +55,6 @@ def imitate(
         SFTConfig,
         arguments={"dataset_kwargs": {"skip_prepare_dataset": True}},
         options={"data_collator": Collator(pad, collate), "losses": losses},
-        tokens_a_pass=TOKENS_A_FUSED_PASS if losses is None and device() != "cpu" else TOKENS_A_PASS,
+        tokens_a_pass=TOKENS_A_PASS if device() == "cpu" or keeps_states else TOKENS_A_CUDA_PASS,
         prepare=prepare,
     )

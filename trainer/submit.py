@@ -11,10 +11,11 @@ from db.queries import Q
 from db.session import transaction
 from tracemill.celery import TRAIN, app
 from tracemill.errors import UsageError
+from tracemill.model_settings import served_rank
 from tracemill.prompts import SLOT
 from tracemill.settings import model
 from trainer import objectives
-from trainer.evaluate import jobs_by_names
+from trainer.evaluate import jobs_by_names, template_options
 from trainer.spec import RoundSpec, parse
 
 #: The keys of [select] that a control arm keeps: the origin of traces, and the limits of one question. Its other keys
@@ -27,6 +28,7 @@ POOL = {
     "datasets",
     "since",
     "until",
+    "finished",
     "near_duplicates",
     "max_per_question",
     "ngram",
@@ -85,7 +87,7 @@ def check_student(spec: RoundSpec) -> None:
     if spec.fit.lora_rank > student.vllm.max_lora_rank or not student.vllm.adapters:
         raise UsageError(
             f"model {spec.student} cannot serve an adapter of rank {spec.fit.lora_rank}: set adapters = true and "
-            f"max_lora_rank = {spec.fit.lora_rank} under [models.{spec.student}.vllm]"
+            f"max_lora_rank = {served_rank(spec.fit.lora_rank)} under [models.{spec.student}.vllm]"
         )
 
 
@@ -156,6 +158,7 @@ def evaluation_prompt(connection: Connection, spec: RoundSpec) -> str:
             raise UsageError(f"evaluate.jobs: job '{name}' did not ask '{spec.student}' without an adapter")
         if job["state"] == "cancelled":
             raise UsageError(f"evaluate.jobs: job '{name}' was cancelled, so there is nothing to compare with")
+    template_options(jobs.values())  # raises if they differ
     prompts: dict[str, list[str]] = {}
     for name, job in jobs.items():
         for row in connection.execute(Q["prompts_asked"], {"job_id": job["id"]}):

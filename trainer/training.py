@@ -1,7 +1,5 @@
 """The training loop of all objectives: student, order of the rows, arguments, checkpoints, progress, adapter."""
 
-import hashlib
-import json
 import shutil
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -13,15 +11,17 @@ from datasets import Dataset
 from transformers import AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase, Trainer, TrainingArguments
 
 from tracemill.errors import UsageError
+from tracemill.weights import vocabulary_hash
 from trainer.callbacks import Checkpoints, KeptEpochs, Reporter, latest
 from trainer.objectives.base import Lesson, Outcome
 from trainer.order import order
+from trainer.passes import LENGTH, PassCollator
 from trainer.student import base_model, device, lora
 
-#: Padded tokens in one forward pass. Each takes memory: about 2 MB with a 135M student on CPU.
+#: Padded tokens in one forward pass on CPU, where it keeps every activation: about 2 MB a token of a 135M student.
 TOKENS_A_PASS = 2048
-#: The same limit where a fused kernel does not store the logits.
-TOKENS_A_FUSED_PASS = 16384
+#: The same limit on CUDA, where it computes the activations again.
+TOKENS_A_CUDA_PASS = 16384
 #: About this many points are in the loss history of every fit.
 LOSS_POINTS = 200
 
@@ -50,7 +50,7 @@ def train(
     *,
     arguments: Mapping[str, Any] | None = None,
     options: Mapping[str, Any] | None = None,
-    tokens_a_pass: int = TOKENS_A_PASS,
+    tokens_a_pass: int,
     prepare: Callable[[PreTrainedModel], None] = lambda model: None,
 ) -> Outcome:
     """Fit an adapter and save it in `lesson.folder`; resumes from the lesson's latest checkpoint, if there is one.
@@ -62,11 +62,12 @@ def train(
     indices = order(material.lengths, material.stages, lesson.epochs, fit.batch_size, fit.seed)
     checkpoints = lesson.round / "checkpoints"
     resumed = latest(checkpoints, lesson.fingerprint)
-    shared = _arguments(lesson, len(indices), max(material.lengths), tokens_a_pass, checkpoints)
+    shared = _arguments(lesson, len(indices), checkpoints)
+    columns = {**material.columns, LENGTH: material.lengths}
     trainer = trainer_class(
         model=base_model(lesson.model, fit.quantisation),
         args=arguments_class(**shared, **(arguments or {})),
-        train_dataset=Dataset.from_dict(dict(material.columns)).select(indices),
+        train_dataset=Dataset.from_dict(columns).select(indices),
         processing_class=AutoTokenizer.from_pretrained(lesson.model),
         peft_config=lora(fit),
         callbacks=[
@@ -75,6 +76,7 @@ def train(
         ],
         **(options or {}),
     )
+    trainer.data_collator = PassCollator(trainer.data_collator, tokens_a_pass)
     prepare(trainer.model)
     if fit.keep_epochs:
         ends = _ends(material.stages, lesson.epochs, fit.batch_size)
@@ -93,25 +95,16 @@ def train(
     )
 
 
-def passes_a_step(batch_size: int, longest: int, tokens: int) -> int:
-    """The number of equal forward passes of a batch, so that none has more than `tokens` padded tokens."""
-    splits = (n for n in range(1, batch_size + 1) if batch_size % n == 0)
-    return next((n for n in splits if batch_size // n * longest <= tokens), batch_size)
-
-
-def _arguments(lesson: Lesson[Any], rows: int, longest: int, tokens_a_pass: int, folder: Path) -> dict[str, Any]:
+def _arguments(lesson: Lesson[Any], rows: int, folder: Path) -> dict[str, Any]:
     fit = lesson.fit
     cuda = device() != "cpu"
-    batch = fit.batch_size // fit.processes
-    passes = passes_a_step(batch, longest, tokens_a_pass)
     steps = -(-rows // fit.batch_size)
     return {
         "output_dir": str(folder),
         # The order of the rows holds all epochs.
         "num_train_epochs": 1,
         "train_sampling_strategy": "sequential",
-        "per_device_train_batch_size": batch // passes,
-        "gradient_accumulation_steps": passes,
+        "per_device_train_batch_size": fit.batch_size // fit.processes,
         "learning_rate": fit.learning_rate,
         "lr_scheduler_type": "linear",
         "warmup_steps": steps // 20,
@@ -169,5 +162,4 @@ def require_same_tokens(student: PreTrainedTokenizerBase, teachers: Sequence[str
 
 def vocabulary(tokenizer: PreTrainedTokenizerBase) -> str:
     """A hash of all tokens and their ids."""
-    tokens = sorted(tokenizer.get_vocab().items())
-    return hashlib.blake2b(json.dumps(tokens).encode(), digest_size=16).hexdigest()
+    return vocabulary_hash(tokenizer.get_vocab())

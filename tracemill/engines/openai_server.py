@@ -36,6 +36,8 @@ FIRST_PAUSE, LONGEST_PAUSE = 0.5, 20.0
 RECHECK_SECONDS = 0.25
 #: Largest size of an answer in bytes. 8 samples of 16,000 tokens with 20 likely tokens each are smaller.
 MAX_BYTES = 2**28
+#: Tokens that an answer without a limit is first expected to have. The rate limit learns the real number.
+UNLIMITED = 4096
 #: Characters a token in English text, to estimate the length of a prompt.
 CHARACTERS = 4
 
@@ -106,7 +108,8 @@ class Server:
         async with self._turn:
             while (wait := self._pace.wait(time.monotonic())) > 0:  # noqa: ASYNC110 (no event ends this wait)
                 await asyncio.sleep(min(wait, RECHECK_SECONDS))
-            return self._pace.start(time.monotonic(), prompt + request.get("n", 1) * request["max_tokens"])
+            limit = request.get("max_tokens") or request.get("max_completion_tokens") or UNLIMITED
+            return self._pace.start(time.monotonic(), prompt + request.get("n", 1) * limit)
 
     async def _attempt(self, request: dict[str, Any]) -> Answer:
         streamed = bool(request.get("stream"))

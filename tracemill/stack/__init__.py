@@ -17,6 +17,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Protocol
 
+from tracemill.cards import VISIBLE
 from tracemill.errors import StackError, UsageError
 from tracemill.stack import failures, postgres, supervise, sweep, valkey
 from tracemill.stack.state import (
@@ -104,7 +105,8 @@ def up(
 def restart(data_dir: Path, programs: Callable[[Stack], list[Program]], names: Collection[str] = ()) -> list[str]:
     """Restart the named programs, or all besides Postgres and Redis. Returns their names.
 
-    They start with the present settings. Raises StackError if no stack runs, and UsageError for an unknown name.
+    `generate` names all programs whose name begins with `generate-`. They start with the present settings. Raises
+    StackError if no stack runs, and UsageError for an unknown name.
     """
     folder, stack = folder_of(data_dir), load(data_dir)
     if stack is None or not (supervisor := Supervisor(folder, Path(stack.run_dir))).is_alive():
@@ -112,9 +114,10 @@ def restart(data_dir: Path, programs: Callable[[Stack], list[Program]], names: C
     with _locked(folder):
         units = {program.name: supervise.program_unit(program) for program in programs(stack)}
         known = [name for name in supervisor.states() if name in units]
-        if unknown := set(names) - set(known):
+        matches = {name: [each for each in known if each == name or each.startswith(f"{name}-")] for name in names}
+        if unknown := {name for name, programs_of in matches.items() if not programs_of}:
             raise UsageError(f"no program '{min(unknown)}' runs here. Programs: {', '.join(sorted(known)) or 'none'}")
-        chosen = sorted(names or known)
+        chosen = sorted({each for programs_of in matches.values() for each in programs_of} if names else known)
         for name in chosen:
             supervise.write_unit(folder, units[name])
         changed = supervisor.apply()
@@ -238,6 +241,8 @@ def status(data_dir: Path) -> list[ProcessStatus]:
                 restarts=max(0, len(failures.start_times(folder, unit.name)) - 1),
                 log=folder.log(unit.name),
                 failure=failures.failure(folder, unit.name, state, uptime) if unit.restart and infos else None,
+                gpu=unit.environment.get(VISIBLE, ""),
+                engine=unit.engine,
             )
         )
     return rows

@@ -62,12 +62,15 @@ def fit(lesson: Lesson[FeaturesOptions]) -> Outcome:
 
     def losses(model: Any, inputs: Any) -> Any:
         forward = Pass(model, inputs, hidden_states=True)
+        ids = inputs["input_ids"]
         with torch.no_grad():
-            states = teacher(input_ids=inputs["input_ids"], use_cache=False, output_hidden_states=True).hidden_states
+            outputs = teacher(
+                input_ids=ids, use_cache=False, logits_to_keep=ids.new_empty(0), output_hidden_states=True
+            )
         distances = [
             distance(
                 project(forward.hidden(student_layer).float()),
-                forward.at_positions(states[teacher_layer]).float(),
+                forward.at_positions(outputs.hidden_states[teacher_layer]).float(),
                 lesson.options.distance,
             )
             for project, (student_layer, teacher_layer) in zip(projections, pairs, strict=True)
@@ -77,7 +80,7 @@ def fit(lesson: Lesson[FeaturesOptions]) -> Outcome:
     def prepare(model: Any) -> None:
         model.projections = projections  # so that the optimiser trains them as well
 
-    return imitate(lesson, losses=losses, prepare=prepare)
+    return imitate(lesson, losses=losses, prepare=prepare, keeps_states=True)
 
 
 def evenly(student: int, teacher: int) -> tuple[tuple[int, int], ...]:

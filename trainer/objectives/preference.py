@@ -50,13 +50,15 @@ def fit(lesson: Lesson[PreferenceOptions]) -> Outcome:
 
     from trainer.pairs import PairTrainer
     from trainer.rows import Reader
-    from trainer.training import TOKENS_A_PASS, Material, train
+    from trainer.student import device
+    from trainer.training import TOKENS_A_CUDA_PASS, TOKENS_A_PASS, Material, train
 
-    reader = Reader(AutoTokenizer.from_pretrained(lesson.model), lesson.prompt)
-    all_pairs = [
-        Pair(reader.row(good.question, good.text), reader.row(bad.question, bad.text), good.stage)
-        for good, bad in pairs(lesson.examples)
-    ]
+    reader = Reader(AutoTokenizer.from_pretrained(lesson.model), lesson.prompt, lesson.chat_template_kwargs)
+
+    def row(example: Example) -> Row:
+        return reader.row(example.question, example.text, example.is_cut_off)
+
+    all_pairs = [Pair(row(good), row(bad), good.stage) for good, bad in pairs(lesson.examples)]
     _, kept = short(all_pairs, lesson.fit.max_tokens)
     material = Material(
         columns={
@@ -74,7 +76,8 @@ def fit(lesson: Lesson[PreferenceOptions]) -> Outcome:
     loss = hinge if options.loss == "hinge" else {"loss_type": ["sigmoid"]}
     arguments = {"beta": options.beta, **loss}
     # Each pair is two rows, and trl computes them twice: with the adapter and without.
-    return train(lesson, material, PairTrainer, DPOConfig, arguments=arguments, tokens_a_pass=TOKENS_A_PASS // 2)
+    tokens = (TOKENS_A_PASS if device() == "cpu" else TOKENS_A_CUDA_PASS) // 2
+    return train(lesson, material, PairTrainer, DPOConfig, arguments=arguments, tokens_a_pass=tokens)
 
 
 def pairs(examples: Sequence[Example]) -> list[tuple[Example, Example]]:

@@ -28,7 +28,6 @@ verify_lease_seconds = 1
 [models.teacher]
 engine = "openai"
 openai.base_url = "{url}"
-openai.api_key_env = "MY_KEY"
 model = "scripted"
 """
 METHOD = '[methods.mine]\nuser = "{question} Think."\n'
@@ -112,10 +111,10 @@ def test_up_names_the_process_that_crashes_and_its_last_error(folder: Folder) ->
     wait_until(lambda: folder.states()["generate"] == "CRASHING", 60)
     shown = tracemill(folder.path, "status")
     assert shown.returncode == 1
-    assert re.search(r"^generate: (crash loop|ended once).* no key in MY_KEY: http", shown.stdout, re.MULTILINE)
+    assert re.search(r"^generate: (crash loop|ended once).* no key in OPENAI_API_KEY: http", shown.stdout, re.MULTILINE)
     again = tracemill(folder.path, "up")
     assert again.returncode == 1
-    assert "no key in MY_KEY" in again.stdout
+    assert "no key in OPENAI_API_KEY" in again.stdout
     folder.server.faults = iter(())
 
 

@@ -57,7 +57,7 @@ def test_watch_prints_one_line_of_json_for_each_report() -> None:
         *_, last = process.communicate(timeout=30)[0].splitlines()
     assert [row["state"] for row in (*first["jobs"], *json.loads(last)["jobs"])] == ["running", "done"]
     assert first["jobs"][0]["estimate"] is None
-    assert "no process hands out questions: tracemill producer" in first["why"]
+    assert "sums: no process hands out questions: tracemill producer" in first["why"]
 
 
 def test_watch_without_a_name_follows_only_jobs_that_have_not_ended() -> None:

@@ -144,7 +144,7 @@ def test_a_slow_verifier_slows_the_job_down(clean: Stack) -> None:
 def test_the_window_follows_the_live_workers(clean: Stack) -> None:
     fill(additions(1000), "sums")
     assert step(FeederSettings()).queued == 256
-    with present("generate", queues=["generate.teacher"], concurrency=100):
+    with present("generate", queues=["generate.teacher"], concurrency=lambda: 100):
         assert step(FeederSettings()).queued == 144
     change("update job_questions set state = 'done' where state = 'queued'")
     assert step(FeederSettings()).queued == 256

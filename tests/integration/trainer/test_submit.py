@@ -55,7 +55,7 @@ def test_a_round_is_trained_on_the_prompt_of_its_evaluations() -> None:
 
 def test_an_adapter_may_have_exactly_the_rank_that_the_student_serves() -> None:
     assert _checked(_spec(fit={"lora_rank": 16})) == ASK.hash
-    with pytest.raises(UsageError, match="cannot serve an adapter of rank 17"):
+    with pytest.raises(UsageError, match=r"cannot serve an adapter of rank 17: set .* max_lora_rank = 32 under"):
         _checked(_spec(fit={"lora_rank": 17}))
 
 
@@ -118,6 +118,14 @@ def test_evaluations_that_ask_in_different_ways_are_refused() -> None:
         hash=TEACH.hash,
     )
     with pytest.raises(UsageError, match=rf"'before' with {ASK.hash}, 'other' with {TEACH.hash}"):
+        _checked(_spec(evaluate={"jobs": ["before", "other"]}))
+
+
+def test_evaluations_with_different_variables_of_the_chat_template_are_refused() -> None:
+    sampling = '{"chat_template_kwargs": {"enable_thinking": false}}'
+    _change("update jobs set sampling = sampling || cast(:more as jsonb) where name = 'other'", more=sampling)
+    assert _checked(_spec(evaluate={"jobs": ["other"]})) == ASK.hash
+    with pytest.raises(UsageError, match="'before' and 'other' differ"):
         _checked(_spec(evaluate={"jobs": ["before", "other"]}))
 
 

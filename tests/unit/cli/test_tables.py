@@ -10,14 +10,16 @@ from types import SimpleNamespace
 
 import pytest
 
-from cli import demo_report, dry_run, health, jobs, rounds, stack, verify
+from cli import demo_report, doctor, dry_run, health, jobs, rounds, stack, verify
 from cli.calibrate import print_measured
+from cli.findings import Finding
 from cli.output import console, print_facts, print_rows, progress_console
 from tracemill.methods import all_methods
 from tracemill.stack.state import ProcessStatus
 from tracemill.statistics import Interval, Paired
 from tracemill.verification.calibration import Bin, Measured
 from trainer.compare import Compared
+from trainer.select.preview import Limit
 
 JOB = "gsm8k-train-teacher-rationalize-2"
 ROUND = "llama-distilled-without-filter-17"
@@ -76,7 +78,8 @@ def rounds_compare(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def status(monkeypatch: pytest.MonkeyPatch) -> None:
-    program = ProcessStatus("generate", "RUNNING", 4_194_304, 1_234_567.0, COUNT, Path("log"))
+    name = "generate-vllm-gpu0-1"
+    program = ProcessStatus(name, "RUNNING", 4_194_304, 1_234_567.0, COUNT, Path("log"), gpu="0,1", engine="vllm")
     monkeypatch.setattr(stack.local, "status", lambda folder: [program])
     stack.status()
 
@@ -84,6 +87,12 @@ def status(monkeypatch: pytest.MonkeyPatch) -> None:
 def health_parts(monkeypatch: pytest.MonkeyPatch) -> None:
     about = "up to 64 at a time, from generate.teacher, generate.student"
     health.print_parts([health.Part("postgres", None), health.Part(PROCESS, None, about)])
+
+
+def doctor_findings(monkeypatch: pytest.MonkeyPatch) -> None:
+    card = f"NVIDIA H100 80GB HBM3, 79.6 GiB, {COUNT} free, driver 550.54"
+    advice = "in a new environment: pip install 'tracemill[gpu,stack]'"
+    doctor.print_findings([Finding("GPU 0", "ok", card), Finding(f"model {JOB}", "broken", "not here", advice)])
 
 
 def demo(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -110,7 +119,7 @@ def training_dry_run(monkeypatch: pytest.MonkeyPatch) -> None:
     overlap = {"rule": "13-gram", "question": "What is one and one?", "evaluation_question": "What is one and 1?"}
     preview = SimpleNamespace(
         selection=selection, tokens=COUNT, learnt_tokens=COUNT, too_long=COUNT, overlaps=[overlap],
-        examples=[], seconds=3600, measured_in=ROUND,
+        examples=[], seconds=3600, measured_in=ROUND, limits=[Limit("fit.max_tokens", 2048, COUNT, COUNT)],
     )  # fmt: skip
     spec = SimpleNamespace(name=ROUND, select=SimpleNamespace(jobs=[JOB]), fit=SimpleNamespace(max_tokens=2048))
     dry_run._show(spec, preview)  # type: ignore[arg-type]
@@ -130,8 +139,9 @@ TABLES: dict[str, Case] = {
     "rounds list": ([ROUND, "evaluating", "2026-11-29 02:04:13", "finished"], rounds_list),
     "rounds show": ([JOB, COUNT, INTERVAL, "@1 78.5 @16 92.3", "1000000000000"], rounds_show),
     "rounds compare": ([JOB, ROUND, "38280", "1234", "5678", "McNemar"], rounds_compare),
-    "status": (["generate", "RUNNING", "4194304", "1234567", COUNT, "restarts"], status),
+    "status": (["generate-vllm-gpu0-1", "0,1", "engine", "RUNNING", "4194304", "1234567", COUNT, "restarts"], status),
     "health": ([PROCESS, "postgres", "generate.student", "well: up to 64"], health_parts),
+    "doctor": ([COUNT, JOB, "broken", "'tracemill[gpu,stack]'", "1 broken, 0 warnings"], doctor_findings),
     "demo": ([COUNT, INTERVAL, "strict:", "lenient:", "123456 s"], demo),
     "calibrate": (["faithfulness", COUNT, "0.79 [0.72, 0.84]", "calibration"], calibration),
     "train --dry-run": ([JOB, ROUND, f"{COUNT:,}", "13-gram"], training_dry_run),

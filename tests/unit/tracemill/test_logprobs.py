@@ -90,21 +90,23 @@ def test_impossible_values_are_clipped_to_the_possible_range() -> None:
 
 
 @pytest.mark.parametrize(
-    ("top", "reason"),
+    ("chosen", "ids", "logprobs", "reason"),
     [
-        (TopK((1,), (), ()), "the same length"),
-        (TopK((1,), ((1, 2),), ((-1.0,),)), "2 ids and 1 logprobs"),
-        (TopK((1,), (tuple(range(LONGEST_ROW + 1)),), ((-1.0,) * (LONGEST_ROW + 1),)), "at most 254"),
-        (TopK((1,), ((1, 2),), ((-2.0, -1.0),)), "not sorted"),
-        (TopK((1,), ((1,),), ((math.nan,),)), "not a number"),
-        (TopK((MAX_IDS,), ((1,),), ((-1.0,),)), "token id"),
-        (TopK((-1,), ((1,),), ((-1.0,),)), "token id"),
-        (TopK((1,) * 10**5, ((*range(40),),) * 10**5, ((-1.0,) * 40,) * 10**5), "more than 16777216 bytes"),
+        ((1,), (), (), "the same length"),
+        ((1,), ((1, 2),), ((-1.0,),), "2 ids and 1 logprobs"),
+        ((1,), (tuple(range(LONGEST_ROW + 1)),), ((-1.0,) * (LONGEST_ROW + 1),), "at most 254"),
+        ((1,), ((1, 2),), ((-2.0, -1.0),), "not sorted"),
+        ((1,), ((1,),), ((math.nan,),), "not a number"),
+        ((MAX_IDS,), ((1,),), ((-1.0,),), "token id"),
+        ((-1,), ((1,),), ((-1.0,),), "token id"),
+        ((1,) * 10**5, ((*range(40),),) * 10**5, ((-1.0,) * 40,) * 10**5, "more than 16777216 bytes"),
     ],
 )
-def test_values_outside_the_format_are_refused(top: TopK, reason: str) -> None:
+def test_values_outside_the_format_are_refused(
+    chosen: tuple[int, ...], ids: tuple[tuple[int, ...], ...], logprobs: tuple[tuple[float, ...], ...], reason: str
+) -> None:
     with pytest.raises(ValueError, match=reason):
-        encode(top)
+        encode(TopK(chosen, ids, logprobs))
 
 
 def test_eight_likely_tokens_take_less_than_half_of_their_bare_bytes() -> None:

@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from tests.chat_templates import template
 from tests.lessons import lesson, pairs, sums
 from tests.tiny import byte_model
 from tracemill.logprobs import TopK, encode
@@ -31,6 +32,13 @@ def student(tmp_path_factory: pytest.TempPathFactory) -> str:
 def teacher(tmp_path_factory: pytest.TempPathFactory) -> str:
     """Another model of the same width with other states."""
     return byte_model(tmp_path_factory.mktemp("teacher"), seed=1)
+
+
+@pytest.fixture(scope="module")
+def thinker(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """A student whose prompt opens the thoughts."""
+    marks = ("<think>", "</think>")
+    return byte_model(tmp_path_factory.mktemp("thinker"), template=template("Qwen3-Thinking"), marks=marks)
 
 
 @pytest.fixture(scope="module")
@@ -139,6 +147,13 @@ class TestImitation:
         by_hand = [_cross_entropy(model, student, _examples()) for model in fitted.students]
         assert fitted.losses == pytest.approx(by_hand[:2], abs=ROUNDED)
         assert by_hand[0] > by_hand[1] > by_hand[2]
+
+    def test_thoughts_that_the_prompt_opens_are_learnt_with_one_mark(self, thinker: str, tmp_path: Path) -> None:
+        after_prompt = "Add.\n</think>\n\n"
+        learnt = [replace(example, text=after_prompt + example.text) for example in _examples()]
+        traces = [replace(example, text=f"<think>\n{example.text}") for example in learnt]
+        fitted = _fit(thinker, tmp_path, traces, steps=1)
+        assert fitted.losses == pytest.approx([_cross_entropy(fitted.students[0], thinker, learnt)], abs=ROUNDED)
 
     def test_a_step_in_several_passes_has_the_loss_of_one(
         self, student: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -361,3 +376,38 @@ class TestFeatures:
             else:
                 distances.append(1 - (a * b).sum(-1) / (a.norm(dim=-1) * b.norm(dim=-1)))
         return torch.stack(distances).mean(0)
+
+
+class TestMemory:
+    """The logits of all learnt tokens together would not fit the memory of a large vocabulary."""
+
+    @pytest.mark.parametrize("objective", ["sft", "stepwise", "logits", "features"])
+    def test_no_tensor_holds_the_logits_of_all_learnt_tokens(
+        self, objective: str, student: str, teacher: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        import torch
+        from torch.utils._python_dispatch import TorchDispatchMode
+        from transformers import AutoTokenizer
+
+        vocabulary = len(AutoTokenizer.from_pretrained(student))
+        largest = 0
+
+        class Watch(TorchDispatchMode):  # type: ignore[misc]  # torch is not typed
+            def __torch_dispatch__(self, function: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+                nonlocal largest
+                outputs = function(*args, **(kwargs or {}))
+                for tensor in outputs if isinstance(outputs, list | tuple) else [outputs]:
+                    if isinstance(tensor, torch.Tensor) and tensor.shape[-1:] == (vocabulary,):
+                        largest = max(largest, tensor.numel() // vocabulary)
+                return outputs
+
+        examples = [TestLogits._taught(student, example, number) for number, example in enumerate(_examples())]
+        settings = {"objective": objective, "teachers": (teacher,), "steps": 1}
+        whole = _fit(student, tmp_path / "whole", examples, **settings)
+        monkeypatch.setattr("trainer.lm_head.CHUNK", 10 * vocabulary)
+        monkeypatch.setattr("trainer.lm_head.TILE", 100)
+        with Watch():
+            in_chunks = _fit(student, tmp_path / "chunks", examples, **settings)
+        assert in_chunks.losses == pytest.approx(whole.losses, abs=ROUNDED)
+        width = 32  # the matrix itself has as many rows
+        assert largest <= width

@@ -1,34 +1,29 @@
 """The settings of a lesson for the training library: passes, epochs, learning rate, the adapter's shape."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.lessons import lesson
+from tests.lessons import lesson, sums
 from trainer.fit_spec import FitSpec
 
 
-def _arguments(folder: Path, *, rows: int = 160, longest: int = 100, **fit: Any) -> dict[str, Any]:
+def _arguments(folder: Path, *, rows: int = 160, **fit: Any) -> dict[str, Any]:
     from trainer.training import _arguments
 
-    return _arguments(lesson("student", folder, [], **fit), rows, longest, 2048, folder / "checkpoints")
+    return _arguments(lesson("student", folder, [], **fit), rows, folder / "checkpoints")
 
 
 def test_a_fit_uses_the_settings_of_its_round(tmp_path: Path) -> None:
     given = _arguments(tmp_path, batch_size=16, learning_rate=2e-4, seed=9)
     assert (given["learning_rate"], given["seed"]) == (2e-4, 9)
-    assert given["per_device_train_batch_size"] * given["gradient_accumulation_steps"] == 16
 
 
-@pytest.mark.parametrize(
-    ("processes", "longest", "per_process", "passes"), [(1, 128, 16, 1), (1, 129, 8, 2), (2, 257, 4, 2)]
-)
-def test_processes_share_a_batch_and_split_it_into_passes(
-    processes: int, longest: int, per_process: int, passes: int, tmp_path: Path
-) -> None:
-    given = _arguments(tmp_path, longest=longest, batch_size=16, processes=processes)
-    assert (given["per_device_train_batch_size"], given["gradient_accumulation_steps"]) == (per_process, passes)
+@pytest.mark.parametrize(("processes", "rows"), [(1, 16), (2, 8)])
+def test_processes_share_a_step(processes: int, rows: int, tmp_path: Path) -> None:
+    assert _arguments(tmp_path, batch_size=16, processes=processes)["per_device_train_batch_size"] == rows
 
 
 @pytest.mark.parametrize(("rows", "warmup"), [(16 * 19, 0), (16 * 20, 1), (16 * 40 - 1, 2)])
@@ -68,10 +63,20 @@ def test_a_row_of_exactly_the_most_tokens_is_kept() -> None:
     [{"epochs": (3,)}, {"teachers": ("other",)}, {"learning_rate": 1e-5}, {"batch_size": 8}, {"model": "other"}],
 )
 def test_a_lesson_that_differs_has_another_fingerprint(change: dict[str, Any], tmp_path: Path) -> None:
-    from tests.lessons import sums
-
     model = change.get("model", "student")
     rest = {key: value for key, value in change.items() if key != "model"}
     first, second = lesson("student", tmp_path, sums(2)), lesson(model, tmp_path, sums(2), **rest)
     assert first.fingerprint == lesson("student", tmp_path / "elsewhere", sums(2)).fingerprint
     assert second.fingerprint != first.fingerprint != lesson("student", tmp_path, sums(3)).fingerprint
+
+
+def test_a_fingerprint_does_not_copy_the_lesson(tmp_path: Path) -> None:
+    import tracemalloc
+
+    stored = bytes(range(256)) * 400
+    given = lesson("student", tmp_path, [replace(example, logprobs=stored) for example in sums(100)])
+    tracemalloc.start()
+    given.fingerprint  # noqa: B018
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 20 * len(stored)

@@ -7,11 +7,10 @@ from time import perf_counter
 from typing import Any, NamedTuple
 
 from tracemill.engines import Engine
-from tracemill.engines.registry import close_engines, engine
+from tracemill.engines.registry import alias_engine, capacity, close_engines
 from tracemill.errors import EngineAway
 from tracemill.event_loop import gather, run
 from tracemill.policy import Signal
-from tracemill.settings import settings
 from tracemill.verification.judge import CanaryResult, Judged, ask, canaries
 from tracemill.verification.judge.case import Case
 
@@ -24,18 +23,17 @@ class Request(NamedTuple):
 
 
 class Judge:
-    """A model alias as a judge. Thread-safe: all threads together have `generate_concurrency` traces in its engine."""
+    """A model alias as a judge. Thread-safe: all threads together have at most `capacity` traces in its engine."""
 
     def __init__(self, alias: str) -> None:
         """Start the engine of the alias. Raises UsageError or EngineError."""
-        engine(alias)
         self.alias = alias
-        self._slots = asyncio.Semaphore(settings().generate_concurrency)
+        self._slots = asyncio.Semaphore(capacity(alias_engine(alias)))
         self._batches: set[asyncio.Task[Any]] = set()
 
     def canaries(self) -> list[CanaryResult]:
         """Whether attacks move its ratings. Raises EngineError when the judge cannot be asked."""
-        return run(canaries(engine(self.alias)))
+        return run(canaries(alias_engine(self.alias)))
 
     def ask(
         self, requests: Sequence[Request | None], progress: Callable[[], None] = lambda: None
@@ -45,7 +43,7 @@ class Judge:
         A judge that cannot be reached is data: `Judged.away`. Requests of this call that wait for a slot then are not
         sent. Raises EngineDead when no later request can succeed either; requests under way are cancelled.
         """
-        return run(self._ask_all(engine(self.alias), requests, progress))
+        return run(self._ask_all(alias_engine(self.alias), requests, progress))
 
     async def _ask_all(
         self, running: Engine, requests: Sequence[Request | None], progress: Callable[[], None]

@@ -4,10 +4,9 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from typing import TYPE_CHECKING
 
-from rich.progress import Progress
 from rich.text import Text
 
-from cli.output import console, print_json, print_rows, progress_console
+from cli.output import console, print_json, print_rows, progress_bar
 
 if TYPE_CHECKING:
     from db.jobs import JobSpec
@@ -46,7 +45,7 @@ def dry_run(spec: "RoundSpec", json: bool) -> None:
     """Print the round's training set as tables or JSON. Raises the errors of queueing and selecting."""
     from trainer.select.preview import preview
 
-    with Progress(console=progress_console, transient=True) as bar:
+    with progress_bar() as bar:
         task = bar.add_task("selecting", total=None)
         result = preview(spec, lambda done, of: bar.update(task, description="rendering", completed=done, total=of))
     if json:

@@ -70,6 +70,9 @@ def _show(spec: "RoundSpec", result: "Preview") -> None:
         f"longer than {spec.fit.max_tokens} tokens, left out": f"{result.too_long:,}",
         "expected training time": _time(result),
     }
+    if result.unquantised_bytes:
+        held = f"{result.unquantised_bytes / 2**30:,.1f} GiB: bitsandbytes quantises linear layers only"
+        totals["experts that stay in bfloat16, without an adapter"] = held
     print_rows([{"": name, "value": value} for name, value in totals.items()], ("", "value"))
     if result.overlaps:
         title = "Left out: " + ", ".join(f"{count} {rule}" for rule, count in sorted(selection.overlaps.items()))

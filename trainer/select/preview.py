@@ -11,6 +11,7 @@ from db.session import engine
 from tracemill.prompts import Prompt
 from tracemill.settings import model, settings
 from tracemill.weights import resolve
+from trainer.experts import unquantised_bytes
 from trainer.rows import Reader, Row, learnt_text
 from trainer.select.choose import BATCH, Selection, choose
 from trainer.spec import RoundSpec
@@ -51,6 +52,8 @@ class Preview:
     learnt_tokens: int
     #: Examples that are longer than fit.max_tokens and will be left out; `tokens` does not count them.
     too_long: int
+    #: Bytes of the student's experts that stay in bfloat16 although the base is held in NF4.
+    unquantised_bytes: int
     #: Expected seconds of training, by the speed of an earlier round of this student; None without such a round.
     seconds: float | None
     measured_in: str | None
@@ -82,6 +85,7 @@ def preview(spec: RoundSpec, report: Callable[[int, int], None] = lambda done, o
             tokens=sum(rendering.tokens.values()),
             learnt_tokens=rendering.learnt,
             too_long=rendering.too_long,
+            unquantised_bytes=unquantised_bytes(_student(spec)) if spec.fit.quantisation == "nf4" else 0,
             seconds=_seconds(spec, rendering.tokens, speed.tokens_per_second) if speed else None,
             measured_in=speed.name if speed else None,
             examples=rendering.shown,
@@ -94,7 +98,11 @@ def preview(spec: RoundSpec, report: Callable[[int, int], None] = lambda done, o
 def _tokenizer(spec: RoundSpec) -> Any:
     from transformers import AutoTokenizer
 
-    return AutoTokenizer.from_pretrained(resolve(model(spec.student).model, settings().data_dir))
+    return AutoTokenizer.from_pretrained(_student(spec))
+
+
+def _student(spec: RoundSpec) -> str:
+    return resolve(model(spec.student).model, settings().data_dir)
 
 
 def _seconds(spec: RoundSpec, tokens: dict[int, int], tokens_per_second: float) -> float:

@@ -15,6 +15,7 @@ from tracemill.prompts import SLOT
 from tracemill.settings import model
 from trainer import objectives
 from trainer.evaluate import jobs_by_names
+from trainer.fit_settings import SERVED_RANKS
 from trainer.spec import RoundSpec, parse
 
 #: The keys of [select] that a control arm keeps: the origin of traces, and the limits of one question. Its other keys
@@ -83,9 +84,10 @@ def check_student(spec: RoundSpec) -> None:
             "weights that can be trained and served with an adapter."
         )
     if spec.fit.lora_rank > student.vllm.max_lora_rank or not student.vllm.adapters:
+        served = next(rank for rank in SERVED_RANKS if rank >= spec.fit.lora_rank)
         raise UsageError(
             f"model {spec.student} cannot serve an adapter of rank {spec.fit.lora_rank}: set adapters = true and "
-            f"max_lora_rank = {spec.fit.lora_rank} under [models.{spec.student}.vllm]"
+            f"max_lora_rank = {served} under [models.{spec.student}.vllm]"
         )
 
 

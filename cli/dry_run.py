@@ -70,6 +70,9 @@ def _show(spec: "RoundSpec", result: "Preview") -> None:
         "tokens of the student, an epoch": f"{result.tokens:,}, of which it learns {result.learnt_tokens:,}",
         "expected training time": _time(result),
     }
+    if result.unquantised_bytes:
+        held = f"{result.unquantised_bytes / 2**30:,.1f} GiB: bitsandbytes quantises linear layers only"
+        totals["experts that stay in bfloat16, without an adapter"] = held
     print_rows([{"": name, "value": value} for name, value in totals.items()], ("", "value"))
     if result.limits:
         rows = [

@@ -11,7 +11,7 @@ from typing import Any
 from tracemill import memory
 from tracemill.cards import Card, cards, uses_cards
 from tracemill.engines.registry import engine_key
-from tracemill.engines.vllm import USUAL_SHARE
+from tracemill.engines.vllm_options import USUAL_SHARE
 from tracemill.memory import EngineNeed, FitNeed, Shape
 from tracemill.model_settings import ModelSettings
 from tracemill.settings import model, settings

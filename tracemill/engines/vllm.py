@@ -23,52 +23,23 @@ from tracemill.engines import NO_SAMPLING, Completion, Generation, Sampling, Sco
 from tracemill.engines.adapters import Adapters
 from tracemill.engines.gate import Gate
 from tracemill.engines.plugin import OWNER
+from tracemill.engines.vllm_options import engine_options, sequences, share_cores
 from tracemill.errors import EngineDead, EngineError, RequestRefused, UsageError
 from tracemill.interpreter import protected_children
 from tracemill.logprobs import TopK, floats, integers
 from tracemill.model_settings import ModelSettings
 from tracemill.prompts import Message, token_ids
-from tracemill.weights import resolve
 
 log = logging.getLogger(__name__)
 
-#: A machine with at most this number of cores computes on all of them.
-FEW_CORES = 4
 #: Number of likeliest first tokens that `choose` reads.
 LIKELIEST = 20
-#: The longest sequence of a model, divided by one of usual length.
-USUAL_SHARE = 8
 #: Checks of a request in the shorter one of `stall_seconds` and `timeout_seconds`.
 CHECKS = 8
 #: Number of last prompt tokens that are searched for a mark that opens the thoughts.
 PROMPT_END = 8
 #: vLLM's option for engines that can free their memory. Only builds for GPUs know it.
 SLEEP_MODE = "enable_sleep_mode"
-
-
-def engine_options(model: ModelSettings, data_dir: Path, *, on_cpu: bool) -> dict[str, Any]:
-    """The arguments of vLLM's engine for a model alias. vLLM has its own defaults for all others."""
-    settings = model.vllm
-    options: dict[str, Any] = {
-        "model": resolve(model.model, data_dir),
-        "max_model_len": settings.max_model_len,
-        "enable_prefix_caching": True,
-        "enable_lora": settings.adapters,
-        "max_lora_rank": settings.max_lora_rank,
-        "trust_remote_code": False,
-        "enable_log_requests": False,
-        "disable_log_stats": True,
-    }
-    if on_cpu:
-        options |= {
-            "dtype": "bfloat16",
-            "enforce_eager": True,
-            "kv_cache_memory_bytes": int(settings.kv_cache_gib * 2**30),
-            # vLLM caches only complete blocks of a shared prompt. With the default of 128 tokens, every sample
-            # computes most of its few-shot examples again. The whole generation then takes more than twice as long.
-            "block_size": 32,
-        }
-    return options | settings.options
 
 
 def not_installed(reason: object) -> UsageError:
@@ -101,7 +72,7 @@ class VllmEngine:
 
         on_cpu = current_platform.is_cpu()
         if on_cpu:
-            _share_cores()
+            share_cores()
         settings = model.vllm
         if settings.device == "cuda" and on_cpu:
             raise UsageError(
@@ -138,12 +109,12 @@ class VllmEngine:
         self._timeout = model.timeout_seconds
         self._stall = settings.stall_seconds
         self._ids = itertools.count()
-        self._gate = Gate()
-        #: vLLM frees the memory of a sleeping engine only with this option. Without it, the engine only pauses.
-        self._sleep_level = 1 if options.get(SLEEP_MODE) else 0
         self._max_sequences = sequences(
             config.cache_config.kv_cache_size_tokens, self._max_model_len, config.scheduler_config.max_num_seqs
         )
+        self._gate = Gate()
+        #: vLLM frees the memory of a sleeping engine only with this option. Without it, the engine only pauses.
+        self._sleep_level = 1 if options.get(SLEEP_MODE) else 0
 
     @property
     def stalled_seconds(self) -> float:
@@ -181,7 +152,7 @@ class VllmEngine:
         started = time.monotonic()
         prompt = token_ids(self._tokenizer, messages, sampling.chat_template_kwargs)
         # One request a sample, so that a late sample costs none of the others. vLLM would split the request as well.
-        outputs = await finished([self._final(prompt, params, adapter) for _ in range(n)])
+        outputs = await successful([self._final(prompt, params, adapter) for _ in range(n)])
         opened = thinking.opened_at_end(self._decoded(prompt[-PROMPT_END:]))
         completions = tuple(self._completion(output.outputs[0], opened) for output in outputs)
         return Generation(completions, len(prompt), time.monotonic() - started)
@@ -310,20 +281,7 @@ class VllmEngine:
         return any(state is not None and not state.is_prefilling for state in inside)
 
 
-def sequences(cache_tokens: int | None, max_model_len: int, max_num_seqs: int) -> int:
-    """The sequences that an engine holds at a time, from the key-value cache that it reports.
-
-    Most sequences are far shorter than the longest one. Those that do not fit wait inside vLLM.
-
-    >>> sequences(45_000, 2048, 256), sequences(70_000, 16384, 256), sequences(None, 2048, 256)
-    (175, 34, 256)
-    """
-    if cache_tokens is None:  # the model has no such cache
-        return max_num_seqs
-    return max(1, min(max_num_seqs, cache_tokens * USUAL_SHARE // max_model_len))
-
-
-async def finished(requests: Sequence[Coroutine[Any, Any, Any]]) -> list[Any]:
+async def successful(requests: Sequence[Coroutine[Any, Any, Any]]) -> list[Any]:
     """The results of the requests that succeed. Raises the first error if none does, or if one cannot be repeated."""
     results = await asyncio.gather(*requests, return_exceptions=True)
     errors = [result for result in results if isinstance(result, BaseException)]
@@ -406,17 +364,6 @@ def continuation_ids(
         return both[len(prompt) :]
     # The tokenizer joined the first characters to the prompt's last token. The prompt must keep its own tokens.
     return list(tokenizer.encode(continuation, add_special_tokens=False))
-
-
-def _share_cores() -> None:
-    """Compute on every core of a small machine. By default vLLM keeps one core for its front end.
-
-    Waiting threads must then sleep and not spin, because they would slow down the front end.
-    """
-    cores = sorted(os.sched_getaffinity(0))
-    if len(cores) <= FEW_CORES:
-        os.environ.setdefault("VLLM_CPU_OMP_THREADS_BIND", ",".join(map(str, cores)))
-        os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 
 
 def _reason(error: BaseException) -> str:

@@ -82,6 +82,18 @@ def test_concurrent_requests_get_all_their_samples(engine: VllmEngine) -> None:
     assert len({completion.text for completion in generations[0].completions}) > 1
 
 
+def test_by_default_the_engine_has_the_batch_of_vllms_offline_class(engine: VllmEngine) -> None:
+    from vllm.engine.arg_utils import EngineArgs
+    from vllm.usage.usage_lib import UsageContext
+
+    tokens, sequences = (defaults[UsageContext.LLM_CLASS] for defaults in EngineArgs.get_batch_defaults(1))
+    scheduler = engine._llm.vllm_config.scheduler_config
+    assert (scheduler.max_num_batched_tokens, scheduler.max_num_seqs) == (tokens, sequences)
+    reported = engine._llm.vllm_config.cache_config.kv_cache_size_tokens
+    assert reported * 8 // 512 > sequences  # sequences of 64 tokens: the cache holds more than one batch
+    assert engine.max_sequences == sequences
+
+
 def test_a_sleeping_engine_finishes_its_requests_and_lets_later_ones_wait(engine: VllmEngine) -> None:
     async def scene() -> tuple[bool, bool, int]:
         running = asyncio.create_task(engine.generate(QUESTION, 4, Sampling(max_tokens=40)))

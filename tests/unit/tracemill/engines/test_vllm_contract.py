@@ -13,6 +13,8 @@ from packaging.requirements import Requirement
 
 from tests import ROOT
 from tests.package_sources import Sources, WheelSources
+from tracemill.engines.memory_plan import SHARE
+from tracemill.engines.vllm import SLEEP_MODE
 from tracemill.model_settings import LORA_RANKS
 
 ENGINES = ROOT / "tracemill" / "engines"
@@ -20,7 +22,7 @@ SETTINGS = ("tracemill.example.toml", "docker/settings.toml", "recipes/tracemill
 
 #: Members that the engine reads of objects, or calls, by class. The rest of this file reads the engine's own code.
 READ = {
-    "vllm.v1.engine.async_llm:AsyncLLM": {"generate", "get_tokenizer", "shutdown", "add_lora", "output_processor"},
+    "vllm.v1.engine.async_llm:AsyncLLM": {"get_tokenizer", "shutdown", "output_processor"},
     "vllm.v1.engine.output_processor:OutputProcessor": {"request_states", "external_req_ids"},
     "vllm.v1.engine.output_processor:RequestState": {"is_prefilling"},
     "vllm.config.vllm:VllmConfig": {"model_config", "cache_config", "scheduler_config", "lora_config"},
@@ -39,6 +41,8 @@ READ = {
 CALLED = {
     "vllm.v1.engine.async_llm:AsyncLLM.generate": ["prompt", "sampling_params", "request_id", "lora_request"],
     "vllm.v1.engine.async_llm:AsyncLLM.add_lora": ["lora_request"],
+    "vllm.v1.engine.async_llm:AsyncLLM.sleep": ["level", "mode"],
+    "vllm.v1.engine.async_llm:AsyncLLM.wake_up": ["tags"],
     "vllm.lora.request:LoRARequest.__init__": ["lora_name", "lora_int_id", "lora_path"],
     "vllm.engine.arg_utils:AsyncEngineArgs.create_engine_config": ["usage_context"],
 }
@@ -114,7 +118,7 @@ def uses() -> Iterator[Call]:
 
 def options() -> set[str]:
     """The arguments of vLLM's engine that our engine sets, and that the shipped settings files set."""
-    names = {
+    names = {SLEEP_MODE, SHARE} | {
         str(key.value)
         for tree in modules()
         for node in ast.walk(tree)

@@ -13,7 +13,8 @@ from tests.unit.tracemill.engines.engine_contract import QUESTION
 from tracemill.engines import Sampling
 from tracemill.engines.adapters import Adapters
 from tracemill.engines.gate import Gate
-from tracemill.engines.vllm import VllmEngine, sequences
+from tracemill.engines.vllm import VllmEngine
+from tracemill.engines.vllm_options import sequences
 from tracemill.errors import EngineError, RequestRefused
 
 TIMEOUT = 0.4
@@ -66,10 +67,10 @@ def engine_of(*samples: Sample) -> VllmEngine:
     engine = VllmEngine.__new__(VllmEngine)
     engine._llm = ScriptedLlm(samples)
     engine._tokenizer, engine._closing_ids, engine._hidden = Tokenizer(), (), None
-    engine._steps = nullcontext()
+    engine._gate, engine._steps = Gate(), nullcontext()
     engine._steps.stalled_seconds = 0.0  # type: ignore[attr-defined]
     engine._stall, engine._timeout, engine._max_model_len = 60.0, TIMEOUT, 100
-    engine._ids, engine._gate = itertools.count(), Gate()
+    engine._ids = itertools.count()
     engine._adapters = Adapters(None, None)  # type: ignore[arg-type]
     return engine
 

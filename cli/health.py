@@ -1,17 +1,23 @@
 """`tracemill health`: the state of Postgres, Redis and every process."""
 
 import socket
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from cli.output import Json, print_json, print_rows
-from tracemill.errors import TracemillError
+from tracemill.errors import StackError, TracemillError
 from tracemill.settings import settings
 
-HEALTH = """Show the state of Postgres, Redis and every process. Exit code 1 if anything is wrong.
+if TYPE_CHECKING:
+    from sqlalchemy import Connection
+
+HEALTH = """Show the state of Postgres, Redis and every process.
+
+Exit code 1 if anything is wrong, also while a worker loads its model.
 
 With --here it shows only the processes of this host: a readiness probe for a container.
 
@@ -20,6 +26,8 @@ Example: tracemill health --here"""
 
 #: States of a program of the local stack that may have no heartbeat.
 FAILED = ("CRASHING", "FATAL", "BACKOFF", "EXITED")
+#: The beginning of the name of a part that is a job.
+JOB = "job "
 
 
 @dataclass(frozen=True)
@@ -32,7 +40,10 @@ class Part:
 
     @property
     def state(self) -> str:
-        return self.trouble or "well"
+        """The trouble in words, otherwise that it is well and what it does. A job that waits says for what."""
+        if self.trouble or self.name.startswith(JOB):
+            return self.trouble or self.about
+        return f"well: {self.about}" if self.about else "well"
 
 
 def register(app: typer.Typer) -> None:
@@ -53,18 +64,19 @@ def health(
 
 def print_parts(parts: Iterable[Part]) -> None:
     """Print one row a part."""
-    print_rows(({"part": p.name, "state": p.state, "about": p.about} for p in parts), ("part", "state", "about"))
+    print_rows(({"part": part.name, "state": part.state} for part in parts), ("part", "state"))
 
 
 def _parts(here: bool) -> list[Part]:
-    redis = _redis()
+    redis = redis_part()
     try:
         return [Part("postgres", None), redis, *_processes(here)]
     except TracemillError as error:
         return [Part("postgres", str(error)), redis]
 
 
-def _redis() -> Part:
+def redis_part() -> Part:
+    """Whether Redis answers."""
     import redis
 
     url = settings().redis_url
@@ -78,30 +90,46 @@ def _redis() -> Part:
     return Part("redis", None)
 
 
+def postgres_part() -> Part:
+    """Whether Postgres answers and has the schema of this code."""
+    try:
+        with _connected():
+            return Part("postgres", None)
+    except TracemillError as error:
+        return Part("postgres", str(error))
+
+
+@contextmanager
+def _connected() -> "Iterator[Connection]":
+    """A connection. Raises StackError if Postgres does not answer or has another schema."""
+    from sqlalchemy.exc import OperationalError
+
+    from db.migrate import require_current
+    from db.session import engine
+
+    try:
+        with engine().connect() as connection:
+            require_current(connection)
+            yield connection
+    except OperationalError as error:
+        raise StackError(f"it does not answer: {str(error.orig).splitlines()[0]}") from error
+
+
 def _processes(here: bool) -> list[Part]:
     """Return the processes of the last ten minutes.
 
     Raises StackError if Postgres does not answer or has another schema.
     """
-    from sqlalchemy.exc import OperationalError
-
     from cli.jobs import progress
     from db.diagnosis import job_reasons, process_trouble, programs
     from db.heartbeat import SILENT_SECONDS
-    from db.migrate import require_current
     from db.queries import Q
-    from db.session import engine
-    from tracemill.errors import StackError
 
-    try:
-        with engine().connect() as connection:
-            require_current(connection)
-            rows = connection.execute(Q["processes"], {"host": socket.gethostname() if here else None}).all()
-    except OperationalError as error:
-        raise StackError(f"it does not answer: {str(error.orig).splitlines()[0]}") from error
+    with _connected() as connection:
+        rows = connection.execute(Q["processes"], {"host": socket.gethostname() if here else None}).all()
     parts = []
     for row in rows:
-        about = f"takes {row.concurrency} from {', '.join(row.queues)}" if row.concurrency else ""
+        about = f"up to {row.concurrency} at a time, from {', '.join(row.queues)}" if row.concurrency else ""
         parts.append(Part(row.name, process_trouble(row), "leads" if row.leads else about))
     alive = [row for row in rows if row.silent_seconds <= SILENT_SECONDS]
     if here:
@@ -111,5 +139,5 @@ def _processes(here: bool) -> list[Part]:
     parts += [Part(program.name, program.failure) for program in programs() if program.state in FAILED]
     for job, reasons in job_reasons(progress()).items():
         for reason in reasons:
-            parts.append(Part(f"job {job}", reason.text) if reason.is_fault else Part(f"job {job}", None, reason.text))
+            parts.append(Part(JOB + job, reason.text) if reason.is_fault else Part(JOB + job, None, reason.text))
     return parts

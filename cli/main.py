@@ -12,6 +12,7 @@ from cli import (
     calibrate,
     database,
     demo,
+    doctor,
     enqueue,
     export,
     health,
@@ -48,6 +49,7 @@ app = typer.Typer(
 #: In the order of `tracemill --help`.
 GROUPS = (
     stack,
+    doctor,
     enqueue,
     methods,
     jobs,

@@ -12,13 +12,15 @@ from cli.figures import duration
 from cli.output import Json, print_json, print_line, print_rows, progress_console
 from cli.preflight import require_programs
 from tracemill import stack as local
-from tracemill.errors import StackError, TracemillError
+from tracemill.errors import TracemillError
 from tracemill.settings import settings
 from tracemill.stack import ProcessStatus
 from tracemill.stack.programs import programs, start
 
 #: Longest wait of `up` for the first heartbeats. A program that fails at once has failed by then.
-HEARTBEAT_SECONDS = 20.0
+HEARTBEAT_SECONDS = 60.0
+#: Time that new processes must all work. A worker that fails at its first request ends within it.
+STEADY_SECONDS = 3.0
 #: States of a program that does not work.
 FAILED = ("CRASHING", "FATAL", "BACKOFF", "ORPHAN")
 
@@ -31,7 +33,9 @@ def register(app: typer.Typer) -> None:
     app.command(help=FLOWER, rich_help_panel="Local stack")(flower)
 
 
-UP = """Start the local stack: Postgres, Redis, the feeder, one worker of each kind, and Flower.
+UP = """Start the local stack: Postgres, Redis, the feeder, one worker of each kind and Flower.
+
+Each GPU gets a generate worker of its own (`gpus` under [local]).
 
 A second run starts the processes that are missing, and restarts those whose settings have changed.
 
@@ -56,7 +60,7 @@ def up(
             redis_port=redis_port,
             on_restart=_print_restarted,
         )
-        reports = _settled()
+        reports = settled()
     _print_status(reports, json)
 
 
@@ -65,15 +69,19 @@ def _print_restarted(names: list[str]) -> None:
         print_line(f"restarted, because the settings have changed: {', '.join(names)}", progress_console)
 
 
-def _settled() -> list[ProcessStatus]:
-    """The programs of the stack after each has sent a heartbeat or has failed."""
-    from db.diagnosis import are_settled
+def settled() -> list[ProcessStatus]:
+    """The programs of the stack after all have worked for some seconds, or one has failed."""
     from db.diagnosis import programs as reports
+    from db.diagnosis import youngest_seconds
 
     deadline = time.monotonic() + HEARTBEAT_SECONDS
-    while not are_settled(current := reports()) and time.monotonic() < deadline:
+    while True:
+        current = reports()
+        has_failed = any(report.state in FAILED for report in current)
+        age = youngest_seconds(current)
+        if has_failed or (age is not None and age >= STEADY_SECONDS) or time.monotonic() > deadline:
+            return current
         time.sleep(0.2)
-    return current
 
 
 RESTART = """Restart the named processes, or all besides Postgres and Redis, with the present settings.
@@ -87,7 +95,7 @@ def restart(
 ) -> None:
     with progress_console.status("restarting"):
         restarted = local.restart(settings().data_dir, programs, names or ())
-        reports = _settled()
+        reports = settled()
     print_line(f"restarted: {', '.join(restarted)}", progress_console)
     _print_status(reports, json)
 
@@ -96,8 +104,11 @@ DOWN = """Stop the local stack. Its data are kept. Example: tracemill down"""
 
 
 def down() -> None:
+    data_dir = settings().data_dir
     with progress_console.status("stopping"):
-        local.down(settings().data_dir)
+        local.down(data_dir)
+    is_known = local.load(data_dir) is not None
+    print_line(f"stopped. Data: {data_dir.absolute()}" if is_known else str(local.no_stack(data_dir)), progress_console)
 
 
 STATUS = (
@@ -116,10 +127,10 @@ def _print_status(reports: Sequence[ProcessStatus], json: bool) -> None:
     if json:
         print_json(rows)
     elif not rows:
-        print_line("no stack runs here: start it with `tracemill up`")
+        print_line(str(local.no_stack(settings().data_dir)))
     else:
         uptimes = [{"uptime": None if row["uptime"] is None else duration(row["uptime"])} for row in rows]
-        print_rows(map(or_, rows, uptimes), ("name", "state", "pid", "uptime", "restarts"))
+        print_rows(map(or_, rows, uptimes), _columns(reports))
         for report in reports:
             if report.failure:
                 print_line(f"{report.name}: {report.failure}")
@@ -128,6 +139,11 @@ def _print_status(reports: Sequence[ProcessStatus], json: bool) -> None:
         print_line(f"logs: {settings().data_dir.absolute() / 'logs'}")
     if any(report.state in FAILED for report in reports):
         raise typer.Exit(1)
+
+
+def _columns(reports: Sequence[ProcessStatus]) -> tuple[str, ...]:
+    gpu = ("gpu",) if any(report.gpu for report in reports) else ()
+    return ("name", "state", "pid", "uptime", "restarts", *gpu, "engine")
 
 
 def _job_sentences() -> list[str]:
@@ -149,7 +165,7 @@ FLOWER = """Print Flower's address, user and password. Example: tracemill flower
 def flower(json: Json = False) -> None:
     stack = local.load(settings().data_dir)
     if stack is None:
-        raise StackError("no local stack here: start it with `tracemill up`")
+        raise local.no_stack(settings().data_dir)
     login = {
         "url": f"http://127.0.0.1:{stack.flower_port}",
         "user": stack.flower_user,

@@ -3,13 +3,17 @@
 import os
 import signal
 import threading
-from collections.abc import Callable
-from typing import Annotated
+from collections.abc import Callable, Sequence
+from typing import Annotated, Any
 
 import typer
 
 from cli.output import print_line, progress_console
+from tracemill.cards import cards, uses_cards
+from tracemill.errors import EngineDead
+from tracemill.lending import Tenancy
 from tracemill.settings import model, settings
+from tracemill.stack.sweep import PROGRAM_MARK
 
 worker = typer.Typer(help="Run a worker: one Celery worker, in the foreground.", no_args_is_help=True)
 
@@ -64,29 +68,55 @@ def generate(
     ],
     judge: Judge = None,
     concurrency: Annotated[
-        int | None, typer.Option(min=1, help="Maximum of questions in the engine (default: generate_concurrency).")
+        int | None, typer.Option(min=1, help="Maximum of samples in an engine (default: generate_concurrency).")
     ] = None,
 ) -> None:
     from tracemill.celery import generate_queue, verify_queue
-    from tracemill.engines.registry import close_engines, engine
+    from tracemill.engines.memory_plan import SHARE, worker_shares
+    from tracemill.engines.registry import capacity, close_engines, engine, set_options
+    from workers.room import with_spare
 
     if concurrency:
         os.environ["TRACEMILL_GENERATE_CONCURRENCY"] = str(concurrency)
         settings.cache_clear()
-    in_engine = settings().generate_concurrency
-    for alias in [*models, *([judge] if judge else [])]:
+    served = [*models, *([judge] if judge else [])]
+    for alias in served:
         model(alias)  # an unknown alias is an error before a model is loaded
 
-    def load() -> None:
-        for alias in models:
-            engine(alias)
+    def load() -> int:
+        _lend_cards(served)
+        for alias, share in worker_shares(served).items():
+            set_options(alias, **{SHARE: share})
+        return sum(map(capacity, {engine(alias) for alias in models}))
 
     queues = [*map(generate_queue, models), *([verify_queue(judge)] if judge else [])]
     try:
-        # More threads than questions in the engine: the engine must not idle while answers are read and stored.
-        _celery("generate", queues, in_engine, threads=in_engine + max(2, in_engine // 4), load=load)
+        _celery("generate", queues, load, threads=with_spare)
     finally:
         close_engines()
+
+
+def _lend_cards(served: Sequence[str]) -> None:
+    """In the local stack, lend this worker's GPUs to the fits of the trainer. Waits while a fit holds them."""
+    from tracemill.engines.registry import end_worker, set_options, sleep_engines, wake_engines
+    from tracemill.engines.vllm import SLEEP_MODE
+
+    visible = [card.id for card in cards()]
+    if PROGRAM_MARK not in os.environ or not settings().local.train or not visible:
+        return
+    for alias in served:
+        if uses_cards(model(alias)):
+            set_options(alias, **{SLEEP_MODE: True})
+    tenancy = Tenancy(settings().data_dir.resolve(), visible)
+    tenancy.enter()
+
+    def lend() -> None:
+        try:
+            tenancy.lend(sleep_engines, wake_engines)
+        except Exception as error:  # the state of the engine is unknown now
+            end_worker(EngineDead(f"the engine cannot lend its GPU to a fit: {error}"))
+
+    threading.Thread(target=lend, name="tracemill-lender", daemon=True).start()
 
 
 @worker.command(help="Verify traces. Example: tracemill worker verify --judge verifier")
@@ -106,7 +136,7 @@ def verify(
         print_line(f"programs (kind code) are not verified here: {reason}", progress_console)
     queues = [verify_queue(None), *([verify_queue(judge)] if judge else [])]
     try:
-        _celery("verify", queues, concurrency or settings().verify_concurrency or os.cpu_count() or 1)
+        _celery("verify", queues, lambda: concurrency or settings().verify_concurrency or os.cpu_count() or 1)
     finally:
         close_engines()
 
@@ -115,35 +145,37 @@ def verify(
 def train() -> None:
     from tracemill.celery import TRAIN_QUEUE
 
-    _celery("train", [TRAIN_QUEUE], 1)
+    _celery("train", [TRAIN_QUEUE], lambda: 1)
 
 
-def _celery(
-    kind: str,
-    queues: list[str],
-    concurrency: int,
-    threads: int | None = None,
-    load: Callable[[], None] = lambda: None,
-) -> None:
+def _celery(kind: str, queues: list[str], load: Callable[[], int], threads: Callable[[int], int] = int) -> None:
     """Run a Celery worker with a pool of threads, so that its tasks share one engine. It ends with exit code 0.
 
-    `load` loads its models first. Meanwhile its heartbeats show that it is loading.
+    `load` loads its models first, and returns its concurrency. Until the worker takes tasks, its heartbeats show that
+    it is loading or starting.
     """
+    from celery.signals import worker_ready
+
     from db.heartbeat import leave, present, process_name
     from tracemill.celery import app
     from tracemill.engines.registry import trouble
     from workers.shutdown import at_the_end
 
-    options = [
-        "--pool=threads",
-        f"--concurrency={threads or concurrency}",
-        f"--queues={','.join(queues)}",
-        f"--hostname={process_name(kind)}",
-    ]
     at_the_end(lambda: leave(kind))
-    ready = threading.Event()
-    with present(kind, queues=queues, concurrency=concurrency, is_ready=ready.is_set, trouble=trouble) as beat:
-        load()
-        ready.set()
-        beat()
+    concurrency = 0
+    with present(kind, queues=queues, concurrency=lambda: concurrency, trouble=trouble) as beat:
+        loaded = load()
+
+        @worker_ready.connect(weak=False)  # type: ignore[untyped-decorator]  # celery is not typed
+        def takes_tasks(**_: Any) -> None:
+            nonlocal concurrency
+            concurrency = loaded
+            beat()
+
+        options = [
+            "--pool=threads",
+            f"--concurrency={threads(loaded)}",
+            f"--queues={','.join(queues)}",
+            f"--hostname={process_name(kind)}",
+        ]
         app.worker_main(["worker", *options, "--events", "--without-gossip", "--without-mingle", "--loglevel=WARNING"])

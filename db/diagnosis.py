@@ -4,8 +4,10 @@
 never called missing.
 """
 
+import math
 import socket
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -20,10 +22,12 @@ from tracemill.celery import TRAIN_QUEUE, generate_queue, verify_queue
 from tracemill.errors import TracemillError
 from tracemill.settings import settings
 from tracemill.stack import ProcessStatus
-from tracemill.stack.programs import program_for
+from tracemill.stack.programs import kind_of, program_for
 
 #: Seconds after which a supervised process without a heartbeat no longer counts as starting.
 START_SECONDS = 60.0
+#: The programs of the local stack that send heartbeats.
+WITH_HEARTBEAT = {"producer", "generate", "verify", "train"}
 #: Number of job names in one sentence.
 MAX_NAMES = 3
 
@@ -42,42 +46,44 @@ def process_trouble(row: Row[Any]) -> str | None:
     if row.silent_seconds > SILENT_SECONDS:
         return f"no heartbeat for {row.silent_seconds:.0f} s"
     if is_loading(row):
-        return f"loading the model ({row.up_seconds:.0f} s)"
+        return f"{'loading the model' if row.kind == 'generate' else 'starting'} ({row.up_seconds:.0f} s)"
     trouble: str | None = row.trouble
     return trouble
 
 
 def is_loading(row: Row[Any]) -> bool:
-    """Whether a worker loads its model. Until then it takes no task."""
+    """Whether a worker loads its model or starts. Until then it takes no task."""
     return bool(row.queues) and row.concurrency == 0
 
 
 def programs() -> list[ProcessStatus]:
-    """The programs of the local stack. The heartbeats give the state LOADING and further problems.
+    """The programs of the local stack. The heartbeats give the states STARTING, LOADING and further problems.
 
     A program in a crash loop has the state CRASHING. Without Postgres, only the supervisor's report counts.
     """
-    try:
+    beats = None
+    with suppress(SQLAlchemyError, TracemillError):
         beats = {row.name.split("@")[0]: row for row in _heartbeats(socket.gethostname())}
-    except (SQLAlchemyError, TracemillError):
-        beats = {}
     reports = []
     for program in stack.status(settings().data_dir):
-        row = beats.get(f"{program.name}.{program.pid}")
+        row = (beats or {}).get(f"{program.name}.{program.pid}")
         state, trouble = program.state, program.failure
         if trouble is not None and program.pid is not None:
             state = "CRASHING"
         elif row is not None and (trouble := process_trouble(row)) and is_loading(row):
             state = "LOADING"
+        elif row is None and beats is not None and state == "RUNNING" and kind_of(program.name) in WITH_HEARTBEAT:
+            state = "STARTING"
         reports.append(replace(program, state=state, failure=trouble))
     return reports
 
 
-def are_settled(reports: Iterable[ProcessStatus]) -> bool:
-    """Whether each program of the local stack has sent a heartbeat or has failed."""
-    beats = {row.name.split("@")[0] for row in _heartbeats(socket.gethostname())}
-    kinds = {"producer", "generate", "verify", "train"}
-    return all(report.failure or f"{report.name}.{report.pid}" in beats for report in reports if report.name in kinds)
+def youngest_seconds(reports: Iterable[ProcessStatus]) -> float | None:
+    """The time for which the youngest program has worked or loaded; None if one has sent no heartbeat."""
+    beats = {row.name.split("@")[0]: row.up_seconds for row in _heartbeats(socket.gethostname())}
+    ages = [beats.get(f"{report.name}.{report.pid}") for report in reports if kind_of(report.name) in WITH_HEARTBEAT]
+    known = [age for age in ages if age is not None]
+    return min(known, default=math.inf) if len(known) == len(ages) else None
 
 
 def job_reasons(rows: Iterable[Mapping[str, Any]]) -> dict[str, list[Reason]]:
@@ -157,19 +163,22 @@ class _Factory:
         program = program_for(queue)
         return (self._program_reason(program) if program else None) or Reason(absent)
 
-    def _program_reason(self, name: str) -> Reason | None:
-        """Why a program of the local stack does not work yet; None without such a program."""
+    def _program_reason(self, kind: str) -> Reason | None:
+        """Why no program of a kind in the local stack works yet; None without such a program."""
         if self._programs is None:
             self._programs = {program.name: program for program in stack.status(settings().data_dir)}
-        program = self._programs.get(name)
-        if program is None:
+        of_kind = [program for program in self._programs.values() if kind_of(program.name) == kind]
+        if not of_kind:
             return None
+        program = max(of_kind, key=lambda each: (each.pid is not None, each.failure is None))
         if program.failure:
-            return Reason(f"{name}: {program.failure}")
+            return Reason(f"{program.name}: {program.failure}")
         if program.pid is None:
-            return Reason(f"{name} is stopped: tracemill up")
+            return Reason(f"{program.name} is stopped: tracemill up")
         uptime = program.uptime or 0.0
-        return Reason(f"{name} is starting ({uptime:.0f} s)", is_fault=False) if uptime < START_SECONDS else None
+        if uptime >= START_SECONDS:
+            return None
+        return Reason(f"{program.name} is starting ({uptime:.0f} s)", is_fault=False)
 
 
 def _error(waiting: Sequence[Row[Any]], *, has_traces: bool) -> Reason | None:

@@ -17,6 +17,8 @@ from sqlalchemy.exc import OperationalError, SQLAlchemyError
 from db.queries import Q
 from db.session import engine, statement
 from tracemill.concurrency import Periodic
+from tracemill.stack.programs import kind_of
+from tracemill.stack.sweep import PROGRAM_MARK
 
 log = logging.getLogger(__name__)
 
@@ -26,8 +28,13 @@ SILENT_SECONDS = 30.0
 
 
 def process_name(kind: str) -> str:
-    """The name of this process in the table `processes`, in Celery and in Flower."""
-    return f"{kind}.{os.getpid()}@{socket.gethostname()}"
+    """The name of this process in the table `processes`, in Celery and in Flower.
+
+    In the local stack it begins with the name of the program, such as `generate-vllm-gpu0`.
+    """
+    program = os.environ.get(PROGRAM_MARK, "")
+    name = program if kind_of(program) == kind else kind
+    return f"{name}.{os.getpid()}@{socket.gethostname()}"
 
 
 @contextmanager
@@ -35,16 +42,15 @@ def present(
     kind: str,
     *,
     queues: Sequence[str] = (),
-    concurrency: int = 0,
+    concurrency: Callable[[], int] = lambda: 0,
     leads: Callable[[], bool] = lambda: False,
-    is_ready: Callable[[], bool] = lambda: True,
     trouble: Callable[[], str | None] = lambda: None,
 ) -> Iterator[Callable[[], None]]:
     """Send heartbeats of this process until the block ends. Yields a function that sends one at once.
 
     It first waits for Postgres, and later survives its absence. `queues` and `concurrency`: the source of its tasks,
-    and the number of them at a time. The number is 0 until `is_ready`, while a model loads. `trouble` returns the
-    current problem or None. Raises StackError if the schema of the database differs from that of this code.
+    and the number of them at a time, 0 while a model loads. `trouble` returns the current problem or None. Raises
+    StackError if the schema of the database differs from that of this code.
     """
     _wait_for_schema()
     row = {
@@ -56,7 +62,7 @@ def present(
 
     def beat() -> None:
         with suppress(SQLAlchemyError), statement() as connection:  # the next beat tries again
-            now = {"concurrency": concurrency if is_ready() else 0, "leads": leads(), "trouble": trouble()}
+            now = {"concurrency": concurrency(), "leads": leads(), "trouble": trouble()}
             connection.execute(Q["beat"], row | now)
 
     _delete_dead_processes()

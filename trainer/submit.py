@@ -12,12 +12,12 @@ from db.queries import Q
 from db.session import transaction
 from tracemill.celery import TRAIN, app
 from tracemill.errors import UsageError
+from tracemill.model_settings import served_rank
 from tracemill.prompts import SLOT
 from tracemill.settings import model, settings
 from trainer import objectives
-from trainer.evaluate import jobs_by_names
+from trainer.evaluate import jobs_by_names, template_options
 from trainer.fit import model_folder
-from trainer.fit_settings import SERVED_RANKS
 from trainer.spec import RoundSpec, parse
 
 #: The keys of [select] that a control arm keeps: the origin of traces, and the limits of one question. Its other keys
@@ -30,6 +30,7 @@ POOL = {
     "datasets",
     "since",
     "until",
+    "finished",
     "near_duplicates",
     "max_per_question",
     "ngram",
@@ -76,6 +77,12 @@ def checked(connection: Connection, spec: RoundSpec) -> str:
     return _prompt_hash(connection, spec)
 
 
+def check_evaluation(spec: RoundSpec) -> None:
+    """Raises UsageError unless the round's evaluations measure its student with one prompt."""
+    with transaction() as connection:
+        evaluation_prompt(connection, spec)
+
+
 def check_student(spec: RoundSpec) -> None:
     """Raises UsageError when the round's student cannot be trained and served, or there is no such objective."""
     objective = objectives.find(spec.fit.objective)
@@ -91,10 +98,9 @@ def check_student(spec: RoundSpec) -> None:
     if spec.evaluate.served_by is not None:
         raise UsageError("evaluate.served_by names the engine of a whole model: set fit.tuning = 'full', or remove it")
     if spec.fit.lora_rank > student.vllm.max_lora_rank or not student.vllm.adapters:
-        served = next(rank for rank in SERVED_RANKS if rank >= spec.fit.lora_rank)
         raise UsageError(
             f"model {spec.student} cannot serve an adapter of rank {spec.fit.lora_rank}: set adapters = true and "
-            f"max_lora_rank = {served} under [models.{spec.student}.vllm]"
+            f"max_lora_rank = {served_rank(spec.fit.lora_rank)} under [models.{spec.student}.vllm]"
         )
 
 
@@ -182,6 +188,7 @@ def evaluation_prompt(connection: Connection, spec: RoundSpec) -> str:
             raise UsageError(f"evaluate.jobs: job '{name}' did not ask '{spec.student}' without an adapter")
         if job["state"] == "cancelled":
             raise UsageError(f"evaluate.jobs: job '{name}' was cancelled, so there is nothing to compare with")
+    template_options(jobs.values())  # raises if they differ
     prompts: dict[str, list[str]] = {}
     for name, job in jobs.items():
         for row in connection.execute(Q["prompts_asked"], {"job_id": job["id"]}):

@@ -1,7 +1,5 @@
 """The training loop of all objectives: student, order of the rows, arguments, checkpoints, progress, adapter."""
 
-import hashlib
-import json
 import shutil
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -15,6 +13,7 @@ from peft import PeftModel
 from transformers import AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase, Trainer, TrainingArguments
 
 from tracemill.errors import UsageError
+from tracemill.weights import vocabulary_hash
 from trainer.callbacks import Checkpoints, KeptEpochs, Reporter, latest
 from trainer.objectives.base import Lesson, Outcome
 from trainer.order import order
@@ -182,5 +181,4 @@ def require_same_tokens(student: PreTrainedTokenizerBase, teachers: Sequence[str
 
 def vocabulary(tokenizer: PreTrainedTokenizerBase) -> str:
     """A hash of all tokens and their ids."""
-    tokens = sorted(tokenizer.get_vocab().items())
-    return hashlib.blake2b(json.dumps(tokens).encode(), digest_size=16).hexdigest()
+    return vocabulary_hash(tokenizer.get_vocab())

@@ -4,10 +4,10 @@ The claim is a lease in Postgres, which this worker renews (`heartbeat`). No tra
 A task that runs twice does nothing the second time: its question is claimed, or its samples exist.
 """
 
-import asyncio
 import json
 import logging
 from collections.abc import Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import Any, NamedTuple, TypeAlias
 
@@ -37,6 +37,7 @@ from tracemill.text import storable
 from tracemill.verification.answers.kinds import Kind, guess
 from workers import cancellation
 from workers.job import Chains, WorkerJob, method_of, worker_job
+from workers.room import rooms_of
 from workers.shutdown import at_the_end, draining
 from workers.traces import trace_row
 from workers.visit import Sampler, Slot, Visit, cost_limit, slots, token_limit
@@ -71,16 +72,26 @@ class Claim:
 @app.task(name=GENERATE)  # type: ignore[untyped-decorator]
 def generate(job_id: int, question_id: int) -> None:
     """Answer one question of one job."""
-    if draining():
-        _unqueue(job_id, question_id)
-        return
-    claim = patiently(lambda: _claim(job_id, question_id))
-    if claim is None:
-        return
+    with _claim_room(job_id) as has_room:
+        if not has_room:
+            _unqueue(job_id, question_id)
+            return
+        claim = patiently(lambda: _claim(job_id, question_id))
+        if claim is None:
+            return
+        try:
+            _visit(claim)
+        finally:
+            _held.discard((job_id, question_id))
+
+
+def _claim_room(job_id: int) -> AbstractContextManager[bool]:
+    """Room for one visit of a job. It yields False if the worker shuts down first."""
     try:
-        _visit(claim)
-    finally:
-        _held.discard((job_id, question_id))
+        job = patiently(lambda: worker_job(job_id))
+        return rooms_of(engine(job.model)).claimed.taken(job.plan.batch, draining)
+    except TracemillError:
+        return nullcontext(not draining())  # the visit meets the same error, and stores it
 
 
 def _visit(claim: Claim) -> None:
@@ -201,29 +212,31 @@ def _reserve(job: WorkerJob, shortage: Shortage) -> float:
     """The highest cost of a visit, in the unit of the job's budget."""
     question, gold, trace, missing = shortage
     slot_bytes = {"question": question, "gold": gold, "trace": trace}
-    tokens = max(token_limit(chains, missing, slot_bytes, job.sampling.max_tokens) for chains in job.prompts.values())
-    return tokens if job.budget_unit == "tokens" else cost_limit(tokens, model(job.model))
+    alias = model(job.model)
+    longest = job.sampling.max_tokens or alias.context
+    if longest is None:  # the alias had a context when the job was opened
+        raise TracemillError(f"a budget needs the longest answer, and the context of model {job.model} is not known")
+    tokens = max(token_limit(chains, missing, slot_bytes, longest) for chains in job.prompts.values())
+    return tokens if job.budget_unit == "tokens" else cost_limit(tokens, alias)
 
 
 def _ask(claim: Claim) -> Visit:
     job = claim.job
-    sampler = Sampler(engine(job.model), model(job.model), job.sampling, job.adapter)
+    running = engine(job.model)
+    sampler = Sampler(running, model(job.model), job.sampling, job.adapter)
     values = _values(claim)
 
     visit = Visit()
 
     async def ask() -> None:
-        async with _engine_slots():
-            await sampler.visit(claim.chains, claim.missing, values, visit)
+        await sampler.visit(claim.chains, claim.missing, values, visit)
 
-    visit.is_aborted = not run(cancellation.unless_cancelled(job.id, ask()))
+    with rooms_of(running).inside.taken(len(claim.missing)):
+        try:
+            run(cancellation.unless_cancelled(job.id, ask()))
+        except cancellation.JobCancelled:
+            visit.is_aborted = True
     return visit
-
-
-@once
-def _engine_slots() -> asyncio.Semaphore:
-    """A semaphore for the questions in the engine; the worker has a few more threads."""
-    return asyncio.Semaphore(settings().generate_concurrency)
 
 
 def _values(claim: Claim) -> dict[str, str]:

@@ -76,7 +76,7 @@ def ask_workers(
     judged: dict[int, Judged] = {}
     reply_list = f"tracemill.ratings.{uuid.uuid4().hex}"
     waiting = iter(batches)
-    window = max(1, min(workers.concurrency, settings().generate_concurrency // TRACES_A_MESSAGE))
+    window = max(1, workers.concurrency // TRACES_A_MESSAGE)
 
     def send_next() -> None:
         if (batch := next(waiting, None)) is not None:

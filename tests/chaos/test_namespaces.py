@@ -44,7 +44,7 @@ LATENCY = {"generate": 2.0, "verify": 0.1}
 REFUSAL = refusal()
 
 SETTINGS = """
-generate_concurrency = 16
+generate_concurrency = 64
 verify_concurrency = 4
 [models.teacher]
 engine = "openai"

@@ -83,7 +83,7 @@ def world(folder: Path, *, seed: int, in_flight: int, latency: float, max_attemp
     """Run two of each process and one model."""
     port = free_port()
     settings = SETTINGS.format(
-        concurrency=in_flight // WORKERS, window=4 * in_flight, port=port, max_attempts=max_attempts
+        concurrency=4 * in_flight // WORKERS, window=4 * in_flight, port=port, max_attempts=max_attempts
     )
     commands = {"model": model_command(folder / "mood", port, latency, seed)} | {
         f"{words[0]}-{number}": ["cli", *kind, *words]

@@ -13,7 +13,7 @@ from tests.scripted_server import ScriptedServer
 
 #: Leases are short, so that a test can wait for them. Attempts are few, so that a wrong count shows.
 SETTINGS = """
-generate_concurrency = 8
+generate_concurrency = 32
 verify_concurrency = 2
 grace_seconds = 3
 [models.teacher]

@@ -40,6 +40,7 @@ def opened(job: str) -> str:
 
 MAPPED = "tracemill enqueue questions.jsonl --map question=problem --map gold=answer"
 QUESTIONS = f"{MAPPED} --samples 8"
+SAMPLED = f"{MAPPED} --temperature 0.6 --sampling top_k=40 --name sampled"
 FIRST = "tracemill enqueue gsm8k.jsonl --map gold=answer --samples 8 --name first"
 ADAPTIVE = "tracemill enqueue gsm8k.jsonl --map gold=answer --samples 8 --enough 2 --batch 2 --budget-tokens 5e6"
 TEST = "tracemill enqueue test.jsonl --model student --purpose evaluate --samples 1 --temperature 0"
@@ -57,7 +58,9 @@ PLANNED = "Not asked yet: these jobs come first"
 COMMANDS = {
     "tracemill up": Shown(r"postgres +│ RUNNING(.|\n)*verify +│ RUNNING(.|\n)*^logs: .*/\.tracemill/logs$"),
     QUESTIONS: Shown(opened("questions-teacher-cot")),
-    WATCH: Shown(r"│ questions-teacher-cot │ done +│ +6 │ +6 │ +0 │ +48 │", (QUESTIONS,)),
+    WATCH: Shown(r"│ questions-teacher-cot │ done +│ +6 of 6 │ +0 │ +48 │", (QUESTIONS,)),
+    # Here a producer leads, and no job waits for a worker of the student.
+    "tracemill health": Shown(r"│ redis +│ well", (WATCH,)),
     'tracemill sql "select job, questions, traces, correct, accepted, tokens_out from job_progress"': Shown(
         r"│ questions-teacher-cot +│ +6 │ +48 │", (QUESTIONS,), "questions-teacher-cot"
     ),
@@ -76,6 +79,8 @@ COMMANDS = {
     "tracemill jobs show gsm8k-teacher-cot": Shown(
         r"^adaptive sampling +2 accepted of at most 8, 2 at a time", (ADAPTIVE,), "gsm8k-teacher-cot"
     ),
+    SAMPLED: Shown(opened("sampled")),
+    "tracemill jobs show sampled": Shown(r"^sampling\.top_k +40 *$", (SAMPLED,)),
     f"{MAPPED} --policy policy.toml --name strict": Shown(opened("strict")),
     "tracemill jobs": Shown(r"questions-teacher-cot", (QUESTIONS,)),
     "tracemill enqueue 'gym:chain_sum?min_terms=2' --model teacher --method cot --samples 8 --limit 100": Shown(
@@ -101,7 +106,7 @@ COMMANDS = {
     ),
     "tracemill export good --columns question,text,answer": Shown(r"^good: \d+ traces$", (FIRST,), "first"),
     "tracemill export all.jsonl.gz --include all": Shown(r"^all\.jsonl\.gz: [\d,]+ traces$", (FIRST,), "first"),
-    "tracemill health": Shown(r"│ redis +│ well"),
+    "tracemill doctor": Shown(r"│ Postgres +│ ok(.|\n)*^everything needed is here, \d warnings?$"),
     "tracemill health --here": Shown(r"│ redis +│ well"),
     "tracemill db upgrade": Shown(r"^the schema is up to date$"),
 }

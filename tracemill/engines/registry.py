@@ -1,16 +1,18 @@
 """The engines of this process, one for each distinct model.
 
-Aliases with the same settings share an engine; prices do not count.
+Aliases with the same settings share an engine; prices and sampling do not count.
 """
 
 import logging
 import os
 import threading
-from typing import NoReturn
+from collections.abc import Mapping
+from typing import Any, NoReturn
 
-from tracemill.engines import Engine, start
+from tracemill.engines import AliasEngine, Engine, start
 from tracemill.errors import EngineAway, EngineDead
 from tracemill.event_loop import run
+from tracemill.model_settings import ModelSettings
 from tracemill.settings import model, settings
 
 log = logging.getLogger(__name__)
@@ -18,27 +20,63 @@ log = logging.getLogger(__name__)
 #: Exit code of a worker whose engine died.
 ENGINE_DIED = 70
 
-#: Settings of an alias that its engine does not read: prices, and the options of the other engine.
-UNUSED = {"vllm": {"price_in", "price_out", "openai"}, "openai": {"price_in", "price_out", "vllm"}}
+#: Settings of an alias that its engine does not read: prices, sampling, and the options of the other engine.
+UNUSED = {
+    "vllm": {"price_in", "price_out", "sampling", "openai"},
+    "openai": {"price_in", "price_out", "sampling", "vllm"},
+}
 
 #: Seconds without a step, while requests wait, after which `trouble` reports the engine.
 SLOW_SECONDS = 20.0
 
 _engines: dict[str, Engine] = {}
+#: Options of vLLM by alias, planned for this process.
+_options: dict[str, dict[str, Any]] = {}
 #: Aliases with an engine that could not be reached at the last request, with the error.
 _away: dict[str, str] = {}
 _starting = threading.Lock()
 
 
+def engine_key(alias: str) -> str:
+    """Aliases with the same key share an engine."""
+    config = model(alias)
+    return config.model_dump_json(exclude=UNUSED[config.engine])
+
+
 def engine(alias: str) -> Engine:
     """The engine of a model alias, started at first use. Raises UsageError or EngineError."""
-    config = model(alias)
-    key = config.model_dump_json(exclude=UNUSED[config.engine])
+    config, key = model(alias), engine_key(alias)
     with _starting:
         if key not in _engines:
             log.warning("starting engine %s for %s (%s)", config.engine, alias, config.model)
-            _engines[key] = start(config, settings().data_dir.resolve())
+            _engines[key] = start(with_options(config, _options.get(alias, {})), settings().data_dir.resolve())
         return _engines[key]
+
+
+def alias_engine(alias: str) -> Engine:
+    """The engine of a model alias, with the alias's variables of the chat template and further keys in each request.
+
+    Jobs have these in their own sampling.
+    """
+    sampling = model(alias).sampling
+    is_plain = not (sampling.chat_template_kwargs or sampling.extra_body)
+    return engine(alias) if is_plain else AliasEngine(engine(alias), sampling)
+
+
+def with_options(config: ModelSettings, options: Mapping[str, Any]) -> ModelSettings:
+    """The settings of an alias with further options of vLLM; those of the settings win."""
+    vllm = config.vllm.model_copy(update={"options": {**options, **config.vllm.options}})
+    return config.model_copy(update={"vllm": vllm})
+
+
+def set_options(alias: str, **options: Any) -> None:
+    """Give the engine of an alias options of vLLM that the settings do not name. Call it before its start."""
+    _options[alias] = {**_options.get(alias, {}), **options}
+
+
+def capacity(engine: Engine) -> int:
+    """The samples that this process has in an engine at a time."""
+    return settings().generate_concurrency or engine.max_sequences
 
 
 def answered(alias: str, error: EngineAway | None = None) -> None:
@@ -55,6 +93,22 @@ def trouble() -> str | None:
     if stalled > SLOW_SECONDS:
         return f"the engine has made no step for {stalled:.0f} s"
     return "; ".join(f"{alias}: {why}" for alias, why in list(_away.items())) or None
+
+
+def sleep_engines() -> None:
+    """Let every engine of this process sleep. Until `wake_engines` no other engine starts."""
+    _starting.acquire()
+    log.warning("the engines sleep: a fit needs the GPU")
+    for engine in _engines.values():
+        run(engine.sleep())
+
+
+def wake_engines() -> None:
+    """Wake the engines that `sleep_engines` let sleep."""
+    for engine in _engines.values():
+        run(engine.wake())
+    log.warning("the engines are awake: the fit has ended")
+    _starting.release()
 
 
 def close_engines() -> None:

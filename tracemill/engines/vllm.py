@@ -11,30 +11,35 @@ import math
 import os
 import re
 import time
-from collections.abc import AsyncIterator, Coroutine, Sequence
+from collections.abc import AsyncIterator, Coroutine, Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from pydantic import ValidationError
 
 from tracemill import thinking
-from tracemill.engines import Completion, Generation, Sampling, Score, choice_shares
+from tracemill.engines import NO_SAMPLING, Completion, Generation, Sampling, Score, choice_shares
+from tracemill.engines.adapters import Adapters
+from tracemill.engines.gate import Gate
 from tracemill.engines.plugin import OWNER
+from tracemill.engines.vllm_options import engine_options, sequences, share_cores
 from tracemill.errors import EngineDead, EngineError, RequestRefused, UsageError
 from tracemill.interpreter import protected_children
 from tracemill.logprobs import TopK, floats, integers
 from tracemill.model_settings import ModelSettings
 from tracemill.prompts import Message, token_ids
-from tracemill.weights import resolve
 
 log = logging.getLogger(__name__)
 
-#: A machine with at most this number of cores computes on all of them.
-FEW_CORES = 4
 #: Number of likeliest first tokens that `choose` reads.
 LIKELIEST = 20
+#: Checks of a request in the shorter one of `stall_seconds` and `timeout_seconds`.
+CHECKS = 8
 #: Number of last prompt tokens that are searched for a mark that opens the thoughts.
 PROMPT_END = 8
+#: vLLM's option for engines that can free their memory. Only builds for GPUs know it.
+SLEEP_MODE = "enable_sleep_mode"
 
 
 def not_installed(reason: object) -> UsageError:
@@ -53,9 +58,12 @@ class VllmEngine:
         os.environ[OWNER] = str(os.getpid())
         os.environ.setdefault("VLLM_NO_USAGE_STATS", "1")
         os.environ.setdefault("VLLM_LOGGING_LEVEL", "WARNING")
+        # A forked process inherits "plugins are loaded", so our plugin, which ties it to its owner, would not run.
+        os.environ["VLLM_WORKER_MULTIPROC_METHOD"] = "spawn"
         try:
             from vllm.engine.arg_utils import AsyncEngineArgs
             from vllm.platforms import current_platform
+            from vllm.usage.usage_lib import UsageContext
             from vllm.v1.engine.async_llm import AsyncLLM
 
             from tracemill.engines.stall import Steps
@@ -64,36 +72,18 @@ class VllmEngine:
 
         on_cpu = current_platform.is_cpu()
         if on_cpu:
-            _share_cores()
+            share_cores()
         settings = model.vllm
         if settings.device == "cuda" and on_cpu:
             raise UsageError(
                 f'model {model.model} is set to device = "cuda", but the installed vLLM is the CPU build or sees no '
                 'GPU. Run it on a GPU machine with tracemill[gpu], or set device = "auto".'
             )
-        options: dict[str, Any] = {
-            "model": resolve(model.model, data_dir),
-            "max_model_len": settings.max_model_len,
-            "enable_prefix_caching": True,
-            "enable_lora": settings.adapters,
-            "max_lora_rank": settings.max_lora_rank,
-            "trust_remote_code": False,
-            "enable_log_requests": False,
-            "disable_log_stats": True,
-        }
-        if on_cpu:
-            options |= {
-                "dtype": "bfloat16",
-                "enforce_eager": True,
-                "kv_cache_memory_bytes": int(settings.kv_cache_gib * 2**30),
-                # vLLM caches only complete blocks of a shared prompt. With the default of 128 tokens, every sample
-                # computes most of its few-shot examples again. The whole generation then takes more than twice as long.
-                "block_size": 32,
-            }
-        options |= settings.options
+        options = engine_options(model, data_dir, on_cpu=on_cpu)
         try:
             arguments = AsyncEngineArgs(**options)
-            config = arguments.create_engine_config()
+            # vLLM's defaults for one long batch. Without this context they are those of a small server.
+            config = arguments.create_engine_config(UsageContext.LLM_CLASS)
         except (TypeError, ValueError, KeyError, NotImplementedError) as error:
             raise UsageError(
                 f"model {model.model}: vLLM does not accept these settings (or options): {_reason(error)}"
@@ -114,21 +104,30 @@ class VllmEngine:
         self._tokenizer = self._llm.get_tokenizer()
         self._closing_ids = thinking.closing_ids(self._tokenizer.get_added_vocab())
         self._hidden = hidden_tokens(self._tokenizer)
-        self._max_model_len = settings.max_model_len
-        self._adapters_served = settings.adapters
+        self._max_model_len = config.model_config.max_model_len
+        self._adapters = Adapters(self._llm.add_lora, config.lora_config.max_lora_rank if config.lora_config else None)
         self._timeout = model.timeout_seconds
         self._stall = settings.stall_seconds
         self._ids = itertools.count()
-        self._adapters: dict[Path, int] = {}
+        self._max_sequences = sequences(
+            config.cache_config.kv_cache_size_tokens, self._max_model_len, config.scheduler_config.max_num_seqs
+        )
+        self._gate = Gate()
+        #: vLLM frees the memory of a sleeping engine only with this option. Without it, the engine only pauses.
+        self._sleep_level = 1 if options.get(SLEEP_MODE) else 0
 
     @property
     def stalled_seconds(self) -> float:
         return self._steps.stalled_seconds
 
+    @property
+    def max_sequences(self) -> int:
+        return self._max_sequences
+
     async def generate(
         self, messages: list[Message], n: int, sampling: Sampling, adapter: Path | None = None
     ) -> Generation:
-        """Answer `messages` n times.
+        """Answer `messages` n times, or fewer if samples take longer than `timeout_seconds` from their first token.
 
         If the chat template puts the opening thinking mark into the prompt, the text begins with that mark too. Raises
         the errors of the protocol, and RequestRefused for more log-probabilities than `max_logprobs` (20).
@@ -139,25 +138,23 @@ class VllmEngine:
 
         try:
             params = SamplingParams(
-                n=n,
-                temperature=sampling.temperature,
-                top_p=sampling.top_p,
-                max_tokens=sampling.max_tokens,
+                max_tokens=sampling.max_tokens,  # None: up to the end of the context
+                **_values(sampling),
                 stop=list(sampling.stop),
                 include_stop_str_in_output=True,
                 skip_special_tokens=self._hidden is None,
                 logprobs=sampling.logprobs or None,
                 flat_logprobs=True,
-                # With the default kind, each update holds only the changed samples, so some of n > 1 are lost.
                 output_kind=RequestOutputKind.FINAL_ONLY,
             )
         except (ValueError, VLLMClientError) as error:
             raise RequestRefused(f"vLLM refused the sampling settings: {error}") from error
         started = time.monotonic()
-        prompt = token_ids(self._tokenizer, messages)
-        output = await self._final(prompt, params, adapter)
+        prompt = token_ids(self._tokenizer, messages, sampling.chat_template_kwargs)
+        # One request a sample, so that a late sample costs none of the others. vLLM would split the request as well.
+        outputs = await successful([self._final(prompt, params, adapter) for _ in range(n)])
         opened = thinking.opened_at_end(self._decoded(prompt[-PROMPT_END:]))
-        completions = tuple(self._completion(sample, opened) for sample in output.outputs)
+        completions = tuple(self._completion(output.outputs[0], opened) for output in outputs)
         return Generation(completions, len(prompt), time.monotonic() - started)
 
     def _completion(self, output: Any, opened: str) -> Completion:
@@ -174,15 +171,23 @@ class VllmEngine:
         """The text without special tokens, except thinking marks."""
         return text if self._hidden is None else self._hidden.sub("", text)
 
-    async def choose(self, messages: list[Message], choices: Sequence[str]) -> dict[str, float] | None:
+    async def choose(
+        self, messages: list[Message], choices: Sequence[str], sampling: Sampling = NO_SAMPLING
+    ) -> dict[str, float] | None:
         from vllm import SamplingParams
 
         params = SamplingParams(max_tokens=1, temperature=0, logprobs=LIKELIEST)
-        output = await self._final(token_ids(self._tokenizer, messages), params, None)
+        output = await self._final(token_ids(self._tokenizer, messages, sampling.chat_template_kwargs), params, None)
         likeliest = output.outputs[0].logprobs[0].values()
         return choice_shares([(e.decoded_token or "", math.exp(e.logprob)) for e in likeliest], choices)
 
-    async def score(self, messages: list[Message], continuation: str, adapter: Path | None = None) -> Score:
+    async def score(
+        self,
+        messages: list[Message],
+        continuation: str,
+        adapter: Path | None = None,
+        sampling: Sampling = NO_SAMPLING,
+    ) -> Score:
         """The probability that the answer begins with `continuation`.
 
         It makes one request for each token of `continuation`, which forces that token. All but the first find the
@@ -190,8 +195,9 @@ class VllmEngine:
         again, and needs the logits of each position, which can exhaust a GPU. `logprob_token_ids` is not used either:
         one such request removes the likeliest tokens of all others in its batch.
         """
-        prompt = token_ids(self._tokenizer, messages)
-        answer = continuation_ids(self._tokenizer, messages, prompt, continuation)
+        options = sampling.chat_template_kwargs
+        prompt = token_ids(self._tokenizer, messages, options)
+        answer = continuation_ids(self._tokenizer, messages, prompt, continuation, options)
         logprobs = await asyncio.gather(
             *(self._forced(prompt + answer[:index], token, adapter) for index, token in enumerate(answer))
         )
@@ -205,12 +211,24 @@ class VllmEngine:
         output = await self._final(ids, params, adapter)
         return float(output.outputs[0].logprobs[0][token].logprob)
 
+    async def sleep(self) -> None:
+        await self._gate.close()
+        await self._llm.sleep(level=self._sleep_level, mode="wait")
+
+    async def wake(self) -> None:
+        await self._llm.wake_up(None if self._sleep_level else ["scheduling"])
+        self._gate.open()
+
     async def close(self) -> None:
         self._llm.shutdown()
         # vLLM's destructor calls it again at the interpreter's end, when its modules no longer exist.
         self._llm.shutdown = lambda *_, **__: None
 
     async def _final(self, ids: list[int], params: Any, adapter: Path | None) -> Any:
+        async with self._gate:
+            return await self._finished(ids, params, adapter)
+
+    async def _finished(self, ids: list[int], params: Any, adapter: Path | None) -> Any:
         from vllm import TokensPrompt
         from vllm.exceptions import VLLMClientError, VLLMError
         from vllm.v1.engine.exceptions import EngineDeadError
@@ -220,47 +238,76 @@ class VllmEngine:
                 f"the prompt has {len(ids)} tokens; prompt and answer together may have {self._max_model_len} "
                 "(max_model_len)"
             )
-        outputs = self._llm.generate(
-            TokensPrompt(prompt_token_ids=ids), params, f"r{next(self._ids)}", lora_request=self._lora(adapter)
-        )
+        lora = await self._adapters.request(adapter)
+        request_id = f"r{next(self._ids)}"
+        outputs = self._llm.generate(TokensPrompt(prompt_token_ids=ids), params, request_id, lora_request=lora)
         try:
-            async with asyncio.timeout(self._timeout):
-                return await self._while_it_works(_last(outputs))
+            return await self._while_it_works(_last(outputs), request_id)
         except EngineDeadError as error:
             raise EngineDead(f"vLLM's engine process died: {error}") from error
-        except TimeoutError:
-            raise EngineError(f"no answer after {self._timeout:g} s (timeout_seconds)") from None
         except (ValueError, VLLMClientError) as error:
             raise RequestRefused(f"vLLM refused the request: {error}") from error
         except VLLMError as error:
             raise EngineError(f"vLLM could not answer: {error}") from error
 
-    async def _while_it_works(self, work: Coroutine[Any, Any, Any]) -> Any:
-        """The result of `work`. Raises EngineDead if the engine makes no step for `stall_seconds`."""
+    async def _while_it_works(self, work: Coroutine[Any, Any, Any], request_id: str) -> Any:
+        """The result of `work`.
+
+        Raises EngineDead if the engine makes no step for `stall_seconds`, and EngineError if the request has had its
+        first token for `timeout_seconds`. The time until then does not count: the request may wait for its turn.
+        """
         task = asyncio.ensure_future(work)
+        deadline = math.inf
         try:
             with self._steps:
-                while not (await asyncio.wait({task}, timeout=self._stall / 4))[0]:
+                while not (await asyncio.wait({task}, timeout=min(self._stall, self._timeout) / CHECKS))[0]:
                     stalled = self._steps.stalled_seconds
                     if stalled > self._stall:
                         raise EngineDead(
                             f"vLLM's engine made no step for {stalled:.0f} s although requests wait (stall_seconds)"
                         )
+                    if time.monotonic() > deadline:
+                        raise EngineError(f"not finished {self._timeout:g} s after the first token (timeout_seconds)")
+                    if deadline == math.inf and self._has_begun(request_id):
+                        deadline = time.monotonic() + self._timeout
             return task.result()
         finally:
             task.cancel()
 
-    def _lora(self, adapter: Path | None) -> Any:
-        if adapter is None:
-            return None
-        if not self._adapters_served:
-            raise RequestRefused("this model alias serves no adapters: set adapters = true in its settings")
-        if not (adapter / "adapter_config.json").is_file():
-            raise EngineError(f"no adapter in {adapter}. Was its round's folder moved? Is it on another machine?")
-        from vllm.lora.request import LoRARequest
+    def _has_begun(self, request_id: str) -> bool:
+        """Whether vLLM has given a token of the request."""
+        processor = self._llm.output_processor
+        inside = [processor.request_states.get(each) for each in processor.external_req_ids.get(request_id, ())]
+        return any(state is not None and not state.is_prefilling for state in inside)
 
-        number = self._adapters.setdefault(adapter, len(self._adapters) + 1)
-        return LoRARequest(f"{adapter.parent.name}-{number}", number, str(adapter))
+
+async def successful(requests: Sequence[Coroutine[Any, Any, Any]]) -> list[Any]:
+    """The results of the requests that succeed. Raises the first error if none does, or if one cannot be repeated."""
+    results = await asyncio.gather(*requests, return_exceptions=True)
+    errors = [result for result in results if isinstance(result, BaseException)]
+    if errors and (len(errors) == len(results) or any(type(error) is not EngineError for error in errors)):
+        raise next((error for error in errors if type(error) is not EngineError), errors[0])
+    return [result for result in results if not isinstance(result, BaseException)]
+
+
+def _values(sampling: Sampling) -> dict[str, Any]:
+    """The values that are set, with vLLM's names. Raises RequestRefused for keys that only a server takes."""
+    if sampling.extra_body:
+        raise RequestRefused(
+            f"extra_body ({', '.join(sampling.extra_body)}) is for servers; vLLM in the worker's process takes the "
+            "sampling settings and chat_template_kwargs"
+        )
+    values = {
+        "temperature": sampling.temperature,
+        "top_p": sampling.top_p,
+        "top_k": sampling.top_k,
+        "min_p": sampling.min_p,
+        "presence_penalty": sampling.presence_penalty,
+        "frequency_penalty": sampling.frequency_penalty,
+        "repetition_penalty": sampling.repetition_penalty,
+        "thinking_token_budget": sampling.thinking_tokens,
+    }
+    return {name: value for name, value in values.items() if value is not None}
 
 
 async def _last(outputs: AsyncIterator[Any]) -> Any:
@@ -300,28 +347,23 @@ def hidden_tokens(tokenizer: Any) -> re.Pattern[str] | None:
     return re.compile("|".join(map(re.escape, sorted(special - marks, key=len, reverse=True)))) if marks else None
 
 
-def continuation_ids(tokenizer: Any, messages: list[Message], prompt: list[int], continuation: str) -> list[int]:
+def continuation_ids(
+    tokenizer: Any,
+    messages: list[Message],
+    prompt: list[int],
+    continuation: str,
+    options: Mapping[str, Any] = MappingProxyType({}),
+) -> list[int]:
     """The tokens of `continuation` after `prompt` (from `tracemill.prompts.token_ids`).
 
     It is tokenised together with the prompt, because some tokenizers put a space before the first word of a text.
     """
-    text = tokenizer.apply_chat_template(messages, add_generation_prompt=True, tokenize=False)
+    text = tokenizer.apply_chat_template(messages, add_generation_prompt=True, tokenize=False, **options)
     both = list(tokenizer.encode(text + continuation, add_special_tokens=False))
     if both[: len(prompt)] == prompt:
         return both[len(prompt) :]
     # The tokenizer joined the first characters to the prompt's last token. The prompt must keep its own tokens.
     return list(tokenizer.encode(continuation, add_special_tokens=False))
-
-
-def _share_cores() -> None:
-    """Compute on every core of a small machine. By default vLLM keeps one core for its front end.
-
-    Waiting threads must then sleep and not spin, because they would slow down the front end.
-    """
-    cores = sorted(os.sched_getaffinity(0))
-    if len(cores) <= FEW_CORES:
-        os.environ.setdefault("VLLM_CPU_OMP_THREADS_BIND", ",".join(map(str, cores)))
-        os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 
 
 def _reason(error: BaseException) -> str:

@@ -12,7 +12,7 @@ import re
 from typing import NamedTuple
 
 from tracemill import thinking
-from tracemill.verification.answers import quantities, sentence_answers
+from tracemill.verification.answers import quantities, stated_answers
 from tracemill.verification.answers.choices import letters
 from tracemill.verification.answers.extract import TAIL, extract
 from tracemill.verification.answers.kinds import Kind
@@ -142,7 +142,7 @@ def _stated(text: str) -> list[Span]:
     spans = []
     for match in _last(_STATEMENT, text):
         rest = text[match.end() : match.end() + LONGEST]
-        if sentence_answers.stated(rest) or not rest.split("\n", 1)[0].strip(" *_:$\\[("):
+        if stated_answers.stated(rest) or not rest.split("\n", 1)[0].strip(" *_:$\\[("):
             lead = _LEAD.search(text, max(0, match.start() - 60), match.start())
             start = lead.start() if lead else match.start()
             marks = text[max(0, start - 9) : start]  # of a heading or bold print

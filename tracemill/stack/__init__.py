@@ -17,6 +17,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Protocol
 
+from tracemill.cards import VISIBLE
 from tracemill.errors import StackError, UsageError
 from tracemill.stack import failures, postgres, supervise, sweep, valkey
 from tracemill.stack.state import (
@@ -35,7 +36,7 @@ from tracemill.stack.state import (
 )
 from tracemill.stack.supervise import Supervisor, Unit
 
-__all__ = ["ProcessStatus", "Program", "Stack", "down", "load", "restart", "status", "up"]
+__all__ = ["ProcessStatus", "Program", "Stack", "down", "load", "no_stack", "program_of", "restart", "status", "up"]
 
 #: Longest start of a service. A database that was killed reads its log first, which may take long.
 SERVICE_SECONDS = 120.0
@@ -104,17 +105,19 @@ def up(
 def restart(data_dir: Path, programs: Callable[[Stack], list[Program]], names: Collection[str] = ()) -> list[str]:
     """Restart the named programs, or all besides Postgres and Redis. Returns their names.
 
-    They start with the present settings. Raises StackError if no stack runs, and UsageError for an unknown name.
+    `generate` names all programs whose name begins with `generate-`. They start with the present settings. Raises
+    StackError if no stack runs, and UsageError for an unknown name.
     """
     folder, stack = folder_of(data_dir), load(data_dir)
     if stack is None or not (supervisor := Supervisor(folder, Path(stack.run_dir))).is_alive():
-        raise StackError("no stack runs here: start it with `tracemill up`")
+        raise no_stack(data_dir)
     with _locked(folder):
         units = {program.name: supervise.program_unit(program) for program in programs(stack)}
         known = [name for name in supervisor.states() if name in units]
-        if unknown := set(names) - set(known):
+        matches = {name: [each for each in known if each == name or each.startswith(f"{name}-")] for name in names}
+        if unknown := {name for name, programs_of in matches.items() if not programs_of}:
             raise UsageError(f"no program '{min(unknown)}' runs here. Programs: {', '.join(sorted(known)) or 'none'}")
-        chosen = sorted(names or known)
+        chosen = sorted({each for programs_of in matches.values() for each in programs_of} if names else known)
         for name in chosen:
             supervise.write_unit(folder, units[name])
         changed = supervisor.apply()
@@ -238,17 +241,29 @@ def status(data_dir: Path) -> list[ProcessStatus]:
                 restarts=max(0, len(failures.start_times(folder, unit.name)) - 1),
                 log=folder.log(unit.name),
                 failure=failures.failure(folder, unit.name, state, uptime) if unit.restart and infos else None,
+                gpu=unit.environment.get(VISIBLE, ""),
+                engine=unit.engine,
             )
         )
     return rows
 
 
-def is_starting_for(data_dir: Path, alias: str) -> bool:
-    """Whether a running program of the stack was started with this model alias. It may still load the model."""
+def no_stack(data_dir: Path) -> StackError:
+    """The error for a folder in which no stack runs."""
+    return StackError(
+        f"no stack runs in {data_dir.absolute()}: start it with `tracemill up`, or go to the folder of yours"
+    )
+
+
+def program_of(data_dir: Path, alias: str) -> ProcessStatus | None:
+    """The program of the stack that was started with this model alias, unless it was stopped.
+
+    It may still load the model, or fail again and again.
+    """
     with suppress(StackError):
-        running = {row.name for row in status(data_dir) if row.state in ("STARTING", "RUNNING")}
-        return any(u.name in running and alias in u.command for u in supervise.units(folder_of(data_dir)))
-    return False
+        names = {unit.name for unit in supervise.units(folder_of(data_dir)) if alias in unit.command}
+        return next((row for row in status(data_dir) if row.name in names and (row.pid or row.failure)), None)
+    return None
 
 
 def _require_extra() -> None:

@@ -24,7 +24,7 @@ def prepare(folder: Folder, stack: Stack) -> Unit:
     """
     who = identity()
     who.give_access(folder.root)
-    binaries = find_postgres(lambda bin_folder: _version(who, bin_folder), _major_of(folder.postgres))
+    binaries = find(folder, who)
     if not folder.postgres.exists():
         _initialise(folder, binaries, who)
     _write_settings(folder.postgres, stack)
@@ -43,6 +43,12 @@ def prepare(folder: Folder, stack: Stack) -> Unit:
         uid=who.uid,
         gid=who.gid,
     )
+
+
+def find(folder: Folder, who: Identity | None = None) -> PostgresBinaries:
+    """The Postgres of this folder's database. Raises StackError if there is none that can run here."""
+    user = who or identity()
+    return find_postgres(lambda bin_folder: _version(user, bin_folder), _major_of(folder.postgres))
 
 
 def answers(stack: Stack) -> bool:

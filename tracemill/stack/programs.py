@@ -6,10 +6,12 @@ import os
 from collections.abc import Callable
 from dataclasses import replace
 
+from tracemill.cards import ORDER, VISIBLE
 from tracemill.celery import TRAIN_QUEUE, generate_queue, verify_queue
 from tracemill.interpreter import python
 from tracemill.settings import FileSource, Settings, config_file, settings
 from tracemill.stack import Program, Stack, up
+from tracemill.stack.gpus import groups, label
 
 
 def start(
@@ -44,39 +46,67 @@ def programs(stack: Stack) -> list[Program]:
     environment = {"TRACEMILL_DATA_DIR": str(settings().data_dir.absolute())}
     if config_file().is_file():
         environment["TRACEMILL_CONFIG"] = str(config_file().absolute())
-    judge = ["--judge", local.judge] if local.judge else []
-    models = [word for alias in local.generate for word in ("--model", alias)]
     processes = [Program("producer", python("cli", "producer"), environment)]
     if local.generate:
-        processes.append(Program("generate", python("cli", "worker", "generate", *models, *judge), environment))
+        processes += _generate_workers(environment)
     processes.append(Program("verify", python("cli", "worker", "verify"), environment))
     if local.train:
-        processes.append(Program("train", python("cli", "worker", "train"), environment))
+        chosen = {VISIBLE: ",".join(map(str, local.gpus)), **ORDER} if isinstance(local.gpus, list) else {}
+        processes.append(Program("train", python("cli", "worker", "train"), environment | chosen))
     if local.flower:
         processes.append(Program("flower", flower_command(stack.flower_port), environment | flower_login(stack)))
     return [replace(process, settings_digest=_digest(process.name)) for process in processes]
 
 
-#: The sections of the settings file that do not concern a program. It is restarted for a change of any other.
-UNREAD = {
-    "producer": {"models", "methods", "local", "generate_concurrency", "verify_concurrency"},
-    "generate": {"local", "verify_concurrency"},
-    "verify": {"local", "models", "generate_concurrency"},
-    "train": {"local", "verify_concurrency", "generate_concurrency"},
+def _generate_workers(environment: dict[str, str]) -> list[Program]:
+    """One worker for each group of GPUs, or one without GPUs. Each serves all aliases."""
+    local, models = settings().local, settings().models
+    judge = ["--judge", local.judge] if local.judge else []
+    aliases = [word for alias in local.generate for word in ("--model", alias)]
+    command = python("cli", "worker", "generate", *aliases, *judge)
+    engines = sorted({models[alias].engine for alias in local.served if alias in models})
+    workers = {
+        "-".join(["generate", *engines, label(group)]): ORDER | {VISIBLE: ",".join(group)}
+        for group in groups(settings())
+    }
+    return [
+        Program(name, command, environment | pinned, engine=", ".join(engines))
+        for name, pinned in (workers or {"generate": {}}).items()
+    ]
+
+
+def kind_of(program: str) -> str:
+    """The kind of a program: several programs `generate-…` may serve the same models on different GPUs."""
+    return program.partition("-")[0]
+
+
+#: The kinds of programs that have settings; Flower has none.
+CONFIGURED = ("producer", "generate", "verify", "train")
+#: The kinds of programs that read each setting. They are restarted when it changes.
+READERS: dict[str, tuple[str, ...]] = {
+    "data_dir": CONFIGURED,
+    "database_url": CONFIGURED,
+    "reader_url": (),
+    "redis_url": CONFIGURED,
+    "models": ("generate", "train"),
+    "methods": ("generate", "verify", "train"),
+    "feeder": ("producer", "generate", "train"),
+    "local": ("generate",),
+    "generate_concurrency": ("generate",),
+    "grace_seconds": ("generate", "verify", "train"),
+    "verify_concurrency": ("generate", "verify"),
 }
 
 
 def _digest(program: str) -> str:
-    """A digest of the values in the settings file that concern a program; empty for Flower, which reads none."""
-    if program not in UNREAD:
-        return ""
+    """A digest of the values in the settings file that a program reads."""
     values = FileSource(Settings, config_file())()
-    read = {name: value for name, value in values.items() if name not in UNREAD[program]}
+    read = {name: value for name, value in values.items() if kind_of(program) in READERS.get(name, CONFIGURED)}
     return hashlib.sha256(json.dumps(read, sort_keys=True, default=str).encode()).hexdigest()
 
 
 def program_for(queue: str) -> str | None:
-    """The program of the local stack that takes tasks from a queue; None if the settings start none."""
+    """The kind of the programs of the local stack that take tasks from a queue; None if the settings start none."""
     local = settings().local
     programs = {verify_queue(None): "verify"} | {generate_queue(alias): "generate" for alias in local.generate}
     if local.generate and local.judge:

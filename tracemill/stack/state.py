@@ -44,6 +44,8 @@ class Program:
     restart: bool = True
     #: A digest of the settings that it reads. `up` restarts the program when it changes.
     settings_digest: str = ""
+    #: The engine of its models, for `status`.
+    engine: str = ""
 
 
 @dataclass(frozen=True)
@@ -62,6 +64,9 @@ class ProcessStatus:
     log: Path
     #: Why it counts as failed, with the last error line of its log; None if it works.
     failure: str | None = None
+    #: Its GPUs, if it has GPUs of its own, and its engine.
+    gpu: str = ""
+    engine: str = ""
 
 
 @dataclass(frozen=True)

@@ -51,6 +51,7 @@ class Unit:
     restart: bool = True
     priority: int = PROGRAMS_LATER
     settings_digest: str = ""
+    engine: str = ""
     #: The account to change to before it starts.
     uid: int | None = None
     gid: int | None = None
@@ -77,6 +78,7 @@ def program_unit(program: Program) -> Unit:
         stop_seconds=program.stop_seconds,
         restart=program.restart,
         settings_digest=program.settings_digest,
+        engine=program.engine,
     )
 
 

@@ -14,6 +14,7 @@ from tracemill.scores import measure
 from tracemill.text import storable
 from tracemill.verification.answers.compare import compare
 from tracemill.verification.answers.extract import extract
+from tracemill.verification.answers.gold import final_answer
 from tracemill.verification.answers.kinds import Kind, guess
 from tracemill.verification.reasoning import read
 from tracemill.verification.reasoning.steps import AtStep, Steps
@@ -104,6 +105,8 @@ def check(item: Item) -> Findings:
         return Findings(None, f"refused: too long ({longest} characters, at most {MAX_TEXT})")
     text = storable(item.text)
     gold = item.gold if item.gold and item.gold.strip() else None
+    if gold is not None and item.kind != "code":
+        gold = final_answer(gold)
     kind = item.kind or guess(gold, item.question)
     steps, are_thoughts, after_thoughts = (
         Steps([storable(step) for step in item.steps]) if item.steps else read_steps(text)

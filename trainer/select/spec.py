@@ -34,20 +34,27 @@ class SelectSpec(Section):
     jobs: list[str] = Field(min_length=1)
     #: Whether they pass their job's policy; "any" also takes traces that nobody verified (the control arm).
     accepted: bool | Literal["any"] = True
+    #: Leave out traces that were cut off at the longest answer. If they stay, the student learns no end after them.
+    finished: bool = True
     #: Whether the answer equals the gold answer. Absent: no filter.
     correct: bool | None = None
     #: Whether the last value that the reasoning derives is the answer. Absent: no filter.
     concludes: bool | None = None
-    #: Any of these methods, model aliases, domains, datasets. Empty: all.
+    #: Only traces of these methods. Empty: all.
     methods: list[str] = Field(default=[])
+    #: Only traces of these model aliases. Empty: all.
     models: list[str] = Field(default=[])
+    #: Only questions of these domains. Empty: all.
     domains: list[str] = Field(default=[])
+    #: Only questions of these datasets. Empty: all.
     datasets: list[str] = Field(default=[])
-    #: Only traces that were stored at `since` or later, and before `until`.
+    #: Only traces that were stored at this time or later.
     since: Moment | None = None
+    #: Only traces that were stored before this time.
     until: Moment | None = None
-    #: Lower and upper bounds of scores. An unknown score (null) passes neither.
+    #: Least values of scores. A null score fails.
     at_least: dict[ScoreName, float] = Field(default={})
+    #: Greatest values of scores. A null score fails.
     at_most: dict[ScoreName, float] = Field(default={})
     #: Of traces with this similarity or more, one stays: the Jaccard index of the word 3-grams of question and text,
     #: estimated by MinHash. Absent: all stay.

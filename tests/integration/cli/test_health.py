@@ -25,11 +25,12 @@ def present(kind: str) -> int:
 
 @pytest.fixture
 def whole(factory: Processes) -> Processes:
-    """A factory in which every process has sent a heartbeat."""
+    """A factory in which every process works."""
     change("delete from processes")
     for kind in ("producer", "generate", "verify"):
         wait_until(lambda kind=kind: present(kind) == 1)
     wait_until(lambda: rows("select 1 from processes where leads"))
+    wait_until(lambda: not rows("select 1 from processes where kind <> 'producer' and concurrency = 0"))
     return factory
 
 
@@ -38,7 +39,7 @@ def test_a_healthy_factory_lists_its_processes(whole: Processes) -> None:
     assert code == 0, parts
     assert set(parts) == {"postgres", "redis", "producer", "generate", "verify"}
     assert parts["producer"]["about"] == "leads"
-    assert parts["generate"]["about"] == "takes 8 from generate.teacher, generate.away"
+    assert parts["generate"]["about"] == "up to 64 at a time, from generate.teacher, generate.away"
 
 
 def test_a_killed_worker_is_reported_and_a_stopped_worker_is_not(whole: Processes) -> None:

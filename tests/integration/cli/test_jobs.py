@@ -1,12 +1,15 @@
 """`tracemill enqueue` and `tracemill jobs` with a real database."""
 
 import json
+import os
+import re
 from pathlib import Path
 
 import pytest
 from typer.testing import CliRunner, Result
 
 from cli.main import app
+from tests.installed import tracemill
 from tests.integration.factory import change, job_state, states, value
 from tracemill.errors import UsageError
 from tracemill.stack import Stack
@@ -45,6 +48,32 @@ def test_the_same_enqueue_adds_nothing_and_a_different_one_is_refused(sums: Path
     assert "samples: 2, not 3" in str(other.exception)
 
 
+def test_a_source_without_gold_answers_says_that_no_trace_can_be_accepted(clean: Stack, tmp_path: Path) -> None:
+    path = tmp_path / "plain.jsonl"
+    path.write_text('{"question": "1 + 1?", "result": "2"}\n')
+    ended = tracemill(tmp_path, "enqueue", str(path), "--name", "plain", **places())
+    assert (ended.returncode, ended.stdout.count("\n")) == (0, 1)
+    assert ended.stderr == (
+        "no question has a gold answer, so no trace can be accepted. Name its column (--map gold=COLUMN) in a job with "
+        "another --name, or let the samples vote: --policy FILE with `majority = 0.6`\n"
+    )
+    mapped = tracemill(tmp_path, "enqueue", str(path), "--name", "mapped", "--map", "gold=result", **places())
+    assert mapped.stderr == ""
+
+
+def test_a_job_built_on_an_unfinished_job_says_that_questions_are_missing(sums: Path) -> None:
+    change("update job_questions set state = 'done' where question_id = 1")
+    words = ("enqueue", "job:sums?failed", "--name", "again")
+    assert "job sums has not ended: repeat the command when it has, to add the rest" in run(*words).stderr
+    change("update jobs set state = 'done' where name = 'sums'")
+    assert "has not ended" not in run(*words).stderr
+
+
+def places() -> dict[str, str]:
+    """The variables of this test's stack."""
+    return {name: value for name, value in os.environ.items() if name.startswith("TRACEMILL_")}
+
+
 def test_rows_left_out_are_named_and_the_command_succeeds(clean: Stack, tmp_path: Path) -> None:
     path = tmp_path / "mixed.jsonl"
     path.write_text('{"question": "1 + 1?"}\nno json\n')
@@ -73,18 +102,28 @@ def test_jobs_are_listed_and_shown_for_people_and_for_machines(sums: Path) -> No
         assert "sums" in run(*words).stdout
 
 
+def test_a_job_shows_its_sampling_with_words_for_what_the_engine_decides(sums: Path) -> None:
+    words = ("enqueue", str(sums), "--map", "question=prompt", "--name", "other", "--sampling", "top_k=20")
+    assert run(*words).exit_code == 0
+    stored = json.loads(run("jobs", "show", "other", "--json").stdout)["sampling"]
+    assert stored == {"temperature": 0.7, "top_p": 1.0, "max_tokens": None, "stop": [], "top_k": 20}
+    shown = run("jobs", "show", "other").stdout
+    assert re.search(r"sampling\.max_tokens +the rest of the context", shown)
+    assert re.search(r"sampling\.top_k +20", shown)
+
+
 def test_a_job_is_paused_resumed_and_cancelled_and_nothing_else(sums: Path) -> None:
     change("update job_questions set state = 'queued' where question_id = 1")
     paused = run("jobs", "pause", "sums")
     assert paused.stdout == "sums is paused\n", paused.exception
     assert states("sums") == {"pending": 3}
-    assert "cannot become paused" in str(run("jobs", "pause", "sums").exception)
+    assert str(run("jobs", "pause", "sums").exception) == "job sums is already paused"
     assert run("jobs", "resume", "sums").exit_code == 0
     assert job_state("sums") == "running"
     assert run("jobs", "cancel", "sums").exit_code == 0
     refused = run("jobs", "resume", "sums")
     assert isinstance(refused.exception, UsageError)
-    assert str(refused.exception) == "job sums is cancelled: it cannot become running"
+    assert str(refused.exception) == ("job sums is cancelled: to go on, repeat `tracemill enqueue` with another --name")
     assert run("jobs", "watch", "sums").exit_code == 0
 
 

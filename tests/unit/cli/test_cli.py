@@ -5,6 +5,7 @@ import os
 import re
 import subprocess
 import sys
+import tomllib
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -12,7 +13,9 @@ from typing import Any, NamedTuple
 import pytest
 import typer
 
+from cli import entry
 from cli.main import app, main
+from tests import ROOT
 from tests.conftest import forget
 from tracemill.interpreter import SAFE_PATH
 
@@ -75,6 +78,7 @@ def is_a_sentence(ended: Ended) -> bool:
         (["{sums}", "--map", "gold"], "--map gold: write OURS=THEIRS"),
         (["{sums}", "--map", "reply=answer"], "--map reply=answer"),
         (["{sums}", "--model", "teachr"], "teachr"),
+        (["{sums}", "--name", "my job"], "--name 'my job': use letters"),
         (["{sums}", "--judge", "nobody"], "nobody"),
         (
             ["{sums}", "--judge", "verifier", "--gate", "rateing=0.5"],
@@ -84,6 +88,7 @@ def is_a_sentence(ended: Ended) -> bool:
         (["{folder}/bare.jsonl", "--method", "rationalize"], "none of its first 2 questions has a gold answer"),
         (["{sums}", "--method", "guess"], "unknown method 'guess': there are contrast, cot, explain"),
         (["{sums}", "--examples", "{folder}/none.jsonl"], "no such file: {folder}/none.jsonl (--examples)"),
+        (["{sums}", "--examples", "{folder}"], "{folder} is a folder: name a JSONL file (--examples)"),
         (["{sums}", "--examples", "{folder}/broken.jsonl"], "broken.jsonl:1"),
     ],
 )
@@ -219,10 +224,34 @@ def test_config_shows_the_origin_of_each_value_and_no_secret(run: Run) -> None:
     assert "secret" not in ended.out
 
 
+def test_config_shows_the_sampling_of_a_models_own_card(run: Run, tmp_path: Path) -> None:
+    (tmp_path / "generation_config.json").write_text('{"temperature": 0.6, "top_k": 20}')
+    models = json.dumps({"teacher": {"model": str(tmp_path), "sampling": {"temperature": 0.8}}})
+    rows = {row["setting"]: row for row in json.loads(run("config", "--json", TRACEMILL_MODELS=models).out)}
+    assert rows["models.teacher.sampling"] == {
+        "setting": "models.teacher.sampling",
+        "value": {"temperature": 0.6, "top_k": 20},
+        "from": "the model's generation_config",
+    }
+    printed = run("config", TRACEMILL_MODELS=models).out
+    record = r"setting models\.teacher\.sampling\.{} ─+\s+value +{} *\s+from +{}"
+    assert re.search(record.format("top_k", "20", "the model's generation_config"), printed)
+    assert re.search(record.format("temperature", "0.8", "environment"), printed)
+
+
 def test_status_and_down_without_a_stack_are_no_error(run: Run) -> None:
     assert json.loads(run("status", "--json").out) == []
-    assert "tracemill up" in run("status").out
     assert run("down").code == 0
+
+
+@pytest.mark.parametrize(("command", "code"), [("status", 0), ("down", 0), ("restart", 1), ("flower", 1)])
+def test_without_a_stack_a_command_names_the_folder_that_it_looked_in(
+    run: Run, tmp_path: Path, command: str, code: int
+) -> None:
+    ended = run(command)
+    assert ended.code == code
+    expected = f"no stack runs in {tmp_path}/no-stack: start it with `tracemill up`, or go to the folder of yours\n"
+    assert (ended.out + ended.err).removeprefix("error: ") == expected
 
 
 def commands(group: Any, *before: str) -> Iterator[tuple[str, ...]]:
@@ -264,3 +293,22 @@ def test_the_installed_command_prints_the_same_errors(
     assert (ended.returncode, ended.stdout) == (2, "")
     assert ended.stderr.startswith(message)
     assert len(ended.stderr.splitlines()) == 1
+
+
+def test_ctrl_c_during_the_imports_ends_the_command_without_a_traceback(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Impatient:
+        def find_spec(self, name: str, *_: object) -> None:
+            if name == "cli.main":
+                raise KeyboardInterrupt
+
+    monkeypatch.delitem(sys.modules, "cli.main")
+    monkeypatch.setattr(sys, "meta_path", [Impatient(), *sys.meta_path])
+    with pytest.raises(SystemExit) as ended:
+        entry.main()
+    assert ended.value.code == 130
+
+
+def test_the_installed_command_and_the_module_have_the_same_entry_point() -> None:
+    scripts = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["scripts"]
+    assert scripts["tracemill"] == "cli.entry:main"
+    assert "from cli.entry import main" in (ROOT / "cli" / "__main__.py").read_text()

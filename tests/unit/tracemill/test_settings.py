@@ -108,6 +108,12 @@ def test_an_unknown_key_is_an_error_with_the_key_that_is_meant(toml: Path, conte
         settings()
 
 
+def test_a_rank_that_vllm_does_not_take_is_an_error_with_the_next_one(toml: Path) -> None:
+    toml.write_text("[models.student.vllm]\nmax_lora_rank = 17\n")
+    with pytest.raises(UsageError, match=r"max_lora_rank: .* takes only 1, 8, 16, 32, 64, 128, 256, 320, 512; set 32"):
+        settings()
+
+
 @pytest.mark.parametrize(
     ("variable", "meant"),
     [("GENERATE_CONCURENCY", "GENERATE_CONCURRENCY"), ("MODEL__TEACHER__MODEL", "MODELS"), ("DATADIR", "DATA_DIR")],

@@ -129,7 +129,7 @@ def test_the_served_ranks_are_those_of_vllm() -> None:
     from importlib.util import find_spec
     from pathlib import Path
 
-    from trainer.fit_settings import SERVED_RANKS
+    from tracemill.model_settings import LORA_RANKS
 
     vllm = find_spec("vllm")  # without importing it
     assert vllm is not None
@@ -140,4 +140,4 @@ def test_the_served_ranks_are_those_of_vllm() -> None:
         for node in ast.parse(source.read_text()).body
         if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == "MaxLoRARanks"
     ]
-    assert ast.unparse(values[0]) == f"Literal[{', '.join(map(str, SERVED_RANKS))}]"
+    assert ast.unparse(values[0]) == f"Literal[{', '.join(map(str, LORA_RANKS))}]"

@@ -6,11 +6,14 @@ option is right.
 """
 
 import re
+from collections.abc import Callable
 
-from tracemill.verification.answers.text_answers import normal, tokens
+from tracemill.verification.answers.normalize import plain
+from tracemill.verification.answers.spelling import same_spelling, same_words, words
+from tracemill.verification.answers.text_answers import normal
 
 _MAX_QUESTION = 5_000  # characters read of a question, from its end
-_OPTION = re.compile(r"(?:^|(?<=[\s$}]))(?:\*\*)?(?:\\text(?:bf)?\{)?(?:\(([A-J])\)|([A-J])[.):])\}?(?:\*\*)?\s?")
+_OPTION = re.compile(r"(?:^|(?<=[\s$}]))(?:\*\*)?(?:\\text(?:bf)?\{)?(?:\(([A-J])\)|([A-J])[.):、])\}?(?:\*\*)?\s?")
 _LETTER = re.compile(
     r"(?:(?:the\s)?(?:correct\s|right\s|best\s|final\s)?(?:option|choice|answer|letter)(?:\sis)?:?\s)?"
     r"[(\[{]?([A-Ja-j])[)\]}]?[.):,]?$",
@@ -25,6 +28,7 @@ _LETTERS = re.compile(r"[(\[{]?[A-J][)\]}]?(?:(?:\s?[,;&/]\s?(?:and\s)?|\sand\s|
 _NAMED_LETTER = re.compile(r"(?:\b(?:option|choice|answer is|answer:)\s\(?|\()([A-J])\b\)?", re.IGNORECASE)
 _NEXT_LETTER = re.compile(r"^\W{0,3}(?:and|or|&|/)\s?\(?([A-J])\b(?!\s[a-z])", re.IGNORECASE)
 _LONE_LETTER = re.compile(r"(?<![\w'\\])([B-HJ]|[AI](?=\s?(?:,|or|and|/)\s?\(?[B-J]\b))(?![\w'])")
+_NO_CHOICE = re.compile(r"[A-J](?:\s?=|\(\s?-?[\d.x])")  # C = 5, D(1, 2)
 _DENIAL = re.compile(
     r"\b(?:not|never|neither|nor|wrong|incorrect|false|except|rather than|instead of|eliminate\w*|rule out)\b|n't",
     re.IGNORECASE,
@@ -40,6 +44,8 @@ _MEANINGS = {"yes": True, "true": True, "correct": True, "right": True, "yeah": 
 _YES_AND_NO = re.compile(r"\W*(?:yes|true|no|false)\W{1,5}(?:and|or|/)?\W{0,3}(?:yes|true|no|false)\b", re.IGNORECASE)
 
 Verdict = tuple[bool | None, str]
+#: Compares the text of an option, an answer and the question.
+Compare = Callable[[str, str, str | None], Verdict]
 
 
 def options(question: str | None) -> dict[str, str]:
@@ -77,38 +83,74 @@ def letters(value: str) -> frozenset[str]:
     return frozenset()
 
 
-def compare_choice(gold: str, answer: str, question: str | None) -> Verdict | None:
+def compare_choice(gold: str, answer: str, question: str | None, compare_values: Compare) -> Verdict | None:
     """Does `answer` choose the option of `gold`? Returns a verdict and its proof.
 
     None if `gold` is neither a letter nor the text of an option.
     """
     options_by_letter = options(question)
     gold_letters = letters(gold)
+    if any(same_spelling(plain(text), gold) for text in options_by_letter.values()) and len(gold) > 1:
+        gold_letters = frozenset()
     if not gold_letters or (options_by_letter and not gold_letters <= options_by_letter.keys()):
-        gold_letters = frozenset(letter for letter, text in options_by_letter.items() if normal(text) == normal(gold))
+        gold_letters = _options_with_text(gold, options_by_letter)
         if len(gold_letters) != 1:
             return None
     chosen = _chosen_letters(answer, options_by_letter, len(gold_letters) > 1)
+    if not chosen and options_by_letter:
+        chosen = _options_with_value(answer, options_by_letter, compare_values)
     if isinstance(chosen, str):
         return None, chosen
     if not chosen:
-        return (
-            (False, "none of the options") if options_by_letter and tokens(answer) else (None, "no option recognised")
-        )
+        return (False, "none of the options") if options_by_letter and words(answer) else (None, "no option recognised")
+    if (
+        gold != answer
+        and gold.isalpha()
+        and answer.isalpha()
+        and 1 < len(gold) == len(answer)
+        and not options_by_letter
+    ):
+        return None, "letters in another order"  # AB and BA may be products or moves
     if len(chosen) > 1 and len(gold_letters) == 1:
         return False, "more than one answer"
     return chosen == gold_letters, "choice"
+
+
+def _options_with_text(text: str, options_by_letter: dict[str, str]) -> frozenset[str]:
+    """Return the options that are spelled as `text`; otherwise those with the same words."""
+    spelled = {letter for letter, option in options_by_letter.items() if same_spelling(plain(option), text)}
+    return frozenset(
+        spelled or (letter for letter, option in options_by_letter.items() if same_words(plain(option), text))
+    )
+
+
+def _options_with_value(
+    answer: str, options_by_letter: dict[str, str], compare_values: Compare
+) -> frozenset[str] | str:
+    """Return the option with the value of `answer`; the reason, if that is not certain."""
+    verdicts = {letter: compare_values(plain(text), answer, None)[0] for letter, text in options_by_letter.items()}
+    equal = frozenset(letter for letter, verdict in verdicts.items() if verdict is True)
+    if len(equal) == 1:
+        return equal
+    return "no option recognised" if equal or (None in verdicts.values() and _is_value(answer)) else frozenset()
+
+
+def _is_value(answer: str) -> bool:
+    return re.search(r"[A-Za-z]{3}", answer) is None
 
 
 def _chosen_letters(answer: str, options_by_letter: dict[str, str], allows_several: bool) -> frozenset[str] | str:
     """Return the letters that `answer` chooses, or the reason why that is not clear."""
     if match := _LETTER.match(answer):
         return frozenset(match[1].upper())
+    if spelled := [letter for letter, text in options_by_letter.items() if same_spelling(plain(text), answer)]:
+        return frozenset(spelled) if len(spelled) == 1 else "more than one option"
     if _LETTERS.match(answer):
         return frozenset(re.findall(r"[A-J]", answer))
-    equal_options = frozenset(letter for letter, text in options_by_letter.items() if normal(text) == normal(answer))
-    if len(equal_options) == 1:
+    if len(equal_options := _options_with_text(answer, options_by_letter)) == 1:
         return equal_options
+    if _NO_CHOICE.match(answer):
+        return "no option recognised"
     if (match := _LETTER_FIRST.match(answer)) is not None:
         letter, text = (match[1] or match[2]).upper(), match[3]
         others = {
@@ -120,10 +162,10 @@ def _chosen_letters(answer: str, options_by_letter: dict[str, str], allows_sever
             return frozenset({letter})
         if _DENIAL.match(re.sub(r"^\W*(?:is|it's|are)?\s*", "", text)):
             return "it says which option is not right"
-        named_letters = {other for other, option in options_by_letter.items() if normal(option) == normal(text)}
+        options_in_text = _options_with_text(plain(text), options_by_letter)
         return (
             "letter and text of different options"
-            if named_letters and letter not in named_letters
+            if options_in_text and letter not in options_in_text
             else frozenset({letter})
         )
     if _DENIAL.search(answer):

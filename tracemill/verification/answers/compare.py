@@ -19,48 +19,38 @@ one value ("1/2 or 0.5") are one answer.
 """
 
 import re
-from fractions import Fraction
 
-from tracemill.verification.answers import math_verify, quantities, units
+from tracemill.verification.answers import quantities, units
+from tracemill.verification.answers.algebra import (
+    compare_by_math_verify,
+    compare_sides,
+    is_same_integral,
+    without_quantifier,
+)
 from tracemill.verification.answers.choices import compare_boolean, compare_choice, letters, says
+from tracemill.verification.answers.congruences import compare_congruences
 from tracemill.verification.answers.equation_answers import is_name, right_side
 from tracemill.verification.answers.expressions import same
 from tracemill.verification.answers.kinds import Kind
 from tracemill.verification.answers.normalize import clean, plain
+from tracemill.verification.answers.order import compare_in_order
 from tracemill.verification.answers.quantity_equality import compare_in_a_base, compare_quantities
+from tracemill.verification.answers.question_hints import asks_for_form, has_no_exchange, names_a_variable
+from tracemill.verification.answers.rows import as_list, compare_boards, compare_json, compare_rows
+from tracemill.verification.answers.spelling import same_spelling, same_words
+from tracemill.verification.answers.statements import (
+    CALCULATION,
+    DENIAL,
+    SEPARATOR,
+    compare_approximations,
+    compare_sentence,
+    compare_several,
+)
 from tracemill.verification.answers.text_answers import compare_calendar, compare_text, special
 
 MAX_VALUE = 50_000  # characters
-MAX_APPROXIMATION = Fraction(1, 20)  # the largest relative difference of two values around ≈
 
 _PLAIN_NUMBER = re.compile(r"-?[0-9]{1,50}(?:\.[0-9]{1,50})?$")
-_SEPARATOR = re.compile(
-    r"\s?(?:[;,]\s?(?:and|or)\s|\b(?:or|and|i\.e\.)\s|\\(?:lor|land|vee|wedge)(?![a-z])|;|,(?!\d{3}(?!\d))|,\s)\s?"
-)
-_DENIAL = re.compile(
-    r"\b(?:not|never|no longer|neither|nor|cannot|except)\b|n't\b|\\ne(?:q|g)?(?![a-z])|\\not(?![a-z])|!=|≠"
-)
-_BOUND = re.compile(
-    r"\b(?:at least|at most|(?:more|less|fewer|greater|larger|smaller) than|up to|between|over|under|above|below|"
-    r"minimum|"
-    r"maximum)\b|(?<!=)[<>](?!=)|\\[lg]e?(?![a-z])|\d\s?(?:to|through)\s?\d|\\pm|\+/-",
-    re.IGNORECASE,
-)
-_DOUBT = re.compile(
-    r"\b(?:or|maybe|perhaps|possibly|might|could|may|either|unsure|not sure|guess|unclear|but|doubt|wrong|"
-    r"incorrect|false|"
-    r"one of)\b",
-    re.IGNORECASE,
-)
-_CALCULATION = re.compile(
-    r"\b(?:half|halves|third|thirds|quarters?|twice|double|triple|plus|minus|times|squared|cubed|root|sum|"
-    r"product|power|"
-    r"factorial|divided|multiplied|unity|none|nothing|nobody|no one|both|pair|first|second|fourth|fifth|sixth|seventh|"
-    r"eighth|ninth|tenth|dozen|hundred|thousand|million|billion|choose|percent|negative|pi|infinity|infinite|"
-    r"(?:over|(?:less|more|fewer) than)\s(?=\d))\b|\w\(",
-    re.IGNORECASE,
-)
-_NUMBERS = re.compile(r"(?<![\w.])[-$]{0,2}(?:\d{1,3}(?:,\d{3})+(?!\d)|\d+)(?:\.\d+)?(?:/\d+)?%?(?!\w*[\^_])")
 _WORD = re.compile(
     r"(?<![\\A-Za-z])(?!(?:sin|cos|tan|cot|sec|csc|sinh|cosh|tanh|arcsin|arccos|arctan|log|exp|mod|sqrt|min|max|"
     r"gcd|lcm|"
@@ -71,7 +61,7 @@ _TRAILING_UNIT = re.compile(
     r"(?<=[\w})!°])\s((?:(?:sq|square|cubic)\.?\s)?[A-Za-z]{2,20}(?:[ /][A-Za-z]{1,20}){0,3}(?:\s?\^\s?\{?[23]\}?)?)$"
 )
 _RATIO = re.compile(r"^(\d{1,9}) to (\d{1,9})$")
-_INEQUALITY = re.compile(r"[<>]|\\[lg]e?(?![a-z])")
+_OUT_OF = re.compile(r"^(\d{1,9}) (?:out of|in) (\d{1,9})$")
 
 Verdict = tuple[bool | None, str]
 
@@ -90,11 +80,20 @@ def compare(gold: str, answer: str, kind: Kind = "number", question: str | None 
             return False, "exact rational"
     if len(gold) > MAX_VALUE or len(answer) > MAX_VALUE:
         return None, f"refused: too costly (longer than {MAX_VALUE} characters)"
-    gold, answer = plain(clean(gold)), plain(clean(answer))
+    gold, answer = clean(gold), clean(answer)
+    if (
+        rows_verdict := compare_json(gold, answer) or compare_boards(gold, answer) or compare_rows(gold, answer)
+    ) is not None:
+        return rows_verdict
+    if gold == answer:
+        return True, "same text"
+    gold, answer = without_quantifier(plain(as_list(gold))), without_quantifier(plain(as_list(answer)))
     if not gold or not answer:
         return None, "nothing to compare"
+    if (order_verdict := compare_in_order(gold, answer, question, _compare_values)) is not None:
+        return order_verdict
     is_choice = kind == "choice" or (letters(gold) and len(gold) <= 3 and gold != gold.lower() and letters(answer))
-    if is_choice and (choice := compare_choice(gold, answer, question)) is not None:
+    if is_choice and (choice := compare_choice(gold, answer, question, _compare_values)) is not None:
         return choice
     if (kind == "boolean" or len(gold) <= 5) and says(gold) is not None and (boolean := compare_boolean(gold, answer)):
         return boolean
@@ -102,7 +101,7 @@ def compare(gold: str, answer: str, kind: Kind = "number", question: str | None 
 
 
 def _compare_values(gold: str, answer: str, question: str | None) -> Verdict:
-    if _without_spaces(gold) == _without_spaces(answer):
+    if same_spelling(gold, answer):
         return True, "same text"
     if (gold_special := special(gold)) is not None:
         if (answer_special := special(answer)) is not None:
@@ -123,7 +122,7 @@ def _compare_values(gold: str, answer: str, question: str | None) -> Verdict:
     if ":" in gold + answer:
         gold, answer = _RATIO.sub(r"\1:\2", gold), _RATIO.sub(r"\1:\2", answer)
     if r"\approx" in gold or r"\approx" in answer:
-        return _compare_approximations(gold, answer, question)
+        return compare_approximations(gold, answer, question, _compare_values)
     gold, answer = _as_point(gold, answer), _as_point(answer, gold)
     if "=" in answer and "=" not in gold and not _is_list_of_equations(answer):
         side = right_side(answer)
@@ -133,120 +132,61 @@ def _compare_values(gold: str, answer: str, question: str | None) -> Verdict:
     elif (
         "=" in gold
         and "=" not in answer
-        and is_name(gold.partition("=")[0].strip(), sums=False)
         and gold.count("=") == 1
+        and (is_name(gold.partition("=")[0].strip(), sums=False) or same(*gold.split("=")))
     ):
         gold = gold.partition("=")[2].strip()
     return _compare_mathematics(gold, answer, question)
 
 
 def _compare_mathematics(gold: str, answer: str, question: str | None) -> Verdict:
-    gold_quantity, answer_quantity = quantities.read(gold), quantities.read(answer)
+    gold_quantity, answer_quantity = (
+        None if names_a_variable(value, question) else quantities.read(value) for value in (gold, answer)
+    )
+    if (gold_quantity is None or gold_quantity.value.denominator > 1) and (ratio := _OUT_OF.match(answer)) is not None:
+        return _compare_mathematics(gold, f"{ratio[1]}/{ratio[2]}", question)
     if gold_quantity is not None and answer_quantity is not None:
         return compare_quantities(gold_quantity, answer_quantity, question)
+    if "mod" in gold + answer and (congruence := compare_congruences(gold, answer)) is not None:
+        return congruence
     if (base_verdict := compare_in_a_base(gold, answer, question)) is not None:
         return base_verdict
-    if gold_quantity is not None and (several_verdict := _compare_several(gold, answer, question)) is not None:
+    if (
+        gold_quantity is not None
+        and (several_verdict := compare_several(gold, answer, question, _compare_values)) is not None
+    ):
         return several_verdict
     if gold_quantity is not None and _has_words(answer):
-        return _compare_sentence(gold, answer, question)
+        if (unitless_verdict := _compare_without_units(gold, answer, question)) is not None:
+            return unitless_verdict
+        return compare_sentence(gold, answer, question, _compare_values)
     if not _has_words(gold) and not _has_words(answer):
+        if (sides_verdict := compare_sides(gold, answer, _compare_values)) is not None:
+            return sides_verdict
         if (verdict := same(gold, answer)) is not None:
+            if verdict and has_no_exchange(gold, answer, question):
+                return None, "a product whose order may matter"
+            if verdict and asks_for_form(gold, answer, question):
+                return None, "the value where a form is asked"
+            if verdict is False and is_same_integral(gold, answer):
+                return True, "the same but for the constant of integration"
             return verdict, "expression"
         if "%" in answer and "%" not in gold:
             return None, "a percent where a number is asked"
         if (unitless_verdict := _compare_without_units(gold, answer, question)) is not None:
             return unitless_verdict
-        return _compare_by_math_verify(gold, answer)
+        return compare_by_math_verify(gold, answer)
     if (unitless_verdict := _compare_without_units(gold, answer, question)) is not None:
         return unitless_verdict
     if (
         answer_quantity is not None
         and _has_words(gold)
         and not re.search(r"\d|\\", gold)
-        and not _CALCULATION.search(gold)
+        and not CALCULATION.search(gold)
+        and not same_words(gold, answer)
     ):
         return False, "a number where words are asked"
     return compare_text(gold, answer, question)
-
-
-def _compare_by_math_verify(gold: str, answer: str) -> Verdict:
-    """Compare by math-verify, where it can be trusted.
-
-    It reduces any equation to its right side, takes a set for a point, and ignores words such as "not".
-    """
-    if "=" in answer and "=" not in gold:
-        names = set(re.findall(r"(?<![A-Za-z\\])[A-Za-z](?![A-Za-z])", answer)) - {"e"}
-        may_be_right = answer.count("=") > 5 or any(same(gold, side) is not False for side in answer.split("="))
-        return (
-            (None, "an equation where a value is asked") if may_be_right or len(names) == 1 else (False, "an equation")
-        )
-    if any(first[0] == "(" and second.startswith((r"\{", "{")) for first, second in ((gold, answer), (answer, gold))):
-        return False, "a set is no point"
-    if _DENIAL.search(answer) or ("dots" in answer and "dots" not in gold):
-        return None, "different text"
-    verdict = math_verify.equal(gold, answer)
-    if verdict[0] is True and gold[0] in "([" and answer[0] in "([" and (gold[0], gold[-1]) != (answer[0], answer[-1]):
-        return None, "other brackets"
-    if (
-        verdict[0] is False
-        and "|" in gold + answer
-        and bool(_INEQUALITY.search(gold)) != bool(_INEQUALITY.search(answer))
-    ):
-        return None, "an inequality against a value"
-    return verdict
-
-
-def _compare_several(gold: str, answer: str, question: str | None) -> Verdict | None:
-    """Compare an answer of several values with one gold value.
-
-    It is right only if all its values are equal. None if the answer has only one value.
-    """
-    if r"\pm" in answer or "+/-" in answer:
-        return False, "more than one answer"
-    parts = [part for part in _SEPARATOR.split(answer) if part]
-    is_open = sum((char in "([") - (char in ")]") for char in parts[0]) if parts else 0
-    if len(parts) < 2 or is_open > 0:
-        return None
-    values = [quantities.read(part if "=" not in part else part.rpartition("=")[2].strip()) for part in parts]
-    if any(value is None for value in values):
-        return None
-    if re.fullmatch(r"-?\d+,\d{1,2}", answer) and quantities.read(answer.replace(",", ".")) == quantities.read(gold):
-        return None, "a decimal comma, or more than one answer"
-    distinct_values = {
-        (value.value * value.unit.size if value.unit.measure else value.value, value.percent)
-        for value in values
-        if value
-    }
-    if len(distinct_values) == 1 and not _DENIAL.search(answer):
-        return _compare_values(gold, parts[0], question)
-    return False, "more than one answer"
-
-
-def _compare_sentence(gold: str, answer: str, question: str | None) -> Verdict:
-    """Compare a sentence with a gold number."""
-    if (unitless_verdict := _compare_without_units(gold, answer, question)) is not None:
-        return unitless_verdict
-    number = _NUMBERS.search(answer)
-    if number and not (
-        _DENIAL.search(answer) or _DOUBT.search(answer) or _BOUND.search(answer) or _CALCULATION.search(answer)
-    ):
-        gold_quantity, answer_quantity = quantities.read(gold), quantities.read(answer[number.start() :])
-        if gold_quantity is not None and answer_quantity is not None:
-            return compare_quantities(gold_quantity, answer_quantity, question)
-    numbers = [(number[0], quantities.read(number[0])) for number in _NUMBERS.finditer(answer[:2_000])]
-    verdicts = [_compare_values(gold, text, question)[0] for text, value in numbers if value is not None]
-    if _CALCULATION.search(answer) or len(verdicts) != len(numbers):
-        return None, "different text"
-    if not verdicts:
-        return (False, "no number in it") if not re.search(r"[\\\d]", answer) else (None, "different text")
-    if True not in verdicts:
-        return (False, "another number") if None not in verdicts else (None, "different text")
-    if _DENIAL.search(answer):
-        return (False, "it says what is not the answer") if len(verdicts) == 1 else (None, "several numbers")
-    if _DOUBT.search(answer) or _BOUND.search(answer):
-        return (False, "more than one answer") if len(verdicts) > 1 else (None, "not certain")
-    return (True, "the only number") if all(verdicts) else (None, "several numbers")
 
 
 def _compare_without_units(gold: str, answer: str, question: str | None) -> Verdict | None:
@@ -271,51 +211,26 @@ def _split_unit(value: str) -> tuple[str, units.Unit | None]:
     if value[:1] in "$€£" and len(value) > 1:
         return value[1:].strip(), units.read(value[0])
     match = _TRAILING_UNIT.search(value[-100:])
-    if match is None or _DENIAL.search(match[1]):
+    if match is None or DENIAL.search(match[1]):
         return value, None
     unit = units.read(match[1])
     body = value[: len(value) - len(match[0])].strip()
     return (body, unit) if unit and re.search(r"[\d\\]", body) else (value, None)
 
 
-def _compare_approximations(gold: str, answer: str, question: str | None) -> Verdict:
-    """Compare answers with ≈: "22/7 ≈ 3.14" gives both 22/7 and 3.14.
-
-    A gold answer with ≈ is rounded, so an answer that rounds to it is right.
-    """
-    is_rounded = gold.startswith(r"\approx") or r"\approx" in gold
-    golds = [part.strip() for part in gold.split(r"\approx") if part.strip() and not is_name(part.strip())]
-    answers = [part.strip() for part in answer.split(r"\approx") if part.strip() and not is_name(part.strip())]
-    if not golds or not answers or len(golds) > 3 or len(answers) > 3:
-        return None, "different text"
-    values = [quantity.value for part in answers if (quantity := quantities.read(part)) is not None]
-    if values and max(values) - min(values) > max(abs(value) for value in values) * MAX_APPROXIMATION:
-        return False, "false equation"
-    verdicts = [
-        _compare_values(gold_part, answer_part, "round" if is_rounded else question)
-        for gold_part in golds
-        for answer_part in answers
-    ]
-    return next((verdict for verdict in verdicts if verdict[0]), verdicts[0])
-
-
 def _is_list_of_equations(answer: str) -> bool:
     """Are there several equations ("x = 1, y = 2") and not one chain of equal sides?"""
-    return any("=" in part for part in _SEPARATOR.split(answer)[1:])
+    return any("=" in part for part in SEPARATOR.split(answer)[1:])
 
 
 def _as_point(value: str, other: str) -> str:
     """Rewrite "x = 5, y = 3" as the point (5,3) if `other` is a point."""
     if "=" not in value or "=" in other or other[0] != "(":
         return value
-    pairs = [part.partition("=") for part in _SEPARATOR.split(value) if part]
+    pairs = [part.partition("=") for part in SEPARATOR.split(value) if part]
     names = [name.strip() for name, _, _ in pairs]
     in_order = len(names) > 1 and names == sorted(set(names)) and all(len(name) == 1 for name in names)
     return f"({','.join(content.strip() for _, _, content in pairs)})" if in_order else value
-
-
-def _without_spaces(value: str) -> str:
-    return re.sub(r"\s+(?!\d)|(?<!\d)\s+|\$", "", value).casefold().removesuffix(".")
 
 
 def _has_words(value: str) -> bool:

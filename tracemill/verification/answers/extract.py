@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from tracemill import thinking
-from tracemill.verification.answers import sentence_answers
+from tracemill.verification.answers import other_languages, sentence_answers, stated_answers
 from tracemill.verification.answers.kinds import Kind
 from tracemill.verification.answers.normalize import MAX_VALUE_LENGTH, tidy
 
@@ -78,7 +78,10 @@ _PLAIN_VALUE = re.compile(r"[^\n=]{0,40}[\d\\][^\n=]{0,60}$|\(?[A-J]\)?$|(?:yes|
 
 
 # A model that was not stopped writes another question, or another turn of the dialogue.
-_RUN_ON = re.compile(r"\n[ \t]{0,3}(?:Question|Q|Human|User)[ \t]{0,2}\d{0,3}:")
+_RUN_ON = re.compile(
+    r"\n[ \t]{0,3}(?:Question|Q|Human|User|Problem|Frage|Pregunta|Domanda|Вопрос|问题|題目|题目|問題|질문)[ \t]{0,2}"
+    r"\d{0,3}[:：]"
+)
 
 
 @dataclass(frozen=True)
@@ -104,12 +107,16 @@ def extract(text: str, kind: Kind = "number") -> Answer | None:
     if kind == "code":
         return _last_code_block(tail)
     candidates = [
-        candidate for candidate in (_boxed(tail), _stated(tail), _tagged(tail), _hashes(tail)) if candidate is not None
+        candidate
+        for candidate in (_boxed(tail), _stated(tail, kind), _tagged(tail, kind), _hashes(tail))
+        if candidate is not None
     ]
     if candidates:
         latest = max(candidates, key=lambda candidate: candidate[0])
         latest_box = next((candidate for candidate in candidates if candidate[1].form == "boxed"), latest)
         return latest[1] if _PLAIN_VALUE.match(latest[1].value) else latest_box[1]
+    if not tail.isascii() and (statement := other_languages.stated(tail, kind)) is not None:
+        return Answer(statement[1], "stated")
     lenient = sentence_answers.last(tail[-LENIENT_TAIL:], kind)
     return Answer(*lenient) if lenient else None
 
@@ -161,7 +168,7 @@ def _closing_brace(text: str, start: int) -> int | None:
     return None
 
 
-def _stated(tail: str) -> tuple[int, Answer] | None:
+def _stated(tail: str, kind: Kind) -> tuple[int, Answer] | None:
     starts: set[int] = set()
     for word, statement, heading in _STATEMENTS:
         if word not in tail:
@@ -174,19 +181,19 @@ def _stated(tail: str) -> tuple[int, Answer] | None:
     for start in sorted(starts, reverse=True)[:50]:
         if number := _BARE_NUMBER.match(tail, start):
             return start, Answer(number[1], "stated")
-        if value := sentence_answers.stated(tail[start : start + MAX_VALUE_LENGTH]):
+        if value := stated_answers.stated(tail[start : start + MAX_VALUE_LENGTH], kind):
             return start, Answer(value, "stated")
     return None
 
 
-def _tagged(tail: str) -> tuple[int, Answer] | None:
-    for tag in ("answer", "Answer", "final_answer"):
+def _tagged(tail: str, kind: Kind) -> tuple[int, Answer] | None:
+    for tag in ("answer", "Answer", "ANSWER", "final_answer", "final", "FINAL"):
         end = tail.rfind(f"</{tag}>")
         start = tail.rfind(f"<{tag}>", max(0, end - MAX_VALUE_LENGTH), end) if end > 0 else -1
         if start >= 0:
             content = tail[start + len(tag) + 2 : end].strip()
-            nested = _boxed(content) or _stated(content)
-            value = nested[1].value if nested else sentence_answers.stated(content) or tidy(content)
+            nested = _boxed(content) or _stated(content, kind)
+            value = nested[1].value if nested else stated_answers.stated(content, kind) or tidy(content)
             if value:
                 return end, Answer(value, "stated")
     return None

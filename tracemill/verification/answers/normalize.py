@@ -19,8 +19,10 @@ _SYMBOLS = str.maketrans({
     "β": r"\beta ", "λ": r"\lambda ", "φ": r"\phi ", "ω": r"\omega ", "ℝ": r"\mathbb{R}", "ℤ": r"\mathbb{Z}",
     "−": "-", "–": "-", "‑": "-", "‐": "-", "－": "-", "﹣": "-", "⁄": "/", "∕": "/", "，": ",", "％": "%", "：": ":",
     "（": "(", "）": ")", "．": ".", "＝": "=", "＋": "+", "′": "'", "’": "'", "‘": "'", "″": '"', "º": "°", "˚": "°",
-    "￥": "¥", "\u00a0": " ", "\u202f": " ", "\u2009": " ", "\u200b": "", "\u2060": "", "\ufeff": "", "\u2061": "",
+    "、": ", ", "٪": "%", "٫": ".", "٬": ",", "￥": "¥", "\u00a0": " ", "\u202f": " ",
+    "\u2009": " ", "\u200b": "", "\u2060": "", "\ufeff": "", "\u2061": "",
 })  # fmt: skip
+_ORNAMENTS = re.compile("[✅✔☑🎉🎯⭐✨\ufe0f]")
 _SUPERSCRIPTS = re.compile("[⁰¹²³⁴⁵⁶⁷⁸⁹⁺⁻ⁿ]+")
 _SUBSCRIPTS = re.compile("[₀₁₂₃₄₅₆₇₈₉]+")
 _ON_THE_LINE = str.maketrans("⁰¹²³⁴⁵⁶⁷⁸⁹⁺⁻ⁿ₀₁₂₃₄₅₆₇₈₉", "0123456789+-n0123456789")
@@ -32,6 +34,7 @@ _TEXT = re.compile(
 _LATEX = tuple((re.compile(pattern), new) for pattern, new in (
     (r"\\(?:left|right|[bB]igg?[lr]?|displaystyle|textstyle|limits|mathop|mathrm|bf|rm)(?![A-Za-z])", ""),
     (r"(?<!\\)\\[()\[\]]", ""),
+    (r"\\(?:tiny|small|normalsize|large|Large|LARGE|huge|Huge|boldsymbol|mathcal|bm)(?![A-Za-z])", ""),
     (r"\\!|\{\}(?=\d)", ""),
     (r"\\[,;:> ~]|\\q?quad(?![a-z])|~|\\hspace\s?\{[^{}]{0,20}\}|\\(?:thin|med|thick)?space(?![a-z])", " "),
     (r"\{,\}|(?<=\d)\\,(?=\d{3})", ","),
@@ -86,6 +89,10 @@ def plain(value: str) -> str:
         value = _DOLLAR_MATH.sub("", value)
     if "**" in value:
         value = _BOLD_TEXT.sub(r"\1", value).replace("**", "^")
+    if "~" in value:
+        value = re.sub(r"(?:^|(?<=[\s(&|]))~(?=[A-Za-z(])", r"\\neg ", value)
+    if "_" in value:
+        value = re.sub(r"(?<=\d)_(?=\d{3}(?!\d))", "", value)
     if "\\" in value:
         value = _latex(value)
     if "sqrt" in value:
@@ -96,6 +103,7 @@ def plain(value: str) -> str:
 
 
 def _ascii(value: str) -> str:
+    value = _ORNAMENTS.sub("", value)
     value = _SUPERSCRIPTS.sub(lambda run: f"^{{{run[0].translate(_ON_THE_LINE)}}}", value)
     value = _SUBSCRIPTS.sub(lambda run: f"_{{{run[0].translate(_ON_THE_LINE)}}}", value)
     value = "".join(_ascii_char(char, value[index - 1] if index else "") for index, char in enumerate(value))
@@ -124,13 +132,14 @@ def _ascii_char(char: str, previous: str) -> str:
 def _latex(value: str) -> str:
     while (box := _WHOLE_BOX.match(value)) is not None:
         value = box[1]
+    value = value.replace(r"\text{,}", "{,}")
     for _ in range(3):  # boxes nested up to three deep
         value, n_replaced = _TEXT.subn(r" \1 ", value)
         if not n_replaced:
             break
     value = value.replace(r"\$", "$").replace(r"\%", "%").replace(r"\#", "#").replace(r"\_", "_").replace(r"\&", "&")
-    if r"\begin" in value:  # spaces inside a matrix have a meaning
-        return value
+    if r"\begin" in value:
+        return re.sub(r"\\cr(?![a-z])", r"\\\\", value)  # spaces inside a matrix have a meaning
     for pattern, new in _LATEX:
         value = pattern.sub(new, value)
     return value

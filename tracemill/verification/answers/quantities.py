@@ -27,7 +27,8 @@ _NUMBER = re.compile(
     rf"|(?P<number>{_DECIMAL})(?:[eE](?P<e>[-+]?\d{{1,4}})(?![\w.])|\s?(?:\\times|\\cdot|"
     rf"[x*])\s?{_TEN.replace('NAME', 'times')}"
     rf"|\s?/\s?(?P<over>{_DECIMAL})(?!\s?/))?)"
-    r"\s?(?P<scale>(?:hundred|thousand|million|billion|trillion|dozen)\b)?"
+    r"\s?(?P<scale>(?:hundred|thousand|million|billion|trillion|dozen|lakhs?|crores?|mn|bn|tn|halves|thirds|fifths|sixths"
+    r"|sevenths|eighths|ninths|tenths?|hundredths?|thousandths?|millionths?|billionths?)\b|[万億亿](?![^\W\d_]{2}))?"
     r"\s?(?P<percent>%|per\s?cent\b(?:age points?)?)?(?P<rest>.*)$",
     re.DOTALL,
 )
@@ -36,6 +37,8 @@ _EUROPEAN = re.compile(
     r"([-+$€£¥]{0,2}\s?)(\d{1,3}(?:\.\d{3})+),(\d{1,2})(?!\d)|([-+$€£¥]{0,2}\s?)(\d{1,3}(?:\.\d{3}){2,})(?![\d,])"
 )
 _SCALES = {"hundred": 100, "thousand": 1000, "million": 10**6, "billion": 10**9, "trillion": 10**12, "dozen": 12}
+_OTHER_SCALES = {"lakh": 10**5, "crore": 10**7, "mn": 10**6, "bn": 10**9, "tn": 10**12, "万": 10**4, "億": 10**8,
+                 "亿": 10**8}  # fmt: skip
 _PART = re.compile(
     rf"\s?(?P<money>[$€£]?)(?P<number>{_DECIMAL})\s?(?P<unit>(?!and\b)[A-Za-z]{{1,12}}\.?|['\"°])?(?:,?\s?(?:and|"
     rf"&)\s|,\s?|\s)?"
@@ -51,11 +54,17 @@ _TENS = {
     for value, word in enumerate(["twenty", "thirty", "forty", "fifty", "sixty", "seventy", "eighty", "ninety"], 2)
 }
 _ORDINALS = {"half": 2, "halves": 2, "third": 3, "quarter": 4, "fourth": 4, "fifth": 5, "sixth": 6, "seventh": 7,
-             "eighth": 8, "ninth": 9, "tenth": 10}  # fmt: skip
-_NUMBER_WORD = re.compile(r"(?:a|an|half|minus|negative|" + "|".join([*_SMALL_NUMBERS, *_TENS]) + r")\b", re.IGNORECASE)
+             "eighth": 8, "ninth": 9, "tenth": 10, "hundredth": 100, "thousandth": 1000, "millionth": 10**6,
+             "billionth": 10**9}  # fmt: skip
+_NUMBER_WORD = re.compile(
+    r"(?:a|an|half|point|minus|negative|" + "|".join([*_SMALL_NUMBERS, *_TENS]) + r")\b", re.IGNORECASE
+)
 
 
 _THOUSANDS = re.compile(r"^([-+]?\$\s?\d[\d,.]{0,20})\s?([kKmMbB])$")
+_CURRENCY = re.compile(r"(USD|EUR|GBP|INR|JPY|US(?=\$)|CA(?=\$)|AU(?=\$)|Rs\.?)\s?(?=[\d$])\$?", re.IGNORECASE)
+_CURRENCY_SIGNS = {"USD": "$", "US": "$", "CA": "$", "AU": "$", "EUR": "€", "GBP": "£", "INR": "₹", "RS": "₹",
+                   "JPY": "¥"}  # fmt: skip
 _SCALE_LETTERS = {"k": "thousand", "m": "million", "b": "billion"}
 _ENDLESS = re.compile(r"(?<=\.)(\d{0,30}?)(\d)\2{2,30}\s?(?:\.{3}|\\l?dots)$")
 _SIGN_WORD = re.compile(r"(?:minus|negative)\s(?=[\d\\$])", re.IGNORECASE)
@@ -94,6 +103,8 @@ def read(value: str) -> Quantity | None:
         value = _AND_A_HALF.sub(r"\1 1/2", value)
     if " " in value or "'" in value or "." in value:
         value = _with_decimal_point(value)
+    if value[0].isalpha() and (currency := _CURRENCY.match(value)) is not None:
+        value = _CURRENCY_SIGNS[currency[1].rstrip(".").upper()] + value[currency.end() :]
     if "$" in value:
         value = _THOUSANDS.sub(lambda match: f"{match[1]} {_SCALE_LETTERS[match[2].lower()]}", value)
     match = _NUMBER.match(_ENDLESS.sub(r"\1\\overline{\2}", value) if value.endswith(("..", "dots")) else value)
@@ -101,19 +112,36 @@ def read(value: str) -> Quantity | None:
         return None
     rest = match["rest"]
     unit = units.read(match["money"] + rest if not match["money"] else _money_unit(match["money"], rest))
-    if unit is None or (rest[:1].isalpha() and len(rest.split()[0]) == 1 and rest[0] not in "mgshlLVAWNJCFK"):
+    if unit is None or (
+        rest[:1].isalpha() and rest[0].isascii() and len(rest.split()[0]) == 1 and rest[0] not in "mgshlLVAWNJCFK"
+    ):
         return _sum_of_parts(value)
     number = _number_value(match)
-    if number is None:
+    if number is None or _is_algebra(value, match):
         return None
     n_minus_signs = sum(match[name] == "-" for name in ("sign", "sign2", "fsign", "dsign"))
-    number *= _SCALES.get(match["scale"] or "", 1)
+    number *= _scale(match["scale"] or "")
     text = (
         match["number"].replace(",", "")
         if match["number"] and not any(match[name] for name in ("over", "e", "times", "timesb", "scale"))
         else ""
     )
     return Quantity(-number if n_minus_signs % 2 else number, bool(match["percent"]), unit, text)
+
+
+def _scale(word: str) -> Fraction:
+    """Return the factor of a word after a number: million, lakh, hundredths."""
+    if not word:
+        return Fraction(1)
+    factor = _SCALES.get(word) or _OTHER_SCALES.get(word) or _OTHER_SCALES.get(word.rstrip("s"))
+    return Fraction(factor) if factor else Fraction(1, _ORDINALS[word] if word in _ORDINALS else _ORDINALS[word[:-1]])
+
+
+def _is_algebra(value: str, match: re.Match[str]) -> bool:
+    """Do letters follow the digits without a space that are no unit ("3xy", "0x1F")?"""
+    letters = re.match(r"[A-Za-z]{2,4}(?![A-Za-z])|[A-Za-z][\dA-Fa-f]", match["rest"])
+    is_glued = letters is not None and value[match.start("rest") - 1].isdigit()
+    return is_glued and letters is not None and not units.is_known(letters[0])
 
 
 def _money_unit(sign: str, rest: str) -> str:
@@ -188,6 +216,8 @@ def _sum_of_parts(value: str) -> Quantity | None:
 
 def _in_words(value: str) -> Quantity | None:
     words = value.lower().replace("-", " ").split()
+    if "point" in words:
+        return _decimal_in_words(words)
     is_negative = words[0] in ("minus", "negative")
     index = int(is_negative)
     total, current, has_number = Fraction(0), Fraction(0), False
@@ -231,6 +261,18 @@ def _in_words(value: str) -> Quantity | None:
     if not has_number:
         return None
     return _with_rest(total + current, " ".join(words[index:]), is_negative)
+
+
+def _decimal_in_words(words: list[str]) -> Quantity | None:
+    """Return the value of "two point five", each digit after the point in a word of its own."""
+    at = words.index("point")
+    digits = [_SMALL_NUMBERS.get(word, 10) for word in words[at + 1 :]]
+    integer = _in_words(" ".join(words[:at])) if at else Quantity(Fraction(0), False, units.NONE)
+    if integer is None or not integer.unit.is_none or not 0 < len(digits) <= 20 or max(digits) > 9:
+        return None
+    decimals = Fraction(int("".join(map(str, digits))), 10 ** len(digits))
+    is_negative = words[0] in ("minus", "negative")
+    return Quantity(integer.value - decimals if is_negative else integer.value + decimals, False, units.NONE)
 
 
 def _above_scale(current: Fraction, words: list[str], index: int, is_negative: bool) -> Quantity | None:

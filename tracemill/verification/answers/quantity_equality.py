@@ -13,13 +13,15 @@ ROUNDED_DIGITS = 6  # significant digits from which a decimal may stand for an e
 
 _MAX_QUESTION = 5_000  # characters read of a question, from its end
 _ASKS_PERCENT = re.compile(
-    r"%|percent|per cent|rate|interest|probability|chance|discount|\b(?:tax|tip)\b", re.IGNORECASE
+    r"%|percent|per cent|\bwhat (?:\w+ ){0,4}(?:rate|interest|discount|tax|tip|yield|margin)\b", re.IGNORECASE
 )
 _ASKS_ROUNDED = re.compile(r"\bround|nearest|decimal place|significant|approximat|estimate", re.IGNORECASE)
 _BASES = {
     "two": 2, "three": 3, "four": 4, "five": 5, "six": 6, "seven": 7, "eight": 8, "nine": 9, "ten": 10, "twelve": 12,
     "sixteen": 16,
 }  # fmt: skip
+_BASE = re.compile(r"\bbase|binary|octal|hexa")
+_HEXADECIMAL = re.compile(r"(-?)0[xX]([0-9A-Fa-f]{1,60})$")
 _DIGITS = re.compile(r"[0-9A-F]{1,60}")
 _IN_A_BASE = re.compile(
     rf"\(?({_DIGITS.pattern})\)?\s?(?:_\s?\{{?\s?|\(?base\s)(\d{{1,2}}|{'|'.join(_BASES)})\s?[}})]?\)?$"
@@ -41,6 +43,8 @@ def compare_quantities(gold: Quantity, answer: Quantity, question: str | None) -
             return gold.value * gold.unit.size == answer.value * answer.unit.size, proof
         if not gold.unit.words & answer.unit.words:
             return (None, "units differ") if gold.value == answer.value else (False, proof)
+    if gold.percent != answer.percent and not (gold if answer.percent else answer).unit.is_none:
+        return (None, "units differ") if gold.value == answer.value else (False, proof)
     if gold.percent != answer.percent:
         return _compare_percent(gold, answer, question)
     if gold.value == answer.value:
@@ -58,19 +62,41 @@ def compare_in_a_base(gold: str, answer: str, question: str | None) -> Verdict |
 
     One of them may omit the base if the question names it. The digits must be equal.
     """
-    gold_match, answer_match = _IN_A_BASE.match(gold), _IN_A_BASE.match(answer)
+    if "x" in (gold + answer).lower() and (hexadecimal := _compare_hexadecimal(gold, answer)) is not None:
+        return hexadecimal
+    gold_match, answer_match = (_digits_in_a_base(value, question) for value in (gold, answer))
     if gold_match and answer_match:
         same_digits = gold_match[1].lstrip("0") == answer_match[1].lstrip("0")
         return same_digits and _base(gold_match) == _base(answer_match), "digits in a base"
     based, digits = (gold_match, answer) if gold_match else (answer_match, gold)
     if based is None or not _DIGITS.fullmatch(digits):
         return None
-    is_base_known = gold_match or (question and re.search(r"\bbase|binary|octal|hexa", question[-_MAX_QUESTION:]))
+    is_base_known = gold_match or (question and _BASE.search(question[-_MAX_QUESTION:]))
     if based[1].lstrip("0") == digits.lstrip("0"):
         return (True, "digits in a base") if is_base_known else (None, "digits in a base where a number is asked")
     if digits.isdigit() and _in_base_ten(based) == int(digits):
         return None, "the same number in another base"
     return False, "digits in a base"
+
+
+def _compare_hexadecimal(gold: str, answer: str) -> Verdict | None:
+    """Compare 0x1f with 0x1F; None if neither has a prefix."""
+    matches = [_HEXADECIMAL.match(value) for value in (gold, answer)]
+    if not any(matches):
+        return None
+    values = [int(match[1] + match[2], 16) if match else None for match in matches]
+    if None in values:
+        return None, "a number in another base"
+    return values[0] == values[1], "digits in a base"
+
+
+def _digits_in_a_base(value: str, question: str | None) -> re.Match[str] | None:
+    """Match digits in a base. ``C_4`` is a name: letters alone are digits only where the question names a base."""
+    match = _IN_A_BASE.match(value)
+    if match is None or _in_base_ten(match) is None:
+        return None
+    has_digit = any(char.isdigit() for char in match[1])
+    return match if has_digit or "base" in value or (question and _BASE.search(question[-_MAX_QUESTION:])) else None
 
 
 def _base(match: re.Match[str]) -> int:
@@ -121,8 +147,8 @@ def _is_cut(exact: Fraction, decimal: Quantity) -> bool:
 
 def _rounds_to(exact: Fraction, gold: Quantity) -> bool:
     """Is `exact` more precise than the gold decimal, and does it round to it?"""
-    is_near = abs(exact - gold.value) <= Fraction(1, 2 * 10 ** _n_decimals(gold))
-    return is_near and exact.denominator > gold.value.denominator
+    scale = 10 ** _n_decimals(gold)
+    return abs(exact - gold.value) <= Fraction(1, 2 * scale) and (exact * scale).denominator > 1
 
 
 def _n_decimals(decimal: Quantity) -> int:

@@ -31,30 +31,20 @@ _MATH = re.compile(
 )
 _BOLD = re.compile(r"\*\*([^*\n]{1,200})\*\*")
 
-# "The answer is not obvious" and "the answer is in the table" state no answer.
-_NO_VALUE = re.compile(
-    r"(?:the following|correct|incorrect|wrong|right|in the|in terms|as follows|above|below|given|found|clear|unclear|"
-    r"obvious|unknown|known|(?:the )?(?:final )?answer|obtained|still|reasonable|based|consistent|helpful|already|also|"
-    r"likely|supposed|expected|going|what|how|asking|asked|provided|shown|written|expressed|needed|required|verified|"
-    r"(?:n't|not) (?:\w+ )?(?:obvious|clear|known|given|in|correct|sure|among|listed|provided|possible|"
-    r"what))\b(?!\s*\()",
-    re.IGNORECASE,
-)
-_BUT = re.compile(
-    r"(?:not|n't)\s[^.\n]{1,60}?(?:\bbut|[,;.]\s(?:it is|it's|rather|instead))\s(?:rather\s)?", re.IGNORECASE
-)
-_LEAD = re.compile(
-    r"(?:therefore|thus|then|so|hence|simply|just|only|indeed|clearly|now|finally|actually|approximately|about|"
-    r"roughly|around|"
-    r"exactly|precisely|nearly|equal to|given by|a total of|≈|~|\\approx|:|,|option(?=\s[A-J]\b)|that)\s{0,3}",
-    re.IGNORECASE,
-)
 _END = re.compile(
     r"(?<![ap]\.m)(?<!\bSt)(?<!\bMr)(?<!\bDr)(?<!\bMrs)(?:[.?]|(?<![\dn)])!)(?=\s|$|\*\*|__|[\"'”)](?:\s|$))"
     r"|[,;]?\s(?:because|since|which|so that|as we|where)\s|[,;]\s+(?:but|so|as|if|when|after|given|making|"
     r"meaning|while|hence)\s"
     r"|,\s+and\s+(?=(?:the|he|she|it|they|we|this|that|there|you|I)\b)|\s[-–—]\s(?=[a-z]{3,})|"
     r"(?<=[^\s\\])\s\((?=[a-z]{3,}\s)"
+)
+_PART_BEFORE = re.compile(
+    r"\b(?:reciprocal|inverse|opposite|negative|square|cube|root|factors?|multiples?|divisors?|divisible|half|twice|third"
+    r"|double|power|(?:ends?|starts?|begins?)(?=\sin|\swith)|nearly|almost)(?:\s(?:of|by|in|with))?(?:\sthe)?\s[$(\\]{0,3}$",
+    re.IGNORECASE,
+)
+_OPEN_AFTER = re.compile(
+    r"[\s$)]{0,3}(?:[a-z]{2,12}\s){0,2}(?:or|and)\s(?:more|less|fewer|over|above|below)\b", re.IGNORECASE
 )
 _HEDGE = re.compile(
     r"\b(?:or|could|might|maybe|perhaps|possibly|may be|either|alternatively|not sure|unsure|i guess|depending)\b",
@@ -115,60 +105,27 @@ _REASON_FIRST = re.compile(r"(?:since|because|as|given that|if|when)\s[^,\n]{1,2
 _YES_NO = re.compile(r"\b(?:yes|no|true|false|correct|incorrect)\b", re.IGNORECASE)
 
 
-def stated(rest: str) -> str:
-    """Return the value at the start of `rest`, the text after "the answer is".
-
-    Empty if `rest` does not start with a value.
-    """
-    rest = re.sub(r"^[\s_:]*(?:\n>[ ])?", "", rest)
-    if rest.startswith("*") and not rest.startswith("**"):
-        rest = rest.lstrip("* ")
-    for left, right in (("$$", "$$"), (r"\[", r"\]")):
-        if rest.startswith(left) and (end := rest.find(right, len(left))) > 0:
-            after = rest[end + 2 :].lstrip()
-            second_value = stated(after[3:]) if after.startswith(("or ", "and")) else ""
-            return f"{tidy(rest[2:end])} or {second_value}" if second_value else tidy(rest[2:end])
-    line, _, below = rest.partition("\n")
-    if r"\begin" in line and r"\end" not in line and r"\end" in below:
-        line, below = line + " " + below[: below.index("}", below.index(r"\end")) + 1], ""
-    if re.match(r"[-•*]\s", line):
-        items = re.match(r"(?:[ \t]{0,3}[-•*][ \t][^\n]{1,100}(?:\n|$)){1,10}", rest)
-        line = ", ".join(tidy(item.lstrip(" \t-•*")) for item in items[0].strip().split("\n")) if items else line
-    if denial := _BUT.match(line):
-        line = line[denial.end() :]
-    for _ in range(4):
-        line = line.lstrip()
-        lead = _LEAD.match(line)
-        if not lead:
-            break
-        line = line[lead.end() :]
-    if _NO_VALUE.match(line):
-        return ""
-    value = _to_sentence_end(line)
-    return _main_value(value) if any(char.isalnum() for char in value) or "\\" in value else ""
-
-
-def _to_sentence_end(line: str) -> str:
+def to_sentence_end(line: str) -> str:
     """Return the line up to the end of its sentence.
 
     The whole line, if the words after that end cast doubt on the value.
     """
     sentence_end = _END.search(line)
     if sentence_end is None:
-        return _without_bold(line)
+        return without_bold(line)
     rest = line[sentence_end.start() :]
     if rest[0] in ",; (" and _HEDGE.search(rest) and re.search(r"\d", rest):
-        return _without_bold(line)
-    return _without_bold(line[: sentence_end.start()])
+        return without_bold(line)
+    return without_bold(line[: sentence_end.start()])
 
 
-def _without_bold(line: str) -> str:
+def without_bold(line: str) -> str:
     if "*" not in line:
         return tidy(line)
     return tidy(re.sub(r"(?<![\w)}\]])\*\*|\*\*(?![\w({\\])|\*\*$", "", line))
 
 
-def _main_value(sentence: str) -> str:
+def main_value(sentence: str) -> str:
     """Return the main value of a sentence; the sentence if the value is uncertain."""
     if r"\begin" in sentence:
         return sentence  # a matrix
@@ -190,7 +147,7 @@ def last(text: str, kind: Kind) -> LenientAnswer | None:
 
     None if no sentence has a value. Takes linear time.
     """
-    bare = text.strip()
+    bare = re.sub(r"(?<=\S)\s\[\d{1,2}\](?=\.?$)", "", text.strip())  # a footnote mark
     if kind in ("choice", "boolean", "text"):
         return _last_words(bare, kind)
     bare = re.sub(r"^(?:A|Ans)\s?:\s", "", bare)
@@ -278,7 +235,7 @@ def _value_in_equation(sentence: str) -> str | None:
             and re.fullmatch(r"[^=]{1,80}", between)
             and not _PROSE.search(between)
         ):
-            return _to_sentence_end(re.sub(r"\$(?!\d)|\\[()]", "", sentence[first.start() :]))
+            return to_sentence_end(re.sub(r"\$(?!\d)|\\[()]", "", sentence[first.start() :]))
     for match in reversed(list(_EQUALS.finditer(sentence))[-20:]):
         side = sentence[match.end() :].lstrip(" \t*_")
         side = side.removeprefix("in ")
@@ -288,8 +245,8 @@ def _value_in_equation(sentence: str) -> str | None:
             r"[ \t]{0,3}(?:[-+*/^×·÷−(]|\\[a-z])|[A-Za-z]?\^|\d|[A-Za-z]\b", side[number.end() :]
         ):
             doubt = _DOUBT_AFTER.match(side[number.end() :][:60])
-            return _to_sentence_end(side) if doubt else tidy(number[0])
-        value = _to_sentence_end(side)
+            return to_sentence_end(side) if doubt else tidy(number[0])
+        value = to_sentence_end(side)
         if math := re.match(r"[^$]{1,200}?(?=\$(?!\d)|\\\)|\\\])", side):
             value = tidy(math[0])
         if any(char.isdigit() for char in value) or "\\" in value:
@@ -304,7 +261,7 @@ def _value_in_sentence(sentence: str) -> str | None:
         if len(bold) == 1 and not _PROSE.search(tidy(bold[0])):
             return tidy(bold[0])
         if len(bold) == 1:
-            return _main_value(_without_bold(bold[0]))
+            return main_value(without_bold(bold[0]))
     if "$" in sentence or "\\" in sentence:
         segments = [segment for segment in _MATH.finditer(sentence) if not _is_money(segment)]
         if segments:
@@ -367,6 +324,10 @@ def _main_number(sentence: str) -> str | None:
     if before:
         return tidy(sentence[max(0, chosen.start() - 60) + before.start() :])
     if _DOUBT_AFTER.match(sentence[chosen.end() : chosen.end() + 60]):
+        return tidy(sentence[chosen.start() :])
+    if _PART_BEFORE.search(sentence[max(0, chosen.start() - 40) : chosen.start()]):
+        return tidy(sentence)
+    if _OPEN_AFTER.match(sentence[chosen.end() : chosen.end() + 60]):
         return tidy(sentence[chosen.start() :])
     return tidy(chosen[0])
 

@@ -5,15 +5,15 @@ All other pairs are undecided, because they may be synonyms. The LLM verifier de
 """
 
 import re
-import unicodedata
 from datetime import date
 
-_ARTICLES = frozenset(("a", "an", "the"))
-_TOKEN = re.compile(r"[^\W_]+(?:['’][^\W_]+)*")
+from tracemill.verification.answers.spelling import same_words, words
+
 _NEGATION = re.compile(
     r"\b(?:not|no|never|neither|nor|without|or|either|maybe|perhaps|possibly|might|except)\b|n't", re.IGNORECASE
 )
-_COPULA = frozenset(("is", "are", "was", "were", "be", "called", "named", "answer", "by", "equals", "becomes"))
+_VERB = re.compile(r"\b(?:is|are|was|were|be|called|named|answer|by|equals|becomes):?\s", re.IGNORECASE)
+_MAX_ITEMS = 50  # of a list that is compared in any order
 #: Groups of words. Two different words of one group never mean the same.
 _EXCLUSIVE_WORDS = tuple(frozenset(words.split()) for words in (
     "january february march april may june july august september october november december",
@@ -52,47 +52,53 @@ _CLOCK = re.compile(
 Verdict = tuple[bool | None, str]
 
 
-def tokens(value: str) -> list[str]:
-    """Return the words of `value` in lower case.
-
-    Accents, articles and punctuation are removed.
-    """
-    folded = unicodedata.normalize("NFKD", value.casefold()).replace("’", "'")
-    folded = "".join(char for char in folded if not unicodedata.combining(char))
-    return [word.removesuffix("'s") for word in _TOKEN.findall(folded) if word not in _ARTICLES]
-
-
 def normal(value: str) -> str:
-    """Return `tokens` as one text, equal for texts that differ only in spelling."""
-    return " ".join(tokens(value))
+    """Return the words of `value` as one text, equal for texts that differ only in spelling."""
+    return " ".join(words(value))
 
 
 def compare_text(gold: str, answer: str, question: str | None) -> Verdict:
     """Are both the same text? False only if they certainly mean different things."""
-    gold_words, answer_words = tokens(gold), tokens(answer)
+    gold_words, answer_words = words(gold), words(answer)
     if not answer_words:
         return None, "nothing to compare"
-    if gold_words == answer_words or "".join(gold_words) == "".join(answer_words):
+    if same_words(gold, answer):
         return True, "same text"
-    if not _NEGATION.search(gold) and not _NEGATION.search(answer):
-        if sorted(_list_items(gold)) == sorted(_list_items(answer)) and len(_list_items(gold)) > 1:
-            return True, "same text"
-        if (
-            len(answer_words) > len(gold_words)
-            and answer_words[-len(gold_words) :] == gold_words
-            and answer_words[-len(gold_words) - 1] in _COPULA
-        ):
-            return True, "same text"
+    if not _NEGATION.search(gold) and not _NEGATION.search(answer) and _has_same_items(gold, answer):
+        return True, "same text"
+    if _is_told(gold, answer):
+        return True, "same text"
     if len(gold_words) == len(answer_words) == 1:
         word_pair = {gold_words[0], answer_words[0]}
-        question_words = set(tokens(question[-5_000:])) if question else set()
+        question_words = set(words(question[-5_000:])) if question else set()
         if any(word_pair <= exclusive for exclusive in _EXCLUSIVE_WORDS) or word_pair <= question_words:
             return False, "a different one"
     return None, "different text"
 
 
+def _has_same_items(gold: str, answer: str) -> bool:
+    """Are both lists with the same items, in any order?"""
+    gold_items, answer_items = _list_items(gold), _list_items(answer)
+    if not 1 < len(gold_items) == len(answer_items) <= _MAX_ITEMS:
+        return False
+    for item in gold_items:
+        equal = next((other for other in answer_items if same_words(item, other)), None)
+        if equal is None:
+            return False
+        answer_items.remove(equal)
+    return True
+
+
 def _list_items(value: str) -> list[str]:
-    return [normal(part) for part in re.split(r"[,;]\s?(?:and\s)?|\sand\s|\s?&\s?", value.strip("{}() "))]
+    return re.split(r"[,;]\s(?:and\s)?|;|,(?!\d)|\sand\s|\s?&\s?", value.strip("{}() "))
+
+
+def _is_told(gold: str, answer: str) -> bool:
+    """Does a sentence end in the gold text ("It was discovered by Isaac Newton")?"""
+    if _NEGATION.search(gold) or _NEGATION.search(answer):
+        return False
+    verbs = list(_VERB.finditer(answer))[-3:]
+    return any(same_words(gold, answer[verb.end() :]) for verb in verbs)
 
 
 def special(value: str) -> str | None:

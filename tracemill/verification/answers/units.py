@@ -9,17 +9,19 @@ from fractions import Fraction
 from typing import NamedTuple
 
 _TABLE = """
-length 1 m meter metre
+length 1 m м meter metre
 length 1/1000 mm millimeter millimetre
-length 1/100 cm centimeter centimetre
-length 1000 km kilometer kilometre
+length 1/1000000000 nm nanometer nanometre
+length 1/1000000 μm µm um micrometer micrometre micron
+length 1/100 cm см centimeter centimetre
+length 1000 km км kilometer kilometre
 length 127/5000 inch inches in
 length 381/1250 foot feet ft
 length 1143/1250 yard yd
 length 201168/125 mile mi
-mass 1 g gram gramme
+mass 1 g г gram gramme
 mass 1/1000 mg milligram
-mass 1000 kg kilogram kilo
+mass 1000 kg кг kilogram kilo
 mass 1000000 tonne
 mass 45359237/100000 pound lb lbs
 mass 45359237/1600000 ounce oz
@@ -32,7 +34,7 @@ time 86400 day
 time 604800 week wk
 month 1 month
 month 12 year yr
-volume 1 l liter litre
+volume 1 l L liter litre
 volume 1/1000 ml milliliter millilitre
 gallon 1 gallon gal
 gallon 1/4 quart qt
@@ -44,12 +46,17 @@ dollar 1 $ dollar usd buck
 dollar 1/100 cent ¢ penny pennies
 euro 1 € euro eur
 pound-sterling 1 £ gbp
-yen 1 ¥ yen
+yen 1 ¥ yen 円
+yuan 1 元 块 yuan rmb cny
+won 1 원 krw
+ruble 1 ₽ руб рубль рубля рублей ruble rouble
+zloty 1 zł zloty pln
+hryvnia 1 ₴ грн hryvnia
 rupee 1 ₹ rupee rs
-energy 1 j joule
+energy 1 j J joule
 energy 1000 kj kilojoule
-force 1 n newton
-power 1 w watt
+force 1 n N newton
+power 1 w W watt
 power 1000 kw kilowatt
 current 1 amp ampere
 voltage 1 volt
@@ -76,7 +83,7 @@ _NOT_UNITS = frozenset((
     "divided", "multiplied", "over", "root", "sqrt", "pi", "half", "halves", "third", "thirds", "quarter", "quarters",
     "fourth", "fourths", "fifth", "hundred", "thousand", "million", "billion", "trillion", "dozen", "percent", "to",
     "through", "if", "but", "maybe", "perhaps", "about", "between", "power", "raised", "remainder", "point", "base",
-    "wrong", "incorrect", "false", "isn't", "wasn't", "except", "less", "fewer",
+    "below", "above", "under", "out", "wrong", "incorrect", "false", "isn't", "wasn't", "except", "less", "fewer",
 ))  # fmt: skip
 _FILLERS = frozenset((
     "of", "for", "from", "in", "on", "at", "with", "that", "who", "which", "will", "are", "is", "were", "was", "he",
@@ -84,9 +91,10 @@ _FILLERS = frozenset((
     "away", "after", "before", "during", "this", "so", "because", "as", "by", "away", "every", "long", "tall", "wide",
     "high", "old", "deep", "apart", "early", "late",
 ))  # fmt: skip
-_UNIT_TEXT = re.compile(r"[A-Za-z°$€£¥¢₹'/ ^{}.()-]{0,79}[23]?\}?[A-Za-z/ .°)]{0,40}$")
+_UNIT_TEXT = re.compile(r"(?:[^\W\d_]|[°$€£¥¢₹₽₴'/ ^{}.()-]){0,79}[23]?\}?(?:[^\W\d_]|[/ .°)]){0,40}$")
 _POWER = re.compile(r"\s?\^\s?\{?\s?([23])\s?\}?")
-_WORD = re.compile(r"[A-Za-z']+(?:-[A-Za-z]+)?|[°$€£¥¢₹]|/")
+_MEGA = re.compile(r"M[a-zA-Z]$")  # "Mm" and "MW" are no millimetres and milliwatts
+_WORD = re.compile(r"(?:[^\W\d_]|')+(?:-[^\W\d_]+)?|[°$€£¥¢₹₽₴]|/")
 
 
 class Unit(NamedTuple):
@@ -121,17 +129,31 @@ def read(text: str) -> Unit | None:
         return None
     text = re.sub(r"(?<=[A-Za-z])\.(?=\s|$)", "", text)  # sq. ft.
     text = _POWER.sub(lambda match: " squared " if match[1] == "2" else " cubed ", text)
+    if re.search(r"(?:^|\s)\d", text):
+        return None  # "ft 2 in"
     text = re.sub(r"\bsq\b", "square", text).replace("-", " ")
-    words = [word.lower() if len(word) > 1 else word for word in _WORD.findall(text)]
+    words = [word if len(word) == 1 or _MEGA.match(word) else word.lower() for word in _WORD.findall(text)]
     if not words or any(word in _NOT_UNITS for word in words if word not in ("squared", "cubed")):
         return None
     if words[0] in ("squared", "cubed") or any(
-        len(word) == 1 and word not in _ONE_LETTER_UNITS | {"/", "a"} for word in words
+        not word.isascii() and word not in _UNITS and word != "°" for word in words
     ):
+        return None  # a word of another language may deny the number
+    if any(len(word) == 1 and word.isascii() and word not in _ONE_LETTER_UNITS | {"/", "a"} for word in words):
         return None
     if words[0] not in ("in", "/") or len(words) > 1:
         words = _before_filler(words)
     return _parse_words(words)
+
+
+def is_known(word: str) -> bool:
+    """Return True for a unit of the table, such as "cm", and for a word that is no product of letters."""
+    return (
+        word in _UNITS
+        or word.lower() in _UNITS
+        or word.lower() in _SPEEDS
+        or word in ("st", "nd", "rd", "th", "am", "pm", "x")
+    )
 
 
 def _before_filler(words: list[str]) -> list[str]:

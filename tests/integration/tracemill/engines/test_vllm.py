@@ -30,13 +30,31 @@ pytestmark = pytest.mark.integration
 OPTIONS = {"max_model_len": 512, "kv_cache_gib": 0.5, "adapters": True}
 SMALL = ModelSettings(engine="vllm", model=EMBEDDED_MODEL, vllm=OPTIONS)
 
+#: A process with an engine. vLLM always spawns on CPU; here it decides as on CUDA.
 OWNER = """
-import sys, time
+import multiprocessing, os, sys, threading, time
 from pathlib import Path
+from vllm.platforms.cpu import CpuPlatform
 from tests.integration.tracemill.engines.test_vllm import SMALL
 from tracemill.engines.vllm import VllmEngine
 
+METHOD = "VLLM_WORKER_MULTIPROC_METHOD"
+update = CpuPlatform.check_and_update_config
+
+def as_on_cuda(config):
+    method = os.environ.get(METHOD)
+    update(config)
+    del os.environ[METHOD]
+    os.environ.update({METHOD: method} if method else {})
+
+def report():
+    while not (children := multiprocessing.active_children()):
+        time.sleep(0.1)
+    print("\\nchildren:", *(type(child).__name__ for child in children), flush=True)
+
 if __name__ == "__main__":
+    CpuPlatform.check_and_update_config = staticmethod(as_on_cuda)
+    threading.Thread(target=report).start()
     engine = VllmEngine(SMALL, Path(sys.argv[1]))
     print("the engine is up", flush=True)
     time.sleep(600)
@@ -64,6 +82,36 @@ def test_concurrent_requests_get_all_their_samples(engine: VllmEngine) -> None:
     assert len({completion.text for completion in generations[0].completions}) > 1
 
 
+def test_by_default_the_engine_has_the_batch_of_vllms_offline_class(engine: VllmEngine) -> None:
+    from vllm.engine.arg_utils import EngineArgs
+    from vllm.usage.usage_lib import UsageContext
+
+    tokens, sequences = (defaults[UsageContext.LLM_CLASS] for defaults in EngineArgs.get_batch_defaults(1))
+    scheduler = engine._llm.vllm_config.scheduler_config
+    assert (scheduler.max_num_batched_tokens, scheduler.max_num_seqs) == (tokens, sequences)
+    reported = engine._llm.vllm_config.cache_config.kv_cache_size_tokens
+    assert reported * 8 // 512 > sequences  # sequences of 64 tokens: the cache holds more than one batch
+    assert engine.max_sequences == sequences
+
+
+def test_a_sleeping_engine_finishes_its_requests_and_lets_later_ones_wait(engine: VllmEngine) -> None:
+    async def scene() -> tuple[bool, bool, str | None]:
+        sampling = Sampling(temperature=0.9, max_tokens=40)
+        running = asyncio.create_task(engine.generate(QUESTION, 4, sampling))
+        await asyncio.sleep(0.2)
+        await engine.sleep()
+        is_finished = running.done() and len(running.result().completions) == 4
+        later = asyncio.create_task(engine.generate(QUESTION, 1, sampling))
+        await asyncio.sleep(1.5)
+        waits = not later.done()
+        await engine.wake()
+        return is_finished, waits, (await later).completions[0].finish_reason
+
+    is_finished, waits, reason = run(scene())
+    assert (is_finished, waits) == (True, True)
+    assert reason in ("stop", "length")
+
+
 def test_a_request_that_is_cancelled_ends_in_vllm_too(engine: VllmEngine) -> None:
     async def cancelled() -> bool:
         long = Sampling(temperature=0.9, max_tokens=400)
@@ -87,6 +135,30 @@ def test_a_prompt_that_is_too_long_is_refused_with_its_length(engine: VllmEngine
 def test_a_missing_adapter_is_an_engine_error(engine: VllmEngine, tmp_path: Path) -> None:
     with pytest.raises(EngineError, match="no adapter in"):
         run(engine.generate(QUESTION, 1, Sampling(), tmp_path))
+
+
+def test_an_unloadable_adapter_fails_only_the_requests_that_name_it(engine: VllmEngine, tmp_path: Path) -> None:
+    large, broken = tmp_path / "large" / "adapter", tmp_path / "broken" / "adapter"
+    save_adapter(large, rank=32)
+    save_adapter(broken)
+    (broken / "adapter_model.safetensors").write_bytes(b"no weights")
+
+    async def beside() -> tuple[Generation, list[Exception]]:
+        others = asyncio.ensure_future(engine.generate(QUESTION, 4, Sampling(max_tokens=100)))
+        refused = []
+        for adapter in (large, broken, large, broken):
+            with pytest.raises(RequestRefused) as error:
+                await engine.generate(QUESTION, 2, Sampling(), adapter)
+            refused.append(error.value)
+        return await others, refused
+
+    others, refused = run(beside())
+    assert len(others.completions) == 4
+    assert "has rank 32, and this model alias serves at most rank 16: set max_lora_rank = 32" in str(refused[0])
+    assert f"vLLM cannot load the adapter {broken}" in str(refused[1])
+    assert list(map(str, refused[2:])) == list(map(str, refused[:2]))
+    save_adapter(broken)  # a repaired adapter is another one
+    assert run(engine.generate(QUESTION, 1, Sampling(max_tokens=4), broken)).completions
 
 
 def test_a_base_answer_is_the_same_beside_an_adapter_in_one_batch(engine: VllmEngine, tmp_path: Path) -> None:
@@ -164,6 +236,37 @@ def test_impossible_sampling_is_refused(engine: VllmEngine, sampling: Sampling) 
         run(engine.generate(QUESTION, 1, sampling))
 
 
+@pytest.mark.parametrize(
+    ("sampling", "reason"),
+    [
+        (Sampling(min_p=2), "min_p"),
+        (Sampling(top_k=-7), "top_k"),
+        (Sampling(repetition_penalty=0), "repetition_penalty"),
+        (Sampling(thinking_tokens=5), "reasoning-config"),  # the model has no reasoning parser
+        (Sampling(extra_body={"reasoning_effort": "low"}), "is for servers"),
+    ],
+    ids=str,
+)
+def test_further_sampling_reaches_vllm(engine: VllmEngine, sampling: Sampling, reason: str) -> None:
+    with pytest.raises(RequestRefused, match=reason):
+        run(engine.generate(QUESTION, 1, sampling))
+
+
+def test_the_likeliest_token_alone_is_sampled_with_top_k_1(engine: VllmEngine) -> None:
+    likeliest = run(engine.generate(QUESTION, 1, Sampling(temperature=0, max_tokens=16))).completions[0].text
+    hot = run(engine.generate(QUESTION, 2, Sampling(temperature=2, top_k=1, max_tokens=16)))
+    assert [completion.text for completion in hot.completions] == [likeliest] * 2
+
+
+def test_variables_of_the_chat_template_change_the_prompt(engine: VllmEngine) -> None:
+    longer = "{% for m in messages %}{{ m.content }}{% endfor %}" + "think " * 50
+    variables = {"chat_template": longer}
+    plain, changed = (
+        run(engine.generate(QUESTION, 1, Sampling(max_tokens=1, chat_template_kwargs=each))) for each in ({}, variables)
+    )
+    assert changed.tokens_in > plain.tokens_in
+
+
 def test_thoughts_are_counted_in_the_models_own_tokens(engine: VllmEngine) -> None:
     def completion(text: str, opened: str = "") -> Completion:
         ids = engine._tokenizer.encode(text, add_special_tokens=False)
@@ -208,7 +311,7 @@ def test_no_token_of_a_hostile_trace_is_a_control_token_to_the_model(engine: Vll
             assert not control & set(tokenizer.encode(message["content"], add_special_tokens=False))
 
 
-def save_adapter(folder: Path) -> None:
+def save_adapter(folder: Path, rank: int = 16) -> None:
     """An adapter that changes every answer: large random matrices on the attention's outputs."""
     import torch
     from safetensors.torch import save_file
@@ -217,11 +320,11 @@ def save_adapter(folder: Path) -> None:
     tensors = {}
     for layer in range(30):
         name = f"base_model.model.model.layers.{layer}.self_attn.o_proj"
-        tensors[f"{name}.lora_A.weight"] = torch.randn(16, 576)
-        tensors[f"{name}.lora_B.weight"] = torch.randn(576, 16)
-    folder.mkdir(parents=True)
+        tensors[f"{name}.lora_A.weight"] = torch.randn(rank, 576)
+        tensors[f"{name}.lora_B.weight"] = torch.randn(576, rank)
+    folder.mkdir(parents=True, exist_ok=True)
     save_file(tensors, folder / "adapter_model.safetensors")
-    config = {"peft_type": "LORA", "r": 16, "lora_alpha": 32, "target_modules": ["o_proj"], "bias": "none"}
+    config = {"peft_type": "LORA", "r": rank, "lora_alpha": 32, "target_modules": ["o_proj"], "bias": "none"}
     (folder / "adapter_config.json").write_text(json.dumps(config))
 
 
@@ -241,15 +344,18 @@ def test_an_option_that_vllm_rejects_is_wrong_use(models: Path, options: dict[st
 
 
 @pytest.mark.usefixtures("engine")  # it has unpacked the model
-def test_no_engine_process_survives_a_kill_9_of_its_owner(models: Path, tmp_path: Path) -> None:
+def test_an_engine_is_spawned_and_ends_with_a_killed_owner(models: Path, tmp_path: Path) -> None:
     script = tmp_path / "owner.py"
     script.write_text(OWNER)
     with subprocess.Popen(
         [sys.executable, str(script), str(models)], cwd=ROOT, env=_importing(ROOT), stdout=subprocess.PIPE, text=True
     ) as owner:
         assert owner.stdout is not None
+        children = next(line for line in owner.stdout if line.startswith("children:")).split()[1:]
+        if children != ["SpawnProcess"]:
+            owner.kill()
         # The engine's processes write to the same pipe, at times into the middle of a line.
-        assert any("the engine is up" in line for line in owner.stdout)
+        assert any("the engine is up" in line for line in owner.stdout), children
         processes = psutil.Process(owner.pid).children(recursive=True)
         names = [" ".join(process.cmdline()) for process in processes]
         owner.kill()
@@ -275,8 +381,7 @@ def test_an_engine_without_steps_is_dead_and_a_slow_engine_is_not(
         for process in core:
             process.resume()
     assert engine.stalled_seconds == 0
-    monkeypatch.setattr(engine, "_stall", 1)
-    long = Sampling(temperature=0, max_tokens=400)  # takes longer than stall_seconds
+    long = Sampling(temperature=0, max_tokens=450)  # takes longer than stall_seconds
     assert run(engine.generate([{"role": "user", "content": "Count from 1 to 200."}], 1, long)).completions[0].tokens
 
 

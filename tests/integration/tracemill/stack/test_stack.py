@@ -7,7 +7,7 @@ import socket
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
@@ -17,6 +17,7 @@ import psycopg
 import pytest
 import redis
 
+from tests.integration.factory import wait_until
 from tracemill import stack
 from tracemill.errors import StackError, UsageError
 from tracemill.stack import sweep
@@ -69,13 +70,6 @@ def value(running: stack.Stack, *statements: str) -> object:
         row = connection.execute(last).fetchone()
     assert row is not None
     return row[0]
-
-
-def wait_until(condition: Callable[[], bool], seconds: float = 15) -> None:
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, "it did not happen in time"
-        time.sleep(0.05)
 
 
 @pytest.mark.parametrize("bin_folder", POSTGRES_FOLDERS)
@@ -152,7 +146,7 @@ def test_programs_have_the_mark_their_environment_and_their_own_log(data_dir: Pa
     show = "import os; print(os.environ['TRACEMILL_STACK'], os.environ['COLOUR'])"
     start(data_dir, stack.Program("show", [sys.executable, "-c", show], {"COLOUR": "blue"}, restart=False))
     log = data_dir / "logs" / "show.log"
-    wait_until(lambda: log.read_text() == f"{data_dir} blue\n")
+    wait_until(lambda: log.read_text().endswith(f" ---\n{data_dir} blue\n"))
     wait_until(lambda: states(data_dir)["show"] == "EXITED")
 
 
@@ -224,7 +218,7 @@ def test_a_killed_data_service_restarts_with_all_committed_data(data_dir: Path, 
 
 
 def test_a_hopeless_program_shows_the_end_of_its_log_and_others_stay_up(data_dir: Path) -> None:
-    hopeless = stack.Program("hopeless", [sys.executable, "-c", "raise SystemExit('no model here')"])
+    hopeless = stack.Program("hopeless", ["sh", "-c", "echo no model here; exit 1"])
     with pytest.raises(StackError, match=r"(?s)hopeless does not start.*hopeless\.log.*no model here"):
         start(data_dir, SLEEPER, hopeless)
     assert states(data_dir) == {"postgres": "RUNNING", "redis": "RUNNING", "sleeper": "RUNNING", "hopeless": "FATAL"}

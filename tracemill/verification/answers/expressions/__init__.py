@@ -15,6 +15,7 @@ a bare number, other names of a variable, other units, a rounded decimal for 1/3
 
 from tracemill.verification.answers.expressions.latex import GROUPED, ParseError
 from tracemill.verification.answers.expressions.parser import parse
+from tracemill.verification.answers.expressions.relations import is_constant_difference
 from tracemill.verification.answers.expressions.shapes import same_answers
 from tracemill.verification.answers.expressions.values import Undecided
 
@@ -31,6 +32,14 @@ def same(gold: str, answer: str) -> bool | None:
     except (ParseError, Undecided):
         return None
     return verdict
+
+
+def differ_by_constant(gold: str, answer: str) -> bool:
+    """Is the difference of two functions certainly a constant?"""
+    try:
+        return is_constant_difference(parse(gold), parse(answer))
+    except (ParseError, Undecided):
+        return False
 
 
 def _as_lists(gold: str, answer: str) -> bool | None:

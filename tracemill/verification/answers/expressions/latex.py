@@ -59,11 +59,11 @@ _KINDS = {
     "le": "<=", "leq": "<=", "leqslant": "<=", "ge": ">=", "geq": ">=", "geqslant": ">=", "lt": "<", "gt": ">",
     "ne": "!=", "neq": "!=", "mid": "mid", "lvert": "lvert", "rvert": "rvert", "vert": "|", "|": "lvert",
     "langle": "langle", "rangle": "rangle", "lbrace": r"\{", "rbrace": r"\}", "{": r"\{", "}": r"\}", "\\": r"\\",
-    "circ": "degree", "degree": "degree", "emptyset": "empty", "varnothing": "empty", "infty": "infinity",
+    "circ": "circ", "degree": "degree", "emptyset": "empty", "varnothing": "empty", "infty": "infinity",
     "frac": "frac", "dfrac": "frac", "tfrac": "frac", "cfrac": "frac", "sqrt": "sqrt", "surd": "surd", "lor": "or",
     "binom": "binom", "dbinom": "binom", "tbinom": "binom", "%": "%", "$": "money",
 }  # fmt: skip
-_GREEK = frozenset(
+GREEK = frozenset(
     ["alpha", "beta", "gamma", "delta", "epsilon", "varepsilon", "zeta", "eta", "theta", "vartheta", "iota", "kappa",
      "lambda", "mu", "nu", "xi", "rho", "sigma", "tau", "phi", "varphi", "chi", "psi", "omega", "ell", "Gamma", "Delta",
      "Theta", "Lambda", "Xi", "Sigma", "Phi", "Psi", "Omega"]
@@ -71,7 +71,7 @@ _GREEK = frozenset(
 _COMMANDS = (
     {name: (kind, "") for name, kind in _KINDS.items()}
     | {name: ("function", name) for name in FUNCTIONS}
-    | {name: ("name", name) for name in _GREEK}
+    | {name: ("name", name) for name in GREEK}
     | {"pi": ("constant", "pi")}
 )
 _WORDS = {name: ("function", name) for name in FUNCTIONS} | {
@@ -159,7 +159,7 @@ _PATTERN = re.compile(
     |\\end\s?\{(?P<end>[A-Za-z]+)\}
     |\\(?P<command>[A-Za-z]+|[{}%$|\\])
     |(?P<letters>[A-Za-z]+)
-    |(?P<symbol><=|>=|!=|\*\*|[-+*/^_!()\[\]{},;:|&=<>%$])""",
+    |(?P<symbol><=|>=|!=|\*\*|[-+*/^_!()\[\]{},;:|&=<>%$'])""",
     re.VERBOSE,
 )
 

@@ -11,7 +11,7 @@ from typing import Final
 
 from tracemill.verification.answers.expressions.latex import ParseError, tokens
 from tracemill.verification.answers.expressions.terms import Terms
-from tracemill.verification.answers.expressions.tree import Node, negative
+from tracemill.verification.answers.expressions.tree import Node, names, negative
 
 MAX_LENGTH: Final = 400  # characters; the longest real gold answers have about 150
 _EMPTY = re.compile(r"(?:there (?:is|are) )?no (?:real )?solutions?|(?:the )?empty set", re.IGNORECASE)
@@ -130,6 +130,7 @@ class _Parser(Terms):
         is_set_builder = (
             opening in (r"\{", "{") and self.token.kind == "name" and self.kind_after() in ("|", "mid", ":")
         )
+        variable = self.token.text if is_set_builder else ""
         if is_set_builder:
             self.take(), self.take()
         is_empty = self.token.kind in (r"\}", "}")
@@ -139,6 +140,8 @@ class _Parser(Terms):
         if opening in (r"\{", "{"):
             if closing != {r"\{": r"\}", "{": "}"}[opening] or content.op == "either":
                 raise ParseError
+            if variable and variable not in names(content):
+                raise ParseError  # {X | x > 0}
             if is_set_builder or content.op == "empty" or (opening == "{" and content.op != "list"):
                 return content
             return Node("set", content.args if content.op == "list" else (content,))

@@ -4,7 +4,7 @@ from fractions import Fraction
 
 from tracemill.verification.answers.expressions.equality import approximate_value, equal, witness
 from tracemill.verification.answers.expressions.intervals import FLIPPED
-from tracemill.verification.answers.expressions.scalars import SCALARS, Verdict
+from tracemill.verification.answers.expressions.scalars import SCALARS, Verdict, same_scalars
 from tracemill.verification.answers.expressions.tree import Node, names, negative
 
 ZERO = Node("number", (), 0)
@@ -16,9 +16,13 @@ def same_relations(gold: Node, answer: Node) -> Verdict:
         return None
     if any(item.op not in SCALARS for node in (gold, answer) for item in node.args):
         return None
+    if _same_sides(gold, answer):
+        return True
     gold_difference, answer_difference = _difference(gold), _difference(answer)
     gold_names, answer_names = names(gold_difference), names(answer_difference)
-    if not (gold_names and answer_names) or not (gold_names <= answer_names or answer_names <= gold_names):
+    if _is_constant(gold_difference) or _is_constant(answer_difference):
+        return None  # it always holds, or never: that makes two statements neither equal nor different
+    if not (gold_names <= answer_names or answer_names <= gold_names):
         return None
     gold_kind, answer_kind = str(gold.value), str(answer.value)
     factor = _sign_of_factor(gold_difference, answer_difference)
@@ -34,6 +38,41 @@ def same_relations(gold: Node, answer: Node) -> Verdict:
         return None
     answer_direction = answer_kind if factor > 0 else FLIPPED[answer_kind]
     return gold_kind == answer_direction
+
+
+def _same_sides(gold: Node, answer: Node) -> bool:
+    """Have both the same two sides, in order, or turned round with the sign between them?"""
+    sides = answer.args
+    if gold.value != answer.value or gold.value == "=":
+        turned = same_scalars(gold.args[0], sides[1]) and same_scalars(gold.args[1], sides[0])
+        if turned and gold.value == FLIPPED.get(str(answer.value), answer.value):
+            return True
+    return gold.value == answer.value and all(
+        same_scalars(*pair) is True for pair in zip(gold.args, sides, strict=True)
+    )
+
+
+def _is_constant(difference: Node) -> bool:
+    """Has `difference` the same value at three points?"""
+    variables = sorted(names(difference))
+    values = [
+        _substitute(difference, {name: Fraction(start + 31 * index, 97) for index, name in enumerate(variables)})
+        for start in (89, 211, 401)
+    ]
+    return all(equal(values[0], value) is not False for value in values[1:])
+
+
+def is_constant_difference(first: Node, second: Node) -> bool:
+    """Do two scalars of the same variables differ by a constant? Raises `Undecided`."""
+    if not names(first) or names(first) != names(second) or not {first.op, second.op} <= SCALARS:
+        return False
+    difference = Node("+", (first, negative(second)))
+    variables = sorted(names(difference))
+    values = [
+        _substitute(difference, {name: Fraction(start + 31 * index, 97) for index, name in enumerate(variables)})
+        for start in (89, 131, 211, 307)
+    ]
+    return all(equal(values[0], value) is True for value in values[1:])
 
 
 def _difference(relation: Node) -> Node:

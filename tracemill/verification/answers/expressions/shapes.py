@@ -209,7 +209,7 @@ def _same_ratios(gold: Node, answer: Node) -> Verdict:
         same_scalars(Node("*", (gold_first, answer_term)), Node("*", (gold_term, answer_first)))
         for gold_term, answer_term in zip(gold_rest, answer_rest, strict=True)
     )
-    is_time = len(gold.args) == 2 and all(_may_be_time(node) for node in (gold, answer))
+    is_time = len(gold.args) == 2 and any(_may_be_time(node) for node in (gold, answer))
     return None if is_time and verdict else verdict
 
 

@@ -13,7 +13,10 @@ MAX_DEPTH: Final = 30  # levels of groups, roots and functions
 
 _ARCS = {"sin": "arcsin", "cos": "arccos", "tan": "arctan"}
 # Letters that often name a function: f(2x) is not 2f(x).
-_MAYBE_FUNCTIONS = frozenset(["f", "g", "h", "F", "G", "H", "O", "P", "Q", "T", "phi", "psi", "varphi", "Phi", "Psi"])
+_MAYBE_FUNCTIONS = frozenset(
+    ["f", "g", "h", "F", "G", "H", "O", "P", "Q", "T", "phi", "psi", "varphi", "Phi", "Psi", "zeta", "Gamma"]
+)
+_DEGREES = ("degree", "circ")
 # Tokens that start a factor without a sign before it. A number is none of them: "x2" has two meanings.
 _OPERANDS = frozenset(
     ["name", "constant", "function", "frac", "binom", "sqrt", "surd", "(", "lvert", "begin", "infinity"]
@@ -86,23 +89,40 @@ class Terms(Cursor, ABC):
         node = self.atom()
         if self.token.kind == "_":
             node = self.subscript(node)
+        if self.token.kind == "'":
+            node = self.primed(node)
         n_marks = 0
-        while self.token.kind in ("^", "!", "degree", "%"):
+        while self.token.kind in ("^", "!", "degree", "%") or (self.token.kind == "circ" and node.op == "number"):
             n_marks += 1
             kind = self.take().kind
-            if kind == "^" and self.token.kind == "{" and self.kind_after() == "degree" and self.kind_after(2) == "}":
+            if kind == "^" and self.token.kind == "{" and self.kind_after() in _DEGREES and self.kind_after(2) == "}":
                 for _ in "{°}":
                     self.take()
                 kind = "degree"
-            elif kind == "^" and self.token.kind == "degree":
-                kind = self.take().kind
+            elif kind == "^" and self.token.kind in _DEGREES:
+                self.take()
+                kind = "degree"
+            elif kind == "circ":
+                kind = "degree"
             if n_marks > 1 and (kind != "^" or n_marks > 2 or node.op != "!"):
                 raise ParseError  # n!!, a^b^c, a^b!
             if kind == "^":
+                if node.op == "name" and self.token.kind == "{" and self.kind_after() == "(":
+                    raise ParseError  # the derivative x^{(n)}
                 node = Node("^", (node, self.exponent()))
             else:
                 node = Node({"%": "percent"}.get(kind, kind), (node,))
         return node
+
+    def primed(self, node: Node) -> Node:
+        """Parse the primes of a derivative: y' is another name than y."""
+        n_primes = 0
+        while self.token.kind == "'":
+            self.take()
+            n_primes += 1
+        if node.op != "name" or self.token.kind == "(":
+            raise ParseError  # 5', f'(x)
+        return Node("name", (), f"{node.value}{n_primes * chr(39)}")
 
     def exponent(self) -> Node:
         is_negative = self.token.kind == "-" and bool(self.take())

@@ -1,0 +1,67 @@
+"""Are two texts the same words?
+
+The words of prose may differ in case, accents, articles and punctuation. Nothing else may: "NaCl" is not "NACL", "-5"
+is not "5", and "2.5" is not "25". In a text with signs of mathematics every character but spaces must be the same.
+"""
+
+import re
+import unicodedata
+
+_ARTICLES = frozenset(("a", "an", "the"))
+#: Short words of prose. Other words of two letters may be symbols, such as Co and CO.
+_SHORT_WORDS = frozenset((
+    "am", "an", "as", "at", "be", "by", "do", "go", "he", "if", "in", "is", "it", "me", "my", "no", "of", "oh", "on",
+    "or", "so", "to", "up", "us", "we",
+))  # fmt: skip
+_TOKEN = re.compile(
+    r"(?:(?<![^\s(\[{,;:=<>/$])[-+])?(?:(?<![\d.])\d+(?:[.,:/]\d+)*|(?<![\w.])\.\d+)|\\?[^\W_]+(?:['’][^\W_]+)*",
+)
+_NUMBER = re.compile(r"[-+]?\d")
+_MATHEMATICS = re.compile(r"[=<>+*^\\{}|_~≤≥≠≈±√]|\s-\s|\w\(|[^\W\d]\s?/\s?[^\W\d]\b")
+_MARKS = re.compile(r"[%°#@/€£¥₹∞′]|\$(?=\d)")
+_SPACE = re.compile(r"(?<![\d,])\s+|\s+(?![-+\d.])|\$")
+_TILDE = "\u0303"
+
+
+def same_spelling(first: str, second: str) -> bool:
+    """Are both texts the same characters, but for spaces, a final point, and the case of words of prose?"""
+    left, right = (_SPACE.sub("", value).removesuffix(".") for value in (first, second))
+    if left == right:
+        return True
+    return left.casefold() == right.casefold() and words(first) == words(second)
+
+
+def same_words(first: str, second: str) -> bool:
+    """Have both texts the same words and numbers, in order?"""
+    if _MATHEMATICS.search(first) or _MATHEMATICS.search(second):
+        return same_spelling(first, second)
+    if _MARKS.findall(first) != _MARKS.findall(second):
+        return False
+    left, right = words(first), words(second)
+    if left == right:
+        return True
+    return "".join(left) == "".join(right) and not any(map(_NUMBER.match, left + right))
+
+
+def words(value: str) -> list[str]:
+    """Return the words and numbers of `value`, without articles, accents and the case of words of prose."""
+    folded = unicodedata.normalize("NFKD", value).replace("’", "'")
+    folded = "".join(
+        char
+        for index, char in enumerate(folded)
+        if not unicodedata.combining(char) or (char == _TILDE and folded[index - 1 : index] in ("n", "N"))
+    )
+    folded = unicodedata.normalize("NFC", folded)
+    return [
+        _without_case(word).removesuffix("'s") for word in _TOKEN.findall(folded) if word.casefold() not in _ARTICLES
+    ]
+
+
+def _without_case(word: str) -> str:
+    lower = word.casefold()
+    if lower in _SHORT_WORDS:
+        return lower
+    if len(word) < 3 or not word.isalpha():
+        return lower if "'" in word else word
+    is_prose = word.islower() or word[1:].islower() or (word.isupper() and len(set(word)) > 2)
+    return lower if is_prose else word

@@ -53,6 +53,7 @@ def main() -> int:
     names = options.steps.split(",")
     if unknown := [name for name in names if name not in STEPS]:
         parser.error(f"no step {unknown[0]}. The steps: {', '.join(STEPS)}")
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that the running step ends too
     run = about("gpu") | {"cards": [asdict(card) for card in cards()], "teacher": options.teacher}
     deadline = time.monotonic() + 60 * options.minutes
     with tempfile.TemporaryDirectory(prefix="tracemill-gpu-") as folder:

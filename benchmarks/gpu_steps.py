@@ -184,7 +184,7 @@ def sharing(model: str, folder: Path) -> Figures:
     with factory(SHARED.format(model=model, card=card)) as running:
         for alias in ("teacher", "student"):
             running.run(f"{alias}-before", questions_of(4), model=alias, samples=2, sampling=Sampling(**SAMPLING))
-        asked = time.monotonic()
+        started = time.monotonic()
         with borrowed(running.folder, [card], lambda: True):
             lent = time.monotonic()
             free = _free()
@@ -205,7 +205,7 @@ def sharing(model: str, folder: Path) -> Figures:
         work.join(120)
         if work.is_alive():
             raise StepFailed("the engines did not continue after the fit")
-    figures = {"lend_s": lent - asked, "fit_s": fitted - lent, "continue_s": time.monotonic() - fitted}
+    figures = {"lend_s": lent - started, "fit_s": fitted - lent, "continue_s": time.monotonic() - fitted}
     return figures | ({"gib_lent": free / GIB} if cards() else {})
 
 

@@ -20,7 +20,7 @@ from db import calibrations
 from db.queries import Q
 from db.session import transaction
 from tracemill import stack as local
-from tracemill.errors import TracemillError, UsageError, no_postgres, unreachable
+from tracemill.errors import StackError, TracemillError, UsageError, no_postgres, unreachable
 from tracemill.policy import SIGNALS, Policy, Signal
 from tracemill.settings import model as model_settings
 from tracemill.settings import settings
@@ -207,7 +207,10 @@ class ProgressLines:
 
 
 def serving(judge: str) -> "Workers | None":
-    """Return the workers that serve the judge; None if this process must load it. Waits while a worker loads it."""
+    """Return the workers that serve the judge; None if this process must load it. Waits while a worker loads it.
+
+    Raises StackError if the local worker ends at each start.
+    """
     from workers.rating import workers_of
 
     if settings().database_url is None or settings().redis_url is None:
@@ -220,7 +223,10 @@ def serving(judge: str) -> "Workers | None":
             return None
         if workers is not None and workers.concurrency:
             return workers
-        if workers is None and not local.is_starting_for(settings().data_dir, judge):
+        program = local.program_of(settings().data_dir, judge)
+        if program is not None and program.failure and program.restarts > 1:
+            raise StackError(f"{program.name}, which serves {judge}, does not start: {program.failure}")
+        if workers is None and program is None:
             return None
         if not has_waited:
             print_line(f"waiting for the worker that serves {judge}: it loads the model", progress_console)

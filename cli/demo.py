@@ -25,7 +25,7 @@ from producer.opening import job_spec, store_questions
 from tracemill import stack as local
 from tracemill.errors import TracemillError, UsageError
 from tracemill.policy import Policy
-from tracemill.sampling import Sampling
+from tracemill.sampling import SamplingSettings
 from tracemill.settings import model as model_settings
 from tracemill.settings import settings
 from tracemill.stack.programs import start
@@ -177,7 +177,7 @@ def _open(
         model=model,
         shots=read_shots(EXAMPLES if shots else None),
         samples=samples,
-        sampling=Sampling(temperature=0.7 if teach else 0.0, max_tokens=80),
+        sampling=SamplingSettings(temperature=0.7 if teach else 0.0, max_tokens=80),
         policy=policy,
     )
     spec = job_spec(request)

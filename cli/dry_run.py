@@ -21,6 +21,8 @@ FILTERS = {
     "datasets": "of another dataset",
     "since": "older than `since`",
     "until": "not older than `until`",
+    "answer_text": "without an answer after its thoughts",
+    "finished": "cut off at the longest answer",
     "unverified": "without a verdict yet",
     "accepted": "not as `accepted` asks",
     "correct": "not as `correct` asks",
@@ -67,10 +69,20 @@ def _show(spec: "RoundSpec", result: "Preview") -> None:
         "by stage": ", ".join(f"{count:,}" for count in selection.stages),
         "tokens written by the teacher": f"{selection.tokens:,}",
         "tokens of the student, an epoch": f"{result.tokens:,}, of which it learns {result.learnt_tokens:,}",
-        f"longer than {spec.fit.max_tokens} tokens, left out": f"{result.too_long:,}",
         "expected training time": _time(result),
     }
     print_rows([{"": name, "value": value} for name, value in totals.items()], ("", "value"))
+    if result.limits:
+        rows = [
+            {
+                "left out": limit.rows,
+                "limit": limit.limit,
+                "is": limit.value or "the context",
+                "enough": limit.enough or "not known",
+            }
+            for limit in result.limits
+        ]
+        print_rows(rows, ("left out", "limit", "is", "enough"), title="Left out by a limit of tokens: raise it")
     if result.overlaps:
         title = "Left out: " + ", ".join(f"{count} {rule}" for rule, count in sorted(selection.overlaps.items()))
         pairs = [{name: _plain(str(value)) for name, value in pair.items()} for pair in result.overlaps[:5]]

@@ -1,12 +1,13 @@
 """`tracemill enqueue`: open a job for the questions of a source."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
+from pydantic import ValidationError
 from rich.progress import MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
 from cli.interruption import explained_interrupt, this_command
@@ -22,7 +23,8 @@ from producer.job_request import (
 )
 from producer.opening import job_spec, store_questions
 from tracemill.errors import UsageError
-from tracemill.sampling import Sampling
+from tracemill.sampling import SamplingSettings
+from tracemill.sections import apply_changes, key_of
 
 
 class Purpose(StrEnum):
@@ -78,9 +80,15 @@ def enqueue(
     ask_as: Annotated[Domain | None, typer.Option(help="Use this domain's prompt for all questions.")] = None,
     purpose: Annotated[Purpose, typer.Option(help="teach, or evaluate: never trained on.")] = Purpose.teach,
     examples: Annotated[Path | None, typer.Option(help="JSONL of worked examples: question, answer.")] = None,
-    temperature: Annotated[float, typer.Option(min=0, max=10)] = 0.7,
-    top_p: Annotated[float, typer.Option(min=0.01, max=1)] = 1.0,
-    max_tokens: Annotated[int, typer.Option(min=1, help="The longest answer of each call, in tokens.")] = 512,
+    temperature: Annotated[float | None, typer.Option(min=0, max=10, help="Default: the model's own.")] = None,
+    top_p: Annotated[float | None, typer.Option(min=0.01, max=1, help="Default: the model's own.")] = None,
+    max_tokens: Annotated[
+        int | None, typer.Option(min=1, help="The longest answer of each call, in tokens (default: its context).")
+    ] = None,
+    sampling: Annotated[
+        list[str] | None,
+        typer.Option("--sampling", help="KEY=VALUE, like top_k=20 or chat_template_kwargs.enable_thinking=false."),
+    ] = None,
     logprobs: Annotated[int, typer.Option(min=0, max=20, help="Likeliest tokens to store at each position.")] = 0,
     enough: Enough = None,
     batch: Batch = None,
@@ -107,7 +115,8 @@ def enqueue(
         shots=read_shots(examples),
         ask_as=ask_as.value if ask_as else None,
         samples=samples,
-        sampling=Sampling(temperature, top_p, max_tokens, logprobs=logprobs),
+        sampling=read_sampling(sampling or [], temperature=temperature, top_p=top_p, max_tokens=max_tokens),
+        logprobs=logprobs,
         stopping=stopping_of(enough, batch, give_up),
         budget=budget_of(budget_tokens, budget_money),
         policy=read_policy(policy, flags, gate or []),
@@ -137,6 +146,17 @@ def enqueue(
             markup=False,
             soft_wrap=True,
         )
+
+
+def read_sampling(changes: Sequence[str], **flags: float | None) -> SamplingSettings:
+    """Read the flags of sampling. Raises UsageError that names a wrong key."""
+    values: dict[str, Any] = {name: value for name, value in flags.items() if value is not None}
+    apply_changes(values, changes, "--sampling", "top_k=20")
+    try:
+        return SamplingSettings.model_validate(values)
+    except ValidationError as error:
+        problems = (f"{key_of(problem['loc'])}: {problem['msg']}" for problem in error.errors())
+        raise UsageError(f"--sampling: {'; '.join(problems)}") from None
 
 
 @contextmanager

@@ -94,6 +94,7 @@ def show(name: Name, json: Json = False) -> None:
         policy = {"policy": settings["policy"], "canaries": canaries, "errors": errors, "adaptive": sampling}
         print_json(whole | policy | {"acceptance": costs, "ends": ends, "prompts": prompts})
         return
+    whole["sampling"] = named_defaults(settings["sampling"])
     whole |= in_words(Policy.model_validate(settings["policy"]), canaries)
     if sampling:
         whole["adaptive sampling"] = sampling_in_words(settings, sampling)
@@ -284,6 +285,15 @@ def retry(name: Name) -> None:
         count = connection.execute(Q["retry_failed"], {"job_id": job["job_id"]}).rowcount
         connection.execute(Q["reopen_job"], {"job_id": job["job_id"]})
     print_line(f"{name}: {count} failed questions are pending again")
+
+
+#: What a stored null means.
+DEFAULTS = {"temperature": "the server's own", "top_p": "the server's own", "max_tokens": "the rest of the context"}
+
+
+def named_defaults(sampling: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the sampling of a job with words for the values that the engine decides."""
+    return {name: DEFAULTS.get(name) if value is None else value for name, value in sampling.items()}
 
 
 def saved(job: Mapping[str, Any], ends: Sequence[Mapping[str, Any]]) -> dict[str, Any] | None:

@@ -17,14 +17,14 @@ class MissingProgram(NamedTuple):
     advice: str
 
 
-def missing_programs(wanted: LocalSettings) -> list[MissingProgram]:
+def missing_programs(local_settings: LocalSettings) -> list[MissingProgram]:
     """The programs besides the engines that `tracemill up` starts and that are not installed."""
     missing = []
     if find_spec("math_verify") is None:
         missing.append(MissingProgram("the verify worker", "pip install 'tracemill[verify]'"))
-    if wanted.train and find_spec("trl") is None:
+    if local_settings.train and find_spec("trl") is None:
         missing.append(_switchable("the trainer", "train", extra="train"))
-    if wanted.flower and find_spec("flower") is None:
+    if local_settings.flower and find_spec("flower") is None:
         missing.append(_switchable("Flower", "flower", extra="stack"))
     return missing
 

@@ -19,6 +19,8 @@ from tracemill.stack.programs import programs, start
 
 #: Longest wait of `up` for the first heartbeats. A program that fails at once has failed by then.
 HEARTBEAT_SECONDS = 20.0
+#: Time that new processes must all work. A worker that fails at its first request ends within it.
+STEADY_SECONDS = 3.0
 #: States of a program that does not work.
 FAILED = ("CRASHING", "FATAL", "BACKOFF", "ORPHAN")
 
@@ -58,7 +60,7 @@ def up(
             redis_port=redis_port,
             on_restart=_print_restarted,
         )
-        reports = _settled()
+        reports = settled()
     _print_status(reports, json)
 
 
@@ -67,15 +69,19 @@ def _print_restarted(names: list[str]) -> None:
         print_line(f"restarted, because the settings have changed: {', '.join(names)}", progress_console)
 
 
-def _settled() -> list[ProcessStatus]:
-    """The programs of the stack after each has sent a heartbeat or has failed."""
-    from db.diagnosis import are_settled
+def settled() -> list[ProcessStatus]:
+    """The programs of the stack after all have worked for some seconds, or one has failed."""
     from db.diagnosis import programs as reports
+    from db.diagnosis import youngest_seconds
 
     deadline = time.monotonic() + HEARTBEAT_SECONDS
-    while not are_settled(current := reports()) and time.monotonic() < deadline:
+    while True:
+        current = reports()
+        has_failed = any(report.state in FAILED for report in current)
+        age = youngest_seconds(current)
+        if has_failed or (age is not None and age >= STEADY_SECONDS) or time.monotonic() > deadline:
+            return current
         time.sleep(0.2)
-    return current
 
 
 RESTART = """Restart the named processes, or all besides Postgres and Redis, with the present settings.
@@ -89,7 +95,7 @@ def restart(
 ) -> None:
     with progress_console.status("restarting"):
         restarted = local.restart(settings().data_dir, programs, names or ())
-        reports = _settled()
+        reports = settled()
     print_line(f"restarted: {', '.join(restarted)}", progress_console)
     _print_status(reports, json)
 

@@ -50,7 +50,7 @@ def train(
     from trainer.benchmarks import open_benchmarks, with_benchmarks
     from trainer.hub import publish, token_for
     from trainer.spec import load
-    from trainer.submit import check_student, control_of, queue_round
+    from trainer.submit import check_evaluation, check_student, control_of, queue_round
     from trainer.teaching import open_teaching, planned
 
     requested = load(file, changes or ())
@@ -74,8 +74,9 @@ def train(
         f"round {requested.name} is not queued yet, and jobs that are open continue.",
         f"Queue it when they are done: {this_command()}",
     ):
-        open_teaching(requested.teach, file.parent, follow_jobs, reading_bar)
         spec = open_benchmarks(requested, reading_bar)
+        check_evaluation(spec)  # raises before anything is taught
+        open_teaching(requested.teach, file.parent, follow_jobs, reading_bar)
     rounds = [spec, *([twin.model_copy(update={"evaluate": spec.evaluate})] if twin else [])]
     for arm in rounds:
         queue_round(arm)

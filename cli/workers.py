@@ -4,7 +4,7 @@ import os
 import signal
 import threading
 from collections.abc import Callable, Sequence
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -151,8 +151,11 @@ def train() -> None:
 def _celery(kind: str, queues: list[str], load: Callable[[], int], threads: Callable[[int], int] = int) -> None:
     """Run a Celery worker with a pool of threads, so that its tasks share one engine. It ends with exit code 0.
 
-    `load` loads its models first, and returns its concurrency. Meanwhile its heartbeats show that it is loading.
+    `load` loads its models first, and returns its concurrency. Until the worker takes tasks, its heartbeats show that
+    it is loading or starting.
     """
+    from celery.signals import worker_ready
+
     from db.heartbeat import leave, present, process_name
     from tracemill.celery import app
     from tracemill.engines.registry import trouble
@@ -161,11 +164,17 @@ def _celery(kind: str, queues: list[str], load: Callable[[], int], threads: Call
     at_the_end(lambda: leave(kind))
     concurrency = 0
     with present(kind, queues=queues, concurrency=lambda: concurrency, trouble=trouble) as beat:
-        concurrency = load()
-        beat()
+        loaded = load()
+
+        @worker_ready.connect(weak=False)  # type: ignore[untyped-decorator]  # celery is not typed
+        def takes_tasks(**_: Any) -> None:
+            nonlocal concurrency
+            concurrency = loaded
+            beat()
+
         options = [
             "--pool=threads",
-            f"--concurrency={threads(concurrency)}",
+            f"--concurrency={threads(loaded)}",
             f"--queues={','.join(queues)}",
             f"--hostname={process_name(kind)}",
         ]

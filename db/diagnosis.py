@@ -4,6 +4,7 @@
 never called missing.
 """
 
+import math
 import socket
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -42,13 +43,13 @@ def process_trouble(row: Row[Any]) -> str | None:
     if row.silent_seconds > SILENT_SECONDS:
         return f"no heartbeat for {row.silent_seconds:.0f} s"
     if is_loading(row):
-        return f"loading the model ({row.up_seconds:.0f} s)"
+        return f"{'loading the model' if row.kind == 'generate' else 'starting'} ({row.up_seconds:.0f} s)"
     trouble: str | None = row.trouble
     return trouble
 
 
 def is_loading(row: Row[Any]) -> bool:
-    """Whether a worker loads its model. Until then it takes no task."""
+    """Whether a worker loads its model or starts. Until then it takes no task."""
     return bool(row.queues) and row.concurrency == 0
 
 
@@ -73,12 +74,13 @@ def programs() -> list[ProcessStatus]:
     return reports
 
 
-def are_settled(reports: Iterable[ProcessStatus]) -> bool:
-    """Whether each program of the local stack has sent a heartbeat or has failed."""
-    beats = {row.name.split("@")[0] for row in _heartbeats(socket.gethostname())}
+def youngest_seconds(reports: Iterable[ProcessStatus]) -> float | None:
+    """The time for which the youngest program has worked or loaded; None if one has sent no heartbeat."""
+    beats = {row.name.split("@")[0]: row.up_seconds for row in _heartbeats(socket.gethostname())}
     kinds = {"producer", "generate", "verify", "train"}
-    beating = [report for report in reports if kind_of(report.name) in kinds]
-    return all(report.failure or f"{report.name}.{report.pid}" in beats for report in beating)
+    ages = [beats.get(f"{report.name}.{report.pid}") for report in reports if kind_of(report.name) in kinds]
+    known = [age for age in ages if age is not None]
+    return min(known, default=math.inf) if len(known) == len(ages) else None
 
 
 def job_reasons(rows: Iterable[Mapping[str, Any]]) -> dict[str, list[Reason]]:

@@ -89,7 +89,7 @@ class Job(Base):
     budget: Mapped[float | None] = mapped_column(DOUBLE_PRECISION)
     budget_unit: Mapped[str | None]
     spent: Mapped[float] = mapped_column(DOUBLE_PRECISION, server_default="0")
-    #: temperature, top_p, max_tokens, stop, logprobs
+    #: `tracemill.sampling.Sampling`, as JSON.
     sampling: Mapped[dict[str, Any]]
     #: The signals to compute and the requirements on an accepted trace (`tracemill.policy.Policy`).
     policy: Mapped[dict[str, Any]]
@@ -175,6 +175,7 @@ class Process(Base):
     leads: Mapped[bool]
     #: Its current problem; null if it has none.
     trouble: Mapped[str | None]
+    #: When it began to take tasks; before that, when it started.
     started_at: Mapped[datetime] = now()
     seen_at: Mapped[datetime] = now()
 

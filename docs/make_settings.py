@@ -3,7 +3,7 @@
 import inspect
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Container, Iterator
 from pathlib import Path
 from types import UnionType
 from typing import Any, Literal, NamedTuple, get_args, get_origin
@@ -14,6 +14,7 @@ from pydantic.fields import FieldInfo
 
 from tracemill.model_settings import ModelSettings, OpenaiOptions, VllmOptions
 from tracemill.policy import Policy
+from tracemill.sampling import SamplingSettings
 from tracemill.sections import Section
 from tracemill.settings import CallSettings, FeederSettings, LocalSettings, MethodSettings, Settings
 from trainer.ask_spec import AskSpec, TeachSpec
@@ -53,6 +54,7 @@ PARTS = {
     "tracemill.toml": (
         Part("top level", Settings),
         Part("[models.ALIAS]", ModelSettings),
+        Part("[models.ALIAS.sampling]", SamplingSettings),
         Part("[models.ALIAS.vllm]", VllmOptions),
         Part("[models.ALIAS.openai]", OpenaiOptions),
         Part("[methods.NAME]", MethodSettings),
@@ -106,6 +108,11 @@ UNITS = {
     "near_duplicates": "similarity",
     "give_up": "probability",
     "top_p": "probability",
+    "min_p": "share",
+    "top_k": "tokens",
+    "presence_penalty": "logits",
+    "frequency_penalty": "logits",
+    "repetition_penalty": "divisor",
     "auc_above": "AUC",
     "steps": "steps",
     "epochs": "epochs",
@@ -133,7 +140,7 @@ def page() -> str:
         for heading, content in parts:
             lines += [f"### {heading}", "", "| key | default | unit | range | what it is |", "|---|---|---|---|---|"]
             lines += [" | ".join(cells).join(("| ", " |")) for cells in rows(content)]
-            lines.append("")
+            lines += ["", "Also the keys of `[models.ALIAS.sampling]`.", ""] if inherited(content) else [""]
     return "\n".join(lines)
 
 
@@ -141,8 +148,16 @@ def rows(content: type[BaseModel]) -> Iterator[tuple[str, ...]]:
     """The cells of each key."""
     comments = comments_of(content)
     for name, field in content.model_fields.items():
+        if name in inherited(content):
+            continue
         cells = (f"`{name}`", default(field), unit(name, field), allowed(field), comments[name])
         yield tuple(cell.replace("|", "\\|") for cell in cells)
+
+
+def inherited(content: type[BaseModel]) -> Container[str]:
+    """The keys of sampling, which have their own table, in a class that has others too."""
+    has_others = content is not SamplingSettings and issubclass(content, SamplingSettings)
+    return SamplingSettings.model_fields if has_others else ()
 
 
 def comments_of(content: type[BaseModel]) -> dict[str, str]:

@@ -44,12 +44,16 @@ class Step:
 
 
 def step(limits: FeederSettings) -> Step:
-    """Update every active job once."""
+    """Update every active job once, and take back what dead workers held of the others."""
     did = Step()
     with statement() as connection:
         jobs = {job.id: job for job in connection.execute(Q["active_jobs"])}
+        halted = connection.execute(Q["halted_jobs"]).scalars().all()
     for job in jobs.values():
         _take_back(job, limits, did)
+    for job_id in halted:
+        with statement() as connection:
+            _free(connection, job_id, limits, did)
     for demand, room in _rooms({job.model for job in jobs.values()}, limits):
         if demand.id in jobs:  # otherwise the job has just been opened
             _update(jobs[demand.id], demand, room, limits, did)
@@ -59,13 +63,17 @@ def step(limits: FeederSettings) -> Step:
 
 def _take_back(job: Row[Any], limits: FeederSettings, did: Step) -> None:
     with transaction() as connection:
-        lost = {"job_id": job.id, "max_attempts": limits.max_attempts}
-        did.taken_back += len(connection.execute(Q["take_back"], lost).all())
+        _free(connection, job.id, limits, did)
         overdue = {"job_id": job.id, "lease": limits.verify_lease_seconds}
         late = connection.execute(Q["overdue_verifications"], overdue).all()
     if late:
         nudge_verifiers(job.id, [row.question_id for row in late], Policy.model_validate(job.policy))
         did.renudged += len(late)
+
+
+def _free(connection: Connection, job_id: int, limits: FeederSettings, did: Step) -> None:
+    lost = {"job_id": job_id, "max_attempts": limits.max_attempts}
+    did.taken_back += len(connection.execute(Q["take_back"], lost).all())
 
 
 def _rooms(models: set[str], limits: FeederSettings) -> Iterator[tuple[Row[Any], int]]:

@@ -13,7 +13,7 @@ from typing import Literal
 from tracemill.errors import UsageError
 from tracemill.methods import Shot
 from tracemill.policy import Policy
-from tracemill.sampling import Sampling
+from tracemill.sampling import SamplingSettings
 
 COLUMNS = ("question", "gold", "domain", "kind", "choices")
 
@@ -77,7 +77,10 @@ class JobRequest:
     ask_as: str | None = None
     #: Answers per question and variant of the method.
     samples: int = 4
-    sampling: Sampling = field(default_factory=Sampling)
+    #: What it says nothing about follows from the model alias and the model itself.
+    sampling: SamplingSettings = field(default_factory=SamplingSettings)
+    #: Likeliest tokens stored at each position; 0 means none.
+    logprobs: int = 0
     stopping: Stopping | None = None
     budget: Budget | None = None
     policy: Policy = field(default_factory=Policy)
@@ -126,6 +129,8 @@ def read_shots(path: Path | None) -> tuple[Shot, ...]:
     """Read the worked examples of a JSONL file. Raises UsageError with the number of a wrong line."""
     if path is None:
         return ()
+    if path.is_dir():
+        raise UsageError(f"{path} is a folder: name a JSONL file (--examples)")
     if not path.is_file():
         raise UsageError(f"no such file: {path} (--examples)")
     shots: list[Shot] = []

@@ -5,6 +5,7 @@ Every request becomes a job here. This module prints nothing: the caller passes 
 
 from collections.abc import Callable, Collection, Iterable, Iterator
 from contextlib import AbstractContextManager, contextmanager
+from dataclasses import replace
 from itertools import chain, islice
 from typing import NamedTuple, TypeAlias
 
@@ -16,11 +17,15 @@ from db.session import transaction
 from producer.enqueue import Enqueued, enqueue, enqueue_from
 from producer.job_request import JobRequest, SourceSpec
 from producer.sources import Problem, Question, open_source
+from tracemill.engines.context import context_of
 from tracemill.errors import UsageError
+from tracemill.generation_config import job_sampling, own_sampling
 from tracemill.methods import named, prompts
 from tracemill.model_settings import ModelSettings
 from tracemill.policy import Policy
+from tracemill.sampling import Sampling
 from tracemill.settings import model as model_settings
+from tracemill.settings import settings
 
 #: Rows of a source in which a method that needs gold answers expects at least one.
 FIRST_ROWS = 1000
@@ -85,12 +90,21 @@ def job_spec(request: JobRequest, upcoming: Collection[str] = ()) -> JobSpec:
     origin = None if builds_on in upcoming else origin_of(request.source.address)
     if "trace" in method.needs and builds_on is None:
         raise UsageError(f"method {request.method} quotes the traces of another job: name it as the source, job:NAME")
-    _require_room(name, request, model)
+    own = own_sampling(model, settings().data_dir.resolve(), ask_hub=True)
+    sampling = replace(
+        job_sampling(request.sampling, model, own, request.purpose, request.samples), logprobs=request.logprobs
+    )
+    _require_room(name, request.model, model, sampling)
     budget, stopping = request.budget, request.stopping
     if budget is not None and budget.unit == "money" and not model.price_in + model.price_out:
         raise UsageError(
             f"job {name}: a budget in money needs prices, and model {request.model} has none. "
             f"Set price_in, price_out in [models.{request.model}]"
+        )
+    if budget is not None and sampling.max_tokens is None and model.context is None:
+        raise UsageError(
+            f"job {name}: a budget needs the longest answer, because the context of a server is not known here: set "
+            "max_tokens (--max-tokens)"
         )
     templates = prompts(method, request.shots)
     max_traces = request.samples * len(templates["general"])
@@ -113,7 +127,7 @@ def job_spec(request: JobRequest, upcoming: Collection[str] = ()) -> JobSpec:
         give_up=stopping.give_up if stopping else 0.0,
         budget=budget.amount if budget else None,
         budget_unit=budget.unit if budget else None,
-        sampling=request.sampling,
+        sampling=sampling,
         policy=informed(request.policy),
         source=request.source.address,
         round_id=request.round_id,
@@ -121,16 +135,16 @@ def job_spec(request: JobRequest, upcoming: Collection[str] = ()) -> JobSpec:
     )
 
 
-def _require_room(name: str, request: JobRequest, model: ModelSettings) -> None:
-    """Raise UsageError for answers that are longer than the model's context. A server's context is not known here."""
-    if model.engine != "vllm":
-        return
-    tokens, context = request.sampling.max_tokens, model.vllm.options.get("max_model_len") or model.vllm.max_model_len
-    if isinstance(context, int) and tokens > context:
+def _require_room(name: str, alias: str, model: ModelSettings, sampling: Sampling) -> None:
+    """Raise UsageError for settings that the model's engine cannot use, as far as its context is known here."""
+    if model.engine == "vllm" and sampling.extra_body:
+        raise UsageError(f"job {name}: extra_body is for servers, and model {alias} runs in the worker's process")
+    context = context_of(alias, model) if sampling.max_tokens else None
+    if context is not None and (sampling.max_tokens or 0) > context.tokens:
+        advice = f"Lower it, or raise {context.setting}" if context.setting else "Lower it"
         raise UsageError(
-            f"job {name}: max_tokens = {tokens} (--max-tokens) is more than the {context} tokens that model "
-            f"{request.model} has for prompt and answer. Lower it, or raise "
-            f"max_model_len in [models.{request.model}.vllm]"
+            f"job {name}: max_tokens = {sampling.max_tokens} (--max-tokens) is more than the {context.tokens} tokens "
+            f"that model {alias} has for prompt and answer. {advice}"
         )
 
 

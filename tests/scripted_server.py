@@ -65,7 +65,8 @@ class ScriptedServer:
     that score a prompt as vLLM does. By default the words of its answer are likely. `word_seconds`: seconds between two
     words of a streamed answer; samples alternate. `ignores`: request parameters without effect. `refuses`: request
     parameters that are an error. `faults`: one fault for each of the first requests; all later requests are answered.
-    `latency`: seconds before an answer.
+    `latency`: seconds before an answer. `max_model_len`: the longest prompt and answer, in tokens, of the model
+    "scripted" in the server's list of models; without it there is no list.
     """
 
     def __init__(
@@ -76,19 +77,22 @@ class ScriptedServer:
         score: Callable[[str, str], float] | None = None,
         ignores: Container[str] = (),
         refuses: Container[str] = (),
+        refusal: str = "",
         latency: float = 0.0,
         word_seconds: float = 0.0,
         faults: Iterable[Fault | str | bytes | tuple[int, dict[str, str]]] = (),
         port: int = 0,
+        max_model_len: int | None = None,
     ) -> None:
         self.answer = answer
         self.first_words = first_words or {"Yes": -0.5, " no": -1.5, "Maybe": -3.0}
         self.score = score or self._likely_if_in_answer
-        self.ignores, self.refuses = ignores, refuses
+        self.ignores, self.refuses, self.refusal = ignores, refuses, refusal
         self.latency, self.word_seconds = latency, word_seconds
         #: Each is a fault, the body of the answer, or the status and headers of an error.
         self.faults = iter(faults)
         self.port = port
+        self.max_model_len = max_model_len
         #: The last requests: headers and body.
         self.requests: deque[tuple[Mapping[str, str], dict[str, Any]]] = deque(maxlen=1000)
         self._turn = itertools.count()
@@ -113,6 +117,7 @@ class ScriptedServer:
         self._loop, self._stopped = asyncio.get_running_loop(), asyncio.Event()
         app = web.Application(client_max_size=2**26)
         app.router.add_post("/v1/chat/completions", self._handle)
+        app.router.add_get("/v1/models", self._list_models)
         runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.1)
         await runner.setup()
         await web.TCPSite(runner, "127.0.0.1", self.port, backlog=4096).start()
@@ -122,6 +127,12 @@ class ScriptedServer:
             await self._stopped.wait()
         finally:
             await runner.cleanup()
+
+    async def _list_models(self, request: web.Request) -> web.Response:
+        if self.max_model_len is None:
+            return _error(404, "there is no list of models")
+        listed = {"id": "scripted", "max_model_len": self.max_model_len}
+        return web.json_response({"object": "list", "data": [listed]})
 
     async def _handle(self, request: web.Request) -> web.StreamResponse:
         payload = await request.json()
@@ -135,7 +146,7 @@ class ScriptedServer:
                 return await self._streamed(request, payload, fault)
             case None:
                 if refused := [name for name in payload if name in self.refuses]:
-                    return _error(400, f"unrecognized request argument: {refused[0]}")
+                    return _error(400, self.refusal or f"unrecognized request argument: {refused[0]}")
                 return web.json_response(self._completion(payload))
             case Fault.BUSY:
                 return _error(429, "too many requests", {"Retry-After": "1"})

@@ -1,6 +1,8 @@
 """A student that trains in a second: a random Llama of three layers with the embedded model's tokenizer."""
 
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from tracemill.model_settings import EMBEDDED_MODEL
 from tracemill.weights import resolve
@@ -40,20 +42,30 @@ TEMPLATE = (
 )
 
 
-def byte_model(folder: Path, *, width: int = 32, seed: int = 0) -> str:
-    """Make a byte-level model of two layers, in bfloat16; return the folder's name. It needs no other model."""
-    import torch
+def byte_tokenizer(template: str, begin: str, end: str, marks: Sequence[str] = (), special: Sequence[str] = ()) -> Any:
+    """Make a byte-level tokenizer. `marks` are further tokens of their own; `special` are special ones."""
     from tokenizers import Tokenizer, decoders, models, pre_tokenizers
-    from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
+    from transformers import PreTrainedTokenizerFast
 
     bytes_ = sorted(pre_tokenizers.ByteLevel.alphabet())
     reader = Tokenizer(models.BPE(vocab={char: number for number, char in enumerate(bytes_)}, merges=[]))
     reader.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
     reader.decoder = decoders.ByteLevel()
-    tokenizer = PreTrainedTokenizerFast(
-        tokenizer_object=reader, bos_token="<|im_start|>", eos_token="<|im_end|>", pad_token="<|im_end|>"
-    )
-    tokenizer.chat_template = TEMPLATE
+    tokenizer = PreTrainedTokenizerFast(tokenizer_object=reader, bos_token=begin, eos_token=end, pad_token=end)
+    tokenizer.add_tokens(list(marks))
+    tokenizer.add_tokens(list(special), special_tokens=True)
+    tokenizer.chat_template = template
+    return tokenizer
+
+
+def byte_model(
+    folder: Path, *, width: int = 32, seed: int = 0, template: str = TEMPLATE, marks: Sequence[str] = ()
+) -> str:
+    """Make a byte-level model of two layers, in bfloat16; return the folder's name. It needs no other model."""
+    import torch
+    from transformers import LlamaConfig, LlamaForCausalLM
+
+    tokenizer = byte_tokenizer(template, "<|im_start|>", "<|im_end|>", marks)
     torch.manual_seed(seed)
     config = LlamaConfig(
         vocab_size=len(tokenizer),

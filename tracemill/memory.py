@@ -203,14 +203,14 @@ def engine_need(
     *,
     card: int,
     max_model_len: int,
-    sequences: int,
+    sequences: int | None,
     lora_rank: int = 0,
     cards: int = 1,
     fixed: float | None = None,
 ) -> EngineNeed:
     """The memory of an engine on each of its `cards`, which have `card` bytes.
 
-    `sequences`: those that it should answer at the same time.
+    `sequences`: those that it should answer at the same time, by default as many as it computes in one step.
     """
     is_large = card >= LARGE_CARD
     batch = LARGE_STEP_SEQUENCES if is_large else STEP_SEQUENCES
@@ -225,7 +225,7 @@ def engine_need(
         adapters=2 * shape.lora_parameters(lora_rank) * BF16 // cards,
         work=GRAPHS + (logits + step) // cards,
         kv_least=kv,
-        kv_wish=kv * min(sequences, batch),
+        kv_wish=kv * min(sequences or batch, batch),
         cards=cards,
         fixed=fixed,
     )

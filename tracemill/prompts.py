@@ -9,6 +9,7 @@ import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Any, Literal, TypedDict
 
 SLOT = re.compile(r"\{([a-z_]+)\}")
@@ -55,7 +56,12 @@ def render(prompt: Prompt, slots: Mapping[str, str]) -> list[Message]:
     return [{"role": message["role"], "content": SLOT.sub(fill, message["content"])} for message in prompt.messages]
 
 
-def token_ids(tokenizer: Any, messages: list[Message]) -> list[int]:
-    """The tokens of the prompt: the tokenizer's chat template up to the start of the assistant's turn."""
-    ids = tokenizer.apply_chat_template(messages, add_generation_prompt=True, tokenize=True, return_dict=False)
+def token_ids(tokenizer: Any, messages: list[Message], options: Mapping[str, Any] = MappingProxyType({})) -> list[int]:
+    """The tokens of the prompt: the tokenizer's chat template up to the start of the assistant's turn.
+
+    `options` are the chat template's own, such as `enable_thinking`.
+    """
+    ids = tokenizer.apply_chat_template(
+        messages, add_generation_prompt=True, tokenize=True, return_dict=False, **options
+    )
     return list(ids)

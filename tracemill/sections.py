@@ -1,11 +1,14 @@
 """Sections of a settings file: strict pydantic models that suggest the right key and read keys of older releases."""
 
-from collections.abc import Iterable, Mapping
+import tomllib
+from collections.abc import Iterable, Mapping, Sequence
 from difflib import get_close_matches
 from typing import Any, Self
 
 from pydantic import BaseModel, ConfigDict, ModelWrapValidatorHandler, ValidationError, model_validator
 from pydantic_core import ErrorDetails, InitErrorDetails, PydanticCustomError
+
+from tracemill.errors import UsageError
 
 
 class Section(BaseModel):
@@ -74,3 +77,37 @@ def move_keys(values: Mapping[str, Any], moved: Mapping[str, str], prefix: str =
             )
         result[section] = {key: values[key], **inner}
     return result
+
+
+def apply_changes(content: dict[str, Any], changes: Sequence[str], flag: str, example: str) -> None:
+    """Change `content` by KEY=VALUE texts. Raises UsageError with the flag, the wrong text and an example."""
+    for change in changes:
+        key, equals, value = change.partition("=")
+        if not equals:
+            raise UsageError(f"{flag} {change}: write KEY=VALUE, like {example}")
+        _change(content, key.strip().split("."), _value(value), f"{flag} {change}")
+
+
+def _value(text: str) -> Any:
+    try:
+        return tomllib.loads(f"value = {text}")["value"]
+    except ValueError:
+        return text
+
+
+def _change(content: Any, key: list[str], value: Any, change: str) -> None:
+    first, *rest = key
+    try:
+        index: Any = int(first) if isinstance(content, list) else first
+        if not rest:
+            content[index] = value
+            return
+        inner = content.setdefault(index, {}) if isinstance(content, dict) else content[index]
+    except (AttributeError, IndexError, TypeError, ValueError):
+        raise UsageError(f"{change}: there is no such key") from None
+    _change(inner, rest, value, change)
+
+
+def key_of(location: tuple[int | str, ...]) -> str:
+    """Write the location of a pydantic error as a dotted key: `select.jobs`."""
+    return ".".join(str(part) for part in location)

@@ -9,7 +9,7 @@ sentences, if a text begins with the first and holds the second. Tool calls belo
 """
 
 import re
-from bisect import bisect_left
+from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from functools import lru_cache
 from typing import NamedTuple
@@ -75,6 +75,7 @@ _TURN = rf"(?:(?:{_any(_TURNS)})\s{{0,3}})"
 _CLOSES = re.compile(rf"({_CLOSING})(?:\s{{0,9}}(?:{_any(_ANSWER_BEGINS)}))?", re.IGNORECASE)
 _OPENS = re.compile(_OPENING, re.IGNORECASE)
 _OPENED_AT_END = re.compile(rf"({_OPENING})\s{{0,9}}\Z", re.IGNORECASE)
+_CLOSED_AT_END = re.compile(rf"{_CLOSING}\s{{0,9}}\Z", re.IGNORECASE)
 _TURN_BEFORE = re.compile(rf"{_TURN}{{1,3}}\Z")
 #: An opening mark counts only at the start of a line or of a turn. Elsewhere it is only mentioned.
 _START_BEFORE = re.compile(rf"\n[ \t]{{0,9}}{_TURN}{{0,3}}\Z|{_TURN}{{1,3}}\Z")
@@ -202,6 +203,28 @@ def opened_at_end(prompt: str) -> str:
     """The mark that opens the thoughts at the end of a prompt; empty if there is none."""
     opens = _OPENED_AT_END.search(prompt, max(0, len(prompt) - _LONGEST))
     return opens[1] if opens else ""
+
+
+def closing_of(opening: str) -> str:
+    """The mark that closes thoughts after this opening mark, such as `</think>` after `<think>`."""
+    return next((end for begin, end in _PAIRS if begin.lower() == opening.lower()), f"</{opening[1:]}")
+
+
+def closed_at_end(prompt: str) -> bool:
+    """Whether a prompt ends with the mark that closes thoughts, so that the answer follows."""
+    return _CLOSED_AT_END.search(prompt, max(0, len(prompt) - _LONGEST)) is not None
+
+
+def tokens_before_words(ids: Sequence[int], decode: Callable[[Sequence[int]], str], *, thoughts: bool) -> int:
+    """The number of first tokens that are marks and line breaks before the thoughts, or before the answer.
+
+    With `thoughts` false the thoughts count too: these tokens are all those before the answer.
+    """
+    text = decode(ids)
+    borders = _borders(text)
+    start = 0 if borders is None else (borders.thoughts if thoughts else borders.answer)[0]
+    start += len(text) - start - len(text[start:].lstrip("\n"))
+    return bisect_right(range(len(ids) + 1), start, key=lambda count: len(decode(ids[:count]))) - 1
 
 
 def names_marks(template: str) -> bool:

@@ -74,6 +74,27 @@ def model_config(model: str, data_dir: Path, *, download: bool = False) -> dict[
     return None
 
 
+#: Keys of a config.json with the longest prompt and answer, in tokens.
+_LENGTHS = ("max_position_embeddings", "n_positions", "max_seq_len", "seq_length")
+
+
+def max_length(model: str, data_dir: Path) -> int | None:
+    """The longest prompt and answer of a model by its config.json, in tokens. It does not ask the hub.
+
+    None if the file is not on this disk, or if the model stretches its positions.
+    """
+    config = model_config(model, data_dir) or {}
+    config = _section(config, "text_config") or config
+    rope = _section(config, "rope_parameters") or _section(config, "rope_scaling")
+    lengths = [config[key] for key in _LENGTHS if isinstance(config.get(key), int)]
+    return None if "factor" in rope or not lengths else int(lengths[0])
+
+
+def _section(config: Mapping[str, Any], key: str) -> dict[str, Any]:
+    values = config.get(key)
+    return values if isinstance(values, dict) else {}
+
+
 def vocabulary_hash(vocabulary: Mapping[str, int]) -> str:
     """A hash of all tokens and their ids: models with the same hash read and write the same tokens."""
     return hashlib.blake2b(json.dumps(sorted(vocabulary.items())).encode(), digest_size=16).hexdigest()

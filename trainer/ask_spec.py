@@ -11,15 +11,14 @@ from producer.job_request import JobRequest, SourceSpec, budget_of, read_shots, 
 from tracemill.errors import UsageError
 from tracemill.methods import Shot
 from tracemill.policy import Policy
-from tracemill.sampling import Sampling
-from tracemill.sections import Section
+from tracemill.sampling import SamplingSettings
 
 #: Column names of a source, ours → the source's.
 Columns: TypeAlias = dict[Literal["question", "gold", "domain", "kind", "choices"], str]
 Domain: TypeAlias = Literal["math", "code", "legal", "medical", "general"]
 
 
-class AskSpec(Section):
+class AskSpec(SamplingSettings):
     """A model's questions and their sampling: the flags of `tracemill enqueue` as keys."""
 
     #: The questions: a SOURCE as `tracemill enqueue` takes it.
@@ -36,12 +35,6 @@ class AskSpec(Section):
     limit: int = Field(default=0, ge=0)
     #: Answers per question and variant of the method.
     samples: int = Field(default=4, ge=1, le=1024)
-    #: The sampling temperature; 0 always takes the likeliest token.
-    temperature: float = Field(default=0.7, ge=0, le=10)
-    #: Sample from the likeliest tokens that together have this probability.
-    top_p: float = Field(default=1.0, gt=0, le=1)
-    #: The longest answer, in tokens.
-    max_tokens: int = Field(default=512, ge=1)
     #: JSONL file of worked examples (question, answer) for the prompt. The path is relative to this file.
     examples: str | None = None
     #: The rules that accept a trace.
@@ -66,7 +59,7 @@ class AskSpec(Section):
             shots=shots,
             ask_as=self.ask_as,
             samples=self.samples,
-            sampling=Sampling(self.temperature, self.top_p, self.max_tokens),
+            sampling=self.sampling(),
             policy=self.policy,
         )
 
@@ -108,7 +101,7 @@ class TeachSpec(AskSpec):
         request = self.request(self.name, self.model, self.method, self.shots(folder))
         return replace(
             request,
-            sampling=replace(request.sampling, logprobs=self.logprobs),
+            logprobs=self.logprobs,
             stopping=stopping_of(self.enough, self.batch, self.give_up),
             budget=budget_of(self.budget_tokens, self.budget_money),
             priority=self.priority,

@@ -7,7 +7,6 @@ from producer.job_request import JobRequest, SourceSpec, source_name
 from producer.opening import Reading, job_spec, store_questions, unseen
 from producer.sources.benchmarks import BENCHMARKS
 from tracemill.errors import UsageError
-from tracemill.sampling import Sampling
 from trainer.spec import EvaluateSpec, RoundSpec
 
 
@@ -52,14 +51,16 @@ def _request(source: str, evaluate: EvaluateSpec, student: str) -> JobRequest:
         model=student,
         ask_as=evaluate.domain,
         samples=evaluate.samples,
-        sampling=Sampling(temperature=evaluate.temperature, max_tokens=evaluate.max_tokens),
+        sampling=evaluate.sampling(),
     )
 
 
 def _open(request: JobRequest, reading: Reading) -> None:
     spec = job_spec(request)
     with transaction() as connection:
-        open_job(connection, spec)
-        state = connection.execute(Q["job_by_name"], {"name": spec.name}).one().state
-    if state == "filling" and not store_questions(request.source, spec, reading).read:
+        known = connection.execute(Q["job_by_name"], {"name": spec.name}).one_or_none()
+        if known is not None:
+            open_job(connection, spec)  # raises if it has other settings
+    is_complete = known is not None and known.state != "filling"
+    if not is_complete and not store_questions(request.source, spec, reading).read:
         raise UsageError(f"evaluate.benchmarks: {request.source.address} has no readable question")

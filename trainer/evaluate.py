@@ -4,6 +4,7 @@ An evaluation is an ordinary job: this module opens it, and the feeder and the w
 """
 
 import json
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from statistics import fmean as mean
 from typing import Any
@@ -13,7 +14,8 @@ from sqlalchemy import Connection
 from db.jobs import stored_job
 from db.queries import Q
 from producer.enqueue import copy_questions
-from tracemill.errors import TracemillError
+from tracemill.errors import TracemillError, UsageError
+from tracemill.sampling import Sampling
 from tracemill.statistics import majority_right, pass_at, share
 from trainer.spec import RoundSpec
 
@@ -50,6 +52,21 @@ def jobs_by_names(connection: Connection, names: list[str]) -> dict[str, dict[st
     rows = connection.execute(Q["jobs_by_names"], {"names": names}).mappings()
     jobs = {row["name"]: dict(row) for row in rows}
     return {name: jobs[name] for name in names if name in jobs}
+
+
+def template_options(jobs: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
+    """The variables of the chat template in evaluation jobs (rows of `jobs`), which also make the student's rows.
+
+    Raises UsageError when the jobs differ in them.
+    """
+    options = {job["name"]: dict(Sampling.from_json(job["sampling"]).chat_template_kwargs) for job in jobs}
+    different = [name for name, each in options.items() if each != next(iter(options.values()))]
+    if different:
+        raise UsageError(
+            f"evaluate.jobs: all questions must be sent with the same chat_template_kwargs, but those of "
+            f"'{next(iter(options))}' and '{different[0]}' differ"
+        )
+    return next(iter(options.values()), {})
 
 
 def repeated(spec: RoundSpec, job: str) -> str:

@@ -27,9 +27,10 @@ from tracemill.settings import model, settings
 from tracemill.weights import resolve
 from trainer import objectives
 from trainer.child_process import main
+from trainer.evaluate import jobs_by_names, template_options
 from trainer.hub import card
 from trainer.rows import learnt_text
-from trainer.spec import RoundSpec, parse
+from trainer.spec import RoundSpec, parse, with_row_limit
 
 #: Seconds between two reports of progress.
 REPORT_SECONDS = 2.0
@@ -45,12 +46,13 @@ def fit_round(round_id: int) -> Path:
         row = connection.execute(Q["round_for_work"], {"round_id": round_id}).mappings().one_or_none()
         if row is None or row["state"] != "fitting":
             raise UsageError(f"round {round_id} is {row['state'] if row else 'unknown'}: nothing to fit")
-        spec = parse(row["spec"], f"round {round_id}")
+        spec = with_row_limit(parse(row["spec"], f"round {round_id}"))
         if spec.fit.processes > 1 and "RANK" not in os.environ:
             connection.rollback()
             _launch(round_id, spec.fit.processes)
         objective = objectives.find(spec.fit.objective)
         examples = round_examples(connection, round_id, objective)
+        options = template_options(jobs_by_names(connection, spec.evaluate.jobs).values())
         sources = [dict(source) for source in connection.execute(Q["round_sources"], {"round_id": round_id}).mappings()]
     folder = round_folder(settings().data_dir, spec.name) / "adapter"
     unfinished = folder.with_name(f".adapter.{os.getpid()}")
@@ -70,6 +72,7 @@ def fit_round(round_id: int) -> Path:
         folder=unfinished,
         report=_reporter(round_id),
         teachers=_teachers(objective, spec, sources),
+        chat_template_kwargs=options,
     )
     outcome = asdict(objective.fit(lesson))
     if first:
@@ -119,7 +122,9 @@ def _refuse_shortened(methods: Sequence[str], objective: objectives.Objective) -
 
 def _example(row: Any, text: str) -> objectives.Example:
     steps = tuple(step["text"] for step in row.steps)
-    return objectives.Example(row.role, row.question, text, row.stage, row.position, steps, row.logprobs)
+    return objectives.Example(
+        row.role, row.question, text, row.stage, row.position, steps, row.logprobs, row.is_cut_off
+    )
 
 
 def _teachers(

@@ -24,7 +24,8 @@ class FitSettings(Section):
     #: LoRA's scale: the update is multiplied by alpha ÷ rank.
     lora_alpha: int = Field(default=32, ge=1)
     #: Longest prompt + answer, in tokens. The fit leaves out longer examples and counts them; it never cuts them.
-    max_tokens: int = Field(default=256, ge=16)
+    #: Default: the student's `vllm.max_model_len`.
+    max_tokens: int | None = Field(default=None, ge=16)
     #: Format of the frozen base model: nf4 (QLoRA: 4 bits, double quantisation) or none (bfloat16).
     quantisation: Literal["nf4", "none"] = "nf4"
     #: Seed of the adapter's initial values and of the order within an epoch.

@@ -54,7 +54,7 @@ def card(
             f"- LoRA of rank {fit.lora_rank}, alpha {fit.lora_alpha}, on all linear layers; the base held in "
             f"{fit.quantisation if fit.quantisation != 'none' else 'bfloat16'}.",
             f"- {outcome['examples']} examples, {outcome['tokens']} tokens an epoch; {outcome['too_long']} more were "
-            f"left out as longer than {fit.max_tokens} tokens.",
+            f"left out as too long{f' (more than {fit.max_tokens} tokens)' if fit.max_tokens else ''}.",
             f"- Every question is asked with prompt `{prompt_hash}`.",
             "",
             "## What it was trained on",
@@ -77,6 +77,22 @@ def card(
             "",
         ]
     )
+
+
+def merged_card(card: str) -> str:
+    """The card of the merged model, without figures: its weights differ from those of the evaluation.
+
+    The evaluation serves the adapter beside the base model as it is. The merged model has the base model's weights as
+    the fit had them, quantised and converted back.
+    """
+    card = card.replace("library_name: peft", "library_name: transformers").replace("lora]", "merged]")
+    card = card.replace("A LoRA adapter for", "With its LoRA adapter merged in:")
+    before, _, after = card.split(EVALUATION)
+    note = (
+        "These merged weights were not evaluated. The round measured its adapter beside the base model as it is, not "
+        "as the fit had it in memory."
+    )
+    return before + note + after
 
 
 def evaluated(card: str, measured: Sequence[Mapping[str, Any]]) -> str:
@@ -131,17 +147,18 @@ def publish(name: str, repo: str, *, private: bool = True) -> str:
 def upload(
     adapter: Path, merged: Path, measured: Sequence[Mapping[str, Any]], repo: str, token: str, *, private: bool
 ) -> str:
-    """Write `measured` into the cards and upload the folders that exist; returns the address of the repository."""
+    """Write `measured` into the adapter's card and upload the folders that exist; returns the repository's address."""
     from huggingface_hub import HfApi
     from huggingface_hub.errors import HfHubHTTPError
 
     hub = HfApi(token=token)
     try:
         address = str(hub.create_repo(repo, private=private, exist_ok=True))
+        if adapter.is_dir():
+            card = adapter / "README.md"
+            card.write_text(evaluated(card.read_text(), measured))
         for folder, path in ((adapter, "."), (merged, "merged")):
             if folder.is_dir():
-                card = folder / "README.md"
-                card.write_text(evaluated(card.read_text(), measured))
                 hub.upload_folder(repo_id=repo, folder_path=folder, path_in_repo=path, commit_message="Tracemill")
     except (HfHubHTTPError, OSError) as error:
         raise TracemillError(f"the hub did not take {repo}: {reason_of(error)}") from None

@@ -16,7 +16,9 @@ from trainer.training import TOKENS_A_CUDA_PASS, TOKENS_A_PASS, Material, train
 def imitate(
     lesson: Lesson[Any],
     *,
-    read: Callable[[Reader, Example], Row] = lambda reader, example: reader.row(example.question, example.text),
+    read: Callable[[Reader, Example], Row] = lambda reader, example: reader.row(
+        example.question, example.text, example.is_cut_off
+    ),
     columns: Callable[[Reader, Example, Row], dict[str, Any]] = lambda reader, example, row: {},
     collate: Callable[[Sequence[dict[str, Any]]], dict[str, Any]] | None = None,
     losses: Callable[[Any, Any], Any] | None = None,
@@ -30,7 +32,7 @@ def imitate(
     TracemillError when every example is too long.
     """
     tokenizer = AutoTokenizer.from_pretrained(lesson.model)
-    reader = Reader(tokenizer, lesson.prompt)
+    reader = Reader(tokenizer, lesson.prompt, lesson.chat_template_kwargs)
     indices, rows = short((read(reader, example) for example in lesson.examples), lesson.fit.max_tokens)
     examples = [lesson.examples[index] for index in indices]
     extra = [columns(reader, example, row) for example, row in zip(examples, rows, strict=True)]

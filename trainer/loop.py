@@ -11,10 +11,10 @@ from typing import Any
 from pydantic import Field, ValidationError, model_validator
 
 from tracemill.errors import UsageError
-from tracemill.sections import Section
+from tracemill.sections import Section, key_of
 from trainer.ask_spec import AskSpec
 from trainer.fit_spec import FitSpec
-from trainer.spec import EvaluateSpec, RoundSpec, key_of, parse, read
+from trainer.spec import EvaluateSpec, RoundSpec, parse, read
 
 #: The default plateau of a loop with a dev set.
 PLATEAU = 0.005
@@ -26,8 +26,8 @@ class RationalizeSpec(Section):
 
     #: Answers per question.
     samples: int = Field(default=4, ge=1, le=1024)
-    #: The sampling temperature; 0 always takes the likeliest token.
-    temperature: float = Field(default=0.7, ge=0, le=10)
+    #: The sampling temperature; 0 always takes the likeliest token. Default: as in [attempt].
+    temperature: float | None = Field(default=None, ge=0, le=10)
 
 
 class LoopSpec(Section):

@@ -110,7 +110,7 @@ def _rationalize(connection: Connection, loop: Loop) -> Callable[[], None]:
     """Ask the failed questions of the attempt again, with the gold answer as a hint."""
     assert loop.spec.rationalize is not None
     failed = attempt_name(loop.name, loop.round)
-    changes = loop.spec.rationalize.model_dump() | {"source": f"job:{failed}?failed", "limit": 0}
+    changes = loop.spec.rationalize.model_dump(exclude_none=True) | {"source": f"job:{failed}?failed", "limit": 0}
     ask = loop.spec.attempt.model_copy(update=changes)
     # No round trains on prompts with a hint, so the examples show the form of the answer in every round.
     request = ask.request(rationalize_name(loop.name, loop.round), loop.spec.student, "rationalize", loop.shots)

@@ -15,6 +15,7 @@ from tracemill.settings import model, settings
 from tracemill.weights import resolve
 from trainer.child_process import main
 from trainer.fit import round_folder
+from trainer.hub import merged_card
 from trainer.spec import parse
 
 
@@ -56,9 +57,7 @@ def merge(base: str, adapter: Path, quantisation: str, folder: Path) -> None:
     AutoTokenizer.from_pretrained(base).save_pretrained(str(folder))
     card = adapter / "README.md"
     if card.exists():
-        text = card.read_text()
-        text = text.replace("library_name: peft", "library_name: transformers").replace("lora]", "merged]")
-        (folder / "README.md").write_text(text.replace("A LoRA adapter for", "With its LoRA adapter merged in:"))
+        (folder / "README.md").write_text(merged_card(card.read_text()))
 
 
 if __name__ == "__main__":

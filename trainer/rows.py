@@ -1,20 +1,22 @@
 """An example as the model reads it: the tokens of the prompt, as an engine sends them, then those of the answer.
 
-The prompt goes through the same `render` and `token_ids` as in a generate worker, so training and evaluation agree.
+The prompt goes through the same `render` and `token_ids` as in a generate worker, so training and evaluation agree. The
+answer is the turn that the student's chat template writes after this prompt (`trainer.turns`).
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol, TypeVar
+from types import MappingProxyType
+from typing import Any, NamedTuple, Protocol, TypeVar
 
 from tracemill import thinking
 from tracemill.errors import TracemillError
 from tracemill.methods import all_methods
 from tracemill.prompts import Prompt, render, token_ids
+from trainer.turns import Turn, turn_form
 
 #: The label of a token without a loss (PyTorch's cross-entropy skips it).
 IGNORED = -100
-_MARK = "answer"
 
 
 @dataclass(frozen=True)
@@ -40,32 +42,63 @@ class Row:
         return len(self.prompt) + len(self.completion)
 
 
+class Trace(NamedTuple):
+    """A question, and the part of a trace's text that is learnt."""
+
+    question: str
+    text: str
+    #: Whether the text ends where its model had to stop, at the longest answer.
+    is_cut_off: bool = False
+
+
 class Reader:
-    """Makes rows with a student's tokenizer and the prompt of all questions."""
+    """Makes rows with a student's tokenizer and the prompt of all questions.
 
-    def __init__(self, tokenizer: Any, prompt: Prompt) -> None:
+    `options` are those of the chat template with which the evaluation sends its prompt.
+    """
+
+    def __init__(self, tokenizer: Any, prompt: Prompt, options: Mapping[str, Any] = MappingProxyType({})) -> None:
         self.tokenizer = tokenizer
-        self.end = end_of_turn(tokenizer)
-        self._prompt = prompt
+        self._prompt, self._options = prompt, options
+        self.form = turn_form(tokenizer, render(prompt, {"question": "sample question"}), options)
 
-    def row(self, question: str, text: str) -> Row:
-        """The row whose completion is `text` and the end of the turn."""
-        return Row(self.prompt_ids(question), [*self.tokenizer(text, add_special_tokens=False)["input_ids"], self.end])
+    def row(self, question: str, text: str, is_cut_off: bool = False) -> Row:
+        """The row whose completion is the turn with `text`."""
+        turn = self.turn(text, is_cut_off)
+        return Row(self.prompt_ids(question), [*self.ids(turn.text), *self.ending(turn)])
 
-    def rows(self, pairs: Sequence[tuple[str, str]]) -> list[Row]:
-        """The rows of many (question, text) pairs, on all cores."""
-        if not pairs:
+    def rows(self, traces: Sequence[Trace]) -> list[Row]:
+        """The rows of many traces, on all cores."""
+        if not traces:
             return []
-        messages = [render(self._prompt, {"question": question}) for question, _ in pairs]
         prompts = self.tokenizer.apply_chat_template(
-            messages, add_generation_prompt=True, tokenize=True, return_dict=False
+            [render(self._prompt, {"question": trace.question}) for trace in traces],
+            add_generation_prompt=True,
+            tokenize=True,
+            return_dict=False,
+            **self._options,
         )
-        texts = self.tokenizer([text for _, text in pairs], add_special_tokens=False)["input_ids"]
-        return [Row(prompt, [*text, self.end]) for prompt, text in zip(prompts, texts, strict=True)]
+        turns = [self.turn(trace.text, trace.is_cut_off) for trace in traces]
+        texts = self.tokenizer([turn.text for turn in turns], add_special_tokens=False)["input_ids"]
+        return [
+            Row(prompt, [*text, *self.ending(turn)]) for prompt, text, turn in zip(prompts, texts, turns, strict=True)
+        ]
+
+    def turn(self, text: str, is_cut_off: bool = False) -> Turn:
+        """The turn with the thoughts and the answer of a trace's text."""
+        return self.form.turn(text, is_cut_off)
+
+    def ids(self, text: str) -> list[int]:
+        """The tokens of a text inside a turn."""
+        return list(self.tokenizer(text, add_special_tokens=False)["input_ids"])
+
+    def ending(self, turn: Turn) -> list[int]:
+        """The token after a complete turn; none after one that was cut off."""
+        return [self.form.end] if turn.is_complete else []
 
     def prompt_ids(self, question: str) -> list[int]:
         """The tokens before the answer."""
-        return token_ids(self.tokenizer, render(self._prompt, {"question": question}))
+        return token_ids(self.tokenizer, render(self._prompt, {"question": question}), self._options)
 
 
 def learnt_text(text: str, methods: Iterable[str]) -> str:
@@ -74,7 +107,7 @@ def learnt_text(text: str, methods: Iterable[str]) -> str:
     `methods`: that of the trace, and for one of a pair that of its partner: pairs must not differ in having thoughts.
     """
     known = [method for name in methods if (method := all_methods().get(name))]
-    return text if all(method.teaches_thoughts for method in known) else thinking.answer_of(text)
+    return text if all(method.teaches_thoughts for method in known) else thinking.split(text).answer
 
 
 class Sized(Protocol):
@@ -87,25 +120,13 @@ class Sized(Protocol):
 R = TypeVar("R", bound=Sized)
 
 
-def short(rows: Iterable[R], max_tokens: int) -> tuple[list[int], list[R]]:
-    """(indices, rows) of at most `max_tokens` tokens. Raises TracemillError if there are none."""
+def short(rows: Iterable[R], max_tokens: int | None) -> tuple[list[int], list[R]]:
+    """(indices, rows) of at most `max_tokens` tokens; None is no limit. Raises TracemillError if there are none."""
     all_rows = list(rows)
-    kept = [index for index, row in enumerate(all_rows) if row.tokens <= max_tokens]
+    kept = [index for index, row in enumerate(all_rows) if max_tokens is None or row.tokens <= max_tokens]
     if not kept:
         raise TracemillError(
             f"all {len(all_rows)} examples are longer than fit.max_tokens = {max_tokens}; the shortest has "
             f"{min((row.tokens for row in all_rows), default=0)} tokens. Raise max_tokens."
         )
     return kept, [all_rows[index] for index in kept]
-
-
-def end_of_turn(tokenizer: Any) -> int:
-    """The token that ends an assistant's turn: the first special token after an answer in the chat template.
-
-    It is not always the tokenizer's `eos_token` (Gemma ends a turn with `<end_of_turn>`), which is the fallback.
-    """
-    messages = [{"role": "user", "content": "question"}, {"role": "assistant", "content": _MARK}]
-    tail = tokenizer.apply_chat_template(messages, tokenize=False).rpartition(_MARK)[2]
-    special = set(tokenizer.all_special_ids)
-    ends = (token for token in tokenizer(tail, add_special_tokens=False)["input_ids"] if token in special)
-    return int(next(ends, tokenizer.eos_token_id))

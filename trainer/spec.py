@@ -8,13 +8,15 @@ from typing import Any, Literal
 from pydantic import Field, ValidationError, model_validator
 
 from tracemill.errors import UsageError, reason_of
-from tracemill.sections import Section
+from tracemill.sampling import SamplingSettings
+from tracemill.sections import Section, apply_changes, key_of
+from tracemill.settings import model
 from trainer.ask_spec import Columns, TeachSpec
 from trainer.fit_spec import FitSpec
 from trainer.select.spec import CurriculumSpec, SelectSpec
 
 
-class EvaluateSpec(Section):
+class EvaluateSpec(SamplingSettings):
     """The evaluations before and after: enqueued jobs, benchmarks that the round enqueues, or both."""
 
     #: Names of `evaluate` jobs of the student without an adapter. Each is repeated with the adapter. All must use the
@@ -28,10 +30,6 @@ class EvaluateSpec(Section):
     domain: Literal["math", "code", "legal", "medical", "general"] = "math"
     #: Answers per question.
     samples: int = Field(default=1, ge=1, le=1024)
-    #: The sampling temperature; 0 always takes the likeliest token.
-    temperature: float = Field(default=0.0, ge=0, le=10)
-    #: The longest answer, in tokens.
-    max_tokens: int = Field(default=512, ge=1)
     #: The number of questions, from the first; 0 means all.
     limit: int = Field(default=0, ge=0)
 
@@ -88,32 +86,8 @@ def read(path: Path, kind: str, changes: Sequence[str] = ()) -> dict[str, Any]:
         content = tomllib.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:  # missing, not UTF-8, not TOML
         raise UsageError(f"cannot read the {kind} file {path}: {reason_of(error)}") from None
-    for change in changes:
-        key, equals, value = change.partition("=")
-        if not equals:
-            raise UsageError(f"--set {change}: write KEY=VALUE, like fit.epochs=1")
-        _change(content, key.strip().split("."), _value(value), change)
+    apply_changes(content, changes, "--set", "fit.epochs=1")
     return content
-
-
-def _value(text: str) -> Any:
-    try:
-        return tomllib.loads(f"value = {text}")["value"]
-    except ValueError:
-        return text
-
-
-def _change(content: Any, key: list[str], value: Any, change: str) -> None:
-    first, *rest = key
-    try:
-        index: Any = int(first) if isinstance(content, list) else first
-        if not rest:
-            content[index] = value
-            return
-        inner = content.setdefault(index, {}) if isinstance(content, dict) else content[index]
-    except (AttributeError, IndexError, TypeError, ValueError):
-        raise UsageError(f"--set {change}: the file has no such key") from None
-    _change(inner, rest, value, change)
 
 
 def parse(content: dict[str, Any], where: str) -> RoundSpec:
@@ -125,6 +99,9 @@ def parse(content: dict[str, Any], where: str) -> RoundSpec:
         raise UsageError(f"{where}: " + "; ".join(problems)) from None
 
 
-def key_of(location: tuple[int | str, ...]) -> str:
-    """Write the location of a pydantic error as a dotted key: `select.jobs`."""
-    return ".".join(str(part) for part in location)
+def with_row_limit(spec: RoundSpec) -> RoundSpec:
+    """The round with a value of `fit.max_tokens`, by default the student's context: it cannot serve longer answers."""
+    if spec.fit.max_tokens is not None:
+        return spec
+    fit = spec.fit.model_copy(update={"max_tokens": model(spec.student).context})
+    return spec.model_copy(update={"fit": fit})

@@ -15,7 +15,7 @@ from tracemill.model_settings import served_rank
 from tracemill.prompts import SLOT
 from tracemill.settings import model
 from trainer import objectives
-from trainer.evaluate import jobs_by_names
+from trainer.evaluate import jobs_by_names, template_options
 from trainer.spec import RoundSpec, parse
 
 #: The keys of [select] that a control arm keeps: the origin of traces, and the limits of one question. Its other keys
@@ -28,6 +28,7 @@ POOL = {
     "datasets",
     "since",
     "until",
+    "finished",
     "near_duplicates",
     "max_per_question",
     "ngram",
@@ -72,6 +73,12 @@ def checked(connection: Connection, spec: RoundSpec) -> str:
             f"select.like: there is no round '{spec.select.like}'. `tracemill rounds` lists those there are."
         )
     return _prompt_hash(connection, spec)
+
+
+def check_evaluation(spec: RoundSpec) -> None:
+    """Raises UsageError unless the round's evaluations measure its student with one prompt."""
+    with transaction() as connection:
+        evaluation_prompt(connection, spec)
 
 
 def check_student(spec: RoundSpec) -> None:
@@ -157,6 +164,7 @@ def evaluation_prompt(connection: Connection, spec: RoundSpec) -> str:
             raise UsageError(f"evaluate.jobs: job '{name}' did not ask '{spec.student}' without an adapter")
         if job["state"] == "cancelled":
             raise UsageError(f"evaluate.jobs: job '{name}' was cancelled, so there is nothing to compare with")
+    template_options(jobs.values())  # raises if they differ
     prompts: dict[str, list[str]] = {}
     for name, job in jobs.items():
         for row in connection.execute(Q["prompts_asked"], {"job_id": job["id"]}):

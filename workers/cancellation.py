@@ -1,21 +1,23 @@
-"""Abort the requests of cancelled jobs.
+"""Abort the requests of cancelled jobs, to teachers and to judges.
 
-A thread looks once a second for cancelled jobs among those whose visits are under way. It cancels their tasks on the
+A thread looks once a second for cancelled jobs among those whose requests are under way. It cancels their tasks on the
 event loop, which closes the HTTP requests and aborts the requests in vLLM. Answers that are complete are kept.
 """
 
 import asyncio
 import logging
-from collections.abc import Coroutine, Iterable
-from typing import Any
+from collections.abc import Coroutine, Iterable, Sequence
+from typing import Any, TypeVar
 
 from sqlalchemy.exc import SQLAlchemyError
 
 from db.queries import Q
 from db.session import statement
 from tracemill.concurrency import Periodic, once
-from tracemill.errors import TracemillError
+from tracemill.errors import EngineAway, TracemillError
 from tracemill.event_loop import loop
+
+T = TypeVar("T")
 
 log = logging.getLogger(__name__)
 
@@ -23,11 +25,18 @@ log = logging.getLogger(__name__)
 LOOK_SECONDS = 1.0
 
 #: The tasks under way by job. Only the event loop changes it.
-_under_way: dict[int, set[asyncio.Future[None]]] = {}
+_under_way: dict[int, set[asyncio.Future[Any]]] = {}
 
 
-async def unless_cancelled(job_id: int, work: Coroutine[Any, Any, None]) -> bool:
-    """Run `work` to its end, or until its job is cancelled. Returns False if it was aborted; raises its error."""
+class JobCancelled(EngineAway):
+    """The job was cancelled, so its requests are aborted or not sent."""
+
+    def __init__(self) -> None:
+        super().__init__("the job is cancelled")
+
+
+async def unless_cancelled(job_id: int, work: Coroutine[Any, Any, T]) -> T:
+    """The result of `work`. Raises its error, or JobCancelled if its job is cancelled meanwhile."""
     task = asyncio.ensure_future(work)
     _under_way.setdefault(job_id, set()).add(task)
     try:
@@ -37,9 +46,18 @@ async def unless_cancelled(job_id: int, work: Coroutine[Any, Any, None]) -> bool
         if not _under_way[job_id]:
             del _under_way[job_id]
     if task.cancelled():
-        return False
-    task.result()
-    return True
+        raise JobCancelled
+    return task.result()
+
+
+def is_cancelled(job_id: int) -> bool:
+    """Whether the job is cancelled."""
+    return bool(_cancelled([job_id]))
+
+
+def _cancelled(job_ids: list[int]) -> Sequence[int]:
+    with statement() as connection:
+        return connection.execute(Q["cancelled_jobs"], {"job_ids": job_ids}).scalars().all()
 
 
 @once
@@ -52,8 +70,7 @@ def _look() -> None:
     if not (job_ids := list(_under_way)):
         return
     try:
-        with statement() as connection:
-            cancelled = connection.execute(Q["cancelled_jobs"], {"job_ids": job_ids}).scalars().all()
+        cancelled = _cancelled(job_ids)
     except (SQLAlchemyError, TracemillError):  # Postgres is away: the next look sees the same jobs
         log.warning("could not look for cancelled jobs", exc_info=True)
         return
@@ -64,6 +81,6 @@ def _look() -> None:
 def _abort(job_ids: Iterable[int]) -> None:
     for job_id in job_ids:
         tasks = _under_way.get(job_id, set())
-        log.warning("job %s is cancelled: aborting %d visits", job_id, len(tasks))
+        log.warning("job %s is cancelled: aborting %d requests", job_id, len(tasks))
         for task in tasks:
             task.cancel()

@@ -212,8 +212,12 @@ def _reserve(job: WorkerJob, shortage: Shortage) -> float:
     """The highest cost of a visit, in the unit of the job's budget."""
     question, gold, trace, missing = shortage
     slot_bytes = {"question": question, "gold": gold, "trace": trace}
-    tokens = max(token_limit(chains, missing, slot_bytes, job.sampling.max_tokens) for chains in job.prompts.values())
-    return tokens if job.budget_unit == "tokens" else cost_limit(tokens, model(job.model))
+    alias = model(job.model)
+    longest = job.sampling.max_tokens or alias.context
+    if longest is None:  # the alias had a context when the job was opened
+        raise TracemillError(f"a budget needs the longest answer, and the context of model {job.model} is not known")
+    tokens = max(token_limit(chains, missing, slot_bytes, longest) for chains in job.prompts.values())
+    return tokens if job.budget_unit == "tokens" else cost_limit(tokens, alias)
 
 
 def _ask(claim: Claim) -> Visit:
@@ -228,7 +232,10 @@ def _ask(claim: Claim) -> Visit:
         await sampler.visit(claim.chains, claim.missing, values, visit)
 
     with rooms_of(running).inside.taken(len(claim.missing)):
-        visit.is_aborted = not run(cancellation.unless_cancelled(job.id, ask()))
+        try:
+            run(cancellation.unless_cancelled(job.id, ask()))
+        except cancellation.JobCancelled:
+            visit.is_aborted = True
     return visit
 
 

@@ -10,8 +10,11 @@ from db.retry import patiently
 from db.session import transaction
 from tracemill.engines.registry import answered
 from tracemill.errors import EngineAway, EngineDead, EngineError
+from tracemill.event_loop import run
 from tracemill.verification.judge import CanaryResult, Judged
 from tracemill.verification.judge.bounded import Judge, Request
+from workers import cancellation
+from workers.cancellation import JobCancelled
 from workers.job import WorkerJob
 
 log = logging.getLogger(__name__)
@@ -28,16 +31,25 @@ def judge_of(alias: str) -> Judge:
 
 
 def ask_judge(job: WorkerJob, requests: Sequence[Request | None]) -> list[Judged | None]:
-    """The replies of the job's judge, in order. A judge that is away is data, `Judged.away`. Raises EngineDead."""
+    """The replies of the job's judge, in order. Raises EngineDead.
+
+    A judge that is away, and a job that is cancelled, are data: `Judged.away`. Complete replies are kept in both cases.
+    """
     assert job.policy.judge is not None
     judge = judge_of(job.policy.judge)
+    cancellation.watcher()
+    replies: list[Judged | None] = [None] * len(requests)
+    away: EngineAway | None = None
     try:
+        if patiently(lambda: cancellation.is_cancelled(job.id)):
+            raise JobCancelled
         _watch(job, judge)
-        replies = judge.ask(requests)
-    except EngineAway as error:  # the canaries could not be asked
-        replies = [Judged(away=error) if request else None for request in requests]
-    answered(judge.alias, next((reply.away for reply in replies if reply and reply.away), None))
-    return replies
+        run(cancellation.unless_cancelled(job.id, judge.fill(replies, requests)))
+    except EngineAway as error:
+        away = error
+    if not isinstance(away, JobCancelled):
+        answered(judge.alias, away or next((reply.away for reply in replies if reply and reply.away), None))
+    return [reply or (Judged(away=away) if request else None) for reply, request in zip(replies, requests, strict=True)]
 
 
 def _watch(job: WorkerJob, judge: Judge) -> None:
@@ -47,7 +59,7 @@ def _watch(job: WorkerJob, judge: Judge) -> None:
             return
         if not patiently(lambda: _has_canaries(job)):
             try:
-                results = judge.canaries()
+                results = run(cancellation.unless_cancelled(job.id, judge.canaries()))
             except (EngineAway, EngineDead):
                 raise
             except EngineError as error:

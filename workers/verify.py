@@ -27,6 +27,7 @@ from tracemill.text import storable
 from tracemill.verification import Findings, Verifier
 from tracemill.verification.acceptance import Acceptance
 from workers.adaptive import Decision, decide, next_target
+from workers.cancellation import JobCancelled
 from workers.job import WorkerJob, method_of, worker_job
 from workers.judging import ask_judge
 from workers.priors import prior
@@ -105,6 +106,7 @@ def _not_verified(job_id: int, waiting: Mapping[int, Exception]) -> None:
     rows = [
         {"job_id": job_id, "question_id": question_id, "error": storable(str(error))}
         for question_id, error in waiting.items()
+        if not isinstance(error, JobCancelled)
     ]
     for row in rows:
         log.error("question %s of job %s is not verified: %s", row["question_id"], job_id, row["error"])

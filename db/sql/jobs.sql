@@ -130,6 +130,11 @@ set state = case when attempts >= :max_attempts and state = 'running' then 'fail
 where job_id = :job_id and state in ('queued', 'running') and lease_until < now()
 returning question_id, state
 
+-- name: halted_jobs
+-- Jobs that hand out nothing, with questions that a worker still holds or that a dead worker held.
+select id from jobs j where state in ('paused', 'over_budget', 'cancelled')
+  and exists (select from job_questions q where q.job_id = j.id and q.state in ('queued', 'running'))
+
 -- name: overdue_verifications
 -- generated stays generated: no verifier has settled it in time. The feeder sends the message again and renews the lease.
 update job_questions set lease_until = now() + make_interval(secs => :lease)

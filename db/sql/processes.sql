@@ -4,7 +4,8 @@
 insert into processes (name, kind, host, queues, concurrency, leads, trouble)
 values (:name, :kind, :host, cast(:queues as jsonb), :concurrency, :leads, :trouble)
 on conflict (name) do update set seen_at = now(), concurrency = excluded.concurrency, leads = excluded.leads,
-     trouble = excluded.trouble
+     trouble = excluded.trouble,
+     started_at = case when processes.concurrency = 0 and excluded.concurrency > 0 then now() else processes.started_at end
 
 -- name: process_ended
 delete from processes where name = :name

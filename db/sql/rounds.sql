@@ -104,7 +104,8 @@ where id = :round_id and owner = :owner and state in ('selecting', 'fitting', 'e
 
 -- name: examples_of_round
 -- A pair (chosen, rejected) shares its stage and position.
-select e.role, q.question, t.text, e.stage, e.position, t.steps, j.method,
+select e.role, q.question, t.text, t.finish_reason is not distinct from 'length' as is_cut_off, e.stage, e.position,
+       t.steps, j.method,
        case when :logprobs then l.payload end as logprobs
 from examples e join traces t on t.id = e.trace_id join questions q on q.id = t.question_id join jobs j on j.id = t.job_id
 left join trace_logprobs l on l.trace_id = t.id and :logprobs

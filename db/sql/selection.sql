@@ -50,6 +50,8 @@ with judged as (
                    when q.dataset <> all(cast(:datasets as text[])) then 'datasets'
                    when t.created_at < cast(:since as timestamptz) then 'since'
                    when t.created_at >= cast(:until as timestamptz) then 'until'
+                   when coalesce(t.answer_text, t.text) = '' then 'answer_text'
+                   when :finished and t.finish_reason = 'length' then 'finished'
                    when v.id is null and (w.wrong or cast(:accepted as boolean) is not null) then 'unverified'
                    when j.negative and not v.accepted then 'accepted'
                    when w.wrong then null
@@ -210,6 +212,13 @@ where r.trace_id = c.trace_id
 -- name: stages_of_candidates
 select stage, count(*) as examples, sum(tokens) as tokens from candidates group by stage order by stage
 
+-- name: cut_off_traces
+-- The jobs with traces that were cut off, and their longest answer; null means the end of the model's context.
+select j.name, (j.sampling ->> 'max_tokens')::bigint as max_tokens, count(*) as traces
+from jobs j join traces t on t.job_id = j.id
+where j.name = any(:jobs) and j.purpose = 'teach' and t.finish_reason = 'length'
+group by j.id order by j.id
+
 -- name: delete_examples
 -- Deletes the examples of an earlier try whose fit failed.
 with forgotten as (delete from exclusions where round_id = :round_id)
@@ -227,7 +236,9 @@ select :round_id, question_id, rule, evaluation_question_id, share from overlapp
 
 -- name: chosen_texts
 -- In the order of training; `rejected` is null unless the objective needs pairs.
-select c.stage, c.position, c.trace_id, q.question, t.text, j.method, p.text as rejected, pj.method as rejected_method
+select c.stage, c.position, c.trace_id, q.question, t.text, t.finish_reason is not distinct from 'length' as is_cut_off,
+       j.method, p.text as rejected, p.finish_reason is not distinct from 'length' as rejected_is_cut_off,
+       pj.method as rejected_method
 from candidates c
 join questions q on q.id = c.question_id
 join traces t on t.id = c.trace_id

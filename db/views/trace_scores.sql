@@ -17,7 +17,7 @@ select t.id as trace_id,
                 where e.fingerprint = q.fingerprint and ej.purpose = 'evaluate'
             ) then 'overlap'
             when v.id is null then 'unverified'
-            when not v.accepted then 'rejected'
+            when not v.accepted or coalesce(t.answer_text, t.text) = '' then 'rejected'
             when j.negative then 'negative'
             else 'train' end as training_use,
        t.variant,

@@ -25,7 +25,9 @@ from tracemill.stack import load
 QUESTIONS = 6
 #: The scripted teacher always answers this question wrong.
 TOO_HARD = 3
-SERVED = '[models.{alias}]\nengine = "openai"\nopenai.base_url = "{url}"\nmodel = "scripted"\n'
+SERVED = (
+    '[models.{alias}]\nengine = "openai"\nopenai.base_url = "{url}"\nmodel = "scripted"\nsampling.max_tokens = 512\n'
+)
 SETTINGS = """
 [local]
 generate = ["teacher"]

@@ -40,6 +40,7 @@ def opened(job: str) -> str:
 
 MAPPED = "tracemill enqueue questions.jsonl --map question=problem --map gold=answer"
 QUESTIONS = f"{MAPPED} --samples 8"
+SAMPLED = f"{MAPPED} --temperature 0.6 --sampling top_k=40 --name sampled"
 FIRST = "tracemill enqueue gsm8k.jsonl --map gold=answer --samples 8 --name first"
 ADAPTIVE = "tracemill enqueue gsm8k.jsonl --map gold=answer --samples 8 --enough 2 --batch 2 --budget-tokens 5e6"
 TEST = "tracemill enqueue test.jsonl --model student --purpose evaluate --samples 1 --temperature 0"
@@ -78,6 +79,8 @@ COMMANDS = {
     "tracemill jobs show gsm8k-teacher-cot": Shown(
         r"^adaptive sampling +2 accepted of at most 8, 2 at a time", (ADAPTIVE,), "gsm8k-teacher-cot"
     ),
+    SAMPLED: Shown(opened("sampled")),
+    "tracemill jobs show sampled": Shown(r"^sampling\.top_k +40 *$", (SAMPLED,)),
     f"{MAPPED} --policy policy.toml --name strict": Shown(opened("strict")),
     "tracemill jobs": Shown(r"questions-teacher-cot", (QUESTIONS,)),
     "tracemill enqueue 'gym:chain_sum?min_terms=2' --model teacher --method cot --samples 8 --limit 100": Shown(

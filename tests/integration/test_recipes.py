@@ -153,7 +153,7 @@ def test_a_teaching_job_can_ask_the_failed_questions_of_another(source: Path, mo
         (["teach.0.method=shouting"], "unknown method 'shouting'"),
         (["teach.0.enough=9"], "enough = 9 is more than the 4 traces"),
         (["teach.0.samples=0"], "teach.0.samples"),
-        (["teach.7.samples=1"], "the file has no such key"),
+        (["teach.7.samples=1"], "there is no such key"),
         (["teach.0.examples=none.jsonl"], "no such file"),
         (["student=teacher"], "cannot serve an adapter"),
         (["fit.objective=luck"], "there is no objective 'luck'"),

@@ -32,7 +32,7 @@ flower = false
 EXAMPLES = ROOT / "producer" / "demo_examples.jsonl"
 #: A small model does not end its answers as requested.
 LENIENT = ["policy.finished=false", "policy.stated=false", "max_tokens=80"]
-SMALL = ["fit.max_tokens=384", "fit.batch_size=4", "evaluate.max_tokens=48"]
+SMALL = ["select.finished=false", "fit.max_tokens=384", "fit.batch_size=4", "evaluate.max_tokens=48"]
 WORDS = "words:?size=24&seed=5"
 HELD_OUT = 'evaluate.benchmarks=["words:?size=8&seed=9&split=test"]'
 DEV = ['dev.benchmarks=["words:?size=8&seed=10&split=test"]', "dev.map={}", "dev.max_tokens=48", "dev.limit=7"]

@@ -61,7 +61,7 @@ def test_the_example_file_names_every_setting() -> None:
     keys = set(re.findall(r"\b([a-z_]+) = ", EXAMPLE))
     parts = GENERATOR["PARTS"]["tracemill.toml"]
     known = {key for part in parts for key in part.content.model_fields}
-    assert known - keys - {"models", "methods", "feeder", "local", "vllm", "openai"} == set()
+    assert known - keys - {"models", "methods", "feeder", "local", "sampling", "vllm", "openai"} == set()
 
 
 def test_every_value_in_a_comment_of_the_example_file_is_accepted(

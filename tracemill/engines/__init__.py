@@ -6,7 +6,7 @@ Each engine is one file. A process has one engine for each model and uses it fro
 
 import string
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Protocol
 
@@ -14,6 +14,10 @@ from tracemill.logprobs import TopK
 from tracemill.model_settings import ModelSettings
 from tracemill.prompts import Message
 from tracemill.sampling import Sampling as Sampling
+from tracemill.sampling import SamplingSettings
+
+#: No variables of the chat template, and no further keys.
+NO_SAMPLING = Sampling()
 
 
 @dataclass(frozen=True)
@@ -75,15 +79,24 @@ class Engine(Protocol):
         """
         ...
 
-    async def choose(self, messages: list[Message], choices: Sequence[str]) -> dict[str, float] | None:
+    async def choose(
+        self, messages: list[Message], choices: Sequence[str], sampling: Sampling = NO_SAMPLING
+    ) -> dict[str, float] | None:
         """The probability of each choice as the answer's first word; their sum is 1.
 
-        None if no choice is among the model's likeliest first tokens. Raises the errors of `generate`.
+        None if no choice is among the model's likeliest first tokens. Of `sampling` only the variables of the chat
+        template and the further keys of requests count. Raises the errors of `generate`.
         """
         ...
 
-    async def score(self, messages: list[Message], continuation: str, adapter: Path | None = None) -> Score | None:
-        """The probability that the answer to `messages` begins with `continuation`.
+    async def score(
+        self,
+        messages: list[Message],
+        continuation: str,
+        adapter: Path | None = None,
+        sampling: Sampling = NO_SAMPLING,
+    ) -> Score | None:
+        """The probability that the answer to `messages` begins with `continuation`. `sampling`: as in `choose`.
 
         None if the engine cannot compute it: few hosted servers give probabilities of a text that they did not write.
         Raises the errors of `generate`.
@@ -101,6 +114,56 @@ class Engine(Protocol):
     async def close(self) -> None:
         """End the engine and every process it started."""
         ...
+
+
+class AliasEngine:
+    """An engine with the chat template's variables and the further keys of a model alias, in every request."""
+
+    def __init__(self, engine: Engine, settings: SamplingSettings) -> None:
+        self._engine, self._settings = engine, settings
+
+    @property
+    def stalled_seconds(self) -> float:
+        return self._engine.stalled_seconds
+
+    @property
+    def max_sequences(self) -> int:
+        return self._engine.max_sequences
+
+    async def generate(
+        self, messages: list[Message], n: int, sampling: Sampling, adapter: Path | None = None
+    ) -> Generation:
+        return await self._engine.generate(messages, n, self._with_settings(sampling), adapter)
+
+    async def choose(
+        self, messages: list[Message], choices: Sequence[str], sampling: Sampling = NO_SAMPLING
+    ) -> dict[str, float] | None:
+        return await self._engine.choose(messages, choices, self._with_settings(sampling))
+
+    async def score(
+        self,
+        messages: list[Message],
+        continuation: str,
+        adapter: Path | None = None,
+        sampling: Sampling = NO_SAMPLING,
+    ) -> Score | None:
+        return await self._engine.score(messages, continuation, adapter, self._with_settings(sampling))
+
+    async def sleep(self) -> None:
+        await self._engine.sleep()
+
+    async def wake(self) -> None:
+        await self._engine.wake()
+
+    async def close(self) -> None:
+        await self._engine.close()
+
+    def _with_settings(self, sampling: Sampling) -> Sampling:
+        return replace(
+            sampling,
+            chat_template_kwargs={**self._settings.chat_template_kwargs, **sampling.chat_template_kwargs},
+            extra_body={**self._settings.extra_body, **sampling.extra_body},
+        )
 
 
 def start(model: ModelSettings, data_dir: Path) -> Engine:

@@ -11,6 +11,7 @@ from typing import Any
 from tracemill import memory
 from tracemill.cards import Card, cards, uses_cards
 from tracemill.engines.registry import engine_key
+from tracemill.engines.vllm_options import USUAL_SHARE
 from tracemill.memory import EngineNeed, FitNeed, Shape
 from tracemill.model_settings import ModelSettings
 from tracemill.settings import model, settings
@@ -20,8 +21,6 @@ from tracemill.weights import model_config, resolve
 SHARE = "gpu_memory_utilization"
 #: Free memory that is not planned with, because other programs and the driver use it at times.
 MARGIN = int(0.25 * memory.GIB)
-#: Sequences of the largest length to plan with if the settings do not name their number.
-PLANNED_SEQUENCES = 64
 #: The alias that rounds train by default.
 STUDENT = "student"
 
@@ -58,7 +57,8 @@ def need_of(name: str, config: ModelSettings, shape: Shape, card: int) -> Engine
         shape,
         card=card,
         max_model_len=config.vllm.max_model_len,
-        sequences=settings().generate_concurrency or PLANNED_SEQUENCES,
+        # Most samples are far shorter than the longest.
+        sequences=max(1, (settings().generate_concurrency or memory.STEP_SEQUENCES) // USUAL_SHARE),
         lora_rank=config.vllm.max_lora_rank if config.vllm.adapters else 0,
         cards=config.vllm.n_cards,
         fixed=config.vllm.options.get(SHARE),

@@ -7,12 +7,13 @@ gives log-probabilities. The engine notices this at the first request and does n
 import asyncio
 import math
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from tracemill import thinking
-from tracemill.engines import AROUND_WORDS, Generation, Sampling, Score, choice_shares
-from tracemill.engines.openai_protocol import MAX_TOP_LOGPROBS, completions, score_at_end
+from tracemill.engines import AROUND_WORDS, NO_SAMPLING, Generation, Sampling, Score, choice_shares
+from tracemill.engines.openai_protocol import MAX_TOP_LOGPROBS, Answer, completions, score_at_end
 from tracemill.engines.openai_server import Server
 from tracemill.errors import RequestRefused
 from tracemill.model_settings import ModelSettings
@@ -25,6 +26,8 @@ TEXTS, TEXT = 8, Sampling(temperature=1.0, max_tokens=8)
 #: A question that every model can answer, and its answer. They show whether a server can score.
 PROBE: list[Message] = [{"role": "user", "content": "What is 2 + 2? Reply with the number only."}]
 PROBE_ANSWER = "4"
+#: The newer name of `max_tokens` in the protocol. Servers of some reasoning models take no other.
+NEW_LIMIT = "max_completion_tokens"
 #: Advice for a server without log-probabilities of token ids.
 WITHOUT_LOGPROBS = 'Use vLLM\'s server or engine = "vllm", or request no log-probabilities (logprobs = 0)'
 
@@ -40,6 +43,7 @@ class OpenaiEngine:
         #: The server's abilities; None means not known yet.
         self._gives_logprobs: bool | None = None
         self._scores: bool | None = None
+        self._renames_limit = False
         self._probing = asyncio.Lock()
 
     @property
@@ -63,16 +67,7 @@ class OpenaiEngine:
         server refuses the messages, gives no log-probabilities by token id, or should load an adapter.
         """
         self._refuse(adapter)
-        request: dict[str, Any] = {
-            "model": self._model,
-            "messages": messages,
-            "n": n,
-            "temperature": sampling.temperature,
-            "top_p": sampling.top_p,
-            "max_tokens": sampling.max_tokens,
-        }
-        if sampling.stop:
-            request["stop"] = list(sampling.stop)
+        request = {**options(sampling), "model": self._model, "messages": messages, "n": n, **values(sampling)}
         if self._stream:
             request |= {"stream": True, "stream_options": {"include_usage": True}}
         k = sampling.logprobs
@@ -81,7 +76,7 @@ class OpenaiEngine:
             request |= {"logprobs": True, "top_logprobs": k + 1 if k < MAX_TOP_LOGPROBS else k}
             request["return_tokens_as_token_ids"] = True
         try:
-            answer, seconds = await self._server.ask(request)
+            answer, seconds = await self._ask(request)
         except RequestRefused as error:
             raise (
                 RequestRefused(f"{error}. Were the log-probabilities the reason? {WITHOUT_LOGPROBS}") if k else error
@@ -92,7 +87,9 @@ class OpenaiEngine:
             raise RequestRefused(f"{self._server.url} {error}. {WITHOUT_LOGPROBS}") from None
         return Generation(tuple(samples[:n]), answer.token_usage.prompt_tokens, seconds)
 
-    async def choose(self, messages: list[Message], choices: Sequence[str]) -> dict[str, float] | None:
+    async def choose(
+        self, messages: list[Message], choices: Sequence[str], sampling: Sampling = NO_SAMPLING
+    ) -> dict[str, float] | None:
         """The probability of each choice as the first word; None if no choice is likely.
 
         A server without logprobs writes a few short answers instead. Then a choice's probability is the share of
@@ -100,8 +97,9 @@ class OpenaiEngine:
         """
         if self._gives_logprobs is not False:
             try:
-                answer, _ = await self._server.ask(
-                    self._short(messages) | {"logprobs": True, "top_logprobs": MAX_TOP_LOGPROBS, "temperature": 0}
+                answer, _ = await self._ask(
+                    self._short(messages, sampling)
+                    | {"logprobs": True, "top_logprobs": MAX_TOP_LOGPROBS, "temperature": 0}
                 )
             except RequestRefused:
                 if self._gives_logprobs:
@@ -112,13 +110,20 @@ class OpenaiEngine:
                     self._gives_logprobs = True
                     likeliest = logprobs.content[0].top_logprobs
                     return choice_shares([(e.token, math.exp(min(e.logprob, 0.0))) for e in likeliest], choices)
-        generation = await self.generate(messages, TEXTS, TEXT)
+        text = replace(TEXT, chat_template_kwargs=sampling.chat_template_kwargs, extra_body=sampling.extra_body)
+        generation = await self.generate(messages, TEXTS, text)
         if self._gives_logprobs is None:
             self._gives_logprobs = False
         words = [first_word(completion.text) for completion in generation.completions]
         return choice_shares([(word, 1 / len(words)) for word in words], choices)
 
-    async def score(self, messages: list[Message], continuation: str, adapter: Path | None = None) -> Score | None:
+    async def score(
+        self,
+        messages: list[Message],
+        continuation: str,
+        adapter: Path | None = None,
+        sampling: Sampling = NO_SAMPLING,
+    ) -> Score | None:
         """The probability that the answer begins with `continuation`; None if the server cannot score.
 
         Most servers cannot. vLLM's server scores a prompt (`prompt_logprobs`) that ends in an unfinished answer
@@ -129,25 +134,37 @@ class OpenaiEngine:
         self._refuse(adapter)
         async with self._probing:
             if self._scores is None:
-                self._scores = await self._can_score()
-        return await self._score(messages, continuation) if self._scores else None
+                self._scores = await self._can_score(sampling)
+        return await self._score(messages, continuation, sampling) if self._scores else None
 
-    async def _can_score(self) -> bool:
+    async def _can_score(self, sampling: Sampling) -> bool:
         try:
-            return await self._score(PROBE, PROBE_ANSWER) is not None
+            return await self._score(PROBE, PROBE_ANSWER, sampling) is not None
         except RequestRefused:
             return False
 
-    async def _score(self, messages: list[Message], continuation: str) -> Score | None:
+    async def _score(self, messages: list[Message], continuation: str, sampling: Sampling) -> Score | None:
         beginning: Message = {"role": "assistant", "content": continuation}
-        answer, _ = await self._server.ask(
-            self._short([*messages, beginning])
+        answer, _ = await self._ask(
+            self._short([*messages, beginning], sampling)
             | {"prompt_logprobs": 0, "continue_final_message": True, "add_generation_prompt": False}
         )
         return None if answer.prompt_logprobs is None else score_at_end(answer.prompt_logprobs, continuation)
 
-    def _short(self, messages: list[Message]) -> dict[str, Any]:
-        return {"model": self._model, "messages": messages, "max_tokens": 1}
+    def _short(self, messages: list[Message], sampling: Sampling) -> dict[str, Any]:
+        return {**options(sampling), "model": self._model, "messages": messages, "max_tokens": 1}
+
+    async def _ask(self, request: dict[str, Any]) -> tuple[Answer, float]:
+        """The answer to a request. A server that refuses `max_tokens` gets the same limit under its newer name."""
+        if not self._renames_limit:
+            try:
+                return await self._server.ask(request)
+            except RequestRefused as error:
+                if "max_tokens" not in request or NEW_LIMIT not in str(error):
+                    raise
+                self._renames_limit = True
+        limit = {NEW_LIMIT: request["max_tokens"]} if "max_tokens" in request else {}
+        return await self._server.ask({key: value for key, value in request.items() if key != "max_tokens"} | limit)
 
     def _refuse(self, adapter: Path | None) -> None:
         if adapter is not None:
@@ -165,6 +182,29 @@ class OpenaiEngine:
     async def close(self) -> None:
         """Close the connections."""
         await self._server.close()
+
+
+def options(sampling: Sampling) -> dict[str, Any]:
+    """The further keys of a request, and the variables of the chat template."""
+    variables = {"chat_template_kwargs": dict(sampling.chat_template_kwargs)} if sampling.chat_template_kwargs else {}
+    return {**sampling.extra_body, **variables}
+
+
+def values(sampling: Sampling) -> dict[str, Any]:
+    """The sampling values that are set. vLLM's server knows all of them, others the first five and `stop`."""
+    names = {
+        "temperature": sampling.temperature,
+        "top_p": sampling.top_p,
+        "max_tokens": sampling.max_tokens,
+        "presence_penalty": sampling.presence_penalty,
+        "frequency_penalty": sampling.frequency_penalty,
+        "top_k": sampling.top_k,
+        "min_p": sampling.min_p,
+        "repetition_penalty": sampling.repetition_penalty,
+        "thinking_token_budget": sampling.thinking_tokens,
+        "stop": list(sampling.stop) or None,
+    }
+    return {name: value for name, value in names.items() if value is not None}
 
 
 def first_word(text: str) -> str:

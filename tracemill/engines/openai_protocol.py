@@ -21,6 +21,20 @@ MAX_TOP_LOGPROBS = 20
 TOKEN_ID = re.compile(r"token_id:(\d{1,8})")
 
 
+class ListedModel(BaseModel):
+    """One model of a server."""
+
+    id: str
+    #: Longest prompt and answer together, in tokens. vLLM tells it; the protocol does not require it.
+    max_model_len: int | None = Field(None, ge=1)
+
+
+class Models(BaseModel):
+    """The answer to `GET /models`."""
+
+    data: list[ListedModel]
+
+
 class ModelMessage(BaseModel):
     """A message by the model, or its next piece in a stream."""
 

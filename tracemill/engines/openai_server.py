@@ -16,7 +16,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from tracemill.engines.openai_protocol import Answer
+from tracemill.engines.openai_protocol import Answer, Models
 from tracemill.engines.openai_stream import DONE, Assembly, Chunk, Events
 from tracemill.engines.rate_limit import Pace, Started
 from tracemill.errors import EngineAway, EngineDead, EngineError, RequestRefused, UsageError
@@ -36,6 +36,10 @@ FIRST_PAUSE, LONGEST_PAUSE = 0.5, 20.0
 RECHECK_SECONDS = 0.25
 #: Largest size of an answer in bytes. 8 samples of 16,000 tokens with 20 likely tokens each are smaller.
 MAX_BYTES = 2**28
+#: Longest wait for the list of models, in seconds.
+LIST_SECONDS = 3.0
+#: Tokens that an answer without a limit is first expected to have. The rate limit learns the real number.
+UNLIMITED = 4096
 #: Characters a token in English text, to estimate the length of a prompt.
 CHARACTERS = 4
 
@@ -65,6 +69,7 @@ class Server:
         self._key = os.environ.get(self._key_name, "").strip()
         if not (self._key.isascii() and self._key.isprintable()):
             raise UsageError(f"the environment variable {options.api_key_env} holds characters that no API key has")
+        self._model = model.model
         self._timeout = model.timeout_seconds
         self._pace = Pace(options.requests_per_minute, options.tokens_per_minute)
         self._turn = asyncio.Lock()
@@ -95,6 +100,18 @@ class Server:
                 self._pace.answered(started, answer.token_usage.prompt_tokens + answer.token_usage.completion_tokens)
                 return answer, time.monotonic() - started.at
 
+    async def max_model_len(self) -> int | None:
+        """The longest prompt and answer of the model, in tokens, if the server's list of models tells it soon."""
+        try:
+            async with (
+                asyncio.timeout(LIST_SECONDS),
+                self._connected().get(self.url / "models", allow_redirects=False) as reply,
+            ):
+                listed = Models.model_validate_json(b"".join([data async for data in self._received(reply)]))
+        except (TimeoutError, aiohttp.ClientError, ValidationError, EngineError):
+            return None
+        return next((model.max_model_len for model in listed.data if model.id == self._model), None)
+
     async def close(self) -> None:
         """Close the connections."""
         if self._session is not None:
@@ -106,7 +123,8 @@ class Server:
         async with self._turn:
             while (wait := self._pace.wait(time.monotonic())) > 0:  # noqa: ASYNC110 (no event ends this wait)
                 await asyncio.sleep(min(wait, RECHECK_SECONDS))
-            return self._pace.start(time.monotonic(), prompt + request.get("n", 1) * request["max_tokens"])
+            limit = request.get("max_tokens") or request.get("max_completion_tokens") or UNLIMITED
+            return self._pace.start(time.monotonic(), prompt + request.get("n", 1) * limit)
 
     async def _attempt(self, request: dict[str, Any]) -> Answer:
         streamed = bool(request.get("stream"))

@@ -1,6 +1,6 @@
 """The engines of this process, one for each distinct model.
 
-Aliases with the same settings share an engine; prices do not count.
+Aliases with the same settings share an engine; prices and sampling do not count.
 """
 
 import logging
@@ -9,7 +9,7 @@ import threading
 from collections.abc import Mapping
 from typing import Any, NoReturn
 
-from tracemill.engines import Engine, start
+from tracemill.engines import AliasEngine, Engine, start
 from tracemill.errors import EngineAway, EngineDead
 from tracemill.event_loop import run
 from tracemill.model_settings import ModelSettings
@@ -20,8 +20,11 @@ log = logging.getLogger(__name__)
 #: Exit code of a worker whose engine died.
 ENGINE_DIED = 70
 
-#: Settings of an alias that its engine does not read: prices, and the options of the other engine.
-UNUSED = {"vllm": {"price_in", "price_out", "openai"}, "openai": {"price_in", "price_out", "vllm"}}
+#: Settings of an alias that its engine does not read: prices, sampling, and the options of the other engine.
+UNUSED = {
+    "vllm": {"price_in", "price_out", "sampling", "openai"},
+    "openai": {"price_in", "price_out", "sampling", "vllm"},
+}
 
 #: Seconds without a step, while requests wait, after which `trouble` reports the engine.
 SLOW_SECONDS = 20.0
@@ -50,9 +53,14 @@ def engine(alias: str) -> Engine:
         return _engines[key]
 
 
-def capacity(engine: Engine) -> int:
-    """The samples that this process has in an engine at a time."""
-    return settings().generate_concurrency or engine.max_sequences
+def alias_engine(alias: str) -> Engine:
+    """The engine of a model alias, with the alias's variables of the chat template and further keys in each request.
+
+    Jobs have these in their own sampling.
+    """
+    sampling = model(alias).sampling
+    is_plain = not (sampling.chat_template_kwargs or sampling.extra_body)
+    return engine(alias) if is_plain else AliasEngine(engine(alias), sampling)
 
 
 def with_options(config: ModelSettings, options: Mapping[str, Any]) -> ModelSettings:
@@ -64,6 +72,11 @@ def with_options(config: ModelSettings, options: Mapping[str, Any]) -> ModelSett
 def set_options(alias: str, **options: Any) -> None:
     """Give the engine of an alias options of vLLM that the settings do not name. Call it before its start."""
     _options[alias] = {**_options.get(alias, {}), **options}
+
+
+def capacity(engine: Engine) -> int:
+    """The samples that this process has in an engine at a time."""
+    return settings().generate_concurrency or engine.max_sequences
 
 
 def answered(alias: str, error: EngineAway | None = None) -> None:

@@ -11,14 +11,15 @@ import math
 import os
 import re
 import time
-from collections.abc import AsyncIterator, Coroutine, Sequence
+from collections.abc import AsyncIterator, Coroutine, Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from pydantic import ValidationError
 
 from tracemill import thinking
-from tracemill.engines import Completion, Generation, Sampling, Score, choice_shares
+from tracemill.engines import NO_SAMPLING, Completion, Generation, Sampling, Score, choice_shares
 from tracemill.engines.adapters import Adapters
 from tracemill.engines.gate import Gate
 from tracemill.engines.plugin import OWNER
@@ -108,12 +109,12 @@ class VllmEngine:
         self._timeout = model.timeout_seconds
         self._stall = settings.stall_seconds
         self._ids = itertools.count()
-        self._max_sequences = sequences(
-            config.cache_config.kv_cache_size_tokens, self._max_model_len, config.scheduler_config.max_num_seqs
-        )
         self._gate = Gate()
         #: vLLM frees the memory of a sleeping engine only with this option. Without it, the engine only pauses.
         self._sleep_level = 1 if options.get(SLEEP_MODE) else 0
+        self._max_sequences = sequences(
+            config.cache_config.kv_cache_size_tokens, self._max_model_len, config.scheduler_config.max_num_seqs
+        )
 
     @property
     def stalled_seconds(self) -> float:
@@ -137,9 +138,8 @@ class VllmEngine:
 
         try:
             params = SamplingParams(
-                temperature=sampling.temperature,
-                top_p=sampling.top_p,
-                max_tokens=sampling.max_tokens,
+                max_tokens=sampling.max_tokens,  # None: up to the end of the context
+                **_values(sampling),
                 stop=list(sampling.stop),
                 include_stop_str_in_output=True,
                 skip_special_tokens=self._hidden is None,
@@ -150,7 +150,7 @@ class VllmEngine:
         except (ValueError, VLLMClientError) as error:
             raise RequestRefused(f"vLLM refused the sampling settings: {error}") from error
         started = time.monotonic()
-        prompt = token_ids(self._tokenizer, messages)
+        prompt = token_ids(self._tokenizer, messages, sampling.chat_template_kwargs)
         # One request a sample, so that a late sample costs none of the others. vLLM would split the request as well.
         outputs = await successful([self._final(prompt, params, adapter) for _ in range(n)])
         opened = thinking.opened_at_end(self._decoded(prompt[-PROMPT_END:]))
@@ -171,15 +171,23 @@ class VllmEngine:
         """The text without special tokens, except thinking marks."""
         return text if self._hidden is None else self._hidden.sub("", text)
 
-    async def choose(self, messages: list[Message], choices: Sequence[str]) -> dict[str, float] | None:
+    async def choose(
+        self, messages: list[Message], choices: Sequence[str], sampling: Sampling = NO_SAMPLING
+    ) -> dict[str, float] | None:
         from vllm import SamplingParams
 
         params = SamplingParams(max_tokens=1, temperature=0, logprobs=LIKELIEST)
-        output = await self._final(token_ids(self._tokenizer, messages), params, None)
+        output = await self._final(token_ids(self._tokenizer, messages, sampling.chat_template_kwargs), params, None)
         likeliest = output.outputs[0].logprobs[0].values()
         return choice_shares([(e.decoded_token or "", math.exp(e.logprob)) for e in likeliest], choices)
 
-    async def score(self, messages: list[Message], continuation: str, adapter: Path | None = None) -> Score:
+    async def score(
+        self,
+        messages: list[Message],
+        continuation: str,
+        adapter: Path | None = None,
+        sampling: Sampling = NO_SAMPLING,
+    ) -> Score:
         """The probability that the answer begins with `continuation`.
 
         It makes one request for each token of `continuation`, which forces that token. All but the first find the
@@ -187,8 +195,9 @@ class VllmEngine:
         again, and needs the logits of each position, which can exhaust a GPU. `logprob_token_ids` is not used either:
         one such request removes the likeliest tokens of all others in its batch.
         """
-        prompt = token_ids(self._tokenizer, messages)
-        answer = continuation_ids(self._tokenizer, messages, prompt, continuation)
+        options = sampling.chat_template_kwargs
+        prompt = token_ids(self._tokenizer, messages, options)
+        answer = continuation_ids(self._tokenizer, messages, prompt, continuation, options)
         logprobs = await asyncio.gather(
             *(self._forced(prompt + answer[:index], token, adapter) for index, token in enumerate(answer))
         )
@@ -281,6 +290,26 @@ async def successful(requests: Sequence[Coroutine[Any, Any, Any]]) -> list[Any]:
     return [result for result in results if not isinstance(result, BaseException)]
 
 
+def _values(sampling: Sampling) -> dict[str, Any]:
+    """The values that are set, with vLLM's names. Raises RequestRefused for keys that only a server takes."""
+    if sampling.extra_body:
+        raise RequestRefused(
+            f"extra_body ({', '.join(sampling.extra_body)}) is for servers; vLLM in the worker's process takes the "
+            "sampling settings and chat_template_kwargs"
+        )
+    values = {
+        "temperature": sampling.temperature,
+        "top_p": sampling.top_p,
+        "top_k": sampling.top_k,
+        "min_p": sampling.min_p,
+        "presence_penalty": sampling.presence_penalty,
+        "frequency_penalty": sampling.frequency_penalty,
+        "repetition_penalty": sampling.repetition_penalty,
+        "thinking_token_budget": sampling.thinking_tokens,
+    }
+    return {name: value for name, value in values.items() if value is not None}
+
+
 async def _last(outputs: AsyncIterator[Any]) -> Any:
     final = None
     async for output in outputs:
@@ -318,12 +347,18 @@ def hidden_tokens(tokenizer: Any) -> re.Pattern[str] | None:
     return re.compile("|".join(map(re.escape, sorted(special - marks, key=len, reverse=True)))) if marks else None
 
 
-def continuation_ids(tokenizer: Any, messages: list[Message], prompt: list[int], continuation: str) -> list[int]:
+def continuation_ids(
+    tokenizer: Any,
+    messages: list[Message],
+    prompt: list[int],
+    continuation: str,
+    options: Mapping[str, Any] = MappingProxyType({}),
+) -> list[int]:
     """The tokens of `continuation` after `prompt` (from `tracemill.prompts.token_ids`).
 
     It is tokenised together with the prompt, because some tokenizers put a space before the first word of a text.
     """
-    text = tokenizer.apply_chat_template(messages, add_generation_prompt=True, tokenize=False)
+    text = tokenizer.apply_chat_template(messages, add_generation_prompt=True, tokenize=False, **options)
     both = list(tokenizer.encode(text + continuation, add_special_tokens=False))
     if both[: len(prompt)] == prompt:
         return both[len(prompt) :]

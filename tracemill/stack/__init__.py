@@ -36,7 +36,7 @@ from tracemill.stack.state import (
 )
 from tracemill.stack.supervise import Supervisor, Unit
 
-__all__ = ["ProcessStatus", "Program", "Stack", "down", "load", "restart", "status", "up"]
+__all__ = ["ProcessStatus", "Program", "Stack", "down", "load", "program_of", "restart", "status", "up"]
 
 #: Longest start of a service. A database that was killed reads its log first, which may take long.
 SERVICE_SECONDS = 120.0
@@ -248,12 +248,15 @@ def status(data_dir: Path) -> list[ProcessStatus]:
     return rows
 
 
-def is_starting_for(data_dir: Path, alias: str) -> bool:
-    """Whether a running program of the stack was started with this model alias. It may still load the model."""
+def program_of(data_dir: Path, alias: str) -> ProcessStatus | None:
+    """The program of the stack that was started with this model alias, unless it was stopped.
+
+    It may still load the model, or fail again and again.
+    """
     with suppress(StackError):
-        running = {row.name for row in status(data_dir) if row.state in ("STARTING", "RUNNING")}
-        return any(u.name in running and alias in u.command for u in supervise.units(folder_of(data_dir)))
-    return False
+        names = {unit.name for unit in supervise.units(folder_of(data_dir)) if alias in unit.command}
+        return next((row for row in status(data_dir) if row.name in names and (row.pid or row.failure)), None)
+    return None
 
 
 def _require_extra() -> None:

@@ -80,21 +80,28 @@ def kind_of(program: str) -> str:
     return program.partition("-")[0]
 
 
-#: The sections of the settings file that do not concern a program. It is restarted for a change of any other.
-UNREAD = {
-    "producer": {"models", "methods", "local", "generate_concurrency", "verify_concurrency"},
-    "generate": {"local", "verify_concurrency"},
-    "verify": {"local", "models", "generate_concurrency"},
-    "train": {"local", "verify_concurrency", "generate_concurrency"},
+#: The kinds of programs that have settings; Flower has none.
+CONFIGURED = ("producer", "generate", "verify", "train")
+#: The kinds of programs that read each setting. They are restarted when it changes.
+READERS: dict[str, tuple[str, ...]] = {
+    "data_dir": CONFIGURED,
+    "database_url": CONFIGURED,
+    "reader_url": (),
+    "redis_url": CONFIGURED,
+    "models": ("generate", "train"),
+    "methods": ("generate", "verify", "train"),
+    "feeder": ("producer", "generate", "train"),
+    "local": ("generate",),
+    "generate_concurrency": ("generate",),
+    "grace_seconds": ("generate", "verify", "train"),
+    "verify_concurrency": ("generate", "verify"),
 }
 
 
 def _digest(program: str) -> str:
-    """A digest of the values in the settings file that concern a program; empty for Flower, which reads none."""
-    if kind_of(program) not in UNREAD:
-        return ""
+    """A digest of the values in the settings file that a program reads."""
     values = FileSource(Settings, config_file())()
-    read = {name: value for name, value in values.items() if name not in UNREAD[kind_of(program)]}
+    read = {name: value for name, value in values.items() if kind_of(program) in READERS.get(name, CONFIGURED)}
     return hashlib.sha256(json.dumps(read, sort_keys=True, default=str).encode()).hexdigest()
 
 

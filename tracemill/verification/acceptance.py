@@ -4,10 +4,14 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
+from tracemill import thinking
 from tracemill.policy import Policy, Signal
 from tracemill.verification.answers.extract import STRICT_FORMS
 from tracemill.verification.checks import Findings, Item
 from tracemill.verification.verdict import Verdict
+
+#: The refusal of a trace that has no text besides its thoughts.
+NO_ANSWER = "it has no answer after its thoughts"
 
 
 @dataclass(frozen=True)
@@ -27,12 +31,18 @@ class Acceptance:
         columns = verdict.columns
         if self._judge_decides(verdict):
             columns = {**columns, "correct": True}
-        hopeful = self.policy.passes(columns, stated=_is_stated(item, verdict), finished=not item.is_cut_off)
+        hopeful = _has_answer(item) and self.policy.passes(
+            columns, stated=_is_stated(item, verdict), finished=not item.is_cut_off
+        )
         return self.policy.signals if hopeful or self.policy.judge_refused else ()
 
     def decide(self, item: Item, verdict: Verdict) -> Verdict:
-        """The verdict with the method's refusal, the judge's agreement where it decides, and `accepted`."""
-        verdict = replace(verdict, refusal=self.refuse(item.text, verdict.findings))
+        """The verdict with its refusal, the judge's agreement where it decides, and `accepted`.
+
+        Thoughts alone are refused: nothing in them can be taught as an answer.
+        """
+        refusal = self.refuse(item.text, verdict.findings) if _has_answer(item) else NO_ANSWER
+        verdict = replace(verdict, refusal=refusal)
         if "agreement" in verdict.signals and self._judge_decides(verdict):
             score = verdict.signals["agreement"]
             proof = f"agreement {score:.2f} by {self.policy.judge}"
@@ -46,7 +56,7 @@ class Acceptance:
     def accepts(
         self, columns: Mapping[str, Any], signals: Mapping[Signal, float], *, stated: bool, finished: bool
     ) -> bool:
-        """Whether a verdict passes. `columns`: as in `Verdict.columns`. A refusal by the method is not looked at."""
+        """Whether a verdict passes. `columns`: as in `Verdict.columns`. A refusal is not looked at."""
         if self.negative:
             return columns["correct"] is False and finished
         return self.policy.passes(columns, stated=stated, finished=finished) and self.policy.passes_gates(signals)
@@ -64,3 +74,7 @@ class Acceptance:
 
 def _is_stated(item: Item, verdict: Verdict) -> bool:
     return verdict.findings.answer_form in STRICT_FORMS if item.is_stated is None else item.is_stated
+
+
+def _has_answer(item: Item) -> bool:
+    return bool(thinking.split(item.text).answer.strip())

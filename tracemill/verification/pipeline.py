@@ -14,6 +14,7 @@ from typing import TypeAlias
 
 from tracemill.concurrency import once
 from tracemill.errors import TracemillError, UsageError
+from tracemill.event_loop import run
 from tracemill.policy import Policy, Signal
 from tracemill.text import storable
 from tracemill.verification.acceptance import Acceptance
@@ -71,7 +72,7 @@ class Verifier:
 
     def canaries(self) -> list[CanaryResult]:
         """Whether attacks in a trace move the judge's ratings. Raises EngineError when the judge cannot be asked."""
-        return self._judge.canaries() if self._judge else []
+        return run(self._judge.canaries()) if self._judge else []
 
     def verify(
         self, items: Sequence[Item], acceptance: Acceptance | None = None, ask: AskJudge | None = None

@@ -23,7 +23,7 @@ class Verdict:
     findings: Findings
     #: How often the samples of its question gave this answer; None: there was no vote.
     vote: Vote | None = None
-    #: Why its method refuses it, whatever else holds.
+    #: Why it is refused, by its method or because it has no answer, whatever else holds.
     refusal: str | None = None
     #: The judge's reply; None: not asked.
     judged: Judged | None = None

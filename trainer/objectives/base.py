@@ -5,8 +5,8 @@ evaluate: on CPU a bitsandbytes 4-bit model that was once switched to evaluation
 """
 
 import hashlib
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from functools import cached_property
 from itertools import chain
 from pathlib import Path
@@ -42,6 +42,8 @@ class Example:
     steps: tuple[str, ...] = ()
     #: The teacher's stored log-probabilities (`tracemill.logprobs`); only for objectives that need them.
     logprobs: bytes | None = None
+    #: Whether its text ends where its model had to stop. Then the student learns no end of the turn.
+    is_cut_off: bool = False
 
 
 @dataclass(frozen=True)
@@ -91,12 +93,15 @@ class Lesson(Generic[Options]):
     report: Callable[[Progress], None]
     #: Folders or hub names of the teacher to load, or of the teachers whose log-probabilities are learnt.
     teachers: tuple[str, ...] = ()
+    #: Variables of the chat template, as in the evaluation.
+    chat_template_kwargs: Mapping[str, Any] = field(default_factory=dict)
 
     @cached_property
     def fingerprint(self) -> str:
         """A hash of everything that changes the result; a fit resumes only from checkpoints with the same hash."""
         settings = (self.fit.model_dump_json(), self.options.model_dump_json())
-        inputs = (self.model, self.prompt.hash, settings, self.epochs, self.teachers)
+        asked = (self.prompt.hash, dict(self.chat_template_kwargs))
+        inputs = (self.model, asked, settings, self.epochs, self.teachers)
         fingerprint = hashlib.blake2b(digest_size=16)
         for part in chain(inputs, self.examples):  # the text of one example at a time
             fingerprint.update(f"{part!r}\n".encode("utf-8", "surrogatepass"))

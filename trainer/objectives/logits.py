@@ -13,8 +13,9 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import Field
 
+from tracemill import thinking
 from tracemill.errors import TracemillError
-from tracemill.logprobs import TopK, decode
+from tracemill.logprobs import TopK, decode, encode
 from tracemill.sections import Section
 from trainer.objectives.base import Example, Lesson, Outcome, objective
 from trainer.rows import Reader, Row
@@ -59,7 +60,7 @@ def fit(lesson: Lesson[LogitsOptions]) -> Outcome:
 
     def loss(logits: Any, labels: Any, ids: Any, logprobs: Any, is_stored: Any) -> Any:
         kl = divergence(logits, ids, logprobs, lesson.options.temperature)
-        # Where nothing is stored there is only imitation: the end of a turn that the teacher did not write.
+        # Where nothing is stored there is only imitation: marks and an end of a turn that the teacher did not write.
         weight = lesson.options.kl_weight * is_stored
         imitation = torch.nn.functional.cross_entropy(logits, labels, reduction="none")
         return (1 - weight) * imitation + weight * lesson.options.temperature**2 * kl
@@ -70,19 +71,42 @@ def fit(lesson: Lesson[LogitsOptions]) -> Outcome:
         return forward.of_logits(loss, forward.labels, *map(forward.of_tokens, stored))
 
     def columns(reader: Reader, example: Example, row: Row) -> dict[str, Any]:
-        return {"logprobs": example.logprobs}
+        return {"logprobs": encode(_of_student(reader, example))}
 
     return imitate(lesson, read=_row, columns=columns, collate=collate, losses=losses)
 
 
 def _row(reader: Reader, example: Example) -> Row:
     """The tokens that the teacher sampled: a tokenizer may cut its text into other tokens."""
-    ids = list(_stored(example).chosen)
-    return Row(reader.prompt_ids(example.question), ids if ids[-1:] == [reader.end] else [*ids, reader.end])
+    ids = list(_of_student(reader, example).chosen)
+    ending = reader.ending(reader.turn(example.text, example.is_cut_off))
+    return Row(reader.prompt_ids(example.question), ids if ids[-1:] == ending else [*ids, *ending])
 
 
-def _stored(example: Example) -> TopK:
-    return decode(example.logprobs or b"")
+def _of_student(reader: Reader, example: Example) -> TopK:
+    """The stored tokens after the student's own prompt.
+
+    Teacher and student may differ in whether the prompt or the model writes the marks before the first word. So the
+    teacher's marks are replaced by the student's. Nothing is stored for marks that the teacher did not write.
+    """
+    import numpy as np
+
+    stored = decode(example.logprobs or b"")
+    chosen, lengths, entries, values = stored.columns
+    ids = chosen.tolist()
+    form, has_thoughts = reader.form, thinking.split(example.text).thoughts is not None
+    around = form.around_thoughts if has_thoughts else None
+    marks = reader.ids(form.before_answer if around is None else around[0])
+    first = thinking.tokens_before_words(ids, reader.tokenizer.decode, thoughts=around is not None)
+    if marks == ids[:first]:
+        return stored
+    skipped = int(lengths[:first].sum())
+    return TopK.of_columns(
+        np.concatenate([np.array(marks, chosen.dtype), chosen[first:]]),
+        np.concatenate([np.zeros(len(marks), lengths.dtype), lengths[first:]]),
+        entries[skipped:],
+        values[skipped:],
+    )
 
 
 def collate(rows: Sequence[dict[str, Any]]) -> dict[str, Any]:
@@ -105,7 +129,7 @@ def collate(rows: Sequence[dict[str, Any]]) -> dict[str, Any]:
         positions = slice(first, first + len(lengths))
         ids[index, positions][is_entry] = top_ids
         logprobs[index, positions][is_entry] = values.float()
-        is_stored[index, positions] = 1.0
+        is_stored[index, positions] = (lengths > 0).float()
     return {"teacher_ids": ids, "teacher_logprobs": logprobs, "teacher_known": is_stored}
 
 

@@ -53,11 +53,12 @@ def fit(lesson: Lesson[PreferenceOptions]) -> Outcome:
     from trainer.student import device
     from trainer.training import TOKENS_A_CUDA_PASS, TOKENS_A_PASS, Material, train
 
-    reader = Reader(AutoTokenizer.from_pretrained(lesson.model), lesson.prompt)
-    all_pairs = [
-        Pair(reader.row(good.question, good.text), reader.row(bad.question, bad.text), good.stage)
-        for good, bad in pairs(lesson.examples)
-    ]
+    reader = Reader(AutoTokenizer.from_pretrained(lesson.model), lesson.prompt, lesson.chat_template_kwargs)
+
+    def row(example: Example) -> Row:
+        return reader.row(example.question, example.text, example.is_cut_off)
+
+    all_pairs = [Pair(row(good), row(bad), good.stage) for good, bad in pairs(lesson.examples)]
     _, kept = short(all_pairs, lesson.fit.max_tokens)
     material = Material(
         columns={

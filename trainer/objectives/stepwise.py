@@ -2,8 +2,9 @@
 
 Hsieh et al. 2023, Distilling Step-by-Step, arXiv:2305.02301, has one loss for the rationale and one for the label. Here
 each step of the rationale has the same weight: a causal model predicts all steps in one pass, each from the question
-and the steps before it. The loss of a trace is (1 − w) × the mean over its steps + w × the loss of its answer. The
-length of a step does not change its weight.
+and the steps before it. The loss of a text is (1 − w) × the mean over its steps + w × the loss of its answer. The
+length of a step does not change its weight. Thoughts before the text are imitated as in `sft`: each of their tokens
+has the weight 1, and the mean weight of the text's tokens is 1 too.
 """
 
 from collections.abc import Sequence
@@ -14,12 +15,13 @@ from pydantic import Field
 from tracemill.sections import Section
 from trainer.objectives.base import Example, Lesson, Outcome, objective
 from trainer.rows import Reader, Row
+from trainer.turns import Turn
 
 
 class StepwiseOptions(Section):
     """`[fit.stepwise]`."""
 
-    #: The answer's share of the loss; its steps share the rest equally.
+    #: The answer's share of the loss of the text after any thoughts; its steps share the rest equally.
     answer_weight: float = Field(default=0.5, gt=0, lt=1)
 
 
@@ -32,9 +34,11 @@ def fit(lesson: Lesson[StepwiseOptions]) -> Outcome:
     from trainer.imitation import imitate
 
     def columns(reader: Reader, example: Example, row: Row) -> dict[str, Any]:
-        encoding = reader.tokenizer(example.text, add_special_tokens=False, return_offsets_mapping=True)
-        starts = [start for start, _ in encoding["offset_mapping"]] + [len(example.text)]
-        return {"weights": [0.0] * len(row.prompt) + weights(starts, ends(example), lesson.options.answer_weight)}
+        turn = reader.turn(example.text, example.is_cut_off)
+        encoding = reader.tokenizer(turn.text, add_special_tokens=False, return_offsets_mapping=True)
+        starts = [start for start, _ in encoding["offset_mapping"]] + [len(turn.text)] * turn.is_complete
+        of_turn = weights_of_turn(turn, starts, example.steps, lesson.options.answer_weight)
+        return {"weights": [0.0] * len(row.prompt) + of_turn}
 
     def collate(rows: Sequence[dict[str, Any]]) -> dict[str, Any]:
         return {"weights": padded([torch.tensor(row["weights"]) for row in rows], 0.0)}
@@ -46,23 +50,30 @@ def fit(lesson: Lesson[StepwiseOptions]) -> Outcome:
     return imitate(lesson, columns=columns, collate=collate, losses=losses)
 
 
-def ends(example: Example) -> list[int]:
-    """The end of each step in the example's text; the rest after the last end is the answer.
+def weights_of_turn(turn: Turn, starts: Sequence[int], steps: Sequence[str], answer: float) -> list[float]:
+    """A weight for each token of a turn, by its start. A turn that was cut off has no answer to weigh."""
+    of_text = [start - turn.answer_start for start in starts if start >= turn.answer_start]
+    positions = ends(turn.text[turn.answer_start :], steps) if turn.is_complete else []
+    return [1.0] * (len(starts) - len(of_text)) + weights(of_text, positions, answer)
 
-    If the trace has no steps, or its text does not contain them, each line is a step, and the last line the answer.
+
+def ends(text: str, steps: Sequence[str]) -> list[int]:
+    """The end of each step in the text; the rest after the last end is the answer.
+
+    If there are no steps, or the text does not contain them, each line is a step, and the last line the answer.
     """
-    positions = _ends_of_steps(example) or _ends_of_lines(example.text)
-    if positions and not example.text[positions[-1] :].strip():
+    positions = _ends_of_steps(text, steps) or _ends_of_lines(text)
+    if positions and not text[positions[-1] :].strip():
         positions.pop()  # the last step gives the answer
     return positions
 
 
-def _ends_of_steps(example: Example) -> list[int]:
+def _ends_of_steps(text: str, steps: Sequence[str]) -> list[int]:
     """Empty if the text does not contain every step."""
     positions: list[int] = []
     end = 0
-    for step in example.steps:
-        start = example.text.find(step, end)
+    for step in steps:
+        start = text.find(step, end)
         if start < 0:
             return []
         end = start + len(step)

@@ -164,7 +164,7 @@ def parameters(connection: Connection, spec: RoundSpec) -> dict[str, Any]:
     thresholds = [(bound, score, limit) for bound, each in bounds.items() for score, limit in each.items()]
     return {
         "job_ids": list(job_ids),
-        **select.model_dump(include={"correct", "concludes", "since", "until", "seed"}),
+        **select.model_dump(include={"finished", "correct", "concludes", "since", "until", "seed"}),
         **listed,
         "accepted": None if select.accepted == "any" else select.accepted,
         "thresholds": bool(thresholds),
@@ -183,6 +183,8 @@ FILTERS = (
     "datasets",
     "since",
     "until",
+    "answer_text",
+    "finished",
     "unverified",
     "accepted",
     "correct",
@@ -210,6 +212,8 @@ def balanced(examples: dict[str, int], balance: float) -> dict[str, int]:
 
 
 REASONS = {
+    "answer_text": "have no answer after their thoughts",
+    "finished": "were cut off at the longest answer: raise the job's max_tokens, or set select.finished = false",
     "unverified": "are not verified yet: is a verify worker running?",
     "accepted": "are not accepted: `trace_scores` shows the verdicts, the job's policy decides",
     "overlapping": "answer a question that is also in an evaluation: teach with other questions",

@@ -1,19 +1,22 @@
 """Preview of a round: its examples are chosen, rendered and counted as for training, but not stored."""
 
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import zip_longest
 from typing import Any
+
+from sqlalchemy import Connection
 
 from db.queries import Q
 from db.session import engine
 from tracemill.prompts import Prompt
 from tracemill.settings import model, settings
 from tracemill.weights import resolve
-from trainer.rows import Reader, Row, learnt_text
+from trainer.evaluate import jobs_by_names, template_options
+from trainer.rows import Reader, Row, Trace, learnt_text
 from trainer.select.choose import BATCH, Selection, choose
-from trainer.spec import RoundSpec
+from trainer.spec import RoundSpec, with_row_limit
 from trainer.submit import checked
 
 #: The most examples, and pairs of overlapping questions, that a preview shows.
@@ -41,6 +44,19 @@ class Rendered:
 
 
 @dataclass(frozen=True)
+class Limit:
+    """A limit of tokens, and what it leaves out."""
+
+    #: The key to raise.
+    limit: str
+    #: Its value; None is the end of the model's context.
+    value: int | None
+    rows: int
+    #: A value that would leave out none; None if it is not known.
+    enough: int | None
+
+
+@dataclass(frozen=True)
 class Preview:
     """The expected counts and first examples of a round."""
 
@@ -51,6 +67,8 @@ class Preview:
     learnt_tokens: int
     #: Examples that are longer than fit.max_tokens and will be left out; `tokens` does not count them.
     too_long: int
+    #: The limits that leave out rows.
+    limits: list[Limit]
     #: Expected seconds of training, by the speed of an earlier round of this student; None without such a round.
     seconds: float | None
     measured_in: str | None
@@ -65,11 +83,14 @@ def preview(spec: RoundSpec, report: Callable[[int, int], None] = lambda done, o
 
     `report` receives the number of rendered examples and of all. Raises the errors of queueing and selecting.
     """
+    spec = with_row_limit(spec)
     with engine().connect() as connection, connection.begin() as transaction:
         prompt_hash = checked(connection, spec)
+        options = template_options(jobs_by_names(connection, spec.evaluate.jobs).values())
         messages = connection.execute(Q["prompt"], {"hash": prompt_hash}).scalar_one()
         selection = choose(connection, spec)
-        rendering = _Rendering(Reader(_tokenizer(spec), Prompt(tuple(messages))), spec.fit.max_tokens)
+        reader = Reader(_tokenizer(spec), Prompt(tuple(messages)), options)
+        rendering = _Rendering(reader, spec.fit.max_tokens)
         for batch in connection.execute(Q["chosen_texts"], execution_options={"yield_per": BATCH}).partitions(BATCH):
             rendering.add(batch)
             report(rendering.examples, selection.examples)
@@ -82,6 +103,7 @@ def preview(spec: RoundSpec, report: Callable[[int, int], None] = lambda done, o
             tokens=sum(rendering.tokens.values()),
             learnt_tokens=rendering.learnt,
             too_long=rendering.too_long,
+            limits=[*_limits_of_jobs(connection, spec), *rendering.limits()],
             seconds=_seconds(spec, rendering.tokens, speed.tokens_per_second) if speed else None,
             measured_in=speed.name if speed else None,
             examples=rendering.shown,
@@ -89,6 +111,14 @@ def preview(spec: RoundSpec, report: Callable[[int, int], None] = lambda done, o
         )
         transaction.rollback()
     return result
+
+
+def _limits_of_jobs(connection: Connection, spec: RoundSpec) -> list[Limit]:
+    """The longest answers of the jobs with traces that were cut off."""
+    if not spec.select.finished:
+        return []
+    rows = connection.execute(Q["cut_off_traces"], {"jobs": spec.select.jobs})
+    return [Limit(f"max_tokens of job {row.name}", row.max_tokens, row.traces, None) for row in rows]
 
 
 def _tokenizer(spec: RoundSpec) -> Any:
@@ -109,17 +139,23 @@ def _methods(row: Any) -> list[str]:
 class _Rendering:
     """Renders examples in batches, and keeps the sums and the first examples."""
 
-    def __init__(self, reader: Reader, max_tokens: int) -> None:
+    def __init__(self, reader: Reader, max_tokens: int | None) -> None:
         self.reader, self.max_tokens = reader, max_tokens
         self.tokens: dict[int, int] = defaultdict(int)
-        self.examples = self.learnt = self.too_long = 0
+        self.examples = self.learnt = self.too_long = self.longest = 0
         self.shown: list[Rendered] = []
 
     def add(self, batch: Sequence[Any]) -> None:
         """Add rows of the query `chosen_texts`."""
-        chosen = self._rows((row.question, learnt_text(row.text, _methods(row))) for row in batch)
-        rejected = self._rows(
-            (row.question, learnt_text(row.rejected, _methods(row))) for row in batch if row.rejected is not None
+        chosen = self.reader.rows(
+            [Trace(row.question, learnt_text(row.text, _methods(row)), row.is_cut_off) for row in batch]
+        )
+        rejected = self.reader.rows(
+            [
+                Trace(row.question, learnt_text(row.rejected, _methods(row)), row.rejected_is_cut_off)
+                for row in batch
+                if row.rejected is not None
+            ]
         )
         for row, right, wrong in zip_longest(batch, chosen, rejected):
             rows = {"sft": right} if wrong is None else {"chosen": right, "rejected": wrong}
@@ -128,14 +164,17 @@ class _Rendering:
                 self.shown += [
                     Rendered(row.trace_id, row.stage, role, self._parts(each)) for role, each in rows.items()
                 ]
-            if any(each.tokens > self.max_tokens for each in rows.values()):
+            longest = max(each.tokens for each in rows.values())
+            self.longest = max(self.longest, longest)
+            if self.max_tokens is not None and longest > self.max_tokens:
                 self.too_long += 1
                 continue
             self.tokens[row.stage] += sum(each.tokens for each in rows.values())
             self.learnt += sum(len(each.completion) for each in rows.values())
 
-    def _rows(self, pairs: Iterable[tuple[str, str]]) -> list[Row]:
-        return self.reader.rows(list(pairs))
+    def limits(self) -> list[Limit]:
+        """`fit.max_tokens` if rows are longer."""
+        return [Limit("fit.max_tokens", self.max_tokens, self.too_long, self.longest)] if self.too_long else []
 
     def _parts(self, row: Row) -> tuple[Part, ...]:
         decode = self.reader.tokenizer.decode

@@ -34,6 +34,8 @@ class SelectSpec(Section):
     jobs: list[str] = Field(min_length=1)
     #: Whether they pass their job's policy; "any" also takes traces that nobody verified (the control arm).
     accepted: bool | Literal["any"] = True
+    #: Leave out traces that were cut off at the longest answer. If they stay, the student learns no end after them.
+    finished: bool = True
     #: Whether the answer equals the gold answer. Absent: no filter.
     correct: bool | None = None
     #: Whether the last value that the reasoning derives is the answer. Absent: no filter.

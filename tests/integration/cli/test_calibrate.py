@@ -14,7 +14,8 @@ from typer.testing import CliRunner, Result
 from cli.main import app
 from db.calibrations import latest
 from tests.conftest import forget
-from tests.integration.factory import ASK, Processes, additions, change, fill, rows, value, wait_until
+from tests.integration.factory import Processes, change, rows, value, wait_until
+from tests.integration.judged import judged_job
 from tests.scripted_server import ScriptedServer
 from tracemill.errors import EngineError, StackError, UsageError
 from tracemill.policy import Policy
@@ -171,34 +172,6 @@ def test_a_calibration_fails_when_its_worker_ends(
     killer.join()
     assert isinstance(done.exception, StackError)
     assert str(done.exception).endswith(" ended before it rated every trace: run the same command again")
-
-
-def judged_job(name: str, right: int, wrong: int, policy: Policy) -> None:
-    """Store a job with `right` right traces scored 0.8, and `wrong` wrong traces scored 0.3."""
-    fill(additions(right + wrong), name, policy=policy, samples=1)
-    change(
-        """
-        insert into traces (job_id, question_id, sample_index, prompt_hash, text, reasoning, steps, tokens_in,
-                            tokens_out, latency_seconds, worker)
-        select job_id, question_id, 0, :hash, '', '', '[]', 1, 1, 0, 'test'
-        from job_questions join jobs on jobs.id = job_id where name = :name
-        """,
-        hash=ASK.hash,
-        name=name,
-    )
-    change(
-        """
-        insert into verdicts (trace_id, verifier, correct, proof, equations_checked, equations_false, signals, findings,
-                              accepted, seconds)
-        select t.id, j.verifier, n <= :right, 'equal', 0, 0,
-               case when n <= :right then '{"rating": 0.8, "uninformative": ["rating"]}'::jsonb
-                    else '{"rating": 0.3, "uninformative": ["rating"]}'::jsonb end, '[]', false, 0
-        from (select *, row_number() over (order by id) as n from traces) t join jobs j on j.id = t.job_id
-        where j.name = :name
-        """,
-        right=right,
-        name=name,
-    )
 
 
 def test_a_jobs_verdicts_calibrate_its_judge_without_a_request(judge: ScriptedServer) -> None:

@@ -1,149 +1,162 @@
-"""Why nothing moves: the installed commands name the reason in one line, beside a real local stack."""
+"""Why nothing moves: `status`, `health` and `jobs list` name the reason in one line.
+
+Heartbeats and jobs are rows of the test, and short scripts replace the workers, so no test waits for a worker.
+"""
 
 import json
-import re
-import shutil
-import tempfile
-from collections.abc import Iterator
+import socket
+import sys
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from typer.testing import CliRunner, Result
 
-from tests.installed import succeed, tracemill
-from tests.integration.factory import wait_until
-from tests.scripted_server import Fault, ScriptedServer
+from cli.main import app
+from cli.stack import settled
+from tests.conftest import forget
+from tests.installed import environment
+from tests.installed import tracemill as installed
+from tests.integration.factory import additions, change, fill, wait_until
+from tracemill import stack as local
+from tracemill.policy import Policy
+from tracemill.settings import settings
+from tracemill.stack import Program, Stack
 
-pytestmark = [pytest.mark.integration, pytest.mark.timeout(600)]
+pytestmark = pytest.mark.integration
 
-SETTINGS = """
-generate_concurrency = 4
-[local]
-generate = ["teacher"]
-judge = ""
-train = false
-flower = false
-[feeder]
-interval_seconds = 0.2
-verify_lease_seconds = 1
-[models.teacher]
-engine = "openai"
-openai.base_url = "{url}"
-model = "scripted"
+#: A worker that fails some seconds after each start. It was started with the alias `verifier`.
+CRASHES = ["sh", "-c", "sleep 2; echo 'error: the disk is full'; exit 1", "worker", "verifier"]
+#: A worker that fails soon after its first heartbeat, as at its first request.
+DIES_AT_ITS_FIRST_REQUEST = """
+import sys, time
+from db.heartbeat import present
+with present("generate", queues=["generate.teacher"], concurrency=lambda: 1):
+    time.sleep(1)
+sys.exit("error: no key in MY_KEY")
 """
-METHOD = '[methods.mine]\nuser = "{question} Think."\n'
-QUESTION = '{"question": "What is 1 + 1?", "gold": "2"}\n'
+HEARTBEAT = """
+insert into processes (name, kind, host, leads, queues, concurrency, started_at)
+values (:name, :kind, :host, :leads, cast(:queues as jsonb), :concurrency, now() - interval '42 seconds')
+"""
 
 
-class Folder:
-    """A user's folder with a stack, a scripted server and its settings file."""
-
-    def __init__(self, path: Path, server: ScriptedServer) -> None:
-        self.path, self.server = path, server
-        self.questions = path / "questions.jsonl"
-        self.questions.write_text(QUESTION)
-
-    def configure(self, url: str | None = None, more: str = "") -> None:
-        (self.path / "tracemill.toml").write_text(SETTINGS.format(url=url or self.server.base_url) + more)
-
-    def enqueue(self, name: str, *words: str) -> None:
-        succeed(self.path, "enqueue", "questions.jsonl", "--samples", "1", "--name", name, *words)
-
-    def reasons(self, job: str) -> list[str]:
-        rows = json.loads(succeed(self.path, "jobs", "list", "--json"))
-        return next(list(row["reasons"]) for row in rows if row["job"] == job)
-
-    def states(self) -> dict[str, str]:
-        return {row["name"]: row["state"] for row in json.loads(tracemill(self.path, "status", "--json").stdout)}
+def start(programs: list[Program]) -> None:
+    """Run these programs beside Postgres and Redis, in place of the earlier ones."""
+    local.up(settings().data_dir, lambda _: programs, prepare=lambda _: None)
 
 
 @pytest.fixture(scope="module")
-def folder() -> Iterator[Folder]:
-    path = Path(tempfile.mkdtemp())
-    with ScriptedServer(lambda _: "1 + 1 = 2. The answer is 2.") as server:
-        here = Folder(path, server)
-        here.configure()
-        try:
-            succeed(path, "up", seconds=180)
-            yield here
-        finally:
-            succeed(path, "down")
-            shutil.rmtree(path, ignore_errors=True)
+def _programs(stack: Stack) -> Iterator[None]:
+    forget()
+    idle = [Program(name, ["sleep", "600"]) for name in ("producer", "generate")]
+    start([*idle, Program("verify", CRASHES)])
+    yield
+    start([])
 
 
-def test_a_paused_job_shows_how_it_continues_in_each_command(folder: Folder) -> None:
-    folder.server.latency = 20
-    folder.enqueue("paused")
-    succeed(folder.path, "jobs", "pause", "paused")
-    expected = "paused: paused. Continue: tracemill jobs resume paused"
+@pytest.fixture
+def beat(_programs: None, clean: Stack) -> Iterator[Callable[..., None]]:
+    """A function that stores the heartbeat of a program. The producer has sent one."""
+    pids = {row.name: row.pid for row in local.status(settings().data_dir)}
+    host = socket.gethostname()
+
+    def send(kind: str, *queues: str, concurrency: int = 1) -> None:
+        row = {"kind": kind, "host": host, "queues": json.dumps(queues), "concurrency": concurrency}
+        row |= {"leads": kind == "producer"}
+        change(HEARTBEAT, name=f"{kind}.{pids[kind]}@{host}", **row)
+
+    change("delete from processes")
+    send("producer")
+    yield send
+    change("delete from processes")
+
+
+def tracemill(*words: str) -> Result:
+    return CliRunner().invoke(app, words)
+
+
+def test_a_loading_worker_is_never_called_missing(beat: Callable[..., None]) -> None:
+    beat("generate", "generate.teacher", concurrency=0)
+    fill(additions(1), "sums")
+    status = tracemill("status").stdout
+    assert "LOADING" in status
+    assert "\ngenerate: loading the model (42 s)\n" in status
     for words in (["status"], ["jobs", "list"]):
-        assert expected in succeed(folder.path, *words)
-    parts = json.loads(succeed(folder.path, "health", "--json"))
-    (part,) = [part for part in parts if part["name"] == "job paused"]
-    assert (part["well"], part["about"]) == (True, "paused. Continue: tracemill jobs resume paused")
-    succeed(folder.path, "jobs", "resume", "paused")
-    folder.server.latency = 0
+        assert "\nsums: generate is loading the model (42 s)\n" in tracemill(*words).stdout
+    parts = {part["name"]: part for part in json.loads(tracemill("health", "--json").stdout)}
+    assert parts["job sums"]["about"] == "generate is loading the model (42 s)"
+    assert parts["job sums"]["well"]
 
 
-def test_a_wrong_address_is_the_reason_and_up_restarts_only_its_worker(folder: Folder) -> None:
-    folder.configure("http://127.0.0.1:1/v1")
-    before = {row["name"]: row["pid"] for row in json.loads(succeed(folder.path, "status", "--json"))}
-    changed = tracemill(folder.path, "up")
-    assert "restarted, because the settings have changed: generate\n" in changed.stderr
-    after = {row["name"]: row["pid"] for row in json.loads(succeed(folder.path, "status", "--json"))}
-    assert {name for name in before if before[name] != after[name]} == {"generate"}
-    folder.enqueue("away")
-    wait_until(
-        lambda: any("no answer from base_url http://127.0.0.1:1/v1" in text for text in folder.reasons("away")), 60
-    )
-    assert "no answer from base_url" in tracemill(folder.path, "status").stdout
-    assert tracemill(folder.path, "health").returncode == 1
+def test_a_paused_job_names_the_command_that_continues_it(beat: Callable[..., None]) -> None:
+    fill(additions(1), "sums")
+    change("update jobs set state = 'paused'")
+    for words in (["status"], ["jobs", "list"]):
+        assert "\nsums: paused. Continue: tracemill jobs resume sums\n" in tracemill(*words).stdout
+    parts = {part["name"]: part for part in json.loads(tracemill("health", "--json").stdout)}
+    assert parts["job sums"]["about"] == "paused. Continue: tracemill jobs resume sums"
+    assert parts["job sums"]["well"]
 
 
-def test_up_names_the_process_that_crashes_and_its_last_error(folder: Folder) -> None:
-    folder.configure(more='vllm.device = "quantum"\n')
-    refused = tracemill(folder.path, "restart", "generate")
-    assert refused.returncode == 2  # the command reads the settings too
-    folder.configure()
-    folder.server.faults = iter([Fault.UNAUTHORIZED] * 1000)
-    tracemill(folder.path, "up")
-    wait_until(lambda: folder.states()["generate"] == "CRASHING", 60)
-    shown = tracemill(folder.path, "status")
-    assert shown.returncode == 1
-    assert re.search(r"^generate: (crash loop|ended once).* no key in OPENAI_API_KEY: http", shown.stdout, re.MULTILINE)
-    again = tracemill(folder.path, "up")
-    assert again.returncode == 1
-    assert "no key in OPENAI_API_KEY" in again.stdout
-    folder.server.faults = iter(())
+def waiting_for_verdicts(policy: Policy, error: str | None = None) -> None:
+    fill(additions(1), "sums", policy=policy)
+    change("update job_questions set state = 'generated', last_error = :error", error=error)
 
 
-def test_restart_starts_the_named_program_again(folder: Folder) -> None:
-    unknown = tracemill(folder.path, "restart", "generat")
-    assert (unknown.returncode, unknown.stderr) == (
-        2,
-        "error: no program 'generat' runs here. Programs: generate, producer, verify\n",
-    )
-    before = {row["name"]: row["pid"] for row in json.loads(tracemill(folder.path, "status", "--json").stdout)}
-    assert "restarted: verify\n" in tracemill(folder.path, "restart", "verify").stderr
-    after = {row["name"]: row["pid"] for row in json.loads(tracemill(folder.path, "status", "--json").stdout)}
-    assert {name for name in before if before[name] != after[name]} == {"verify"}
+def faults(job: str) -> list[str]:
+    """The faults of a job in `health`, which `jobs list` and `status` show too."""
+    reasons = [part["trouble"] for part in json.loads(tracemill("health", "--json").stdout) if part["name"] == job]
+    for reason in reasons:
+        for words in (["status"], ["jobs", "list"]):
+            assert f"\n{job.removeprefix('job ')}: {reason}\n" in tracemill(*words).stdout
+    return reasons
 
 
-def test_a_method_unknown_to_the_worker_is_one_error_on_the_job(folder: Folder) -> None:
-    succeed(folder.path, "restart")
-    folder.questions.write_text(QUESTION + QUESTION.replace("1?", "2?"))
-    folder.configure(more=METHOD)
-    folder.enqueue("unknown", "--method", "mine")
-    wait_until(lambda: any("2 questions wait" in text for text in folder.reasons("unknown")), 40)
-    (reason,) = folder.reasons("unknown")
-    assert re.fullmatch(
-        r"2 questions wait for traces: UnknownMethod: the generate worker on \S+ does not know the method 'mine'. "
-        "Give all workers the same settings, then: tracemill restart generate",
-        reason,
-    )
-    succeed(folder.path, "restart", "generate")
-    wait_until(lambda: any("2 questions wait for verdicts" in text for text in folder.reasons("unknown")), 40)
-    assert "tracemill restart verify" in succeed(folder.path, "jobs", "list")
-    changed = succeed(folder.path, "up")  # verify is the last program with the old settings
-    assert "verify" in changed
-    wait_until(lambda: folder.reasons("unknown") == [], 40)
-    assert "done" in succeed(folder.path, "jobs", "watch", "unknown")
+def test_a_missing_judge_is_named_with_the_command_that_starts_it(
+    beat: Callable[..., None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TRACEMILL_LOCAL__JUDGE", "")
+    forget()
+    waiting_for_verdicts(Policy(judge="verifier"))
+    assert faults("job sums") == ["no process judges with verifier: tracemill worker verify --judge verifier"]
+    monkeypatch.undo()
+    forget()
+
+
+def test_a_missing_sandbox_is_named_with_its_reason(beat: Callable[..., None]) -> None:
+    beat("verify", "verify")
+    waiting_for_verdicts(Policy(), "no sandbox: bwrap is not installed")
+    assert faults("job sums") == ["1 question waits for verdicts: no sandbox: bwrap is not installed"]
+
+
+def test_a_crash_loop_is_named_with_its_last_error(beat: Callable[..., None], tmp_path: Path) -> None:
+    wait_until(lambda: local.program_of(settings().data_dir, "verifier").restarts > 1, 60)  # type: ignore[union-attr]
+    waiting_for_verdicts(Policy())
+    (reason,) = faults("job sums")
+    assert reason.startswith("verify: crash loop, ended ")
+    assert reason.endswith(" times: error: the disk is full")
+    assert tracemill("status").exit_code == 1
+    # No command waits for such a worker.
+    labelled = ({"question": "1 + 1?", "trace": "It is 2.", "correct": n % 2 == 0} for n in range(40))
+    (tmp_path / "labelled.jsonl").write_text("\n".join(map(json.dumps, labelled)))
+    data_dir = str(settings().data_dir.absolute())
+    ended = installed(tmp_path, "calibrate", "--judge", "verifier", "labelled.jsonl", TRACEMILL_DATA_DIR=data_dir)
+    assert ended.returncode == 1
+    assert ended.stderr.startswith("error: verify, which serves verifier, does not start: crash loop, ended ")
+    assert ended.stderr.endswith(" times: error: the disk is full\n")
+
+
+def test_up_waits_until_new_workers_have_met_their_first_request(clean: Stack) -> None:
+    change("delete from processes")
+    environment_ = {"TRACEMILL_DATA_DIR": str(settings().data_dir.absolute())} | {
+        name: value for name, value in environment().items() if name == "PYTHONPATH"
+    }
+    start([Program("generate", [sys.executable, "-c", DIES_AT_ITS_FIRST_REQUEST], environment_)])
+    try:
+        (report,) = [report for report in settled() if report.name == "generate"]
+        assert report.failure is not None
+        assert report.failure.endswith("error: no key in MY_KEY")
+    finally:
+        start([])
+        change("delete from processes")

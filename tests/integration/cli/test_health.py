@@ -25,11 +25,12 @@ def present(kind: str) -> int:
 
 @pytest.fixture
 def whole(factory: Processes) -> Processes:
-    """A factory in which every process has sent a heartbeat."""
+    """A factory in which every process works."""
     change("delete from processes")
     for kind in ("producer", "generate", "verify"):
         wait_until(lambda kind=kind: present(kind) == 1)
     wait_until(lambda: rows("select 1 from processes where leads"))
+    wait_until(lambda: not rows("select 1 from processes where kind <> 'producer' and concurrency = 0"))
     return factory
 
 

@@ -1,6 +1,7 @@
 """`tracemill enqueue` and `tracemill jobs` with a real database."""
 
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -71,6 +72,16 @@ def test_jobs_are_listed_and_shown_for_people_and_for_machines(sums: Path) -> No
     assert shown["source"] == str(sums)
     for words in (["jobs"], ["jobs", "show", "sums"]):
         assert "sums" in run(*words).stdout
+
+
+def test_a_job_shows_its_sampling_with_words_for_what_the_engine_decides(sums: Path) -> None:
+    words = ("enqueue", str(sums), "--map", "question=prompt", "--name", "other", "--sampling", "top_k=20")
+    assert run(*words).exit_code == 0
+    stored = json.loads(run("jobs", "show", "other", "--json").stdout)["sampling"]
+    assert stored == {"temperature": 0.7, "top_p": 1.0, "max_tokens": None, "stop": [], "top_k": 20}
+    shown = run("jobs", "show", "other").stdout
+    assert re.search(r"sampling\.max_tokens +the rest of the context", shown)
+    assert re.search(r"sampling\.top_k +20", shown)
 
 
 def test_a_job_is_paused_resumed_and_cancelled_and_nothing_else(sums: Path) -> None:

@@ -16,13 +16,20 @@ import pytest
 
 from db.session import transaction
 from tests.integration.factory import change
+from tests.integration.judged import judged_job
 from tests.integration.rounds import finish, job, new_round, question, round_spec, trace
+from tests.tiny import TEMPLATE, byte_tokenizer
+from tracemill.policy import Policy
 from tracemill.settings import settings
 from tracemill.stack import Stack
+from trainer.loop import LoopSpec
 
 pytestmark = pytest.mark.integration
 
 JOB = "gsm8k-train-teacher-rationalize-2"
+JUDGED = "gsm8k-train-teacher-cot-with-judge"
+EVALUATION = "gsm8k-test-student-first-1319-x16"
+LOOP = "llama-star-with-hints-and-dev-set"
 ROUND = "llama-distilled-without-filter-17"
 PROCESS = "generate.4194304@gpu-worker-7f9c4d5b6-x2x9z"
 TOKENS = 1_234_567_890
@@ -39,8 +46,8 @@ select rounds.id, jobs.id, :benchmark, 'after', 1319, 1036, 1000, 0.785, 0.721, 
 
 
 @pytest.fixture
-def factory(clean: Stack) -> Iterator[None]:
-    """A cancelled job and a failed round, both with long names, and a worker with a heartbeat."""
+def factory(clean: Stack, files: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Jobs, rounds and a loop with long names, and a worker with a heartbeat."""
     with transaction() as connection:
         questions = [question(connection, f"What is {n} + 1?") for n in range(3)]
         job_id = job(connection, JOB, questions)
@@ -50,16 +57,42 @@ def factory(clean: Stack) -> Iterator[None]:
         for name in (ROUND, "short"):
             new_round(connection, round_spec(name))
     change("update traces set tokens_out = :tokens", tokens=TOKENS)
-    change("update jobs set state = 'cancelled', finished_at = null")
     change(
         "update rounds set state = 'failed', finished_at = now(), error = 'the disk is full', "
         'metrics = \'{"seconds": 512.34567, "loss": [2.5, 1.25]}\''
     )
     change(EVALUATIONS, benchmark=JOB)
+    judged_job(JUDGED, 12, 14, Policy(judge="verifier", judge_refused=True))
+    with transaction() as connection:
+        job(connection, EVALUATION, [question(connection, "How many legs has a spider?")], evaluate=True)
+    change("update jobs set state = case purpose when 'teach' then 'cancelled' else 'done' end, finished_at = null")
+    spec = {"name": LOOP, "attempt": {"source": "gsm8k-train.jsonl"}, "evaluate": {"jobs": [EVALUATION]}}
+    change(
+        "insert into loops (name, awaits, spec, shots) values (:name, :awaits, cast(:spec as jsonb), '[]')",
+        name=LOOP,
+        awaits=f"{LOOP}-1-attempt",
+        spec=LoopSpec.model_validate(spec).model_dump_json(),
+    )
     change("delete from processes")
     change(PROCESSES, name=PROCESS)
+    student = {"model": str(files / "student"), "vllm": {"adapters": True}}
+    monkeypatch.setenv("TRACEMILL_MODELS", json.dumps({"student": student}))
     yield
     change("delete from processes")
+
+
+@pytest.fixture(scope="module")
+def files(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with a round, questions, traces, and a student's tokenizer."""
+    folder = tmp_path_factory.mktemp("files")
+    (folder / "round.toml").write_text(
+        f'name = "{ROUND}"\n[select]\njobs = ["{JOB}"]\n[fit]\nmax_tokens = 512\n[evaluate]\njobs = ["{EVALUATION}"]\n'
+    )
+    (folder / "questions.jsonl").write_text('{"question": "What is 40 + 2?", "gold": "42"}\n')
+    (folder / "traces.jsonl").write_text('{"question": "1 + 1?", "trace": "The answer is 2.", "gold": "2"}\n')
+    byte_tokenizer(TEMPLATE, "<|im_start|>", "<|im_end|>").save_pretrained(folder / "student")
+    (folder / "student" / "config.json").write_text('{"model_type": "llama"}')
+    return folder
 
 
 def run(width: int, *words: str, folder: Path | None = None, data_dir: Path | None = None, **environment: str) -> str:
@@ -74,9 +107,11 @@ def run(width: int, *words: str, folder: Path | None = None, data_dir: Path | No
         timeout=60,
     )
     assert "error" not in done.stderr, done.stderr
-    return done.stdout
+    return done.stdout + (done.stderr if words[0] == "verify" else "")
 
 
+#: Beginnings of lines that a terminal wraps.
+SENTENCES = ("logs: ", f"{JOB}: ", f"{EVALUATION}: ", "job a-new-job: ", "Picture: ")
 #: A folder that no user can write to, not even root.
 READ_ONLY = Path("/proc")
 
@@ -95,15 +130,24 @@ READ_ONLY = Path("/proc")
         ("sql", [JOB, str(3 * TOKENS), "tokens_out", "failed"]),
         ("config", ["models.teacher.vllm.max_model_len", "feeder.running_lease_seconds", "default"]),
         ("methods", ["rationalize", "Zelikman"]),
-        ("loops", []),
+        (f"rounds compare {ROUND} short", [ROUND, "short", JOB, "McNemar", "no difference is shown"]),
+        ("loops", [LOOP, "1 of ", f"{LOOP}-1-attempt"]),
+        (f"loops show {LOOP}", [LOOP, "gsm8k-train.jsonl", EVALUATION]),
+        (
+            f"calibrate --judge verifier --job {JUDGED} --no-store --signals rating",
+            ["rating", "12", "14", "1.00 [", "informative"],
+        ),
+        ("train {files}/round.toml --dry-run", [ROUND, JOB, "chosen", "not known", "[learnt]"]),
+        ("verify {files}/traces.jsonl -o {tmp}/verdicts.jsonl", ["rows", "right", "with false equation"]),
+        ("enqueue {files}/questions.jsonl --name a-new-job", ["a-new-job", "1 questions read, 1 new"]),
     ],
-    ids=lambda value: value.split(" g")[0].split(" l")[0] if isinstance(value, str) else "",
+    ids=lambda value: " ".join(value.split()[:2]) if isinstance(value, str) else "",
 )
 def test_commands_show_names_and_figures_whole(
-    factory: None, width: int, command: str, words: list[str], tmp_path: Path
+    factory: None, files: Path, width: int, command: str, words: list[str], tmp_path: Path
 ) -> None:
     query = ["select * from job_progress"] if command == "sql" else []
-    arguments = [*command.split(), *query]
+    arguments = [*command.format(files=files, tmp=tmp_path).split(), *query]
     if width == 80:
         out = run(width, *arguments)
     else:
@@ -112,8 +156,8 @@ def test_commands_show_names_and_figures_whole(
         out = run(width, *arguments, folder=READ_ONLY, data_dir=data_dir, LC_ALL="C", NO_COLOR="1")
     assert [word for word in words if word not in out] == []
     assert "…" not in out
-    tables = [line for line in out.splitlines() if not line.startswith(("logs: ", f"{JOB}: "))]
-    assert max(map(len, tables)) <= width
+    tables = [line for line in out.splitlines() if not line.startswith(SENTENCES)]
+    assert max(map(len, tables), default=0) <= width
 
 
 def test_json_is_one_line_at_every_width(factory: None) -> None:

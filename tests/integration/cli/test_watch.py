@@ -1,4 +1,4 @@
-"""`tracemill jobs watch` in a pipe, and Ctrl-C in commands that wait, through the installed command."""
+"""`tracemill jobs watch` in a pipe and with Ctrl-C, through the installed command."""
 
 import json
 import os
@@ -6,16 +6,11 @@ import signal
 import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 
 import pytest
-from typer.testing import CliRunner
 
-from cli.main import app
-from db.session import transaction
 from tests.installed import TRACEMILL, environment
 from tests.integration.factory import additions, change, fill
-from tests.integration.rounds import job, question
 from tracemill.stack import Stack
 
 pytestmark = pytest.mark.integration
@@ -76,51 +71,3 @@ def test_an_interrupted_watch_says_what_continues_and_how_to_watch_again() -> No
         _, errors = process.communicate(timeout=30)
     assert process.returncode == 130
     assert "job sums continues without this terminal. Watch again: tracemill jobs watch sums" in errors
-
-
-def test_an_interrupted_enqueue_names_the_command_that_stores_the_rest(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def interrupted(*_: object) -> None:
-        raise KeyboardInterrupt
-
-    words = ["enqueue", "some questions.jsonl", "--name", "rest"]
-    monkeypatch.setattr("cli.enqueue.store_questions", interrupted)
-    monkeypatch.setattr("sys.argv", ["tracemill", *words])
-    errors = CliRunner().invoke(app, words).stderr
-    assert "Store the rest: tracemill enqueue 'some questions.jsonl' --name rest." in errors
-
-
-def test_an_interrupted_training_names_the_commands_that_follow_and_end_it(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def interrupted(name: str) -> None:
-        raise KeyboardInterrupt
-
-    with transaction() as connection:
-        questions = [question(connection, f"What is {n} + 50?") for n in range(2)]
-        job(connection, "teach", questions)
-        job(connection, "before", questions, evaluate=True)
-    file = tmp_path / "round.toml"
-    file.write_text('name = "r1"\nstudent = "student"\n[select]\njobs = ["teach"]\n[evaluate]\njobs = ["before"]\n')
-    monkeypatch.setattr("cli.train.follow", interrupted)
-    monkeypatch.setattr("sys.argv", ["tracemill", "train", "round.toml"])
-    errors = CliRunner().invoke(app, ["train", str(file)]).stderr
-    assert errors == (
-        "\ntraining of r1 continues without this terminal. Follow it again: tracemill train round.toml. "
-        "End it: tracemill rounds cancel r1\n"
-    )
-
-
-def test_an_interrupted_calibration_says_that_nothing_continues(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def interrupted(*_: object) -> None:
-        raise KeyboardInterrupt
-
-    monkeypatch.setattr("cli.calibrate.rate_file", interrupted)
-    picture = str(tmp_path / "p.svg")
-    result = CliRunner().invoke(
-        app, ["calibrate", "--judge", "verifier", "x.jsonl", "--no-store", "--picture", picture]
-    )
-    assert "nothing is stored, and nothing continues. Start again: tracemill" in result.stderr

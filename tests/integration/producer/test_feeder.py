@@ -100,6 +100,19 @@ def test_the_window_is_refilled_as_work_completes(clean: Stack) -> None:
     assert states("sums") == {"done": 24, "queued": 1}
 
 
+@pytest.mark.parametrize("state", ["cancelled", "paused", "over_budget"])
+def test_a_halted_job_keeps_no_question_of_a_dead_worker(clean: Stack, state: str) -> None:
+    job_id = fill(additions(2), "sums").job_id
+    step(LIMITS)
+    assert claim(job_id, 1)
+    change("update jobs set state = :state", state=state)
+    step(LIMITS)
+    assert states("sums") == {"running": 1, "queued": 1}
+    leases_run_out()
+    assert step(LIMITS) == Step(taken_back=2)
+    assert states("sums") == {"pending": 2}
+
+
 def test_a_job_is_done_only_when_all_questions_are_settled(clean: Stack) -> None:
     job_id = fill(additions(3), "sums").job_id
     step(LIMITS)

@@ -4,7 +4,9 @@ import json
 from pathlib import Path
 
 import pytest
+from typer.testing import CliRunner
 
+from cli.main import app
 from producer.sources import benchmarks as named
 from producer.sources import open_source
 from tests.integration.factory import rows, value
@@ -74,3 +76,35 @@ def test_a_known_name_stands_for_its_source_and_its_columns(source: str, monkeyp
     monkeypatch.setitem(named.BENCHMARKS, "math-500", kept._replace(source=source))
     (question,) = open_source("math-500", mapping={})
     assert (question.text, question.gold) == ("2 + 2?", "4")
+
+
+ROUND = """
+name = "r1"
+[[teach]]
+name = "teach"
+source = "{source}"
+"""
+LOOP = """
+name = "star"
+[attempt]
+source = "{source}"
+"""
+
+
+@pytest.mark.parametrize(("command", "file"), [("train", ROUND), ("loop", LOOP)])
+@pytest.mark.parametrize(
+    ("evaluate", "problem"),
+    [
+        ('benchmarks = ["nowhere.jsonl"]', "there is no file nowhere.jsonl"),
+        ('jobs = ["nowhere"]', "evaluate.jobs: there is no job 'nowhere'"),
+    ],
+)
+def test_a_wrong_evaluation_is_refused_before_anything_is_taught(
+    clean: Stack, source: str, command: str, file: str, evaluate: str, problem: str
+) -> None:
+    path = Path(source).with_name("file.toml")
+    path.write_text(f"{file.format(source=source)}[evaluate]\n{evaluate}\n")
+    error = CliRunner().invoke(app, [command, str(path), "--no-wait"]).exception
+    assert isinstance(error, UsageError)
+    assert problem in str(error)
+    assert value("select count(*) from jobs") == 0

@@ -79,6 +79,9 @@ def test_a_dry_run_shows_the_training_set_and_stores_nothing(tmp_path: Path) -> 
     selection = output["selection"]
     assert (selection["traces"], selection["removed"]) == (7, {"accepted": 1, "overlapping": 1})
     assert (selection["examples"], output["too_long"], selection["overlaps"]) == (5, 1, {"exact": 1})
+    (limit,) = output["limits"]
+    assert (limit["limit"], limit["value"], limit["rows"]) == ("fit.max_tokens", 64, 1)
+    assert 64 < limit["enough"] < 200
     assert 0 < output["learnt_tokens"] < output["tokens"] <= 4 * 64
     assert (output["seconds"], output["measured_in"]) == (None, None)
     assert output["overlaps"][0]["evaluation_question"] == "What is 9 + 1?"
@@ -97,6 +100,27 @@ def test_people_read_a_table_in_which_no_model_text_moves_the_cursor(tmp_path: P
     for phrase in ("whose question overlaps one of an evaluation", "[learnt]", "not known: no round", "1 exact"):
         assert phrase in printed
     assert "\x1b" not in printed
+
+
+def test_traces_that_were_cut_off_are_left_out_and_their_limit_is_named(tmp_path: Path) -> None:
+    with transaction() as connection:
+        connection.execute(text("update traces set finish_reason = 'length' where text like 'It is 2%'"))
+    printed = _dry_run(tmp_path)
+    assert "cut off at the longest answer" in printed
+    assert "max_tokens of job teach" in printed
+    output = json.loads(_dry_run(tmp_path, "--json"))
+    assert output["selection"]["removed"]["finished"] == 1
+    assert output["limits"][0] == {"limit": "max_tokens of job teach", "value": 64, "rows": 1, "enough": None}
+
+
+def test_a_trace_that_was_cut_off_is_learnt_without_an_end(tmp_path: Path) -> None:
+    with transaction() as connection:
+        connection.execute(text("update traces set finish_reason = 'length'"))
+    output = json.loads(_dry_run(tmp_path, "--json", select="finished = false"))
+    assert output["limits"][0]["limit"] == "fit.max_tokens"
+    learnt = [example["parts"][1]["text"] for example in output["examples"]]
+    assert [text for text in learnt if "<|im_end|>" in text] == []
+    assert all("The answer is" in text for text in learnt)
 
 
 def test_thoughts_about_a_hint_are_not_shown_because_they_are_not_learnt(tmp_path: Path) -> None:

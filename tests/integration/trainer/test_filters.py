@@ -141,6 +141,20 @@ def test_a_filter_removes_the_other_traces(
     assert {row.text for row in rows} == (left or {"right", "wrong", "right, but by luck", "unread"})
 
 
+def test_traces_that_were_cut_off_are_left_out_unless_the_round_takes_them(clean: Stack) -> None:
+    with transaction() as connection:
+        question_id = question(connection, "What is 3 + 4?")
+        teach = job(connection, "teach", [question_id])
+        for index, reason in enumerate(("stop", "length", None)):  # None: imported, or the server gave no reason
+            made = trace(connection, teach, question_id, f"ended by {reason}", index=index)
+            connection.execute(text("update traces set finish_reason = :r where id = :id"), {"r": reason, "id": made})
+    selection, rows = _selected(_spec())
+    assert sorted(row.text for row in rows) == ["ended by None", "ended by stop"]
+    assert selection.removed == {"finished": 1}
+    _, rows = _selected(_spec("r2", finished=False))
+    assert len(rows) == 3
+
+
 def test_since_is_inclusive_and_until_is_exclusive(clean: Stack) -> None:
     with transaction() as connection:
         question_id = question(connection, "What is 3 + 4?")

@@ -8,7 +8,7 @@ import pytest
 from tracemill.model_settings import EMBEDDED_MODEL
 from tracemill.prompts import Prompt, render, token_ids
 from tracemill.weights import resolve
-from trainer.rows import IGNORED, Reader, end_of_turn
+from trainer.rows import IGNORED, Reader, Trace
 
 pytestmark = pytest.mark.integration
 
@@ -45,16 +45,16 @@ def test_the_whole_row_is_the_conversation_as_the_chat_template_writes_it(tokeni
 
 
 def test_many_rows_at_once_are_the_same_as_one_by_one(tokenizer: Any) -> None:
-    pairs = [(QUESTION, TEXT), ("What is 1 + 1?", "2"), (QUESTION, "")]
+    traces = [Trace(QUESTION, TEXT), Trace("What is 1 + 1?", "2", is_cut_off=True), Trace(QUESTION, "")]
     reader = Reader(tokenizer, ASK)
-    assert reader.rows(pairs) == [reader.row(*pair) for pair in pairs]
+    assert reader.rows(traces) == [reader.row(*trace) for trace in traces]
     assert reader.rows([]) == []
 
 
 def test_a_turn_ends_with_the_templates_token_if_it_is_not_the_eos_token(tokenizer: Any) -> None:
     import copy
 
-    assert end_of_turn(tokenizer) == tokenizer.eos_token_id
+    assert Reader(tokenizer, ASK).form.end == tokenizer.eos_token_id
     other = copy.deepcopy(tokenizer)
     other.chat_template = "{% for m in messages %}{{ m['content'] }}<|endoftext|>{% endfor %}"
-    assert end_of_turn(other) == tokenizer.convert_tokens_to_ids("<|endoftext|>") != tokenizer.eos_token_id
+    assert Reader(other, ASK).form.end == tokenizer.convert_tokens_to_ids("<|endoftext|>") != tokenizer.eos_token_id

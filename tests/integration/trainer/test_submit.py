@@ -121,6 +121,14 @@ def test_evaluations_that_ask_in_different_ways_are_refused() -> None:
         _checked(_spec(evaluate={"jobs": ["before", "other"]}))
 
 
+def test_evaluations_with_different_variables_of_the_chat_template_are_refused() -> None:
+    sampling = '{"chat_template_kwargs": {"enable_thinking": false}}'
+    _change("update jobs set sampling = sampling || cast(:more as jsonb) where name = 'other'", more=sampling)
+    assert _checked(_spec(evaluate={"jobs": ["other"]})) == ASK.hash
+    with pytest.raises(UsageError, match="'before' and 'other' differ"):
+        _checked(_spec(evaluate={"jobs": ["before", "other"]}))
+
+
 def test_an_evaluation_without_questions_is_refused() -> None:
     _change("delete from job_questions")
     with pytest.raises(UsageError, match="there is no question"):

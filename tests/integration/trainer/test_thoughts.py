@@ -59,3 +59,33 @@ def test_stored_log_probabilities_of_such_thoughts_are_refused(clean: Stack) -> 
         connection.execute(text(f"{stored} from traces"))
         with pytest.raises(TracemillError, match="1 traces of rationalize have thoughts that must not be learnt"):
             _learnt(connection, "logits", ["a"])
+
+
+@pytest.mark.parametrize(
+    ("content", "answer", "learnt"),
+    [
+        (ANSWER, None, [ANSWER]),
+        (PLAIN, ANSWER, [PLAIN]),
+        (f"<think>{ANSWER}</think>", "", []),
+        (f"<think>{ANSWER}", "", []),
+        ("", None, []),
+    ],
+)
+@pytest.mark.parametrize("accepted", [True, "any"])
+def test_thoughts_without_an_answer_are_neither_learnt_nor_exported(
+    clean: Stack, content: str, answer: str | None, learnt: list[str], accepted: bool | str
+) -> None:
+    with transaction() as connection:
+        ids = [question(connection, f"What is 3 + 4, asked a {n}th time?") for n in range(2)]
+        job_id = job(connection, "a", ids)
+        trace(connection, job_id, ids[0], content)  # an older release accepted it
+        connection.execute(text("update traces set answer_text = :answer"), {"answer": answer})
+        trace(connection, job_id, ids[1], "7")
+        spec = round_spec(select={"jobs": ["a"], "accepted": accepted})
+        round_id = new_round(connection, spec)
+        selection = select(connection, round_id, spec)
+        texts = sorted(example.text for example in round_examples(connection, round_id, find("sft")))
+        uses = connection.execute(text("select training_use from trace_scores order by trace_id")).scalars().all()
+    assert texts == sorted([*learnt, "7"])
+    assert selection.removed == ({} if learnt else {"answer_text": 1})
+    assert uses == ["train" if learnt else "rejected", "train"]

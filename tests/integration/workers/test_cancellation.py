@@ -1,4 +1,4 @@
-"""A cancelled job: its requests are aborted, and its complete answers are stored."""
+"""A cancelled job: requests to its teacher and its judge are aborted, and complete answers are stored."""
 
 import threading
 import time
@@ -10,14 +10,16 @@ from typer.testing import CliRunner
 
 from cli.main import app
 from producer.feeder import step
-from tests.integration.factory import additions, fill, rows, states, value, wait_until
+from tests.integration.factory import additions, change, fill, rows, states, value, wait_until
 from tests.integration.visits import in_this_process
 from tests.scripted_server import Fault, ScriptedServer
 from tracemill.methods import named, prompts
+from tracemill.policy import Policy
 from tracemill.sampling import Sampling
 from tracemill.settings import settings
 from tracemill.stack import Stack
 from workers.generate import generate
+from workers.verify import verify
 
 pytestmark = pytest.mark.integration
 
@@ -69,3 +71,39 @@ def test_the_complete_answers_of_a_cancelled_job_are_stored(database: Stack, tea
     assert value("select count(*) from traces") == 1
     assert value("select spent from jobs") > value("select sum(tokens_out) from traces")
     assert states("doomed") == {"pending": 1}
+
+
+@pytest.fixture
+def judged(database: Stack, teacher: ScriptedServer) -> int:
+    """A job of three questions, each with a trace that waits for the judge. Its canaries are stored."""
+    job_id = fill(additions(3), "doomed", samples=1, policy=Policy(judge="student", judge_refused=True)).job_id
+    step(settings().feeder)
+    for question_id in (1, 2, 3):
+        generate(job_id, question_id)
+    change("insert into canaries (job_id, name, attack, plain, attacked, fooled) "
+           "values (:job, 'sum', 'threat', 0.1, 0.1, false)", job=job_id)  # fmt: skip
+    teacher.requests.clear()
+    return job_id
+
+
+def test_cancelling_a_job_aborts_its_judge_and_keeps_complete_ratings(judged: int, teacher: ScriptedServer) -> None:
+    teacher.faults = iter([None, Fault.HANGS, Fault.HANGS])  # type: ignore[list-item]
+    verification = threading.Thread(target=verify, args=(judged, [1, 2, 3]))
+    verification.start()
+    wait_until(lambda: len(teacher.requests) == 3, 20)
+    started = time.monotonic()
+    assert CliRunner().invoke(app, ["jobs", "cancel", "doomed"]).exit_code == 0
+    verification.join(20)
+    assert not verification.is_alive()
+    assert time.monotonic() - started < 10
+    assert [row.signals for row in rows("select signals from verdicts")] != [{}]
+    assert value("select count(*) from verdicts") == 1
+    assert states("doomed") == {"done": 1, "generated": 2}
+    assert rows("select distinct last_error from job_questions") == [(None,)]
+
+
+def test_the_judge_gets_no_trace_of_a_cancelled_job(judged: int, teacher: ScriptedServer) -> None:
+    assert CliRunner().invoke(app, ["jobs", "cancel", "doomed"]).exit_code == 0
+    verify(judged, [1, 2, 3])
+    assert len(teacher.requests) == 0
+    assert states("doomed") == {"generated": 3}

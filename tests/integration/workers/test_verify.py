@@ -31,7 +31,7 @@ from tracemill.stack import Stack
 from tracemill.verification import Verdict, Verifier, calibration
 from tracemill.verification.code.sandbox import Sandbox
 from tracemill.verification.judge import CanaryResult, Case, Judged, ask, bounded
-from workers import judging
+from workers import cancellation, judging
 from workers.job import worker_job
 from workers.judging import ask_judge
 from workers.traces import trace_row
@@ -76,6 +76,8 @@ def database(
     change("truncate calibrations")
     yield clean
     close_engines()
+    if (watcher := cancellation.watcher.pop()) is not None:
+        watcher.stop()
     monkeypatch.undo()
     forget()
 

@@ -84,6 +84,7 @@ def is_a_sentence(ended: Ended) -> bool:
         (["{folder}/bare.jsonl", "--method", "rationalize"], "none of its first 2 questions has a gold answer"),
         (["{sums}", "--method", "guess"], "unknown method 'guess': there are contrast, cot, explain"),
         (["{sums}", "--examples", "{folder}/none.jsonl"], "no such file: {folder}/none.jsonl (--examples)"),
+        (["{sums}", "--examples", "{folder}"], "{folder} is a folder: name a JSONL file (--examples)"),
         (["{sums}", "--examples", "{folder}/broken.jsonl"], "broken.jsonl:1"),
     ],
 )
@@ -217,6 +218,21 @@ def test_config_shows_the_origin_of_each_value_and_no_secret(run: Run) -> None:
     assert origins["verify_concurrency"] == (0, "default")
     assert origins["redis_url"][1] == "environment"
     assert "secret" not in ended.out
+
+
+def test_config_shows_the_sampling_of_a_models_own_card(run: Run, tmp_path: Path) -> None:
+    (tmp_path / "generation_config.json").write_text('{"temperature": 0.6, "top_k": 20}')
+    models = json.dumps({"teacher": {"model": str(tmp_path), "sampling": {"temperature": 0.8}}})
+    rows = {row["setting"]: row for row in json.loads(run("config", "--json", TRACEMILL_MODELS=models).out)}
+    assert rows["models.teacher.sampling"] == {
+        "setting": "models.teacher.sampling",
+        "value": {"temperature": 0.6, "top_k": 20},
+        "from": "the model's generation_config",
+    }
+    printed = run("config", TRACEMILL_MODELS=models).out
+    record = r"setting models\.teacher\.sampling\.{} ─+\s+value +{} *\s+from +{}"
+    assert re.search(record.format("top_k", "20", "the model's generation_config"), printed)
+    assert re.search(record.format("temperature", "0.8", "environment"), printed)
 
 
 def test_status_and_down_without_a_stack_are_no_error(run: Run) -> None:

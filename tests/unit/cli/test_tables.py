@@ -19,6 +19,7 @@ from tracemill.stack.state import ProcessStatus
 from tracemill.statistics import Interval, Paired
 from tracemill.verification.calibration import Bin, Measured
 from trainer.compare import Compared
+from trainer.select.preview import Limit
 
 JOB = "gsm8k-train-teacher-rationalize-2"
 ROUND = "llama-distilled-without-filter-17"
@@ -116,7 +117,7 @@ def training_dry_run(monkeypatch: pytest.MonkeyPatch) -> None:
     overlap = {"rule": "13-gram", "question": "What is one and one?", "evaluation_question": "What is one and 1?"}
     preview = SimpleNamespace(
         selection=selection, tokens=COUNT, learnt_tokens=COUNT, too_long=COUNT, overlaps=[overlap],
-        examples=[], seconds=3600, measured_in=ROUND,
+        examples=[], seconds=3600, measured_in=ROUND, limits=[Limit("fit.max_tokens", 2048, COUNT, COUNT)],
     )  # fmt: skip
     spec = SimpleNamespace(name=ROUND, select=SimpleNamespace(jobs=[JOB]), fit=SimpleNamespace(max_tokens=2048))
     dry_run._show(spec, preview)  # type: ignore[arg-type]

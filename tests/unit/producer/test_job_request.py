@@ -30,6 +30,18 @@ KEYS_AND_FLAGS = [
     ("temperature", 0.9, "--temperature 0.9"),
     ("top_p", 0.5, "--top-p 0.5"),
     ("max_tokens", 99, "--max-tokens 99"),
+    ("top_k", 20, "--sampling top_k=20"),
+    ("min_p", 0.1, "--sampling min_p=0.1"),
+    ("presence_penalty", 1.5, "--sampling presence_penalty=1.5"),
+    ("frequency_penalty", 0.5, "--sampling frequency_penalty=0.5"),
+    ("repetition_penalty", 1.1, "--sampling repetition_penalty=1.1"),
+    ("thinking_tokens", 64, "--sampling thinking_tokens=64"),
+    ("stop", ["END"], "--sampling stop=['END']"),
+    (
+        "chat_template_kwargs",
+        {"enable_thinking": False},
+        "--sampling chat_template_kwargs.enable_thinking=false",
+    ),
     ("examples", "shots.jsonl", "--examples shots.jsonl"),
     ("policy", {"judge": "verifier", "judge_share": 0.5}, "--judge verifier --judge-share 0.5"),
     ("name", "all", "--name all"),
@@ -74,7 +86,8 @@ def by_toml(content: dict[str, object], folder: Path) -> Opened:
 
 
 def test_every_key_of_a_teaching_job_has_its_flag() -> None:
-    assert {key for key, _, _ in KEYS_AND_FLAGS} == TeachSpec.model_fields.keys() - {"budget_money"}
+    keys = {key for key, _, _ in KEYS_AND_FLAGS}
+    assert keys == TeachSpec.model_fields.keys() - {"budget_money", "extra_body"}  # each has its own test
 
 
 def test_flags_and_toml_with_all_keys_open_the_same_job(
@@ -85,11 +98,24 @@ def test_flags_and_toml_with_all_keys_open_the_same_job(
     assert by_toml({key: value for key, value, _ in KEYS_AND_FLAGS}, tmp_path) == (source, spec)
     assert (spec.priority, spec.budget, spec.budget_unit) == (3, 1000, "tokens")  # what equality leaves out
     assert (spec.enough, spec.batch, spec.most) == (5, 2, 9 * 4)
-    assert spec.sampling == Sampling(0.9, 0.5, 99, logprobs=3)
+    assert spec.sampling == Sampling(
+        temperature=0.9,
+        top_p=0.5,
+        max_tokens=99,
+        stop=("END",),
+        logprobs=3,
+        top_k=20,
+        min_p=0.1,
+        presence_penalty=1.5,
+        frequency_penalty=0.5,
+        repetition_penalty=1.1,
+        thinking_tokens=64,
+        chat_template_kwargs={"enable_thinking": False},
+    )
     assert set(spec.policy.uninformative) == {"rating"}  # nobody calibrated this judge
 
 
-@pytest.mark.parametrize(("key", "value", "flag"), KEYS_AND_FLAGS[1:12] + KEYS_AND_FLAGS[13:16])
+@pytest.mark.parametrize(("key", "value", "flag"), KEYS_AND_FLAGS[1:20] + KEYS_AND_FLAGS[21:24])
 def test_each_key_alone_means_what_its_flag_means(
     key: str, value: object, flag: str, by_flags: Callable[[list[str]], Opened], tmp_path: Path
 ) -> None:
@@ -108,6 +134,32 @@ def test_a_budget_in_money_is_one_key_and_one_flag(
     _, same = by_toml({"source": "s.jsonl", "name": "job", "budget_money": 0.5}, tmp_path)
     assert (spec.budget, spec.budget_unit) == (same.budget, same.budget_unit) == (0.5, "money")
     forget()
+
+
+def test_a_budget_needs_the_longest_answer_of_a_server(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TRACEMILL_MODELS", '{"teacher": {"engine": "openai", "model": "m"}}')
+    forget()
+    content = {"source": "s.jsonl", "name": "job", "budget_tokens": 1e6}
+    assert by_toml(content | {"max_tokens": 4096}, Path())[1].budget == 1e6
+    with pytest.raises(UsageError, match="a budget needs the longest answer"):
+        by_toml(content, Path())
+    monkeypatch.delenv("TRACEMILL_MODELS")
+    forget()
+
+
+def test_further_keys_of_a_server_are_one_key_and_one_flag_and_vllm_refuses_them(
+    by_flags: Callable[[list[str]], Opened], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TRACEMILL_MODELS", '{"teacher": {"engine": "openai", "model": "m"}}')
+    forget()
+    words = ["s.jsonl", "--name", "job", "--sampling", "extra_body.reasoning_effort=high"]
+    content = {"source": "s.jsonl", "name": "job", "extra_body": {"reasoning_effort": "high"}}
+    assert by_flags(words)[1].sampling == by_toml(content, tmp_path)[1].sampling
+    assert by_flags(words)[1].sampling == Sampling(None, None, extra_body={"reasoning_effort": "high"})
+    monkeypatch.delenv("TRACEMILL_MODELS")
+    forget()
+    with pytest.raises(UsageError, match="extra_body is for servers"):
+        by_toml(content, tmp_path)
 
 
 @pytest.mark.parametrize(
@@ -133,6 +185,8 @@ def test_half_a_stopping_rule_and_two_budgets_are_refused_in_toml(changes: dict[
         (["--method", "inject"], "quotes the traces of another job"),
         (["--map", "text=question"], "write OURS=THEIRS"),
         (["--model", "nobody"], "unknown model alias 'nobody'"),
+        (["--sampling", "topk=5"], "--sampling: topk: there is no such key; did you mean top_k?"),
+        (["--sampling", "top_k"], "--sampling top_k: write KEY=VALUE, like top_k=20"),
     ],
 )
 def test_what_cannot_be_a_job_is_refused_before_anything_is_stored(flags: list[str], problem: str) -> None:

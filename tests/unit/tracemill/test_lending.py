@@ -66,7 +66,7 @@ def test_a_fit_that_may_not_wait_leaves_the_engines_awake(tmp_path: Path) -> Non
     looks: Iterator[bool] = iter((True, True, False))
     with borrowed(tmp_path, ["0"], lambda: next(looks)) as is_held:
         assert not is_held
-    assert not tenancy.is_wanted()
+    assert not tenancy.is_requested()
 
 
 def _hold(data_dir: Path) -> None:

@@ -17,6 +17,7 @@ POOL: dict[str, Any] = {
     "datasets": ["d"],
     "since": "2026-01-01T00:00:00Z",
     "until": "2026-02-01T00:00:00Z",
+    "finished": False,
     "near_duplicates": 0.9,
     "max_per_question": 7,
     "ngram": 9,

@@ -7,7 +7,7 @@ import pytest
 from tests.hub import Hub
 from tests.integration.rounds import round_spec
 from tracemill.errors import TracemillError
-from trainer.hub import card, evaluated, upload
+from trainer.hub import card, evaluated, merged_card, upload
 
 OUTCOME = {"examples": 90, "too_long": 3, "tokens": 12_345}
 SOURCE = {
@@ -48,14 +48,15 @@ def test_measured_text_fills_its_block_and_can_be_replaced() -> None:
     assert evaluated(once, MEASURED) == once
 
 
-def test_the_adapter_and_the_merged_model_are_uploaded_with_their_results(
+def test_the_card_of_a_merged_model_carries_no_figure_of_the_adapter(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("huggingface_hub.HfApi", Hub)
     adapter, merged = tmp_path / "adapter", tmp_path / "merged"
     for folder in (adapter, merged):
         folder.mkdir()
-        (folder / "README.md").write_text(card(round_spec(), "a/b", "p1:bb", [SOURCE], OUTCOME))
+        text = card(round_spec(), "a/b", "p1:bb", [SOURCE], OUTCOME)
+        (folder / "README.md").write_text(text if folder == adapter else merged_card(text))
     (adapter / "adapter_model.safetensors").touch()
     assert upload(adapter, merged, MEASURED, "me/mine", "secret", private=True) == "hub/me/mine"
     assert Hub.calls == [
@@ -64,7 +65,11 @@ def test_the_adapter_and_the_merged_model_are_uploaded_with_their_results(
         (".", ["README.md", "adapter_model.safetensors"]),
         ("merged", ["README.md"]),
     ]
-    assert "50.0 %" in (merged / "README.md").read_text()
+    assert "50.0 %" in (adapter / "README.md").read_text()
+    of_merged = (merged / "README.md").read_text()
+    assert "library_name: transformers" in of_merged
+    assert "were not evaluated" in of_merged
+    assert "%" not in of_merged
 
 
 def test_a_hub_that_refuses_is_quoted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

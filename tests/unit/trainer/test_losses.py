@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from tests.chat_templates import template
 from tests.lessons import lesson, pairs, sums
 from tests.tiny import byte_model
 from tracemill.logprobs import TopK, encode
@@ -31,6 +32,13 @@ def student(tmp_path_factory: pytest.TempPathFactory) -> str:
 def teacher(tmp_path_factory: pytest.TempPathFactory) -> str:
     """Another model of the same width with other states."""
     return byte_model(tmp_path_factory.mktemp("teacher"), seed=1)
+
+
+@pytest.fixture(scope="module")
+def thinker(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """A student whose prompt opens the thoughts."""
+    marks = ("<think>", "</think>")
+    return byte_model(tmp_path_factory.mktemp("thinker"), template=template("Qwen3-Thinking"), marks=marks)
 
 
 @pytest.fixture(scope="module")
@@ -139,6 +147,13 @@ class TestImitation:
         by_hand = [_cross_entropy(model, student, _examples()) for model in fitted.students]
         assert fitted.losses == pytest.approx(by_hand[:2], abs=ROUNDED)
         assert by_hand[0] > by_hand[1] > by_hand[2]
+
+    def test_thoughts_that_the_prompt_opens_are_learnt_with_one_mark(self, thinker: str, tmp_path: Path) -> None:
+        after_prompt = "Add.\n</think>\n\n"
+        learnt = [replace(example, text=after_prompt + example.text) for example in _examples()]
+        traces = [replace(example, text=f"<think>\n{example.text}") for example in learnt]
+        fitted = _fit(thinker, tmp_path, traces, steps=1)
+        assert fitted.losses == pytest.approx([_cross_entropy(fitted.students[0], thinker, learnt)], abs=ROUNDED)
 
     def test_a_step_in_several_passes_has_the_loss_of_one(
         self, student: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

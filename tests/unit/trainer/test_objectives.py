@@ -8,7 +8,7 @@ from tests.lessons import pairs, sums
 from tracemill.errors import TracemillError, UsageError
 from tracemill.logprobs import TopK, encode
 from trainer.fit_spec import FitSpec
-from trainer.objectives import Example, find
+from trainer.objectives import find
 from trainer.objectives.features import distance, evenly, projection
 from trainer.objectives.logits import collate, divergence
 from trainer.objectives.preference import Pair
@@ -38,17 +38,17 @@ def test_a_batch_that_processes_cannot_share_is_refused() -> None:
 class TestStepwise:
     def test_the_text_after_the_last_step_is_the_answer(self) -> None:
         example = sums(1)[0]
-        first, second = ends(example)
+        first, second = ends(example.text, example.steps)
         assert example.text[:first] == "There are 0 and 7."
         assert example.text[first:second] == "\n0 + 7 = 7."
         assert example.text[second:] == "\nThe answer is 7."
 
     def test_a_last_step_that_gives_the_answer_is_the_answer(self) -> None:
-        assert ends(Example("sft", "?", "One.\nSo it is 2.", steps=("One.", "So it is 2."))) == [4]
+        assert ends("One.\nSo it is 2.", ("One.", "So it is 2.")) == [4]
 
     @pytest.mark.parametrize("steps", [(), ("not in the text",)])
     def test_a_trace_without_steps_is_split_by_lines(self, steps: tuple[str, ...]) -> None:
-        assert ends(Example("sft", "?", "One.\n\nTwo.\nIt is 3.", steps=steps)) == [5, 11]
+        assert ends("One.\n\nTwo.\nIt is 3.", steps) == [5, 11]
 
     def test_steps_of_any_length_weigh_the_same_and_the_answer_as_configured(self) -> None:
         token_weights = weights(starts=[0, 1, 2, 3, 4, 10, 20, 25], ends=[10, 20], answer=0.4)
@@ -108,6 +108,12 @@ class TestLogits:
         none = -math.inf
         assert batch["teacher_logprobs"][0, 1:4].tolist() == [[none] * 3, [-0.5, -1.0, -2.0], [-0.25, none, none]]
         assert batch["teacher_logprobs"][1, 1].tolist() == [-0.5, none, none]
+
+    def test_tokens_without_stored_log_probabilities_are_only_imitated(self) -> None:
+        top = TopK((5, 8), ((), (8,)), ((), (-0.25,)))
+        batch = collate([{"input_ids": [1, 5, 8, 3], "labels": [IGNORED, 5, 8, 3], "logprobs": encode(top)}])
+        assert batch["teacher_known"].tolist() == [[0, 0, 1, 0]]
+        assert batch["teacher_ids"].tolist() == [[[0], [0], [8], [0]]]
 
     def test_ragged_rows_and_probabilities_rounded_above_one_are_accepted(self) -> None:
         import torch

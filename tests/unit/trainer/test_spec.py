@@ -43,7 +43,7 @@ def test_a_round_survives_its_way_through_the_database(tmp_path: Path) -> None:
         ("[fit\n", "ROUND.toml"),
         ('[curriculum]\nby = "mood"\n', "curriculum.by"),
         ('[curriculum]\nby = "length"\nepochs = [1, 0, 1]\n', "curriculum.epochs.1"),
-        ("samples = 4\n", "set temperature"),
+        ("samples = 4\ntemperature = 0\n", "set temperature"),
     ],
 )
 def test_a_wrong_key_is_named(tmp_path: Path, more: str, message: str) -> None:

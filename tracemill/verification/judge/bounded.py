@@ -1,13 +1,13 @@
 """The one way to ask a judge: a model alias, with a bound on the traces that it rates at a time."""
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import replace
 from time import perf_counter
 from typing import Any, NamedTuple
 
 from tracemill.engines import Engine
-from tracemill.engines.registry import capacity, close_engines, engine
+from tracemill.engines.registry import alias_engine, capacity, close_engines
 from tracemill.errors import EngineAway
 from tracemill.event_loop import gather, run
 from tracemill.policy import Signal
@@ -28,12 +28,12 @@ class Judge:
     def __init__(self, alias: str) -> None:
         """Start the engine of the alias. Raises UsageError or EngineError."""
         self.alias = alias
-        self._slots = asyncio.Semaphore(capacity(engine(alias)))
+        self._slots = asyncio.Semaphore(capacity(alias_engine(alias)))
         self._batches: set[asyncio.Task[Any]] = set()
 
-    def canaries(self) -> list[CanaryResult]:
-        """Whether attacks move its ratings. Raises EngineError when the judge cannot be asked."""
-        return run(canaries(engine(self.alias)))
+    def canaries(self) -> Coroutine[Any, Any, list[CanaryResult]]:
+        """Work for the event loop: whether attacks move its ratings. Raises EngineError when it cannot be asked."""
+        return canaries(alias_engine(self.alias))
 
     def ask(
         self, requests: Sequence[Request | None], progress: Callable[[], None] = lambda: None
@@ -43,33 +43,47 @@ class Judge:
         A judge that cannot be reached is data: `Judged.away`. Requests of this call that wait for a slot then are not
         sent. Raises EngineDead when no later request can succeed either; requests under way are cancelled.
         """
-        return run(self._ask_all(engine(self.alias), requests, progress))
+        replies: list[Judged | None] = [None] * len(requests)
+        run(self.fill(replies, requests, progress))
+        return replies
 
-    async def _ask_all(
-        self, running: Engine, requests: Sequence[Request | None], progress: Callable[[], None]
-    ) -> list[Judged | None]:
+    def fill(
+        self,
+        replies: list[Judged | None],
+        requests: Sequence[Request | None],
+        progress: Callable[[], None] = lambda: None,
+    ) -> Coroutine[Any, Any, None]:
+        """`ask` as work for the event loop. It puts each reply into `replies`, also if it is cancelled later."""
+        return self._fill(alias_engine(self.alias), replies, requests, progress)
+
+    async def _fill(
+        self,
+        running: Engine,
+        replies: list[Judged | None],
+        requests: Sequence[Request | None],
+        progress: Callable[[], None],
+    ) -> None:
         away: list[EngineAway] = []
 
-        async def rate(request: Request | None) -> Judged | None:
-            if request is None:
-                return None
+        async def rate(index: int, request: Request) -> None:
             async with self._slots:
                 if away:
-                    return Judged(away=away[0])
+                    replies[index] = Judged(away=away[0])
+                    return
                 start = perf_counter()
                 try:
                     judged = await ask(running, request.case, request.signals)
                 except EngineAway as error:
                     away.append(error)
                     judged = Judged(away=error)
+            replies[index] = replace(judged, seconds=perf_counter() - start)
             progress()
-            return replace(judged, seconds=perf_counter() - start)
 
         batch = asyncio.current_task()
         assert batch is not None
         self._batches.add(batch)
         try:
-            return await gather(*map(rate, requests))
+            await gather(*(rate(index, request) for index, request in enumerate(requests) if request is not None))
         finally:
             self._batches.discard(batch)
 

@@ -236,6 +236,37 @@ def test_impossible_sampling_is_refused(engine: VllmEngine, sampling: Sampling) 
         run(engine.generate(QUESTION, 1, sampling))
 
 
+@pytest.mark.parametrize(
+    ("sampling", "reason"),
+    [
+        (Sampling(min_p=2), "min_p"),
+        (Sampling(top_k=-7), "top_k"),
+        (Sampling(repetition_penalty=0), "repetition_penalty"),
+        (Sampling(thinking_tokens=5), "reasoning-config"),  # the model has no reasoning parser
+        (Sampling(extra_body={"reasoning_effort": "low"}), "is for servers"),
+    ],
+    ids=str,
+)
+def test_further_sampling_reaches_vllm(engine: VllmEngine, sampling: Sampling, reason: str) -> None:
+    with pytest.raises(RequestRefused, match=reason):
+        run(engine.generate(QUESTION, 1, sampling))
+
+
+def test_the_likeliest_token_alone_is_sampled_with_top_k_1(engine: VllmEngine) -> None:
+    likeliest = run(engine.generate(QUESTION, 1, Sampling(temperature=0, max_tokens=16))).completions[0].text
+    hot = run(engine.generate(QUESTION, 2, Sampling(temperature=2, top_k=1, max_tokens=16)))
+    assert [completion.text for completion in hot.completions] == [likeliest] * 2
+
+
+def test_variables_of_the_chat_template_change_the_prompt(engine: VllmEngine) -> None:
+    longer = "{% for m in messages %}{{ m.content }}{% endfor %}" + "think " * 50
+    variables = {"chat_template": longer}
+    plain, changed = (
+        run(engine.generate(QUESTION, 1, Sampling(max_tokens=1, chat_template_kwargs=each))) for each in ({}, variables)
+    )
+    assert changed.tokens_in > plain.tokens_in
+
+
 def test_thoughts_are_counted_in_the_models_own_tokens(engine: VllmEngine) -> None:
     def completion(text: str, opened: str = "") -> Completion:
         ids = engine._tokenizer.encode(text, add_special_tokens=False)

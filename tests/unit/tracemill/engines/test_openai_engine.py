@@ -13,11 +13,12 @@ import pytest
 from tests.scripted_server import ANSWER, Fault
 from tests.unit.tracemill.engines.conftest import KEY, SAMPLING, Start, body, choice_of, settings, texts
 from tests.unit.tracemill.engines.engine_contract import QUESTION, EngineContract
-from tracemill.engines import Sampling, Score
+from tracemill.engines import AliasEngine, Sampling, Score
 from tracemill.engines.openai import OpenaiEngine
 from tracemill.engines.openai_server import pause, retry_after
 from tracemill.errors import EngineDead, EngineError, RequestRefused, UsageError
 from tracemill.event_loop import run
+from tracemill.sampling import SamplingSettings
 
 USER_TEXT = QUESTION[-1]["content"]
 
@@ -42,6 +43,44 @@ def test_the_request_holds_the_jobs_sampling(start: Start) -> None:
         "max_tokens": 7,
         "stop": ["END"],
     }
+
+
+def test_values_that_nobody_set_are_left_to_the_server(start: Start) -> None:
+    server, engine = start()
+    run(engine.generate(QUESTION, 1, Sampling(temperature=None, top_p=None)))
+    assert server.requests[0][1] == {"model": "scripted", "messages": QUESTION, "n": 1}
+
+
+def test_further_sampling_and_keys_of_the_server_are_sent(start: Start) -> None:
+    server, engine = start()
+    further = {"top_k": 20, "min_p": 0.1, "presence_penalty": 1.5, "repetition_penalty": 1.1}
+    options = {"chat_template_kwargs": {"enable_thinking": False}, "extra_body": {"reasoning_effort": "low", "n": 9}}
+    run(engine.generate(QUESTION, 1, Sampling(None, None, thinking_tokens=64, **further, **options)))
+    request = server.requests[0][1]
+    assert request["chat_template_kwargs"] == {"enable_thinking": False}
+    assert (request["reasoning_effort"], request["n"], request["thinking_token_budget"]) == ("low", 1, 64)
+    assert {name: request[name] for name in further} == further
+
+
+def test_a_server_that_refuses_max_tokens_gets_the_limit_by_its_newer_name(start: Start) -> None:
+    server, engine = start(refuses={"max_tokens"}, refusal="Unsupported: max_tokens. Use 'max_completion_tokens'.")
+    assert texts(engine) == [ANSWER]
+    assert texts(engine) == [ANSWER]
+    limits = [{name for name in request if "max" in name} for _, request in server.requests]
+    assert limits == [{"max_tokens"}, {"max_completion_tokens"}, {"max_completion_tokens"}]
+
+
+def test_a_judge_sends_the_variables_and_keys_of_its_alias(start: Start) -> None:
+    server, engine = start()
+    alias = SamplingSettings(chat_template_kwargs={"enable_thinking": False}, extra_body={"reasoning_effort": "low"})
+    judge = AliasEngine(engine, alias)
+    run(judge.choose(QUESTION, ["yes", "no"]))
+    run(judge.score(QUESTION, "4"))
+    run(judge.generate(QUESTION, 1, Sampling(chat_template_kwargs={"effort": 1})))
+    for _, request in server.requests:
+        assert request["chat_template_kwargs"]["enable_thinking"] is False
+        assert request["reasoning_effort"] == "low"
+    assert server.requests[-1][1]["chat_template_kwargs"] == {"enable_thinking": False, "effort": 1}
 
 
 def test_without_a_key_no_authorization_is_sent(start: Start, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -67,10 +67,11 @@ def engine_of(*samples: Sample) -> VllmEngine:
     engine = VllmEngine.__new__(VllmEngine)
     engine._llm = ScriptedLlm(samples)
     engine._tokenizer, engine._closing_ids, engine._hidden = Tokenizer(), (), None
-    engine._gate, engine._steps = Gate(), nullcontext()
+    engine._steps = nullcontext()
     engine._steps.stalled_seconds = 0.0  # type: ignore[attr-defined]
     engine._stall, engine._timeout, engine._max_model_len = 60.0, TIMEOUT, 100
-    engine._ids, engine._adapters = itertools.count(), Adapters(None, None)  # type: ignore[arg-type]
+    engine._ids, engine._gate = itertools.count(), Gate()
+    engine._adapters = Adapters(None, None)  # type: ignore[arg-type]
     return engine
 
 

@@ -7,7 +7,7 @@ import pytest
 from tracemill.errors import TracemillError
 from tracemill.policy import Policy
 from tracemill.verification import Findings, Item, Judged, Verdict, Vote
-from tracemill.verification.acceptance import Acceptance
+from tracemill.verification.acceptance import NO_ANSWER, Acceptance
 
 JUDGED = Policy(judge="verifier", signals=("rating", "coherence", "agreement"))
 UNINFORMED = JUDGED.model_copy(update={"uninformative": {"agreement": "not calibrated"}})
@@ -115,3 +115,24 @@ def test_the_form_of_an_answer_is_the_methods_if_it_gives_one() -> None:
     ):
         item = ITEM._replace(is_stated=is_stated)
         assert Acceptance(Policy()).decide(item, Verdict(findings)).accepted is accepted
+
+
+@pytest.mark.parametrize(
+    ("text", "refusal"),
+    [
+        ("<think>3 + 4 = 7. The answer is 7.</think>", NO_ANSWER),
+        ("<think>3 + 4 = 7. The answer is 7.</think>\n <|im_end|>", NO_ANSWER),
+        ("<think>3 + 4 = 7. The answer is 7.", NO_ANSWER),
+        ("", NO_ANSWER),
+        ("<think>3 + 4 = 7.</think>The answer is 7.", None),
+        ("3 + 4 = 7. The answer is 7.", None),
+        ("The answer is 7.<think>Shall I check", None),
+    ],
+)
+@pytest.mark.parametrize("negative", [False, True])
+def test_thoughts_without_an_answer_are_never_accepted(text: str, refusal: str | None, negative: bool) -> None:
+    policy = Policy(judge="verifier", signals=("rating",))
+    acceptance = Acceptance(policy, negative)
+    verdict = acceptance.decide(Item(text, "7"), Verdict(WRONG if negative else RIGHT))
+    assert (verdict.refusal, verdict.accepted) == (refusal, refusal is None)
+    assert bool(acceptance.signals(Item(text, "7"), Verdict(RIGHT))) is (refusal is None and not negative)

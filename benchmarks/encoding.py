@@ -47,7 +47,10 @@ def _us_a_token(work: Callable[[Any], object], inputs: list[Any]) -> float:
 def _answer(rng: random.Random, k: int) -> tuple[list[int], Any]:
     """The sampled tokens of an answer, and their log-probabilities as vLLM lists them: the sampled token first."""
     chosen: list[int] = []
-    starts, ends, ids, logprobs = [], [], [], []
+    starts: list[int] = []
+    ends: list[int] = []
+    ids: list[int] = []
+    logprobs: list[float] = []
     for _ in range(TOKENS):
         likely = list(dict.fromkeys(int(VOCABULARY ** rng.random()) for _ in range(4 * k)))[:k]
         values = sorted((-rng.expovariate(0.15) for _ in likely), reverse=True)

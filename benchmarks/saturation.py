@@ -25,7 +25,7 @@ from tracemill.methods import named
 from tracemill.model_settings import EMBEDDED_MODEL
 from tracemill.prompts import render, token_ids
 from tracemill.sampling import Sampling
-from tracemill.settings import model
+from tracemill.settings import settings
 
 SAMPLES = 4
 SAMPLING: dict[str, Any] = {"temperature": 0.7, "top_p": 1.0, "max_tokens": 64}
@@ -35,14 +35,12 @@ generate = ["teacher"]
 judge = ""
 train = false
 flower = false
-[models.teacher]
-model = "{model}"
 """
 #: On a GPU both engines are on the same card.
 HALF = "vllm.options = { gpu_memory_utilization = 0.45 }\n"
 
 
-def measure(quick: bool, teacher: str = EMBEDDED_MODEL) -> dict[str, float]:
+def measure(quick: bool, model: str = EMBEDDED_MODEL) -> dict[str, float]:
     """Medians of several passes over the same questions, bare and factory in turn."""
     questions = questions_of(32 if quick else 200)
     rounds = 2 if quick else 4
@@ -50,7 +48,8 @@ def measure(quick: bool, teacher: str = EMBEDDED_MODEL) -> dict[str, float]:
     os.environ.setdefault("VLLM_CPU_OMP_THREADS_BIND", ",".join(map(str, sorted(os.sched_getaffinity(0)))))
     os.environ.setdefault("OMP_WAIT_POLICY", "passive")
     bare, ours, whole = [], [], []
-    with factory(SETTINGS.format(model=teacher) + (HALF if cards() else "")) as running:
+    toml = SETTINGS + f'[models.teacher]\nmodel = "{model}"\n' + (HALF if cards() else "")
+    with factory(toml) as running:
         running.run("warm", questions[:8], samples=SAMPLES, sampling=Sampling(**SAMPLING))
         call = Bare(running.folder, questions)
         try:
@@ -102,7 +101,7 @@ class Bare:
         from vllm import LLM, SamplingParams, TokensPrompt
         from vllm.platforms import current_platform
 
-        options = engine_options(model("teacher"), data_dir, on_cpu=current_platform.is_cpu())
+        options = engine_options(settings().models["teacher"], data_dir, on_cpu=current_platform.is_cpu())
         self.llm = LLM(**{name: value for name, value in options.items() if name != "enable_log_requests"})
         self.params = SamplingParams(n=SAMPLES, **SAMPLING)
         template = named("cot").variants("math", [])[""][0].prompt

@@ -1,5 +1,5 @@
 """`python -m cli`: the command line without its console script, for supervised programs."""
 
-from cli.main import main
+from cli.entry import main
 
 main()

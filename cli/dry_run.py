@@ -4,10 +4,9 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from typing import TYPE_CHECKING
 
-from rich.progress import Progress
 from rich.text import Text
 
-from cli.output import console, print_json, print_rows, progress_console
+from cli.output import console, print_json, print_rows, progress_bar
 
 if TYPE_CHECKING:
     from db.jobs import JobSpec
@@ -46,7 +45,7 @@ def dry_run(spec: "RoundSpec", json: bool) -> None:
     """Print the round's training set as tables or JSON. Raises the errors of queueing and selecting."""
     from trainer.select.preview import preview
 
-    with Progress(console=progress_console, transient=True) as bar:
+    with progress_bar() as bar:
         task = bar.add_task("selecting", total=None)
         result = preview(spec, lambda done, of: bar.update(task, description="rendering", completed=done, total=of))
     if json:
@@ -71,6 +70,9 @@ def _show(spec: "RoundSpec", result: "Preview") -> None:
         "tokens of the student, an epoch": f"{result.tokens:,}, of which it learns {result.learnt_tokens:,}",
         "expected training time": _time(result),
     }
+    if result.unquantised_bytes:
+        held = f"{result.unquantised_bytes / 2**30:,.1f} GiB: bitsandbytes quantises linear layers only"
+        totals["experts that stay in bfloat16, without an adapter"] = held
     print_rows([{"": name, "value": value} for name, value in totals.items()], ("", "value"))
     if result.limits:
         rows = [

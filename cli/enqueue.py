@@ -1,5 +1,6 @@
 """`tracemill enqueue`: open a job for the questions of a source."""
 
+import re
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from enum import StrEnum
@@ -8,10 +9,11 @@ from typing import Annotated, Any
 
 import typer
 from pydantic import ValidationError
-from rich.progress import MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+from rich.progress import MofNCompleteColumn, SpinnerColumn, TextColumn, TimeElapsedColumn
 
 from cli.interruption import explained_interrupt, this_command
-from cli.output import Json, console, print_json, print_line, progress_console
+from cli.jobs import ENDED, job_named
+from cli.output import Json, console, print_json, print_line, progress_bar, progress_console
 from cli.policies import read_policy, signals_of
 from producer.job_request import (
     JobRequest,
@@ -21,7 +23,7 @@ from producer.job_request import (
     read_shots,
     stopping_of,
 )
-from producer.opening import job_spec, store_questions
+from producer.opening import job_spec, origin_job, store_questions
 from tracemill.errors import UsageError
 from tracemill.sampling import SamplingSettings
 from tracemill.sections import apply_changes, key_of
@@ -65,6 +67,10 @@ BudgetTokens = Annotated[float | None, typer.Option(min=1, help="Stop the job at
 BudgetMoney = Annotated[float | None, typer.Option(min=0.000001, help="Stop the job at this cost, in money.")]
 
 
+#: A job's name. Commands show it in hints that people paste into a shell.
+NAME = re.compile(r"\w[\w./-]*")
+
+
 def enqueue(
     source: Annotated[str, typer.Argument(help="The source of the questions.")],
     model: Annotated[str, typer.Option(help="Alias of the model that answers.")] = "teacher",
@@ -105,6 +111,8 @@ def enqueue(
     policy: Annotated[Path | None, typer.Option(help="TOML file with the rules that accept a trace.")] = None,
     json: Json = False,
 ) -> None:
+    if name and not NAME.fullmatch(name):
+        raise UsageError(f"--name {name!r}: use letters, digits, and . _ / - after the first one")
     flags = {"judge": judge, "judge_share": judge_share, "signals": signals_of(signals) if signals else None}
     request = JobRequest(
         source=SourceSpec(source, mapping_of(map_ or []), domain.value, dataset, limit),
@@ -125,7 +133,8 @@ def enqueue(
     spec = job_spec(request)
     for signal in spec.policy.gates:
         if reason := spec.policy.uninformative.get(signal):
-            print_line(f"the gate on {signal} is ignored: {reason}", progress_console)
+            measure = f"tracemill calibrate --judge {spec.policy.judge} FILE"
+            print_line(f"the gate on {signal} is ignored: {reason}. Measure the judge: {measure}", progress_console)
     with explained_interrupt(
         f"job {spec.name} keeps the questions that are stored so far, and workers answer them.",
         f"Store the rest: {this_command()}. End the job: tracemill jobs cancel {spec.name}",
@@ -137,6 +146,15 @@ def enqueue(
         progress_console.print(f"… and {stored.bad - len(stored.problems)} more rows left out")
     if not stored.read:
         raise UsageError(f"{source}: no readable question in it")
+    if spec.from_job_id is None and not stored.golds and spec.policy.correct and spec.policy.majority is None:
+        print_line(
+            "no question has a gold answer, so no trace can be accepted. Name its column (--map gold=COLUMN) in a job "
+            "with another --name, or let the samples vote: --policy FILE with `majority = 0.6`",
+            progress_console,
+        )
+    origin = origin_job(source) if "?" in source else None
+    if origin and job_named(origin)["state"] not in ENDED:
+        print_line(f"job {origin} has not ended: repeat the command when it has, to add the rest", progress_console)
     if json:
         print_json({"job": spec.name, "questions": stored.read, "new": stored.new, "left_out": stored.bad})
     else:
@@ -162,9 +180,7 @@ def read_sampling(changes: Sequence[str], **flags: float | None) -> SamplingSett
 @contextmanager
 def reading_bar(source: SourceSpec) -> Iterator[Callable[[int], None]]:
     """Show a progress bar on stderr while a source is read."""
-    with Progress(
-        SpinnerColumn(), TextColumn("reading {task.description}"), MofNCompleteColumn(), TimeElapsedColumn(),
-        console=progress_console, transient=True,
-    ) as bar:  # fmt: skip
+    columns = (SpinnerColumn(), TextColumn("reading {task.description}"), MofNCompleteColumn(), TimeElapsedColumn())
+    with progress_bar(*columns) as bar:
         task = bar.add_task(source.address, total=source.limit)
         yield lambda read: bar.update(task, completed=read)

@@ -10,11 +10,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from rich.progress import Progress
 
 from cli import export_files
 from cli.export_files import BATCH, COMPRESSED, STDOUT, Columns
-from cli.output import Json, print_json, progress_console
+from cli.output import Json, print_json, progress_bar
 from tracemill.errors import UsageError, no_postgres, unreachable
 from tracemill.settings import settings
 
@@ -78,7 +77,7 @@ def export(
     if output.exists() and not overwrite:
         raise UsageError(f"{output} exists: choose another name, or add --overwrite")
     uses = _uses(include)
-    with _rows(where, columns, uses) as read, Progress(console=progress_console, transient=True) as bar:
+    with _rows(where, columns, uses) as read, progress_bar() as bar:
         task = bar.add_task("exporting", total=read.most)
         with getattr(export_files, format)(output, read.columns) as write:
             for n_read, rows in read.batches:

@@ -15,7 +15,9 @@ from tracemill.settings import settings
 if TYPE_CHECKING:
     from sqlalchemy import Connection
 
-HEALTH = """Show the state of Postgres, Redis and every process. Exit code 1 if anything is wrong.
+HEALTH = """Show the state of Postgres, Redis and every process.
+
+Exit code 1 if anything is wrong, also while a worker loads its model.
 
 With --here it shows only the processes of this host: a readiness probe for a container.
 
@@ -24,6 +26,8 @@ Example: tracemill health --here"""
 
 #: States of a program of the local stack that may have no heartbeat.
 FAILED = ("CRASHING", "FATAL", "BACKOFF", "EXITED")
+#: The beginning of the name of a part that is a job.
+JOB = "job "
 
 
 @dataclass(frozen=True)
@@ -36,7 +40,10 @@ class Part:
 
     @property
     def state(self) -> str:
-        return self.trouble or "well"
+        """The trouble in words, otherwise that it is well and what it does. A job that waits says for what."""
+        if self.trouble or self.name.startswith(JOB):
+            return self.trouble or self.about
+        return f"well: {self.about}" if self.about else "well"
 
 
 def register(app: typer.Typer) -> None:
@@ -57,7 +64,7 @@ def health(
 
 def print_parts(parts: Iterable[Part]) -> None:
     """Print one row a part."""
-    print_rows(({"part": p.name, "state": p.state, "about": p.about} for p in parts), ("part", "state", "about"))
+    print_rows(({"part": part.name, "state": part.state} for part in parts), ("part", "state"))
 
 
 def _parts(here: bool) -> list[Part]:
@@ -122,7 +129,7 @@ def _processes(here: bool) -> list[Part]:
         rows = connection.execute(Q["processes"], {"host": socket.gethostname() if here else None}).all()
     parts = []
     for row in rows:
-        about = f"takes {row.concurrency} from {', '.join(row.queues)}" if row.concurrency else ""
+        about = f"up to {row.concurrency} at a time, from {', '.join(row.queues)}" if row.concurrency else ""
         parts.append(Part(row.name, process_trouble(row), "leads" if row.leads else about))
     alive = [row for row in rows if row.silent_seconds <= SILENT_SECONDS]
     if here:
@@ -132,5 +139,5 @@ def _processes(here: bool) -> list[Part]:
     parts += [Part(program.name, program.failure) for program in programs() if program.state in FAILED]
     for job, reasons in job_reasons(progress()).items():
         for reason in reasons:
-            parts.append(Part(f"job {job}", reason.text) if reason.is_fault else Part(f"job {job}", None, reason.text))
+            parts.append(Part(JOB + job, reason.text) if reason.is_fault else Part(JOB + job, None, reason.text))
     return parts

@@ -8,9 +8,9 @@ from contextlib import contextmanager
 from cli.output import print_line, progress_console
 
 
-def this_command() -> str:
-    """The command line of this process, ready to be pasted into a shell."""
-    return shlex.join(["tracemill", *sys.argv[1:]])
+def this_command(without: str = "") -> str:
+    """The command line of this process without an option, ready to be pasted into a shell."""
+    return shlex.join(["tracemill", *(word for word in sys.argv[1:] if word != without)])
 
 
 @contextmanager

@@ -51,8 +51,10 @@ COSTS = (
     "cost",
     "cost_per_accepted",
 )
-COLUMNS = ("job", "purpose", "state", "model", "questions", "done", "failed", "traces", "accepted", "tokens_out")
-WATCHED = ("job", "state", "questions", "done", "failed", "traces", "traces/s", "tokens/s", "accepted")
+COLUMNS = ("job", "purpose", "state", "model", "done", "failed", "traces", "accepted", "tokens_out")
+WATCHED = ("job", "state", "done", "failed", "traces", "traces/s", "tokens/s", "accepted")
+#: The columns that a narrow terminal does not show.
+OPTIONAL = ("purpose", "tokens_out", "traces/s", "tokens/s", "model", "failed")
 
 
 def register(app: typer.Typer) -> None:
@@ -72,7 +74,7 @@ def list_(json: Json = False) -> None:
     if json:
         print_json([row | {"reasons": [reason.text for reason in reasons[row["job"]]]} for row in rows])
     else:
-        print_rows(rows, COLUMNS)
+        print_rows(map(with_total, rows), COLUMNS, optional=OPTIONAL)
         for sentence in sentences(reasons):
             print_line(sentence)
 
@@ -174,6 +176,11 @@ def follow(
         out.print(table)
 
 
+def with_total(row: Mapping[str, Any]) -> dict[str, Any]:
+    """The job with its questions that are done and all its questions in one cell."""
+    return {**row, "done": f"{row['done']} of {row['questions']}"}
+
+
 def _report(row: Mapping[str, Any], rates: "Rates", estimate: "Estimate | None") -> dict[str, Any]:
     traces, tokens = rates.rate(row)
     figures = {"traces_per_second": round(traces, 3), "tokens_per_second": round(tokens, 1)}
@@ -189,7 +196,8 @@ class Estimate(NamedTuple):
     measured_seconds: float
 
     def in_words(self) -> str:
-        rate = f"{figure(self.questions_per_minute)} questions/min in the last {rough_duration(self.measured_seconds)}"
+        per_minute = figure(float(f"{self.questions_per_minute:.2g}"))
+        rate = f"{per_minute} questions/min in the last {rough_duration(self.measured_seconds)}"
         return f"about {rough_duration(self.seconds_left)} left ({rate})"
 
 
@@ -209,8 +217,8 @@ class Rates:
             traces, tokens = self.rate(row)
             share = f" ({row['accepted'] / row['verified']:.0%})" if row["verified"] else ""
             rates = {"traces/s": f"{traces:.1f}", "tokens/s": f"{tokens:.0f}"}
-            watched.append({**row, **rates, "accepted": f"{row['accepted']}{share}"})
-        return layout(watched, WATCHED, width)
+            watched.append({**with_total(row), **rates, "accepted": f"{row['accepted']}{share}"})
+        return layout(watched, WATCHED, width, optional=OPTIONAL)
 
     def line(self, row: Mapping[str, Any]) -> str:
         """Return one job as a line of a log."""
@@ -350,6 +358,9 @@ def _change(name: str, state: str, allowed: list[str], budget: float | None = No
         ).scalar_one_or_none()
         if changed is not None and state != "running":
             connection.execute(Q["unqueue"], {"job_id": changed, "question_ids": None})
+    if changed is None and job["state"] == state:
+        raise UsageError(f"job {name} is already {state}")
     if changed is None:
-        raise UsageError(f"job {name} is {job['state']}: it cannot become {state}")
+        ending = "to go on, repeat `tracemill enqueue` with another --name" if job["state"] == "cancelled" else ""
+        raise UsageError(f"job {name} is {job['state']}: {ending or f'it cannot become {state}'}")
     print_line(f"{name} is {state}")

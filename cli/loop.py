@@ -8,9 +8,9 @@ import typer
 
 from cli.dry_run import show_plan
 from cli.enqueue import reading_bar
-from cli.interruption import explained_interrupt
+from cli.interruption import explained_interrupt, this_command
 from cli.jobs import job_named
-from cli.output import Json, console, print_json, print_rows, progress_console
+from cli.output import Json, console, print_json, print_line, print_rows, progress_console
 from cli.preflight import require_local_student
 from cli.train import Changes
 from db.diagnosis import why_idle, why_not_trained
@@ -54,7 +54,7 @@ def loop(
         attempt = job_spec(first_attempt(spec, spec.attempt.shots(file.parent)))
         show_plan([attempt], spec.evaluate, json, spec.dev)
         return
-    again = f"tracemill loop {file}"
+    again = this_command(without="--no-wait")
     with explained_interrupt(f"loop {spec.name} is not open yet. To open it: {again}"):
         opened = open_loop(spec, file.parent, reading_bar)
     if wait:
@@ -72,7 +72,7 @@ def loop(
     elif wait:
         print_loop(opened)
     else:
-        console.print(f"loop {spec.name} is open. Follow it: {again}", markup=False)
+        print_line(f"loop {spec.name} is open. Follow it: {again}")
 
 
 def _follow(opened: Loop) -> Loop:

@@ -14,6 +14,7 @@ from typing import IO, Annotated, Any
 import typer
 from rich.cells import cell_len
 from rich.console import Console, Group, JustifyMethod, RenderableType
+from rich.progress import Progress, ProgressColumn
 from rich.rule import Rule
 from rich.table import Column, Table
 from rich.text import Text
@@ -34,6 +35,11 @@ MAX_UNWRAPPED = 24
 FIGURE = re.compile(r"[-+]?\d")
 
 Cells = Sequence[Sequence[Text]]
+
+
+def progress_bar(*columns: str | ProgressColumn) -> Progress:
+    """A progress bar on stderr. Without a terminal it prints nothing."""
+    return Progress(*columns, console=progress_console, transient=True, disable=not progress_console.is_terminal)
 
 
 def log_of(command: str) -> Path:
@@ -118,34 +124,46 @@ def print_line(text: str, out: Console = console) -> None:
 
 
 def print_rows(
-    rows: Iterable[Mapping[Any, Any]], columns: Iterable[str], title: str | None = None, out: Console = console
+    rows: Iterable[Mapping[Any, Any]],
+    columns: Iterable[str],
+    title: str | None = None,
+    out: Console = console,
+    optional: Sequence[str] = (),
 ) -> None:
     """Print rows as a table, or as records if the table does not fit."""
-    out.print(layout(rows, columns, out.width, title))
+    out.print(layout(rows, columns, out.width, title, optional))
 
 
 def print_facts(facts: Mapping[str, Any], title: str | None = None, out: Console = console) -> None:
-    """Print names and their values, a line each. Nested values get dotted names."""
-    pairs = [[Text(name), _cell(value)] for name, value in leaves(facts)]
+    """Print names and their values, a line each. Nested values get dotted names, and empty ones are left out."""
+    pairs = [[Text(name), cell] for name, value in leaves(facts) if (cell := _cell(value)).plain]
     grid = _grid(pairs, out.width, _justify(value.plain for _, value in pairs))
     out.print(Group(*_titled(title), grid))
 
 
 def layout(
-    rows: Iterable[Mapping[Any, Any]], columns: Iterable[str], width: int, title: str | None = None
+    rows: Iterable[Mapping[Any, Any]],
+    columns: Iterable[str],
+    width: int,
+    title: str | None = None,
+    optional: Sequence[str] = (),
 ) -> RenderableType:
     """Lay out rows as a table, or as one record a row if the table is wider than `width`.
 
     A table fits if no name, figure or part of a heading is cut: cells wrap between words, headings also after "_".
+    A table of several rows first loses the `optional` columns, in their order, until it fits.
     Text of the rows is data and never read as markup.
     """
-    names = list(columns)
-    cells = [[_cell(row[name]) for name in names] for row in rows]
-    borders = 3 * len(names) + 1
-    widths = _column_widths(names, cells, width - borders)
-    if widths is None:
-        return _records(names, cells, width, title)
-    return _table(names, cells, widths, title)
+    rows, names = list(rows), list(columns)
+    droppable = optional if len(rows) > 1 else ()
+    for n_dropped in range(len(droppable) + 1):
+        kept = [name for name in names if name not in droppable[:n_dropped]]
+        cells = [[_cell(row[name]) for name in kept] for row in rows]
+        widths = _column_widths(kept, cells, width - 3 * len(kept) - 1)
+        if widths is not None:
+            table = _table(kept, cells, widths, title)
+            return table if rows else Group(table, Text("no rows"))
+    return _records(names, [[_cell(row[name]) for name in names] for row in rows], width, title)
 
 
 def _column_widths(names: Sequence[str], cells: Cells, room: int) -> list[int] | None:
@@ -157,10 +175,8 @@ def _column_widths(names: Sequence[str], cells: Cells, room: int) -> list[int] |
         for name, column, least in zip(names, columns, narrow, strict=True)
     ]
     spare = room - sum(narrow)
-    if spare < 0 and len(names) > 2:
-        return None
-    if spare < 0:  # Two columns are already a line for each name: fold their long words.
-        return [room] if len(names) == 1 else [first := min(narrow[0], room // 2), room - first]
+    if spare < 0:
+        return [room] if len(names) == 1 else None
     widths = list(narrow)
     by_need = sorted(range(len(names)), key=lambda index: wide[index] - narrow[index])
     for position, index in enumerate(by_need):
@@ -241,7 +257,9 @@ def _short_pairs(pairs: Cells, per_line: int, label: int, value: int) -> Table:
 
 def _grid(pairs: Cells, width: int, justify: JustifyMethod = "left") -> Table:
     """Lay out names and values, a line each."""
-    label, value = _column_widths(("", ""), pairs, width - 2) or (None, None)
+    room = width - 2
+    label = min(_longest(name.plain for name, _ in pairs), room // 2)
+    label, value = _column_widths(("", ""), pairs, room) or (label, room - label)  # fold long words
     grid = Table.grid(
         Column(width=label, overflow="fold"), Column(width=value, overflow="fold", justify=justify), padding=(0, 2)
     )

@@ -18,7 +18,7 @@ MEASURED = "uninformative"
 REQUIREMENTS = {
     "correct": "the answer is right",
     "equations": "no equation is false",
-    "stated": "the answer is given in the asked form",
+    "stated": "the answer is stated in a requested form",
     "grounded": "every number is explained",
     "concludes": "the reasoning ends at the answer",
     "finished": "the answer was not cut off",

@@ -1,5 +1,8 @@
 """Checks of the local stack's programs, before the first of them starts."""
 
+import os
+from collections.abc import Iterable
+from contextlib import suppress
 from importlib.util import find_spec
 from typing import NamedTuple
 
@@ -7,7 +10,7 @@ from tracemill import stack as local
 from tracemill.engines.memory_plan import local_plans
 from tracemill.engines.startable import require_startable
 from tracemill.errors import UsageError
-from tracemill.settings import LocalSettings, settings
+from tracemill.settings import LocalSettings, model, settings
 
 
 class MissingProgram(NamedTuple):
@@ -37,9 +40,34 @@ def require_programs() -> None:
     """Raise UsageError if a program that `[local]` names cannot start on this machine."""
     for alias in settings().local.served:
         require_startable(alias)
+    _require_same_keys(settings().local.served)
     local_plans()  # it refuses engines and fits that need more GPUs or more memory
     for program in missing_programs(settings().local):
         raise UsageError(f"{program.name} is not installed. Run: {program.advice}")
+
+
+def _require_same_keys(aliases: Iterable[str]) -> None:
+    """Raise UsageError for an API key that the running stack lacks. Its programs keep the variables of its start."""
+    servers = [model(alias).openai for alias in aliases if model(alias).engine == "openai"]
+    keys = {options.api_key_env: os.environ.get(options.api_key_env) for options in servers}
+    stack = _variables_of_stack()
+    for name, key in keys.items():
+        if stack is not None and key and stack.get(name) != key:
+            raise UsageError(
+                f"the running stack has another {name}, or none, and keeps the variables of its start: "
+                "run `tracemill down`, then `tracemill up`"
+            )
+
+
+def _variables_of_stack() -> dict[str, str] | None:
+    """The variables with which the running local stack was started; None if none runs, or another user's."""
+    import psutil
+
+    with suppress(psutil.Error, OSError):
+        for process in local.status(settings().data_dir):
+            if process.name == "redis" and process.pid is not None:
+                return dict(psutil.Process(process.pid).environ())
+    return None
 
 
 def require_local_student(alias: str) -> None:

@@ -75,7 +75,7 @@ def print_evaluations(evaluations: Sequence[Mapping[str, Any]]) -> None:
     rows = [_evaluation_row(evaluation) for evaluation in evaluations]
     measures = [name for name in MEASURES if any(row[name] not in (None, "") for row in rows)]
     if rows:
-        print_rows(rows, ("benchmark", "stage", "questions", "right %", "in asked form", *measures))
+        print_rows(rows, ("benchmark", "stage", "questions", "right %", "in requested form", *measures))
 
 
 @rounds.command(help=COMPARE)
@@ -152,7 +152,7 @@ def _evaluation_row(evaluation: Mapping[str, Any]) -> dict[str, Any]:
     by_samples = {
         name: " ".join(f"@{k} {100 * value:.1f}" for k, value in evaluation[name].items()) for name in BY_SAMPLES
     }
-    return {**evaluation, **by_samples, "right %": percent(accuracy), "in asked form": evaluation["correct_strict"]}
+    return {**evaluation, **by_samples, "right %": percent(accuracy), "in requested form": evaluation["correct_strict"]}
 
 
 def _settings(round_row: Mapping[str, Any]) -> dict[str, Any]:

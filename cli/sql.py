@@ -104,6 +104,8 @@ def _run(statement: str) -> tuple[list[str], list[tuple[Any, ...]]]:
     import psycopg
     from psycopg.pq import ExecStatus
 
+    from db.views import VIEWS
+
     try:
         with psycopg.connect(_address(), connect_timeout=10) as connection:
             connection.read_only = True
@@ -118,7 +120,11 @@ def _run(statement: str) -> tuple[list[str], list[tuple[Any, ...]]]:
     except psycopg.Error as error:
         if "multiple commands" in str(error):
             raise UsageError("these are several statements: run them one at a time") from None
-        raise UsageError(f"Postgres refused the query: {str(error).strip()}") from None
+        if isinstance(error, psycopg.errors.InsufficientPrivilege | psycopg.errors.UndefinedTable):
+            problem = f"{error.diag.message_primary}. You can read the views {', '.join(VIEWS)}"
+        else:
+            problem = str(error).strip()
+        raise UsageError(f"Postgres refused the query: {problem}") from None
     _require_distinct(columns)
     return columns, rows
 

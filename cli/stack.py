@@ -12,13 +12,13 @@ from cli.figures import duration
 from cli.output import Json, print_json, print_line, print_rows, progress_console
 from cli.preflight import require_programs
 from tracemill import stack as local
-from tracemill.errors import StackError, TracemillError
+from tracemill.errors import TracemillError
 from tracemill.settings import settings
 from tracemill.stack import ProcessStatus
 from tracemill.stack.programs import programs, start
 
 #: Longest wait of `up` for the first heartbeats. A program that fails at once has failed by then.
-HEARTBEAT_SECONDS = 20.0
+HEARTBEAT_SECONDS = 60.0
 #: Time that new processes must all work. A worker that fails at its first request ends within it.
 STEADY_SECONDS = 3.0
 #: States of a program that does not work.
@@ -104,8 +104,11 @@ DOWN = """Stop the local stack. Its data are kept. Example: tracemill down"""
 
 
 def down() -> None:
+    data_dir = settings().data_dir
     with progress_console.status("stopping"):
-        local.down(settings().data_dir)
+        local.down(data_dir)
+    is_known = local.load(data_dir) is not None
+    print_line(f"stopped. Data: {data_dir.absolute()}" if is_known else str(local.no_stack(data_dir)), progress_console)
 
 
 STATUS = (
@@ -124,7 +127,7 @@ def _print_status(reports: Sequence[ProcessStatus], json: bool) -> None:
     if json:
         print_json(rows)
     elif not rows:
-        print_line("no stack runs here: start it with `tracemill up`")
+        print_line(str(local.no_stack(settings().data_dir)))
     else:
         uptimes = [{"uptime": None if row["uptime"] is None else duration(row["uptime"])} for row in rows]
         print_rows(map(or_, rows, uptimes), _columns(reports))
@@ -162,7 +165,7 @@ FLOWER = """Print Flower's address, user and password. Example: tracemill flower
 def flower(json: Json = False) -> None:
     stack = local.load(settings().data_dir)
     if stack is None:
-        raise StackError("no local stack here: start it with `tracemill up`")
+        raise local.no_stack(settings().data_dir)
     login = {
         "url": f"http://127.0.0.1:{stack.flower_port}",
         "user": stack.flower_user,

@@ -5,14 +5,14 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
 from cli.dry_run import dry_run as show_dry_run
 from cli.dry_run import show_plan
 from cli.enqueue import reading_bar
 from cli.interruption import explained_interrupt, this_command
 from cli.jobs import follow as follow_jobs
-from cli.output import Json, console, print_json, progress_console
+from cli.output import Json, console, print_json, print_line, progress_bar, progress_console
 from cli.preflight import require_local_student
 from cli.rounds import compare, round_named, show
 from tracemill.errors import TracemillError, UsageError
@@ -98,15 +98,13 @@ def train(
         if address:
             console.print(f"pushed to {address}", markup=False, soft_wrap=True)
     else:
-        console.print(
-            f"queued: {names}. Follow: tracemill train {file}{' --control' * control}", markup=False, soft_wrap=True
-        )
+        print_line(f"queued: {names}. Follow: {this_command(without='--no-wait')}")
 
 
 def follow(name: str) -> None:
     """Show a progress bar on stderr until the round is done. Raises TracemillError if it failed."""
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
-    with Progress(*columns, TimeRemainingColumn(), console=progress_console, transient=True) as bar:
+    with progress_bar(*columns, TimeRemainingColumn()) as bar:
         task = bar.add_task("queued", total=None)
         last_line = ""
         while True:

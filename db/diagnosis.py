@@ -7,6 +7,7 @@ never called missing.
 import math
 import socket
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -25,6 +26,8 @@ from tracemill.stack.programs import kind_of, program_for
 
 #: Seconds after which a supervised process without a heartbeat no longer counts as starting.
 START_SECONDS = 60.0
+#: The programs of the local stack that send heartbeats.
+WITH_HEARTBEAT = {"producer", "generate", "verify", "train"}
 #: Number of job names in one sentence.
 MAX_NAMES = 3
 
@@ -54,22 +57,23 @@ def is_loading(row: Row[Any]) -> bool:
 
 
 def programs() -> list[ProcessStatus]:
-    """The programs of the local stack. The heartbeats give the state LOADING and further problems.
+    """The programs of the local stack. The heartbeats give the states STARTING, LOADING and further problems.
 
     A program in a crash loop has the state CRASHING. Without Postgres, only the supervisor's report counts.
     """
-    try:
+    beats = None
+    with suppress(SQLAlchemyError, TracemillError):
         beats = {row.name.split("@")[0]: row for row in _heartbeats(socket.gethostname())}
-    except (SQLAlchemyError, TracemillError):
-        beats = {}
     reports = []
     for program in stack.status(settings().data_dir):
-        row = beats.get(f"{program.name}.{program.pid}")
+        row = (beats or {}).get(f"{program.name}.{program.pid}")
         state, trouble = program.state, program.failure
         if trouble is not None and program.pid is not None:
             state = "CRASHING"
         elif row is not None and (trouble := process_trouble(row)) and is_loading(row):
             state = "LOADING"
+        elif row is None and beats is not None and state == "RUNNING" and kind_of(program.name) in WITH_HEARTBEAT:
+            state = "STARTING"
         reports.append(replace(program, state=state, failure=trouble))
     return reports
 
@@ -77,8 +81,7 @@ def programs() -> list[ProcessStatus]:
 def youngest_seconds(reports: Iterable[ProcessStatus]) -> float | None:
     """The time for which the youngest program has worked or loaded; None if one has sent no heartbeat."""
     beats = {row.name.split("@")[0]: row.up_seconds for row in _heartbeats(socket.gethostname())}
-    kinds = {"producer", "generate", "verify", "train"}
-    ages = [beats.get(f"{report.name}.{report.pid}") for report in reports if kind_of(report.name) in kinds]
+    ages = [beats.get(f"{report.name}.{report.pid}") for report in reports if kind_of(report.name) in WITH_HEARTBEAT]
     known = [age for age in ages if age is not None]
     return min(known, default=math.inf) if len(known) == len(ages) else None
 

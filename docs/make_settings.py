@@ -16,7 +16,7 @@ from tracemill.model_settings import ModelSettings, OpenaiOptions, VllmOptions
 from tracemill.policy import Policy
 from tracemill.sampling import SamplingSettings
 from tracemill.sections import Section
-from tracemill.settings import CallSettings, FeederSettings, LocalSettings, MethodSettings, Settings
+from tracemill.settings import DEFAULT_MODELS, CallSettings, FeederSettings, LocalSettings, MethodSettings, Settings
 from trainer.ask_spec import AskSpec, TeachSpec
 from trainer.fit_spec import FitSpec
 from trainer.loop import LoopSpec, RationalizeSpec
@@ -36,7 +36,10 @@ An unknown key is an error that suggests the right one. "none" means that the ke
 
 | where | takes effect |
 |---|---|
-| `tracemill.toml`, variables | when a process starts: after a change, `tracemill down`, then `tracemill up` |
+| `tracemill.toml` | when a process starts: after a change, `tracemill up` restarts the processes that it concerns |
+| `tracemill.toml`, all processes at once | `tracemill restart`, or `tracemill restart generate` for one of them |
+| variables, also keys such as `OPENAI_API_KEY` | `tracemill down`, then `tracemill up` |
+| ports under `[local]` | `tracemill up`, which then restarts Postgres or Redis |
 | `data_dir`, `database_url`, `redis_url` | in all processes: with different addresses they do not meet |
 | a policy, the flags of `tracemill enqueue` | in new jobs: a job keeps its policy and its sampling |
 | a round's or a loop's file | in new rounds and loops: the file is stored when the round or the loop is opened |
@@ -161,21 +164,18 @@ def inherited(content: type[BaseModel]) -> Container[str]:
 
 
 def comments_of(content: type[BaseModel]) -> dict[str, str]:
-    """The `#:` comment of each field, in the class and in its bases. Fields below one comment share it."""
+    """The `#:` comment of each field, in the class and in its bases."""
     comments: dict[str, str] = {}
     for cls in reversed(content.__mro__):
         if not issubclass(cls, BaseModel) or cls in (BaseModel, Section):
             continue
         current: list[str] = []
-        is_complete = False
         for line in inspect.getsource(cls).splitlines():
             if match := re.match(r"    #: ?(.*)", line):
-                current = [match[1]] if is_complete else [*current, match[1]]
-                is_complete = False
-            elif (match := re.match(r"    (\w+):", line)) and current:
-                comments[match[1]] = " ".join(current)
-                is_complete = True
-            elif not line.strip():
+                current.append(match[1])
+            else:
+                if current and (match := re.match(r"    (\w+):", line)):
+                    comments[match[1]] = " ".join(current)
                 current = []
     return comments
 
@@ -184,6 +184,8 @@ def default(field: FieldInfo) -> str:
     """The default as TOML."""
     if field.is_required():
         return "required"
+    if field is Settings.model_fields["models"]:  # merged with the user's models in a source of its own
+        return ", ".join(f"`{alias}`" for alias in DEFAULT_MODELS)
     value = field.get_default(call_default_factory=True)
     if isinstance(value, BaseModel) or (isinstance(value, dict) and value):
         return "see below"

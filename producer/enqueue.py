@@ -47,6 +47,8 @@ class Enqueued:
     #: Questions read from the source, and rows that are new in the job (the rest were there already).
     read: int = 0
     new: int = 0
+    #: Questions of the source with a gold answer.
+    golds: int = 0
     #: The first unreadable rows, at most 20, and the number of all unreadable rows.
     problems: list[Problem] = field(default_factory=list)
     bad: int = 0
@@ -79,6 +81,7 @@ def enqueue(
         under_way: tuple[int, Future[int]] | None = None
         for batch in _batches(_questions(rows, done)):
             staged = _staged_rows(batch, dataset, domain)
+            done.golds += sum(question.gold is not None for question in batch)
             if under_way:
                 add_stored(*under_way)
             under_way = len(batch), writer.submit(_insert, done.job_id, spec.name, staged)

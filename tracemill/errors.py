@@ -27,7 +27,10 @@ class StackError(TracemillError):
 
 def no_postgres(setting: str, alternative: str = "") -> StackError:
     """The error for a missing database address. `alternative`: another way to continue, as ", or …"."""
-    return StackError(f"no Postgres: start the local stack with `tracemill up`, or set {setting}{alternative}")
+    return StackError(
+        "no Postgres: no stack runs here. Start it with `tracemill up`, or go to the folder of yours, or set "
+        f"{setting}{alternative}"
+    )
 
 
 def unreachable(service: str, error: object, alternative: str = "") -> StackError:

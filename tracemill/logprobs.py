@@ -185,7 +185,8 @@ def floats(values: Sequence[float]) -> "NDArray[Any]":
 
 def _starts(lengths: "NDArray[Any]") -> "NDArray[Any]":
     """The number of entries before each row."""
-    return lengths.cumsum() - lengths
+    starts: NDArray[Any] = lengths.cumsum() - lengths
+    return starts
 
 
 def _ranks(chosen: "NDArray[Any]", lengths: "NDArray[Any]", ids: "NDArray[Any]") -> "NDArray[Any]":
@@ -225,4 +226,5 @@ def _joined(planes: "NDArray[Any]") -> "NDArray[Any]":
     """The numbers of their columns of bytes, the lowest byte first."""
     import numpy as np
 
-    return (planes << 8 * np.arange(len(planes))[:, None]).sum(0)
+    numbers: NDArray[Any] = (planes << 8 * np.arange(len(planes))[:, None]).sum(0)
+    return numbers

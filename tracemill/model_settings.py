@@ -55,17 +55,17 @@ class VllmOptions(Section):
     #: Seconds without a step, while requests wait, after which the worker ends. Its supervisor restarts it.
     stall_seconds: float = Field(120, gt=0)
 
-    @property
-    def n_cards(self) -> int:
-        """The number of GPUs that one engine computes on."""
-        return int(self.options.get("tensor_parallel_size", 1)) * int(self.options.get("pipeline_parallel_size", 1))
-
     @field_validator("max_lora_rank")
     @classmethod
     def _check_rank(cls, rank: int) -> int:
         if rank not in LORA_RANKS:
             raise ValueError(f"vLLM takes only {', '.join(map(str, LORA_RANKS))}; set {served_rank(rank)}")
         return rank
+
+    @property
+    def n_cards(self) -> int:
+        """The number of GPUs that one engine computes on."""
+        return int(self.options.get("tensor_parallel_size", 1)) * int(self.options.get("pipeline_parallel_size", 1))
 
 
 class OpenaiOptions(Section):
@@ -94,13 +94,15 @@ class ModelSettings(Section):
     #: Longest duration of one request. In vLLM of one sample, from its first token on: the wait for its turn does not
     #: count. With `openai.stream`, the longest pause between two parts of the answer.
     timeout_seconds: float = Field(600, gt=0)
-    #: Price of a million prompt tokens, and of a million answer tokens. All prices have the same currency.
+    #: Price of a million prompt tokens. All prices have the same currency.
     price_in: float = Field(0, ge=0, allow_inf_nan=False)
+    #: Price of a million tokens of answers.
     price_out: float = Field(0, ge=0, allow_inf_nan=False)
     #: How it samples, unless a job says otherwise. A judge uses only `chat_template_kwargs` and `extra_body`.
     sampling: SamplingSettings = SamplingSettings()
-    #: Options of the two engines. Those of the other engine have no effect.
+    #: Options of the engine `vllm`. Without effect for `openai`.
     vllm: VllmOptions = VllmOptions()
+    #: Options of the engine `openai`. Without effect for `vllm`.
     openai: OpenaiOptions = OpenaiOptions()
 
     @property

@@ -37,8 +37,9 @@ class Policy(Section):
     finished: bool = False
     #: Least number of steps.
     steps: int = Field(0, ge=0)
-    #: Least and greatest values of scores. A null score passes neither.
+    #: Least values of scores. A null score fails.
     at_least: dict[ScoreName, float] = Field(default_factory=dict)
+    #: Greatest values of scores. A null score fails.
     at_most: dict[ScoreName, float] = Field(default_factory=dict)
     #: The model alias of the judge. None means that no model is called.
     judge: str | None = None

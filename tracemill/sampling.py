@@ -24,8 +24,9 @@ class SamplingSettings(Section):
     top_k: int | None = Field(default=None, ge=1)
     #: Sample from tokens with at least this share of the likeliest token's probability. Default: the model's own.
     min_p: float | None = Field(default=None, ge=0, le=1)
-    #: Subtracted from the logits of tokens that the answer already has: once, and for each time.
+    #: Subtracted once from the logits of each token that the answer already has.
     presence_penalty: float | None = Field(default=None, ge=-2, le=2)
+    #: Subtracted from the logits of a token for each time that the answer has it.
     frequency_penalty: float | None = Field(default=None, ge=-2, le=2)
     #: Divisor of the logits of tokens that prompt or answer already have. Default: the model's own, otherwise 1.
     repetition_penalty: float | None = Field(default=None, gt=0)

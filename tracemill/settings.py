@@ -84,8 +84,9 @@ class FeederSettings(Section):
 class LocalSettings(Section):
     """The processes that `tracemill up` starts."""
 
-    #: Fixed ports. By default each is a free port, kept between runs.
+    #: Fixed port of Postgres. By default a free port, kept between runs.
     postgres_port: int | None = None
+    #: Fixed port of Redis. By default a free port, kept between runs.
     redis_port: int | None = None
     #: Model aliases of the local generate worker. An empty list means no such worker.
     generate: list[str] = Field(["teacher", "student"])
@@ -94,8 +95,9 @@ class LocalSettings(Section):
     #: The GPUs of the local generate workers: "all", or a list such as [0, 1]. Each GPU gets a worker that serves all
     #: aliases. An engine with `tensor_parallel_size` > 1 takes a group of GPUs. Without a GPU there is one worker.
     gpus: Literal["all"] | list[int | str] = "all"
-    #: Whether to start a trainer worker, and Flower.
+    #: Whether to start a trainer worker.
     train: bool = True
+    #: Whether to start Flower, Celery's monitor.
     flower: bool = True
 
     @property
@@ -117,7 +119,8 @@ class Settings(BaseSettings):
     reader_url: SecretStr | None = None
     #: Address of Redis, Celery's broker. By default the local stack's.
     redis_url: SecretStr | None = None
-    #: Model aliases: the defaults (`DEFAULT_MODELS`), changed key by key.
+    #: Model aliases, each with the keys below. The default ones run the embedded model with `vllm.adapters = true`.
+    #: They always exist, and your file changes them key by key.
     models: dict[str, ModelSettings] = {}
     #: The user's own methods, beside those of `tracemill/methods/`.
     methods: dict[str, MethodSettings] = {}

@@ -27,7 +27,10 @@ def resolve(model: str, data_dir: Path) -> str:
     if is_folder(model):
         folder = Path(model).expanduser()
         if not (folder / "config.json").is_file():
-            raise UsageError(f"{model} is not a model folder: it has no config.json. Give a folder or a hub name.")
+            raise UsageError(
+                f"{model} is not a model folder: it has no config.json. Give a folder or a hub name. "
+                'For a GGUF file, start a server such as llama.cpp, and set engine = "openai"'
+            )
         return str(folder.resolve())
     return model
 

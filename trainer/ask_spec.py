@@ -81,8 +81,9 @@ class TeachSpec(AskSpec):
     batch: int | None = Field(default=None, ge=1)
     #: With `enough`: give a question up when its chance of success falls below this. 0 means never.
     give_up: float = Field(default=0.0, ge=0, le=0.99)
-    #: The maximum cost of the job, in tokens or in money. Default: no limit.
+    #: The maximum cost of the job in tokens. Default: no limit.
     budget_tokens: float | None = Field(default=None, ge=1)
+    #: The maximum cost of the job in money. Default: no limit.
     budget_money: float | None = Field(default=None, gt=0)
     #: Higher goes first; jobs of the same priority share their model.
     priority: int = 0

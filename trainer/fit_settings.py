@@ -2,7 +2,7 @@
 
 from typing import Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from tracemill.model_settings import LORA_RANKS
 from tracemill.sections import Section
@@ -19,7 +19,7 @@ class FitSettings(Section):
     learning_rate: float = Field(default=1e-3, gt=0)
     #: Examples (or pairs of them) in one optimiser step.
     batch_size: int = Field(default=16, ge=1)
-    #: Rank of the LoRA matrices, at most the student's `vllm.max_lora_rank`.
+    #: Rank of the LoRA matrices, at most the student's `vllm.max_lora_rank`. vLLM serves no rank above 512.
     lora_rank: int = Field(default=16, ge=1, le=LORA_RANKS[-1])
     #: LoRA's scale: the update is multiplied by alpha ÷ rank.
     lora_alpha: int = Field(default=32, ge=1)
@@ -39,6 +39,13 @@ class FitSettings(Section):
     processes: int = Field(default=1, ge=1)
     #: Whether to save also the student with the merged adapter (bfloat16), as `merged` in the round's folder.
     merge: bool = False
+
+    @field_validator("lora_rank", mode="before")
+    @classmethod
+    def _served(cls, rank: object) -> object:
+        if isinstance(rank, int) and rank > LORA_RANKS[-1]:
+            raise ValueError(f"vLLM serves no adapter of a rank above {LORA_RANKS[-1]}, so it cannot be evaluated")
+        return rank
 
     @model_validator(mode="after")
     def _shared(self) -> "FitSettings":

@@ -41,17 +41,19 @@ class LoopSpec(Section):
     rounds: int = Field(default=4, ge=1, le=99)
     #: The share of right answers on the dev set at which the loop ends. Default: no target.
     target: float | None = Field(default=None, gt=0, le=1)
-    #: The loop ends when a round gains at most this share over the best round before, on the dev set. Default: PLATEAU
-    #: if there is a dev set. -1 turns this rule off.
+    #: The loop ends when a round gains at most this share over the best round before, on the dev set. Default: 0.005 if
+    #: there is a dev set. -1 turns this rule off.
     plateau: float | None = Field(default=None, ge=-1, le=1)
     #: The questions of every round. The prompt has the examples for the base model, which does not know the form yet,
     #: and for every hint. A trained model gets the prompt of its evaluation.
     attempt: AskSpec
-    #: Default: failed questions are not asked again.
+    #: The second try at failed questions, with a hint. Default: they are not asked again.
     rationalize: RationalizeSpec | None = None
-    #: [select] and [curriculum] of each round, without `jobs`: a round learns from all attempts so far.
+    #: [select] of each round, without `jobs`: a round learns from all attempts so far.
     select: dict[str, Any] = Field(default={})
+    #: [curriculum] of each round.
     curriculum: dict[str, Any] | None = None
+    #: [fit] of each round.
     fit: FitSpec = FitSpec()
     #: The reported evaluation. It never decides when the loop ends.
     evaluate: EvaluateSpec

@@ -51,10 +51,13 @@ class RoundSpec(Section):
     student: str = "student"
     #: Jobs that are opened and finished before the round is queued. They are the default of `select.jobs`.
     teach: list[TeachSpec] = Field(default=[])
+    #: The traces that the round trains on.
     select: SelectSpec
-    #: Default: one stage of fit.epochs.
+    #: The order of the traces. Default: one stage of fit.epochs.
     curriculum: CurriculumSpec | None = None
+    #: The training: its objective and its parameters.
     fit: FitSpec = FitSpec()
+    #: The evaluations before and after.
     evaluate: EvaluateSpec
 
     @model_validator(mode="before")

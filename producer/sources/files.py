@@ -6,7 +6,9 @@ Opening a source checks every file of a glob and its first rows. So all errors o
 from collections.abc import Callable, Iterator
 from glob import glob
 from itertools import islice
+from json import dumps
 from pathlib import Path
+from shlex import quote
 from typing import Any
 
 from producer.sources.lines import check_encoding, csv_header, read_csv, read_json, read_jsonl
@@ -61,7 +63,21 @@ def _open(path: Path) -> Table:
 
 
 def _open_json(path: Path) -> Table:
-    return _json_table(path, read_json)
+    table = _json_table(path, read_json)
+    match [row for _, row in islice(read_json(path), 2)]:
+        case [dict(document)]:
+            arrays = [key for key, value in document.items() if isinstance(value, list) and is_objects(value)]
+            if arrays:
+                raise UsageError(
+                    f"{path} is one object, and its rows are in {arrays[0]!r}. Write them to a file of their own: "
+                    f"jq {quote('.[' + dumps(arrays[0]) + ']')} {quote(str(path))} > rows.json"
+                )
+    return table
+
+
+def is_objects(values: list[object]) -> bool:
+    """Whether these are JSON objects, which may be rows."""
+    return bool(values) and all(isinstance(value, dict) for value in values)
 
 
 def _open_jsonl(path: Path) -> Table:

@@ -224,4 +224,11 @@ def _csv_reader(stream: BinaryIO, path: Path) -> "_csv.Reader":
     csv.field_size_limit(LONGEST)
     # A byte that is not UTF-8 becomes a lone surrogate, so that only its own row is refused.
     text = io.TextIOWrapper(stream, encoding="utf-8-sig", errors="surrogateescape", newline="")
-    return csv.reader(text, delimiter="\t" if ".tsv" in path.suffixes else ",", strict=True)
+    return csv.reader(text, delimiter="\t" if ".tsv" in path.suffixes else _delimiter(path), strict=True)
+
+
+def _delimiter(path: Path) -> str:
+    """A semicolon if the header has semicolons and no comma, as spreadsheets of many languages write it."""
+    with open_bytes(path) as stream:
+        header = stream.readline(_CHUNK)
+    return ";" if b";" in header and b"," not in header else ","

@@ -8,6 +8,7 @@ import math
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from difflib import get_close_matches
+from shlex import quote
 from typing import NewType, TypeAlias
 
 from producer.sources.choices import choices, gold_letter, with_choices
@@ -104,20 +105,26 @@ def pick_columns(table: Table, mapping: Mapping[str, str]) -> dict[str, str]:
             raise UsageError(f"--map {ours}={theirs}: {ours!r} is not one of {', '.join(DEFAULT_COLUMNS)}{hint}")
         if table.columns and theirs not in table.columns:
             close = nearest(theirs, table.columns)
-            hint = f". Did you mean --map {ours}={_printable(close)}?" if close else ""
+            hint = f". Did you mean {_flag(ours, close)}?" if close else ""
             raise UsageError(f"--map {ours}={_printable(theirs)}: there is no column {theirs!r}. {listing}{hint}")
     picks = dict(mapping)
     for ours, usual in DEFAULT_COLUMNS.items():
-        free = [name for name in usual if name in table.columns and name not in picks.values()]
+        free = [column for name in usual for column in _called(name, ours, table) if column not in picks.values()]
         if ours not in picks and free:
             picks[ours] = free[0]
     if table.columns and "question" not in picks:
         close = next((near for usual in DEFAULT_COLUMNS["question"] if (near := nearest(usual, table.columns))), None)
         raise UsageError(
             f"no column is called {', '.join(DEFAULT_COLUMNS['question'])}. {listing}. "
-            f"Name the column of the question: --map question={_printable(close or table.columns[0])}"
+            f"Name the column of the question: {_flag('question', close or table.columns[0])}"
         )
     return picks
+
+
+def _called(name: str, ours: str, table: Table) -> list[str]:
+    """The columns with this name. Only a question's is case-sensitive: SVAMP's `Question` is half of the question."""
+    folded = [column for column in table.columns if column.casefold() == name]
+    return [name] if name in folded else [] if ours == "question" else folded
 
 
 def questions(table: Table, picks: Mapping[str, str]) -> Iterator[Question | Problem]:
@@ -217,6 +224,11 @@ def _checked_text(column: str, text: str) -> str:
                 f"{column!r} holds half a surrogate pair (\\u{code:04x}), which Postgres cannot store"
             ) from None
     return text
+
+
+def _flag(ours: str, theirs: str) -> str:
+    """The option that maps a column, as a shell takes it."""
+    return f"--map {quote(f'{ours}={_printable(theirs)}')}"
 
 
 def _printable(name: str) -> str:

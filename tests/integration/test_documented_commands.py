@@ -58,7 +58,7 @@ PLANNED = "Not asked yet: these jobs come first"
 COMMANDS = {
     "tracemill up": Shown(r"postgres +│ RUNNING(.|\n)*verify +│ RUNNING(.|\n)*^logs: .*/\.tracemill/logs$"),
     QUESTIONS: Shown(opened("questions-teacher-cot")),
-    WATCH: Shown(r"│ questions-teacher-cot │ done +│ +6 │ +6 │ +0 │ +48 │", (QUESTIONS,)),
+    WATCH: Shown(r"│ questions-teacher-cot │ done +│ +6 of 6 │ +0 │ +48 │", (QUESTIONS,)),
     # Here a producer leads, and no job waits for a worker of the student.
     "tracemill health": Shown(r"│ redis +│ well", (WATCH,)),
     'tracemill sql "select job, questions, traces, correct, accepted, tokens_out from job_progress"': Shown(

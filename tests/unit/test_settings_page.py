@@ -19,6 +19,10 @@ EXAMPLE = (ROOT / "tracemill.example.toml").read_text(encoding="utf-8")
 #: A comment of the example file that is TOML: a key, a heading, or a part of a list.
 REMARK = re.compile(r"^# (?=[a-z_]+ = |\[|\]|    \{)", re.MULTILINE)
 
+each_part = pytest.mark.parametrize(
+    "part", [part for parts in GENERATOR["PARTS"].values() for part in parts], ids=lambda part: part.heading
+)
+
 
 def test_the_page_of_settings_is_up_to_date() -> None:
     assert GENERATOR["PAGE"].read_text(encoding="utf-8") == GENERATOR["page"]()
@@ -38,13 +42,17 @@ def sections(cls: type[Section]) -> set[type[Section]]:
     return {cls}.union(*map(sections, cls.__subclasses__()))
 
 
-@pytest.mark.parametrize(
-    "part", [part for parts in GENERATOR["PARTS"].values() for part in parts], ids=lambda part: part.heading
-)
+@each_part
 def test_every_key_is_explained_and_every_number_has_a_unit(part: Any) -> None:
     for key, default, _, _, comment in GENERATOR["rows"](part.content):
         assert default
         assert len(comment) > 5, key
+
+
+@each_part
+def test_no_two_keys_have_the_same_explanation(part: Any) -> None:
+    comments = [comment for *_, comment in GENERATOR["rows"](part.content)]
+    assert len(comments) == len(set(comments))
 
 
 def test_the_example_file_changes_nothing(monkeypatch: pytest.MonkeyPatch) -> None:

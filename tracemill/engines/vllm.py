@@ -109,12 +109,12 @@ class VllmEngine:
         self._timeout = model.timeout_seconds
         self._stall = settings.stall_seconds
         self._ids = itertools.count()
-        self._gate = Gate()
-        #: vLLM frees the memory of a sleeping engine only with this option. Without it, the engine only pauses.
-        self._sleep_level = 1 if options.get(SLEEP_MODE) else 0
         self._max_sequences = sequences(
             config.cache_config.kv_cache_size_tokens, self._max_model_len, config.scheduler_config.max_num_seqs
         )
+        self._gate = Gate()
+        #: vLLM frees the memory of a sleeping engine only with this option. Without it, the engine only pauses.
+        self._sleep_level = 1 if options.get(SLEEP_MODE) else 0
 
     @property
     def stalled_seconds(self) -> float:

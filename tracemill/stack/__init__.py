@@ -36,7 +36,7 @@ from tracemill.stack.state import (
 )
 from tracemill.stack.supervise import Supervisor, Unit
 
-__all__ = ["ProcessStatus", "Program", "Stack", "down", "load", "program_of", "restart", "status", "up"]
+__all__ = ["ProcessStatus", "Program", "Stack", "down", "load", "no_stack", "program_of", "restart", "status", "up"]
 
 #: Longest start of a service. A database that was killed reads its log first, which may take long.
 SERVICE_SECONDS = 120.0
@@ -110,7 +110,7 @@ def restart(data_dir: Path, programs: Callable[[Stack], list[Program]], names: C
     """
     folder, stack = folder_of(data_dir), load(data_dir)
     if stack is None or not (supervisor := Supervisor(folder, Path(stack.run_dir))).is_alive():
-        raise StackError("no stack runs here: start it with `tracemill up`")
+        raise no_stack(data_dir)
     with _locked(folder):
         units = {program.name: supervise.program_unit(program) for program in programs(stack)}
         known = [name for name in supervisor.states() if name in units]
@@ -246,6 +246,13 @@ def status(data_dir: Path) -> list[ProcessStatus]:
             )
         )
     return rows
+
+
+def no_stack(data_dir: Path) -> StackError:
+    """The error for a folder in which no stack runs."""
+    return StackError(
+        f"no stack runs in {data_dir.absolute()}: start it with `tracemill up`, or go to the folder of yours"
+    )
 
 
 def program_of(data_dir: Path, alias: str) -> ProcessStatus | None:

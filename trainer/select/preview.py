@@ -14,6 +14,7 @@ from tracemill.prompts import Prompt
 from tracemill.settings import model, settings
 from tracemill.weights import resolve
 from trainer.evaluate import jobs_by_names, template_options
+from trainer.experts import unquantised_bytes
 from trainer.rows import Reader, Row, Trace, learnt_text
 from trainer.select.choose import BATCH, Selection, choose
 from trainer.spec import RoundSpec, with_row_limit
@@ -69,6 +70,8 @@ class Preview:
     too_long: int
     #: The limits that leave out rows.
     limits: list[Limit]
+    #: Bytes of the student's experts that stay in bfloat16 although the base is held in NF4.
+    unquantised_bytes: int
     #: Expected seconds of training, by the speed of an earlier round of this student; None without such a round.
     seconds: float | None
     measured_in: str | None
@@ -104,6 +107,7 @@ def preview(spec: RoundSpec, report: Callable[[int, int], None] = lambda done, o
             learnt_tokens=rendering.learnt,
             too_long=rendering.too_long,
             limits=[*_limits_of_jobs(connection, spec), *rendering.limits()],
+            unquantised_bytes=unquantised_bytes(_student(spec)) if spec.fit.quantisation == "nf4" else 0,
             seconds=_seconds(spec, rendering.tokens, speed.tokens_per_second) if speed else None,
             measured_in=speed.name if speed else None,
             examples=rendering.shown,
@@ -124,7 +128,11 @@ def _limits_of_jobs(connection: Connection, spec: RoundSpec) -> list[Limit]:
 def _tokenizer(spec: RoundSpec) -> Any:
     from transformers import AutoTokenizer
 
-    return AutoTokenizer.from_pretrained(resolve(model(spec.student).model, settings().data_dir))
+    return AutoTokenizer.from_pretrained(_student(spec))
+
+
+def _student(spec: RoundSpec) -> str:
+    return resolve(model(spec.student).model, settings().data_dir)
 
 
 def _seconds(spec: RoundSpec, tokens: dict[int, int], tokens_per_second: float) -> float:

@@ -40,16 +40,21 @@ class SelectSpec(Section):
     correct: bool | None = None
     #: Whether the last value that the reasoning derives is the answer. Absent: no filter.
     concludes: bool | None = None
-    #: Any of these methods, model aliases, domains, datasets. Empty: all.
+    #: Only traces of these methods. Empty: all.
     methods: list[str] = Field(default=[])
+    #: Only traces of these model aliases. Empty: all.
     models: list[str] = Field(default=[])
+    #: Only questions of these domains. Empty: all.
     domains: list[str] = Field(default=[])
+    #: Only questions of these datasets. Empty: all.
     datasets: list[str] = Field(default=[])
-    #: Only traces that were stored at `since` or later, and before `until`.
+    #: Only traces that were stored at this time or later.
     since: Moment | None = None
+    #: Only traces that were stored before this time.
     until: Moment | None = None
-    #: Lower and upper bounds of scores. An unknown score (null) passes neither.
+    #: Least values of scores. A null score fails.
     at_least: dict[ScoreName, float] = Field(default={})
+    #: Greatest values of scores. A null score fails.
     at_most: dict[ScoreName, float] = Field(default={})
     #: Of traces with this similarity or more, one stays: the Jaccard index of the word 3-grams of question and text,
     #: estimated by MinHash. Absent: all stay.

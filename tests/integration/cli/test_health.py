@@ -39,7 +39,7 @@ def test_a_healthy_factory_lists_its_processes(whole: Processes) -> None:
     assert code == 0, parts
     assert set(parts) == {"postgres", "redis", "producer", "generate", "verify"}
     assert parts["producer"]["about"] == "leads"
-    assert parts["generate"]["about"] == "takes 64 from generate.teacher, generate.away"
+    assert parts["generate"]["about"] == "up to 64 at a time, from generate.teacher, generate.away"
 
 
 def test_a_killed_worker_is_reported_and_a_stopped_worker_is_not(whole: Processes) -> None:

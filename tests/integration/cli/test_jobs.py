@@ -1,6 +1,7 @@
 """`tracemill enqueue` and `tracemill jobs` with a real database."""
 
 import json
+import os
 import re
 from pathlib import Path
 
@@ -8,6 +9,7 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from cli.main import app
+from tests.installed import tracemill
 from tests.integration.factory import change, job_state, states, value
 from tracemill.errors import UsageError
 from tracemill.stack import Stack
@@ -44,6 +46,32 @@ def test_the_same_enqueue_adds_nothing_and_a_different_one_is_refused(sums: Path
     other = run(*words, "--samples", "3")
     assert isinstance(other.exception, UsageError)
     assert "samples: 2, not 3" in str(other.exception)
+
+
+def test_a_source_without_gold_answers_says_that_no_trace_can_be_accepted(clean: Stack, tmp_path: Path) -> None:
+    path = tmp_path / "plain.jsonl"
+    path.write_text('{"question": "1 + 1?", "result": "2"}\n')
+    ended = tracemill(tmp_path, "enqueue", str(path), "--name", "plain", **places())
+    assert (ended.returncode, ended.stdout.count("\n")) == (0, 1)
+    assert ended.stderr == (
+        "no question has a gold answer, so no trace can be accepted. Name its column (--map gold=COLUMN) in a job with "
+        "another --name, or let the samples vote: --policy FILE with `majority = 0.6`\n"
+    )
+    mapped = tracemill(tmp_path, "enqueue", str(path), "--name", "mapped", "--map", "gold=result", **places())
+    assert mapped.stderr == ""
+
+
+def test_a_job_built_on_an_unfinished_job_says_that_questions_are_missing(sums: Path) -> None:
+    change("update job_questions set state = 'done' where question_id = 1")
+    words = ("enqueue", "job:sums?failed", "--name", "again")
+    assert "job sums has not ended: repeat the command when it has, to add the rest" in run(*words).stderr
+    change("update jobs set state = 'done' where name = 'sums'")
+    assert "has not ended" not in run(*words).stderr
+
+
+def places() -> dict[str, str]:
+    """The variables of this test's stack."""
+    return {name: value for name, value in os.environ.items() if name.startswith("TRACEMILL_")}
 
 
 def test_rows_left_out_are_named_and_the_command_succeeds(clean: Stack, tmp_path: Path) -> None:
@@ -89,13 +117,13 @@ def test_a_job_is_paused_resumed_and_cancelled_and_nothing_else(sums: Path) -> N
     paused = run("jobs", "pause", "sums")
     assert paused.stdout == "sums is paused\n", paused.exception
     assert states("sums") == {"pending": 3}
-    assert "cannot become paused" in str(run("jobs", "pause", "sums").exception)
+    assert str(run("jobs", "pause", "sums").exception) == "job sums is already paused"
     assert run("jobs", "resume", "sums").exit_code == 0
     assert job_state("sums") == "running"
     assert run("jobs", "cancel", "sums").exit_code == 0
     refused = run("jobs", "resume", "sums")
     assert isinstance(refused.exception, UsageError)
-    assert str(refused.exception) == "job sums is cancelled: it cannot become running"
+    assert str(refused.exception) == ("job sums is cancelled: to go on, repeat `tracemill enqueue` with another --name")
     assert run("jobs", "watch", "sums").exit_code == 0
 
 

@@ -134,3 +134,14 @@ def test_up_names_the_process_that_crashes_and_its_last_error(folder: Folder) ->
     ended = tracemill(folder.path, "up")
     assert ended.returncode == 1
     assert re.search(r"^generate: (crash loop|ended once).* no key in OPENAI_API_KEY: http", ended.stdout, re.MULTILINE)
+
+
+def test_up_refuses_a_key_that_the_running_stack_does_not_have(folder: Folder) -> None:
+    folder.configure(folder.server.base_url, 'openai.api_key_env = "MY_KEY"\n')
+    refused = tracemill(folder.path, "up", MY_KEY="new")
+    folder.configure(folder.server.base_url)
+    assert (refused.returncode, refused.stderr) == (
+        2,
+        "error: the running stack has another MY_KEY, or none, and keeps the variables of its start: run "
+        "`tracemill down`, then `tracemill up`\n",
+    )

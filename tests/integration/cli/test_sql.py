@@ -21,10 +21,12 @@ from tests.integration.factory import additions, fill, rows
 from tests.integration.measured import benchmark, measured, teach
 from tracemill.settings import settings
 from tracemill.stack import Stack
+from tracemill.stack.binaries import postgres_folders
 
 pytestmark = pytest.mark.integration
 
 QUERY = "select job, questions from job_progress"
+READABLE = "You can read the views trace_scores, "
 
 
 @pytest.fixture
@@ -92,6 +94,8 @@ def test_a_statement_comes_from_the_line_a_file_or_stdin(
         ([QUERY, "--csv", "--json"], "", "choose one of --csv and --json"),
         ([QUERY, "--url"], "", "--url runs no query"),
         (["select 1 as a, 2 as a"], "", "several columns are called a: rename them with `as`"),
+        (["select * from traces"], "", f"Postgres refused the query: permission denied for table traces. {READABLE}"),
+        (["select * from scores"], "", f'Postgres refused the query: relation "scores" does not exist. {READABLE}'),
     ],
 )
 def test_a_wrong_query_is_refused_with_a_sentence(
@@ -119,6 +123,22 @@ def test_another_program_reads_the_views_at_the_printed_address(sums: Stack, tmp
         assert connection.execute(QUERY.encode()).fetchall() == [("sums", 2)]
         with pytest.raises(psycopg.errors.InsufficientPrivilege):
             connection.execute("select * from jobs")
+
+
+def test_psql_reads_the_views_as_documented(sums: Stack, tmp_path: Path) -> None:
+    (line,) = (line for block in blocks("") for line in block.splitlines() if line.startswith("psql "))
+    folder = next(folder for folder in postgres_folders() if (folder / "psql").exists())
+    programs = {"PATH": f"{folder}:{Path(TRACEMILL).parent}:{os.environ['PATH']}"}
+    ended = subprocess.run(
+        ["bash", "-c", f"{line} -Atc '{QUERY}'"],
+        cwd=tmp_path,
+        env=environment() | programs | {"TRACEMILL_DATA_DIR": str(settings().data_dir.absolute())},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert (ended.stdout, ended.stderr) == ("sums|2\n", "")
 
 
 @pytest.mark.parametrize("query", list(blocks("sql")), ids=lambda query: " ".join(query.split())[:50])

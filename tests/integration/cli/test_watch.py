@@ -6,11 +6,16 @@ import signal
 import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 import pytest
+from typer.testing import CliRunner
 
+from cli.main import app
+from db.session import transaction
 from tests.installed import TRACEMILL, environment
 from tests.integration.factory import additions, change, fill
+from tests.integration.rounds import job, question
 from tracemill.stack import Stack
 
 pytestmark = pytest.mark.integration
@@ -71,3 +76,24 @@ def test_an_interrupted_watch_says_what_continues_and_how_to_watch_again() -> No
         _, errors = process.communicate(timeout=30)
     assert process.returncode == 130
     assert "job sums continues without this terminal. Watch again: tracemill jobs watch sums" in errors
+
+
+@pytest.fixture
+def round_file(tmp_path: Path) -> Path:
+    """The file of a round that can be queued."""
+    with transaction() as connection:
+        questions = [question(connection, f"What is {n} + 50?") for n in range(2)]
+        job(connection, "teach", questions)
+        job(connection, "before", questions, evaluate=True)
+    file = tmp_path / "round.toml"
+    file.write_text('name = "r1"\nstudent = "student"\n[select]\njobs = ["teach"]\n[evaluate]\njobs = ["before"]\n')
+    return file
+
+
+def test_a_queued_training_names_the_whole_command_that_follows_it(
+    round_file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    words = ["train", str(round_file), "--set", "name=r-2", "--no-wait"]
+    monkeypatch.setattr("sys.argv", ["tracemill", *words])
+    shown = CliRunner().invoke(app, words).stdout
+    assert shown == f"queued: r-2. Follow: tracemill train {round_file} --set name=r-2\n"

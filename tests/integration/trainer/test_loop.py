@@ -159,6 +159,7 @@ def test_a_loop_survives_a_closed_terminal_and_can_be_followed_again(
     with simulated_processes(monkeypatch, accepted):
         with monkeypatch.context() as closing:
             closing.setattr("cli.loop.time.sleep", interrupt)
+            closing.setattr("sys.argv", ["tracemill", "loop", str(file)])
             closed = CliRunner().invoke(app, ["loop", str(file)])
         assert closed.exit_code != 0
         assert f"Follow it again: tracemill loop {file}" in closed.stderr.replace("\n", " ")

@@ -55,8 +55,10 @@ def test_a_round_is_trained_on_the_prompt_of_its_evaluations() -> None:
 
 def test_an_adapter_may_have_exactly_the_rank_that_the_student_serves() -> None:
     assert _checked(_spec(fit={"lora_rank": 16})) == ASK.hash
-    with pytest.raises(UsageError, match=r"cannot serve an adapter of rank 17: set .* max_lora_rank = 32 under"):
+    with pytest.raises(UsageError, match=r"cannot serve an adapter of rank 17: .* max_lora_rank = 32 under"):
         _checked(_spec(fit={"lora_rank": 17}))
+    with pytest.raises(UsageError, match="max_lora_rank = 128 under"):
+        _checked(_spec(fit={"lora_rank": 65}))
 
 
 def test_a_model_without_adapters_is_no_student() -> None:

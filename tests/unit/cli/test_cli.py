@@ -5,6 +5,7 @@ import os
 import re
 import subprocess
 import sys
+import tomllib
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -12,7 +13,9 @@ from typing import Any, NamedTuple
 import pytest
 import typer
 
+from cli import entry
 from cli.main import app, main
+from tests import ROOT
 from tests.conftest import forget
 from tracemill.interpreter import SAFE_PATH
 
@@ -75,6 +78,7 @@ def is_a_sentence(ended: Ended) -> bool:
         (["{sums}", "--map", "gold"], "--map gold: write OURS=THEIRS"),
         (["{sums}", "--map", "reply=answer"], "--map reply=answer"),
         (["{sums}", "--model", "teachr"], "teachr"),
+        (["{sums}", "--name", "my job"], "--name 'my job': use letters"),
         (["{sums}", "--judge", "nobody"], "nobody"),
         (
             ["{sums}", "--judge", "verifier", "--gate", "rateing=0.5"],
@@ -237,8 +241,17 @@ def test_config_shows_the_sampling_of_a_models_own_card(run: Run, tmp_path: Path
 
 def test_status_and_down_without_a_stack_are_no_error(run: Run) -> None:
     assert json.loads(run("status", "--json").out) == []
-    assert "tracemill up" in run("status").out
     assert run("down").code == 0
+
+
+@pytest.mark.parametrize(("command", "code"), [("status", 0), ("down", 0), ("restart", 1), ("flower", 1)])
+def test_without_a_stack_a_command_names_the_folder_that_it_looked_in(
+    run: Run, tmp_path: Path, command: str, code: int
+) -> None:
+    ended = run(command)
+    assert ended.code == code
+    expected = f"no stack runs in {tmp_path}/no-stack: start it with `tracemill up`, or go to the folder of yours\n"
+    assert (ended.out + ended.err).removeprefix("error: ") == expected
 
 
 def commands(group: Any, *before: str) -> Iterator[tuple[str, ...]]:
@@ -280,3 +293,22 @@ def test_the_installed_command_prints_the_same_errors(
     assert (ended.returncode, ended.stdout) == (2, "")
     assert ended.stderr.startswith(message)
     assert len(ended.stderr.splitlines()) == 1
+
+
+def test_ctrl_c_during_the_imports_ends_the_command_without_a_traceback(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Impatient:
+        def find_spec(self, name: str, *_: object) -> None:
+            if name == "cli.main":
+                raise KeyboardInterrupt
+
+    monkeypatch.delitem(sys.modules, "cli.main")
+    monkeypatch.setattr(sys, "meta_path", [Impatient(), *sys.meta_path])
+    with pytest.raises(SystemExit) as ended:
+        entry.main()
+    assert ended.value.code == 130
+
+
+def test_the_installed_command_and_the_module_have_the_same_entry_point() -> None:
+    scripts = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["scripts"]
+    assert scripts["tracemill"] == "cli.entry:main"
+    assert "from cli.entry import main" in (ROOT / "cli" / "__main__.py").read_text()

@@ -120,4 +120,6 @@ def test_an_estimate_names_the_rate_that_it_rests_on(monkeypatch: pytest.MonkeyP
     estimate = rates.estimate(row(questions=100, done=18, failed=2))
     assert estimate is not None
     assert estimate.in_words() == "about 5 min left (15 questions/min in the last 40 s)"
+    slow = estimate._replace(questions_per_minute=1.211)
+    assert slow.in_words() == "about 5 min left (1.2 questions/min in the last 40 s)"
     assert rates.estimate(row(questions=100, done=18, failed=2, state="paused")) is None

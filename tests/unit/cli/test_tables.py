@@ -36,14 +36,16 @@ def row(columns: tuple[str, ...], **values: object) -> dict[str, object]:
 
 
 def jobs_list(monkeypatch: pytest.MonkeyPatch) -> None:
-    job = row(jobs.COLUMNS, job=JOB, purpose="evaluate", state="over_budget", model="teacher-70b-instruct")
+    job = row(
+        (*jobs.COLUMNS, "questions"), job=JOB, purpose="evaluate", state="over_budget", model="teacher-70b-instruct"
+    )
     monkeypatch.setattr(jobs, "progress", lambda: [job, job])
     monkeypatch.setattr(jobs, "job_reasons", lambda rows: {})
     jobs.list_()
 
 
 def jobs_watch(monkeypatch: pytest.MonkeyPatch) -> None:
-    job = row((*jobs.WATCHED, "verified", "tokens_out"), job=JOB, state="over_budget", verified=2 * COUNT)
+    job = row((*jobs.WATCHED, "questions", "verified", "tokens_out"), job=JOB, state="over_budget", verified=2 * COUNT)
     monkeypatch.setattr(jobs, "progress", lambda: [job, job])
     monkeypatch.setattr(jobs, "why_idle", lambda rows: [])
     jobs.follow(None, out=progress_console)
@@ -83,8 +85,8 @@ def status(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def health_parts(monkeypatch: pytest.MonkeyPatch) -> None:
-    about = "takes 64 from generate.teacher, generate.student"
-    health.print_parts([health.Part("postgres", None), health.Part(PROCESS, "teacher: no answer for 40 s", about)])
+    about = "up to 64 at a time, from generate.teacher, generate.student"
+    health.print_parts([health.Part("postgres", None), health.Part(PROCESS, None, about)])
 
 
 def doctor_findings(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -138,7 +140,7 @@ TABLES: dict[str, Case] = {
     "rounds show": ([JOB, COUNT, INTERVAL, "@1 78.5 @16 92.3", "1000000000000"], rounds_show),
     "rounds compare": ([JOB, ROUND, "38280", "1234", "5678", "McNemar"], rounds_compare),
     "status": (["generate-vllm-gpu0-1", "0,1", "engine", "RUNNING", "4194304", "1234567", COUNT, "restarts"], status),
-    "health": ([PROCESS, "postgres", "generate.student", "about"], health_parts),
+    "health": ([PROCESS, "postgres", "generate.student", "well: up to 64"], health_parts),
     "doctor": ([COUNT, JOB, "broken", "'tracemill[gpu,stack]'", "1 broken, 0 warnings"], doctor_findings),
     "demo": ([COUNT, INTERVAL, "strict:", "lenient:", "123456 s"], demo),
     "calibrate": (["faithfulness", COUNT, "0.79 [0.72, 0.84]", "calibration"], calibration),
@@ -187,3 +189,27 @@ def test_the_installed_command_fits_into_the_columns(command: str, width: int | 
     assert [name for name in names[command] if name not in done.stdout] == []
     assert "…" not in done.stdout
     assert max(map(len, done.stdout.splitlines())) <= (width or 80)
+
+
+def test_a_list_of_jobs_is_a_table_at_80_columns_without_the_optional_columns(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(console, "_width", 80)
+    job = row((*jobs.COLUMNS, "questions"), job="gsm8k-teacher-cot", purpose="teach", state="running", model="teacher")
+    numbers = {"questions": 1319, "done": 12, "failed": 0, "traces": 96, "accepted": 31, "tokens_out": 27_000}
+    monkeypatch.setattr(jobs, "progress", lambda: [job | numbers] * 2)
+    monkeypatch.setattr(jobs, "job_reasons", lambda rows: {})
+    jobs.list_()
+    text = capsys.readouterr().out
+    assert "│ gsm8k-teacher-cot │ running │ 12 of 1319 │      0 │     96 │       31 │" in text
+    assert "tokens" not in text
+
+
+def test_a_table_without_rows_says_so(capsys: pytest.CaptureFixture[str]) -> None:
+    print_rows([], ("job", "state"))
+    assert capsys.readouterr().out.endswith("no rows\n")
+
+
+def test_facts_without_a_value_are_left_out(capsys: pytest.CaptureFixture[str]) -> None:
+    print_facts({"job": "sums", "budget": None, "cost": 0, "sampling": {"stop": []}})
+    assert [line.split() for line in capsys.readouterr().out.splitlines()] == [["job", "sums"], ["cost", "0"]]

@@ -122,3 +122,22 @@ def test_options_of_another_objective_are_refused_until_removed(tmp_path: Path) 
 def test_reading_a_spec_loads_no_torch() -> None:
     code = "import sys, trainer.spec; sys.exit('torch' in sys.modules)"
     subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=True)
+
+
+def test_the_served_ranks_are_those_of_vllm() -> None:
+    import ast
+    from importlib.util import find_spec
+    from pathlib import Path
+
+    from tracemill.model_settings import LORA_RANKS
+
+    vllm = find_spec("vllm")  # without importing it
+    assert vllm is not None
+    assert vllm.origin is not None
+    source = Path(vllm.origin).with_name("config") / "lora.py"
+    values = [
+        node.value
+        for node in ast.parse(source.read_text()).body
+        if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == "MaxLoRARanks"
+    ]
+    assert ast.unparse(values[0]) == f"Literal[{', '.join(map(str, LORA_RANKS))}]"

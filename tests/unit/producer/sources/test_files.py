@@ -285,6 +285,29 @@ def test_errors_of_mappings_list_the_columns_and_the_nearest_name(tmp_path: Path
             open_source(str(path), mapping=mapping)
 
 
+def test_a_gold_column_may_have_capitals_but_half_a_question_is_not_taken(tmp_path: Path) -> None:
+    assert read(write(tmp_path / "a.csv", "question,Answer\n1 + 1?,2\n"))[0][0].gold == "2"
+    with pytest.raises(UsageError, match="--map question=Question"):
+        open_source(str(write(tmp_path / "svamp.csv", "Body,Question,Answer\nA has 1.,How many?,1\n")), mapping={})
+
+
+def test_the_suggested_option_can_be_pasted_into_a_shell(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match=r"--map 'question=Die Frage'$"):
+        open_source(str(write(tmp_path / "q.csv", "Die Frage,Antwort\n1 + 1?,2\n")), mapping={})
+
+
+def test_a_csv_file_may_have_semicolons(tmp_path: Path) -> None:
+    ((question,), problems) = read(write(tmp_path / "q.csv", "question;answer\nWhat is 1,5 + 1,5?;3\n"))
+    assert (question.text, question.gold, problems) == ("What is 1,5 + 1,5?", "3", [])
+
+
+def test_an_object_around_the_rows_is_wrong_use_with_the_command_that_unpacks_it(tmp_path: Path) -> None:
+    path = write(tmp_path / "q.json", '{"version": 1, "data": [{"question": "1 + 1?"}]}')
+    with pytest.raises(UsageError) as caught:
+        open_source(str(path), mapping={})
+    assert str(caught.value).endswith(f"""jq '.["data"]' {path} > rows.json""")
+
+
 def test_a_message_about_columns_can_always_be_printed(tmp_path: Path) -> None:
     path = write(tmp_path / "q.jsonl", '{"\\ud800": "p", "text": "o"}')
     for mapping in ({}, {"question": "txt"}, {"question": "\ud800x"}):

@@ -119,8 +119,9 @@ def test_up_names_the_process_that_crashes_and_its_last_error(folder: Folder) ->
 
 
 def test_up_refuses_a_key_that_the_running_stack_does_not_have(folder: Folder) -> None:
-    folder.configure()
+    folder.configure(more='openai.api_key_env = "MY_KEY"\n')
     refused = tracemill(folder.path, "up", MY_KEY="new")
+    folder.configure()
     assert (refused.returncode, refused.stderr) == (
         2,
         "error: the running stack has another MY_KEY, or none, and keeps the variables of its start: run "

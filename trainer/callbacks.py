@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from peft import PeftModel
 from transformers import TrainerCallback
 from transformers.trainer_callback import TrainerState
 
@@ -69,7 +70,7 @@ class Checkpoints(TrainerCallback):  # type: ignore[misc]  # transformers is not
         checkpoint = self._folder / f"checkpoint-{state.global_step}"
         trained = ((name, value) for name, value in model.named_parameters() if value.requires_grad)
         extra = {name: value.detach().cpu() for name, value in trained if "lora_" not in name}
-        if extra:
+        if extra and isinstance(model, PeftModel):  # otherwise the checkpoint holds all weights
             torch.save(extra, checkpoint / EXTRA_PARAMETERS)
         (checkpoint / MARK).write_text(self._fingerprint)
         for other in self._folder.glob("checkpoint-*"):

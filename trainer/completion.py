@@ -72,7 +72,7 @@ class Pass:
 class CompletionTrainer(InPasses, Resumable, SFTTrainer):  # type: ignore[misc]  # trl is not typed
     """trl's trainer; its loss is the mean of `losses(model, inputs)` over the N learnt tokens of a step.
 
-    The default is cross-entropy, on CUDA by trl's fused kernel.
+    The default is cross-entropy, on CUDA and for rows without padding by trl's fused kernel.
     """
 
     def __init__(self, *args: Any, losses: Callable[[Any, Any], Tensor] | None = None, **options: Any) -> None:
@@ -84,7 +84,7 @@ class CompletionTrainer(InPasses, Resumable, SFTTrainer):  # type: ignore[misc] 
         self, model: Any, inputs: dict[str, Any], return_outputs: bool = False, num_items_in_batch: Any = None
     ) -> Any:
         del inputs["share"]  # the number of learnt tokens decides
-        if self._losses is None and self.args.device.type == "cuda":
+        if self._losses is None and (self.args.device.type == "cuda" or self.args.padding_free):
             return super().compute_loss(model, inputs, return_outputs, num_items_in_batch)
         losses = self._losses(model, inputs) if self._losses else Pass(model, inputs).cross_entropy()
         # The number counts the tokens of all processes; their gradients are averaged afterwards.

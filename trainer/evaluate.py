@@ -80,6 +80,7 @@ def _repeat(connection: Connection, round_id: int, spec: RoundSpec, job: dict[st
     with_adapter = replace(
         stored,
         name=repeated(spec, stored.name),
+        model=spec.evaluate.served_by or stored.model,
         round_id=round_id,
         from_job_id=None,
         negative=False,

@@ -54,8 +54,8 @@ def fit_round(round_id: int) -> Path:
         examples = round_examples(connection, round_id, objective)
         options = template_options(jobs_by_names(connection, spec.evaluate.jobs).values())
         sources = [dict(source) for source in connection.execute(Q["round_sources"], {"round_id": round_id}).mappings()]
-    folder = round_folder(settings().data_dir, spec.name) / "adapter"
-    unfinished = folder.with_name(f".adapter.{os.getpid()}")
+    folder = model_folder(settings().data_dir, spec)
+    unfinished = folder.with_name(f".{folder.name}.{os.getpid()}")
     first = os.environ.get("RANK", "0") == "0"
     if first:
         for leftover in folder.parent.glob(".*"):  # of killed fits
@@ -90,6 +90,11 @@ def fit_round(round_id: int) -> Path:
 def round_folder(data_dir: Path, name: str) -> Path:
     """The folder of a round's adapter, checkpoints and log."""
     return data_dir.resolve() / "rounds" / name
+
+
+def model_folder(data_dir: Path, spec: RoundSpec) -> Path:
+    """The folder of a round's result: an adapter, or a whole model."""
+    return round_folder(data_dir, spec.name) / ("adapter" if spec.fit.tuning == "lora" else "model")
 
 
 def _launch(round_id: int, processes: int) -> NoReturn:

@@ -7,6 +7,9 @@ from pydantic import Field, field_validator, model_validator
 from tracemill.model_settings import LORA_RANKS
 from tracemill.sections import Section
 
+#: The highest learning rate for all weights. Above it a pretrained model forgets.
+MAX_FULL_RATE = 2e-4
+
 
 class FitSettings(Section):
     """How the student learns, whatever the objective."""
@@ -26,6 +29,8 @@ class FitSettings(Section):
     #: Longest prompt + answer, in tokens. The fit leaves out longer examples and counts them; it never cuts them.
     #: Default: the student's `vllm.max_model_len`.
     max_tokens: int | None = Field(default=None, ge=16)
+    #: lora (an adapter on the frozen base) or full (all weights, for small students: 16 bytes a parameter).
+    tuning: Literal["lora", "full"] = "lora"
     #: Format of the frozen base model: nf4 (QLoRA: 4 bits, double quantisation) or none (bfloat16).
     quantisation: Literal["nf4", "none"] = "nf4"
     #: Seed of the adapter's initial values and of the order within an epoch.
@@ -46,6 +51,20 @@ class FitSettings(Section):
         if isinstance(rank, int) and rank > LORA_RANKS[-1]:
             raise ValueError(f"vLLM serves no adapter of a rank above {LORA_RANKS[-1]}, so it cannot be evaluated")
         return rank
+
+    @model_validator(mode="after")
+    def _full(self) -> "FitSettings":
+        if self.tuning == "full":
+            if self.quantisation != "none":
+                raise ValueError("tuning = 'full' trains all weights, and NF4 is frozen: set quantisation = 'none'")
+            if self.merge:
+                raise ValueError("tuning = 'full' makes no adapter to merge: remove merge")
+            if self.learning_rate > MAX_FULL_RATE:
+                raise ValueError(
+                    f"learning_rate = {self.learning_rate:g} is for adapters. With tuning = 'full' it is at most "
+                    f"{MAX_FULL_RATE:g}; 1e-5 is usual"
+                )
+        return self
 
     @model_validator(mode="after")
     def _shared(self) -> "FitSettings":

@@ -8,6 +8,7 @@ from typing import Any
 from db.queries import Q
 from db.session import transaction
 from tracemill.errors import TracemillError, UsageError, reason_of
+from trainer.fit_settings import FitSettings
 from trainer.spec import RoundSpec
 
 TOKEN = "HF_TOKEN"
@@ -30,9 +31,9 @@ def card(
     fit = spec.fit
     metadata = [
         "---",
-        "library_name: peft",
+        f"library_name: {'peft' if fit.tuning == 'lora' else 'transformers'}",
         *([f"base_model: {hub_name}"] if hub_name else []),
-        "tags: [tracemill, lora]",
+        f"tags: [tracemill, {fit.tuning}]",
         "---",
     ]
     rows = [
@@ -45,14 +46,14 @@ def card(
             *metadata,
             f"# {spec.name}",
             "",
-            f"A LoRA adapter for `{hub_name or spec.student}`, made by Tracemill in round `{spec.name}`.",
+            f"{'A LoRA adapter for' if fit.tuning == 'lora' else 'A fine-tuned'} `{hub_name or spec.student}`, made by "
+            f"Tracemill in round `{spec.name}`.",
             "",
             "## How it was trained",
             "",
             f"- Objective `{fit.objective}`, {fit.epochs} epochs, {fit.batch_size} examples a step, peak learning rate "
             f"{fit.learning_rate:g}, seed {fit.seed}.",
-            f"- LoRA of rank {fit.lora_rank}, alpha {fit.lora_alpha}, on all linear layers; the base held in "
-            f"{fit.quantisation if fit.quantisation != 'none' else 'bfloat16'}.",
+            _trained(fit),
             f"- {outcome['examples']} examples, {outcome['tokens']} tokens an epoch; {outcome['too_long']} more were "
             f"left out as too long{f' (more than {fit.max_tokens} tokens)' if fit.max_tokens else ''}.",
             f"- Every question is asked with prompt `{prompt_hash}`.",
@@ -77,6 +78,13 @@ def card(
             "",
         ]
     )
+
+
+def _trained(fit: FitSettings) -> str:
+    if fit.tuning == "full":
+        return "- All weights, held in float32 and saved in bfloat16."
+    base = fit.quantisation if fit.quantisation != "none" else "bfloat16"
+    return f"- LoRA of rank {fit.lora_rank}, alpha {fit.lora_alpha}, on all linear layers; the base held in {base}."
 
 
 def merged_card(card: str) -> str:

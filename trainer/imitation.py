@@ -4,12 +4,13 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from transformers import AutoTokenizer, PreTrainedModel
+from transformers.utils import is_liger_kernel_available
 from trl import SFTConfig
 
 from trainer.completion import Collator, CompletionTrainer
 from trainer.objectives.base import Example, Lesson, Outcome
 from trainer.rows import Reader, Row, short
-from trainer.student import device
+from trainer.student import device, has_flash_attention
 from trainer.training import TOKENS_A_CUDA_PASS, TOKENS_A_PASS, Material, train
 
 
@@ -47,14 +48,20 @@ def imitate(
         stages=[example.stage for example in examples],
         too_long=len(lesson.examples) - len(rows),
     )
+    # Flash attention reads the rows of a pass as one sequence without padding, which trl's collator makes.
+    is_packed = losses is None and has_flash_attention()
     pad = tokenizer.eos_token_id if tokenizer.pad_token_id is None else tokenizer.pad_token_id
     return train(
         lesson,
         material,
         CompletionTrainer,
         SFTConfig,
-        arguments={"dataset_kwargs": {"skip_prepare_dataset": True}},
-        options={"data_collator": Collator(pad, collate), "losses": losses},
+        arguments={
+            "dataset_kwargs": {"skip_prepare_dataset": True},
+            "padding_free": is_packed,
+            "use_liger_kernel": losses is None and device() != "cpu" and is_liger_kernel_available(),
+        },
+        options={"data_collator": None if is_packed else Collator(pad, collate), "losses": losses},
         tokens_a_pass=TOKENS_A_PASS if device() == "cpu" or keeps_states else TOKENS_A_CUDA_PASS,
         prepare=prepare,
     )

@@ -77,6 +77,12 @@ class LoopSpec(Section):
             raise ValueError(f"[dev] and [evaluate] both name {', '.join(sorted(shared))}: {APART}")
         return self
 
+    @model_validator(mode="after")
+    def _rounds_make_adapters(self) -> "LoopSpec":
+        if self.fit.tuning == "full":
+            raise ValueError("fit.tuning = 'full': the student of a loop attempts its questions with an adapter")
+        return self
+
     @property
     def min_gain(self) -> float | None:
         """The gain on the dev set that a round must exceed for the loop to continue; None means no condition."""

@@ -26,6 +26,9 @@ class EvaluateSpec(SamplingSettings):
     benchmarks: list[str] = Field(default=[])
     #: Column names, ours → the benchmarks', as in `--map`. Benchmarks known by name need none.
     map: Columns = Field(default={})
+    #: With fit.tuning = "full": alias of an engine that loads the round's model. Its `model` is the folder that the
+    #: round writes, and its worker starts when the fit is done.
+    served_by: str | None = None
     #: The domain whose prompt the benchmarks use.
     domain: Literal["math", "code", "legal", "medical", "general"] = "math"
     #: Answers per question.

@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from peft import LoraConfig
 from transformers import AutoModelForCausalLM, BitsAndBytesConfig
+from transformers.utils import is_flash_attn_2_available
 
 from trainer.fit_settings import FitSettings
 
@@ -18,8 +19,13 @@ def device() -> str:
     return f"cuda:{os.environ.get('LOCAL_RANK', 0)}" if torch.cuda.is_available() else "cpu"
 
 
-def base_model(model: str, quantisation: str) -> Any:
-    """The frozen student, in NF4 or bfloat16."""
+def has_flash_attention() -> bool:
+    """Whether this process has a GPU and the package flash-attn."""
+    return device() != "cpu" and is_flash_attn_2_available()
+
+
+def base_model(model: str, quantisation: str, dtype: torch.dtype = torch.bfloat16) -> Any:
+    """The student, in NF4 or in `dtype`."""
     nf4 = BitsAndBytesConfig(
         load_in_4bit=True,
         bnb_4bit_quant_type="nf4",
@@ -28,10 +34,10 @@ def base_model(model: str, quantisation: str) -> Any:
     )
     return AutoModelForCausalLM.from_pretrained(
         model,
-        dtype=torch.bfloat16,
+        dtype=dtype,
         quantization_config=nf4 if quantisation == "nf4" else None,
         device_map={"": device()},
-        attn_implementation="sdpa",
+        attn_implementation="flash_attention_2" if has_flash_attention() else "sdpa",
     )
 
 

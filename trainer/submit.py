@@ -2,6 +2,7 @@
 
 import json
 from contextlib import suppress
+from pathlib import Path
 from typing import Any
 
 from kombu.exceptions import OperationalError
@@ -13,9 +14,10 @@ from tracemill.celery import TRAIN, app
 from tracemill.errors import UsageError
 from tracemill.model_settings import served_rank
 from tracemill.prompts import SLOT
-from tracemill.settings import model
+from tracemill.settings import model, settings
 from trainer import objectives
 from trainer.evaluate import jobs_by_names, template_options
+from trainer.fit import model_folder
 from trainer.spec import RoundSpec, parse
 
 #: The keys of [select] that a control arm keeps: the origin of traces, and the limits of one question. Its other keys
@@ -83,17 +85,39 @@ def check_evaluation(spec: RoundSpec) -> None:
 
 def check_student(spec: RoundSpec) -> None:
     """Raises UsageError when the round's student cannot be trained and served, or there is no such objective."""
-    objectives.find(spec.fit.objective)
+    objective = objectives.find(spec.fit.objective)
     student = model(spec.student)
     if student.engine != "vllm":
         raise UsageError(
             f"student = '{spec.student}': its engine is a server elsewhere. Only a model with engine = \"vllm\" has "
             "weights that can be trained and served with an adapter."
         )
+    if spec.fit.tuning == "full":
+        _check_full(spec, objective)
+        return
+    if spec.evaluate.served_by is not None:
+        raise UsageError("evaluate.served_by names the engine of a whole model: set fit.tuning = 'full', or remove it")
     if spec.fit.lora_rank > student.vllm.max_lora_rank or not student.vllm.adapters:
         raise UsageError(
             f"model {spec.student} cannot serve an adapter of rank {spec.fit.lora_rank}: set adapters = true and "
             f"max_lora_rank = {served_rank(spec.fit.lora_rank)} under [models.{spec.student}.vllm]"
+        )
+
+
+def _check_full(spec: RoundSpec, objective: objectives.Objective) -> None:
+    if objective.pairs or objective.teacher:
+        raise UsageError(
+            f"fit.tuning = 'full' cannot learn '{objective.name}': the fit needs the memory of a second model beside "
+            "the trained one. Set tuning = 'lora', or another objective"
+        )
+    folder = model_folder(settings().data_dir, spec)
+    alias = spec.evaluate.served_by
+    if alias is None or Path(model(alias).model).expanduser().resolve() != folder or model(alias).engine != "vllm":
+        raise UsageError(
+            "fit.tuning = 'full' makes a whole model, which needs an engine of its own for its evaluation. Write in "
+            f'tracemill.toml: [models.{alias or "tuned"}] model = "{folder}", and in the round: [evaluate] '
+            f'served_by = "{alias or "tuned"}". When the fit is done, run: tracemill worker generate --model '
+            f"{alias or 'tuned'}"
         )
 
 

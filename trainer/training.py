@@ -7,7 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import torch
 from datasets import Dataset
+from peft import PeftModel
 from transformers import AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase, Trainer, TrainingArguments
 
 from tracemill.errors import UsageError
@@ -59,17 +61,18 @@ def train(
     to the model, which are trained beside the adapter.
     """
     fit = lesson.fit
+    is_lora = fit.tuning == "lora"
     indices = order(material.lengths, material.stages, lesson.epochs, fit.batch_size, fit.seed)
     checkpoints = lesson.round / "checkpoints"
     resumed = latest(checkpoints, lesson.fingerprint)
     shared = _arguments(lesson, len(indices), checkpoints)
     columns = {**material.columns, LENGTH: material.lengths}
     trainer = trainer_class(
-        model=base_model(lesson.model, fit.quantisation),
+        model=base_model(lesson.model, fit.quantisation, torch.bfloat16 if is_lora else torch.float32),
         args=arguments_class(**shared, **(arguments or {})),
         train_dataset=Dataset.from_dict(columns).select(indices),
         processing_class=AutoTokenizer.from_pretrained(lesson.model),
-        peft_config=lora(fit),
+        peft_config=lora(fit) if is_lora else None,
         callbacks=[
             Reporter(lesson.report, len(indices), sum(material.tokens[row] for row in indices)),
             Checkpoints(checkpoints, lesson.fingerprint, fit.checkpoint_seconds),
@@ -85,7 +88,7 @@ def train(
     trainer.train(resume_from_checkpoint=str(resumed) if resumed else None)
     seconds = time.monotonic() - started
     if trainer.is_world_process_zero():
-        trainer.model.save_pretrained(str(lesson.folder))
+        _write(trainer, lesson.folder)
     return Outcome(
         examples=len(material.tokens),
         too_long=material.too_long,
@@ -137,9 +140,25 @@ def _ends(stages: Sequence[int], epochs: Sequence[int], batch: int) -> dict[int,
 
 def _save(trainer: Trainer, folder: Path) -> None:
     unfinished = folder.with_name(f".{folder.name}")
-    trainer.model.save_pretrained(str(unfinished))
+    _write(trainer, unfinished)
     shutil.rmtree(folder, ignore_errors=True)
     unfinished.rename(folder)
+
+
+def _write(trainer: Trainer, folder: Path) -> None:
+    """Save the adapter, or a whole model in bfloat16 with its tokenizer."""
+    if isinstance(trainer.model, PeftModel):
+        trainer.model.save_pretrained(str(folder))
+        return
+    model = trainer.model
+    rounded: dict[int, Any] = {}
+    for value in model.state_dict().values():
+        rounded.setdefault(value.data_ptr(), value.to(torch.bfloat16))  # tied weights stay one tensor
+    weights = {name: rounded[value.data_ptr()] for name, value in model.state_dict().items()}
+    model.save_pretrained(str(folder), state_dict=weights)
+    model.config.dtype = torch.bfloat16
+    model.config.save_pretrained(str(folder))
+    trainer.processing_class.save_pretrained(str(folder))
 
 
 def require_same_tokens(student: PreTrainedTokenizerBase, teachers: Sequence[str], objective: str) -> None:

@@ -44,7 +44,7 @@ class WorkerJob:
 
 @lru_cache(maxsize=256)
 def worker_job(job_id: int) -> WorkerJob:
-    """The job with this id. Raises TracemillError if there is none, or if its round has no adapter yet."""
+    """The job with this id. Raises TracemillError if there is none, or if its round has no model yet."""
     with transaction() as connection:
         row = connection.execute(Q["job_for_work"], {"job_id": job_id}).mappings().one_or_none()
         calls = connection.execute(Q["job_prompts"], {"job_id": job_id}).all()
@@ -68,7 +68,8 @@ def worker_job(job_id: int) -> WorkerJob:
         budget_unit=row["budget_unit"],
         sampling=Sampling.from_json(row["sampling"]),
         policy=Policy.model_validate(row["policy"]),
-        adapter=Path(row["adapter_path"]) if row["adapter_path"] else None,
+        # The engine of a round's whole model has its weights.
+        adapter=Path(row["adapter_path"]) if row["adapter_path"] and not row["is_whole_model"] else None,
     )
 
 

@@ -31,7 +31,8 @@ order by jp.domain, jp.variant_place, jp.call_place
 select * from jobs where name = :name
 
 -- name: job_for_work
-select j.*, r.adapter_path from jobs j left join rounds r on r.id = j.round_id where j.id = :job_id
+select j.*, r.adapter_path, coalesce(r.spec #>> '{fit,tuning}' = 'full', false) as is_whole_model
+from jobs j left join rounds r on r.id = j.round_id where j.id = :job_id
 
 -- name: insert_questions
 -- COPY fills the staging table, which belongs to the transaction.

@@ -1,5 +1,7 @@
 """Evaluations are repeated with the adapter and the same settings, and written when all are done."""
 
+from pathlib import Path
+
 import pytest
 from sqlalchemy import text
 
@@ -10,6 +12,8 @@ from tests.integration.rounds import finish, job, new_round, question, round_spe
 from tracemill.errors import TracemillError
 from tracemill.stack import Stack
 from trainer.evaluate import advance, measure
+from trainer.spec import RoundSpec
+from workers.job import worker_job
 
 #: Columns of a job that differ in its repetition.
 OWN = {"id", "name", "round_id", "created_at", "finished_at", "state"}
@@ -59,6 +63,26 @@ def test_a_repetition_asks_as_the_evaluation_did(round_id: int) -> None:
     assert (after.job["name"], after.job["round_id"]) == ("r1/before", round_id)
     first, second = rows("select array_agg(question_id order by question_id) as ids from job_questions group by job_id")
     assert first.ids == second.ids
+
+
+def test_a_whole_model_is_evaluated_by_its_own_engine(round_id: int) -> None:
+    fit = {"tuning": "full", "quantisation": "none", "learning_rate": 1e-5}
+    spec = RoundSpec.model_validate(
+        round_spec(fit=fit).model_dump() | {"evaluate": {"jobs": ["before"], "served_by": "tuned"}}
+    )
+    stored = {"id": round_id, "spec": spec.model_dump_json()}
+    with transaction() as connection:
+        statement = "update rounds set adapter_path = '/model', spec = cast(:spec as jsonb) where id = :id"
+        connection.execute(text(statement), stored)
+        advance(connection, round_id, spec)
+    before, after = rows("select id, model from jobs order by id")
+    assert (before.model, after.model) == ("student", "tuned")
+    assert worker_job(after.id).adapter is None
+    with transaction() as connection:
+        connection.execute(text(statement), stored | {"spec": round_spec().model_dump_json()})
+    worker_job.cache_clear()
+    assert worker_job(after.id).adapter == Path("/model")
+    worker_job.cache_clear()
 
 
 def test_a_foreign_job_is_not_used_as_a_repetition(round_id: int) -> None:

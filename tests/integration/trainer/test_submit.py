@@ -11,7 +11,9 @@ from db.session import transaction
 from tests.conftest import forget
 from tests.integration.rounds import ASK, TEACH, job, new_round, question, round_row, round_spec
 from tracemill.errors import UsageError
+from tracemill.settings import settings
 from tracemill.stack import Stack
+from trainer.fit import round_folder
 from trainer.spec import RoundSpec
 from trainer.submit import checked, queue_round
 
@@ -59,6 +61,28 @@ def test_an_adapter_may_have_exactly_the_rank_that_the_student_serves() -> None:
         _checked(_spec(fit={"lora_rank": 17}))
     with pytest.raises(UsageError, match="max_lora_rank = 128 under"):
         _checked(_spec(fit={"lora_rank": 65}))
+
+
+FULL = {"tuning": "full", "quantisation": "none", "learning_rate": 1e-5}
+
+
+def test_a_whole_model_needs_an_engine_that_loads_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = round_folder(settings().data_dir, "r1") / "model"
+    monkeypatch.setenv("TRACEMILL_MODELS", json.dumps(MODELS | {"tuned": {"model": str(folder)}}))
+    forget()
+    evaluate = {"jobs": ["before"], "served_by": "tuned"}
+    assert _checked(_spec(fit=FULL, evaluate=evaluate)) == ASK.hash
+    for wrong in (None, "plain"):
+        with pytest.raises(UsageError, match=f'model = "{folder}", .* served_by = "{wrong or "tuned"}"'):
+            _checked(_spec(fit=FULL, evaluate=evaluate | {"served_by": wrong}))
+    with pytest.raises(UsageError, match=r"set fit\.tuning = 'full', or remove it"):
+        _checked(_spec(evaluate=evaluate))
+
+
+@pytest.mark.parametrize("objective", ["preference", "features"])
+def test_a_whole_model_is_not_trained_beside_a_second_one(objective: str) -> None:
+    with pytest.raises(UsageError, match=f"cannot learn '{objective}'"):
+        _checked(_spec(fit=FULL | {"objective": objective}))
 
 
 def test_a_model_without_adapters_is_no_student() -> None:

@@ -163,6 +163,15 @@ class TestImitation:
         by_hand = [_cross_entropy(model, student, _examples()) for model in fitted.students]
         assert fitted.losses == pytest.approx(by_hand[:2], abs=ROUNDED)
 
+    def test_rows_without_padding_have_the_loss_of_padded_rows(
+        self, student: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        # As with flash attention on CUDA: trl's collator joins the rows of a pass, and their positions start again.
+        monkeypatch.setattr("trainer.imitation.has_flash_attention", lambda: True)
+        fitted = _fit(student, tmp_path, _examples())
+        by_hand = [_cross_entropy(model, student, _examples()) for model in fitted.students]
+        assert fitted.losses == pytest.approx(by_hand[:2], abs=ROUNDED)
+
 
 class TestStepwise:
     @pytest.mark.parametrize("answer_weight", [0.2, 0.7])

@@ -8,6 +8,7 @@ import pytest
 from tracemill.errors import UsageError
 from trainer.spec import RoundSpec, load
 
+FULL = '[fit]\ntuning = "full"\nquantisation = "none"\n'
 LEAST = 'name = "round-1"\n[select]\njobs = ["teach"]\n[evaluate]\njobs = ["student-before"]\n'
 
 
@@ -40,6 +41,9 @@ def test_a_round_survives_its_way_through_the_database(tmp_path: Path) -> None:
         ("[fit]\nepochs = 0\n", "fit.epochs"),
         ('[fit]\nquantisation = "int3"\n', "fit.quantisation"),
         ("[fit]\nlora_rank = 513\n", "fit.lora_rank: .*vLLM serves no adapter of a rank above 512"),
+        ('[fit]\ntuning = "full"\nlearning_rate = 1e-5\n', "set quantisation = 'none'"),
+        (FULL, "learning_rate = 0.001 is for adapters. .* at most 0.0002"),
+        (FULL + "learning_rate = 1e-5\nmerge = true\n", "makes no adapter to merge"),
         ("[fit\n", "ROUND.toml"),
         ('[curriculum]\nby = "mood"\n', "curriculum.by"),
         ('[curriculum]\nby = "length"\nepochs = [1, 0, 1]\n', "curriculum.epochs.1"),

@@ -93,7 +93,7 @@ def enqueue(
     ] = None,
     sampling: Annotated[
         list[str] | None,
-        typer.Option("--sampling", help="KEY=VALUE, like top_k=20 or chat_template_kwargs.enable_thinking=false."),
+        typer.Option("--sampling", help="KEY=VALUE, like top_k=20 or min_p=0.1."),
     ] = None,
     logprobs: Annotated[int, typer.Option(min=0, max=20, help="Likeliest tokens to store at each position.")] = 0,
     enough: Enough = None,

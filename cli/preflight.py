@@ -47,12 +47,15 @@ def require_programs() -> None:
 
 
 def _require_same_keys(aliases: Iterable[str]) -> None:
-    """Raise UsageError for an API key that the running stack lacks. Its programs keep the variables of its start."""
+    """Raise UsageError for an API key that the running stack lacks. Its programs keep the variables of its start.
+
+    Many local servers need no key, so it only checks the variables that the settings name.
+    """
     servers = [model(alias).openai for alias in aliases if model(alias).engine == "openai"]
-    keys = {options.api_key_env: os.environ.get(options.api_key_env) for options in servers}
-    stack = _variables_of_stack()
-    for name, key in keys.items():
-        if stack is not None and key and stack.get(name) != key:
+    names = {options.api_key_env for options in servers if "api_key_env" in options.model_fields_set}
+    stack = _variables_of_stack() if names else None
+    for name in sorted(names):
+        if stack is not None and stack.get(name) != os.environ.get(name):
             raise UsageError(
                 f"the running stack has another {name}, or none, and keeps the variables of its start: "
                 "run `tracemill down`, then `tracemill up`"

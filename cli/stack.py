@@ -18,7 +18,7 @@ from tracemill.stack import ProcessStatus
 from tracemill.stack.programs import programs, start
 
 #: Longest wait of `up` for the first heartbeats. A program that fails at once has failed by then.
-HEARTBEAT_SECONDS = 60.0
+HEARTBEAT_SECONDS = 30.0
 #: Time that new processes must all work. A worker that fails at its first request ends within it.
 STEADY_SECONDS = 3.0
 #: States of a program that does not work.

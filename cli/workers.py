@@ -13,7 +13,6 @@ from tracemill.cards import cards, uses_cards
 from tracemill.errors import EngineDead
 from tracemill.lending import Tenancy
 from tracemill.settings import model, settings
-from tracemill.stack.sweep import PROGRAM_MARK
 
 worker = typer.Typer(help="Run a worker: one Celery worker, in the foreground.", no_args_is_help=True)
 
@@ -70,6 +69,9 @@ def generate(
     concurrency: Annotated[
         int | None, typer.Option(min=1, help="Maximum of samples in an engine (default: generate_concurrency).")
     ] = None,
+    lend: Annotated[
+        bool, typer.Option("--lend", help="Let the engines sleep while a trainer of this machine needs their GPUs.")
+    ] = False,
 ) -> None:
     from tracemill.celery import generate_queue, verify_queue
     from tracemill.engines.memory_plan import SHARE, worker_shares
@@ -84,7 +86,8 @@ def generate(
         model(alias)  # an unknown alias is an error before a model is loaded
 
     def load() -> int:
-        _lend_cards(served)
+        if lend:
+            _lend_cards(served)
         for alias, share in worker_shares(served).items():
             set_options(alias, **{SHARE: share})
         return sum(map(capacity, {engine(alias) for alias in models}))
@@ -97,12 +100,12 @@ def generate(
 
 
 def _lend_cards(served: Sequence[str]) -> None:
-    """In the local stack, lend this worker's GPUs to the fits of the trainer. Waits while a fit holds them."""
+    """Lend this worker's GPUs to the fits of a trainer with the same data folder. Waits while a fit holds them."""
     from tracemill.engines.registry import end_worker, set_options, sleep_engines, wake_engines
     from tracemill.engines.vllm import SLEEP_MODE
 
     visible = [card.id for card in cards()]
-    if PROGRAM_MARK not in os.environ or not settings().local.train or not visible:
+    if not visible:
         return
     for alias in served:
         if uses_cards(model(alias)):

@@ -53,20 +53,20 @@ def kill_and_count(processes: Processes, name: str) -> int:
 
 def test_a_killed_generate_worker_leaves_no_engine(processes: Processes) -> None:
     processes.start("generate", "worker", "generate", "--model", "teacher")
-    wait_until(lambda: rows("select 1 from processes where kind = 'generate' and concurrency > 0"))
+    wait_until(lambda: rows("select 1 from processes where kind = 'generate' and concurrency > 0"), 600)
     assert engines(processes, "generate")
     assert kill_and_count(processes, "generate") > 0
 
 
 def test_a_killed_worker_of_a_judge_leaves_no_engine(processes: Processes, tmp_path: Path) -> None:
     processes.start("verify", "worker", "verify", "--judge", "verifier")
-    wait_until(lambda: rows("select 1 from processes where kind = 'verify' and concurrency > 0"))
+    wait_until(lambda: rows("select 1 from processes where kind = 'verify' and concurrency > 0"), 600)
     labelled = tmp_path / "labelled.jsonl"
     labelled.write_text(
         "".join(json.dumps({"question": "1 + 1?", "trace": f"It is {n}.", "gold": 2}) + "\n" for n in range(4))
     )
     processes.start("calibrate", "calibrate", "--judge", "verifier", str(labelled))
-    wait_until(lambda: engines(processes, "verify"))
+    wait_until(lambda: engines(processes, "verify"), 600)
     time.sleep(1)  # in the middle of its start, which is when nothing else ends its processes
     assert kill_and_count(processes, "verify") > 0
 

@@ -65,13 +65,16 @@ def _generate_workers(environment: dict[str, str]) -> list[Program]:
     aliases = [word for alias in local.generate for word in ("--model", alias)]
     command = python("cli", "worker", "generate", *aliases, *judge)
     engines = sorted({models[alias].engine for alias in local.served if alias in models})
+    lend = ["--lend"] if local.train else []
     workers = {
         "-".join(["generate", *engines, label(group)]): ORDER | {VISIBLE: ",".join(group)}
         for group in groups(settings())
     }
+    if not workers:
+        return [Program("generate", command, environment, engine=", ".join(engines))]
     return [
-        Program(name, command, environment | pinned, engine=", ".join(engines))
-        for name, pinned in (workers or {"generate": {}}).items()
+        Program(name, [*command, *lend], environment | pinned, engine=", ".join(engines))
+        for name, pinned in workers.items()
     ]
 
 

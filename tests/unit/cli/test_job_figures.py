@@ -98,8 +98,7 @@ def test_a_job_is_a_line_of_a_log_and_a_row_of_the_live_table(clock: Clock) -> N
     assert shown == {
         "job": "sums",
         "state": "running",
-        "questions": "9",
-        "done": "4",
+        "done": "4 of 9",
         "failed": "1",
         "traces": "10",
         "traces/s": "2.5",

@@ -3,10 +3,6 @@
 import asyncio
 import json
 import math
-import os
-import subprocess
-import sys
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
@@ -14,7 +10,6 @@ from types import SimpleNamespace
 import psutil
 import pytest
 
-from tests import ROOT
 from tests.unit.tracemill.engines.engine_contract import QUESTION, EngineContract
 from tracemill.engines import Completion, Generation, Sampling, Score
 from tracemill.engines.vllm import VllmEngine
@@ -29,36 +24,6 @@ pytestmark = pytest.mark.integration
 
 OPTIONS = {"max_model_len": 512, "kv_cache_gib": 0.5, "adapters": True}
 SMALL = ModelSettings(engine="vllm", model=EMBEDDED_MODEL, vllm=OPTIONS)
-
-#: A process with an engine. vLLM always spawns on CPU; here it decides as on CUDA.
-OWNER = """
-import multiprocessing, os, sys, threading, time
-from pathlib import Path
-from vllm.platforms.cpu import CpuPlatform
-from tests.integration.tracemill.engines.test_vllm import SMALL
-from tracemill.engines.vllm import VllmEngine
-
-METHOD = "VLLM_WORKER_MULTIPROC_METHOD"
-update = CpuPlatform.check_and_update_config
-
-def as_on_cuda(config):
-    method = os.environ.get(METHOD)
-    update(config)
-    del os.environ[METHOD]
-    os.environ.update({METHOD: method} if method else {})
-
-def report():
-    while not (children := multiprocessing.active_children()):
-        time.sleep(0.1)
-    print("\\nchildren:", *(type(child).__name__ for child in children), flush=True)
-
-if __name__ == "__main__":
-    CpuPlatform.check_and_update_config = staticmethod(as_on_cuda)
-    threading.Thread(target=report).start()
-    engine = VllmEngine(SMALL, Path(sys.argv[1]))
-    print("the engine is up", flush=True)
-    time.sleep(600)
-"""
 
 
 @pytest.fixture(scope="module")
@@ -95,21 +60,17 @@ def test_by_default_the_engine_has_the_batch_of_vllms_offline_class(engine: Vllm
 
 
 def test_a_sleeping_engine_finishes_its_requests_and_lets_later_ones_wait(engine: VllmEngine) -> None:
-    async def scene() -> tuple[bool, bool, str | None]:
-        sampling = Sampling(temperature=0.9, max_tokens=40)
-        running = asyncio.create_task(engine.generate(QUESTION, 4, sampling))
+    async def scene() -> tuple[bool, bool, int]:
+        running = asyncio.create_task(engine.generate(QUESTION, 4, Sampling(max_tokens=40)))
         await asyncio.sleep(0.2)
         await engine.sleep()
-        is_finished = running.done() and len(running.result().completions) == 4
-        later = asyncio.create_task(engine.generate(QUESTION, 1, sampling))
+        later = asyncio.create_task(engine.generate(QUESTION, 1, Sampling(max_tokens=40)))
         await asyncio.sleep(1.5)
-        waits = not later.done()
+        states = running.done(), later.done()
         await engine.wake()
-        return is_finished, waits, (await later).completions[0].finish_reason
+        return *states, len((await later).completions)
 
-    is_finished, waits, reason = run(scene())
-    assert (is_finished, waits) == (True, True)
-    assert reason in ("stop", "length")
+    assert run(scene()) == (True, False, 1)
 
 
 def test_a_request_that_is_cancelled_ends_in_vllm_too(engine: VllmEngine) -> None:
@@ -343,29 +304,6 @@ def test_an_option_that_vllm_rejects_is_wrong_use(models: Path, options: dict[st
         VllmEngine(SMALL.model_copy(update={"vllm": VllmOptions(**OPTIONS, options=options)}), models)
 
 
-@pytest.mark.usefixtures("engine")  # it has unpacked the model
-def test_an_engine_is_spawned_and_ends_with_a_killed_owner(models: Path, tmp_path: Path) -> None:
-    script = tmp_path / "owner.py"
-    script.write_text(OWNER)
-    with subprocess.Popen(
-        [sys.executable, str(script), str(models)], cwd=ROOT, env=_importing(ROOT), stdout=subprocess.PIPE, text=True
-    ) as owner:
-        assert owner.stdout is not None
-        children = next(line for line in owner.stdout if line.startswith("children:")).split()[1:]
-        if children != ["SpawnProcess"]:
-            owner.kill()
-        # The engine's processes write to the same pipe, at times into the middle of a line.
-        assert any("the engine is up" in line for line in owner.stdout), children
-        processes = psutil.Process(owner.pid).children(recursive=True)
-        names = [" ".join(process.cmdline()) for process in processes]
-        owner.kill()
-    assert any("VLLM::" in name for name in names), names
-    deadline = time.monotonic() + 10
-    while left := [process for process in processes if _lives(process)]:
-        assert time.monotonic() < deadline, left
-        time.sleep(0.1)
-
-
 def test_an_engine_without_steps_is_dead_and_a_slow_engine_is_not(
     engine: VllmEngine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -389,19 +327,8 @@ class TestContract(EngineContract):
     """Last in this file: its last test closes the engine."""
 
 
-def _importing(root: Path) -> dict[str, str]:
-    return {**os.environ, "PYTHONPATH": str(root)}
-
-
 def _command(process: psutil.Process) -> str:
     try:
         return " ".join(process.cmdline())
     except psutil.NoSuchProcess:
         return ""
-
-
-def _lives(process: psutil.Process) -> bool:
-    try:
-        return bool(process.status() != psutil.STATUS_ZOMBIE)
-    except psutil.NoSuchProcess:
-        return False

@@ -116,19 +116,23 @@ def uses() -> Iterator[Call]:
                 yield Call(homes[node.value.id], node.value.id, node.attr, frozenset(keywords))
 
 
-def options() -> set[str]:
-    """The arguments of vLLM's engine that our engine sets, and that the shipped settings files set."""
-    names = {SLEEP_MODE, SHARE} | {
+def keys_of(name: str) -> set[str]:
+    """The keys of the dictionaries that the engine assigns to a variable of this name."""
+    return {
         str(key.value)
         for tree in modules()
         for node in ast.walk(tree)
-        if isinstance(node, ast.AnnAssign | ast.AugAssign)
-        and isinstance(node.target, ast.Name)
-        and node.target.id == "options"
-        and isinstance(node.value, ast.Dict)
+        if isinstance(node, ast.Assign | ast.AnnAssign | ast.AugAssign) and isinstance(node.value, ast.Dict)
+        for target in (node.targets if isinstance(node, ast.Assign) else [node.target])
+        if isinstance(target, ast.Name) and target.id == name
         for key in node.value.keys
         if isinstance(key, ast.Constant)
     }
+
+
+def options() -> set[str]:
+    """The arguments of vLLM's engine that our engine sets, and that the shipped settings files set."""
+    names = {SLEEP_MODE, SHARE} | keys_of("options")
     for file in SETTINGS:
         for table in re.findall(r"options = \{(.*?)\}", (ROOT / file).read_text()):
             names |= set(re.findall(r"(\w+) =", table))
@@ -152,6 +156,12 @@ def test_every_keyword_argument_of_a_call_exists(vllm: Sources) -> None:
         for keyword in call.keywords - set(vllm.parameters(call.module, call.name, call.attribute))
     }
     assert unknown == set()
+
+
+def test_every_value_of_the_sampling_settings_is_one_of_vllms(vllm: Sources) -> None:
+    values = keys_of("values")
+    assert {"temperature", "thinking_token_budget"} <= values
+    assert values - set(vllm.parameters("vllm", "SamplingParams")) == set()
 
 
 def test_every_attribute_of_an_imported_class_exists(vllm: Sources) -> None:

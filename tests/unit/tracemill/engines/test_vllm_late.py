@@ -12,7 +12,6 @@ import pytest
 from tests.unit.tracemill.engines.engine_contract import QUESTION
 from tracemill.engines import Sampling
 from tracemill.engines.adapters import Adapters
-from tracemill.engines.gate import Gate
 from tracemill.engines.vllm import VllmEngine
 from tracemill.engines.vllm_options import sequences
 from tracemill.errors import EngineError, RequestRefused
@@ -67,7 +66,7 @@ def engine_of(*samples: Sample) -> VllmEngine:
     engine = VllmEngine.__new__(VllmEngine)
     engine._llm = ScriptedLlm(samples)
     engine._tokenizer, engine._closing_ids, engine._hidden = Tokenizer(), (), None
-    engine._gate, engine._steps = Gate(), nullcontext()
+    engine._steps = nullcontext()
     engine._steps.stalled_seconds = 0.0  # type: ignore[attr-defined]
     engine._stall, engine._timeout, engine._max_model_len = 60.0, TIMEOUT, 100
     engine._ids = itertools.count()

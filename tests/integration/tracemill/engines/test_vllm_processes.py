@@ -1,0 +1,77 @@
+"""The processes of a vLLM engine end with the process that started it."""
+
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import psutil
+import pytest
+
+from tests import ROOT
+
+pytestmark = pytest.mark.integration
+
+#: A process with an engine. vLLM always spawns on CPU; here it decides as on CUDA.
+OWNER = """
+import multiprocessing, os, sys, threading, time
+from pathlib import Path
+from vllm.platforms.cpu import CpuPlatform
+from tests.integration.tracemill.engines.test_vllm import SMALL
+from tracemill.engines.vllm import VllmEngine
+
+METHOD = "VLLM_WORKER_MULTIPROC_METHOD"
+update = CpuPlatform.check_and_update_config
+
+def as_on_cuda(config):
+    method = os.environ.get(METHOD)
+    update(config)
+    del os.environ[METHOD]
+    os.environ.update({METHOD: method} if method else {})
+
+def report():
+    while not (children := multiprocessing.active_children()):
+        time.sleep(0.1)
+    print("\\nchildren:", *(type(child).__name__ for child in children), flush=True)
+
+if __name__ == "__main__":
+    CpuPlatform.check_and_update_config = staticmethod(as_on_cuda)
+    threading.Thread(target=report).start()
+    engine = VllmEngine(SMALL, Path(sys.argv[1]))
+    print("the engine is up", flush=True)
+    time.sleep(600)
+"""
+
+
+def test_an_engine_is_spawned_and_ends_with_a_killed_owner(models: Path, tmp_path: Path) -> None:
+    script = tmp_path / "owner.py"
+    script.write_text(OWNER)
+    with subprocess.Popen(
+        [sys.executable, str(script), str(models)], cwd=ROOT, env=_importing(ROOT), stdout=subprocess.PIPE, text=True
+    ) as owner:
+        assert owner.stdout is not None
+        children = next(line for line in owner.stdout if line.startswith("children:")).split()[1:]
+        if children != ["SpawnProcess"]:
+            owner.kill()
+        # The engine's processes write to the same pipe, at times into the middle of a line.
+        assert any("the engine is up" in line for line in owner.stdout), children
+        processes = psutil.Process(owner.pid).children(recursive=True)
+        names = [" ".join(process.cmdline()) for process in processes]
+        owner.kill()
+    assert any("VLLM::" in name for name in names), names
+    deadline = time.monotonic() + 10
+    while left := [process for process in processes if _lives(process)]:
+        assert time.monotonic() < deadline, left
+        time.sleep(0.1)
+
+
+def _importing(root: Path) -> dict[str, str]:
+    return {**os.environ, "PYTHONPATH": str(root)}
+
+
+def _lives(process: psutil.Process) -> bool:
+    try:
+        return bool(process.status() != psutil.STATUS_ZOMBIE)
+    except psutil.NoSuchProcess:
+        return False

@@ -385,38 +385,3 @@ class TestFeatures:
             else:
                 distances.append(1 - (a * b).sum(-1) / (a.norm(dim=-1) * b.norm(dim=-1)))
         return torch.stack(distances).mean(0)
-
-
-class TestMemory:
-    """The logits of all learnt tokens together would not fit the memory of a large vocabulary."""
-
-    @pytest.mark.parametrize("objective", ["sft", "stepwise", "logits", "features"])
-    def test_no_tensor_holds_the_logits_of_all_learnt_tokens(
-        self, objective: str, student: str, teacher: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
-        import torch
-        from torch.utils._python_dispatch import TorchDispatchMode
-        from transformers import AutoTokenizer
-
-        vocabulary = len(AutoTokenizer.from_pretrained(student))
-        largest = 0
-
-        class Watch(TorchDispatchMode):  # type: ignore[misc]  # torch is not typed
-            def __torch_dispatch__(self, function: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-                nonlocal largest
-                outputs = function(*args, **(kwargs or {}))
-                for tensor in outputs if isinstance(outputs, list | tuple) else [outputs]:
-                    if isinstance(tensor, torch.Tensor) and tensor.shape[-1:] == (vocabulary,):
-                        largest = max(largest, tensor.numel() // vocabulary)
-                return outputs
-
-        examples = [TestLogits._taught(student, example, number) for number, example in enumerate(_examples())]
-        settings = {"objective": objective, "teachers": (teacher,), "steps": 1}
-        whole = _fit(student, tmp_path / "whole", examples, **settings)
-        monkeypatch.setattr("trainer.lm_head.CHUNK", 10 * vocabulary)
-        monkeypatch.setattr("trainer.lm_head.TILE", 100)
-        with Watch():
-            in_chunks = _fit(student, tmp_path / "chunks", examples, **settings)
-        assert in_chunks.losses == pytest.approx(whole.losses, abs=ROUNDED)
-        width = 32  # the matrix itself has as many rows
-        assert largest <= width

@@ -12,6 +12,7 @@ import pytest
 from tests.unit.tracemill.engines.engine_contract import QUESTION
 from tracemill.engines import Sampling
 from tracemill.engines.adapters import Adapters
+from tracemill.engines.gate import Gate
 from tracemill.engines.vllm import VllmEngine
 from tracemill.engines.vllm_options import sequences
 from tracemill.errors import EngineError, RequestRefused
@@ -69,7 +70,7 @@ def engine_of(*samples: Sample) -> VllmEngine:
     engine._steps = nullcontext()
     engine._steps.stalled_seconds = 0.0  # type: ignore[attr-defined]
     engine._stall, engine._timeout, engine._max_model_len = 60.0, TIMEOUT, 100
-    engine._ids = itertools.count()
+    engine._ids, engine._gate = itertools.count(), Gate()
     engine._adapters = Adapters(None, None)  # type: ignore[arg-type]
     return engine
 

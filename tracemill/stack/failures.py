@@ -10,6 +10,9 @@ from tracemill.stack.state import Folder
 TAIL_BYTES = 64_000
 MAX_CHARACTERS = 200
 
+#: Seconds by which two runs of a program that fails in the same way may differ. The supervisor rounds by a second.
+MAX_SLACK = 10.0
+
 ERROR = re.compile(r"^error: |^[\w.]*(Error|Exception|Exit)\b|\b(ERROR|CRITICAL|FATAL)\b")
 #: The prefix of a line that Celery logs.
 PREFIX = re.compile(r"^\[[^\]]*\]\s*")
@@ -24,7 +27,7 @@ def start_times(folder: Folder, name: str) -> list[float]:
 def failure(folder: Folder, name: str, state: str, uptime: float | None) -> str | None:
     """Why a restarted program counts as failed; None if it works.
 
-    A running program has failed if it ended soon after its previous start and has not run longer than that since.
+    A running program has failed if it ended soon after its previous start and has not run clearly longer since.
     """
     starts = start_times(folder, name)
     n_ended = len(starts) if uptime is None else len(starts) - 1
@@ -32,7 +35,7 @@ def failure(folder: Folder, name: str, state: str, uptime: float | None) -> str 
         return None
     if uptime is not None:
         previous_seconds = starts[-1] - starts[-2]
-        if previous_seconds > WITHIN_SECONDS or uptime > previous_seconds:
+        if previous_seconds > WITHIN_SECONDS or uptime > previous_seconds + min(previous_seconds, MAX_SLACK) + 1:
             return None
     error = last_error(folder.log(name))
     if state == "FATAL":

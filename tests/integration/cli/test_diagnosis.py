@@ -4,6 +4,7 @@ Heartbeats and jobs are rows of the test, and short scripts replace the workers,
 """
 
 import json
+import re
 import socket
 import sys
 from collections.abc import Callable, Iterator
@@ -81,11 +82,11 @@ def test_a_loading_worker_is_never_called_missing(beat: Callable[..., None]) -> 
     fill(additions(1), "sums")
     status = tracemill("status").stdout
     assert "LOADING" in status
-    assert "\ngenerate: loading the model (42 s)\n" in status
+    assert re.search(r"\ngenerate: loading the model \(4\d s\)\n", status)
     for words in (["status"], ["jobs", "list"]):
-        assert "\nsums: generate is loading the model (42 s)\n" in tracemill(*words).stdout
+        assert re.search(r"\nsums: generate is loading the model \(4\d s\)\n", tracemill(*words).stdout)
     parts = {part["name"]: part for part in json.loads(tracemill("health", "--json").stdout)}
-    assert parts["job sums"]["about"] == "generate is loading the model (42 s)"
+    assert re.fullmatch(r"generate is loading the model \(4\d s\)", parts["job sums"]["about"])
     assert parts["job sums"]["well"]
 
 
@@ -133,9 +134,8 @@ def test_a_missing_sandbox_is_named_with_its_reason(beat: Callable[..., None]) -
 def test_a_crash_loop_is_named_with_its_last_error(beat: Callable[..., None], tmp_path: Path) -> None:
     wait_until(lambda: local.program_of(settings().data_dir, "verifier").restarts > 1, 60)  # type: ignore[union-attr]
     waiting_for_verdicts(Policy())
-    (reason,) = faults("job sums")
-    assert reason.startswith("verify: crash loop, ended ")
-    assert reason.endswith(" times: error: the disk is full")
+    for words in (["status"], ["jobs", "list"], ["health", "--json"]):
+        assert re.search(r"verify: crash loop, ended \d+ times: error: the disk is full", tracemill(*words).stdout)
     assert tracemill("status").exit_code == 1
     # No command waits for such a worker.
     labelled = ({"question": "1 + 1?", "trace": "It is 2.", "correct": n % 2 == 0} for n in range(40))

@@ -29,7 +29,9 @@ def a_folder(tmp_path: Path, starts: Sequence[float], log: str = f"{START}error:
         ([0, 10, 20], "BACKOFF", None, "crash loop, ended 3 times: error: no weights"),
         ([0, 10, 20], "FATAL", None, "failed 3 times and is not started again: error: no weights"),
         ([0, 10, 20], "STOPPED", None, None),
-        ([0, 10, 20], "RUNNING", 11, None),
+        ([0, 10, 20], "RUNNING", 20, "crash loop, ended 2 times: error: no weights"),
+        ([0, 10, 20], "RUNNING", 22, None),
+        ([0, 100, 200], "RUNNING", 112, None),
         ([0, 100_000], "RUNNING", 5, None),
     ],
 )

@@ -29,12 +29,12 @@ LARGE_STEP_SEQUENCES = 1024
 USABLE = 0.95
 #: Bytes of a parameter in NF4: 4 bits and doubly quantised scales (0.127 bits).
 NF4 = (4 + 0.127) / 8
-#: Bytes of a LoRA parameter in a fit: float32 weight and gradient, two moments of AdamW.
-TRAINED = 16
-#: Padded tokens in one forward pass of a fit (`trainer.training.TOKENS_A_PASS`), at least one row.
-PASS_TOKENS = 2048
-#: Copies of the logits in float32 that a loss over the vocabulary holds at its peak.
-LOGIT_COPIES = 5
+#: Bytes of a LoRA parameter in a fit: weight, gradient and two moments of AdamW, in bfloat16 as trl keeps them.
+TRAINED = 8
+#: Padded tokens in one forward pass of a fit (`trainer.training.TOKENS_A_CUDA_PASS`), at least one row.
+PASS_TOKENS = 16_384
+#: Chunks of logits that a loss over the vocabulary holds at its peak (`trainer.lm_head.CHUNK`), in float32.
+CHUNKS = int(0.4 * GIB)
 
 #: Bits of a weight by the method of `quantization_config`, where that does not name them.
 _BITS = {
@@ -270,7 +270,7 @@ def fit_need(name: str, shape: Shape, *, rank: int, tokens: int = PASS_TOKENS) -
         weights=int(quantised * NF4) + (shape.expert_parameters + shape.embedding_parameters) * BF16,
         trained=lora * TRAINED,
         activations=shape.layers * tokens * shape.hidden * BF16 + layer,
-        logits=LOGIT_COPIES * tokens * shape.vocabulary * 4,
+        logits=CHUNKS,
     )
 
 

@@ -92,7 +92,7 @@ def test_cancelling_a_round_ends_its_fit_within_seconds(
         for question_id in questions:
             trace(connection, job_id, question_id, "The answer is 51.")
         job(connection, "before", [question(connection, "How many legs has a spider?")], evaluate=True)
-    round_id = queue_round(round_spec(fit={"epochs": 100_000, "batch_size": 1}))
+    round_id = queue_round(round_spec(fit={"epochs": 5_000, "batch_size": 1}))
     trainer = threading.Thread(target=run_round, args=(round_id,))
     trainer.start()
     wait_until(lambda: round_row(round_id)["metrics"].get("step") or not trainer.is_alive(), 300)

@@ -80,8 +80,7 @@ def rounds_compare(monkeypatch: pytest.MonkeyPatch) -> None:
 def status(monkeypatch: pytest.MonkeyPatch) -> None:
     name = "generate-vllm-gpu0-1"
     program = ProcessStatus(name, "RUNNING", 4_194_304, 1_234_567.0, COUNT, Path("log"), gpu="0,1", engine="vllm")
-    monkeypatch.setattr(stack.local, "status", lambda folder: [program])
-    stack.status()
+    stack._print_status([program], json=False)
 
 
 def health_parts(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -119,7 +118,7 @@ def training_dry_run(monkeypatch: pytest.MonkeyPatch) -> None:
     overlap = {"rule": "13-gram", "question": "What is one and one?", "evaluation_question": "What is one and 1?"}
     preview = SimpleNamespace(
         selection=selection, tokens=COUNT, learnt_tokens=COUNT, too_long=COUNT, overlaps=[overlap],
-        examples=[], seconds=3600, measured_in=ROUND, limits=[Limit("fit.max_tokens", 2048, COUNT, COUNT)],
+        examples=[], seconds=3600, measured_in=ROUND, unquantised_bytes=COUNT, limits=[Limit("fit.max_tokens", 2048, COUNT, COUNT)],
     )  # fmt: skip
     spec = SimpleNamespace(name=ROUND, select=SimpleNamespace(jobs=[JOB]), fit=SimpleNamespace(max_tokens=2048))
     dry_run._show(spec, preview)  # type: ignore[arg-type]

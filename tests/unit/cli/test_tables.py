@@ -118,7 +118,8 @@ def training_dry_run(monkeypatch: pytest.MonkeyPatch) -> None:
     overlap = {"rule": "13-gram", "question": "What is one and one?", "evaluation_question": "What is one and 1?"}
     preview = SimpleNamespace(
         selection=selection, tokens=COUNT, learnt_tokens=COUNT, too_long=COUNT, overlaps=[overlap],
-        examples=[], seconds=3600, measured_in=ROUND, unquantised_bytes=COUNT, limits=[Limit("fit.max_tokens", 2048, COUNT, COUNT)],
+        examples=[], seconds=3600, measured_in=ROUND, unquantised_bytes=COUNT,
+        limits=[Limit("fit.max_tokens", 2048, COUNT, COUNT)],
     )  # fmt: skip
     spec = SimpleNamespace(name=ROUND, select=SimpleNamespace(jobs=[JOB]), fit=SimpleNamespace(max_tokens=2048))
     dry_run._show(spec, preview)  # type: ignore[arg-type]

@@ -83,6 +83,7 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[local.Stack]:
     """A migrated Postgres and a Redis; the settings and this process's Celery app use them."""
     from db.migrate import prepare
     from tests.integration.factory import broker
+    from workers import cancellation
 
     folder = tmp_path_factory.mktemp("stack")
     with pytest.MonkeyPatch.context() as patch:
@@ -93,6 +94,8 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[local.Stack]:
             with broker(running.redis_url):
                 yield running
         finally:
+            if (watcher := cancellation.watcher.pop()) is not None:
+                watcher.stop()  # a late visit in this process has started it again
             local.down(folder)
     forget()
 

@@ -3,10 +3,10 @@
 import json
 import math
 import re
-import threading
 from collections.abc import Iterator
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 import pytest
 from typer.testing import CliRunner, Result
@@ -22,6 +22,7 @@ from tracemill.policy import Policy
 from tracemill.stack import Stack
 from tracemill.statistics import share
 from tracemill.verification.calibration import why_not
+from workers import rating
 
 pytestmark = pytest.mark.integration
 
@@ -162,14 +163,19 @@ def test_a_worker_with_another_model_of_that_name_rates_nothing(
 def test_a_calibration_fails_when_its_worker_ends(
     worker: Processes, judge: ScriptedServer, labelled: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("workers.rating.POLL_SECONDS", 0.2)
     worker.start("worker", "worker", "verify", "--judge", "referee")
     wait_until(lambda: value("select count(*) from processes where concurrency > 0"), 60)
     worker.kill("worker")
-    killer = threading.Timer(0.5, lambda: change("delete from processes"))  # as after 30 seconds without a heartbeat
-    killer.start()
+    sent = rating.send
+
+    def send_and_forget_the_worker(*arguments: Any) -> bool:
+        is_sent = sent(*arguments)
+        change("delete from processes")  # as after 30 seconds without a heartbeat
+        return is_sent
+
+    monkeypatch.setattr(rating, "POLL_SECONDS", 0.2)
+    monkeypatch.setattr(rating, "send", send_and_forget_the_worker)
     done = run(labelled, "--signals", "rating")
-    killer.join()
     assert isinstance(done.exception, StackError)
     assert str(done.exception).endswith(" ended before it rated every trace: run the same command again")
 

@@ -19,7 +19,7 @@ from tracemill.errors import UsageError, reason_of
 from tracemill.memory import gib
 from tracemill.model_settings import ModelSettings
 from tracemill.settings import Settings
-from tracemill.weights import is_folder, model_config, model_file, vocabulary_hash
+from tracemill.weights import is_folder, length_in, model_config, model_file, vocabulary_hash
 
 #: Longest wait for all servers and hubs together, and for one of them, in seconds.
 NETWORK_SECONDS = 5.0
@@ -109,8 +109,8 @@ def _facts(alias: str, config: ModelSettings, settings: Settings, answers: Answe
     if values is None:
         yield "its files come at the first start"
         return
-    longest = {**values, **(values.get("text_config") or {})}.get("max_position_embeddings")
-    if isinstance(longest, int) and longest < config.vllm.max_model_len:
+    longest = length_in(values)
+    if longest is not None and longest < config.vllm.max_model_len and "hf_overrides" not in config.vllm.options:
         raise _Unusable(
             f"max_model_len = {config.vllm.max_model_len}, but the model reads at most {longest} tokens",
             f"set max_model_len = {longest} or less",

@@ -86,7 +86,11 @@ def max_length(model: str, data_dir: Path) -> int | None:
 
     None if the file is not on this disk, or if the model stretches its positions.
     """
-    config = model_config(model, data_dir) or {}
+    return length_in(model_config(model, data_dir) or {})
+
+
+def length_in(config: Mapping[str, Any]) -> int | None:
+    """The same from the content of a config.json."""
     config = _section(config, "text_config") or config
     rope = _section(config, "rope_parameters") or _section(config, "rope_scaling")
     lengths = [config[key] for key in _LENGTHS if isinstance(config.get(key), int)]

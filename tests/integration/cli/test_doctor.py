@@ -96,6 +96,7 @@ student.model = "./base"
 verifier.model = "./none"
 thinker.model = "./thinker"
 cut.model = "./short"
+stretched.model = "./stretched"
 untemplated.model = "./plain"
 missing.model = "./none"
 """
@@ -105,6 +106,7 @@ def test_every_model_is_examined_and_unserved_ones_only_warn(tmp_path: Path) -> 
     model_folder(tmp_path / "base")
     model_folder(tmp_path / "thinker", words=("a", "c"), template=THINKS)
     model_folder(tmp_path / "short", max_position_embeddings=1024)
+    model_folder(tmp_path / "stretched", max_position_embeddings=1024, rope_scaling={"factor": 4.0})
     model_folder(tmp_path / "plain", template="")
     code, findings = examined(tmp_path, MODELS)
     assert code == 1
@@ -114,6 +116,7 @@ def test_every_model_is_examined_and_unserved_ones_only_warn(tmp_path: Path) -> 
     thinks = "vllm, ./thinker, it thinks, other tokens than the student: no objective logits"
     assert results["thinker"] == ("ok", thinks)
     assert results["cut"] == ("broken", "max_model_len = 2048, but the model reads at most 1024 tokens")
+    assert results["stretched"][0] == "ok"
     assert results["untemplated"] == ("broken", "it has no chat template, so it cannot be asked")
     assert results["verifier"][0] == "warning"
     assert results["missing"][0] == "broken"

@@ -112,8 +112,8 @@ class Sources:
 
     def parameters(self, module: str, name: str, method: str = "__init__") -> list[str]:
         """The parameters of a function, of a class's method, or the fields of a class without `__init__`."""
-        found = self.definition(module, name)
-        functions = [found] if isinstance(found, ast.FunctionDef | ast.AsyncFunctionDef) else []
+        definition = self.definition(module, name)
+        functions = [definition] if isinstance(definition, ast.FunctionDef | ast.AsyncFunctionDef) else []
         for cls in self._family(module, name):
             functions += [
                 node
@@ -128,10 +128,10 @@ class Sources:
         return [cast(ast.Name, field.target).id for field in fields]
 
     def _family(self, module: str, name: str) -> Iterator[ast.ClassDef]:
-        found = self.definition(module, name)
-        if isinstance(found, ast.ClassDef):
-            yield found
-            for base in found.bases:
+        definition = self.definition(module, name)
+        if isinstance(definition, ast.ClassDef):
+            yield definition
+            for base in definition.bases:
                 if isinstance(base, ast.Name):
                     yield from self._family(self._home(module, name), base.id)
 

@@ -20,11 +20,11 @@ class _Hub:
     """A hub that is away, or gives a text."""
 
     def __init__(self) -> None:
-        self.asked: list[str] = []
+        self.urls: list[str] = []
         self.text = ""
 
     def get(self, url: str, **_: object) -> Any:
-        self.asked.append(url)
+        self.urls.append(url)
         if not self.text:
             raise OSError("no route to the hub")
         return SimpleNamespace(text=self.text, raise_for_status=lambda: None)
@@ -87,9 +87,9 @@ def test_a_hub_that_is_away_leaves_the_defaults(tmp_path: Path, monkeypatch: pyt
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", False)
     model = ModelSettings(model="Qwen/Qwen3-4B")
     assert own_sampling(model, tmp_path) == NOTHING
-    assert hub.asked == []
+    assert hub.urls == []
     assert own_sampling(model, tmp_path, ask_hub=True) == NOTHING
-    assert hub.asked == ["https://huggingface.co/Qwen/Qwen3-4B/resolve/main/generation_config.json"]
+    assert hub.urls == ["https://huggingface.co/Qwen/Qwen3-4B/resolve/main/generation_config.json"]
     hub.text = json.dumps(THINKER)
     assert own_sampling(model, tmp_path, ask_hub=True) == SamplingSettings(temperature=0.6, top_p=0.95, top_k=20)
 

@@ -145,8 +145,8 @@ def test_the_engine_has_the_uses_that_these_tests_look_for() -> None:
 
 
 def test_every_imported_name_exists(vllm: Sources) -> None:
-    wanted = {pair for tree in modules() for pair in imports(tree)}
-    assert {pair for pair in wanted if vllm.definition(*pair) is None} == set()
+    imported = {pair for tree in modules() for pair in imports(tree)}
+    assert {pair for pair in imported if vllm.definition(*pair) is None} == set()
 
 
 def test_every_keyword_argument_of_a_call_exists(vllm: Sources) -> None:

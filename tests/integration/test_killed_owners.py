@@ -62,9 +62,8 @@ def test_a_killed_worker_of_a_judge_leaves_no_engine(processes: Processes, tmp_p
     processes.start("verify", "worker", "verify", "--judge", "verifier")
     wait_until(lambda: rows("select 1 from processes where kind = 'verify' and concurrency > 0"), 600)
     labelled = tmp_path / "labelled.jsonl"
-    labelled.write_text(
-        "".join(json.dumps({"question": "1 + 1?", "trace": f"It is {n}.", "gold": 2}) + "\n" for n in range(4))
-    )
+    traces = [{"question": "1 + 1?", "trace": f"The answer is {2 + n % 2}.", "gold": 2} for n in range(20)]
+    labelled.write_text("".join(json.dumps(row) + "\n" for row in traces))
     processes.start("calibrate", "calibrate", "--judge", "verifier", str(labelled))
     wait_until(lambda: engines(processes, "verify"), 600)
     time.sleep(1)  # in the middle of its start, which is when nothing else ends its processes

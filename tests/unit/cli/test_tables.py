@@ -80,6 +80,7 @@ def rounds_compare(monkeypatch: pytest.MonkeyPatch) -> None:
 def status(monkeypatch: pytest.MonkeyPatch) -> None:
     name = "generate-vllm-gpu0-1"
     program = ProcessStatus(name, "RUNNING", 4_194_304, 1_234_567.0, COUNT, Path("log"), gpu="0,1", engine="vllm")
+    monkeypatch.setattr(stack, "_job_sentences", list)  # sentences may be longer than the screen
     stack._print_status([program], json=False)
 
 

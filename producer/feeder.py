@@ -7,7 +7,7 @@ holds an advisory lock of Postgres; the other feeders stand by.
 import logging
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -20,10 +20,11 @@ from sqlalchemy.exc import OperationalError, ProgrammingError
 from db.heartbeat import SILENT_SECONDS, present
 from db.queries import Q
 from db.session import engine, statement, transaction
-from producer.shares import Job, rooms, window
+from producer.messages import questions_in
+from producer.shares import Job, questions_a_message, rooms, window
 from tracemill.celery import GENERATE, LOOP, TRAIN, app, nudge_verifiers, send
 from tracemill.policy import Policy
-from tracemill.queues import TRAIN_QUEUE, generate_queue
+from tracemill.queues import TRAIN_QUEUE, generate_queue, verify_queue
 from tracemill.settings import FeederSettings, settings
 
 log = logging.getLogger(__name__)
@@ -44,22 +45,68 @@ class Step:
     finished: int = 0
 
 
-def step(limits: FeederSettings) -> Step:
-    """Update every active job once, and take back what dead workers held of the others."""
+class Rates:
+    """The rate at which the workers of each model take questions, by what the feeder must refill."""
+
+    def __init__(self) -> None:
+        self._latest: dict[str, tuple[float, float]] = {}
+
+    def update(self, model: str, refilled: int) -> float:
+        """Questions a second, as a moving average, after a step that refills so many. The first step gives 0."""
+        now = time.monotonic()
+        if model not in self._latest:
+            rate = 0.0
+        else:
+            before, rate = self._latest[model]
+            rate = (rate + refilled / max(now - before, 1e-3)) / 2
+        self._latest[model] = now, rate
+        return rate
+
+
+def step(limits: FeederSettings, rates: Rates | None = None) -> Step:
+    """Update every active job once, and take back what dead workers held of the others.
+
+    `rates` remembers the steps before, for the size of the messages.
+    """
     did = Step()
     with statement() as connection:
         jobs = {job.id: job for job in connection.execute(Q["active_jobs"])}
-        halted = connection.execute(Q["halted_jobs"]).scalars().all()
+        halted = connection.execute(Q["halted_jobs"]).all()
+    for job in (*jobs.values(), *halted):
+        _keep_queued(job, limits)
     for job in jobs.values():
         _take_back(job, limits, did)
-    for job_id in halted:
+    for job in halted:
         with statement() as connection:
-            _free(connection, job_id, limits, did)
-    for demand, room in _rooms({job.model for job in jobs.values()}, limits):
+            _free(connection, job.id, limits, did)
+    for demand, room, size in _rooms({job.model for job in jobs.values()}, limits, rates or Rates()):
         if demand.id in jobs:  # otherwise the job has just been opened
-            _update(jobs[demand.id], demand, room, limits, did)
+            _update(jobs[demand.id], demand, room, size, limits, did)
     _nudge_trainers()
     return did
+
+
+def _keep_queued(job: Row[Any], limits: FeederSettings) -> None:
+    """Extend the leases of queued questions whose messages still wait in Redis, because nobody consumes them."""
+    with statement() as connection:
+        overdue = connection.execute(Q["overdue_messages"], {"job_id": job.id}).scalars().all()
+    kept = _in_redis(job.id, overdue, generate_queue(job.model))
+    if kept:
+        with statement() as connection:
+            lease = {"job_id": job.id, "question_ids": kept, "lease": limits.queued_lease_seconds}
+            connection.execute(Q["keep_queued"], lease)
+
+
+def _in_redis(job_id: int, question_ids: Sequence[int], *queues: str) -> list[int]:
+    """The questions whose messages wait in one of the queues; all of them if Redis cannot be reached."""
+    if not question_ids:
+        return []
+    try:
+        waiting = questions_in(*queues)
+    except (BrokerAway, RedisError) as error:
+        log.warning("Redis cannot be reached, the messages of %d questions may be lost: %s", len(question_ids), error)
+        return list(question_ids)
+    return [question_id for question_id in question_ids if (job_id, question_id) in waiting]
 
 
 def _take_back(job: Row[Any], limits: FeederSettings, did: Step) -> None:
@@ -67,9 +114,11 @@ def _take_back(job: Row[Any], limits: FeederSettings, did: Step) -> None:
         _free(connection, job.id, limits, did)
         overdue = {"job_id": job.id, "lease": limits.verify_lease_seconds}
         late = connection.execute(Q["overdue_verifications"], overdue).all()
-    if late:
-        nudge_verifiers(job.id, [row.question_id for row in late], Policy.model_validate(job.policy))
-        did.renudged += len(late)
+    policy = Policy.model_validate(job.policy)
+    waiting = _in_redis(job.id, [row.question_id for row in late], verify_queue(None), verify_queue(policy.judge))
+    if lost := [row.question_id for row in late if row.question_id not in waiting]:
+        nudge_verifiers(job.id, lost, policy)
+        did.renudged += len(lost)
 
 
 def _free(connection: Connection, job_id: int, limits: FeederSettings, did: Step) -> None:
@@ -77,38 +126,41 @@ def _free(connection: Connection, job_id: int, limits: FeederSettings, did: Step
     did.taken_back += len(connection.execute(Q["take_back"], lost).all())
 
 
-def _rooms(models: set[str], limits: FeederSettings) -> Iterator[tuple[Row[Any], int]]:
-    """Each active job of the models with its counts, and the number of questions that it may send."""
+def _rooms(models: set[str], limits: FeederSettings, rates: Rates) -> Iterator[tuple[Row[Any], int, int]]:
+    """Each active job of the models with its counts, the number of questions that it may send, and those a message."""
     if not models:
         return
     with statement() as connection:
-        capacities = dict(map(tuple, connection.execute(Q["listening"], {"silent": SILENT_SECONDS})))
+        workers = {row.queue: row for row in connection.execute(Q["listening"], {"silent": SILENT_SECONDS})}
+        listening = {model: workers.get(generate_queue(model)) for model in models}
         windows = {
-            model: window(int(capacities.get(generate_queue(model), 0)), len(models), limits.window) for model in models
+            model: window(int(row.places) if row else 0, len(models), limits.window) for model, row in listening.items()
         }
         demands = connection.execute(Q["demands"], {"most": max(windows.values())}).all()
     for model, width in windows.items():
         of_model = [row for row in demands if row.model == model]
         jobs = [
-            Job(row.id, row.priority, row.in_flight, row.unverified, row.pending, not row.budget_in_use)
+            Job(row.id, row.priority, row.queued, row.unverified, row.pending, not row.budget_in_use)
             for row in of_model
         ]
         room = rooms(jobs, width, limits.backlog)
-        yield from ((row, room[row.id]) for row in of_model)
+        row = listening[model]
+        size = questions_a_message(rates.update(model, sum(room.values())), row.processes if row else 0)
+        yield from ((demand, room[demand.id], size) for demand in of_model)
 
 
-def _update(job: Row[Any], demand: Row[Any], room: int, limits: FeederSettings, did: Step) -> None:
+def _update(job: Row[Any], demand: Row[Any], room: int, size: int, limits: FeederSettings, did: Step) -> None:
     with transaction() as connection:
         # The rows are committed before the messages are sent. A message without its row would be refused. A row without
         # its message comes back when its lease runs out.
         queued = _queue(connection, job.id, room, limits.queued_lease_seconds) if room > 0 else []
         # Run `finish_job` only then, because with many questions Postgres may read all of them.
-        settled = not (demand.pending or demand.in_flight or demand.unverified)
+        settled = not (demand.pending or demand.queued or demand.running or demand.unverified)
         finished = connection.execute(Q["finish_job"], {"job_id": job.id}).rowcount if settled else 0
         if demand.budget_in_use and not finished and connection.execute(Q["over_budget"], {"job_id": job.id}).rowcount:
             log.warning("job %s has spent its budget", job.id)
             connection.execute(Q["unqueue"], {"job_id": job.id, "question_ids": None})
-    did.queued += _send(job.id, job.model, queued)
+    did.queued += _send(job.id, job.model, queued, size)
     did.finished += finished
 
 
@@ -117,17 +169,16 @@ def _queue(connection: Connection, job_id: int, room: int, lease: float) -> list
     return sorted(row.question_id for row in rows)
 
 
-def _send(job_id: int, model: str, question_ids: list[int]) -> int:
-    """Send one message for each question, many in a round trip. Returns the number sent.
+def _send(job_id: int, model: str, question_ids: list[int], size: int) -> int:
+    """Send messages of up to `size` questions, many in a round trip. Returns the number of questions.
 
     If Redis cannot be reached, all questions become pending again.
     """
     try:
         with app.producer_or_acquire() as producer, producer.batch():
-            for question_id in question_ids:
-                app.send_task(
-                    GENERATE, args=[job_id, question_id], queue=generate_queue(model), producer=producer, retry=False
-                )
+            for start in range(0, len(question_ids), size):
+                arguments = [job_id, question_ids[start : start + size]]
+                app.send_task(GENERATE, args=arguments, queue=generate_queue(model), producer=producer, retry=False)
     except (BrokerAway, BatchPublishError, RedisError) as error:
         log.warning("Redis cannot be reached, %d questions wait in Postgres: %s", len(question_ids), error)
         with transaction() as connection:
@@ -171,9 +222,10 @@ def lead(stopped: Callable[[], bool], leading: threading.Event) -> None:
                 if not stopped():
                     log.warning("this feeder leads")
                     leading.set()
+                rates = Rates()
                 while not stopped():
                     connection.exec_driver_sql("select 1")  # without this connection the lock is lost
-                    did = step(limits)
+                    did = step(limits, rates)
                     if not did.queued:
                         time.sleep(limits.interval_seconds)
         except OperationalError as error:

@@ -63,15 +63,16 @@ class MethodSettings(Section):
 class FeederSettings(Section):
     """The amount of work in Redis, and the time after which it counts as lost."""
 
-    #: Largest number of questions of one model alias that are queued or running; its jobs share it. By default four
-    #: times the concurrency of its live workers, at least 256. All models together never have more than 10,000.
+    #: Largest number of queued questions of one model alias; its jobs share it. Questions that workers have claimed do
+    #: not count. By default four times the concurrency of its live workers, at least 256. All models together never
+    #: have more than 10,000.
     window: int | None = Field(None, ge=1)
-    #: Largest number of unfinished questions of one job, including those that wait for verdicts. So a slow verifier
-    #: slows the job down. By default four windows.
+    #: Largest number of questions of one job that are queued or wait for verdicts. So a slow verifier slows the job
+    #: down. By default four windows.
     backlog: int | None = Field(None, ge=1)
     #: Seconds between two steps of the feeder.
     interval_seconds: float = Field(0.5, gt=0)
-    #: Seconds after which a queued question that no worker has claimed is queued again.
+    #: Seconds after which the feeder looks for the message of a queued question in Redis. It sends a lost one again.
     queued_lease_seconds: float = Field(600, gt=0)
     #: Duration of a claim. A live worker renews its claims.
     running_lease_seconds: float = Field(30, gt=1)

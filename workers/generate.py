@@ -1,4 +1,4 @@
-"""The generate task: claim a question, request its missing samples, store them, nudge the verifier.
+"""The generate task: claim questions, request their missing samples, store them, nudge the verifier.
 
 The claim is a lease in Postgres, which this worker renews (`heartbeat`). No transaction is open while the model works.
 A task that runs twice does nothing the second time: its question is claimed, or its samples exist.
@@ -7,6 +7,7 @@ A task that runs twice does nothing the second time: its question is claimed, or
 import json
 import logging
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import Any, NamedTuple, TypeAlias
@@ -46,6 +47,9 @@ log = logging.getLogger(__name__)
 
 Row: TypeAlias = dict[str, Any]
 
+#: Threads for the further questions of messages. Messages hold several questions only where answers take little time.
+MAX_THREADS = 256
+
 #: Claims that this process holds and renews, as (job, question).
 _held: set[tuple[int, int]] = set()
 
@@ -69,9 +73,26 @@ class Claim:
     missing: tuple[Slot, ...]
 
 
+@once
+def _threads() -> ThreadPoolExecutor:
+    """The threads for the further questions of a message."""
+    return ThreadPoolExecutor(MAX_THREADS, thread_name_prefix="question")
+
+
 @app.task(name=GENERATE)  # type: ignore[untyped-decorator]
-def generate(job_id: int, question_id: int) -> None:
-    """Answer one question of one job."""
+def generate(job_id: int, question_ids: list[int]) -> None:
+    """Answer some questions of one job, all at once."""
+    first, *others = question_ids
+    answering = [_threads().submit(_answer, job_id, question_id) for question_id in others]
+    try:
+        _answer(job_id, first)
+    finally:
+        wait(answering)
+    for answer in answering:
+        answer.result()
+
+
+def _answer(job_id: int, question_id: int) -> None:
     with _claim_room(job_id) as has_room:
         if not has_room:
             _unqueue(job_id, question_id)

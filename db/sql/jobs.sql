@@ -84,10 +84,11 @@ select id, model, policy from jobs where state in ('filling', 'running') order b
 
 -- name: demands
 -- Counts of the active jobs' questions by state. Pending ones are counted only up to the number that could be sent.
-select j.id, j.model, j.priority, f.in_flight, f.unverified, p.pending,
+select j.id, j.model, j.priority, f.queued, f.running, f.unverified, p.pending,
        coalesce(j.budget <= j.spent + f.reserved, false) as budget_in_use
 from jobs j, lateral (
-    select count(*) filter (where state in ('queued', 'running')) as in_flight,
+    select count(*) filter (where state = 'queued') as queued,
+           count(*) filter (where state = 'running') as running,
            count(*) filter (where state = 'generated') as unverified,
            coalesce(sum(reserved) filter (where state in ('queued', 'running')), 0) as reserved
     from job_questions q where q.job_id = j.id and q.state in ('queued', 'running', 'generated')
@@ -120,6 +121,15 @@ returning question_id
 update job_questions set state = 'pending', lease_until = null, updated_at = now()
 where job_id = :job_id and state = 'queued' and (cast(:question_ids as bigint[]) is null or question_id = any(:question_ids))
 
+-- name: overdue_messages
+-- Queued questions that no worker has claimed in time: the message waits, or it is lost.
+select question_id from job_questions where job_id = :job_id and state = 'queued' and lease_until < now()
+
+-- name: keep_queued
+-- queued stays queued: Redis still holds the message.
+update job_questions set lease_until = now() + make_interval(secs => :lease)
+where job_id = :job_id and state = 'queued' and question_id = any(:question_ids)
+
 -- name: take_back
 -- queued, running -> pending (or failed): the lease ran out, so the message or the worker is lost.
 -- A question fails after too many attempts.
@@ -133,7 +143,7 @@ returning question_id, state
 
 -- name: halted_jobs
 -- Jobs that hand out nothing, with questions that a worker still holds or that a dead worker held.
-select id from jobs j where state in ('paused', 'over_budget', 'cancelled')
+select id, model from jobs j where state in ('paused', 'over_budget', 'cancelled')
   and exists (select from job_questions q where q.job_id = j.id and q.state in ('queued', 'running'))
 
 -- name: overdue_verifications

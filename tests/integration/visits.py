@@ -48,6 +48,6 @@ def work(job: str, max_visits: int = 1000) -> int:
         if not queued:
             return visit
         for row in queued:
-            generate(job_id, row.question_id)
+            generate(job_id, [row.question_id])
         verify(job_id, [row.question_id for row in queued])
     raise AssertionError(f"{job} does not end: {states(job)}")

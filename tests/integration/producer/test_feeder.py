@@ -13,7 +13,7 @@ from db.heartbeat import present
 from db.queries import Q
 from db.session import engine, transaction
 from producer import feeder
-from producer.feeder import Step, step
+from producer.feeder import Rates, Step, step
 from tests.integration.factory import (
     Processes,
     additions,
@@ -77,7 +77,7 @@ def test_redis_never_holds_more_than_the_window_after_many_steps(clean: Stack) -
     assert states("sums") == {"queued": 10, "pending": 40}
 
 
-def test_a_message_holds_only_a_job_and_a_question(clean: Stack) -> None:
+def test_a_message_holds_only_a_job_and_its_questions(clean: Stack) -> None:
     job_id = fill(additions(3), "sums").job_id
     step(LIMITS)
     with Connection(clean.redis_url) as connection, connection.SimpleQueue("generate.teacher") as queue:
@@ -85,7 +85,7 @@ def test_a_message_holds_only_a_job_and_a_question(clean: Stack) -> None:
         assert message.content_type == "application/json"
         arguments, keywords, _ = message.payload
         message.ack()
-    assert (arguments, keywords) == ([job_id, 1], {})
+    assert (arguments, keywords) == ([job_id, [1]], {})
 
 
 def test_the_window_is_refilled_as_work_completes(clean: Stack) -> None:
@@ -109,7 +109,11 @@ def test_a_halted_job_keeps_no_question_of_a_dead_worker(clean: Stack, state: st
     step(LIMITS)
     assert states("sums") == {"running": 1, "queued": 1}
     leases_run_out()
-    assert step(LIMITS) == Step(taken_back=2)
+    assert step(LIMITS) == Step(taken_back=1)
+    assert states("sums") == {"pending": 1, "queued": 1}  # its message still waits in Redis
+    redis.Redis.from_url(clean.redis_url).flushall()
+    leases_run_out()
+    assert step(LIMITS) == Step(taken_back=1)
     assert states("sums") == {"pending": 2}
 
 
@@ -188,6 +192,51 @@ def test_a_lost_message_is_sent_again_when_its_lease_runs_out(clean: Stack) -> N
     assert step(LIMITS) == Step(queued=4, taken_back=4)
     assert waiting(clean) == 4
     assert value("select max(attempts) from job_questions") == 0
+
+
+def test_messages_do_not_multiply_while_nobody_consumes_them(clean: Stack) -> None:
+    fill(additions(50), "sums")
+    step(LIMITS)
+    for _ in range(3):
+        leases_run_out()
+        assert step(LIMITS) == Step()
+    assert waiting(clean) == 10
+    redis.Redis.from_url(clean.redis_url).rpop("generate.teacher")
+    leases_run_out()
+    assert step(LIMITS) == Step(queued=1, taken_back=1)
+    assert waiting(clean) == 10
+
+
+def test_a_message_that_a_worker_has_reserved_is_not_lost(clean: Stack) -> None:
+    fill(additions(1), "sums")
+    step(LIMITS)
+    with Connection(clean.redis_url) as connection, connection.SimpleQueue("generate.teacher") as queue:
+        message = queue.get_nowait()
+        assert waiting(clean) == 0
+        leases_run_out()
+        assert step(LIMITS) == Step()
+        message.ack()
+    leases_run_out()
+    assert step(LIMITS) == Step(queued=1, taken_back=1)
+
+
+def test_questions_of_workers_do_not_count_against_the_window(clean: Stack) -> None:
+    job_id = fill(additions(30), "sums").job_id
+    step(LIMITS)
+    for question_id in range(1, 11):
+        claim(job_id, question_id)
+    assert step(LIMITS) == Step(queued=10)
+    assert states("sums") == {"running": 10, "queued": 10, "pending": 10}
+
+
+def test_questions_that_are_taken_fast_share_messages(clean: Stack) -> None:
+    job_id = fill(additions(20), "sums").job_id
+    rates = Rates()
+    step(LIMITS, rates)
+    assert waiting(clean) == 10
+    settle(job_id, 10)
+    assert step(LIMITS, rates).queued == 10
+    assert waiting(clean) == 11
 
 
 def test_a_lost_workers_question_comes_back_with_an_error_note(clean: Stack) -> None:
@@ -286,6 +335,11 @@ def test_verifiers_are_nudged_again_when_the_verification_lease_runs_out(clean: 
     assert step(LIMITS) == Step()
     with redis.Redis.from_url(clean.redis_url) as client:
         assert client.llen("verify") == 1  # one message for both
+        leases_run_out()
+        assert step(LIMITS) == Step()
+        client.delete("verify")
+        leases_run_out()
+        assert step(LIMITS) == Step(renudged=2)
 
 
 def test_without_redis_questions_wait_in_postgres_and_continue_later(clean: Stack) -> None:
@@ -300,7 +354,7 @@ def test_without_redis_questions_wait_in_postgres_and_continue_later(clean: Stac
 def test_a_feeder_gives_back_its_lock_after_an_error_of_postgres(clean: Stack, monkeypatch: pytest.MonkeyPatch) -> None:
     steps: list[int] = []
 
-    def fails_once(_: FeederSettings) -> Step:
+    def fails_once(*_: object) -> Step:
         steps.append(1)
         if len(steps) == 1:
             raise OperationalError("update job_questions", {}, Exception("deadlock detected"))

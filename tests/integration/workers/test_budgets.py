@@ -57,7 +57,7 @@ def test_a_stopped_job_sends_no_request_for_messages_in_redis(database: Stack, t
     assert step(settings().feeder).queued == 4
     change("update jobs set state = :state", state=state)
     for row in rows("select job_id, question_id from job_questions"):
-        generate(row.job_id, row.question_id)
+        generate(row.job_id, [row.question_id])
     assert list(teacher.requests) == []
     assert rows("select distinct attempts, owner, reserved from job_questions") == [(0, None, 0)]
     assert state_of(plain).keys() == {1, 2}
@@ -69,7 +69,7 @@ def test_a_running_job_answers_its_messages_in_redis(database: Stack, teacher: T
     job_id = fill(additions(1), "plain", samples=1).job_id
     step(settings().feeder)
     change("update jobs set state = :state", state=state)
-    generate(job_id, 1)
+    generate(job_id, [1])
     assert len(teacher.requests) == 1
     assert states("plain") == {"generated": 1}
 
@@ -78,7 +78,7 @@ def test_a_visit_that_is_under_way_when_its_job_is_paused_is_stored(database: St
     job_id = fill(additions(1), "plain", samples=1).job_id
     step(settings().feeder)
     teacher.during = lambda: change("update jobs set state = 'paused'") and None
-    generate(job_id, 1)
+    generate(job_id, [1])
     assert states("plain") == {"generated": 1}
     assert value("select count(*) from traces") == 1
 
@@ -92,7 +92,7 @@ def test_a_worker_that_fails_late_leaves_the_next_ones_claim_alone(database: Sta
         raise RuntimeError("scripted to fail")  # the server answers 500
 
     teacher.during = takes_over
-    generate(job_id, 1)
+    generate(job_id, [1])
     questions = rows("select state, owner, attempts, last_error from job_questions")
     assert questions == [("running", "next", 1, None)]
 
@@ -124,7 +124,7 @@ def test_a_visit_reserves_at_least_its_cost(
         value("select reserved from job_questions where job_id = :job", job=job_id)
     )
     step(settings().feeder)
-    generate(job_id, 1)
+    generate(job_id, [1])
     assert states("dear") == {"generated": 1}
     spent = value("select spent from jobs where id = :job", job=job_id)
     assert 0 < spent <= reserved[0]
@@ -206,7 +206,7 @@ def test_two_visits_at_once_do_not_spend_the_same_rest_of_a_budget(database: Sta
     step(settings().feeder)
     with transaction() as first:
         first.execute(Q["lock_job"], {"job_id": job_id, "question_id": 1})
-        second = threading.Thread(target=generate, args=(job_id, 2))
+        second = threading.Thread(target=generate, args=(job_id, [2]))
         second.start()
         wait_until(lambda: value("select exists (select from pg_locks where not granted)"))
         key = {"job_ids": [job_id], "question_ids": [1], "owner": "elsewhere", "lease": 60, "reserved": 50}
@@ -251,7 +251,7 @@ def test_a_chain_that_breaks_half_way_is_paid_for_all_the_same(database: Stack, 
     job_id = fill(additions(1), "dear", samples=1, budget=1e6, budget_unit="money", **spec).job_id
     step(settings().feeder)
     teacher.faults = iter([None, Fault.REFUSED])  # type: ignore[list-item]
-    generate(job_id, 1)
+    generate(job_id, [1])
     assert states("dear") == {"failed": 1}
     assert value("select count(*) from traces") == 0
     (_, request_body) = teacher.requests[0]

@@ -116,7 +116,7 @@ def test_each_state_has_the_lease_of_its_own_setting(clean: Stack) -> None:
     assert 332 < seconds_left("now()") <= 333
 
 
-ONE_VISIT = "import sys; from workers.generate import generate; generate(*map(int, sys.argv[1:]))"
+ONE_VISIT = "import sys; from workers.generate import generate; generate(int(sys.argv[1]), [int(sys.argv[2])])"
 SETTINGS = (
     '[models.teacher]\nengine = "openai"\nmodel = "scripted"\nopenai.base_url = "{}"\n'
     "[feeder]\nrunning_lease_seconds = 2\n"

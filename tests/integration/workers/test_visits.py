@@ -116,7 +116,7 @@ def test_later_votes_change_the_earlier_verdicts(database: Stack, teacher: Teach
     fill([question], "votes", samples=4, enough=3, batch=1, policy=policy)
     job_id, question_id = value("select job_id from job_questions"), value("select question_id from job_questions")
     step(settings().feeder)
-    generate(job_id, question_id)
+    generate(job_id, [question_id])
     verify(job_id, [question_id])
     assert rows("select proof, accepted from trace_scores") == [("majority 1/1", True)]
     work("votes")
@@ -159,7 +159,7 @@ def test_a_visit_waits_while_other_visits_reserve_the_budget(database: Stack) ->
     with transaction() as connection:
         key = {"job_ids": [job_id], "question_ids": [first], "owner": "elsewhere", "lease": 60, "reserved": 50}
         assert connection.execute(Q["claim"], key).one_or_none() is not None
-    generate(job_id, second)
+    generate(job_id, [second])
     assert states("held") == {"running": 1, "pending": 1}
     with transaction() as connection:  # the other worker is lost, and its reservation is free again
         connection.exec_driver_sql(

@@ -82,10 +82,17 @@ def _rooms(models: set[str], limits: FeederSettings) -> Iterator[tuple[Row[Any],
         return
     with statement() as connection:
         capacities = dict(map(tuple, connection.execute(Q["listening"], {"silent": SILENT_SECONDS})))
+        pauses = {row.alias: row.is_trial_due for row in connection.execute(Q["model_pauses"])}
+        if pauses:
+            connection.execute(Q["unqueue_paused"])
         windows = {
-            model: window(int(capacities.get(generate_queue(model), 0)), len(models), limits.window) for model in models
+            # A paused model gets one question when its trial is due.
+            model: int(pauses[model])
+            if model in pauses
+            else window(int(capacities.get(generate_queue(model), 0)), len(models), limits.window)
+            for model in models
         }
-        demands = connection.execute(Q["demands"], {"most": max(windows.values())}).all()
+        demands = connection.execute(Q["demands"], {"most": max(*windows.values(), 1)}).all()
     for model, width in windows.items():
         of_model = [row for row in demands if row.model == model]
         jobs = [

@@ -1,7 +1,7 @@
 -- Jobs and their questions. Every transition is one statement, guarded by the expected state:
 --
 --   pending --queue--> queued --claim--> running --generated--> generated --settle--> done
---      ^------- release / take_back ------+--- (too many attempts) ---> failed
+--      ^-- release / put_off / engine_died / take_back --+--- (too many attempts) ---> failed
 --      ^------- settle (more samples needed) ----------------------+
 --
 -- A statement changes nothing if its guard is false. So a repeated message or a worker that returns late does no harm.
@@ -83,8 +83,9 @@ where id = :job_id and state = 'done'
 select id, model, policy from jobs where state in ('filling', 'running') order by priority desc, id
 
 -- name: demands
--- Counts of the active jobs' questions by state. Pending ones are counted only up to the number that could be sent.
-select j.id, j.model, j.priority, f.in_flight, f.unverified, p.pending,
+-- Counts of the active jobs' questions by state. Pending ones are counted only up to the number that could be sent. Those
+-- that are put off count as in flight, so that an outage reaches no more questions than the window holds.
+select j.id, j.model, j.priority, f.in_flight + o.put_off as in_flight, f.unverified, p.pending,
        coalesce(j.budget <= j.spent + f.reserved, false) as budget_in_use
 from jobs j, lateral (
     select count(*) filter (where state in ('queued', 'running')) as in_flight,
@@ -94,8 +95,12 @@ from jobs j, lateral (
 ) f, lateral (
     select count(*) as pending
     from (select from job_questions q where q.job_id = j.id and q.state = 'pending'
+          and (q.not_before is null or q.not_before <= now())
           order by attempts, question_id limit :most) first
-) p
+) p, lateral (
+    select count(*) as put_off from job_questions q
+    where q.job_id = j.id and q.state = 'pending' and q.not_before > now()
+) o
 where j.state in ('filling', 'running')
 
 -- name: over_budget
@@ -105,11 +110,12 @@ where id = :job_id and state = 'running' and spent >= budget
   and not exists (select from job_questions q where q.job_id = j.id and q.state in ('running', 'generated'))
 
 -- name: queue
--- pending -> queued: at most :room questions, those with the fewest attempts first, then the oldest.
+-- pending -> queued: at most :room questions, those with the fewest attempts first, then the oldest. A question that is put
+-- off waits for its time.
 update job_questions set state = 'queued', lease_until = now() + make_interval(secs => :lease), updated_at = now()
 where (job_id, question_id) in (
     select job_id, question_id from job_questions
-    where job_id = :job_id and state = 'pending'
+    where job_id = :job_id and state = 'pending' and (not_before is null or not_before <= now())
     order by attempts, question_id limit :room
     for update skip locked
 )
@@ -162,7 +168,7 @@ for no key update of j
 
 -- name: claim
 -- queued, pending -> running: exactly one worker gets each row. No row is returned while spent cost and reserved cost reach
--- the budget.
+-- the budget, or while the model is paused.
 update job_questions jq
 set state = 'running', owner = :owner, attempts = attempts + 1, reserved = :reserved,
     lease_until = now() + make_interval(secs => :lease), updated_at = now()
@@ -171,7 +177,9 @@ where jq.job_id = keys.job_id and jq.question_id = keys.question_id and jq.state
   and q.id = jq.question_id and j.id = jq.job_id and j.state in ('filling', 'running')
   and (j.budget is null or j.budget > j.spent + (
       select coalesce(sum(r.reserved), 0) from job_questions r where r.job_id = j.id and r.state = 'running'))
-returning jq.job_id, jq.question_id, q.question, q.gold, q.domain, q.kind, jq.wanted,
+  and not exists (select from model_pauses p where p.alias = j.model and p.retry_at > now())
+returning jq.job_id, jq.question_id, q.question, q.gold, q.domain, q.kind, jq.wanted, jq.deaths,
+    exists (select from model_pauses p where p.alias = j.model) as is_trial,
     (select coalesce(jsonb_agg(jsonb_build_array(t.variant, t.sample_index)), '[]') from traces t
      where t.job_id = jq.job_id and t.question_id = jq.question_id) as have
 
@@ -224,7 +232,7 @@ on conflict do nothing
 -- name: generated
 -- pending, queued, running -> generated: every sample is stored. Traces of a lost worker count too, because they were paid.
 update job_questions jq
-set state = 'generated', owner = null, attempts = 0, reserved = 0, last_error = null,
+set state = 'generated', owner = null, attempts = 0, absences = 0, deaths = 0, reserved = 0, last_error = null,
     lease_until = now() + make_interval(secs => :lease), updated_at = now()
 from unnest(cast(:job_ids as bigint[]), cast(:question_ids as bigint[])) as keys (job_id, question_id)
 where jq.job_id = keys.job_id and jq.question_id = keys.question_id and jq.state in ('pending', 'queued', 'running')
@@ -241,10 +249,37 @@ set state = case when (:counts and attempts >= :max_attempts) or :permanent then
 where job_id = :job_id and question_id = :question_id and state = 'running' and owner = :owner
 returning state
 
+-- name: put_off
+-- running -> pending: the engine is away. The visit does not count as an attempt. The next one waits twice as long as the last
+-- one did, at most :longest seconds; a random part separates the questions of one outage.
+update job_questions
+set state = 'pending', owner = null, lease_until = null, reserved = 0, last_error = :error, updated_at = now(),
+    attempts = greatest(attempts - 1, 0), absences = least(absences + 1, 100),
+    not_before = now() + make_interval(secs => least(:longest, power(2, least(absences, 20))) * (0.5 + random() / 2))
+where job_id = :job_id and question_id = :question_id and state = 'running' and owner = :owner
+
+-- name: engine_died
+-- running -> pending: the engine of these claims died. A question that was alone in it although an earlier one had died too
+-- is the cause: running -> failed.
+update job_questions
+set state = case when :is_alone and deaths > 0 then 'failed' else 'pending' end, deaths = deaths + 1,
+    owner = null, lease_until = null, reserved = 0, last_error = :error, updated_at = now(),
+    attempts = greatest(attempts - 1, 0)
+where owner = :owner and state = 'running'
+  and (job_id, question_id) in (select * from unnest(cast(:job_ids as bigint[]), cast(:question_ids as bigint[])))
+
+-- name: judge_died
+-- generated stays generated (or fails, as in `engine_died`): the judge's engine died, and the feeder sends it again at once.
+update job_questions
+set state = case when :is_alone and deaths > 0 then 'failed' else 'generated' end, deaths = deaths + 1,
+    lease_until = case when not (:is_alone and deaths > 0) then now() end, last_error = :error, updated_at = now()
+where state = 'generated'
+  and (job_id, question_id) in (select * from unnest(cast(:job_ids as bigint[]), cast(:question_ids as bigint[])))
+
 -- name: to_verify
 -- All traces of some questions of a job, with their verdicts, if any.
 select t.question_id, t.id, t.text, t.answer, t.answer_form, t.steps, t.finish_reason, q.question, q.gold, q.kind, jq.wanted,
-       to_jsonb(v) as verdict
+       jq.deaths, to_jsonb(v) as verdict
 from traces t join questions q on q.id = t.question_id join jobs j on j.id = t.job_id
 join job_questions jq on jq.job_id = t.job_id and jq.question_id = t.question_id
 left join verdicts v on v.trace_id = t.id and v.verifier = j.verifier
@@ -279,6 +314,16 @@ where job_id = :job_id and question_id = any(:question_ids) and state = 'generat
 update job_questions set last_error = :error, updated_at = now()
 where job_id = :job_id and question_id = :question_id and state = 'generated'
 
+-- name: verification_failed
+-- generated stays generated (or fails): an error in the verification of this question alone. The feeder sends it again, each
+-- time after twice the wait, until it has failed too often.
+update job_questions
+set state = case when attempts + 1 >= :max_attempts then 'failed' else 'generated' end, attempts = attempts + 1,
+    lease_until = case when attempts + 1 < :max_attempts
+                  then now() + make_interval(secs => power(2, least(attempts, 6))) end,
+    last_error = :error, updated_at = now()
+where job_id = :job_id and question_id = :question_id and state = 'generated'
+
 -- name: job_canaries
 select name, attack, plain, attacked, fooled from canaries where job_id = :job_id order by attack
 
@@ -292,7 +337,8 @@ on conflict do nothing
 -- traces: the decision is valid only for the traces that were verified, so a late verification changes nothing.
 update job_questions jq
 set state = case when s.next > jq.wanted then 'pending' else 'done' end, wanted = greatest(jq.wanted, s.next),
-    settled = s.traces, accepted = s.accepted, ended = s.ended, lease_until = null, last_error = null, updated_at = now()
+    settled = s.traces, accepted = s.accepted, ended = s.ended, attempts = 0, deaths = 0, lease_until = null,
+    last_error = null, updated_at = now()
 from jsonb_to_recordset(cast(:rows as jsonb)) as s (
     question_id bigint, wanted bigint, traces bigint, accepted bigint, next bigint, ended text)
 where jq.job_id = :job_id and jq.question_id = s.question_id and jq.state = 'generated' and jq.wanted = s.wanted
@@ -315,8 +361,12 @@ returning id
 
 -- name: retry_failed
 -- failed -> pending: the user retries the job.
-update job_questions set state = 'pending', attempts = 0, updated_at = now()
+update job_questions set state = 'pending', attempts = 0, absences = 0, deaths = 0, not_before = null, updated_at = now()
 where job_id = :job_id and state = 'failed'
+
+-- name: leave_out_failed
+-- The user has an evaluation measured without its failed questions.
+update jobs set leaves_out_failed = true where id = :job_id
 
 -- name: waiting_errors
 -- For each job: its judge, and the newest error that keeps questions waiting, before and after they have traces. An error

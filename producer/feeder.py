@@ -1,7 +1,10 @@
 """The feeder: keeps a window of each model's questions in Redis, and takes back lost questions.
 
-One step updates every active job. All state is in Postgres, so another feeder can continue after a crash. The leader
-holds an advisory lock of Postgres; the other feeders stand by.
+One step updates every active job. All state is in Postgres, so another feeder can continue after a crash. One feeder
+leads (`producer.leader`); the others stand by.
+
+While Postgres was away or no feeder led, workers could not renew their leases. So nothing is taken back until a feeder
+has led for the duration of a lease without losing Postgres.
 """
 
 import logging
@@ -15,22 +18,25 @@ from kombu.exceptions import BatchPublishError
 from kombu.exceptions import OperationalError as BrokerAway
 from redis import RedisError
 from sqlalchemy import Connection, Row
-from sqlalchemy.exc import OperationalError, ProgrammingError
+from sqlalchemy.exc import SQLAlchemyError
 
 from db.heartbeat import SILENT_SECONDS, present
 from db.queries import Q
-from db.session import engine, statement, transaction
+from db.retry import is_away, reason, sqlstate
+from db.session import statement
+from producer.leader import Lead, LeadLost, take_lead
 from producer.shares import Job, rooms, window
 from tracemill.celery import GENERATE, LOOP, TRAIN, TRAIN_QUEUE, app, generate_queue, nudge_verifiers, send
 from tracemill.policy import Policy
+from tracemill.processes import unique_name
 from tracemill.settings import FeederSettings, settings
 
 log = logging.getLogger(__name__)
 
 #: SQLSTATE of a table or column that does not exist, as during a downgrade and an upgrade.
 SCHEMA_CHANGES = ("42P01", "42703")
-#: Key of the advisory lock that the leader holds.
-LEADER = 0x66656564
+#: Seconds between two attempts of a feeder on standby to lead.
+STANDBY_SECONDS = 1.0
 
 
 @dataclass
@@ -43,26 +49,31 @@ class Step:
     finished: int = 0
 
 
-def step(limits: FeederSettings) -> Step:
-    """Update every active job once, and take back what dead workers held of the others."""
+def step(limits: FeederSettings, lead: Lead) -> Step:
+    """Update every active job once, and take back what dead workers held of all jobs. Raises LeadLost."""
     did = Step()
+    takes_back = lead.held_seconds() >= limits.running_lease_seconds
     with statement() as connection:
         jobs = {job.id: job for job in connection.execute(Q["active_jobs"])}
         halted = connection.execute(Q["halted_jobs"]).scalars().all()
-    for job in jobs.values():
-        _take_back(job, limits, did)
+    if takes_back:
+        for job in jobs.values():
+            _take_back(job, limits, lead, did)
     for job_id in halted:
-        with statement() as connection:
-            _free(connection, job_id, limits, did)
+        with lead.transaction() as connection:
+            # A step that began before the job was halted may have queued more of its questions.
+            connection.execute(Q["unqueue"], {"job_id": job_id, "question_ids": None})
+            if takes_back:
+                _free(connection, job_id, limits, did)
     for demand, room in _rooms({job.model for job in jobs.values()}, limits):
         if demand.id in jobs:  # otherwise the job has just been opened
-            _update(jobs[demand.id], demand, room, limits, did)
-    _nudge_trainers()
+            _update(jobs[demand.id], demand, room, limits, lead, did)
+    _nudge_trainers(lead)
     return did
 
 
-def _take_back(job: Row[Any], limits: FeederSettings, did: Step) -> None:
-    with transaction() as connection:
+def _take_back(job: Row[Any], limits: FeederSettings, lead: Lead, did: Step) -> None:
+    with lead.transaction() as connection:
         _free(connection, job.id, limits, did)
         overdue = {"job_id": job.id, "lease": limits.verify_lease_seconds}
         late = connection.execute(Q["overdue_verifications"], overdue).all()
@@ -103,8 +114,8 @@ def _rooms(models: set[str], limits: FeederSettings) -> Iterator[tuple[Row[Any],
         yield from ((row, room[row.id]) for row in of_model)
 
 
-def _update(job: Row[Any], demand: Row[Any], room: int, limits: FeederSettings, did: Step) -> None:
-    with transaction() as connection:
+def _update(job: Row[Any], demand: Row[Any], room: int, limits: FeederSettings, lead: Lead, did: Step) -> None:
+    with lead.transaction() as connection:
         # The rows are committed before the messages are sent. A message without its row would be refused. A row without
         # its message comes back when its lease runs out.
         queued = _queue(connection, job.id, room, limits.queued_lease_seconds) if room > 0 else []
@@ -113,8 +124,7 @@ def _update(job: Row[Any], demand: Row[Any], room: int, limits: FeederSettings, 
         finished = connection.execute(Q["finish_job"], {"job_id": job.id}).rowcount if settled else 0
         if demand.budget_in_use and not finished and connection.execute(Q["over_budget"], {"job_id": job.id}).rowcount:
             log.warning("job %s has spent its budget", job.id)
-            connection.execute(Q["unqueue"], {"job_id": job.id, "question_ids": None})
-    did.queued += _send(job.id, job.model, queued)
+    did.queued += _send(job.id, job.model, queued, lead)
     did.finished += finished
 
 
@@ -123,7 +133,7 @@ def _queue(connection: Connection, job_id: int, room: int, lease: float) -> list
     return sorted(row.question_id for row in rows)
 
 
-def _send(job_id: int, model: str, question_ids: list[int]) -> int:
+def _send(job_id: int, model: str, question_ids: list[int], lead: Lead) -> int:
     """Send one message for each question, many in a round trip. Returns the number sent.
 
     If Redis cannot be reached, all questions become pending again.
@@ -136,15 +146,15 @@ def _send(job_id: int, model: str, question_ids: list[int]) -> int:
                 )
     except (BrokerAway, BatchPublishError, RedisError) as error:
         log.warning("Redis cannot be reached, %d questions wait in Postgres: %s", len(question_ids), error)
-        with transaction() as connection:
+        with lead.transaction() as connection:
             # Some messages may have been sent. They are valid, because a worker can also claim a pending question.
             connection.execute(Q["unqueue"], {"job_id": job_id, "question_ids": question_ids})
         return 0
     return len(question_ids)
 
 
-def _nudge_trainers() -> None:
-    with transaction() as connection:
+def _nudge_trainers(lead: Lead) -> None:
+    with lead.transaction() as connection:
         rounds = connection.execute(Q["overdue_rounds"]).all()
         loops = connection.execute(Q["movable_loops"]).all()
     for row in rounds:
@@ -157,38 +167,34 @@ def feed(stopped: Callable[[], bool]) -> None:
     """Run a feeder with a heartbeat until `stopped()`. Raises StackError if the schema is not this code's."""
     leading = threading.Event()
     with present("producer", leads=leading.is_set):
-        lead(stopped, leading)
+        stand_by(stopped, leading)
 
 
-def lead(stopped: Callable[[], bool], leading: threading.Event) -> None:
+def stand_by(stopped: Callable[[], bool], leading: threading.Event) -> None:
     """Wait for the lead, then step until `stopped()`. It survives an absence of Postgres or Redis."""
-    limits = settings().feeder
+    limits, name = settings().feeder, unique_name()
     while not stopped():
         try:
-            with engine().connect() as connection:
-                connection = connection.execution_options(isolation_level="AUTOCOMMIT")
-                # Detached from the pool, so that closing it releases the lock. A pooled connection would keep the lock.
-                connection.detach()
-                while (
-                    not stopped()
-                    and not connection.exec_driver_sql(f"select pg_try_advisory_lock({LEADER})").scalar_one()
-                ):
-                    time.sleep(1)
-                if not stopped():
-                    log.warning("this feeder leads")
-                    leading.set()
-                while not stopped():
-                    connection.exec_driver_sql("select 1")  # without this connection the lock is lost
-                    did = step(limits)
-                    if not did.queued:
-                        time.sleep(limits.interval_seconds)
-        except OperationalError as error:
-            log.warning("Postgres cannot be reached, trying again: %s", str(error.orig).splitlines()[0])
-            time.sleep(limits.interval_seconds)
-        except ProgrammingError as error:
-            if getattr(error.orig, "sqlstate", None) not in SCHEMA_CHANGES:
+            lead = take_lead(name, limits.leader_lease_seconds)
+            if lead is None:
+                time.sleep(STANDBY_SECONDS)
+            else:
+                _lead(lead, limits, stopped, leading)
+        except LeadLost as error:
+            log.warning("%s", error)
+        except SQLAlchemyError as error:
+            if not is_away(error) and sqlstate(error) not in SCHEMA_CHANGES:
                 raise
-            log.warning("the schema is being migrated, trying again: %s", str(error.orig).splitlines()[0])
+            log.warning("Postgres cannot do it now, trying again: %s", reason(error))
             time.sleep(limits.interval_seconds)
         finally:
             leading.clear()
+
+
+def _lead(lead: Lead, limits: FeederSettings, stopped: Callable[[], bool], leading: threading.Event) -> None:
+    log.warning("this feeder leads")
+    leading.set()
+    while not stopped():
+        if not step(limits, lead).queued:
+            time.sleep(limits.interval_seconds)
+    lead.release()

@@ -113,6 +113,7 @@ def clean(stack: local.Stack) -> local.Stack:
         connection.execute(
             text("truncate questions, jobs, rounds, loops, prompts, calibrations restart identity cascade")
         )
+        connection.execute(text("update leader set lease_until = now()"))  # a killed feeder still has its lease
     redis.Redis.from_url(stack.redis_url).flushall()
     return stack
 

@@ -10,9 +10,9 @@ import os
 from collections.abc import Mapping
 from difflib import get_close_matches
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, Self
 
-from pydantic import Field, SecretStr, ValidationError
+from pydantic import Field, SecretStr, ValidationError, model_validator
 from pydantic_settings import (
     BaseSettings,
     EnvSettingsSource,
@@ -79,6 +79,14 @@ class FeederSettings(Section):
     verify_lease_seconds: float = Field(120, gt=0)
     #: Failed visits after which a question is `failed`.
     max_attempts: int = Field(5, ge=1)
+    #: Seconds after which another feeder leads if the leader is dead, frozen or cut off. More than twice the interval.
+    leader_lease_seconds: float = Field(15, gt=0)
+
+    @model_validator(mode="after")
+    def _check_leader_lease(self) -> Self:
+        if self.leader_lease_seconds <= 2 * self.interval_seconds:
+            raise ValueError("leader_lease_seconds must be more than twice interval_seconds")
+        return self
 
 
 class LocalSettings(Section):

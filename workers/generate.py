@@ -6,11 +6,12 @@ A task that runs twice does nothing the second time: its question is claimed, or
 
 import json
 import logging
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, NamedTuple, TypeAlias
+from uuid import UUID, uuid4
 
 from sqlalchemy import Connection
 from sqlalchemy.exc import SQLAlchemyError
@@ -53,8 +54,17 @@ Row: TypeAlias = dict[str, Any]
 #: The longest wait before another visit while an engine is away, in seconds.
 LONGEST_WAIT = 60.0
 
-#: Claims that this process holds and renews, as (job, question).
-_held: set[tuple[int, int]] = set()
+
+class ClaimKey(NamedTuple):
+    """A claim of a question. Its id is new for each visit: two tasks of one worker never hold the same claim."""
+
+    job_id: int
+    question_id: int
+    claim_id: UUID
+
+
+#: Claims that this process holds and renews.
+_held: set[ClaimKey] = set()
 
 
 @once
@@ -67,8 +77,8 @@ def owner() -> str:
 class Claim:
     """A question that this worker may answer, and its missing traces."""
 
+    key: ClaimKey
     job: WorkerJob
-    question_id: int
     question: str
     gold: str | None
     kind: Kind
@@ -79,6 +89,10 @@ class Claim:
     #: Its model is paused, and an answer ends the pause.
     is_trial: bool
 
+    @property
+    def question_id(self) -> int:
+        return self.key.question_id
+
 
 @app.task(name=GENERATE)  # type: ignore[untyped-decorator]
 def generate(job_id: int, question_id: int) -> None:
@@ -87,13 +101,15 @@ def generate(job_id: int, question_id: int) -> None:
         if not has_room:
             _unqueue(job_id, question_id)
             return
-        claim = patiently(lambda: _claim(job_id, question_id))
+        # The id is made here, so that a claim whose reply was lost is repeated and not refused.
+        key = ClaimKey(job_id, question_id, uuid4())
+        claim = patiently(lambda: _claim(key))
         if claim is None:
             return
         try:
             _visit(claim)
         finally:
-            _held.discard((job_id, question_id))
+            _held.discard(key)
 
 
 def _claim_room(job_id: int) -> AbstractContextManager[bool]:
@@ -121,7 +137,7 @@ def _visit(claim: Claim) -> None:
         outages.pause(claim.job.model, error)
         _release(claim, error, counts=False)
     except EngineDead as error:
-        engine_died(error, partial(outages.count_death, engine(claim.job.model), owner(), error))
+        engine_died(error, partial(outages.count_death, engine(claim.job.model), error))
     except EngineError as error:
         if outages.is_to_blame(error, claim.job.model):
             _release(claim, error, permanent=isinstance(error, RequestRefused))
@@ -137,7 +153,7 @@ def _visit(claim: Claim) -> None:
         raise
     else:
         if visit.is_aborted and not complete:
-            patiently(lambda: _give_back([(claim.job.id, claim.question_id)]))
+            patiently(lambda: _give_back([claim.key]))
         elif not complete:
             # Some servers return one sample whatever n is: a visit with any answer is no failure.
             n_answers = len(visit.answers)
@@ -145,27 +161,27 @@ def _visit(claim: Claim) -> None:
             _release(claim, too_few, counts=n_answers == 0)
 
 
-def _claim(job_id: int, question_id: int) -> Claim | None:
+def _claim(key: ClaimKey) -> Claim | None:
     heartbeat()
     cancellation.watcher()
-    if worker_job(job_id).budget_unit is None:  # raises the problems of this job alone
-        return _claim_batched((job_id, question_id))
-    return _claim_within_budget(job_id, question_id)
+    if worker_job(key.job_id).budget_unit is None:  # raises the problems of this job alone
+        return _claim_batched(key)
+    return _claim_within_budget(key)
 
 
-def _claim_all(keys: list[tuple[int, int]]) -> list[Claim | None]:
+def _claim_all(keys: list[ClaimKey]) -> list[Claim | None]:
     with statement() as connection:
         claims = _claims(connection, keys, reserved=0.0)
-    # Of two equal messages one gets the claim.
-    return [claims.pop(key, None) for key in keys]
+    # Of two messages about one question one gets the claim.
+    return [claims.get(key) for key in keys]
 
 
-def _claim_within_budget(job_id: int, question_id: int) -> Claim | None:
-    key = {"job_id": job_id, "question_id": question_id}
+def _claim_within_budget(key: ClaimKey) -> Claim | None:
+    job_id, question_id, _ = key
     with transaction() as connection:
-        row = connection.execute(Q["lock_job"], key).one_or_none()
+        row = connection.execute(Q["lock_job"], {"job_id": job_id, "question_id": question_id}).one_or_none()
         reserved = 0.0 if row is None else _reserve(worker_job(job_id), Shortage(*row))
-        claim = _claims(connection, [(job_id, question_id)], reserved).get((job_id, question_id))
+        claim = _claims(connection, [key], reserved).get(key)
         if claim is None:  # other visits may hold the rest of the budget: the feeder sends the question again
             connection.execute(Q["unqueue"], {"job_id": job_id, "question_ids": [question_id]})
         return claim
@@ -180,8 +196,8 @@ def _give_back_all() -> None:
     _give_back(list(_held))
 
 
-def _give_back(keys: Sequence[tuple[int, int]]) -> None:
-    _change("hand_back", _ids(keys) | {"owner": owner()})
+def _give_back(keys: Sequence[ClaimKey]) -> None:
+    _change("hand_back", _ids(keys))
 
 
 def _change(query: str, row: Row) -> None:
@@ -189,15 +205,16 @@ def _change(query: str, row: Row) -> None:
         connection.execute(Q[query], row)
 
 
-def _claims(connection: Connection, keys: Sequence[tuple[int, int]], reserved: float) -> dict[tuple[int, int], Claim]:
+def _claims(connection: Connection, keys: Sequence[ClaimKey], reserved: float) -> dict[ClaimKey, Claim]:
     lease = {"owner": owner(), "lease": settings().feeder.running_lease_seconds, "reserved": reserved}
-    claims: dict[tuple[int, int], Claim] = {}
+    claims: dict[ClaimKey, Claim] = {}
     for row in connection.execute(Q["claim"], _ids(keys) | lease):
         chains = worker_job(row.job_id).chains(row.domain)
         have = {Slot(*pair) for pair in row.have}
-        claims[row.job_id, row.question_id] = Claim(
+        key = ClaimKey(row.job_id, row.question_id, row.claim_id)
+        claims[key] = Claim(
+            key,
             worker_job(row.job_id),
-            row.question_id,
             row.question,
             row.gold,
             row.kind or guess(row.gold, row.question),
@@ -213,8 +230,12 @@ def _claims(connection: Connection, keys: Sequence[tuple[int, int]], reserved: f
 _claim_batched = batched(_claim_all, max_items=64, wait=0.03)
 
 
-def _ids(keys: Sequence[tuple[int, int]]) -> dict[str, list[int]]:
-    return {"job_ids": [job for job, _ in keys], "question_ids": [question for _, question in keys]}
+def _ids(keys: Sequence[ClaimKey]) -> dict[str, list[Any]]:
+    return {
+        "job_ids": [key.job_id for key in keys],
+        "question_ids": [key.question_id for key in keys],
+        "claim_ids": [key.claim_id for key in keys],
+    }
 
 
 class Shortage(NamedTuple):
@@ -249,7 +270,7 @@ def _ask(claim: Claim) -> Visit:
     async def ask() -> None:
         await sampler.visit(claim.chains, claim.missing, values, visit)
 
-    occupant = [Occupant(Work.visit, job.id, claim.question_id)]
+    occupant = [Occupant(Work.visit, *claim.key)]
     with visiting(running, len(claim.missing), claim.deaths):
         outages.enter(running, occupant)
         try:
@@ -286,10 +307,11 @@ def _trace_to_quote(key: Row) -> str | None:
 
 def _store_all(visits: list[tuple[Claim, Visit]]) -> list[bool]:
     """Store the answers of visits and nudge verifiers. For each visit: whether its question has all its traces."""
-    keys = [(claim.job.id, claim.question_id) for claim, _ in visits]
+    keys = [claim.key for claim, _ in visits]
     rows, logprobs, spent = _rows(visits)
     with transaction() as connection:
         if rows:
+            connection.execute(Q["insert_model"], _models({claim.job.model for claim, _ in visits}))
             connection.execute(Q["insert_traces"], {"rows": json.dumps(rows)})
         if logprobs:
             connection.execute(Q["insert_logprobs"], logprobs)
@@ -298,9 +320,15 @@ def _store_all(visits: list[tuple[Claim, Visit]]) -> list[bool]:
         lease = {"lease": settings().feeder.verify_lease_seconds}
         done = {tuple(row) for row in connection.execute(Q["generated"], _ids(keys) | lease)}
     for job_id in {job_id for job_id, _ in done}:
-        questions = [question_id for job, question_id in keys if job == job_id and (job, question_id) in done]
+        questions = sorted(question_id for job, question_id in done if job == job_id)
         nudge_verifiers(job_id, questions, worker_job(job_id).policy)
-    return [key in done for key in keys]
+    return [(key.job_id, key.question_id) in done for key in keys]
+
+
+def _models(aliases: Iterable[str]) -> list[Row]:
+    """The rows of `models`. Sorted, so that two workers lock them in the same order."""
+    models = {model(alias).hash: model(alias) for alias in aliases}
+    return [{"hash": key, "settings": json.dumps(models[key].of_answers)} for key in sorted(models)]
 
 
 def _rows(visits: Sequence[tuple[Claim, Visit]]) -> tuple[list[Row], list[Row], dict[int, float]]:
@@ -312,7 +340,8 @@ def _rows(visits: Sequence[tuple[Claim, Visit]]) -> tuple[list[Row], list[Row], 
         job, method = claim.job, method_of(claim.job, "generate")
         key = {"job_id": job.id, "question_id": claim.question_id, "worker": owner()}
         for answer in visit.answers:
-            rows.append(row := trace_row(answer, method, claim.kind) | key)
+            row = trace_row(answer, method, claim.kind) | key | {"model_hash": model(job.model).hash}
+            rows.append(row)
             if (top := answer.completion.logprobs) is not None:
                 stored = {"top_k": job.sampling.logprobs, "tokens": len(top.chosen), "encoding": ENCODING}
                 logprobs.append(row | stored | {"payload": encode(top)})
@@ -337,7 +366,7 @@ def _put_off(claim: Claim, error: Exception) -> None:
 def _end_claim(query: str, claim: Claim, error: Exception, values: Row) -> None:
     message = f"{type(error).__name__}: {without_error_numbers(str(error))}"[:2000]
     log.warning("question %s of job %s: %s", claim.question_id, claim.job.id, message)
-    key = {"job_id": claim.job.id, "question_id": claim.question_id, "owner": owner(), "error": storable(message)}
+    key = claim.key._asdict() | {"error": storable(message)}
     patiently(lambda: _change(query, key | values))
 
 
@@ -350,6 +379,6 @@ def heartbeat() -> Periodic:
 
 def _renew(lease: float) -> None:
     try:
-        _change("renew", _ids(list(_held)) | {"owner": owner(), "lease": lease})
+        _change("renew", _ids(list(_held)) | {"lease": lease})
     except (SQLAlchemyError, TracemillError):  # Postgres is away: the next call tries again; a lost lease is harmless
         log.warning("could not renew the claims", exc_info=True)

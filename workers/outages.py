@@ -12,6 +12,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from enum import StrEnum
 from typing import NamedTuple
+from uuid import UUID
 
 from db import pauses
 from db.queries import Q
@@ -99,6 +100,8 @@ class Occupant(NamedTuple):
     work: Work
     job_id: int
     question_id: int
+    #: The claim of its visit; None for verdicts.
+    claim_id: UUID | None = None
 
 
 #: The questions in each engine of this process. Those that were in an engine when it died stay.
@@ -122,21 +125,18 @@ def leave(engine: Engine, occupants: Iterable[Occupant], error: Exception | None
         _inside.pop(occupant, None)
 
 
-def count_death(engine: Engine, owner: str, error: EngineDead) -> None:
+def count_death(engine: Engine, error: EngineDead) -> None:
     """Count the death of an engine against the questions in it. One that was alone in two dead engines fails."""
     occupants = [occupant for occupant, its_engine in list(_inside.items()) if its_engine is engine]
-    values = {
-        "owner": owner,
-        "is_alone": len(occupants) == 1,
-        "error": storable(f"{type(error).__name__}: {without_error_numbers(str(error))}"[:2000]),
-    }
+    error_text = storable(f"{type(error).__name__}: {without_error_numbers(str(error))}"[:2000])
+    values = {"is_alone": len(occupants) == 1, "error": error_text}
 
     def store() -> None:
         with transaction() as connection:
             for work in Work:
-                keys = [(each.job_id, each.question_id) for each in occupants if each.work is work]
-                ids = {"job_ids": [job for job, _ in keys], "question_ids": [question for _, question in keys]}
-                if keys:
-                    connection.execute(Q[work], values | ids)
+                of_work = [each for each in occupants if each.work is work]
+                keys = {f"{name}s": [getattr(each, name) for each in of_work] for name in Occupant._fields[1:]}
+                if of_work:
+                    connection.execute(Q[work], values | keys)
 
     patiently(store)

@@ -31,7 +31,6 @@ from tracemill.verification.acceptance import Acceptance
 from workers import outages
 from workers.adaptive import Decision, decide, next_target
 from workers.cancellation import JobCancelled
-from workers.generate import owner
 from workers.job import WorkerJob, method_of, worker_job
 from workers.judging import ask_judge
 from workers.priors import prior
@@ -83,7 +82,7 @@ def _verify(job: WorkerJob, question_ids: Sequence[int]) -> None:
         outcome = _verified(job, question_ids)
     except EngineDead as error:
         assert job.policy.judge is not None
-        engine_died(error, partial(outages.count_death, engine(job.policy.judge), owner(), error))
+        engine_died(error, partial(outages.count_death, engine(job.policy.judge), error))
     except (OperationalError, ProgrammingError):  # the schema is being migrated; the lease brings the questions back
         raise
     except Exception as error:

@@ -5,15 +5,19 @@
 --      ^------- settle (more samples needed) ----------------------+
 --
 -- A statement changes nothing if its guard is false. So a repeated message or a worker that returns late does no harm.
+-- Leases are counted with clock_timestamp(): now() is the start of the transaction, which may have waited or been frozen.
+-- A condition reads the clock in a subquery, because otherwise Postgres would not use an index.
+-- The feeder's statements skip locked rows, so that a frozen transaction of one job stops no other job.
 
 -- name: insert_prompt
 insert into prompts (hash, messages) values (:hash, cast(:messages as jsonb)) on conflict do nothing
 
 -- name: insert_job
 insert into jobs (name, purpose, model, round_id, method, ask_as, from_job_id, negative, samples, most, batch, enough, give_up,
-                  budget, budget_unit, sampling, policy, verifier, source, priority)
+                  budget, budget_unit, sampling, policy, verifier, source, source_options, priority)
 values (:name, :purpose, :model, :round_id, :method, :ask_as, :from_job_id, :negative, :samples, :most, :batch, :enough,
-        :give_up, :budget, :budget_unit, cast(:sampling as jsonb), cast(:policy as jsonb), :verifier, :source, :priority)
+        :give_up, :budget, :budget_unit, cast(:sampling as jsonb), cast(:policy as jsonb), :verifier, :source,
+        cast(:source_options as jsonb), :priority)
 on conflict (name) do nothing
 returning id
 
@@ -39,6 +43,11 @@ from jobs j left join rounds r on r.id = j.round_id where j.id = :job_id
 insert into questions (content_hash, fingerprint, dataset, domain, kind, question, gold, meta)
 select content_hash, fingerprint, dataset, domain, kind, question, gold, meta from staged_questions
 on conflict (content_hash) do nothing
+
+-- name: stored_otherwise
+-- The number of staged questions that are stored with another domain or kind, which they keep.
+select count(*) from staged_questions s, lateral (select * from questions where content_hash = s.content_hash limit 1) q
+where (q.domain, q.kind) is distinct from (s.domain, s.kind)
 
 -- name: insert_job_questions
 -- A separate statement, so that it sees questions that another enqueue committed during insert_questions. It looks up each
@@ -95,36 +104,41 @@ from jobs j, lateral (
 ) f, lateral (
     select count(*) as pending
     from (select from job_questions q where q.job_id = j.id and q.state = 'pending'
-          and (q.not_before is null or q.not_before <= now())
+          and (q.not_before is null or q.not_before <= (select clock_timestamp()))
           order by attempts, question_id limit :most) first
 ) p, lateral (
     select count(*) as put_off from job_questions q
-    where q.job_id = j.id and q.state = 'pending' and q.not_before > now()
+    where q.job_id = j.id and q.state = 'pending' and q.not_before > (select clock_timestamp())
 ) o
 where j.state in ('filling', 'running')
 
 -- name: over_budget
 -- running -> over_budget: the budget is spent and all paid traces are verified.
 update jobs j set state = 'over_budget'
-where id = :job_id and state = 'running' and spent >= budget
+where id in (select id from jobs where id = :job_id and state = 'running' and spent >= budget for no key update skip locked)
   and not exists (select from job_questions q where q.job_id = j.id and q.state in ('running', 'generated'))
 
 -- name: queue
 -- pending -> queued: at most :room questions, those with the fewest attempts first, then the oldest. A question that is put
 -- off waits for its time.
-update job_questions set state = 'queued', lease_until = now() + make_interval(secs => :lease), updated_at = now()
+update job_questions set state = 'queued', lease_until = clock_timestamp() + make_interval(secs => :lease), updated_at = now()
 where (job_id, question_id) in (
     select job_id, question_id from job_questions
-    where job_id = :job_id and state = 'pending' and (not_before is null or not_before <= now())
+    where job_id = :job_id and state = 'pending' and (not_before is null or not_before <= (select clock_timestamp()))
     order by attempts, question_id limit :room
     for update skip locked
-)
+) and exists (select from jobs where id = :job_id and state in ('filling', 'running'))
 returning question_id
 
 -- name: unqueue
 -- queued -> pending: the message could not be sent, or the job no longer runs.
 update job_questions set state = 'pending', lease_until = null, updated_at = now()
-where job_id = :job_id and state = 'queued' and (cast(:question_ids as bigint[]) is null or question_id = any(:question_ids))
+where (job_id, question_id) in (
+    select job_id, question_id from job_questions
+    where job_id = :job_id and state = 'queued'
+      and (cast(:question_ids as bigint[]) is null or question_id = any(:question_ids))
+    for update skip locked
+)
 
 -- name: take_back
 -- queued, running -> pending (or failed): the lease ran out, so the message or the worker is lost.
@@ -133,8 +147,12 @@ update job_questions
 set state = case when attempts >= :max_attempts and state = 'running' then 'failed' else 'pending' end,
     last_error = case when state = 'running'
                  then 'worker: lost ' || coalesce(owner, '?') || ' while it held this question' else last_error end,
-    lease_until = null, owner = null, reserved = 0, updated_at = now()
-where job_id = :job_id and state in ('queued', 'running') and lease_until < now()
+    lease_until = null, owner = null, claim_id = null, reserved = 0, updated_at = now()
+where (job_id, question_id) in (
+    select job_id, question_id from job_questions
+    where job_id = :job_id and state in ('queued', 'running') and lease_until < (select clock_timestamp())
+    for update skip locked
+)
 returning question_id, state
 
 -- name: halted_jobs
@@ -144,14 +162,18 @@ select id from jobs j where state in ('paused', 'over_budget', 'cancelled')
 
 -- name: overdue_verifications
 -- generated stays generated: no verifier has settled it in time. The feeder sends the message again and renews the lease.
-update job_questions set lease_until = now() + make_interval(secs => :lease)
-where job_id = :job_id and state = 'generated' and lease_until < now()
+update job_questions set lease_until = clock_timestamp() + make_interval(secs => :lease)
+where (job_id, question_id) in (
+    select job_id, question_id from job_questions
+    where job_id = :job_id and state = 'generated' and lease_until < (select clock_timestamp())
+    for update skip locked
+)
 returning question_id
 
 -- name: finish_job
 -- running -> done: no question is unfinished.
 update jobs j set state = 'done', finished_at = now()
-where id = :job_id and state = 'running'
+where id in (select id from jobs where id = :job_id and state = 'running' for no key update skip locked)
   and not exists (select from job_questions q where q.job_id = j.id and q.state = 'pending')
   and not exists (select from job_questions q where q.job_id = j.id and q.state in ('queued', 'running', 'generated'))
 
@@ -167,18 +189,22 @@ where j.id = :job_id and q.id = :question_id
 for no key update of j
 
 -- name: claim
--- queued, pending -> running: exactly one worker gets each row. No row is returned while spent cost and reserved cost reach
--- the budget, or while the model is paused.
+-- queued, pending -> running: exactly one claim gets each row. The worker chooses the claim's id. So it may repeat a claim
+-- whose reply was lost. No row is returned while spent cost and reserved cost reach the budget, or while the model is paused.
 update job_questions jq
-set state = 'running', owner = :owner, attempts = attempts + 1, reserved = :reserved,
-    lease_until = now() + make_interval(secs => :lease), updated_at = now()
-from unnest(cast(:job_ids as bigint[]), cast(:question_ids as bigint[])) as keys (job_id, question_id), questions q, jobs j
-where jq.job_id = keys.job_id and jq.question_id = keys.question_id and jq.state in ('queued', 'pending')
+set state = 'running', owner = :owner, claim_id = keys.claim_id, reserved = :reserved,
+    attempts = attempts + case when jq.state = 'running' then 0 else 1 end,
+    lease_until = clock_timestamp() + make_interval(secs => :lease), updated_at = now()
+from unnest(cast(:job_ids as bigint[]), cast(:question_ids as bigint[]), cast(:claim_ids as uuid[]))
+         as keys (job_id, question_id, claim_id), questions q, jobs j
+where jq.job_id = keys.job_id and jq.question_id = keys.question_id
+  and (jq.state in ('queued', 'pending') or jq.state = 'running' and jq.claim_id = keys.claim_id)
   and q.id = jq.question_id and j.id = jq.job_id and j.state in ('filling', 'running')
   and (j.budget is null or j.budget > j.spent + (
-      select coalesce(sum(r.reserved), 0) from job_questions r where r.job_id = j.id and r.state = 'running'))
-  and not exists (select from model_pauses p where p.alias = j.model and p.retry_at > now())
-returning jq.job_id, jq.question_id, q.question, q.gold, q.domain, q.kind, jq.wanted, jq.deaths,
+      select coalesce(sum(r.reserved), 0) from job_questions r
+      where r.job_id = j.id and r.state = 'running' and r.claim_id is distinct from keys.claim_id))
+  and not exists (select from model_pauses p where p.alias = j.model and p.retry_at > (select clock_timestamp()))
+returning jq.job_id, jq.question_id, jq.claim_id, q.question, q.gold, q.domain, q.kind, jq.wanted, jq.deaths,
     exists (select from model_pauses p where p.alias = j.model) as is_trial,
     (select coalesce(jsonb_agg(jsonb_build_array(t.variant, t.sample_index)), '[]') from traces t
      where t.job_id = jq.job_id and t.question_id = jq.question_id) as have
@@ -194,9 +220,9 @@ order by v.accepted desc nulls last, t.sample_index, t.variant limit 1
 update jobs set spent = spent + :spent where id = :job_id
 
 -- name: renew
-update job_questions set lease_until = now() + make_interval(secs => :lease)
-where owner = :owner and state = 'running'
-  and (job_id, question_id) in (select * from unnest(cast(:job_ids as bigint[]), cast(:question_ids as bigint[])))
+update job_questions set lease_until = clock_timestamp() + make_interval(secs => :lease)
+where state = 'running' and (job_id, question_id, claim_id) in (
+    select * from unnest(cast(:job_ids as bigint[]), cast(:question_ids as bigint[]), cast(:claim_ids as uuid[])))
 
 -- name: cancelled_jobs
 select id from jobs where id = any(:job_ids) and state = 'cancelled'
@@ -204,21 +230,26 @@ select id from jobs where id = any(:job_ids) and state = 'cancelled'
 -- name: hand_back
 -- running -> pending: the worker shuts down, or the job is cancelled. The visit does not count as an attempt.
 update job_questions
-set state = 'pending', owner = null, lease_until = null, reserved = 0, attempts = greatest(attempts - 1, 0), updated_at = now()
-where owner = :owner and state = 'running'
-  and (job_id, question_id) in (select * from unnest(cast(:job_ids as bigint[]), cast(:question_ids as bigint[])))
+set state = 'pending', owner = null, claim_id = null, lease_until = null, reserved = 0,
+    attempts = greatest(attempts - 1, 0), updated_at = now()
+where state = 'running' and (job_id, question_id, claim_id) in (
+    select * from unnest(cast(:job_ids as bigint[]), cast(:question_ids as bigint[]), cast(:claim_ids as uuid[])))
+
+-- name: insert_model
+insert into models (hash, settings) values (:hash, cast(:settings as jsonb)) on conflict do nothing
 
 -- name: insert_traces
 insert into traces (job_id, question_id, variant, sample_index, prompt_hash, text, thoughts, answer_text, reasoning, answer,
                     answer_form, steps, calls, tokens_in, tokens_out, thinking_tokens, finish_reason, latency_seconds,
-                    engine_seconds, cost, worker)
+                    engine_seconds, cost, worker, model_hash)
 select job_id, question_id, variant, sample_index, prompt_hash, text, thoughts, answer_text, reasoning, answer,
        answer_form, steps, calls, tokens_in, tokens_out, thinking_tokens, finish_reason, latency_seconds, engine_seconds,
-       cost, worker
+       cost, worker, model_hash
 from jsonb_to_recordset(cast(:rows as jsonb)) as row (
     job_id bigint, question_id bigint, variant text, sample_index bigint, prompt_hash text, text text, thoughts text,
     answer_text text, reasoning text, answer text, answer_form text, steps jsonb, calls jsonb, tokens_in bigint,
-    tokens_out bigint, thinking_tokens bigint, finish_reason text, latency_seconds real, engine_seconds real, cost real, worker text)
+    tokens_out bigint, thinking_tokens bigint, finish_reason text, latency_seconds real, engine_seconds real, cost real, worker text,
+    model_hash text)
 on conflict do nothing
 
 -- name: insert_logprobs
@@ -232,49 +263,22 @@ on conflict do nothing
 -- name: generated
 -- pending, queued, running -> generated: every sample is stored. Traces of a lost worker count too, because they were paid.
 update job_questions jq
-set state = 'generated', owner = null, attempts = 0, absences = 0, deaths = 0, reserved = 0, last_error = null,
-    lease_until = now() + make_interval(secs => :lease), updated_at = now()
+set state = 'generated', owner = null, claim_id = null, attempts = 0, absences = 0, deaths = 0, reserved = 0,
+    last_error = null, lease_until = clock_timestamp() + make_interval(secs => :lease), updated_at = now()
 from unnest(cast(:job_ids as bigint[]), cast(:question_ids as bigint[])) as keys (job_id, question_id)
 where jq.job_id = keys.job_id and jq.question_id = keys.question_id and jq.state in ('pending', 'queued', 'running')
   and (select count(*) from traces t where t.job_id = jq.job_id and t.question_id = jq.question_id) >= jq.wanted
 returning jq.job_id, jq.question_id
 
 -- name: release
--- running -> pending (or failed): the claim's owner gives it back after an error. A question fails after too many attempts
+-- running -> pending (or failed): a worker gives its claim back after an error. A question fails after too many attempts
 -- or a permanent error. A visit that does not count never fails a question for its attempts.
 update job_questions
 set state = case when (:counts and attempts >= :max_attempts) or :permanent then 'failed' else 'pending' end,
-    owner = null, lease_until = null, reserved = 0, last_error = :error, updated_at = now(),
+    owner = null, claim_id = null, lease_until = null, reserved = 0, last_error = :error, updated_at = now(),
     attempts = case when :counts then attempts else greatest(attempts - 1, 0) end
-where job_id = :job_id and question_id = :question_id and state = 'running' and owner = :owner
+where job_id = :job_id and question_id = :question_id and state = 'running' and claim_id = :claim_id
 returning state
-
--- name: put_off
--- running -> pending: the engine is away. The visit does not count as an attempt. The next one waits twice as long as the last
--- one did, at most :longest seconds; a random part separates the questions of one outage.
-update job_questions
-set state = 'pending', owner = null, lease_until = null, reserved = 0, last_error = :error, updated_at = now(),
-    attempts = greatest(attempts - 1, 0), absences = least(absences + 1, 100),
-    not_before = now() + make_interval(secs => least(:longest, power(2, least(absences, 20))) * (0.5 + random() / 2))
-where job_id = :job_id and question_id = :question_id and state = 'running' and owner = :owner
-
--- name: engine_died
--- running -> pending: the engine of these claims died. A question that was alone in it although an earlier one had died too
--- is the cause: running -> failed.
-update job_questions
-set state = case when :is_alone and deaths > 0 then 'failed' else 'pending' end, deaths = deaths + 1,
-    owner = null, lease_until = null, reserved = 0, last_error = :error, updated_at = now(),
-    attempts = greatest(attempts - 1, 0)
-where owner = :owner and state = 'running'
-  and (job_id, question_id) in (select * from unnest(cast(:job_ids as bigint[]), cast(:question_ids as bigint[])))
-
--- name: judge_died
--- generated stays generated (or fails, as in `engine_died`): the judge's engine died, and the feeder sends it again at once.
-update job_questions
-set state = case when :is_alone and deaths > 0 then 'failed' else 'generated' end, deaths = deaths + 1,
-    lease_until = case when not (:is_alone and deaths > 0) then now() end, last_error = :error, updated_at = now()
-where state = 'generated'
-  and (job_id, question_id) in (select * from unnest(cast(:job_ids as bigint[]), cast(:question_ids as bigint[])))
 
 -- name: to_verify
 -- All traces of some questions of a job, with their verdicts, if any.
@@ -306,22 +310,12 @@ where v.trace_id = :trace_id and v.verifier = :verifier and t.id = v.trace_id
 
 -- name: verify_again
 -- generated stays generated: its verifier shuts down, so the feeder sends it to another one at once.
-update job_questions set lease_until = now()
+update job_questions set lease_until = clock_timestamp()
 where job_id = :job_id and question_id = any(:question_ids) and state = 'generated'
 
 -- name: not_verified
 -- generated stays generated: verification failed. When the lease runs out, the feeder sends it again.
 update job_questions set last_error = :error, updated_at = now()
-where job_id = :job_id and question_id = :question_id and state = 'generated'
-
--- name: verification_failed
--- generated stays generated (or fails): an error in the verification of this question alone. The feeder sends it again, each
--- time after twice the wait, until it has failed too often.
-update job_questions
-set state = case when attempts + 1 >= :max_attempts then 'failed' else 'generated' end, attempts = attempts + 1,
-    lease_until = case when attempts + 1 < :max_attempts
-                  then now() + make_interval(secs => power(2, least(attempts, 6))) end,
-    last_error = :error, updated_at = now()
 where job_id = :job_id and question_id = :question_id and state = 'generated'
 
 -- name: job_canaries

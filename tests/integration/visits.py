@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from producer.feeder import step
 from tests.conftest import forget
 from tests.integration.factory import rows, states, value
+from tests.integration.feeding import step
 from tests.scripted_server import ScriptedServer
 from tracemill.engines.registry import close_engines
 from tracemill.settings import settings

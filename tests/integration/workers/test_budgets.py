@@ -10,9 +10,9 @@ import pytest
 from db.queries import Q
 from db.session import transaction
 from producer.enqueue import enqueue_from
-from producer.feeder import step
 from tests.integration.factory import additions, change, fill, job_spec, job_state, rows, states, value, wait_until
-from tests.integration.statements import claim, execute, fetch, insert_trace, state_of
+from tests.integration.feeding import step
+from tests.integration.statements import claim, execute, fetch, insert_trace, keys, state_of
 from tests.integration.visits import in_this_process, work
 from tests.scripted_server import Fault, ScriptedServer
 from tracemill.methods import named, prompts
@@ -209,8 +209,8 @@ def test_two_visits_at_once_do_not_spend_the_same_rest_of_a_budget(database: Sta
         second = threading.Thread(target=generate, args=(job_id, 2))
         second.start()
         wait_until(lambda: value("select exists (select from pg_locks where not granted)"))
-        key = {"job_ids": [job_id], "question_ids": [1], "owner": "elsewhere", "lease": 60, "reserved": 50}
-        assert first.execute(Q["claim"], key).one_or_none() is not None
+        values = keys(job_id, 1) | {"owner": "elsewhere", "lease": 60, "reserved": 50}
+        assert first.execute(Q["claim"], values).one_or_none() is not None
     second.join(20)
     assert not second.is_alive()
     assert list(teacher.requests) == []

@@ -9,8 +9,8 @@ import pytest
 from typer.testing import CliRunner
 
 from cli.main import app
-from producer.feeder import step
 from tests.integration.factory import additions, change, fill, rows, states, value, wait_until
+from tests.integration.feeding import step
 from tests.integration.visits import in_this_process
 from tests.scripted_server import Fault, ScriptedServer
 from tracemill.methods import named, prompts

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 from aiohttp import web
 
-from producer.feeder import step
 from tests.integration.factory import additions, fill, rows, states
+from tests.integration.feeding import step
 from tests.integration.visits import in_this_process
 from tests.scripted_server import ScriptedServer
 from tracemill.settings import settings

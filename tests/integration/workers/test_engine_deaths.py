@@ -14,8 +14,8 @@ from typing import Any
 
 import pytest
 
-from producer.feeder import step
 from tests.integration.factory import ROOT, addition, additions, fill, rows, states, value
+from tests.integration.feeding import step
 from tests.integration.visits import in_this_process
 from tests.scripted_server import ScriptedServer
 from tracemill.engines import Completion, Generation

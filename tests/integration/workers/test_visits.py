@@ -12,9 +12,10 @@ import pytest
 
 from db.queries import Q
 from db.session import transaction
-from producer.feeder import step
 from producer.sources import Question
 from tests.integration.factory import addition, additions, fill, job_state, rows, states, value
+from tests.integration.feeding import step
+from tests.integration.statements import keys
 from tests.integration.visits import in_this_process, work
 from tests.scripted_server import ScriptedServer
 from tracemill.policy import Policy
@@ -157,8 +158,8 @@ def test_a_visit_waits_while_other_visits_reserve_the_budget(database: Stack) ->
     job_id = value("select id from jobs")
     first, second = (row.question_id for row in rows("select question_id from job_questions order by 1"))
     with transaction() as connection:
-        key = {"job_ids": [job_id], "question_ids": [first], "owner": "elsewhere", "lease": 60, "reserved": 50}
-        assert connection.execute(Q["claim"], key).one_or_none() is not None
+        values = keys(job_id, first) | {"owner": "elsewhere", "lease": 60, "reserved": 50}
+        assert connection.execute(Q["claim"], values).one_or_none() is not None
     generate(job_id, second)
     assert states("held") == {"running": 1, "pending": 1}
     with transaction() as connection:  # the other worker is lost, and its reservation is free again

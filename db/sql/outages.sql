@@ -53,6 +53,9 @@ select alias, reason, retry_at <= now() as is_trial_due from model_pauses
 
 -- name: unqueue_paused
 -- queued -> pending: their model is paused.
-update job_questions q set state = 'pending', lease_until = null, updated_at = now()
-from jobs j join model_pauses p on p.alias = j.model and p.retry_at > now()
-where q.job_id = j.id and q.state = 'queued'
+update job_questions set state = 'pending', lease_until = null, updated_at = now()
+where (job_id, question_id) in (
+    select q.job_id, q.question_id
+    from model_pauses p join jobs j on j.model = p.alias join job_questions q on q.job_id = j.id
+    where p.retry_at > now() and q.state = 'queued' for update of q skip locked
+)

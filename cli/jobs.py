@@ -1,4 +1,4 @@
-"""`tracemill jobs`: list, show and watch jobs; pause, resume, cancel and retry them."""
+"""`tracemill jobs`: list, show and watch jobs; pause, resume, cancel and retry them; leave out failed questions."""
 
 import sys
 import time
@@ -22,7 +22,9 @@ from db.session import transaction
 from tracemill.errors import UsageError
 from tracemill.policy import Policy
 
-jobs = typer.Typer(help="Jobs: list, show, watch, pause, resume, cancel, retry.", invoke_without_command=True)
+jobs = typer.Typer(
+    help="Jobs: list, show, watch, pause, resume, cancel, retry, leave-out.", invoke_without_command=True
+)
 
 Name = Annotated[str, typer.Argument(help="The job's name.")]
 #: Seconds between two reports, on a terminal and elsewhere.
@@ -300,6 +302,18 @@ def retry(name: Name) -> None:
         count = connection.execute(Q["retry_failed"], {"job_id": job["job_id"]}).rowcount
         connection.execute(Q["reopen_job"], {"job_id": job["job_id"]})
     print_line(f"{name}: {count} failed questions are pending again")
+
+
+@jobs.command(
+    "leave-out", help="Measure an evaluation without its failed questions. Example: tracemill jobs leave-out NAME"
+)
+def leave_out(name: Name) -> None:
+    job = job_named(name)
+    if job["purpose"] != "evaluate":
+        raise UsageError(f"job {name} is no evaluation: only an evaluation leaves out failed questions")
+    with transaction() as connection:
+        connection.execute(Q["leave_out_failed"], {"job_id": job["job_id"]})
+    print_line(f"{name}: its evaluation leaves out failed questions ({job['failed']} now)")
 
 
 #: What a stored null means.

@@ -26,9 +26,10 @@ from sqlalchemy.orm import Mapped, mapped_column
 from db.base import Base, now, one_of
 from db.judges import Calibration, Canary
 from db.liveness import Leader, Process
+from db.pauses import ModelPause
 from tracemill.scores import SCORES
 
-__all__ = ["Base", "Calibration", "Canary", "Leader", "Process"]
+__all__ = ["Base", "Calibration", "Canary", "Leader", "ModelPause", "Process"]
 
 
 class PromptRow(Base):
@@ -110,6 +111,8 @@ class Job(Base):
     #: How its source is read: `map`, `domain`, `dataset`. Null for another job as the source, and in older jobs.
     source_options: Mapped[dict[str, Any] | None]
     priority: Mapped[int] = mapped_column(server_default="0")
+    #: An evaluation is measured without its failed questions.
+    leaves_out_failed: Mapped[bool] = mapped_column(server_default=text("false"))
     created_at: Mapped[datetime] = now()
     finished_at: Mapped[datetime | None]
     __table_args__ = (
@@ -155,6 +158,11 @@ class JobQuestion(Base):
     #: State running: the worker that holds the claim, and the claim's own id. Only the holder of the id can change it.
     owner: Mapped[str | None]
     claim_id: Mapped[UUID | None]
+    #: State pending: the earliest time of its next visit, and the visits in a row that an absent engine has ended.
+    not_before: Mapped[datetime | None]
+    absences: Mapped[int] = mapped_column(SmallInteger, server_default="0")
+    #: Engines that died in a row while they answered it. It shares the next one with half as many questions.
+    deaths: Mapped[int] = mapped_column(SmallInteger, server_default="0")
     last_error: Mapped[str | None]
     updated_at: Mapped[datetime] = now()
     __table_args__ = (
@@ -162,6 +170,12 @@ class JobQuestion(Base):
         # The questions that the feeder sends next. No other index has this order, so no scan reads finished questions.
         Index(
             "ix_job_questions_pending", "job_id", "attempts", "question_id", postgresql_where=text("state = 'pending'")
+        ),
+        Index(
+            "ix_job_questions_put_off",
+            "job_id",
+            "not_before",
+            postgresql_where=text("state = 'pending' and not_before is not null"),
         ),
         Index(
             "ix_job_questions_leased",
@@ -361,6 +375,8 @@ class Evaluation(Base):
     #: Name of the base model's job, which the results before and after share.
     benchmark: Mapped[str]
     questions: Mapped[int]
+    #: Failed questions that are not among them.
+    left_out: Mapped[int] = mapped_column(server_default="0")
     #: Right answers in any form, and right answers in a requested form.
     correct: Mapped[int]
     correct_strict: Mapped[int]

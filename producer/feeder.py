@@ -142,10 +142,17 @@ def _rooms(models: set[str], limits: FeederSettings, rates: Rates) -> Iterator[t
     with statement() as connection:
         workers = {row.queue: row for row in connection.execute(Q["listening"], {"silent": SILENT_SECONDS})}
         listening = {model: workers.get(generate_queue(model)) for model in models}
+        pauses = {row.alias: row.is_trial_due for row in connection.execute(Q["model_pauses"])}
+        if pauses:
+            connection.execute(Q["unqueue_paused"])
         windows = {
-            model: window(int(row.places) if row else 0, len(models), limits.window) for model, row in listening.items()
+            # A paused model gets one question when its trial is due.
+            model: int(pauses[model])
+            if model in pauses
+            else window(int(row.places) if row else 0, len(models), limits.window)
+            for model, row in listening.items()
         }
-        demands = connection.execute(Q["demands"], {"most": max(windows.values())}).all()
+        demands = connection.execute(Q["demands"], {"most": max(*windows.values(), 1)}).all()
     for model, width in windows.items():
         of_model = [row for row in demands if row.model == model]
         jobs = [

@@ -10,22 +10,25 @@ from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, NamedTuple, TypeAlias
 from uuid import UUID, uuid4
 
 from sqlalchemy import Connection
 from sqlalchemy.exc import SQLAlchemyError
 
+from db import pauses
 from db.queries import Q
 from db.retry import patiently
 from db.session import statement, transaction
 from tracemill import thinking
 from tracemill.celery import GENERATE, app, nudge_verifiers
 from tracemill.concurrency import Periodic, batched, once
-from tracemill.engines.registry import answered, end_worker, engine
+from tracemill.engines.registry import answered, engine
 from tracemill.errors import (
-    EngineAway,
+    AliasRefused,
     EngineDead,
+    EngineError,
     RequestRefused,
     TracemillError,
     UnknownMethod,
@@ -37,10 +40,11 @@ from tracemill.processes import unique_name
 from tracemill.settings import model, settings
 from tracemill.text import storable
 from tracemill.verification.answers.kinds import Kind, guess
-from workers import cancellation
+from workers import cancellation, outages
 from workers.job import Chains, WorkerJob, method_of, worker_job
-from workers.room import rooms_of
-from workers.shutdown import at_the_end, draining
+from workers.outages import Occupant, Work
+from workers.room import rooms_of, visiting
+from workers.shutdown import at_the_end, draining, engine_died
 from workers.traces import trace_row
 from workers.visit import Sampler, Slot, Visit, cost_limit, slots, token_limit
 
@@ -50,6 +54,8 @@ Row: TypeAlias = dict[str, Any]
 
 #: Threads for the further questions of messages. Messages hold several questions only where answers take little time.
 MAX_THREADS = 256
+#: The longest wait before another visit while an engine is away, in seconds.
+LONGEST_WAIT = 60.0
 
 
 class ClaimKey(NamedTuple):
@@ -81,6 +87,10 @@ class Claim:
     kind: Kind
     chains: Chains
     missing: tuple[Slot, ...]
+    #: Engines in a row that died with this question in them.
+    deaths: int
+    #: Its model is paused, and an answer ends the pause.
+    is_trial: bool
 
     @property
     def question_id(self) -> int:
@@ -138,21 +148,26 @@ def _visit(claim: Claim) -> None:
             visit = _ask(claim)
             if visit.answers:
                 answered(claim.job.model)
+            if claim.is_trial and not isinstance(visit.error, AliasRefused):
+                patiently(lambda: pauses.resume([claim.job.model]))
         complete = patiently(lambda: _store((claim, visit)))
         if visit.error is not None and not complete:
             raise visit.error
-    except EngineDead as error:
+    except AliasRefused as error:
+        outages.pause(claim.job.model, error)
         _release(claim, error, counts=False)
-        end_worker(error)
-    except TracemillError as error:
-        if isinstance(error, EngineAway):
+    except EngineDead as error:
+        engine_died(error, partial(outages.count_death, engine(claim.job.model), error))
+    except EngineError as error:
+        if outages.is_to_blame(error, claim.job.model):
+            _release(claim, error, permanent=isinstance(error, RequestRefused))
+        else:
             answered(claim.job.model, error)
-        _release(
-            claim,
-            error,
-            permanent=isinstance(error, RequestRefused),
-            counts=not isinstance(error, EngineAway | UnknownMethod),
-        )
+            _put_off(claim, error)
+    except UnknownMethod as error:
+        _put_off(claim, error)
+    except TracemillError as error:
+        _release(claim, error)
     except Exception as error:
         _release(claim, error)
         raise
@@ -225,6 +240,8 @@ def _claims(connection: Connection, keys: Sequence[ClaimKey], reserved: float) -
             row.kind or guess(row.gold, row.question),
             chains,
             tuple(slot for slot in slots(chains, row.wanted) if slot not in have),
+            row.deaths,
+            row.is_trial,
         )
     _held.update(claims)
     return claims
@@ -273,11 +290,15 @@ def _ask(claim: Claim) -> Visit:
     async def ask() -> None:
         await sampler.visit(claim.chains, claim.missing, values, visit)
 
-    with rooms_of(running).inside.taken(len(claim.missing)):
+    occupant = [Occupant(Work.visit, *claim.key)]
+    with visiting(running, len(claim.missing), claim.deaths):
+        outages.enter(running, occupant)
         try:
             run(cancellation.unless_cancelled(job.id, ask()))
         except cancellation.JobCancelled:
             visit.is_aborted = True
+        finally:
+            outages.leave(running, occupant, visit.error)
     return visit
 
 
@@ -354,18 +375,19 @@ _store = batched(_store_all, max_items=64, wait=0.05)
 
 
 def _release(claim: Claim, error: Exception, *, permanent: bool = False, counts: bool = True) -> None:
+    limits = {"permanent": permanent, "counts": counts, "max_attempts": settings().feeder.max_attempts}
+    _end_claim("release", claim, error, limits)
+
+
+def _put_off(claim: Claim, error: Exception) -> None:
+    _end_claim("put_off", claim, error, {"longest": LONGEST_WAIT})
+
+
+def _end_claim(query: str, claim: Claim, error: Exception, values: Row) -> None:
     message = f"{type(error).__name__}: {without_error_numbers(str(error))}"[:2000]
     log.warning("question %s of job %s: %s", claim.question_id, claim.job.id, message)
-    row = {
-        "job_id": claim.job.id,
-        "question_id": claim.question_id,
-        "claim_id": claim.key.claim_id,
-        "error": storable(message),
-        "permanent": permanent,
-        "counts": counts,
-        "max_attempts": settings().feeder.max_attempts,
-    }
-    patiently(lambda: _change("release", row))
+    key = claim.key._asdict() | {"error": storable(message)}
+    patiently(lambda: _change(query, key | values))
 
 
 @once

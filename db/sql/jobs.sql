@@ -1,7 +1,7 @@
 -- Jobs and their questions. Every transition is one statement, guarded by the expected state:
 --
 --   pending --queue--> queued --claim--> running --generated--> generated --settle--> done
---      ^------- release / take_back ------+--- (too many attempts) ---> failed
+--      ^-- release / put_off / engine_died / take_back --+--- (too many attempts) ---> failed
 --      ^------- settle (more samples needed) ----------------------+
 --
 -- A statement changes nothing if its guard is false. So a repeated message or a worker that returns late does no harm.
@@ -92,8 +92,9 @@ where id = :job_id and state = 'done'
 select id, model, policy from jobs where state in ('filling', 'running') order by priority desc, id
 
 -- name: demands
--- Counts of the active jobs' questions by state. Pending ones are counted only up to the number that could be sent.
-select j.id, j.model, j.priority, f.queued, f.running, f.unverified, p.pending,
+-- Counts of the active jobs' questions by state. Pending ones are counted only up to the number that could be sent. Those
+-- that are put off count as queued, so that an outage reaches no more questions than the window holds.
+select j.id, j.model, j.priority, f.queued + o.put_off as queued, f.running, f.unverified, p.pending,
        coalesce(j.budget <= j.spent + f.reserved, false) as budget_in_use
 from jobs j, lateral (
     select count(*) filter (where state = 'queued') as queued,
@@ -104,8 +105,12 @@ from jobs j, lateral (
 ) f, lateral (
     select count(*) as pending
     from (select from job_questions q where q.job_id = j.id and q.state = 'pending'
+          and (q.not_before is null or q.not_before <= (select clock_timestamp()))
           order by attempts, question_id limit :most) first
-) p
+) p, lateral (
+    select count(*) as put_off from job_questions q
+    where q.job_id = j.id and q.state = 'pending' and q.not_before > (select clock_timestamp())
+) o
 where j.state in ('filling', 'running')
 
 -- name: over_budget
@@ -115,11 +120,12 @@ where id in (select id from jobs where id = :job_id and state = 'running' and sp
   and not exists (select from job_questions q where q.job_id = j.id and q.state in ('running', 'generated'))
 
 -- name: queue
--- pending -> queued: at most :room questions, those with the fewest attempts first, then the oldest.
+-- pending -> queued: at most :room questions, those with the fewest attempts first, then the oldest. A question that is put
+-- off waits for its time.
 update job_questions set state = 'queued', lease_until = clock_timestamp() + make_interval(secs => :lease), updated_at = now()
 where (job_id, question_id) in (
     select job_id, question_id from job_questions
-    where job_id = :job_id and state = 'pending'
+    where job_id = :job_id and state = 'pending' and (not_before is null or not_before <= (select clock_timestamp()))
     order by attempts, question_id limit :room
     for update skip locked
 ) and exists (select from jobs where id = :job_id and state in ('filling', 'running'))
@@ -199,7 +205,7 @@ for no key update of j
 
 -- name: claim
 -- queued, pending -> running: exactly one claim gets each row. The worker chooses the claim's id. So it may repeat a claim
--- whose reply was lost. No row is returned while spent cost and reserved cost reach the budget.
+-- whose reply was lost. No row is returned while spent cost and reserved cost reach the budget, or while the model is paused.
 update job_questions jq
 set state = 'running', owner = :owner, claim_id = keys.claim_id, reserved = :reserved,
     attempts = attempts + case when jq.state = 'running' then 0 else 1 end,
@@ -212,7 +218,9 @@ where jq.job_id = keys.job_id and jq.question_id = keys.question_id
   and (j.budget is null or j.budget > j.spent + (
       select coalesce(sum(r.reserved), 0) from job_questions r
       where r.job_id = j.id and r.state = 'running' and r.claim_id is distinct from keys.claim_id))
-returning jq.job_id, jq.question_id, jq.claim_id, q.question, q.gold, q.domain, q.kind, jq.wanted,
+  and not exists (select from model_pauses p where p.alias = j.model and p.retry_at > (select clock_timestamp()))
+returning jq.job_id, jq.question_id, jq.claim_id, q.question, q.gold, q.domain, q.kind, jq.wanted, jq.deaths,
+    exists (select from model_pauses p where p.alias = j.model) as is_trial,
     (select coalesce(jsonb_agg(jsonb_build_array(t.variant, t.sample_index)), '[]') from traces t
      where t.job_id = jq.job_id and t.question_id = jq.question_id) as have
 
@@ -270,8 +278,8 @@ on conflict do nothing
 -- name: generated
 -- pending, queued, running -> generated: every sample is stored. Traces of a lost worker count too, because they were paid.
 update job_questions jq
-set state = 'generated', owner = null, claim_id = null, attempts = 0, reserved = 0, last_error = null,
-    lease_until = clock_timestamp() + make_interval(secs => :lease), updated_at = now()
+set state = 'generated', owner = null, claim_id = null, attempts = 0, absences = 0, deaths = 0, reserved = 0,
+    last_error = null, lease_until = clock_timestamp() + make_interval(secs => :lease), updated_at = now()
 from unnest(cast(:job_ids as bigint[]), cast(:question_ids as bigint[])) as keys (job_id, question_id)
 where jq.job_id = keys.job_id and jq.question_id = keys.question_id and jq.state in ('pending', 'queued', 'running')
   and (select count(*) from traces t where t.job_id = jq.job_id and t.question_id = jq.question_id) >= jq.wanted
@@ -290,7 +298,7 @@ returning state
 -- name: to_verify
 -- All traces of some questions of a job, with their verdicts, if any.
 select t.question_id, t.id, t.text, t.answer, t.answer_form, t.steps, t.finish_reason, q.question, q.gold, q.kind, jq.wanted,
-       to_jsonb(v) as verdict
+       jq.deaths, to_jsonb(v) as verdict
 from traces t join questions q on q.id = t.question_id join jobs j on j.id = t.job_id
 join job_questions jq on jq.job_id = t.job_id and jq.question_id = t.question_id
 left join verdicts v on v.trace_id = t.id and v.verifier = j.verifier
@@ -338,7 +346,8 @@ on conflict do nothing
 -- traces: the decision is valid only for the traces that were verified, so a late verification changes nothing.
 update job_questions jq
 set state = case when s.next > jq.wanted then 'pending' else 'done' end, wanted = greatest(jq.wanted, s.next),
-    settled = s.traces, accepted = s.accepted, ended = s.ended, lease_until = null, last_error = null, updated_at = now()
+    settled = s.traces, accepted = s.accepted, ended = s.ended, attempts = 0, deaths = 0, lease_until = null,
+    last_error = null, updated_at = now()
 from jsonb_to_recordset(cast(:rows as jsonb)) as s (
     question_id bigint, wanted bigint, traces bigint, accepted bigint, next bigint, ended text)
 where jq.job_id = :job_id and jq.question_id = s.question_id and jq.state = 'generated' and jq.wanted = s.wanted
@@ -361,8 +370,12 @@ returning id
 
 -- name: retry_failed
 -- failed -> pending: the user retries the job.
-update job_questions set state = 'pending', attempts = 0, updated_at = now()
+update job_questions set state = 'pending', attempts = 0, absences = 0, deaths = 0, not_before = null, updated_at = now()
 where job_id = :job_id and state = 'failed'
+
+-- name: leave_out_failed
+-- The user has an evaluation measured without its failed questions.
+update jobs set leaves_out_failed = true where id = :job_id
 
 -- name: waiting_errors
 -- For each job: its judge, and the newest error that keeps questions waiting, before and after they have traces. An error

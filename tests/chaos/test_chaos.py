@@ -52,8 +52,8 @@ class Form:
         """More visits than a question can lose here, since no question is at fault.
 
         A visit counts when its worker is killed, or frozen for longer than its lease. It also counts when the model
-        gives no answer, or five times a 500 or nonsense. An unreachable model or a 429 does not count. No fault lasts
-        long enough to cost one question more than two visits.
+        fails it but answers a simple request. A model that fails every request does not count. No fault lasts long
+        enough to cost one question more than two visits.
         """
         return 2 * self.faults + 1
 

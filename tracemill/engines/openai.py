@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from tracemill import thinking
-from tracemill.engines import AROUND_WORDS, NO_SAMPLING, Generation, Sampling, Score, choice_shares
+from tracemill.engines import AROUND_WORDS, NO_SAMPLING, PROBE, Generation, Sampling, Score, choice_shares
 from tracemill.engines.openai_protocol import MAX_TOP_LOGPROBS, Answer, completions, score_at_end
 from tracemill.engines.openai_server import Server
 from tracemill.errors import RequestRefused
@@ -23,8 +23,7 @@ from tracemill.prompts import Message
 SERVER_SEQUENCES = 256
 #: Number and sampling of the short answers that `choose` requests from a server without logprobs.
 TEXTS, TEXT = 8, Sampling(temperature=1.0, max_tokens=8)
-#: A question that every model can answer, and its answer. They show whether a server can score.
-PROBE: list[Message] = [{"role": "user", "content": "What is 2 + 2? Reply with the number only."}]
+#: The answer to `PROBE`. It shows whether a server can score.
 PROBE_ANSWER = "4"
 #: The newer name of `max_tokens` in the protocol. Servers of some reasoning models take no other.
 NEW_LIMIT = "max_completion_tokens"

@@ -182,7 +182,17 @@ def test_a_job_shows_its_errors_and_retries_its_failed_questions(sums: Path) -> 
     assert value("select max(attempts) from job_questions where state = 'pending'") == 0
 
 
-@pytest.mark.parametrize("command", ["show", "watch", "pause", "resume", "cancel", "retry"])
+def test_only_an_evaluation_leaves_out_its_failed_questions(sums: Path) -> None:
+    refused = run("jobs", "leave-out", "sums")
+    assert isinstance(refused.exception, UsageError)
+    change("update jobs set purpose = 'evaluate'")
+    change("update job_questions set state = 'failed' where question_id = 1")
+    left_out = run("jobs", "leave-out", "sums")
+    assert left_out.stdout == "sums: its evaluation leaves out failed questions (1 now)\n"
+    assert value("select leaves_out_failed from jobs")
+
+
+@pytest.mark.parametrize("command", ["show", "watch", "pause", "resume", "cancel", "retry", "leave-out"])
 def test_an_unknown_job_is_wrong_use_and_the_known_jobs_are_named(sums: Path, command: str) -> None:
     done = run("jobs", command, "smus")
     assert isinstance(done.exception, UsageError)

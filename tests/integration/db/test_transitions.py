@@ -32,14 +32,18 @@ TRANSITIONS = {
     "hand_back": {"running": "pending"},
     "generated": {"pending": "generated", "queued": "generated", "running": "generated"},
     "release": {"running": "pending"},
+    "put_off": {"running": "pending"},
+    "engine_died": {"running": "pending"},
     "take_back": {"queued": "pending", "running": "pending"},
     "overdue_verifications": {"generated": "generated"},
     "verify_again": {"generated": "generated"},
     "not_verified": {"generated": "generated"},
+    "verification_failed": {"generated": "generated"},
+    "judge_died": {"generated": "generated"},
     "settle": {"generated": "done"},
     "retry_failed": {"failed": "pending"},
 }
-CLAIMED = ("renew", "hand_back", "release")
+CLAIMED = ("renew", "hand_back", "release", "put_off", "engine_died")
 
 
 def run(name: str, job_id: int, question_ids: list[int], **changes: Any) -> None:
@@ -60,7 +64,11 @@ def run(name: str, job_id: int, question_ids: list[int], **changes: Any) -> None
     match name:
         case "release":
             execute(name, *each, **values, error="it broke", permanent=False, counts=True)
-        case "not_verified":
+        case "put_off":
+            execute(name, *each, **values, error="it is away", longest=60)
+        case "engine_died" | "judge_died":
+            execute(name, **values, error="it died", is_alone=False)
+        case "not_verified" | "verification_failed":
             execute(name, *each, **values, error="no sandbox")
         case "settle":
             settled = [row | {"wanted": 0, "traces": 0, "accepted": 0, "next": 0} for row in each]
@@ -89,7 +97,10 @@ def test_a_transition_changes_only_questions_in_the_expected_states(clean: Stack
     assert state_of(job_id) == {q: TRANSITIONS[name].get(state, state) for q, state in at_first.items()}
 
 
-NAMED = ("unqueue", "claim", "renew", "hand_back", "generated", "release", "verify_again", "not_verified", "settle")
+NAMED = (
+    *("unqueue", "claim", "renew", "hand_back", "generated", "release", "put_off", "engine_died", "verify_again"),
+    *("not_verified", "verification_failed", "judge_died", "settle"),
+)
 
 
 @pytest.mark.parametrize("name", NAMED)
@@ -115,7 +126,7 @@ def test_a_late_claim_does_not_change_a_later_claim_of_the_same_worker(clean: St
     assert versions() == before
 
 
-@pytest.mark.parametrize("name", ["hand_back", "generated", "release", "take_back"])
+@pytest.mark.parametrize("name", ["hand_back", "generated", "release", "put_off", "engine_died", "take_back"])
 def test_a_question_without_a_claim_has_no_owner_and_no_reserved_cost(clean: Stack, name: str) -> None:
     job_id, _ = two_jobs()
     (running,) = [question for question, state in state_of(job_id).items() if state == "running"]
@@ -148,6 +159,8 @@ def test_unqueue_without_ids_changes_all_queued_questions_of_the_job(clean: Stac
     [
         ("claim", {}, 2),
         ("hand_back", {}, 0),
+        ("put_off", {}, 0),
+        ("engine_died", {}, 0),
         ("generated", {}, 0),
         ("release", {"counts": True}, 1),
         ("release", {"counts": False}, 0),
@@ -178,6 +191,34 @@ def test_attempts_never_fall_below_zero(clean: Stack, name: str) -> None:
     once = {"job_id": job_id, "question_id": 1, "error": "", "permanent": False, "counts": False, "max_attempts": 5}
     execute(name, **(keys(job_id, 1) if name == "hand_back" else once | {"claim_id": claim_id("worker")}))
     assert rows("select state, attempts from job_questions") == [("pending", 0)]
+
+
+@pytest.mark.parametrize(("name", "state"), [("engine_died", "running"), ("judge_died", "generated")])
+@pytest.mark.parametrize(
+    ("deaths", "is_alone", "fails"), [(0, False, False), (0, True, False), (1, False, False), (1, True, True)]
+)
+def test_only_a_question_alone_in_a_second_dead_engine_fails(
+    clean: Stack, name: str, state: str, deaths: int, is_alone: bool, fails: bool
+) -> None:
+    job_id = fill(additions(1), "sums").job_id
+    claim(job_id, 1)
+    change("update job_questions set state = :state, deaths = :deaths", state=state, deaths=deaths)
+    execute(name, **keys(job_id, 1), error="it died", is_alone=is_alone)
+    before = {"running": "pending"}.get(state, state)
+    stored = rows("select state, deaths, last_error, lease_until is null from job_questions")
+    assert stored == [("failed" if fails else before, deaths + 1, "it died", fails or state == "running")]
+
+
+def test_a_verification_fails_at_its_last_attempt_after_ever_longer_waits(clean: Stack) -> None:
+    fill(additions(1), "sums")
+    change("update job_questions set state = 'generated'")
+    waits = []
+    for _ in range(3):
+        execute("verification_failed", job_id=1, question_id=1, error="a bug", max_attempts=4)
+        waits.append(round(value("select extract(epoch from lease_until - updated_at) from job_questions")))
+    assert waits == [1, 2, 4]
+    execute("verification_failed", job_id=1, question_id=1, error="a bug", max_attempts=4)
+    assert rows("select state, attempts, last_error, lease_until from job_questions") == [("failed", 4, "a bug", None)]
 
 
 @pytest.mark.parametrize("name", ["release", "take_back"])

@@ -12,10 +12,9 @@ from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, NamedTuple, TypeAlias
-from uuid import UUID, uuid4
+from uuid import uuid4
 
 from sqlalchemy import Connection
-from sqlalchemy.exc import SQLAlchemyError
 
 from db import pauses
 from db.queries import Q
@@ -23,7 +22,7 @@ from db.retry import patiently
 from db.session import statement, transaction
 from tracemill import thinking
 from tracemill.celery import GENERATE, app, nudge_verifiers
-from tracemill.concurrency import Periodic, batched, once
+from tracemill.concurrency import batched, once
 from tracemill.engines.registry import answered, engine
 from tracemill.errors import (
     AliasRefused,
@@ -36,11 +35,11 @@ from tracemill.errors import (
 )
 from tracemill.event_loop import run
 from tracemill.logprobs import ENCODING, encode
-from tracemill.processes import unique_name
 from tracemill.settings import model, settings
 from tracemill.text import storable
 from tracemill.verification.answers.kinds import Kind, guess
 from workers import cancellation, outages
+from workers.claims import ClaimKey, columns, heartbeat, held, owner
 from workers.job import Chains, WorkerJob, method_of, worker_job
 from workers.outages import Occupant, Work
 from workers.room import rooms_of, visiting
@@ -56,24 +55,6 @@ Row: TypeAlias = dict[str, Any]
 MAX_THREADS = 256
 #: The longest wait before another visit while an engine is away, in seconds.
 LONGEST_WAIT = 60.0
-
-
-class ClaimKey(NamedTuple):
-    """A claim of a question. Its id is new for each visit: two tasks of one worker never hold the same claim."""
-
-    job_id: int
-    question_id: int
-    claim_id: UUID
-
-
-#: Claims that this process holds and renews.
-_held: set[ClaimKey] = set()
-
-
-@once
-def owner() -> str:
-    """The name of this process on its claims."""
-    return unique_name()
 
 
 @dataclass(frozen=True)
@@ -129,7 +110,7 @@ def _answer(job_id: int, question_id: int) -> None:
         try:
             _visit(claim)
         finally:
-            _held.discard(key)
+            held.discard(key)
 
 
 def _claim_room(job_id: int) -> AbstractContextManager[bool]:
@@ -213,11 +194,11 @@ def _unqueue(job_id: int, question_id: int) -> None:
 
 @at_the_end
 def _give_back_all() -> None:
-    _give_back(list(_held))
+    _give_back(list(held))
 
 
 def _give_back(keys: Sequence[ClaimKey]) -> None:
-    _change("hand_back", _ids(keys))
+    _change("hand_back", columns(keys))
 
 
 def _change(query: str, row: Row) -> None:
@@ -228,7 +209,7 @@ def _change(query: str, row: Row) -> None:
 def _claims(connection: Connection, keys: Sequence[ClaimKey], reserved: float) -> dict[ClaimKey, Claim]:
     lease = {"owner": owner(), "lease": settings().feeder.running_lease_seconds, "reserved": reserved}
     claims: dict[ClaimKey, Claim] = {}
-    for row in connection.execute(Q["claim"], _ids(keys) | lease):
+    for row in connection.execute(Q["claim"], columns(keys) | lease):
         chains = worker_job(row.job_id).chains(row.domain)
         have = {Slot(*pair) for pair in row.have}
         key = ClaimKey(row.job_id, row.question_id, row.claim_id)
@@ -243,19 +224,11 @@ def _claims(connection: Connection, keys: Sequence[ClaimKey], reserved: float) -
             row.deaths,
             row.is_trial,
         )
-    _held.update(claims)
+    held.update(claims)
     return claims
 
 
 _claim_batched = batched(_claim_all, max_items=64, wait=0.03)
-
-
-def _ids(keys: Sequence[ClaimKey]) -> dict[str, list[Any]]:
-    return {
-        "job_ids": [key.job_id for key in keys],
-        "question_ids": [key.question_id for key in keys],
-        "claim_ids": [key.claim_id for key in keys],
-    }
 
 
 class Shortage(NamedTuple):
@@ -338,7 +311,7 @@ def _store_all(visits: list[tuple[Claim, Visit]]) -> list[bool]:
         for job_id, cost in sorted(spent.items()):
             connection.execute(Q["spend"], {"job_id": job_id, "spent": cost})
         lease = {"lease": settings().feeder.verify_lease_seconds}
-        done = {tuple(row) for row in connection.execute(Q["generated"], _ids(keys) | lease)}
+        done = {tuple(row) for row in connection.execute(Q["generated"], columns(keys) | lease)}
     for job_id in {job_id for job_id, _ in done}:
         questions = sorted(question_id for job, question_id in done if job == job_id)
         nudge_verifiers(job_id, questions, worker_job(job_id).policy)
@@ -388,17 +361,3 @@ def _end_claim(query: str, claim: Claim, error: Exception, values: Row) -> None:
     log.warning("question %s of job %s: %s", claim.question_id, claim.job.id, message)
     key = claim.key._asdict() | {"error": storable(message)}
     patiently(lambda: _change(query, key | values))
-
-
-@once
-def heartbeat() -> Periodic:
-    """The thread that renews the held claims, so that a lease ends only when nobody works on its question."""
-    lease = settings().feeder.running_lease_seconds
-    return Periodic("heartbeat", lease / 3, lambda: _renew(lease))
-
-
-def _renew(lease: float) -> None:
-    try:
-        _change("renew", _ids(list(_held)) | {"lease": lease})
-    except (SQLAlchemyError, TracemillError):  # Postgres is away: the next call tries again; a lost lease is harmless
-        log.warning("could not renew the claims", exc_info=True)

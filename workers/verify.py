@@ -7,12 +7,12 @@ the job's policy asks for one, sees only traces that could still be accepted.
 import json
 import logging
 import os
-import threading
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
 from itertools import groupby
 from operator import attrgetter
 from typing import NamedTuple
+from uuid import UUID, uuid4
 
 from sqlalchemy.exc import OperationalError, ProgrammingError
 
@@ -31,6 +31,7 @@ from tracemill.verification.acceptance import Acceptance
 from workers import outages
 from workers.adaptive import Decision, decide, next_target
 from workers.cancellation import JobCancelled
+from workers.claims import ClaimKey, columns, heartbeat, held, owner
 from workers.job import WorkerJob, method_of, worker_job
 from workers.judging import ask_judge
 from workers.priors import prior
@@ -49,32 +50,47 @@ def verifier() -> Verifier:
 # A forked worker (Celery's prefork pool) must not use its parent's children.
 os.register_at_fork(after_in_child=verifier.cache_clear)
 
-#: What this process is verifying now, by thread: a job and questions of it.
-_held: dict[int, tuple[int, list[int]]] = {}
+#: The tasks that this process is working on: a job, questions of it, and the id of their claims.
+_tasks: dict[UUID, tuple[int, list[int]]] = {}
 
 
 @app.task(name=VERIFY)  # type: ignore[untyped-decorator]
 def verify(job_id: int, question_ids: list[int]) -> None:
     """Verify the traces that some questions of one job have so far, and settle the questions."""
-    _held[threading.get_ident()] = (job_id, question_ids)
+    claim_id = uuid4()
+    keys = [ClaimKey(job_id, question_id, claim_id) for question_id in question_ids]
+    _tasks[claim_id] = (job_id, question_ids)
+    heartbeat()
     try:
         if draining():
-            _again(job_id, question_ids)
+            _again(claim_id)
         else:
-            _verify(patiently(lambda: worker_job(job_id)), question_ids)
+            held.update(keys)
+            if claimed := patiently(lambda: _claim(keys)):
+                _verify(patiently(lambda: worker_job(job_id)), claimed)
     finally:
-        del _held[threading.get_ident()]
+        held.difference_update(keys)
+        del _tasks[claim_id]
 
 
-def _again(job_id: int, question_ids: list[int]) -> None:
+def _claim(keys: Sequence[ClaimKey]) -> list[int]:
+    """Claim the questions that no other verifier works on; return them."""
+    lease = {"owner": owner(), "lease": settings().feeder.running_lease_seconds}
     with statement() as connection:
-        connection.execute(Q["verify_again"], {"job_id": job_id, "question_ids": question_ids})
+        return sorted(connection.execute(Q["claim_verification"], columns(keys) | lease).scalars())
+
+
+def _again(claim_id: UUID) -> None:
+    job_id, question_ids = _tasks[claim_id]
+    with statement() as connection:
+        row = {"job_id": job_id, "question_ids": question_ids, "claim_id": claim_id}
+        connection.execute(Q["verify_again"], row)
 
 
 @at_the_end
 def _hand_back() -> None:
-    for job_id, question_ids in list(_held.values()):
-        _again(job_id, question_ids)
+    for claim_id in list(_tasks):
+        _again(claim_id)
 
 
 def _verify(job: WorkerJob, question_ids: Sequence[int]) -> None:
@@ -141,8 +157,9 @@ def _load(job_id: int, question_ids: Sequence[int]) -> list[list[StoredTrace]]:
 
 
 def _not_verified(job_id: int, waiting: Mapping[int, Exception]) -> None:
+    lease = settings().feeder.verify_lease_seconds
     rows = [
-        {"job_id": job_id, "question_id": question_id, "error": storable(str(error))}
+        {"job_id": job_id, "question_id": question_id, "error": storable(str(error)), "lease": lease}
         for question_id, error in waiting.items()
         if not isinstance(error, JobCancelled)
     ]

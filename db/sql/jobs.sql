@@ -176,8 +176,9 @@ select id, model from jobs j where state in ('paused', 'over_budget', 'cancelled
   and exists (select from job_questions q where q.job_id = j.id and q.state in ('queued', 'running'))
 
 -- name: overdue_verifications
--- generated stays generated: no verifier has settled it in time. The feeder sends the message again and renews the lease.
-update job_questions set lease_until = clock_timestamp() + make_interval(secs => :lease)
+-- generated stays generated: no verifier works on it. The feeder sends a lost message again and renews the lease.
+update job_questions
+set owner = null, claim_id = null, lease_until = clock_timestamp() + make_interval(secs => :lease)
 where (job_id, question_id) in (
     select job_id, question_id from job_questions
     where job_id = :job_id and state = 'generated' and lease_until < (select clock_timestamp())
@@ -235,8 +236,9 @@ order by v.accepted desc nulls last, t.sample_index, t.variant limit 1
 update jobs set spent = spent + :spent where id = :job_id
 
 -- name: renew
+-- running stays running, and generated stays generated: the worker or the verifier works on the question.
 update job_questions set lease_until = clock_timestamp() + make_interval(secs => :lease)
-where state = 'running' and (job_id, question_id, claim_id) in (
+where state in ('running', 'generated') and (job_id, question_id, claim_id) in (
     select * from unnest(cast(:job_ids as bigint[]), cast(:question_ids as bigint[]), cast(:claim_ids as uuid[])))
 
 -- name: cancelled_jobs
@@ -323,14 +325,27 @@ from traces t join job_questions jq on jq.job_id = t.job_id and jq.question_id =
 where v.trace_id = :trace_id and v.verifier = :verifier and t.id = v.trace_id
   and jq.state = 'generated' and jq.wanted = :wanted
 
+-- name: claim_verification
+-- generated stays generated: exactly one verifier gets each row, unless the lease of the one before has run out.
+update job_questions jq
+set owner = :owner, claim_id = keys.claim_id, lease_until = clock_timestamp() + make_interval(secs => :lease)
+from unnest(cast(:job_ids as bigint[]), cast(:question_ids as bigint[]), cast(:claim_ids as uuid[]))
+         as keys (job_id, question_id, claim_id)
+where jq.job_id = keys.job_id and jq.question_id = keys.question_id and jq.state = 'generated'
+  and (jq.claim_id is null or jq.claim_id = keys.claim_id or jq.lease_until < (select clock_timestamp()))
+returning jq.question_id
+
 -- name: verify_again
 -- generated stays generated: its verifier shuts down, so the feeder sends it to another one at once.
-update job_questions set lease_until = clock_timestamp()
+update job_questions set owner = null, claim_id = null, lease_until = clock_timestamp()
 where job_id = :job_id and question_id = any(:question_ids) and state = 'generated'
+  and (claim_id is null or claim_id = :claim_id)
 
 -- name: not_verified
 -- generated stays generated: verification failed. When the lease runs out, the feeder sends it again.
-update job_questions set last_error = :error, updated_at = now()
+update job_questions
+set last_error = :error, owner = null, claim_id = null, lease_until = clock_timestamp() + make_interval(secs => :lease),
+    updated_at = now()
 where job_id = :job_id and question_id = :question_id and state = 'generated'
 
 -- name: job_canaries
@@ -346,8 +361,8 @@ on conflict do nothing
 -- traces: the decision is valid only for the traces that were verified, so a late verification changes nothing.
 update job_questions jq
 set state = case when s.next > jq.wanted then 'pending' else 'done' end, wanted = greatest(jq.wanted, s.next),
-    settled = s.traces, accepted = s.accepted, ended = s.ended, attempts = 0, deaths = 0, lease_until = null,
-    last_error = null, updated_at = now()
+    settled = s.traces, accepted = s.accepted, ended = s.ended, attempts = 0, deaths = 0, owner = null, claim_id = null,
+    lease_until = null, last_error = null, updated_at = now()
 from jsonb_to_recordset(cast(:rows as jsonb)) as s (
     question_id bigint, wanted bigint, traces bigint, accepted bigint, next bigint, ended text)
 where jq.job_id = :job_id and jq.question_id = s.question_id and jq.state = 'generated' and jq.wanted = s.wanted

@@ -23,7 +23,8 @@ where state = 'running' and (job_id, question_id, claim_id) in (
 -- generated stays generated (or fails, as in `engine_died`): the judge's engine died, and the feeder sends it again at once.
 update job_questions
 set state = case when :is_alone and deaths > 0 then 'failed' else 'generated' end, deaths = deaths + 1,
-    lease_until = case when not (:is_alone and deaths > 0) then clock_timestamp() end, last_error = :error, updated_at = now()
+    owner = null, claim_id = null, lease_until = case when not (:is_alone and deaths > 0) then clock_timestamp() end,
+    last_error = :error, updated_at = now()
 where state = 'generated'
   and (job_id, question_id) in (select * from unnest(cast(:job_ids as bigint[]), cast(:question_ids as bigint[])))
 
@@ -34,7 +35,7 @@ update job_questions
 set state = case when attempts + 1 >= :max_attempts then 'failed' else 'generated' end, attempts = attempts + 1,
     lease_until = case when attempts + 1 < :max_attempts
                   then clock_timestamp() + make_interval(secs => power(2, least(attempts, 6))) end,
-    last_error = :error, updated_at = now()
+    owner = null, claim_id = null, last_error = :error, updated_at = now()
 where job_id = :job_id and question_id = :question_id and state = 'generated'
 
 -- name: pause_model

@@ -14,7 +14,8 @@ from tracemill.engines.registry import close_engines
 from tracemill.settings import settings
 from tracemill.stack import Stack
 from workers import cancellation, priors
-from workers.generate import generate, heartbeat
+from workers.claims import heartbeat
+from workers.generate import generate
 from workers.job import worker_job
 from workers.verify import verify
 

@@ -28,7 +28,7 @@ TRANSITIONS = {
     "queue": {"pending": "queued"},
     "unqueue": {"queued": "pending"},
     "claim": {"pending": "running", "queued": "running"},
-    "renew": {"running": "running"},
+    "renew": {"running": "running", "generated": "generated"},
     "hand_back": {"running": "pending"},
     "generated": {"pending": "generated", "queued": "generated", "running": "generated"},
     "release": {"running": "pending"},
@@ -36,6 +36,7 @@ TRANSITIONS = {
     "engine_died": {"running": "pending"},
     "take_back": {"queued": "pending", "running": "pending"},
     "overdue_verifications": {"generated": "generated"},
+    "claim_verification": {"generated": "generated"},
     "verify_again": {"generated": "generated"},
     "not_verified": {"generated": "generated"},
     "verification_failed": {"generated": "generated"},
@@ -99,7 +100,7 @@ def test_a_transition_changes_only_questions_in_the_expected_states(clean: Stack
 
 NAMED = (
     *("unqueue", "claim", "renew", "hand_back", "generated", "release", "put_off", "engine_died", "verify_again"),
-    *("not_verified", "verification_failed", "judge_died", "settle"),
+    *("claim_verification", "not_verified", "verification_failed", "judge_died", "settle"),
 )
 
 

@@ -17,6 +17,7 @@ from db.session import transaction
 from producer.opening import informed
 from producer.sources import Question
 from tests.integration.factory import change, fill, rows, states, value
+from tests.integration.statements import fetch, keys
 from tests.integration.verifying import right_and_wrong, store, sums
 from tests.scripted_server import ScriptedServer
 from tracemill.engines import Engine
@@ -315,3 +316,18 @@ def test_a_vote_that_comes_late_changes_nothing(database: Stack, monkeypatch: py
     scores = rows("select majority, accepted from trace_scores where job = 'late' order by sample_index")
     assert [row.majority for row in scores] == pytest.approx([0.4, 0.4, 0.6, 0.6, 0.6])
     assert [row.accepted for row in scores] == [False, False, True, True, True]
+
+
+def test_a_question_that_another_verifier_works_on_is_left_to_it(clean: Stack) -> None:
+    questions = sums(2)
+    job_id = fill(questions, "sums", samples=2).job_id
+    store("sums", right_and_wrong(questions), check=False)
+    assert fetch("claim_verification", **keys(job_id, 1, claim="other"), owner="other", lease=30) == [(1,)]
+    verify(job_id, [1, 2])
+    verify(job_id, [1, 2])
+    assert states("sums") == {"generated": 1, "done": 1}
+    assert value("select count(*) from verdicts") == 2
+    change("update job_questions set lease_until = now() where state = 'generated'")  # the other one is lost
+    verify(job_id, [1, 2])
+    assert states("sums") == {"done": 2}
+    assert rows("select distinct owner, claim_id from job_questions") == [(None, None)]

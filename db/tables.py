@@ -25,11 +25,12 @@ from sqlalchemy.orm import Mapped, mapped_column
 
 from db.base import Base, now, one_of
 from db.judges import Calibration, Canary
+from db.ledger import Payment
 from db.liveness import Leader, Process
 from db.pauses import ModelPause
 from tracemill.scores import SCORES
 
-__all__ = ["Base", "Calibration", "Canary", "Leader", "ModelPause", "Process"]
+__all__ = ["Base", "Calibration", "Canary", "Leader", "ModelPause", "Payment", "Process"]
 
 
 class PromptRow(Base):

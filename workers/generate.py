@@ -11,7 +11,7 @@ from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, NamedTuple, TypeAlias
+from typing import Any, TypeAlias
 from uuid import uuid4
 
 from sqlalchemy import Connection
@@ -44,8 +44,9 @@ from workers.job import Chains, WorkerJob, method_of, worker_job
 from workers.outages import Occupant, Work
 from workers.room import rooms_of, visiting
 from workers.shutdown import at_the_end, draining, engine_died
+from workers.spending import Shortage, charge_lost, pay, payment, reserve
 from workers.traces import trace_row
-from workers.visit import Sampler, Slot, Visit, cost_limit, slots, token_limit
+from workers.visit import Sampler, Slot, Visit, slots
 
 log = logging.getLogger(__name__)
 
@@ -131,7 +132,7 @@ def _visit(claim: Claim) -> None:
                 answered(claim.job.model)
             if claim.is_trial and not isinstance(visit.error, AliasRefused):
                 patiently(lambda: pauses.resume([claim.job.model]))
-        complete = patiently(lambda: _store((claim, visit)))
+        complete = _store((claim, visit))
         if visit.error is not None and not complete:
             raise visit.error
     except AliasRefused as error:
@@ -181,7 +182,7 @@ def _claim_within_budget(key: ClaimKey) -> Claim | None:
     job_id, question_id, _ = key
     with transaction() as connection:
         row = connection.execute(Q["lock_job"], {"job_id": job_id, "question_id": question_id}).one_or_none()
-        reserved = 0.0 if row is None else _reserve(worker_job(job_id), Shortage(*row))
+        reserved = 0.0 if row is None else reserve(worker_job(job_id), Shortage(*row))
         claim = _claims(connection, [key], reserved).get(key)
         if claim is None:  # other visits may hold the rest of the budget: the feeder sends the question again
             connection.execute(Q["unqueue"], {"job_id": job_id, "question_ids": [question_id]})
@@ -194,7 +195,11 @@ def _unqueue(job_id: int, question_id: int) -> None:
 
 @at_the_end
 def _give_back_all() -> None:
-    _give_back(list(held))
+    keys = list(held)
+    under_way = [key for key in keys if outages.is_inside(Occupant(Work.visit, *key))]
+    with transaction() as connection:
+        charge_lost(connection, columns(under_way))
+        connection.execute(Q["hand_back"], columns(keys))
 
 
 def _give_back(keys: Sequence[ClaimKey]) -> None:
@@ -229,27 +234,6 @@ def _claims(connection: Connection, keys: Sequence[ClaimKey], reserved: float) -
 
 
 _claim_batched = batched(_claim_all, max_items=64, wait=0.03)
-
-
-class Shortage(NamedTuple):
-    """The missing traces of a question, and the lengths of the texts that its prompts quote: a row of `lock_job`."""
-
-    question_bytes: int
-    gold_bytes: int
-    trace_bytes: int
-    missing: int
-
-
-def _reserve(job: WorkerJob, shortage: Shortage) -> float:
-    """The highest cost of a visit, in the unit of the job's budget."""
-    question, gold, trace, missing = shortage
-    slot_bytes = {"question": question, "gold": gold, "trace": trace}
-    alias = model(job.model)
-    longest = job.sampling.max_tokens or alias.context
-    if longest is None:  # the alias had a context when the job was opened
-        raise TracemillError(f"a budget needs the longest answer, and the context of model {job.model} is not known")
-    tokens = max(token_limit(chains, missing, slot_bytes, longest) for chains in job.prompts.values())
-    return tokens if job.budget_unit == "tokens" else cost_limit(tokens, alias)
 
 
 def _ask(claim: Claim) -> Visit:
@@ -300,22 +284,33 @@ def _trace_to_quote(key: Row) -> str | None:
 
 def _store_all(visits: list[tuple[Claim, Visit]]) -> list[bool]:
     """Store the answers of visits and nudge verifiers. For each visit: whether its question has all its traces."""
-    keys = [claim.key for claim, _ in visits]
-    rows, logprobs, spent = _rows(visits)
+    done = patiently(lambda: _commit(visits))
+    # Outside of the repeated part: what is stored is not stored again for a message.
+    for job_id in {job_id for job_id, _ in done}:
+        questions = sorted(question_id for job, question_id in done if job == job_id)
+        try:
+            nudge_verifiers(job_id, questions, worker_job(job_id).policy)
+        except Exception:  # the feeder nudges when the lease runs out
+            log.exception("could not nudge the verifiers of job %s", job_id)
+    return [(claim.key.job_id, claim.key.question_id) in done for claim, _ in visits]
+
+
+def _commit(visits: Sequence[tuple[Claim, Visit]]) -> set[tuple[int, int]]:
+    """Store the answers and the costs of visits; the questions (job, question) that have all their traces now."""
+    rows, logprobs = _rows(visits)
     with transaction() as connection:
         if rows:
             connection.execute(Q["insert_model"], _models({claim.job.model for claim, _ in visits}))
             connection.execute(Q["insert_traces"], {"rows": json.dumps(rows)})
         if logprobs:
             connection.execute(Q["insert_logprobs"], logprobs)
-        for job_id, cost in sorted(spent.items()):
-            connection.execute(Q["spend"], {"job_id": job_id, "spent": cost})
+        pay(
+            connection,
+            [payment(claim.key.claim_id, claim.job, visit) for claim, visit in visits if claim.job.budget_unit],
+        )
+        keys = columns([claim.key for claim, _ in visits])
         lease = {"lease": settings().feeder.verify_lease_seconds}
-        done = {tuple(row) for row in connection.execute(Q["generated"], columns(keys) | lease)}
-    for job_id in {job_id for job_id, _ in done}:
-        questions = sorted(question_id for job, question_id in done if job == job_id)
-        nudge_verifiers(job_id, questions, worker_job(job_id).policy)
-    return [(key.job_id, key.question_id) in done for key in keys]
+        return {tuple(row) for row in connection.execute(Q["generated"], keys | lease)}
 
 
 def _models(aliases: Iterable[str]) -> list[Row]:
@@ -324,11 +319,10 @@ def _models(aliases: Iterable[str]) -> list[Row]:
     return [{"hash": key, "settings": json.dumps(models[key].of_answers)} for key in sorted(models)]
 
 
-def _rows(visits: Sequence[tuple[Claim, Visit]]) -> tuple[list[Row], list[Row], dict[int, float]]:
-    """The rows of `traces` and `trace_logprobs`, and the cost by job with a budget."""
+def _rows(visits: Sequence[tuple[Claim, Visit]]) -> tuple[list[Row], list[Row]]:
+    """The rows of `traces` and `trace_logprobs`."""
     rows: list[Row] = []
     logprobs: list[Row] = []
-    spent: dict[int, float] = {}
     for claim, visit in visits:
         job, method = claim.job, method_of(claim.job, "generate")
         key = {"job_id": job.id, "question_id": claim.question_id, "worker": owner()}
@@ -338,10 +332,7 @@ def _rows(visits: Sequence[tuple[Claim, Visit]]) -> tuple[list[Row], list[Row], 
             if (top := answer.completion.logprobs) is not None:
                 stored = {"top_k": job.sampling.logprobs, "tokens": len(top.chosen), "encoding": ENCODING}
                 logprobs.append(row | stored | {"payload": encode(top)})
-        if job.budget_unit:
-            cost = visit.tokens if job.budget_unit == "tokens" else visit.cost
-            spent[job.id] = spent.get(job.id, 0.0) + cost
-    return rows, logprobs, spent
+    return rows, logprobs
 
 
 _store = batched(_store_all, max_items=64, wait=0.05)

@@ -4,11 +4,13 @@ import logging
 import threading
 from collections.abc import Mapping, Sequence
 from functools import cache
+from uuid import uuid4
 
 from db.queries import Q
 from db.retry import patiently
 from db.session import transaction
 from tracemill.engines.registry import answered, engine
+from tracemill.engines.usage import Usage, counted
 from tracemill.errors import EngineAway, EngineDead, EngineError
 from tracemill.event_loop import run
 from tracemill.verification.judge import CanaryResult, Judged
@@ -17,6 +19,7 @@ from workers import cancellation, outages, room
 from workers.cancellation import JobCancelled
 from workers.job import WorkerJob
 from workers.outages import Occupant, Work
+from workers.spending import Payment, judge_payment, pay
 
 log = logging.getLogger(__name__)
 
@@ -67,26 +70,32 @@ def _fill(
     occupants: Sequence[Occupant],
 ) -> None:
     death: EngineDead | None = None
-    running = engine(judge.alias)
+    usage, claim_id, running = Usage(), uuid4(), engine(judge.alias)
     outages.enter(running, occupants)
     try:
-        _watch(job, judge)
-        run(cancellation.unless_cancelled(job.id, judge.fill(replies, requests)))
+        _watch(job, judge, usage)
+        run(cancellation.unless_cancelled(job.id, counted(usage, judge.fill(replies, requests))))
     except EngineDead as error:
         death = error
         raise
     finally:
         outages.leave(running, occupants, death)
+        patiently(lambda: _pay(judge_payment(claim_id, job, usage, judge.alias)))
 
 
-def _watch(job: WorkerJob, judge: Judge) -> None:
+def _pay(payment: Payment) -> None:
+    with transaction() as connection:
+        pay(connection, [payment])
+
+
+def _watch(job: WorkerJob, judge: Judge, usage: Usage) -> None:
     """Ask the canaries of a job that has none yet: does its judge obey traces that tell it how to answer?"""
     with _watching:
         if job.id in _watched:
             return
         if not patiently(lambda: _has_canaries(job)):
             try:
-                results = run(cancellation.unless_cancelled(job.id, judge.canaries()))
+                results = run(cancellation.unless_cancelled(job.id, counted(usage, judge.canaries())))
             except (EngineAway, EngineDead):
                 raise
             except EngineError as error:

@@ -125,6 +125,11 @@ def leave(engine: Engine, occupants: Iterable[Occupant], error: Exception | None
         _inside.pop(occupant, None)
 
 
+def is_inside(occupant: Occupant) -> bool:
+    """Whether requests of this question are in an engine."""
+    return occupant in _inside
+
+
 def count_death(engine: Engine, error: EngineDead) -> None:
     """Count the death of an engine against the questions in it. One that was alone in two dead engines fails."""
     occupants = [occupant for occupant, its_engine in list(_inside.items()) if its_engine is engine]

@@ -157,17 +157,29 @@ where (job_id, question_id) in (
 
 -- name: take_back
 -- queued, running -> pending (or failed): the lease ran out, so the message or the worker is lost.
--- A question fails after too many attempts.
+-- A question fails after too many attempts. A lost worker may have sent its requests, so the job pays their reservation.
+-- While another transaction holds the lock of a job with a budget, nothing of that job is taken back.
+with budgeted as (
+    select id from jobs where id = :job_id and budget is not null for no key update skip locked
+), lost as (
+    select job_id, question_id, claim_id, reserved from job_questions
+    where job_id = :job_id and state in ('queued', 'running') and lease_until < (select clock_timestamp())
+      and ((select budget is null from jobs where id = :job_id) or exists (select from budgeted))
+    for update skip locked
+), charged as (
+    insert into ledger (claim_id, job_id, payee, is_lost, spent)
+    select claim_id, job_id, 'teacher', true, reserved from lost where claim_id is not null and reserved > 0
+    on conflict do nothing returning spent
+), paid as (
+    update jobs set spent = spent + (select sum(spent) from charged)
+    where id = :job_id and exists (select from charged)
+)
 update job_questions
 set state = case when attempts >= :max_attempts and state = 'running' then 'failed' else 'pending' end,
     last_error = case when state = 'running'
                  then 'worker: lost ' || coalesce(owner, '?') || ' while it held this question' else last_error end,
     lease_until = null, owner = null, claim_id = null, reserved = 0, updated_at = now()
-where (job_id, question_id) in (
-    select job_id, question_id from job_questions
-    where job_id = :job_id and state in ('queued', 'running') and lease_until < (select clock_timestamp())
-    for update skip locked
-)
+where (job_id, question_id) in (select job_id, question_id from lost)
 returning question_id, state
 
 -- name: halted_jobs
@@ -231,9 +243,6 @@ select t.text from traces t join jobs j on j.id = t.job_id
 left join verdicts v on v.trace_id = t.id and v.verifier = j.verifier
 where t.job_id = :from_job_id and t.question_id = :question_id
 order by v.accepted desc nulls last, t.sample_index, t.variant limit 1
-
--- name: spend
-update jobs set spent = spent + :spent where id = :job_id
 
 -- name: renew
 -- running stays running, and generated stays generated: the worker or the verifier works on the question.

@@ -1,4 +1,4 @@
-"""Back-off of questions, deaths of engines, paused models, and questions left out of an evaluation."""
+"""Back-off of questions, deaths of engines, paused models, questions left out of an evaluation, and the ledger."""
 
 import sqlalchemy as sa
 from alembic import op
@@ -22,9 +22,26 @@ def upgrade() -> None:
         sa.Column("reason", sa.String(), nullable=False),
         sa.Column("retry_at", sa.DateTime(timezone=True), nullable=False),
     )
+    op.create_table(
+        "ledger",
+        sa.Column("claim_id", sa.Uuid(), primary_key=True),
+        sa.Column("job_id", sa.BigInteger(), sa.ForeignKey("jobs.id", ondelete="CASCADE"), nullable=False),
+        sa.Column("payee", sa.String(), nullable=False),
+        sa.Column("is_lost", sa.Boolean(), server_default="false", nullable=False),
+        sa.Column("tokens_in", sa.BigInteger(), server_default="0", nullable=False),
+        sa.Column("tokens_out", sa.BigInteger(), server_default="0", nullable=False),
+        *(
+            sa.Column(amount, sa.Double(), server_default="0", nullable=False)
+            for amount in ("cost", "spent", "replaced")
+        ),
+        sa.Column("created_at", sa.DateTime(timezone=True), server_default=sa.func.now(), nullable=False),
+        sa.CheckConstraint("payee in ('teacher', 'judge')", name=op.f("ck_ledger_payee")),
+    )
+    op.create_index("ix_ledger_job_id", "ledger", ["job_id"], postgresql_where=sa.text("payee = 'judge' or is_lost"))
 
 
 def downgrade() -> None:
+    op.drop_table("ledger")
     op.drop_table("model_pauses")
     op.drop_column("evaluations", "left_out")
     op.drop_column("jobs", "leaves_out_failed")

@@ -15,6 +15,7 @@ from tracemill import thinking
 from tracemill.engines import AROUND_WORDS, NO_SAMPLING, PROBE, Generation, Sampling, Score, choice_shares
 from tracemill.engines.openai_protocol import MAX_TOP_LOGPROBS, Answer, completions, score_at_end
 from tracemill.engines.openai_server import Server
+from tracemill.engines.usage import count
 from tracemill.errors import RequestRefused
 from tracemill.model_settings import ModelSettings
 from tracemill.prompts import Message
@@ -155,6 +156,11 @@ class OpenaiEngine:
 
     async def _ask(self, request: dict[str, Any]) -> tuple[Answer, float]:
         """The answer to a request. A server that refuses `max_tokens` gets the same limit under its newer name."""
+        answer, seconds = await self._ask_with_either_name(request)
+        count(answer.token_usage.prompt_tokens, answer.token_usage.completion_tokens)
+        return answer, seconds
+
+    async def _ask_with_either_name(self, request: dict[str, Any]) -> tuple[Answer, float]:
         if not self._renames_limit:
             try:
                 return await self._server.ask(request)

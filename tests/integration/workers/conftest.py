@@ -14,6 +14,14 @@ from tracemill.stack import Stack
 from workers import cancellation, judging
 from workers.job import worker_job
 
+ALIAS = """
+[models.{name}]
+engine = "openai"
+model = "scripted {name}"
+price_in = 1.0
+price_out = 3.0
+openai.base_url = "{url}"
+"""
 JUDGES = {
     "good": of_known_quality(0.95),
     "chance": of_known_quality(0.5),
@@ -37,12 +45,7 @@ def database(
     clean: Stack, judges: dict[str, ScriptedServer], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> Iterator[Stack]:
     config = tmp_path / "tracemill.toml"
-    config.write_text(
-        "".join(
-            f'[models.{name}]\nengine = "openai"\nmodel = "scripted {name}"\nopenai.base_url = "{server.base_url}"\n'
-            for name, server in judges.items()
-        )
-    )
+    config.write_text("".join(ALIAS.format(name=name, url=server.base_url) for name, server in judges.items()))
     monkeypatch.setenv("TRACEMILL_CONFIG", str(config))
     forget()
     worker_job.cache_clear()

@@ -88,7 +88,7 @@ def test_a_worker_that_fails_late_leaves_the_next_ones_claim_alone(database: Sta
     step(settings().feeder)
 
     def takes_over() -> None:
-        change("update job_questions set owner = 'next', last_error = null")
+        change("update job_questions set owner = 'next', claim_id = gen_random_uuid(), last_error = null")
         raise RuntimeError("scripted to fail")  # the server answers 500
 
     teacher.during = takes_over
@@ -193,7 +193,7 @@ def test_a_visit_begins_while_anything_is_left_of_the_budget(
 
 def test_a_reservation_counts_only_during_its_visit(clean: Stack) -> None:
     job_id = fill(additions(2), "dear", budget=10, budget_unit="tokens").job_id
-    claim(job_id, 1, reserved=10)
+    claim(job_id, 1, owner="first", reserved=10)
     assert claim(job_id, 2) == []
     change("update job_questions set state = 'generated' where question_id = 1")
     assert claim(job_id, 2) == [2]

@@ -18,8 +18,8 @@ from tests.scripted_server import ScriptedServer
 from tracemill.errors import TracemillError
 from tracemill.settings import settings
 from tracemill.stack import Stack
-from workers import generate
-from workers.generate import ClaimKey
+from workers import claims, generate
+from workers.claims import ClaimKey
 
 pytestmark = pytest.mark.integration
 
@@ -66,7 +66,7 @@ def test_a_claim_whose_reply_was_lost_costs_nothing(
             raise OperationalError("update job_questions", {}, Exception("server closed the connection unexpectedly"))
 
     monkeypatch.setattr(generate, name, loses_a_reply)
-    generate.generate(job_id, 1)
+    generate.generate(job_id, [1])
     assert replies_lost == [name]
     assert states("sums") == {"generated": 1}
     assert len(teacher.requests) == 1
@@ -85,4 +85,4 @@ def test_a_worker_that_claims_a_question_twice_cannot_release_its_later_claim(da
     assert value("select claim_id from job_questions where state = 'running'") == second.claim_id
     generate._give_back([second])
     assert states("sums") == {"pending": 1}
-    generate._held.clear()
+    claims.held.clear()

@@ -23,8 +23,8 @@ from tracemill.engines.registry import ENGINE_DIED
 from tracemill.errors import EngineDead
 from tracemill.settings import FeederSettings, settings
 from tracemill.stack import Stack
+from workers import claims, outages, shutdown
 from workers import generate as generating
-from workers import outages, shutdown
 from workers.generate import generate
 
 pytestmark = pytest.mark.integration
@@ -72,8 +72,8 @@ def run_worker(engine: MortalEngine, job_id: int, monkeypatch: pytest.MonkeyPatc
     outages._inside.clear()
     queued = rows("select question_id from job_questions where job_id = :job and state = 'queued'", job=job_id)
     with ThreadPoolExecutor(32) as threads:
-        visits = [threads.submit(generate, job_id, row.question_id) for row in queued]
-    generating._held.clear()
+        visits = [threads.submit(generate, job_id, [row.question_id]) for row in queued]
+    claims.held.clear()
     return any(isinstance(visit.exception(), WorkerEnded) for visit in visits)
 
 
@@ -108,7 +108,7 @@ from tests.integration.workers.test_engine_deaths import MortalEngine
 from workers import generate as generating
 engine = MortalEngine(sys.argv[1])
 generating.engine = lambda _: engine
-visits = [threading.Thread(target=generating.generate, args=(1, question)) for question in (1, 2, 3)]
+visits = [threading.Thread(target=generating.generate, args=(1, [question])) for question in (1, 2, 3)]
 for visit in visits:
     visit.start()
 for visit in visits:

@@ -39,7 +39,7 @@ def test_a_job_shows_that_the_settings_of_its_model_changed(database: Stack, tmp
         close_engines()
         config.write_text(config.read_text().replace(old, new))
         forget()
-        generate(job_id, question_id)
+        generate(job_id, [question_id])
     traces = rows("select question_id, count(*), count(distinct model_hash) from trace_scores group by 1 order by 1")
     assert traces == [(1, 2, 1), (2, 2, 1), (3, 2, 1)]
     models = rows("select model, settings ->> 'model' as name, traces from job_models order by first_at")

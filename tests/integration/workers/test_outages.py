@@ -73,7 +73,7 @@ def visit_all(job: str) -> None:
         "where j.name = :job and q.state = 'queued' order by 2",
         job=job,
     ):
-        generate(row.job_id, row.question_id)
+        generate(row.job_id, [row.question_id])
 
 
 def the_wait_is_over() -> None:

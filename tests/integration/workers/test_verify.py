@@ -303,10 +303,10 @@ def test_a_vote_that_comes_late_changes_nothing(database: Stack, monkeypatch: py
     verify_items = Verifier.verify
 
     def later(*given: Any) -> list[Verdict]:
-        """While one verifier checks three traces, two more arrive and another verifier finishes all five."""
+        """A verifier is lost while it checks three traces; two more arrive and another verifier finishes all five."""
         monkeypatch.setattr(Verifier, "verify", verify_items)
         store("late", {question.text: ["The answer is 3."] * 2}, check=False)
-        change("update job_questions set wanted = 5")
+        change("update job_questions set wanted = 5, lease_until = now()")
         with ThreadPoolExecutor(1) as other:
             other.submit(verify, job_id, [question_id]).result()
         return verify_items(*given)

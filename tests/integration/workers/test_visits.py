@@ -13,8 +13,8 @@ import pytest
 from db.queries import Q
 from db.session import transaction
 from producer.sources import Question
-from tests.integration.factory import addition, additions, fill, job_state, rows, states, value
-from tests.integration.feeding import step
+from tests.integration.factory import addition, additions, change, fill, job_state, rows, states, value
+from tests.integration.feeding import leases_run_out, step
 from tests.integration.statements import keys
 from tests.integration.visits import in_this_process, work
 from tests.scripted_server import ScriptedServer
@@ -162,11 +162,11 @@ def test_a_visit_waits_while_other_visits_reserve_the_budget(database: Stack) ->
         assert connection.execute(Q["claim"], values).one_or_none() is not None
     generate(job_id, [second])
     assert states("held") == {"running": 1, "pending": 1}
-    with transaction() as connection:  # the other worker is lost, and its reservation is free again
-        connection.exec_driver_sql(
-            "update job_questions set lease_until = now() - interval '1 second' where owner is not null"
-        )
+    leases_run_out()  # the other worker is lost, and its reservation is charged
     step(settings().feeder)
+    step(settings().feeder)
+    assert (job_state("held"), value("select spent from jobs")) == ("over_budget", 50)
+    change("update jobs set state = 'running', budget = 1000")
     work("held")
     assert states("held") == {"done": 2}
 

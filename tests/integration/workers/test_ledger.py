@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import redis
 from sqlalchemy import Connection
 from sqlalchemy.exc import OperationalError
 from typer.testing import CliRunner
@@ -118,6 +119,7 @@ def test_a_lost_claim_is_charged_its_reservation_until_it_comes_back(clean: Stac
 def test_a_lost_message_costs_nothing(clean: Stack) -> None:
     fill(additions(2), "dear", budget=100, budget_unit="tokens")
     step(settings().feeder)
+    redis.Redis.from_url(clean.redis_url).flushall()
     leases_run_out()
     assert step(settings().feeder).taken_back == 2
     assert (value("select spent from jobs"), value("select count(*) from ledger")) == (0, 0)

@@ -10,6 +10,7 @@ import time
 from pathlib import Path
 
 from producer import feeder
+from producer.leader import Lead
 from tracemill.settings import FeederSettings
 
 
@@ -17,9 +18,9 @@ def main(file: Path, words: list[str]) -> None:
     step = feeder.step
     with file.open("w", buffering=1) as lines:
 
-        def timed(limits: FeederSettings) -> feeder.Step:
+        def timed(limits: FeederSettings, lead: Lead) -> feeder.Step:
             start = time.perf_counter()
-            result = step(limits)
+            result = step(limits, lead)
             lines.write(f"{time.time():.3f} {1000 * (time.perf_counter() - start):.2f} {result.queued}\n")
             return result
 

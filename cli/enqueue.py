@@ -152,6 +152,12 @@ def enqueue(
             "with another --name, or let the samples vote: --policy FILE with `majority = 0.6`",
             progress_console,
         )
+    if stored.unchanged:
+        print_line(
+            f"{stored.unchanged} questions of dataset {request.source.name} were stored earlier with another domain or "
+            "kind, and keep it. To store them as given here, repeat the command with another --dataset and --name",
+            progress_console,
+        )
     origin = origin_job(source) if "?" in source else None
     if origin and job_named(origin)["state"] not in ENDED:
         print_line(f"job {origin} has not ended: repeat the command when it has, to add the rest", progress_console)

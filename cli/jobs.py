@@ -1,4 +1,4 @@
-"""`tracemill jobs`: list, show and watch jobs; pause, resume, cancel and retry them."""
+"""`tracemill jobs`: list, show and watch jobs; pause, resume, cancel and retry them; leave out failed questions."""
 
 import sys
 import time
@@ -22,7 +22,9 @@ from db.session import transaction
 from tracemill.errors import UsageError
 from tracemill.policy import Policy
 
-jobs = typer.Typer(help="Jobs: list, show, watch, pause, resume, cancel, retry.", invoke_without_command=True)
+jobs = typer.Typer(
+    help="Jobs: list, show, watch, pause, resume, cancel, retry, leave-out.", invoke_without_command=True
+)
 
 Name = Annotated[str, typer.Argument(help="The job's name.")]
 #: Seconds between two reports, on a terminal and elsewhere.
@@ -38,6 +40,9 @@ ENDED = ("done", "over_budget", "cancelled")
 ACCEPTANCE = text(
     "select * from acceptance where job = :name "
     "order by variant, domain, array_position('{easy,medium,hard}', difficulty)"
+)
+MODELS = text(
+    "select model_hash, traces, first_at, last_at, settings from job_models where job = :name order by first_at"
 )
 COSTS = (
     "variant",
@@ -90,11 +95,12 @@ def show(name: Name, json: Json = False) -> None:
         ends = [dict(row) for row in connection.execute(Q["question_ends"], key).mappings()]
         prompts = [dict(row) for row in connection.execute(Q["job_prompts"], key).mappings()]
         costs = [dict(row) for row in connection.execute(ACCEPTANCE, {"name": name}).mappings()]
+        models = [dict(row) for row in connection.execute(MODELS, {"name": name}).mappings()]
     whole = job | {column: settings[column] for column in ("source", "sampling", "verifier", "ask_as", "give_up")}
     sampling = saved(job, ends)
     if json:
         policy = {"policy": settings["policy"], "canaries": canaries, "errors": errors, "adaptive": sampling}
-        print_json(whole | policy | {"acceptance": costs, "ends": ends, "prompts": prompts})
+        print_json(whole | policy | {"acceptance": costs, "ends": ends, "prompts": prompts, "models": models})
         return
     whole["sampling"] = named_defaults(settings["sampling"])
     whole |= in_words(Policy.model_validate(settings["policy"]), canaries)
@@ -103,6 +109,9 @@ def show(name: Name, json: Json = False) -> None:
     print_facts(whole)
     if costs:
         print_rows(costs, COSTS, title="accepted traces and their cost")
+    if len(models) > 1:
+        title = f"the settings of model {job['model']} changed while it answered (settings: the view job_models)"
+        print_rows(models, ("model_hash", "traces", "first_at", "last_at"), title=title)
     if errors:
         print_rows(errors, ("questions", "last_error"), title="errors")
 
@@ -295,6 +304,18 @@ def retry(name: Name) -> None:
     print_line(f"{name}: {count} failed questions are pending again")
 
 
+@jobs.command(
+    "leave-out", help="Measure an evaluation without its failed questions. Example: tracemill jobs leave-out NAME"
+)
+def leave_out(name: Name) -> None:
+    job = job_named(name)
+    if job["purpose"] != "evaluate":
+        raise UsageError(f"job {name} is no evaluation: only an evaluation leaves out failed questions")
+    with transaction() as connection:
+        connection.execute(Q["leave_out_failed"], {"job_id": job["job_id"]})
+    print_line(f"{name}: its evaluation leaves out failed questions ({job['failed']} now)")
+
+
 #: What a stored null means.
 DEFAULTS = {"temperature": "the server's own", "top_p": "the server's own", "max_tokens": "the rest of the context"}
 
@@ -356,7 +377,7 @@ def _change(name: str, state: str, allowed: list[str], budget: float | None = No
         changed = connection.execute(
             Q["set_job_state"], {"name": name, "state": state, "allowed": allowed, "budget": budget}
         ).scalar_one_or_none()
-        if changed is not None and state != "running":
+        if changed is not None:  # messages of a paused job may be used up
             connection.execute(Q["unqueue"], {"job_id": changed, "question_ids": None})
     if changed is None and job["state"] == state:
         raise UsageError(f"job {name} is already {state}")

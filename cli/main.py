@@ -138,14 +138,15 @@ def _known(error: Exception) -> int:
 
     from kombu.exceptions import OperationalError as BrokerGone
     from redis.exceptions import RedisError
-    from sqlalchemy.exc import OperationalError as DatabaseGone
     from sqlalchemy.exc import ProgrammingError
+
+    from db.retry import is_away, reason
 
     if isinstance(error, BrokenPipeError):  # `tracemill sql … | head`
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
-    if isinstance(error, DatabaseGone):
-        return _failed(str(unreachable("Postgres", error.orig)), 1)
+    if is_away(error):
+        return _failed(str(unreachable("Postgres", reason(error))), 1)
     if isinstance(error, ProgrammingError) and getattr(error.orig, "sqlstate", None) == "42P01":
         return _failed(f"the database has no tables yet ({_line(error.orig)}): run `tracemill db upgrade`", 1)
     if isinstance(error, BrokerGone | RedisError):

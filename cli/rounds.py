@@ -33,7 +33,7 @@ COLUMNS = ("name", "state", "created_at", "finished_at", "adapter_path", "error"
 #: Accuracies by the number of samples.
 BY_SAMPLES = ("pass_at", "majority_at")
 #: Measures of an evaluation beside its accuracy.
-MEASURES = (*BY_SAMPLES, "steps", "faithfulness", "coherence", "tokens_out")
+MEASURES = ("left out", *BY_SAMPLES, "steps", "faithfulness", "coherence", "tokens_out")
 
 
 def register(app: typer.Typer) -> None:
@@ -152,6 +152,7 @@ def _evaluation_row(evaluation: Mapping[str, Any]) -> dict[str, Any]:
     by_samples = {
         name: " ".join(f"@{k} {100 * value:.1f}" for k, value in evaluation[name].items()) for name in BY_SAMPLES
     }
+    by_samples["left out"] = str(evaluation.get("left_out") or "")
     return {**evaluation, **by_samples, "right %": percent(accuracy), "in requested form": evaluation["correct_strict"]}
 
 

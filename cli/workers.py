@@ -74,6 +74,7 @@ def generate(
         bool, typer.Option("--lend", help="Let the engines sleep while a trainer of this machine needs their GPUs.")
     ] = False,
 ) -> None:
+    from db.pauses import resume
     from tracemill.engines.memory_plan import SHARE, worker_shares
     from tracemill.engines.registry import capacity, close_engines, engine, set_options
     from workers.room import with_spare
@@ -86,6 +87,7 @@ def generate(
         model(alias)  # an unknown alias is an error before a model is loaded
 
     def load() -> int:
+        resume(served)
         if lend:
             _lend_cards(served)
         for alias, share in worker_shares(served).items():
@@ -101,8 +103,9 @@ def generate(
 
 def _lend_cards(served: Sequence[str]) -> None:
     """Lend this worker's GPUs to the fits of a trainer with the same data folder. Waits while a fit holds them."""
-    from tracemill.engines.registry import end_worker, set_options, sleep_engines, wake_engines
+    from tracemill.engines.registry import set_options, sleep_engines, wake_engines
     from tracemill.engines.vllm import SLEEP_MODE
+    from workers.shutdown import engine_died
 
     visible = [card.id for card in cards()]
     if not visible:
@@ -117,7 +120,7 @@ def _lend_cards(served: Sequence[str]) -> None:
         try:
             tenancy.lend(sleep_engines, wake_engines)
         except Exception as error:  # the state of the engine is unknown now
-            end_worker(EngineDead(f"the engine cannot lend its GPU to a fit: {error}"))
+            engine_died(EngineDead(f"the engine cannot lend its GPU to a fit: {error}"))
 
     threading.Thread(target=lend, name="tracemill-lender", daemon=True).start()
 
@@ -129,6 +132,7 @@ def verify(
         int | None, typer.Option(help="Maximum of questions at a time (default: one a core).")
     ] = None,
 ) -> None:
+    from db.pauses import resume
     from tracemill.engines.registry import close_engines
     from tracemill.verification.pipeline import sandbox
 
@@ -137,8 +141,14 @@ def verify(
     if reason := sandbox().refusal:
         print_line(f"programs (kind code) are not verified here: {reason}", progress_console)
     queues = [verify_queue(None), *([verify_queue(judge)] if judge else [])]
+
+    def load() -> int:
+        if judge:
+            resume([judge])
+        return concurrency or settings().verify_concurrency or os.cpu_count() or 1
+
     try:
-        _celery("verify", queues, lambda: concurrency or settings().verify_concurrency or os.cpu_count() or 1)
+        _celery("verify", queues, load)
     finally:
         close_engines()
 

@@ -9,6 +9,7 @@ import socket
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
+from types import MappingProxyType
 from typing import Any
 
 from sqlalchemy import Row
@@ -89,7 +90,9 @@ def youngest_seconds(reports: Iterable[ProcessStatus]) -> float | None:
 def job_reasons(rows: Iterable[Mapping[str, Any]]) -> dict[str, list[Reason]]:
     """The reasons why each job of `rows` (of the view job_progress) makes no progress, by its name."""
     jobs = list(rows)
-    factory = _Factory(_heartbeats(None))
+    with transaction() as connection:
+        pauses = {row.alias: row.reason for row in connection.execute(Q["model_pauses"])}
+    factory = _Factory(_heartbeats(None), pauses)
     with transaction() as connection:
         waiting = connection.execute(Q["waiting_errors"], {"jobs": [job["job"] for job in jobs]}).all()
     return {job["job"]: factory.reasons(job, [row for row in waiting if row.job == job["job"]]) for job in jobs}
@@ -118,8 +121,10 @@ def why_not_trained() -> list[str]:
 class _Factory:
     """The live processes, and the local stack for those that are missing."""
 
-    def __init__(self, heartbeats: Sequence[Row[Any]]) -> None:
+    def __init__(self, heartbeats: Sequence[Row[Any]], pauses: Mapping[str, str] = MappingProxyType({})) -> None:
+        """`pauses`: the reason by paused alias."""
         self.alive = [row for row in heartbeats if row.silent_seconds <= SILENT_SECONDS]
+        self._pauses = pauses
         self._programs: dict[str, ProcessStatus] | None = None
 
     def reasons(self, job: Mapping[str, Any], waiting: Sequence[Row[Any]]) -> list[Reason]:
@@ -135,13 +140,22 @@ class _Factory:
         if job["pending"] or job["queued"] or job["running"]:
             model = job["model"]
             absent = f"no worker serves {model}: tracemill worker generate --model {model}"
-            reasons += [self.queue_reason(generate_queue(model), absent) or _error(waiting, has_traces=False)]
+            reasons += [
+                self._pause_reason(model)
+                or self.queue_reason(generate_queue(model), absent)
+                or _error(waiting, has_traces=False)
+            ]
         if job["generated"]:
-            reasons += [self._verify_reason(waiting[0].judge) or _error(waiting, has_traces=True)]
+            judge = waiting[0].judge
+            reasons += [self._pause_reason(judge) or self._verify_reason(judge) or _error(waiting, has_traces=True)]
         if not any(row.leads for row in self.alive):
             absent = "no process hands out questions: tracemill producer"
             reasons += [self._program_reason("producer") or Reason(absent)]
         return [reason for reason in reasons if reason is not None]
+
+    def _pause_reason(self, alias: str | None) -> Reason | None:
+        reason = self._pauses.get(alias or "")
+        return Reason(f"{alias} is paused, with one try a minute: {reason}") if reason else None
 
     def _verify_reason(self, judge: str | None) -> Reason | None:
         if judge is None:

@@ -12,9 +12,10 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 
 import psutil
-from sqlalchemy.exc import OperationalError, SQLAlchemyError
+from sqlalchemy.exc import SQLAlchemyError
 
 from db.queries import Q
+from db.retry import is_away, reason
 from db.session import engine, statement
 from tracemill.concurrency import Periodic
 from tracemill.stack.programs import kind_of
@@ -97,8 +98,10 @@ def _wait_for_schema() -> None:
             with engine().connect() as connection:
                 require_current(connection)
             return
-        except OperationalError as error:
+        except SQLAlchemyError as error:
+            if not is_away(error):
+                raise
             if not waited:
-                log.warning("waiting for Postgres: %s", str(error.orig).splitlines()[0])
+                log.warning("waiting for Postgres: %s", reason(error))
             waited = True
             time.sleep(1)

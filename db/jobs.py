@@ -33,6 +33,8 @@ class JobSpec:
     policy: Policy
     #: The source of the questions, for people.
     source: str
+    #: How it is read: `map`, `domain`, `dataset`; None if it is another job.
+    source_options: Mapping[str, Any] | None = None
     round_id: int | None = None
     ask_as: str | None = None
     from_job_id: int | None = None
@@ -83,6 +85,7 @@ def open_job(connection: Connection, spec: JobSpec) -> int:
         "policy": spec.policy.model_dump_json(),
         "verifier": spec.policy.verifier,
         "source": spec.source,
+        "source_options": None if spec.source_options is None else json.dumps(spec.source_options),
         "priority": spec.priority,
     }
     prompts = list(_prompt_rows(spec))
@@ -101,12 +104,15 @@ def open_job(connection: Connection, spec: JobSpec) -> int:
     known["sampling"] = Sampling.from_json(known["sampling"]).as_json()
     stored = connection.execute(Q["job_prompts"], {"job_id": known["id"]}).mappings()
     known["prompts"] = {(p["domain"], p["variant"], p["call"], p["prompt_hash"]) for p in stored}
+    options = known["source_options"] or spec.source_options or {}  # a job of an older release has none
+    known |= options
     requested = row | {
+        **(spec.source_options or options),
         "sampling": spec.sampling.as_json(),
         "policy": spec.policy.model_copy(update={"uninformative": policy.uninformative}),
         "prompts": {(key["domain"], key["variant"], key["call"], p.hash) for key, p in prompts},
     }
-    for column in (*SAME_IN_A_RESUMED_JOB, "prompts"):
+    for column in ("source", *options, *SAME_IN_A_RESUMED_JOB, "prompts"):
         if known[column] != requested[column]:
             difference = "prompt" if column == "prompts" else f"{column}: {known[column]!r}, not {requested[column]!r}"
             raise UsageError(
@@ -139,10 +145,9 @@ def stored_job(connection: Connection, name: str) -> JobSpec | None:
     return JobSpec(prompts=prompts, **columns)
 
 
-#: Compared in this order. The source is first, because another source explains all other differences.
+#: Compared in this order, after the source and its options: another source explains all other differences.
 SAME_IN_A_RESUMED_JOB = (
     *(
-        "source",
         "purpose",
         "model",
         "round_id",

@@ -9,13 +9,22 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from sqlalchemy import Connection, Engine, create_engine, event
+from sqlalchemy import Connection, Engine, ExceptionContext, create_engine, event
 from sqlalchemy.exc import DisconnectionError
 
+from db.retry import READ_ONLY
 from tracemill.concurrency import once
 from tracemill.errors import no_postgres
-from tracemill.keepalive import POSTGRES_CLIENT, POSTGRES_SERVER
+from tracemill.keepalive import BROKEN, POSTGRES_CLIENT, POSTGRES_SERVER
 from tracemill.settings import settings
+
+#: Settings of every session. A process that is frozen in a transaction keeps its locks for at most `BROKEN` seconds.
+#: Another process that waits for a lock fails earlier and tries again (`db.retry`).
+SESSION: dict[str, str] = {
+    **{name: str(value) for name, value in POSTGRES_SERVER.items()},
+    "idle_in_transaction_session_timeout": f"{BROKEN}s",
+    "lock_timeout": "10s",
+}
 
 
 @once
@@ -30,16 +39,22 @@ def engine() -> Engine:
         max_overflow=8,
         connect_args={"application_name": "tracemill", **POSTGRES_CLIENT},
     )
-    event.listen(made, "connect", _set_keepalives)
+    event.listen(made, "connect", _configure)
+    event.listen(made, "handle_error", _leave_read_only_server)
     event.listen(made, "checkin", _note_idle)
     event.listen(made, "checkout", _ping)
     return made
 
 
-def _set_keepalives(connection: Any, record: Any) -> None:
-    """Make Postgres end the session and release its locks soon after this process is disconnected."""
-    connection.execute("select " + ", ".join(f"set_config('{k}', '{v}', false)" for k, v in POSTGRES_SERVER.items()))
+def _configure(connection: Any, record: Any) -> None:
+    connection.execute("select " + ", ".join(f"set_config('{k}', '{v}', false)" for k, v in SESSION.items()))
     connection.commit()
+
+
+def _leave_read_only_server(context: ExceptionContext) -> None:
+    """Replace all connections to a server that became read-only: after a failover another one is the primary."""
+    if getattr(context.original_exception, "sqlstate", None) == READ_ONLY:
+        context.is_disconnect = True
 
 
 #: Ping a connection that was idle longer than this, in seconds. SQLAlchemy's `pool_pre_ping` pings each time, which is

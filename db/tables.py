@@ -6,6 +6,7 @@ Postgres holds all work; a message in Redis is never the only copy of it. The SQ
 
 from datetime import datetime
 from typing import Any
+from uuid import UUID
 
 from sqlalchemy import (
     REAL,
@@ -24,9 +25,12 @@ from sqlalchemy.orm import Mapped, mapped_column
 
 from db.base import Base, now, one_of
 from db.judges import Calibration, Canary
+from db.ledger import Payment
+from db.liveness import Leader, Process
+from db.pauses import ModelPause
 from tracemill.scores import SCORES
 
-__all__ = ["Base", "Calibration", "Canary"]
+__all__ = ["Base", "Calibration", "Canary", "Leader", "ModelPause", "Payment", "Process"]
 
 
 class PromptRow(Base):
@@ -35,6 +39,15 @@ class PromptRow(Base):
     __tablename__ = "prompts"
     hash: Mapped[str] = mapped_column(primary_key=True)
     messages: Mapped[list[Any]]
+    created_at: Mapped[datetime] = now()
+
+
+class Model(Base):
+    """The settings of a model alias that shape its answers, stored once under their hash (`ModelSettings.hash`)."""
+
+    __tablename__ = "models"
+    hash: Mapped[str] = mapped_column(primary_key=True)
+    settings: Mapped[dict[str, Any]]
     created_at: Mapped[datetime] = now()
 
 
@@ -96,7 +109,11 @@ class Job(Base):
     #: The verifier whose verdicts count for this job.
     verifier: Mapped[str]
     source: Mapped[str]
+    #: How its source is read: `map`, `domain`, `dataset`. Null for another job as the source, and in older jobs.
+    source_options: Mapped[dict[str, Any] | None]
     priority: Mapped[int] = mapped_column(server_default="0")
+    #: An evaluation is measured without its failed questions.
+    leaves_out_failed: Mapped[bool] = mapped_column(server_default=text("false"))
     created_at: Mapped[datetime] = now()
     finished_at: Mapped[datetime | None]
     __table_args__ = (
@@ -139,8 +156,14 @@ class JobQuestion(Base):
     reserved: Mapped[float] = mapped_column(DOUBLE_PRECISION, server_default="0")
     #: States queued, running, generated: the time after which the feeder may take the question back.
     lease_until: Mapped[datetime | None]
-    #: State running: the owner of the claim. Only the owner can change the state of its claim.
+    #: State running: the worker that holds the claim, and the claim's own id. Only the holder of the id can change it.
     owner: Mapped[str | None]
+    claim_id: Mapped[UUID | None]
+    #: State pending: the earliest time of its next visit, and the visits in a row that an absent engine has ended.
+    not_before: Mapped[datetime | None]
+    absences: Mapped[int] = mapped_column(SmallInteger, server_default="0")
+    #: Engines that died in a row while they answered it. It shares the next one with half as many questions.
+    deaths: Mapped[int] = mapped_column(SmallInteger, server_default="0")
     last_error: Mapped[str | None]
     updated_at: Mapped[datetime] = now()
     __table_args__ = (
@@ -150,6 +173,12 @@ class JobQuestion(Base):
             "ix_job_questions_pending", "job_id", "attempts", "question_id", postgresql_where=text("state = 'pending'")
         ),
         Index(
+            "ix_job_questions_put_off",
+            "job_id",
+            "not_before",
+            postgresql_where=text("state = 'pending' and not_before is not null"),
+        ),
+        Index(
             "ix_job_questions_leased",
             "job_id",
             "state",
@@ -157,27 +186,6 @@ class JobQuestion(Base):
             postgresql_where=text("state in ('queued', 'running', 'generated')"),
         ),
     )
-
-
-class Process(Base):
-    """One process of the factory, updated by its heartbeat every few seconds."""
-
-    __tablename__ = "processes"
-    #: kind.pid@host, the name in Celery and Flower.
-    name: Mapped[str] = mapped_column(primary_key=True)
-    #: producer, generate, verify or train
-    kind: Mapped[str]
-    host: Mapped[str]
-    #: The queues of its tasks, and the number of tasks at a time.
-    queues: Mapped[list[Any]]
-    concurrency: Mapped[int]
-    #: Producers only: whether it is the leader or on standby.
-    leads: Mapped[bool]
-    #: Its current problem; null if it has none.
-    trouble: Mapped[str | None]
-    #: When it began to take tasks; before that, when it started.
-    started_at: Mapped[datetime] = now()
-    seen_at: Mapped[datetime] = now()
 
 
 class Trace(Base):
@@ -214,6 +222,9 @@ class Trace(Base):
     #: Its price, in the currency of the settings' price_in and price_out.
     cost: Mapped[float] = mapped_column(server_default="0")
     worker: Mapped[str]
+    #: The settings of the model alias when it answered. Null in traces of older releases and in imported ones.
+    #: No foreign key: its check would read the whole table in a migration.
+    model_hash: Mapped[str | None]
     created_at: Mapped[datetime] = now()
     #: The thoughts in `text`, without marks; null if there are none.
     thoughts: Mapped[str | None]
@@ -365,6 +376,8 @@ class Evaluation(Base):
     #: Name of the base model's job, which the results before and after share.
     benchmark: Mapped[str]
     questions: Mapped[int]
+    #: Failed questions that are not among them.
+    left_out: Mapped[int] = mapped_column(server_default="0")
     #: Right answers in any form, and right answers in a requested form.
     correct: Mapped[int]
     correct_strict: Mapped[int]

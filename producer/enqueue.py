@@ -9,10 +9,10 @@ import json
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
-from typing import TypeAlias
+from typing import NamedTuple, TypeAlias
 
 from psycopg import Connection as Psycopg
-from psycopg.errors import DeadlockDetected
+from psycopg.errors import DeadlockDetected, LockNotAvailable
 from sqlalchemy import Connection
 from sqlalchemy.exc import OperationalError
 
@@ -49,6 +49,8 @@ class Enqueued:
     new: int = 0
     #: Questions of the source with a gold answer.
     golds: int = 0
+    #: Questions of the source that are stored with another domain or kind, which they keep.
+    unchanged: int = 0
     #: The first unreadable rows, at most 20, and the number of all unreadable rows.
     problems: list[Problem] = field(default_factory=list)
     bad: int = 0
@@ -69,16 +71,18 @@ def enqueue(
     with transaction() as connection:
         done = Enqueued(open_job(connection, spec))
 
-    def add_stored(read: int, writing: Future[int]) -> None:
-        before, done.new = done.new, done.new + writing.result()
+    def add_stored(read: int, writing: Future[Stored]) -> None:
+        stored = writing.result()
+        before, done.new = done.new, done.new + stored.new
         done.read += read
+        done.unchanged += stored.unchanged
         if before < ANALYSE_AT <= done.new:
             _analyse()
         progress(done)
 
     # At most two batches are in memory: one is written while the other is read. The block's end waits for the writer.
     with ThreadPoolExecutor(1, "enqueue") as writer:
-        under_way: tuple[int, Future[int]] | None = None
+        under_way: tuple[int, Future[Stored]] | None = None
         for batch in _batches(_questions(rows, done)):
             staged = _staged_rows(batch, dataset, domain)
             done.golds += sum(question.gold is not None for question in batch)
@@ -137,7 +141,7 @@ def _finish(done: Enqueued) -> None:
 
 def _analyse() -> None:
     with transaction() as connection:
-        connection.exec_driver_sql("analyze questions, job_questions")
+        connection.exec_driver_sql("analyze (skip_locked) questions, job_questions")
 
 
 def _questions(rows: Iterable[Question | Problem], done: Enqueued) -> Iterator[Question]:
@@ -182,8 +186,15 @@ def _staged_rows(batch: list[Question], dataset: str, domain: str) -> list[Stage
     return list(rows.values())
 
 
-def _insert(job_id: int, name: str, staged: list[Staged]) -> int:
-    """Store the rows in one transaction; return the number of rows that are new in the job.
+class Stored(NamedTuple):
+    """The result of one batch, as in `Enqueued`."""
+
+    new: int
+    unchanged: int
+
+
+def _insert(job_id: int, name: str, staged: list[Staged]) -> Stored:
+    """Store the rows in one transaction.
 
     Raises UsageError when the job has been cancelled meanwhile.
     """
@@ -194,11 +205,13 @@ def _insert(job_id: int, name: str, staged: list[Staged]) -> int:
                     raise cancelled(name)
                 connection.exec_driver_sql(STAGED)
                 _copy(connection, staged)
-                connection.execute(Q["insert_questions"])
-                return connection.execute(Q["insert_job_questions"], {"job_id": job_id}).rowcount
+                are_all_new = connection.execute(Q["insert_questions"]).rowcount == len(staged)
+                unchanged = 0 if are_all_new else connection.execute(Q["stored_otherwise"]).scalar_one()
+                return Stored(connection.execute(Q["insert_job_questions"], {"job_id": job_id}).rowcount, unchanged)
         except OperationalError as error:
-            # Another enqueue stores the same questions in another order. It finishes after this rollback.
-            if not isinstance(error.orig, DeadlockDetected):
+            # Another enqueue stores the same questions in another order. It finishes after this rollback, or it is
+            # frozen and Postgres ends its session.
+            if not isinstance(error.orig, DeadlockDetected | LockNotAvailable):
                 raise
 
 

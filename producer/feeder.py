@@ -1,13 +1,16 @@
 """The feeder: keeps a window of each model's questions in Redis, and takes back lost questions.
 
-One step updates every active job. All state is in Postgres, so another feeder can continue after a crash. The leader
-holds an advisory lock of Postgres; the other feeders stand by.
+One step updates every active job. All state is in Postgres, so another feeder can continue after a crash. One feeder
+leads (`producer.leader`); the others stand by.
+
+While Postgres was away or no feeder led, workers could not renew their leases. So nothing is taken back until a feeder
+has led for the duration of a lease without losing Postgres.
 """
 
 import logging
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,23 +18,27 @@ from kombu.exceptions import BatchPublishError
 from kombu.exceptions import OperationalError as BrokerAway
 from redis import RedisError
 from sqlalchemy import Connection, Row
-from sqlalchemy.exc import OperationalError, ProgrammingError
+from sqlalchemy.exc import SQLAlchemyError
 
 from db.heartbeat import SILENT_SECONDS, present
 from db.queries import Q
-from db.session import engine, statement, transaction
-from producer.shares import Job, rooms, window
+from db.retry import is_away, reason, sqlstate
+from db.session import statement
+from producer.leader import Lead, LeadLost, take_lead
+from producer.messages import questions_in
+from producer.shares import Job, questions_a_message, rooms, window
 from tracemill.celery import GENERATE, LOOP, TRAIN, app, nudge_verifiers, send
 from tracemill.policy import Policy
-from tracemill.queues import TRAIN_QUEUE, generate_queue
+from tracemill.processes import unique_name
+from tracemill.queues import TRAIN_QUEUE, generate_queue, verify_queue
 from tracemill.settings import FeederSettings, settings
 
 log = logging.getLogger(__name__)
 
 #: SQLSTATE of a table or column that does not exist, as during a downgrade and an upgrade.
 SCHEMA_CHANGES = ("42P01", "42703")
-#: Key of the advisory lock that the leader holds.
-LEADER = 0x66656564
+#: Seconds between two attempts of a feeder on standby to lead.
+STANDBY_SECONDS = 1.0
 
 
 @dataclass
@@ -44,32 +51,83 @@ class Step:
     finished: int = 0
 
 
-def step(limits: FeederSettings) -> Step:
-    """Update every active job once, and take back what dead workers held of the others."""
+class Rates:
+    """The rate at which the workers of each model take questions, by what the feeder must refill."""
+
+    def __init__(self) -> None:
+        self._latest: dict[str, tuple[float, float]] = {}
+
+    def update(self, model: str, refilled: int) -> float:
+        """Questions a second, as a moving average, after a step that refills so many. The first step gives 0."""
+        now = time.monotonic()
+        if model not in self._latest:
+            rate = 0.0
+        else:
+            before, rate = self._latest[model]
+            rate = (rate + refilled / max(now - before, 1e-3)) / 2
+        self._latest[model] = now, rate
+        return rate
+
+
+def step(limits: FeederSettings, lead: Lead, rates: Rates | None = None) -> Step:
+    """Update every active job once, and take back what dead workers held of all jobs. Raises LeadLost.
+
+    `rates` remembers the steps before, for the size of the messages.
+    """
     did = Step()
+    takes_back = lead.held_seconds() >= limits.running_lease_seconds
     with statement() as connection:
         jobs = {job.id: job for job in connection.execute(Q["active_jobs"])}
         halted = connection.execute(Q["halted_jobs"]).scalars().all()
-    for job in jobs.values():
-        _take_back(job, limits, did)
+    if takes_back:
+        for job in jobs.values():
+            _keep_queued(job, limits, lead)
+            _take_back(job, limits, lead, did)
     for job_id in halted:
-        with statement() as connection:
-            _free(connection, job_id, limits, did)
-    for demand, room in _rooms({job.model for job in jobs.values()}, limits):
+        with lead.transaction() as connection:
+            # A step that began before the job was halted may have queued more of its questions.
+            connection.execute(Q["unqueue"], {"job_id": job_id, "question_ids": None})
+            if takes_back:
+                _free(connection, job_id, limits, did)
+    for demand, room, size in _rooms({job.model for job in jobs.values()}, limits, rates or Rates()):
         if demand.id in jobs:  # otherwise the job has just been opened
-            _update(jobs[demand.id], demand, room, limits, did)
-    _nudge_trainers()
+            _update(jobs[demand.id], demand, room, size, limits, lead, did)
+    _nudge_trainers(lead)
     return did
 
 
-def _take_back(job: Row[Any], limits: FeederSettings, did: Step) -> None:
-    with transaction() as connection:
+def _keep_queued(job: Row[Any], limits: FeederSettings, lead: Lead) -> None:
+    """Extend the leases of queued questions whose messages still wait in Redis, because nobody consumes them."""
+    with statement() as connection:
+        overdue = connection.execute(Q["overdue_messages"], {"job_id": job.id}).scalars().all()
+    if kept := _in_redis(job.id, overdue, generate_queue(job.model)):
+        with lead.transaction() as connection:
+            lease = {"job_id": job.id, "question_ids": kept, "lease": limits.queued_lease_seconds}
+            connection.execute(Q["keep_queued"], lease)
+
+
+def _in_redis(job_id: int, question_ids: Sequence[int], *queues: str) -> list[int]:
+    """The questions whose messages wait in one of the queues; all of them if Redis cannot be reached."""
+    if not question_ids:
+        return []
+    try:
+        waiting = questions_in(*queues)
+    except (BrokerAway, RedisError) as error:
+        log.warning("Redis cannot be reached, the messages of %d questions may be lost: %s", len(question_ids), error)
+        return list(question_ids)
+    return [question_id for question_id in question_ids if (job_id, question_id) in waiting]
+
+
+def _take_back(job: Row[Any], limits: FeederSettings, lead: Lead, did: Step) -> None:
+    with lead.transaction() as connection:
         _free(connection, job.id, limits, did)
         overdue = {"job_id": job.id, "lease": limits.verify_lease_seconds}
         late = connection.execute(Q["overdue_verifications"], overdue).all()
-    if late:
-        nudge_verifiers(job.id, [row.question_id for row in late], Policy.model_validate(job.policy))
-        did.renudged += len(late)
+    policy = Policy.model_validate(job.policy)
+    waiting = _in_redis(job.id, [row.question_id for row in late], verify_queue(None), verify_queue(policy.judge))
+    if lost := [row.question_id for row in late if row.question_id not in waiting]:
+        nudge_verifiers(job.id, lost, policy)
+        did.renudged += len(lost)
 
 
 def _free(connection: Connection, job_id: int, limits: FeederSettings, did: Step) -> None:
@@ -77,38 +135,49 @@ def _free(connection: Connection, job_id: int, limits: FeederSettings, did: Step
     did.taken_back += len(connection.execute(Q["take_back"], lost).all())
 
 
-def _rooms(models: set[str], limits: FeederSettings) -> Iterator[tuple[Row[Any], int]]:
-    """Each active job of the models with its counts, and the number of questions that it may send."""
+def _rooms(models: set[str], limits: FeederSettings, rates: Rates) -> Iterator[tuple[Row[Any], int, int]]:
+    """Each active job of the models with its counts, the number of questions that it may send, and those a message."""
     if not models:
         return
     with statement() as connection:
-        capacities = dict(map(tuple, connection.execute(Q["listening"], {"silent": SILENT_SECONDS})))
+        workers = {row.queue: row for row in connection.execute(Q["listening"], {"silent": SILENT_SECONDS})}
+        listening = {model: workers.get(generate_queue(model)) for model in models}
+        pauses = {row.alias: row.is_trial_due for row in connection.execute(Q["model_pauses"])}
+        if pauses:
+            connection.execute(Q["unqueue_paused"])
         windows = {
-            model: window(int(capacities.get(generate_queue(model), 0)), len(models), limits.window) for model in models
+            # A paused model gets one question when its trial is due.
+            model: int(pauses[model])
+            if model in pauses
+            else window(int(row.places) if row else 0, len(models), limits.window)
+            for model, row in listening.items()
         }
-        demands = connection.execute(Q["demands"], {"most": max(windows.values())}).all()
+        demands = connection.execute(Q["demands"], {"most": max(*windows.values(), 1)}).all()
     for model, width in windows.items():
         of_model = [row for row in demands if row.model == model]
         jobs = [
-            Job(row.id, row.priority, row.in_flight, row.unverified, row.pending, not row.budget_in_use)
+            Job(row.id, row.priority, row.queued, row.unverified, row.pending, not row.budget_in_use)
             for row in of_model
         ]
         room = rooms(jobs, width, limits.backlog)
-        yield from ((row, room[row.id]) for row in of_model)
+        row = listening[model]
+        size = questions_a_message(rates.update(model, sum(room.values())), row.processes if row else 0)
+        yield from ((demand, room[demand.id], size) for demand in of_model)
 
 
-def _update(job: Row[Any], demand: Row[Any], room: int, limits: FeederSettings, did: Step) -> None:
-    with transaction() as connection:
+def _update(
+    job: Row[Any], demand: Row[Any], room: int, size: int, limits: FeederSettings, lead: Lead, did: Step
+) -> None:
+    with lead.transaction() as connection:
         # The rows are committed before the messages are sent. A message without its row would be refused. A row without
         # its message comes back when its lease runs out.
         queued = _queue(connection, job.id, room, limits.queued_lease_seconds) if room > 0 else []
         # Run `finish_job` only then, because with many questions Postgres may read all of them.
-        settled = not (demand.pending or demand.in_flight or demand.unverified)
+        settled = not (demand.pending or demand.queued or demand.running or demand.unverified)
         finished = connection.execute(Q["finish_job"], {"job_id": job.id}).rowcount if settled else 0
         if demand.budget_in_use and not finished and connection.execute(Q["over_budget"], {"job_id": job.id}).rowcount:
             log.warning("job %s has spent its budget", job.id)
-            connection.execute(Q["unqueue"], {"job_id": job.id, "question_ids": None})
-    did.queued += _send(job.id, job.model, queued)
+    did.queued += _send(job.id, job.model, queued, size, lead)
     did.finished += finished
 
 
@@ -117,28 +186,27 @@ def _queue(connection: Connection, job_id: int, room: int, lease: float) -> list
     return sorted(row.question_id for row in rows)
 
 
-def _send(job_id: int, model: str, question_ids: list[int]) -> int:
-    """Send one message for each question, many in a round trip. Returns the number sent.
+def _send(job_id: int, model: str, question_ids: list[int], size: int, lead: Lead) -> int:
+    """Send messages of up to `size` questions, many in a round trip. Returns the number of questions.
 
     If Redis cannot be reached, all questions become pending again.
     """
     try:
         with app.producer_or_acquire() as producer, producer.batch():
-            for question_id in question_ids:
-                app.send_task(
-                    GENERATE, args=[job_id, question_id], queue=generate_queue(model), producer=producer, retry=False
-                )
+            for start in range(0, len(question_ids), size):
+                arguments = [job_id, question_ids[start : start + size]]
+                app.send_task(GENERATE, args=arguments, queue=generate_queue(model), producer=producer, retry=False)
     except (BrokerAway, BatchPublishError, RedisError) as error:
         log.warning("Redis cannot be reached, %d questions wait in Postgres: %s", len(question_ids), error)
-        with transaction() as connection:
+        with lead.transaction() as connection:
             # Some messages may have been sent. They are valid, because a worker can also claim a pending question.
             connection.execute(Q["unqueue"], {"job_id": job_id, "question_ids": question_ids})
         return 0
     return len(question_ids)
 
 
-def _nudge_trainers() -> None:
-    with transaction() as connection:
+def _nudge_trainers(lead: Lead) -> None:
+    with lead.transaction() as connection:
         rounds = connection.execute(Q["overdue_rounds"]).all()
         loops = connection.execute(Q["movable_loops"]).all()
     for row in rounds:
@@ -151,38 +219,35 @@ def feed(stopped: Callable[[], bool]) -> None:
     """Run a feeder with a heartbeat until `stopped()`. Raises StackError if the schema is not this code's."""
     leading = threading.Event()
     with present("producer", leads=leading.is_set):
-        lead(stopped, leading)
+        stand_by(stopped, leading)
 
 
-def lead(stopped: Callable[[], bool], leading: threading.Event) -> None:
+def stand_by(stopped: Callable[[], bool], leading: threading.Event) -> None:
     """Wait for the lead, then step until `stopped()`. It survives an absence of Postgres or Redis."""
-    limits = settings().feeder
+    limits, name = settings().feeder, unique_name()
     while not stopped():
         try:
-            with engine().connect() as connection:
-                connection = connection.execution_options(isolation_level="AUTOCOMMIT")
-                # Detached from the pool, so that closing it releases the lock. A pooled connection would keep the lock.
-                connection.detach()
-                while (
-                    not stopped()
-                    and not connection.exec_driver_sql(f"select pg_try_advisory_lock({LEADER})").scalar_one()
-                ):
-                    time.sleep(1)
-                if not stopped():
-                    log.warning("this feeder leads")
-                    leading.set()
-                while not stopped():
-                    connection.exec_driver_sql("select 1")  # without this connection the lock is lost
-                    did = step(limits)
-                    if not did.queued:
-                        time.sleep(limits.interval_seconds)
-        except OperationalError as error:
-            log.warning("Postgres cannot be reached, trying again: %s", str(error.orig).splitlines()[0])
-            time.sleep(limits.interval_seconds)
-        except ProgrammingError as error:
-            if getattr(error.orig, "sqlstate", None) not in SCHEMA_CHANGES:
+            lead = take_lead(name, limits.leader_lease_seconds)
+            if lead is None:
+                time.sleep(STANDBY_SECONDS)
+            else:
+                _lead(lead, limits, stopped, leading)
+        except LeadLost as error:
+            log.warning("%s", error)
+        except SQLAlchemyError as error:
+            if not is_away(error) and sqlstate(error) not in SCHEMA_CHANGES:
                 raise
-            log.warning("the schema is being migrated, trying again: %s", str(error.orig).splitlines()[0])
+            log.warning("Postgres cannot do it now, trying again: %s", reason(error))
             time.sleep(limits.interval_seconds)
         finally:
             leading.clear()
+
+
+def _lead(lead: Lead, limits: FeederSettings, stopped: Callable[[], bool], leading: threading.Event) -> None:
+    log.warning("this feeder leads")
+    leading.set()
+    rates = Rates()
+    while not stopped():
+        if not step(limits, lead, rates).queued:
+            time.sleep(limits.interval_seconds)
+    lead.release()

@@ -8,7 +8,7 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from tracemill.errors import UsageError
 from tracemill.methods import Shot
@@ -37,6 +37,11 @@ class SourceSpec:
     def name(self) -> str:
         """The dataset's name."""
         return self.dataset or source_name(self.address)
+
+    @property
+    def options(self) -> dict[str, Any]:
+        """How the source is read. With other options its rows would be other questions."""
+        return {"map": dict(self.mapping), "domain": self.domain, "dataset": self.name}
 
 
 @dataclass(frozen=True)

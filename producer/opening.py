@@ -130,6 +130,7 @@ def job_spec(request: JobRequest, upcoming: Collection[str] = ()) -> JobSpec:
         sampling=sampling,
         policy=informed(request.policy),
         source=request.source.address,
+        source_options=None if builds_on is not None else request.source.options,
         round_id=request.round_id,
         priority=request.priority,
     )

@@ -8,13 +8,16 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 
-#: Largest number of messages of all models, so that Redis stays small with any number of workers.
-MAX_MESSAGES = 10_000
+#: Largest number of queued questions of all models, so that Redis stays small with any number of workers.
+MAX_QUEUED = 10_000
 #: Defaults of the window: its smallest size, and its size as a multiple of the workers' concurrency.
 MIN_WINDOW = 256
 WINDOW_PER_TASK = 4
-#: Default of the backlog: unfinished questions of a job, including those that wait for verdicts, in windows.
+#: Default of the backlog, in windows.
 BACKLOG_WINDOWS = 4
+#: A message holds the questions that a worker process takes from its queue within so many seconds, at most so many.
+MESSAGE_SECONDS = 0.25
+MAX_QUESTIONS_A_MESSAGE = 16
 
 
 @dataclass(frozen=True)
@@ -23,8 +26,8 @@ class Job:
 
     id: int
     priority: int
-    #: Questions that are queued or running; generated, without verdicts; pending, counted up to the window.
-    in_flight: int
+    #: Questions that are queued; generated, without verdicts; pending, counted up to the window.
+    queued: int
     unverified: int
     pending: int
     #: False while its spent and reserved cost reach the budget.
@@ -32,14 +35,24 @@ class Job:
 
 
 def window(capacity: int, n_models: int, setting: int | None = None) -> int:
-    """Largest number of questions of one model that are queued or running.
+    """Largest number of queued questions of one model. Those that workers have claimed do not count.
 
     `capacity` is the concurrency of the model's workers, `n_models` the number of models with jobs.
 
     >>> window(0, 1), window(640, 1), window(100_000, 4), window(64, 1, setting=10)
     (256, 2560, 2500, 10)
     """
-    return min(setting or max(MIN_WINDOW, WINDOW_PER_TASK * capacity), max(1, MAX_MESSAGES // max(1, n_models)))
+    return min(setting or max(MIN_WINDOW, WINDOW_PER_TASK * capacity), max(1, MAX_QUEUED // max(1, n_models)))
+
+
+def questions_a_message(taken_per_second: float, processes: int) -> int:
+    """Number of questions in one message of a model, by the rate at which its worker processes take them.
+
+    >>> questions_a_message(2000, 1), questions_a_message(2000, 1000), questions_a_message(0, 0)
+    (16, 1, 1)
+    """
+    of_one = int(taken_per_second * MESSAGE_SECONDS / max(1, processes))
+    return max(1, min(MAX_QUESTIONS_A_MESSAGE, of_one))
 
 
 def rooms(jobs: Iterable[Job], window: int, backlog: int | None = None) -> dict[int, int]:
@@ -51,21 +64,21 @@ def rooms(jobs: Iterable[Job], window: int, backlog: int | None = None) -> dict[
     >>> rooms([large, Job(3, 5, 0, 0, 100)], window=10)
     {1: 0, 3: 10}
     """
-    max_unfinished = backlog or BACKLOG_WINDOWS * window
+    max_unverified = backlog or BACKLOG_WINDOWS * window
     ordered = sorted(jobs, key=lambda job: (-job.priority, job.id))
-    free = window - sum(job.in_flight for job in ordered)
+    free = window - sum(job.queued for job in ordered)
     shares: dict[int, int] = {}
     for _, same in groupby(ordered, key=lambda job: job.priority):
         equals = list(same)
-        takes = {job.id: _takes(job, max_unfinished) for job in equals}
-        given = _level({job.id: job.in_flight for job in equals}, takes, max(0, free))
+        takes = {job.id: _takes(job, max_unverified) for job in equals}
+        given = _level({job.id: job.queued for job in equals}, takes, max(0, free))
         free -= sum(given.values())
         shares |= given
     return {job: shares[job] for job in sorted(shares)}
 
 
-def _takes(job: Job, max_unfinished: int) -> int:
-    return max(0, min(job.pending, max_unfinished - job.in_flight - job.unverified)) if job.may_send else 0
+def _takes(job: Job, max_unverified: int) -> int:
+    return max(0, min(job.pending, max_unverified - job.queued - job.unverified)) if job.may_send else 0
 
 
 def _level(have: Mapping[int, int], takes: Mapping[int, int], free: int) -> dict[int, int]:

@@ -83,7 +83,7 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[local.Stack]:
     """A migrated Postgres and a Redis; the settings and this process's Celery app use them."""
     from db.migrate import prepare
     from tests.integration.factory import broker
-    from workers import cancellation
+    from workers import cancellation, claims
 
     folder = tmp_path_factory.mktemp("stack")
     with pytest.MonkeyPatch.context() as patch:
@@ -94,8 +94,9 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[local.Stack]:
             with broker(running.redis_url):
                 yield running
         finally:
-            if (watcher := cancellation.watcher.pop()) is not None:
-                watcher.stop()  # a late visit in this process has started it again
+            for thread in (claims.heartbeat.pop(), cancellation.watcher.pop()):
+                if thread is not None:
+                    thread.stop()  # a late task in this process has started it again
             local.down(folder)
     forget()
 
@@ -113,6 +114,7 @@ def clean(stack: local.Stack) -> local.Stack:
         connection.execute(
             text("truncate questions, jobs, rounds, loops, prompts, calibrations restart identity cascade")
         )
+        connection.execute(text("update leader set lease_until = now()"))  # a killed feeder still has its lease
     redis.Redis.from_url(stack.redis_url).flushall()
     return stack
 

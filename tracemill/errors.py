@@ -58,14 +58,27 @@ class UnknownMethod(TracemillError):
 class EngineError(TracemillError):
     """A model cannot be reached, or cannot answer."""
 
+    #: Whether the request may be the cause. Only a probe, a simple request, tells it from a server that fails them all.
+    needs_probe = True
+
 
 class EngineAway(EngineError):
-    """The engine cannot be reached for now. The question is asked again, without a limit of attempts."""
+    """The engine cannot answer for now. The question is asked again, without a limit of attempts."""
+
+    needs_probe = False
 
 
 class EngineDead(EngineError):
-    """No request to this engine can succeed: it died, or its key or model is wrong. Its worker must end."""
+    """No request to this engine can succeed. Its worker must end, unless only one alias is refused."""
+
+    needs_probe = False
+
+
+class AliasRefused(EngineDead):
+    """The server refuses every request of this alias: its key, address or model is wrong. Other aliases may work."""
 
 
 class RequestRefused(EngineError):
     """The engine can never answer this request, for example because it is too long. Do not ask again."""
+
+    needs_probe = False

@@ -1,6 +1,10 @@
 """The settings of one model alias, with a section of options for each engine."""
 
+import hashlib
+import json
+import re
 from collections.abc import Mapping
+from functools import cached_property
 from typing import Any, Literal
 
 from pydantic import Field, field_validator, model_validator
@@ -34,6 +38,16 @@ MOVED = {
     "requests_per_minute": "openai",
     "tokens_per_minute": "openai",
     "stream": "openai",
+}
+
+
+#: Settings that change no answer: prices, limits of time and rate, and how a server is reached.
+NOT_OF_ANSWERS: dict[str, Any] = {
+    "price_in": True,
+    "price_out": True,
+    "timeout_seconds": True,
+    "vllm": {"stall_seconds", "kv_cache_gib"},
+    "openai": {"api_key_env", "requests_per_minute", "tokens_per_minute", "stream"},
 }
 
 
@@ -110,6 +124,21 @@ class ModelSettings(Section):
         """The longest prompt + answer, in tokens; None if only the engine knows it."""
         tokens = self.vllm.options.get("max_model_len") or self.vllm.max_model_len
         return tokens if self.engine == "vllm" and isinstance(tokens, int) and tokens > 0 else None
+
+    @cached_property
+    def of_answers(self) -> dict[str, Any]:
+        """The settings that shape its answers, without the options of the other engine."""
+        other = "openai" if self.engine == "vllm" else "vllm"
+        settings = self.model_dump(mode="json", exclude={**NOT_OF_ANSWERS, other: True})
+        if address := settings.get("openai", {}).get("base_url"):
+            settings["openai"]["base_url"] = re.sub("//[^/]*@", "//", address)  # it may hold a password
+        return settings
+
+    @cached_property
+    def hash(self) -> str:
+        """A hash of `of_answers`. Each trace records it."""
+        canonical = json.dumps(self.of_answers, sort_keys=True, ensure_ascii=False)
+        return "m1:" + hashlib.blake2b(canonical.encode("utf-8", "surrogatepass"), digest_size=8).hexdigest()
 
     @model_validator(mode="before")
     @classmethod

@@ -10,9 +10,9 @@ import os
 from collections.abc import Mapping
 from difflib import get_close_matches
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, Self
 
-from pydantic import Field, SecretStr, ValidationError
+from pydantic import Field, SecretStr, ValidationError, model_validator
 from pydantic_settings import (
     BaseSettings,
     EnvSettingsSource,
@@ -63,15 +63,16 @@ class MethodSettings(Section):
 class FeederSettings(Section):
     """The amount of work in Redis, and the time after which it counts as lost."""
 
-    #: Largest number of questions of one model alias that are queued or running; its jobs share it. By default four
-    #: times the concurrency of its live workers, at least 256. All models together never have more than 10,000.
+    #: Largest number of queued questions of one model alias; its jobs share it. Questions that workers have claimed do
+    #: not count. By default four times the concurrency of its live workers, at least 256. All models together never
+    #: have more than 10,000.
     window: int | None = Field(None, ge=1)
-    #: Largest number of unfinished questions of one job, including those that wait for verdicts. So a slow verifier
-    #: slows the job down. By default four windows.
+    #: Largest number of questions of one job that are queued or wait for verdicts. So a slow verifier slows the job
+    #: down. By default four windows.
     backlog: int | None = Field(None, ge=1)
     #: Seconds between two steps of the feeder.
     interval_seconds: float = Field(0.5, gt=0)
-    #: Seconds after which a queued question that no worker has claimed is queued again.
+    #: Seconds after which the feeder looks for the message of a queued question in Redis. It sends a lost one again.
     queued_lease_seconds: float = Field(600, gt=0)
     #: Duration of a claim. A live worker renews its claims.
     running_lease_seconds: float = Field(30, gt=1)
@@ -79,6 +80,14 @@ class FeederSettings(Section):
     verify_lease_seconds: float = Field(120, gt=0)
     #: Failed visits after which a question is `failed`.
     max_attempts: int = Field(5, ge=1)
+    #: Seconds after which another feeder leads if the leader is dead, frozen or cut off. More than twice the interval.
+    leader_lease_seconds: float = Field(15, gt=0)
+
+    @model_validator(mode="after")
+    def _check_leader_lease(self) -> Self:
+        if self.leader_lease_seconds <= 2 * self.interval_seconds:
+            raise ValueError("leader_lease_seconds must be more than twice interval_seconds")
+        return self
 
 
 class LocalSettings(Section):

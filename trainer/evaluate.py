@@ -23,7 +23,8 @@ from trainer.spec import RoundSpec
 def advance(connection: Connection, round_id: int, spec: RoundSpec) -> bool:
     """Open the missing jobs; when all jobs are done, write the evaluations and return True.
 
-    It is safe to call repeatedly. Raises TracemillError when a job was cancelled.
+    It is safe to call repeatedly. Raises TracemillError when a job was cancelled, or has failed questions that it does
+    not leave out.
     """
     before = jobs_by_names(connection, spec.evaluate.jobs)
     after = jobs_by_names(connection, [repeated(spec, name) for name in before])
@@ -40,11 +41,23 @@ def advance(connection: Connection, round_id: int, spec: RoundSpec) -> bool:
             )
     if len(after) < len(before) or any(job["state"] != "done" for job in (*before.values(), *after.values())):
         return False
+    for job in (*before.values(), *after.values()):
+        _require_answers(connection, job, spec)
     for stage, jobs in (("before", before), ("after", after)):
         for benchmark, job in zip(before, jobs.values(), strict=True):
             row = {"round_id": round_id, "job_id": job["id"], "stage": stage, "benchmark": benchmark}
             connection.execute(Q["insert_evaluation"], row | measure(connection, job))
     return True
+
+
+def _require_answers(connection: Connection, job: dict[str, Any], spec: RoundSpec) -> None:
+    name, (failed, questions) = job["name"], connection.execute(Q["failed_questions"], {"job_id": job["id"]}).one()
+    if failed and not job["leaves_out_failed"]:
+        raise TracemillError(
+            f"round '{spec.name}': {failed} of {questions} questions of evaluation job '{name}' failed, so no accuracy "
+            f"is recorded. Retry them: tracemill jobs retry {name}. Or measure without them: tracemill jobs leave-out "
+            f"{name}. Then repeat `tracemill train`."
+        )
 
 
 def jobs_by_names(connection: Connection, names: list[str]) -> dict[str, dict[str, Any]]:

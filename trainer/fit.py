@@ -16,9 +16,10 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from sqlalchemy import Connection
-from sqlalchemy.exc import OperationalError
+from sqlalchemy.exc import SQLAlchemyError
 
 from db.queries import Q
+from db.retry import is_away, patiently, reason
 from db.session import transaction
 from tracemill.errors import TracemillError, UsageError
 from tracemill.interpreter import python
@@ -81,10 +82,14 @@ def fit_round(round_id: int) -> Path:
         shutil.rmtree(folder, ignore_errors=True)
         unfinished.rename(folder)
         saved = {"round_id": round_id, "adapter_path": str(folder), "metrics": json.dumps(outcome)}
-        with transaction() as connection:
-            connection.execute(Q["round_adapter"], saved)
+        patiently(lambda: _save(saved))
         shutil.rmtree(folder.parent / "checkpoints", ignore_errors=True)
     return folder
+
+
+def _save(adapter: Mapping[str, Any]) -> None:
+    with transaction() as connection:
+        connection.execute(Q["round_adapter"], adapter)
 
 
 def round_folder(data_dir: Path, name: str) -> Path:
@@ -156,8 +161,10 @@ def _reporter(round_id: int) -> Callable[[objectives.Progress], None]:
         try:
             with transaction() as connection:
                 connection.execute(Q["round_progress"], {"round_id": round_id, "metrics": json.dumps(asdict(progress))})
-        except OperationalError as error:  # a restart of Postgres must not end the fit
-            print(f"progress not stored: {error}", file=sys.stderr)
+        except SQLAlchemyError as error:
+            if not is_away(error):  # a failover of Postgres must not end the fit
+                raise
+            print(f"progress not stored: {reason(error)}", file=sys.stderr)
 
     return report
 

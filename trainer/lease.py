@@ -4,9 +4,10 @@ import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from sqlalchemy.exc import OperationalError
+from sqlalchemy.exc import SQLAlchemyError
 
 from db.queries import Q
+from db.retry import is_away, reason
 from db.session import transaction
 from tracemill.concurrency import Periodic
 
@@ -41,5 +42,8 @@ class Lease:
         try:
             with transaction() as connection:
                 self.held = connection.execute(Q["renew_round"], values).rowcount == 1
-        except OperationalError as error:  # Postgres is unreachable; the first to claim or renew later continues
-            log.warning("round %d: lease not renewed: %s", self.round_id, error)
+        except SQLAlchemyError as error:
+            if not is_away(error):
+                raise
+            # The first to claim or renew the round later continues.
+            log.warning("round %d: lease not renewed: %s", self.round_id, reason(error))

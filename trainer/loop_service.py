@@ -10,10 +10,10 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from sqlalchemy import Connection
-from sqlalchemy.exc import OperationalError
 
 from db.jobs import JobSpec, stored_job
 from db.queries import Q
+from db.retry import is_away
 from db.session import transaction
 from producer.enqueue import analyse_if_large, copy_questions
 from producer.opening import job_spec
@@ -49,11 +49,11 @@ def make_step(loop_id: int) -> None:
             loop = loop_of(row)
             after_commit = _make(connection, loop, next_step(_snapshot(connection, loop)))
         after_commit()
-    except OperationalError:
-        raise
     except TracemillError as error:
         _fail(loop_id, str(error))
     except Exception as error:
+        if is_away(error):
+            raise
         _fail(loop_id, f"{type(error).__name__}: {without_error_numbers(str(error))}")
         raise
 

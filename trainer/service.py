@@ -9,9 +9,8 @@ import json
 import logging
 from dataclasses import asdict
 
-from sqlalchemy.exc import OperationalError
-
 from db.queries import Q
+from db.retry import is_away
 from db.session import transaction
 from tracemill.celery import TRAIN, app, shutting_down
 from tracemill.errors import TracemillError, without_error_numbers
@@ -55,11 +54,11 @@ def run_round(round_id: int) -> None:
     with lease.renewed():
         try:
             _work(lease, row["state"], row["adapter_path"], parse(row["spec"], f"round {round_id}"))
-        except OperationalError:
-            raise
         except TracemillError as error:
             _change(lease, "round_failed", error=str(error))
         except Exception as error:
+            if is_away(error):
+                raise
             _change(lease, "round_failed", error=f"{type(error).__name__}: {without_error_numbers(str(error))}")
             raise
         if shutting_down.is_set():

@@ -1,4 +1,4 @@
-"""The generate task: claim a question, request its missing samples, store them, nudge the verifier.
+"""The generate task: claim questions, request their missing samples, store them, nudge the verifier.
 
 The claim is a lease in Postgres, which this worker renews (`heartbeat`). No transaction is open while the model works.
 A task that runs twice does nothing the second time: its question is claimed, or its samples exist.
@@ -6,24 +6,28 @@ A task that runs twice does nothing the second time: its question is claimed, or
 
 import json
 import logging
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
-from typing import Any, NamedTuple, TypeAlias
+from functools import partial
+from typing import Any, TypeAlias
+from uuid import uuid4
 
 from sqlalchemy import Connection
-from sqlalchemy.exc import SQLAlchemyError
 
+from db import pauses
 from db.queries import Q
 from db.retry import patiently
 from db.session import statement, transaction
 from tracemill import thinking
 from tracemill.celery import GENERATE, app, nudge_verifiers
-from tracemill.concurrency import Periodic, batched, once
-from tracemill.engines.registry import answered, end_worker, engine
+from tracemill.concurrency import batched, once
+from tracemill.engines.registry import answered, engine
 from tracemill.errors import (
-    EngineAway,
+    AliasRefused,
     EngineDead,
+    EngineError,
     RequestRefused,
     TracemillError,
     UnknownMethod,
@@ -31,58 +35,83 @@ from tracemill.errors import (
 )
 from tracemill.event_loop import run
 from tracemill.logprobs import ENCODING, encode
-from tracemill.processes import unique_name
 from tracemill.settings import model, settings
 from tracemill.text import storable
 from tracemill.verification.answers.kinds import Kind, guess
-from workers import cancellation
+from workers import cancellation, outages
+from workers.claims import ClaimKey, columns, heartbeat, held, owner
 from workers.job import Chains, WorkerJob, method_of, worker_job
-from workers.room import rooms_of
-from workers.shutdown import at_the_end, draining
+from workers.outages import Occupant, Work
+from workers.room import rooms_of, visiting
+from workers.shutdown import at_the_end, draining, engine_died
+from workers.spending import Shortage, charge_lost, pay, payment, reserve
 from workers.traces import trace_row
-from workers.visit import Sampler, Slot, Visit, cost_limit, slots, token_limit
+from workers.visit import Sampler, Slot, Visit, slots
 
 log = logging.getLogger(__name__)
 
 Row: TypeAlias = dict[str, Any]
 
-#: Claims that this process holds and renews, as (job, question).
-_held: set[tuple[int, int]] = set()
-
-
-@once
-def owner() -> str:
-    """The name of this process on its claims."""
-    return unique_name()
+#: Threads for the further questions of messages. Messages hold several questions only where answers take little time.
+MAX_THREADS = 256
+#: The longest wait before another visit while an engine is away, in seconds.
+LONGEST_WAIT = 60.0
 
 
 @dataclass(frozen=True)
 class Claim:
     """A question that this worker may answer, and its missing traces."""
 
+    key: ClaimKey
     job: WorkerJob
-    question_id: int
     question: str
     gold: str | None
     kind: Kind
     chains: Chains
     missing: tuple[Slot, ...]
+    #: Engines in a row that died with this question in them.
+    deaths: int
+    #: Its model is paused, and an answer ends the pause.
+    is_trial: bool
+
+    @property
+    def question_id(self) -> int:
+        return self.key.question_id
+
+
+@once
+def _threads() -> ThreadPoolExecutor:
+    """The threads for the further questions of a message."""
+    return ThreadPoolExecutor(MAX_THREADS, thread_name_prefix="question")
 
 
 @app.task(name=GENERATE)  # type: ignore[untyped-decorator]
-def generate(job_id: int, question_id: int) -> None:
-    """Answer one question of one job."""
+def generate(job_id: int, question_ids: list[int]) -> None:
+    """Answer some questions of one job, all at once."""
+    first, *others = question_ids
+    answering = [_threads().submit(_answer, job_id, question_id) for question_id in others]
+    try:
+        _answer(job_id, first)
+    finally:
+        wait(answering)
+    for answer in answering:
+        answer.result()
+
+
+def _answer(job_id: int, question_id: int) -> None:
     with _claim_room(job_id) as has_room:
         if not has_room:
             _unqueue(job_id, question_id)
             return
-        claim = patiently(lambda: _claim(job_id, question_id))
+        # The id is made here, so that a claim whose reply was lost is repeated and not refused.
+        key = ClaimKey(job_id, question_id, uuid4())
+        claim = patiently(lambda: _claim(key))
         if claim is None:
             return
         try:
             _visit(claim)
         finally:
-            _held.discard((job_id, question_id))
+            held.discard(key)
 
 
 def _claim_room(job_id: int) -> AbstractContextManager[bool]:
@@ -101,27 +130,32 @@ def _visit(claim: Claim) -> None:
             visit = _ask(claim)
             if visit.answers:
                 answered(claim.job.model)
-        complete = patiently(lambda: _store((claim, visit)))
+            if claim.is_trial and not isinstance(visit.error, AliasRefused):
+                patiently(lambda: pauses.resume([claim.job.model]))
+        complete = _store((claim, visit))
         if visit.error is not None and not complete:
             raise visit.error
-    except EngineDead as error:
+    except AliasRefused as error:
+        outages.pause(claim.job.model, error)
         _release(claim, error, counts=False)
-        end_worker(error)
-    except TracemillError as error:
-        if isinstance(error, EngineAway):
+    except EngineDead as error:
+        engine_died(error, partial(outages.count_death, engine(claim.job.model), error))
+    except EngineError as error:
+        if outages.is_to_blame(error, claim.job.model):
+            _release(claim, error, permanent=isinstance(error, RequestRefused))
+        else:
             answered(claim.job.model, error)
-        _release(
-            claim,
-            error,
-            permanent=isinstance(error, RequestRefused),
-            counts=not isinstance(error, EngineAway | UnknownMethod),
-        )
+            _put_off(claim, error)
+    except UnknownMethod as error:
+        _put_off(claim, error)
+    except TracemillError as error:
+        _release(claim, error)
     except Exception as error:
         _release(claim, error)
         raise
     else:
         if visit.is_aborted and not complete:
-            patiently(lambda: _give_back([(claim.job.id, claim.question_id)]))
+            patiently(lambda: _give_back([claim.key]))
         elif not complete:
             # Some servers return one sample whatever n is: a visit with any answer is no failure.
             n_answers = len(visit.answers)
@@ -129,27 +163,27 @@ def _visit(claim: Claim) -> None:
             _release(claim, too_few, counts=n_answers == 0)
 
 
-def _claim(job_id: int, question_id: int) -> Claim | None:
+def _claim(key: ClaimKey) -> Claim | None:
     heartbeat()
     cancellation.watcher()
-    if worker_job(job_id).budget_unit is None:  # raises the problems of this job alone
-        return _claim_batched((job_id, question_id))
-    return _claim_within_budget(job_id, question_id)
+    if worker_job(key.job_id).budget_unit is None:  # raises the problems of this job alone
+        return _claim_batched(key)
+    return _claim_within_budget(key)
 
 
-def _claim_all(keys: list[tuple[int, int]]) -> list[Claim | None]:
+def _claim_all(keys: list[ClaimKey]) -> list[Claim | None]:
     with statement() as connection:
         claims = _claims(connection, keys, reserved=0.0)
-    # Of two equal messages one gets the claim.
-    return [claims.pop(key, None) for key in keys]
+    # Of two messages about one question one gets the claim.
+    return [claims.get(key) for key in keys]
 
 
-def _claim_within_budget(job_id: int, question_id: int) -> Claim | None:
-    key = {"job_id": job_id, "question_id": question_id}
+def _claim_within_budget(key: ClaimKey) -> Claim | None:
+    job_id, question_id, _ = key
     with transaction() as connection:
-        row = connection.execute(Q["lock_job"], key).one_or_none()
-        reserved = 0.0 if row is None else _reserve(worker_job(job_id), Shortage(*row))
-        claim = _claims(connection, [(job_id, question_id)], reserved).get((job_id, question_id))
+        row = connection.execute(Q["lock_job"], {"job_id": job_id, "question_id": question_id}).one_or_none()
+        reserved = 0.0 if row is None else reserve(worker_job(job_id), Shortage(*row))
+        claim = _claims(connection, [key], reserved).get(key)
         if claim is None:  # other visits may hold the rest of the budget: the feeder sends the question again
             connection.execute(Q["unqueue"], {"job_id": job_id, "question_ids": [question_id]})
         return claim
@@ -161,11 +195,15 @@ def _unqueue(job_id: int, question_id: int) -> None:
 
 @at_the_end
 def _give_back_all() -> None:
-    _give_back(list(_held))
+    keys = list(held)
+    under_way = [key for key in keys if outages.is_inside(Occupant(Work.visit, *key))]
+    with transaction() as connection:
+        charge_lost(connection, columns(under_way))
+        connection.execute(Q["hand_back"], columns(keys))
 
 
-def _give_back(keys: Sequence[tuple[int, int]]) -> None:
-    _change("hand_back", _ids(keys) | {"owner": owner()})
+def _give_back(keys: Sequence[ClaimKey]) -> None:
+    _change("hand_back", columns(keys))
 
 
 def _change(query: str, row: Row) -> None:
@@ -173,51 +211,29 @@ def _change(query: str, row: Row) -> None:
         connection.execute(Q[query], row)
 
 
-def _claims(connection: Connection, keys: Sequence[tuple[int, int]], reserved: float) -> dict[tuple[int, int], Claim]:
+def _claims(connection: Connection, keys: Sequence[ClaimKey], reserved: float) -> dict[ClaimKey, Claim]:
     lease = {"owner": owner(), "lease": settings().feeder.running_lease_seconds, "reserved": reserved}
-    claims: dict[tuple[int, int], Claim] = {}
-    for row in connection.execute(Q["claim"], _ids(keys) | lease):
+    claims: dict[ClaimKey, Claim] = {}
+    for row in connection.execute(Q["claim"], columns(keys) | lease):
         chains = worker_job(row.job_id).chains(row.domain)
         have = {Slot(*pair) for pair in row.have}
-        claims[row.job_id, row.question_id] = Claim(
+        key = ClaimKey(row.job_id, row.question_id, row.claim_id)
+        claims[key] = Claim(
+            key,
             worker_job(row.job_id),
-            row.question_id,
             row.question,
             row.gold,
             row.kind or guess(row.gold, row.question),
             chains,
             tuple(slot for slot in slots(chains, row.wanted) if slot not in have),
+            row.deaths,
+            row.is_trial,
         )
-    _held.update(claims)
+    held.update(claims)
     return claims
 
 
 _claim_batched = batched(_claim_all, max_items=64, wait=0.03)
-
-
-def _ids(keys: Sequence[tuple[int, int]]) -> dict[str, list[int]]:
-    return {"job_ids": [job for job, _ in keys], "question_ids": [question for _, question in keys]}
-
-
-class Shortage(NamedTuple):
-    """The missing traces of a question, and the lengths of the texts that its prompts quote: a row of `lock_job`."""
-
-    question_bytes: int
-    gold_bytes: int
-    trace_bytes: int
-    missing: int
-
-
-def _reserve(job: WorkerJob, shortage: Shortage) -> float:
-    """The highest cost of a visit, in the unit of the job's budget."""
-    question, gold, trace, missing = shortage
-    slot_bytes = {"question": question, "gold": gold, "trace": trace}
-    alias = model(job.model)
-    longest = job.sampling.max_tokens or alias.context
-    if longest is None:  # the alias had a context when the job was opened
-        raise TracemillError(f"a budget needs the longest answer, and the context of model {job.model} is not known")
-    tokens = max(token_limit(chains, missing, slot_bytes, longest) for chains in job.prompts.values())
-    return tokens if job.budget_unit == "tokens" else cost_limit(tokens, alias)
 
 
 def _ask(claim: Claim) -> Visit:
@@ -231,11 +247,15 @@ def _ask(claim: Claim) -> Visit:
     async def ask() -> None:
         await sampler.visit(claim.chains, claim.missing, values, visit)
 
-    with rooms_of(running).inside.taken(len(claim.missing)):
+    occupant = [Occupant(Work.visit, *claim.key)]
+    with visiting(running, len(claim.missing), claim.deaths):
+        outages.enter(running, occupant)
         try:
             run(cancellation.unless_cancelled(job.id, ask()))
         except cancellation.JobCancelled:
             visit.is_aborted = True
+        finally:
+            outages.leave(running, occupant, visit.error)
     return visit
 
 
@@ -264,69 +284,71 @@ def _trace_to_quote(key: Row) -> str | None:
 
 def _store_all(visits: list[tuple[Claim, Visit]]) -> list[bool]:
     """Store the answers of visits and nudge verifiers. For each visit: whether its question has all its traces."""
-    keys = [(claim.job.id, claim.question_id) for claim, _ in visits]
-    rows, logprobs, spent = _rows(visits)
+    done = patiently(lambda: _commit(visits))
+    # Outside of the repeated part: what is stored is not stored again for a message.
+    for job_id in {job_id for job_id, _ in done}:
+        questions = sorted(question_id for job, question_id in done if job == job_id)
+        try:
+            nudge_verifiers(job_id, questions, worker_job(job_id).policy)
+        except Exception:  # the feeder nudges when the lease runs out
+            log.exception("could not nudge the verifiers of job %s", job_id)
+    return [(claim.key.job_id, claim.key.question_id) in done for claim, _ in visits]
+
+
+def _commit(visits: Sequence[tuple[Claim, Visit]]) -> set[tuple[int, int]]:
+    """Store the answers and the costs of visits; the questions (job, question) that have all their traces now."""
+    rows, logprobs = _rows(visits)
     with transaction() as connection:
         if rows:
+            connection.execute(Q["insert_model"], _models({claim.job.model for claim, _ in visits}))
             connection.execute(Q["insert_traces"], {"rows": json.dumps(rows)})
         if logprobs:
             connection.execute(Q["insert_logprobs"], logprobs)
-        for job_id, cost in sorted(spent.items()):
-            connection.execute(Q["spend"], {"job_id": job_id, "spent": cost})
+        pay(
+            connection,
+            [payment(claim.key.claim_id, claim.job, visit) for claim, visit in visits if claim.job.budget_unit],
+        )
+        keys = columns([claim.key for claim, _ in visits])
         lease = {"lease": settings().feeder.verify_lease_seconds}
-        done = {tuple(row) for row in connection.execute(Q["generated"], _ids(keys) | lease)}
-    for job_id in {job_id for job_id, _ in done}:
-        questions = [question_id for job, question_id in keys if job == job_id and (job, question_id) in done]
-        nudge_verifiers(job_id, questions, worker_job(job_id).policy)
-    return [key in done for key in keys]
+        return {tuple(row) for row in connection.execute(Q["generated"], keys | lease)}
 
 
-def _rows(visits: Sequence[tuple[Claim, Visit]]) -> tuple[list[Row], list[Row], dict[int, float]]:
-    """The rows of `traces` and `trace_logprobs`, and the cost by job with a budget."""
+def _models(aliases: Iterable[str]) -> list[Row]:
+    """The rows of `models`. Sorted, so that two workers lock them in the same order."""
+    models = {model(alias).hash: model(alias) for alias in aliases}
+    return [{"hash": key, "settings": json.dumps(models[key].of_answers)} for key in sorted(models)]
+
+
+def _rows(visits: Sequence[tuple[Claim, Visit]]) -> tuple[list[Row], list[Row]]:
+    """The rows of `traces` and `trace_logprobs`."""
     rows: list[Row] = []
     logprobs: list[Row] = []
-    spent: dict[int, float] = {}
     for claim, visit in visits:
         job, method = claim.job, method_of(claim.job, "generate")
         key = {"job_id": job.id, "question_id": claim.question_id, "worker": owner()}
         for answer in visit.answers:
-            rows.append(row := trace_row(answer, method, claim.kind) | key)
+            row = trace_row(answer, method, claim.kind) | key | {"model_hash": model(job.model).hash}
+            rows.append(row)
             if (top := answer.completion.logprobs) is not None:
                 stored = {"top_k": job.sampling.logprobs, "tokens": len(top.chosen), "encoding": ENCODING}
                 logprobs.append(row | stored | {"payload": encode(top)})
-        if job.budget_unit:
-            cost = visit.tokens if job.budget_unit == "tokens" else visit.cost
-            spent[job.id] = spent.get(job.id, 0.0) + cost
-    return rows, logprobs, spent
+    return rows, logprobs
 
 
 _store = batched(_store_all, max_items=64, wait=0.05)
 
 
 def _release(claim: Claim, error: Exception, *, permanent: bool = False, counts: bool = True) -> None:
+    limits = {"permanent": permanent, "counts": counts, "max_attempts": settings().feeder.max_attempts}
+    _end_claim("release", claim, error, limits)
+
+
+def _put_off(claim: Claim, error: Exception) -> None:
+    _end_claim("put_off", claim, error, {"longest": LONGEST_WAIT})
+
+
+def _end_claim(query: str, claim: Claim, error: Exception, values: Row) -> None:
     message = f"{type(error).__name__}: {without_error_numbers(str(error))}"[:2000]
     log.warning("question %s of job %s: %s", claim.question_id, claim.job.id, message)
-    row = {
-        "job_id": claim.job.id,
-        "question_id": claim.question_id,
-        "owner": owner(),
-        "error": storable(message),
-        "permanent": permanent,
-        "counts": counts,
-        "max_attempts": settings().feeder.max_attempts,
-    }
-    patiently(lambda: _change("release", row))
-
-
-@once
-def heartbeat() -> Periodic:
-    """The thread that renews the held claims, so that a lease ends only when nobody works on its question."""
-    lease = settings().feeder.running_lease_seconds
-    return Periodic("heartbeat", lease / 3, lambda: _renew(lease))
-
-
-def _renew(lease: float) -> None:
-    try:
-        _change("renew", _ids(list(_held)) | {"owner": owner(), "lease": lease})
-    except (SQLAlchemyError, TracemillError):  # Postgres is away: the next call tries again; a lost lease is harmless
-        log.warning("could not renew the claims", exc_info=True)
+    key = claim.key._asdict() | {"error": storable(message)}
+    patiently(lambda: _change(query, key | values))

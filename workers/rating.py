@@ -20,8 +20,8 @@ from db.queries import Q
 from db.session import statement
 from tracemill.celery import RATE, app, send
 from tracemill.concurrency import once
-from tracemill.engines.registry import answered, end_worker
-from tracemill.errors import EngineAway, EngineDead, EngineError, StackError, TracemillError
+from tracemill.engines.registry import answered
+from tracemill.errors import AliasRefused, EngineAway, EngineDead, EngineError, StackError, TracemillError
 from tracemill.keepalive import REDIS_CLIENT
 from tracemill.policy import Signal
 from tracemill.queues import generate_queue, verify_queue
@@ -29,6 +29,7 @@ from tracemill.settings import model, settings
 from tracemill.verification.judge import Case, Judged
 from tracemill.verification.judge.bounded import Request
 from workers.judging import judge_of
+from workers.shutdown import engine_died
 
 log = logging.getLogger(__name__)
 
@@ -126,9 +127,11 @@ def rate(
     """Rate some traces with this worker's engine, and push the replies to a list in Redis."""
     try:
         replies = _rate(alias, model_name, traces, signals)
+    except AliasRefused as error:
+        _reply(reply_list, {"error": str(error)})
     except EngineDead as error:
         _reply(reply_list, {"error": str(error)})
-        end_worker(error)
+        engine_died(error)
     except TracemillError as error:
         _reply(reply_list, {"error": str(error)})
     except Exception as error:

@@ -1,11 +1,12 @@
 """Room in an engine: the samples of a worker that are in it at a time.
 
-A task waits for room before it claims its question. So a worker claims only what its engine can answer now.
+A task waits for room before it claims its question. So a worker claims only what its engine can answer now. A question
+that was in an engine when it died gets more room than it needs, so that fewer others share its next engine.
 """
 
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from typing import NamedTuple
 from weakref import WeakKeyDictionary
 
@@ -47,12 +48,14 @@ class Room:
 
 
 class Rooms(NamedTuple):
-    """The two limits of one engine."""
+    """The limits of one engine."""
 
     #: Of claimed questions. It is larger: the engine must not idle while questions are claimed and answers stored.
     claimed: Room
-    #: Of requests in the engine.
+    #: Of samples in the engine.
     inside: Room
+    #: Of verify tasks that ask it as a judge.
+    judging: Room
 
 
 def rooms_of(engine: Engine) -> Rooms:
@@ -60,10 +63,31 @@ def rooms_of(engine: Engine) -> Rooms:
     with _making:
         if engine not in _rooms:
             limit = capacity(engine)
-            _rooms[engine] = Rooms(Room(with_spare(limit)), Room(limit))
+            _rooms[engine] = Rooms(Room(with_spare(limit)), Room(limit), Room(limit))
         return _rooms[engine]
 
 
 def with_spare(limit: int) -> int:
     """The samples that a worker claims if its engine takes `limit`."""
     return limit + max(2, limit // 4)
+
+
+@contextmanager
+def visiting(engine: Engine, samples: int, deaths: int) -> Iterator[None]:
+    """Wait for room for one visit, and hold it until the block ends.
+
+    After each death of an engine with this question in it, the question takes twice the room. In the end it is alone.
+    """
+    rooms, limit = rooms_of(engine), capacity(engine)
+    share = min(samples << min(deaths, 30), max(samples, limit))
+    no_judging = rooms.judging.taken(limit) if deaths and share >= limit else nullcontext()
+    with rooms.inside.taken(share), no_judging:
+        yield
+
+
+@contextmanager
+def judging(engine: Engine, deaths: int) -> Iterator[None]:
+    """Wait for room for the judge's requests of one verify task. After a death they have the engine for themselves."""
+    rooms, limit = rooms_of(engine), capacity(engine)
+    with rooms.inside.taken(limit) if deaths else nullcontext(), rooms.judging.taken(limit if deaths else 1):
+        yield

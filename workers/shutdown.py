@@ -8,11 +8,13 @@ import os
 import threading
 import time
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NoReturn
 
 from celery.signals import worker_shutting_down
 
 from tracemill.celery import shutting_down
+from tracemill.engines.registry import end_worker
+from tracemill.errors import EngineDead
 from tracemill.settings import settings
 
 log = logging.getLogger(__name__)
@@ -40,13 +42,31 @@ def _begin(**_: Any) -> None:
 def _end() -> None:
     time.sleep(settings().grace_seconds)
     log.warning("not finished after %g s (grace_seconds): handing the rest back", settings().grace_seconds)
+    _hand_all_back()
+    # Threads that wait for an engine cannot be stopped; the engine's processes end with this process.
+    os._exit(0)
+
+
+def _hand_all_back() -> None:
     for hand_back in _hand_back:
         try:
             hand_back()
         except Exception as error:  # the leases bring the work back later
             log.warning("could not hand back: %s", error)
-    # Threads that wait for an engine cannot be stopped; the engine's processes end with this process.
-    os._exit(0)
+
+
+_dying = threading.Lock()
+
+
+def engine_died(error: EngineDead, blame: Callable[[], None] = lambda: None) -> NoReturn:
+    """End this worker, because an engine died: count the death (`blame`), and hand back all that the worker holds.
+
+    The first thread does it. All others wait here for the end of the process.
+    """
+    with _dying:
+        blame()
+        _hand_all_back()
+        end_worker(error)
 
 
 _ending = threading.Thread(target=_end, name="tracemill-shutdown", daemon=True)

@@ -35,6 +35,8 @@ class StoredTrace(NamedTuple):
     n_requested: int
     item: Item
     verdict: StoredVerdict | None
+    #: Engines in a row that died while a judge was asked about its question.
+    deaths: int = 0
 
 
 def stored_trace(row: RowMapping) -> StoredTrace:
@@ -52,7 +54,7 @@ def stored_trace(row: RowMapping) -> StoredTrace:
         only_votes=verdict is not None,
     )
     stored = None if verdict is None else _stored_verdict(verdict)
-    return StoredTrace(row["id"], row["question_id"], row["wanted"], item, stored)
+    return StoredTrace(row["id"], row["question_id"], row["wanted"], item, stored, row["deaths"])
 
 
 def _stored_verdict(row: Mapping[str, Any]) -> StoredVerdict:

@@ -7,31 +7,35 @@ the job's policy asks for one, sees only traces that could still be accepted.
 import json
 import logging
 import os
-import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
 from itertools import groupby
 from operator import attrgetter
 from typing import NamedTuple
+from uuid import UUID, uuid4
+
+from sqlalchemy.exc import OperationalError, ProgrammingError
 
 from db.queries import Q
 from db.retry import patiently
 from db.session import statement, transaction
 from tracemill.celery import VERIFY, app
 from tracemill.concurrency import once
-from tracemill.engines.registry import end_worker
-from tracemill.errors import EngineDead, TracemillError
+from tracemill.engines.registry import engine
+from tracemill.errors import EngineDead, EngineError, TracemillError, without_error_numbers
 from tracemill.methods import Method
 from tracemill.settings import settings
 from tracemill.text import storable
 from tracemill.verification import Findings, Verifier
 from tracemill.verification.acceptance import Acceptance
+from workers import outages
 from workers.adaptive import Decision, decide, next_target
 from workers.cancellation import JobCancelled
+from workers.claims import ClaimKey, columns, heartbeat, held, owner
 from workers.job import WorkerJob, method_of, worker_job
 from workers.judging import ask_judge
 from workers.priors import prior
-from workers.shutdown import at_the_end, draining
+from workers.shutdown import at_the_end, draining, engine_died
 from workers.verdict_rows import Row, StoredTrace, revote_row, stored_trace, verdict_row
 
 log = logging.getLogger(__name__)
@@ -46,65 +50,116 @@ def verifier() -> Verifier:
 # A forked worker (Celery's prefork pool) must not use its parent's children.
 os.register_at_fork(after_in_child=verifier.cache_clear)
 
-#: What this process is verifying now, by thread: a job and questions of it.
-_held: dict[int, tuple[int, list[int]]] = {}
+#: The tasks that this process is working on: a job, questions of it, and the id of their claims.
+_tasks: dict[UUID, tuple[int, list[int]]] = {}
 
 
 @app.task(name=VERIFY)  # type: ignore[untyped-decorator]
 def verify(job_id: int, question_ids: list[int]) -> None:
     """Verify the traces that some questions of one job have so far, and settle the questions."""
-    _held[threading.get_ident()] = (job_id, question_ids)
+    claim_id = uuid4()
+    keys = [ClaimKey(job_id, question_id, claim_id) for question_id in question_ids]
+    _tasks[claim_id] = (job_id, question_ids)
+    heartbeat()
     try:
         if draining():
-            _again(job_id, question_ids)
+            _again(claim_id)
         else:
-            _verify(job_id, question_ids)
+            held.update(keys)
+            if claimed := patiently(lambda: _claim(keys)):
+                _verify(patiently(lambda: worker_job(job_id)), claimed)
     finally:
-        del _held[threading.get_ident()]
+        held.difference_update(keys)
+        del _tasks[claim_id]
 
 
-def _again(job_id: int, question_ids: list[int]) -> None:
+def _claim(keys: Sequence[ClaimKey]) -> list[int]:
+    """Claim the questions that no other verifier works on; return them."""
+    lease = {"owner": owner(), "lease": settings().feeder.running_lease_seconds}
     with statement() as connection:
-        connection.execute(Q["verify_again"], {"job_id": job_id, "question_ids": question_ids})
+        return sorted(connection.execute(Q["claim_verification"], columns(keys) | lease).scalars())
+
+
+def _again(claim_id: UUID) -> None:
+    job_id, question_ids = _tasks[claim_id]
+    with statement() as connection:
+        row = {"job_id": job_id, "question_ids": question_ids, "claim_id": claim_id}
+        connection.execute(Q["verify_again"], row)
 
 
 @at_the_end
 def _hand_back() -> None:
-    for job_id, question_ids in list(_held.values()):
-        _again(job_id, question_ids)
+    for claim_id in list(_tasks):
+        _again(claim_id)
 
 
-def _verify(job_id: int, question_ids: list[int]) -> None:
-    job = patiently(lambda: worker_job(job_id))
-    questions = patiently(lambda: _load(job_id, question_ids))
-    if not questions:
-        return
+def _verify(job: WorkerJob, question_ids: Sequence[int]) -> None:
     try:
-        outcome = _outcome(job, questions)
+        outcome = _verified(job, question_ids)
     except EngineDead as error:
-        end_worker(error)
-    except TracemillError as error:
+        assert job.policy.judge is not None
+        engine_died(error, partial(outages.count_death, engine(job.policy.judge), error))
+    except (OperationalError, ProgrammingError):  # the schema is being migrated; the lease brings the questions back
+        raise
+    except Exception as error:
         if len(question_ids) > 1:  # one of them may be the cause
-            for question_id in question_ids:
-                _verify(job_id, [question_id])
-            return
-        _not_verified(job_id, {question_ids[0]: error})
-        return
+            _verify_each(job, question_ids)
+        elif isinstance(error, TracemillError):
+            _not_verified(job.id, {question_ids[0]: error})
+        else:
+            log.exception("the verification of question %s of job %s failed", question_ids[0], job.id)
+            _count_failure(job.id, question_ids[0], error)
+    else:
+        if outcome is None:
+            _verify_each(job, question_ids)
+        else:
+            _wait(job, outcome.waiting, is_alone=len(question_ids) == 1)
+
+
+def _verify_each(job: WorkerJob, question_ids: Iterable[int]) -> None:
+    for question_id in question_ids:
+        _verify(job, [question_id])
+
+
+def _verified(job: WorkerJob, question_ids: Sequence[int]) -> "Outcome | None":
+    """Verify questions and store the verdicts. None if they must be verified one by one, because a judge's engine died.
+
+    Raises the errors of checks, methods, judge and Postgres.
+    """
+    questions = patiently(lambda: _load(job.id, question_ids))
+    if len(questions) > 1 and any(traces[0].deaths for traces in questions):
+        return None
+    if not questions:
+        return Outcome([], [], {})
+    outcome = _outcome(job, questions)
     # Only this is repeated while Postgres is away: each reply of a judge is paid for once.
     patiently(lambda: _store(job, questions, outcome))
-    _not_verified(job_id, outcome.waiting)
+    return outcome
 
 
-def _load(job_id: int, question_ids: list[int]) -> list[list[StoredTrace]]:
+def _wait(job: WorkerJob, waiting: Mapping[int, TracemillError], *, is_alone: bool) -> None:
+    """Store why questions wait. If the judge answers others, the failure counts against the question that it fails."""
+    doubtful = [error for error in waiting.values() if isinstance(error, EngineError) and error.needs_probe]
+    if not doubtful or not outages.is_to_blame(doubtful[0], str(job.policy.judge)):
+        _not_verified(job.id, waiting)
+    elif is_alone:
+        for question_id, error in waiting.items():
+            _count_failure(job.id, question_id, error)
+    else:
+        _verify_each(job, waiting)  # the judge was not asked about the others any more
+
+
+def _load(job_id: int, question_ids: Sequence[int]) -> list[list[StoredTrace]]:
     """The traces of each question."""
     with statement() as connection:
-        rows = connection.execute(Q["to_verify"], {"job_id": job_id, "question_ids": question_ids}).mappings()
+        rows = connection.execute(Q["to_verify"], {"job_id": job_id, "question_ids": list(question_ids)}).mappings()
         return [list(traces) for _, traces in groupby(map(stored_trace, rows), key=attrgetter("question_id"))]
 
 
 def _not_verified(job_id: int, waiting: Mapping[int, Exception]) -> None:
+    lease = settings().feeder.verify_lease_seconds
     rows = [
-        {"job_id": job_id, "question_id": question_id, "error": storable(str(error))}
+        {"job_id": job_id, "question_id": question_id, "error": storable(str(error)), "lease": lease}
         for question_id, error in waiting.items()
         if not isinstance(error, JobCancelled)
     ]
@@ -117,6 +172,21 @@ def _not_verified(job_id: int, waiting: Mapping[int, Exception]) -> None:
 
     if rows:
         patiently(store)
+
+
+def _count_failure(job_id: int, question_id: int, error: Exception) -> None:
+    row = {
+        "job_id": job_id,
+        "question_id": question_id,
+        "error": storable(f"{type(error).__name__}: {without_error_numbers(str(error))}"[:2000]),
+        "max_attempts": settings().feeder.max_attempts,
+    }
+
+    def store() -> None:
+        with statement() as connection:
+            connection.execute(Q["verification_failed"], row)
+
+    patiently(store)
 
 
 class Outcome(NamedTuple):
@@ -135,7 +205,8 @@ def _outcome(job: WorkerJob, questions: Sequence[Sequence[StoredTrace]]) -> Outc
     """Verify the traces that have no verdict. Raises EngineDead, and TracemillError if nothing can be verified."""
     traces = [trace for question in questions for trace in _to_verify(question)]
     acceptance = Acceptance(job.policy, job.negative, _refusal_by(method_of(job, "verify")))
-    verdicts = verifier().verify([trace.item for trace in traces], acceptance, partial(ask_judge, job))
+    deaths = {question[0].question_id: question[0].deaths for question in questions}
+    verdicts = verifier().verify([trace.item for trace in traces], acceptance, partial(ask_judge, job, deaths))
     outcome = Outcome([], [], {})
     for trace, verdict in zip(traces, verdicts, strict=True):
         if trace.verdict is not None:

@@ -14,6 +14,7 @@ from weakref import WeakKeyDictionary
 
 from tracemill import thinking
 from tracemill.engines import Completion, Engine, Sampling
+from tracemill.engines.usage import Usage
 from tracemill.errors import EngineError
 from tracemill.methods import Call
 from tracemill.model_settings import ModelSettings
@@ -81,7 +82,7 @@ class Visit:
     #: The first error; the samples still missing failed because of it.
     error: EngineError | None = None
     #: Prompt tokens of each request, and tokens of all answers, also of chains that failed half-way.
-    tokens: int = 0
+    usage: Usage = field(default_factory=Usage)
     cost: float = 0.0
     #: The job was cancelled before all answers were complete.
     is_aborted: bool = False
@@ -143,7 +144,8 @@ class Sampler:
             raise EngineError(f"the engine gave no answer to the call '{call.name}'")
         cost_in = self._model.price_in * generation.tokens_in / 1e6
         count = max(1, len(generation.completions))
-        visit.tokens += generation.tokens_in + sum(completion.tokens for completion in generation.completions)
+        visit.usage.tokens_in += generation.tokens_in
+        visit.usage.tokens_out += sum(completion.tokens for completion in generation.completions)
         links = [
             Link(
                 call,

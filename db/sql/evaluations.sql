@@ -1,16 +1,25 @@
 -- The evaluations of a round: `trainer.evaluate` writes them, `trainer.compare` reads them.
 
 -- name: insert_evaluation
-insert into evaluations (round_id, job_id, stage, benchmark, questions, correct, correct_strict, accuracy, low, high,
-                         pass_at, majority_at, steps, faithfulness, coherence, tokens_out)
-values (:round_id, :job_id, :stage, :benchmark, :questions, :correct, :correct_strict, :accuracy, :low, :high,
+insert into evaluations (round_id, job_id, stage, benchmark, questions, left_out, correct, correct_strict, accuracy, low,
+                         high, pass_at, majority_at, steps, faithfulness, coherence, tokens_out)
+values (:round_id, :job_id, :stage, :benchmark, :questions, :left_out, :correct, :correct_strict, :accuracy, :low, :high,
         cast(:pass_at as jsonb), cast(:majority_at as jsonb), :steps, :faithfulness, :coherence, :tokens_out)
 on conflict (round_id, job_id) do nothing
 
+-- name: failed_questions
+select count(*) filter (where state = 'failed') as failed, count(*) as questions from job_questions where job_id = :job_id
+
 -- name: evaluation_counts
 -- `correct` counts the first sample of each question, so accuracy is that of one try for any number of samples. A question
--- without an answer counts as wrong. `correct_strict` also needs a requested answer form. The means are over all samples.
-select (select count(*) from job_questions where job_id = :job_id) as questions,
+-- without an answer counts as wrong, unless the job leaves out its failed questions. `correct_strict` also needs a requested
+-- answer form. The means are over all samples.
+with counted as (
+    select jq.question_id, j.leaves_out_failed and jq.state = 'failed' as is_left_out
+    from job_questions jq join jobs j on j.id = jq.job_id where j.id = :job_id
+)
+select (select count(*) from counted where not is_left_out) as questions,
+       (select count(*) from counted where is_left_out) as left_out,
        count(distinct t.question_id) filter (where first and v.correct) as correct,
        count(distinct t.question_id) filter (
            where first and v.correct and t.answer_form in ('boxed', 'stated', 'hashes')) as correct_strict,
@@ -18,18 +27,18 @@ select (select count(*) from job_questions where job_id = :job_id) as questions,
        avg(t.tokens_out) as tokens_out
 from traces t join jobs j on j.id = t.job_id left join verdicts v on v.trace_id = t.id and v.verifier = j.verifier,
      lateral (select t.sample_index = 0 as first) f
-where t.job_id = :job_id
+where t.job_id = :job_id and t.question_id in (select question_id from counted where not is_left_out)
 
 -- name: evaluation_samples
--- Each question of a job with its samples in order. The arrays of a question without samples are empty.
+-- Each question that counts, with its samples in order. The arrays of a question without samples are empty.
 select jq.question_id, coalesce(s.answers, '{}') as answers, coalesce(s.correct, '{}') as correct
-from job_questions jq left join (
+from job_questions jq join jobs j on j.id = jq.job_id left join (
     select t.question_id, array_agg(t.answer order by t.sample_index) as answers,
            array_agg(coalesce(v.correct, false) order by t.sample_index) as correct
     from traces t join jobs j on j.id = t.job_id left join verdicts v on v.trace_id = t.id and v.verifier = j.verifier
     where t.job_id = :job_id group by 1
 ) s on s.question_id = jq.question_id
-where jq.job_id = :job_id
+where jq.job_id = :job_id and not (j.leaves_out_failed and jq.state = 'failed')
 
 -- name: round_evaluations
 select e.*, j.name as job, j.samples, j.model

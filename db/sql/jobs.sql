@@ -1,19 +1,23 @@
 -- Jobs and their questions. Every transition is one statement, guarded by the expected state:
 --
 --   pending --queue--> queued --claim--> running --generated--> generated --settle--> done
---      ^------- release / take_back ------+--- (too many attempts) ---> failed
+--      ^-- release / put_off / engine_died / take_back --+--- (too many attempts) ---> failed
 --      ^------- settle (more samples needed) ----------------------+
 --
 -- A statement changes nothing if its guard is false. So a repeated message or a worker that returns late does no harm.
+-- Leases are counted with clock_timestamp(): now() is the start of the transaction, which may have waited or been frozen.
+-- A condition reads the clock in a subquery, because otherwise Postgres would not use an index.
+-- The feeder's statements skip locked rows, so that a frozen transaction of one job stops no other job.
 
 -- name: insert_prompt
 insert into prompts (hash, messages) values (:hash, cast(:messages as jsonb)) on conflict do nothing
 
 -- name: insert_job
 insert into jobs (name, purpose, model, round_id, method, ask_as, from_job_id, negative, samples, most, batch, enough, give_up,
-                  budget, budget_unit, sampling, policy, verifier, source, priority)
+                  budget, budget_unit, sampling, policy, verifier, source, source_options, priority)
 values (:name, :purpose, :model, :round_id, :method, :ask_as, :from_job_id, :negative, :samples, :most, :batch, :enough,
-        :give_up, :budget, :budget_unit, cast(:sampling as jsonb), cast(:policy as jsonb), :verifier, :source, :priority)
+        :give_up, :budget, :budget_unit, cast(:sampling as jsonb), cast(:policy as jsonb), :verifier, :source,
+        cast(:source_options as jsonb), :priority)
 on conflict (name) do nothing
 returning id
 
@@ -39,6 +43,11 @@ from jobs j left join rounds r on r.id = j.round_id where j.id = :job_id
 insert into questions (content_hash, fingerprint, dataset, domain, kind, question, gold, meta)
 select content_hash, fingerprint, dataset, domain, kind, question, gold, meta from staged_questions
 on conflict (content_hash) do nothing
+
+-- name: stored_otherwise
+-- The number of staged questions that are stored with another domain or kind, which they keep.
+select count(*) from staged_questions s, lateral (select * from questions where content_hash = s.content_hash limit 1) q
+where (q.domain, q.kind) is distinct from (s.domain, s.kind)
 
 -- name: insert_job_questions
 -- A separate statement, so that it sees questions that another enqueue committed during insert_questions. It looks up each
@@ -83,69 +92,116 @@ where id = :job_id and state = 'done'
 select id, model, policy from jobs where state in ('filling', 'running') order by priority desc, id
 
 -- name: demands
--- Counts of the active jobs' questions by state. Pending ones are counted only up to the number that could be sent.
-select j.id, j.model, j.priority, f.in_flight, f.unverified, p.pending,
+-- Counts of the active jobs' questions by state. Pending ones are counted only up to the number that could be sent. Those
+-- that are put off count as queued, so that an outage reaches no more questions than the window holds.
+select j.id, j.model, j.priority, f.queued + o.put_off as queued, f.running, f.unverified, p.pending,
        coalesce(j.budget <= j.spent + f.reserved, false) as budget_in_use
 from jobs j, lateral (
-    select count(*) filter (where state in ('queued', 'running')) as in_flight,
+    select count(*) filter (where state = 'queued') as queued,
+           count(*) filter (where state = 'running') as running,
            count(*) filter (where state = 'generated') as unverified,
            coalesce(sum(reserved) filter (where state in ('queued', 'running')), 0) as reserved
     from job_questions q where q.job_id = j.id and q.state in ('queued', 'running', 'generated')
 ) f, lateral (
     select count(*) as pending
     from (select from job_questions q where q.job_id = j.id and q.state = 'pending'
+          and (q.not_before is null or q.not_before <= (select clock_timestamp()))
           order by attempts, question_id limit :most) first
-) p
+) p, lateral (
+    select count(*) as put_off from job_questions q
+    where q.job_id = j.id and q.state = 'pending' and q.not_before > (select clock_timestamp())
+) o
 where j.state in ('filling', 'running')
 
 -- name: over_budget
 -- running -> over_budget: the budget is spent and all paid traces are verified.
 update jobs j set state = 'over_budget'
-where id = :job_id and state = 'running' and spent >= budget
+where id in (select id from jobs where id = :job_id and state = 'running' and spent >= budget for no key update skip locked)
   and not exists (select from job_questions q where q.job_id = j.id and q.state in ('running', 'generated'))
 
 -- name: queue
--- pending -> queued: at most :room questions, those with the fewest attempts first, then the oldest.
-update job_questions set state = 'queued', lease_until = now() + make_interval(secs => :lease), updated_at = now()
+-- pending -> queued: at most :room questions, those with the fewest attempts first, then the oldest. A question that is put
+-- off waits for its time.
+update job_questions set state = 'queued', lease_until = clock_timestamp() + make_interval(secs => :lease), updated_at = now()
 where (job_id, question_id) in (
     select job_id, question_id from job_questions
-    where job_id = :job_id and state = 'pending'
+    where job_id = :job_id and state = 'pending' and (not_before is null or not_before <= (select clock_timestamp()))
     order by attempts, question_id limit :room
     for update skip locked
-)
+) and exists (select from jobs where id = :job_id and state in ('filling', 'running'))
 returning question_id
 
 -- name: unqueue
 -- queued -> pending: the message could not be sent, or the job no longer runs.
 update job_questions set state = 'pending', lease_until = null, updated_at = now()
-where job_id = :job_id and state = 'queued' and (cast(:question_ids as bigint[]) is null or question_id = any(:question_ids))
+where (job_id, question_id) in (
+    select job_id, question_id from job_questions
+    where job_id = :job_id and state = 'queued'
+      and (cast(:question_ids as bigint[]) is null or question_id = any(:question_ids))
+    for update skip locked
+)
+
+-- name: overdue_messages
+-- Queued questions that no worker has claimed in time: the message waits, or it is lost.
+select question_id from job_questions
+where job_id = :job_id and state = 'queued' and lease_until < (select clock_timestamp())
+
+-- name: keep_queued
+-- queued stays queued: Redis still holds the message.
+update job_questions set lease_until = clock_timestamp() + make_interval(secs => :lease)
+where (job_id, question_id) in (
+    select job_id, question_id from job_questions
+    where job_id = :job_id and state = 'queued' and question_id = any(:question_ids)
+    for update skip locked
+)
 
 -- name: take_back
 -- queued, running -> pending (or failed): the lease ran out, so the message or the worker is lost.
--- A question fails after too many attempts.
+-- A question fails after too many attempts. A lost worker may have sent its requests, so the job pays their reservation.
+-- While another transaction holds the lock of a job with a budget, nothing of that job is taken back.
+with budgeted as (
+    select id from jobs where id = :job_id and budget is not null for no key update skip locked
+), lost as (
+    select job_id, question_id, claim_id, reserved from job_questions
+    where job_id = :job_id and state in ('queued', 'running') and lease_until < (select clock_timestamp())
+      and ((select budget is null from jobs where id = :job_id) or exists (select from budgeted))
+    for update skip locked
+), charged as (
+    insert into ledger (claim_id, job_id, payee, is_lost, spent)
+    select claim_id, job_id, 'teacher', true, reserved from lost where claim_id is not null and reserved > 0
+    on conflict do nothing returning spent
+), paid as (
+    update jobs set spent = spent + (select sum(spent) from charged)
+    where id = :job_id and exists (select from charged)
+)
 update job_questions
 set state = case when attempts >= :max_attempts and state = 'running' then 'failed' else 'pending' end,
     last_error = case when state = 'running'
                  then 'worker: lost ' || coalesce(owner, '?') || ' while it held this question' else last_error end,
-    lease_until = null, owner = null, reserved = 0, updated_at = now()
-where job_id = :job_id and state in ('queued', 'running') and lease_until < now()
+    lease_until = null, owner = null, claim_id = null, reserved = 0, updated_at = now()
+where (job_id, question_id) in (select job_id, question_id from lost)
 returning question_id, state
 
 -- name: halted_jobs
 -- Jobs that hand out nothing, with questions that a worker still holds or that a dead worker held.
-select id from jobs j where state in ('paused', 'over_budget', 'cancelled')
+select id, model from jobs j where state in ('paused', 'over_budget', 'cancelled')
   and exists (select from job_questions q where q.job_id = j.id and q.state in ('queued', 'running'))
 
 -- name: overdue_verifications
--- generated stays generated: no verifier has settled it in time. The feeder sends the message again and renews the lease.
-update job_questions set lease_until = now() + make_interval(secs => :lease)
-where job_id = :job_id and state = 'generated' and lease_until < now()
+-- generated stays generated: no verifier works on it. The feeder sends a lost message again and renews the lease.
+update job_questions
+set owner = null, claim_id = null, lease_until = clock_timestamp() + make_interval(secs => :lease)
+where (job_id, question_id) in (
+    select job_id, question_id from job_questions
+    where job_id = :job_id and state = 'generated' and lease_until < (select clock_timestamp())
+    for update skip locked
+)
 returning question_id
 
 -- name: finish_job
 -- running -> done: no question is unfinished.
 update jobs j set state = 'done', finished_at = now()
-where id = :job_id and state = 'running'
+where id in (select id from jobs where id = :job_id and state = 'running' for no key update skip locked)
   and not exists (select from job_questions q where q.job_id = j.id and q.state = 'pending')
   and not exists (select from job_questions q where q.job_id = j.id and q.state in ('queued', 'running', 'generated'))
 
@@ -161,17 +217,23 @@ where j.id = :job_id and q.id = :question_id
 for no key update of j
 
 -- name: claim
--- queued, pending -> running: exactly one worker gets each row. No row is returned while spent cost and reserved cost reach
--- the budget.
+-- queued, pending -> running: exactly one claim gets each row. The worker chooses the claim's id. So it may repeat a claim
+-- whose reply was lost. No row is returned while spent cost and reserved cost reach the budget, or while the model is paused.
 update job_questions jq
-set state = 'running', owner = :owner, attempts = attempts + 1, reserved = :reserved,
-    lease_until = now() + make_interval(secs => :lease), updated_at = now()
-from unnest(cast(:job_ids as bigint[]), cast(:question_ids as bigint[])) as keys (job_id, question_id), questions q, jobs j
-where jq.job_id = keys.job_id and jq.question_id = keys.question_id and jq.state in ('queued', 'pending')
+set state = 'running', owner = :owner, claim_id = keys.claim_id, reserved = :reserved,
+    attempts = attempts + case when jq.state = 'running' then 0 else 1 end,
+    lease_until = clock_timestamp() + make_interval(secs => :lease), updated_at = now()
+from unnest(cast(:job_ids as bigint[]), cast(:question_ids as bigint[]), cast(:claim_ids as uuid[]))
+         as keys (job_id, question_id, claim_id), questions q, jobs j
+where jq.job_id = keys.job_id and jq.question_id = keys.question_id
+  and (jq.state in ('queued', 'pending') or jq.state = 'running' and jq.claim_id = keys.claim_id)
   and q.id = jq.question_id and j.id = jq.job_id and j.state in ('filling', 'running')
   and (j.budget is null or j.budget > j.spent + (
-      select coalesce(sum(r.reserved), 0) from job_questions r where r.job_id = j.id and r.state = 'running'))
-returning jq.job_id, jq.question_id, q.question, q.gold, q.domain, q.kind, jq.wanted,
+      select coalesce(sum(r.reserved), 0) from job_questions r
+      where r.job_id = j.id and r.state = 'running' and r.claim_id is distinct from keys.claim_id))
+  and not exists (select from model_pauses p where p.alias = j.model and p.retry_at > (select clock_timestamp()))
+returning jq.job_id, jq.question_id, jq.claim_id, q.question, q.gold, q.domain, q.kind, jq.wanted, jq.deaths,
+    exists (select from model_pauses p where p.alias = j.model) as is_trial,
     (select coalesce(jsonb_agg(jsonb_build_array(t.variant, t.sample_index)), '[]') from traces t
      where t.job_id = jq.job_id and t.question_id = jq.question_id) as have
 
@@ -182,13 +244,11 @@ left join verdicts v on v.trace_id = t.id and v.verifier = j.verifier
 where t.job_id = :from_job_id and t.question_id = :question_id
 order by v.accepted desc nulls last, t.sample_index, t.variant limit 1
 
--- name: spend
-update jobs set spent = spent + :spent where id = :job_id
-
 -- name: renew
-update job_questions set lease_until = now() + make_interval(secs => :lease)
-where owner = :owner and state = 'running'
-  and (job_id, question_id) in (select * from unnest(cast(:job_ids as bigint[]), cast(:question_ids as bigint[])))
+-- running stays running, and generated stays generated: the worker or the verifier works on the question.
+update job_questions set lease_until = clock_timestamp() + make_interval(secs => :lease)
+where state in ('running', 'generated') and (job_id, question_id, claim_id) in (
+    select * from unnest(cast(:job_ids as bigint[]), cast(:question_ids as bigint[]), cast(:claim_ids as uuid[])))
 
 -- name: cancelled_jobs
 select id from jobs where id = any(:job_ids) and state = 'cancelled'
@@ -196,21 +256,26 @@ select id from jobs where id = any(:job_ids) and state = 'cancelled'
 -- name: hand_back
 -- running -> pending: the worker shuts down, or the job is cancelled. The visit does not count as an attempt.
 update job_questions
-set state = 'pending', owner = null, lease_until = null, reserved = 0, attempts = greatest(attempts - 1, 0), updated_at = now()
-where owner = :owner and state = 'running'
-  and (job_id, question_id) in (select * from unnest(cast(:job_ids as bigint[]), cast(:question_ids as bigint[])))
+set state = 'pending', owner = null, claim_id = null, lease_until = null, reserved = 0,
+    attempts = greatest(attempts - 1, 0), updated_at = now()
+where state = 'running' and (job_id, question_id, claim_id) in (
+    select * from unnest(cast(:job_ids as bigint[]), cast(:question_ids as bigint[]), cast(:claim_ids as uuid[])))
+
+-- name: insert_model
+insert into models (hash, settings) values (:hash, cast(:settings as jsonb)) on conflict do nothing
 
 -- name: insert_traces
 insert into traces (job_id, question_id, variant, sample_index, prompt_hash, text, thoughts, answer_text, reasoning, answer,
                     answer_form, steps, calls, tokens_in, tokens_out, thinking_tokens, finish_reason, latency_seconds,
-                    engine_seconds, cost, worker)
+                    engine_seconds, cost, worker, model_hash)
 select job_id, question_id, variant, sample_index, prompt_hash, text, thoughts, answer_text, reasoning, answer,
        answer_form, steps, calls, tokens_in, tokens_out, thinking_tokens, finish_reason, latency_seconds, engine_seconds,
-       cost, worker
+       cost, worker, model_hash
 from jsonb_to_recordset(cast(:rows as jsonb)) as row (
     job_id bigint, question_id bigint, variant text, sample_index bigint, prompt_hash text, text text, thoughts text,
     answer_text text, reasoning text, answer text, answer_form text, steps jsonb, calls jsonb, tokens_in bigint,
-    tokens_out bigint, thinking_tokens bigint, finish_reason text, latency_seconds real, engine_seconds real, cost real, worker text)
+    tokens_out bigint, thinking_tokens bigint, finish_reason text, latency_seconds real, engine_seconds real, cost real, worker text,
+    model_hash text)
 on conflict do nothing
 
 -- name: insert_logprobs
@@ -224,27 +289,27 @@ on conflict do nothing
 -- name: generated
 -- pending, queued, running -> generated: every sample is stored. Traces of a lost worker count too, because they were paid.
 update job_questions jq
-set state = 'generated', owner = null, attempts = 0, reserved = 0, last_error = null,
-    lease_until = now() + make_interval(secs => :lease), updated_at = now()
+set state = 'generated', owner = null, claim_id = null, attempts = 0, absences = 0, deaths = 0, reserved = 0,
+    last_error = null, lease_until = clock_timestamp() + make_interval(secs => :lease), updated_at = now()
 from unnest(cast(:job_ids as bigint[]), cast(:question_ids as bigint[])) as keys (job_id, question_id)
 where jq.job_id = keys.job_id and jq.question_id = keys.question_id and jq.state in ('pending', 'queued', 'running')
   and (select count(*) from traces t where t.job_id = jq.job_id and t.question_id = jq.question_id) >= jq.wanted
 returning jq.job_id, jq.question_id
 
 -- name: release
--- running -> pending (or failed): the claim's owner gives it back after an error. A question fails after too many attempts
+-- running -> pending (or failed): a worker gives its claim back after an error. A question fails after too many attempts
 -- or a permanent error. A visit that does not count never fails a question for its attempts.
 update job_questions
 set state = case when (:counts and attempts >= :max_attempts) or :permanent then 'failed' else 'pending' end,
-    owner = null, lease_until = null, reserved = 0, last_error = :error, updated_at = now(),
+    owner = null, claim_id = null, lease_until = null, reserved = 0, last_error = :error, updated_at = now(),
     attempts = case when :counts then attempts else greatest(attempts - 1, 0) end
-where job_id = :job_id and question_id = :question_id and state = 'running' and owner = :owner
+where job_id = :job_id and question_id = :question_id and state = 'running' and claim_id = :claim_id
 returning state
 
 -- name: to_verify
 -- All traces of some questions of a job, with their verdicts, if any.
 select t.question_id, t.id, t.text, t.answer, t.answer_form, t.steps, t.finish_reason, q.question, q.gold, q.kind, jq.wanted,
-       to_jsonb(v) as verdict
+       jq.deaths, to_jsonb(v) as verdict
 from traces t join questions q on q.id = t.question_id join jobs j on j.id = t.job_id
 join job_questions jq on jq.job_id = t.job_id and jq.question_id = t.question_id
 left join verdicts v on v.trace_id = t.id and v.verifier = j.verifier
@@ -269,14 +334,27 @@ from traces t join job_questions jq on jq.job_id = t.job_id and jq.question_id =
 where v.trace_id = :trace_id and v.verifier = :verifier and t.id = v.trace_id
   and jq.state = 'generated' and jq.wanted = :wanted
 
+-- name: claim_verification
+-- generated stays generated: exactly one verifier gets each row, unless the lease of the one before has run out.
+update job_questions jq
+set owner = :owner, claim_id = keys.claim_id, lease_until = clock_timestamp() + make_interval(secs => :lease)
+from unnest(cast(:job_ids as bigint[]), cast(:question_ids as bigint[]), cast(:claim_ids as uuid[]))
+         as keys (job_id, question_id, claim_id)
+where jq.job_id = keys.job_id and jq.question_id = keys.question_id and jq.state = 'generated'
+  and (jq.claim_id is null or jq.claim_id = keys.claim_id or jq.lease_until < (select clock_timestamp()))
+returning jq.question_id
+
 -- name: verify_again
 -- generated stays generated: its verifier shuts down, so the feeder sends it to another one at once.
-update job_questions set lease_until = now()
+update job_questions set owner = null, claim_id = null, lease_until = clock_timestamp()
 where job_id = :job_id and question_id = any(:question_ids) and state = 'generated'
+  and (claim_id is null or claim_id = :claim_id)
 
 -- name: not_verified
 -- generated stays generated: verification failed. When the lease runs out, the feeder sends it again.
-update job_questions set last_error = :error, updated_at = now()
+update job_questions
+set last_error = :error, owner = null, claim_id = null, lease_until = clock_timestamp() + make_interval(secs => :lease),
+    updated_at = now()
 where job_id = :job_id and question_id = :question_id and state = 'generated'
 
 -- name: job_canaries
@@ -292,7 +370,8 @@ on conflict do nothing
 -- traces: the decision is valid only for the traces that were verified, so a late verification changes nothing.
 update job_questions jq
 set state = case when s.next > jq.wanted then 'pending' else 'done' end, wanted = greatest(jq.wanted, s.next),
-    settled = s.traces, accepted = s.accepted, ended = s.ended, lease_until = null, last_error = null, updated_at = now()
+    settled = s.traces, accepted = s.accepted, ended = s.ended, attempts = 0, deaths = 0, owner = null, claim_id = null,
+    lease_until = null, last_error = null, updated_at = now()
 from jsonb_to_recordset(cast(:rows as jsonb)) as s (
     question_id bigint, wanted bigint, traces bigint, accepted bigint, next bigint, ended text)
 where jq.job_id = :job_id and jq.question_id = s.question_id and jq.state = 'generated' and jq.wanted = s.wanted
@@ -315,8 +394,12 @@ returning id
 
 -- name: retry_failed
 -- failed -> pending: the user retries the job.
-update job_questions set state = 'pending', attempts = 0, updated_at = now()
+update job_questions set state = 'pending', attempts = 0, absences = 0, deaths = 0, not_before = null, updated_at = now()
 where job_id = :job_id and state = 'failed'
+
+-- name: leave_out_failed
+-- The user has an evaluation measured without its failed questions.
+update jobs set leaves_out_failed = true where id = :job_id
 
 -- name: waiting_errors
 -- For each job: its judge, and the newest error that keeps questions waiting, before and after they have traces. An error

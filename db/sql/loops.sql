@@ -19,11 +19,14 @@ on conflict (name) do nothing
 
 -- name: movable_loops
 -- running -> running: loops whose awaited job or round has ended or no longer exists. Each gets one task in 30 seconds.
-update loops l set nudge_after = now() + interval '30 seconds'
-where state = 'running' and (nudge_after is null or nudge_after < now())
-  and case when step = 'train'
-      then not exists (select from rounds r where r.name = l.awaits and r.state not in ('done', 'failed'))
-      else not exists (select from jobs j where j.name = l.awaits and j.state in ('filling', 'running', 'paused')) end
+update loops set nudge_after = clock_timestamp() + interval '30 seconds'
+where id in (
+    select id from loops l where state = 'running' and (nudge_after is null or nudge_after < (select clock_timestamp()))
+      and case when step = 'train'
+          then not exists (select from rounds r where r.name = l.awaits and r.state not in ('done', 'failed'))
+          else not exists (select from jobs j where j.name = l.awaits and j.state in ('filling', 'running', 'paused')) end
+    for no key update skip locked
+)
 returning id
 
 -- name: lock_loop

@@ -26,8 +26,8 @@ where seen_at > now() - interval '10 minutes' and (cast(:host as text) is null o
 order by kind, name
 
 -- name: listening
--- Number of tasks that the live workers of each queue run at a time.
-select queue, sum(concurrency) as places
+-- The live workers of each queue: the number of tasks that they run at a time, and the number of processes.
+select queue, sum(concurrency) as places, count(*) as processes
 from processes, jsonb_array_elements_text(queues) as queue
 where seen_at > now() - make_interval(secs => :silent)
 group by queue

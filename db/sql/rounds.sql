@@ -45,8 +45,12 @@ where round_id = :round_id and purpose = 'evaluate' and state = 'cancelled'
 -- name: overdue_rounds
 -- Rounds that need a task: none was sent yet, the last one is 30 seconds old, or the owner's lease has expired. Here the
 -- lease is the time until the next task; it does not prevent a claim.
-update rounds set owner = null, lease_until = now() + interval '30 seconds'
-where state in ('queued', 'selecting', 'fitting', 'evaluating') and (lease_until is null or lease_until < now())
+update rounds set owner = null, lease_until = clock_timestamp() + interval '30 seconds'
+where id in (
+    select id from rounds where state in ('queued', 'selecting', 'fitting', 'evaluating')
+      and (lease_until is null or lease_until < (select clock_timestamp()))
+    for no key update skip locked
+)
 returning id
 
 -- name: claim_round
@@ -54,17 +58,17 @@ returning id
 -- other round are chosen.
 update rounds r
 set state = case when r.state = 'queued' then 'selecting' else r.state end,
-    owner = :owner, lease_until = now() + make_interval(secs => :lease), error = null
+    owner = :owner, lease_until = clock_timestamp() + make_interval(secs => :lease), error = null
 from prompts p
 where r.id = :round_id and r.state in ('queued', 'selecting', 'fitting', 'evaluating')
-  and (r.owner is null or r.lease_until is null or r.lease_until < now())
+  and (r.owner is null or r.lease_until is null or r.lease_until < (select clock_timestamp()))
   and p.hash = r.prompt_hash
   and not exists (
       select from rounds l where l.name = r.spec -> 'select' ->> 'like' and l.state in ('queued', 'selecting'))
 returning r.*, p.messages
 
 -- name: renew_round
-update rounds set lease_until = now() + make_interval(secs => :lease)
+update rounds set lease_until = clock_timestamp() + make_interval(secs => :lease)
 where id = :round_id and owner = :owner and state in ('selecting', 'fitting', 'evaluating')
 
 -- name: release_round

@@ -10,6 +10,10 @@ select id from jobs where purpose = 'teach' and name = any(:jobs) order by id
 -- For sorts and joins of candidates, until the end of the transaction.
 set local work_mem = '128MB'
 
+-- name: more_time
+-- Python compares texts between two statements. The transaction locks only its own tables until then.
+set local idle_in_transaction_session_timeout = '1h'
+
 -- name: drop_temporary
 drop table if exists candidates, overlapping
 

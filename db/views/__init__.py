@@ -17,6 +17,7 @@ VIEWS = (
     "trace_scores",
     "evaluation_questions",
     "job_progress",
+    "job_models",
     "acceptance",
     "round_lineage",
     "round_exclusions",

@@ -27,6 +27,10 @@ select j.id as job_id,
        j.budget,
        j.budget_unit,
        j.spent,
+       coalesce(l.judge_tokens_in, 0) as judge_tokens_in,
+       coalesce(l.judge_tokens_out, 0) as judge_tokens_out,
+       coalesce(l.judge_cost, 0) as judge_cost,
+       coalesce(l.lost, 0) as lost,
        j.created_at,
        t.first_trace_at,
        t.last_trace_at,
@@ -56,7 +60,14 @@ left join lateral (
            max(t.created_at) as last_trace_at
     from traces t left join verdicts v on v.trace_id = t.id and v.verifier = j.verifier
     where t.job_id = j.id
-) t on true;
+) t on true
+left join lateral (
+    select sum(l.tokens_in) filter (where l.payee = 'judge') as judge_tokens_in,
+           sum(l.tokens_out) filter (where l.payee = 'judge') as judge_tokens_out,
+           sum(l.cost) filter (where l.payee = 'judge') as judge_cost,
+           sum(l.spent) filter (where l.is_lost) as lost
+    from ledger l where l.job_id = j.id and (l.payee = 'judge' or l.is_lost)
+) l on true;
 
 comment on view job_progress is 'One row for each job: the states of its questions and the results so far.';
 comment on column job_progress.job_id is 'The job.';
@@ -82,11 +93,15 @@ comment on column job_progress.correct is 'Traces whose answer is right.';
 comment on column job_progress.accepted is 'Traces that pass the job''s policy.';
 comment on column job_progress.tokens_in is 'Prompt tokens, counted for each trace.';
 comment on column job_progress.tokens_out is 'Tokens written.';
-comment on column job_progress.cost is 'Price of its traces, by the price_in and price_out of the model''s settings.';
+comment on column job_progress.cost is 'Price of its traces (the teacher''s part), by the price_in and price_out of the model''s settings.';
 comment on column job_progress.engine_seconds is 'Time that the engine spent on them.';
 comment on column job_progress.budget is 'Largest cost; null without a budget.';
 comment on column job_progress.budget_unit is 'tokens or money.';
-comment on column job_progress.spent is 'Cost so far in that unit; only counted with a budget.';
+comment on column job_progress.spent is 'Cost so far in that unit, of teacher and judge; only counted with a budget.';
+comment on column job_progress.judge_tokens_in is 'Prompt tokens of the judge.';
+comment on column job_progress.judge_tokens_out is 'Tokens that the judge wrote.';
+comment on column job_progress.judge_cost is 'Price of the judge''s answers, by the price_in and price_out of its settings.';
+comment on column job_progress.lost is 'Part of `spent`: reservations of visits whose worker was lost, because their requests may have been paid.';
 comment on column job_progress.created_at is 'When the job was opened.';
 comment on column job_progress.first_trace_at is 'When its first trace was stored.';
 comment on column job_progress.last_trace_at is 'When its last trace was stored.';

@@ -28,7 +28,7 @@ select r.name as round,
 from evaluations e
 join rounds r on r.id = e.round_id
 join jobs j on j.id = e.job_id
-join job_questions jq on jq.job_id = j.id
+join job_questions jq on jq.job_id = j.id and not (jq.state = 'failed' and j.leaves_out_failed)
 join questions q on q.id = jq.question_id
 left join traces t on t.job_id = j.id and t.question_id = q.id and t.sample_index = 0
 left join verdicts v on v.trace_id = t.id and v.verifier = j.verifier
@@ -46,7 +46,7 @@ left join lateral (
       and not (oj.name = e.benchmark and o.sample_index = 0)
 ) other on true;
 
-comment on view round_answers is 'One row for each question of a round''s evaluations, before and after: the first sample''s answer, the only one that counts.';
+comment on view round_answers is 'One row for each question of a round''s evaluations, before and after: the first sample''s answer, the only one that counts. Failed questions that their job leaves out are missing.';
 comment on column round_answers.round is 'The round.';
 comment on column round_answers.stage is 'before (base model) or after (with the adapter).';
 comment on column round_answers.benchmark is 'The evaluation job of the base model. Results before and after share this name in all rounds.';

@@ -50,6 +50,7 @@ select t.id as trace_id,
        t.finish_reason,
        t.calls,
        t.prompt_hash,
+       t.model_hash,
        t.created_at,
        v.created_at as verified_at
 from traces t
@@ -102,5 +103,6 @@ comment on column trace_scores.finish_reason is 'stop: the model ended the answe
 comment on column trace_scores.latency_seconds is 'Seconds from the request to its last token, summed over all calls.';
 comment on column trace_scores.calls is 'The earlier calls of the trace if the method has several, such as draft and critique, with text, thoughts and tokens.';
 comment on column trace_scores.prompt_hash is 'A hash of the prompt template; `tracemill methods METHOD` prints both for a method.';
+comment on column trace_scores.model_hash is 'A hash of the settings of the model alias when it answered (`job_models`); null in traces of older releases.';
 comment on column trace_scores.created_at is 'When the trace was stored.';
 comment on column trace_scores.verified_at is 'When its verdict was stored.';

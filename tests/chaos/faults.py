@@ -3,6 +3,7 @@
 import os
 import random
 import signal
+import threading
 import time
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -40,6 +41,13 @@ class Kind(StrEnum):
     MALFORMED = "model says half"
     CUT_OFF = "model hangs up"
     HANGS = "model says nothing"
+    #: SIGSTOP of one process of that kind with its children, and later SIGCONT; of the producers, the leader.
+    PRODUCER_FROZEN = "producer frozen"
+    GENERATE_FROZEN = "generate frozen"
+    VERIFY_FROZEN = "verify frozen"
+    MODEL_FROZEN = "model frozen"
+    REDIS_FROZEN = "redis frozen"
+    POSTGRES_FROZEN = "postgres frozen"
 
 
 KINDS = tuple(kind for kind in Kind if kind is not Kind.NOTHING)
@@ -53,6 +61,8 @@ MODEL_FAULTS = {
     Kind.CUT_OFF: (Fault.CUT_OFF, 1.5),
     Kind.HANGS: (Fault.HANGS, 1.5),
 }
+#: Seconds of SIGSTOP: longer than the leases of claims and of the leader.
+FROZEN_SECONDS = 5.0
 
 
 @dataclass
@@ -87,10 +97,29 @@ def strike(world: World, hit: Hit, dice: random.Random) -> None:
     elif hit.kind is not Kind.NOTHING:
         target = _target(world, hit.kind, dice)
         hit.pid = target.pid
-        world.killed[target.name] += 1
         assert target.pid is not None
-        os.kill(target.pid, signal.SIGKILL)
+        if hit.kind.endswith("frozen"):
+            freeze(target.pid, FROZEN_SECONDS)
+        else:
+            world.killed[target.name] += 1
+            os.kill(target.pid, signal.SIGKILL)
     hit.at = time.time()
+
+
+def freeze(pid: int, seconds: float) -> None:
+    """Stop a process and its children with SIGSTOP. A thread continues those that then still exist."""
+    process = psutil.Process(pid)
+    stopped = [process, *process.children(recursive=True)]
+    for each in stopped:
+        with suppress(psutil.NoSuchProcess):
+            each.suspend()
+
+    def thaw() -> None:
+        for each in stopped:
+            with suppress(psutil.NoSuchProcess):  # it was killed meanwhile; psutil notices another process of that pid
+                each.resume()
+
+    threading.Timer(seconds, thaw).start()
 
 
 def _flush(world: World) -> None:
@@ -111,14 +140,13 @@ def _target(world: World, kind: Kind, dice: random.Random) -> ProcessStatus:
 
     wait_until(running, 60, lambda: [f"{row.name} {row.state}" for row in local.status(world.folder)])
     targets = running()
-    leading = [row for row in targets if kind is Kind.PRODUCER and row.pid and _leads(row.pid)]
+    leading = [row for row in targets if name == "producer" and row.pid == leader_pid()]
     return dice.choice(leading or targets)
 
 
-def _leads(pid: int) -> bool:
-    """Return True if the process holds the feeders' lock; False while Postgres is unreachable."""
-    try:
-        (port,) = rows("select client_port from pg_locks join pg_stat_activity using (pid) where locktype = 'advisory'")
-    except (OperationalError, ValueError):
-        return False
-    return any(connection.laddr.port == port.client_port for connection in psutil.Process(pid).net_connections("tcp"))
+def leader_pid() -> int | None:
+    """The process of the leading feeder; None if none leads or Postgres is unreachable."""
+    with suppress(OperationalError):
+        for row in rows("select name from leader where lease_until > clock_timestamp()"):
+            return int(row.name.split(":")[-2])
+    return None

@@ -18,6 +18,7 @@ import psutil
 import pytest
 
 from tests import ROOT
+from tests.chaos.faults import leader_pid
 from tests.chaos.hosts import HUB, NETWORK, Network, inside, network, refusal
 from tests.chaos.model import HELD, tell, waits
 from tests.chaos.world import World, environment, model_command, running
@@ -156,7 +157,7 @@ def survive(kinds: Sequence[str], seconds: float, questions: int, folder: Path) 
 
 def cut_off(kinds: Sequence[str], seconds: float, hosts: Network, folder: Path, factory: World) -> None:
     """Disconnect one host of each kind and reconnect it; check the results of its work."""
-    cut = {kind: leader(hosts) if kind == "producer" else f"{kind}-1" for kind in kinds}
+    cut = {kind: leader(factory) if kind == "producer" else f"{kind}-1" for kind in kinds}
     if "verify" in cut:
         # Its judge answers after the reconnection. By then its questions have waited longer than usual.
         tell(mood := folder / f"{cut['verify']}.mood", HELD, 3600)
@@ -172,8 +173,8 @@ def cut_off(kinds: Sequence[str], seconds: float, hosts: Network, folder: Path, 
     print(f"\ncut off: {', '.join(cut.values())}; {states(JOB)}")
     kill("redis", factory)  # the cut-off hosts do not learn that their connections are closed
     if "producer" in cut:
-        wait_until(lambda: leader(hosts) not in ("", cut["producer"]), BROKEN + 10)
-        print(f"{leader(hosts)} leads after {time.time() - began:.1f} s")
+        wait_until(lambda: leader(factory) not in ("", cut["producer"]), BROKEN + 10)
+        print(f"{leader(factory)} leads after {time.time() - began:.1f} s")
     time.sleep(max(0.0, began + seconds - time.time()))
     wait_until(lambda: redone(held), 60, lambda: states(JOB))  # otherwise the cut-off host would be first to store it
     back = time.time()
@@ -186,7 +187,7 @@ def cut_off(kinds: Sequence[str], seconds: float, hosts: Network, folder: Path, 
         if kind in cut:
             comes_too_late(hosts.addresses[cut[kind]], what, held[what], back)
     if "producer" in cut:
-        wait_until(lambda: stands_by(hosts.addresses[cut["producer"]]), 30)
+        wait_until(lambda: stands_by(cut["producer"], back), 30)
         print(f"{cut['producer']} stands by {time.time() - back:.1f} s after its return")
 
 
@@ -258,17 +259,18 @@ def listen(folder: Folder, stack: Stack) -> None:
     supervisor.settle(["postgres", "redis"], 20)
 
 
-def leader(hosts: Network) -> str:
-    """The host of the leading feeder, by the connection that holds the lock; empty if none leads."""
-    held = "select host(client_addr) from pg_locks join pg_stat_activity using (pid) where locktype = 'advisory'"
-    addresses = [row.host for row in rows(held)]
-    return next((host for host, address in hosts.addresses.items() if address in addresses), "")
+def leader(factory: World) -> str:
+    """The host of the leading feeder; empty if none leads."""
+    pid = leader_pid()
+    return next((row.name for row in local.status(factory.folder) if pid is not None and row.pid == pid), "")
 
 
-def stands_by(address: str) -> bool:
-    """True if the feeder of that address asks for the lock."""
-    asks = "select count(*) from pg_stat_activity where host(client_addr) = :host and query like '%pg_try_advisory%'"
-    return bool(value(asks, host=address))
+def stands_by(host: str, since: float) -> bool:
+    """True if the feeder of that host has sent a heartbeat since then and does not lead."""
+    beats = (
+        "select count(*) from processes where name like :name and not leads and extract(epoch from seen_at) > :since"
+    )
+    return bool(value(beats, name=f"{host}.%", since=since))
 
 
 def kill(name: str, factory: World) -> None:

@@ -38,6 +38,7 @@ queued_lease_seconds = 5
 running_lease_seconds = 3
 verify_lease_seconds = 5
 max_attempts = {max_attempts}
+leader_lease_seconds = 2
 """
 
 

@@ -39,6 +39,7 @@ def processes(
     # Once for all tests of this file: workers cache jobs by their ids.
     with transaction() as connection:
         connection.execute(text("truncate questions, jobs, rounds, loops, prompts restart identity cascade"))
+        connection.execute(text("update leader set lease_until = now()"))
     redis.Redis.from_url(stack.redis_url).flushall()
     folder = tmp_path_factory.mktemp("path")
     config = folder / "tracemill.toml"

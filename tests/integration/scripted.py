@@ -34,6 +34,7 @@ queued_lease_seconds = 3
 running_lease_seconds = 3
 verify_lease_seconds = 10
 max_attempts = 2
+leader_lease_seconds = 2
 """
 
 

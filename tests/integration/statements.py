@@ -2,6 +2,7 @@
 
 import json
 from typing import Any
+from uuid import NAMESPACE_OID, UUID, uuid5
 
 from sqlalchemy import Connection
 
@@ -30,21 +31,33 @@ def fetch(name: str, **values: Any) -> list[Any]:
         return list(connection.execute(Q[name], values).all())
 
 
+def claim_id(name: str) -> UUID:
+    """The id of the claim of that name."""
+    return uuid5(NAMESPACE_OID, name)
+
+
+def keys(job_id: int, *question_ids: int, claim: str = "worker") -> dict[str, list[Any]]:
+    """The keys of claims on questions of a job."""
+    n = len(question_ids)
+    return {"job_ids": [job_id] * n, "question_ids": list(question_ids), "claim_ids": [claim_id(claim)] * n}
+
+
 def claim(job_id: int, *question_ids: int, owner: str = "worker", lease: float = 30, reserved: float = 0) -> list[int]:
-    """Claim questions as the worker `owner`; return the claimed ones."""
-    keys = {"job_ids": [job_id] * len(question_ids), "question_ids": list(question_ids)}
-    claimed = fetch("claim", **keys, owner=owner, lease=lease, reserved=reserved)
+    """Claim questions as the worker `owner`, with a claim of that name; return the claimed ones."""
+    claimed = fetch("claim", **keys(job_id, *question_ids, claim=owner), owner=owner, lease=lease, reserved=reserved)
     return sorted(row.question_id for row in claimed)
 
 
 def spread(job_id: int) -> dict[int, str]:
     """Put the six questions of a job into one state each, owned by `worker` with an expired lease."""
     change(
-        "update job_questions q set state = (cast(:states as text[]))[n.number], owner = 'worker', attempts = 1, "
+        "update job_questions q set state = (cast(:states as text[]))[n.number], attempts = 1, "
+        "owner = 'worker', claim_id = :claim_id, "
         "wanted = 0, reserved = 5, lease_until = now() - interval '1 minute' from (select question_id, "
         "row_number() over (order by question_id) as number from job_questions where job_id = :job) n "
         "where q.job_id = :job and q.question_id = n.question_id",
         states=list(STATES),
+        claim_id=claim_id("worker"),
         job=job_id,
     )
     return state_of(job_id)

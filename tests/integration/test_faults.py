@@ -18,7 +18,6 @@ from tests.integration.factory import Processes, additions, change, fill, rows, 
 from tests.integration.scripted import Teacher, check, command, everything_came, start_all, traces, wait_for
 from tests.scripted_server import Fault
 from tracemill import stack as local
-from tracemill.engines.registry import ENGINE_DIED
 from tracemill.policy import Policy
 from tracemill.settings import settings
 from tracemill.stack import Stack
@@ -197,7 +196,7 @@ def test_no_question_fails_while_the_server_is_unreachable(factory: Processes, a
     check("away", 10)
 
 
-def test_a_rejected_key_ends_the_worker_and_fails_no_question(factory: Processes, teacher: Teacher) -> None:
+def test_a_rejected_key_pauses_its_alias_until_a_worker_restarts(factory: Processes, teacher: Teacher) -> None:
     policy = Policy(judge="verifier")
     factory.stop("verify")
     fill(additions(3), "answered", policy=policy)
@@ -205,18 +204,30 @@ def test_a_rejected_key_ends_the_worker_and_fails_no_question(factory: Processes
     teacher.faults = repeat(Fault.UNAUTHORIZED)
     fill(additions(3), "asked", policy=policy)
     factory.start("verify", "worker", "verify", "--judge", "verifier")
-    for name in ("generate", "verify"):
-        wait_until(lambda name=name: factory.running[name].poll() is not None)  # type: ignore[misc]
-        assert factory.running[name].poll() == ENGINE_DIED
-        assert "answered 401" in factory.log(name).read_text()
-    assert "failed" not in states("asked")
+    wait_until(lambda: value("select count(*) from model_pauses") == 2)
+    wait_until(lambda: states("asked") == {"pending": 3})
+    assert states("answered") == {"generated": 3}
+    assert "answered 401" in value("select distinct reason from model_pauses")
     teacher.faults = iter(())
+    for name in ("generate", "verify"):
+        assert factory.running[name].poll() is None
+        factory.stop(name)
     start_all(factory)
-    # Simulates two minutes, for the task that the verify worker lost.
+    # Simulates two minutes, for the task of the refused judge.
     change("update job_questions set lease_until = now() where state = 'generated'")
     for job in ("answered", "asked"):
         wait_for(job)
         check(job, 3)
+
+
+def test_a_server_that_answers_500_fails_no_question(factory: Processes, teacher: Teacher) -> None:
+    teacher.faults = repeat(Fault.BROKEN)
+    fill(additions(40), "broken-server", purpose="evaluate")
+    wait_until(lambda: value("select count(*) from job_questions where absences > 1") >= 20)
+    assert "failed" not in states("broken-server")
+    teacher.faults = iter(())
+    wait_for("broken-server")
+    check("broken-server", 40)
 
 
 def test_the_schema_is_migrated_under_load(factory: Processes, teacher: Teacher, stack: Stack) -> None:

@@ -6,15 +6,16 @@ from pathlib import Path
 
 import pytest
 
-from producer.feeder import step
 from tests.conftest import forget
 from tests.integration.factory import rows, states, value
+from tests.integration.feeding import step
 from tests.scripted_server import ScriptedServer
 from tracemill.engines.registry import close_engines
 from tracemill.settings import settings
 from tracemill.stack import Stack
 from workers import cancellation, priors
-from workers.generate import generate, heartbeat
+from workers.claims import heartbeat
+from workers.generate import generate
 from workers.job import worker_job
 from workers.verify import verify
 
@@ -48,6 +49,6 @@ def work(job: str, max_visits: int = 1000) -> int:
         if not queued:
             return visit
         for row in queued:
-            generate(job_id, row.question_id)
+            generate(job_id, [row.question_id])
         verify(job_id, [row.question_id for row in queued])
     raise AssertionError(f"{job} does not end: {states(job)}")

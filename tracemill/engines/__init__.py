@@ -18,6 +18,8 @@ from tracemill.sampling import SamplingSettings
 
 #: No variables of the chat template, and no further keys.
 NO_SAMPLING = Sampling()
+#: A question that every model can answer. An answer shows that an engine works.
+PROBE: list[Message] = [{"role": "user", "content": "What is 2 + 2? Reply with the number only."}]
 
 
 @dataclass(frozen=True)
@@ -73,7 +75,7 @@ class Engine(Protocol):
     ) -> Generation:
         """Answer `messages` n times, or fewer if only some samples fail.
 
-        Raises EngineError if all fail, or EngineDead if no later request can succeed.
+        Raises EngineError if all fail, EngineAway if later requests may succeed, or EngineDead if none can.
 
         Raises RequestRefused also if the request needs log-probabilities that the model's server does not give.
         """

@@ -12,9 +12,10 @@ from pathlib import Path
 from typing import Any
 
 from tracemill import thinking
-from tracemill.engines import AROUND_WORDS, NO_SAMPLING, Generation, Sampling, Score, choice_shares
+from tracemill.engines import AROUND_WORDS, NO_SAMPLING, PROBE, Generation, Sampling, Score, choice_shares
 from tracemill.engines.openai_protocol import MAX_TOP_LOGPROBS, Answer, completions, score_at_end
 from tracemill.engines.openai_server import Server
+from tracemill.engines.usage import count
 from tracemill.errors import RequestRefused
 from tracemill.model_settings import ModelSettings
 from tracemill.prompts import Message
@@ -23,8 +24,7 @@ from tracemill.prompts import Message
 SERVER_SEQUENCES = 256
 #: Number and sampling of the short answers that `choose` requests from a server without logprobs.
 TEXTS, TEXT = 8, Sampling(temperature=1.0, max_tokens=8)
-#: A question that every model can answer, and its answer. They show whether a server can score.
-PROBE: list[Message] = [{"role": "user", "content": "What is 2 + 2? Reply with the number only."}]
+#: The answer to `PROBE`. It shows whether a server can score.
 PROBE_ANSWER = "4"
 #: The newer name of `max_tokens` in the protocol. Servers of some reasoning models take no other.
 NEW_LIMIT = "max_completion_tokens"
@@ -156,6 +156,11 @@ class OpenaiEngine:
 
     async def _ask(self, request: dict[str, Any]) -> tuple[Answer, float]:
         """The answer to a request. A server that refuses `max_tokens` gets the same limit under its newer name."""
+        answer, seconds = await self._ask_with_either_name(request)
+        count(answer.token_usage.prompt_tokens, answer.token_usage.completion_tokens)
+        return answer, seconds
+
+    async def _ask_with_either_name(self, request: dict[str, Any]) -> tuple[Answer, float]:
         if not self._renames_limit:
             try:
                 return await self._server.ask(request)

@@ -19,7 +19,7 @@ from pydantic import ValidationError
 from tracemill.engines.openai_protocol import Answer, Models
 from tracemill.engines.openai_stream import DONE, Assembly, Chunk, Events
 from tracemill.engines.rate_limit import Pace, Started
-from tracemill.errors import EngineAway, EngineDead, EngineError, RequestRefused, UsageError
+from tracemill.errors import AliasRefused, EngineAway, EngineError, RequestRefused, UsageError
 from tracemill.model_settings import ModelSettings
 
 try:
@@ -47,14 +47,26 @@ CHARACTERS = 4
 class _TemporaryError(EngineError):
     """A fault that may be over at the next attempt; after the last attempt it is raised as `kind`.
 
-    `busy`: the server answered 429. `retry_after`: the pause that the server requests, in seconds.
+    `needs_probe`: as in the final error. `busy`: the server answered 429. `retry_after`: the pause that the server
+    requests, in seconds.
     """
 
     def __init__(
-        self, message: str, kind: type[EngineError] = EngineError, busy: bool = False, retry_after: float = 0.0
+        self,
+        message: str,
+        kind: type[EngineError] = EngineError,
+        needs_probe: bool = True,
+        busy: bool = False,
+        retry_after: float = 0.0,
     ) -> None:
         super().__init__(message)
-        self.kind, self.busy, self.retry_after = kind, busy, retry_after
+        self.kind, self.needs_probe, self.busy, self.retry_after = kind, needs_probe, busy, retry_after
+
+    def final(self) -> EngineError:
+        """The error after the last attempt."""
+        error = self.kind(f"{self} ({ATTEMPTS} attempts)")
+        error.needs_probe = self.needs_probe
+        return error
 
 
 class Server:
@@ -90,7 +102,7 @@ class Server:
                 end = self._pace.busy if fault.busy else self._pace.failed
                 end(time.monotonic(), started, fault.retry_after)
                 if attempt == ATTEMPTS:
-                    raise fault.kind(f"{fault} ({ATTEMPTS} attempts)") from None
+                    raise fault.final() from None
                 if not fault.busy:
                     await asyncio.sleep(pause(attempt))
             except EngineError:
@@ -141,7 +153,10 @@ class Server:
             raise EngineError(f"{self.url}: {what} after {self._timeout:g} s (timeout_seconds)") from None
         except aiohttp.ClientError as error:
             reason = f"{type(error).__name__}: {self._quoted(str(error))}"
-            raise _TemporaryError(f"no answer from base_url {self.url}: {reason}", EngineAway) from None
+            # A request that ends its connection may be the cause, but not one that never had a connection.
+            had_connection = not isinstance(error, aiohttp.ClientConnectorError)
+            message = f"no answer from base_url {self.url}: {reason}"
+            raise _TemporaryError(message, EngineAway, needs_probe=had_connection) from None
         if reply.status != 200:
             status = f"{reply.status} {reply.reason or ''}".rstrip()
             wait = retry_after(reply.headers.get("Retry-After", ""))
@@ -181,19 +196,21 @@ class Server:
             raise self._misshapen(error, data) from None
         raise _TemporaryError(f"{self.url}: the stream ended before the answer")
 
-    def _failure(self, status: int, reply: str, wait: float = 0.0) -> EngineError:
+    def _failure(self, status: int | None, reply: str, wait: float = 0.0) -> EngineError:
         message = f"{self._cause(status)}{self.url} answered {reply}"
-        if status in (408, 429) or status >= 500:
-            kind = EngineAway if status in (429, 503) else EngineError
-            return _TemporaryError(message, kind, status == 429, wait)
+        if status is None or status == 408:
+            return _TemporaryError(message, retry_after=wait)
+        if status == 429 or status >= 500:
+            is_overloaded = status in (429, 503)
+            return _TemporaryError(message, EngineAway, not is_overloaded, status == 429, wait)
         # The key, the address (also in case of a redirect) or the model is wrong, so no request can succeed.
-        return (EngineDead if status in (401, 403, 404) or 300 <= status < 400 else RequestRefused)(message)
+        return (AliasRefused if status in (401, 403, 404) or 300 <= status < 400 else RequestRefused)(message)
 
-    def _cause(self, status: int) -> str:
+    def _cause(self, status: int | None) -> str:
         """The setting that is probably wrong, for the start of a message."""
         if status in (401, 403):
             return f"the key in {self._key_name} is refused: " if self._key else f"no key in {self._key_name}: "
-        return "wrong base_url or model: " if status == 404 or 300 <= status < 400 else ""
+        return "wrong base_url or model: " if status and (status == 404 or 300 <= status < 400) else ""
 
     def _misshapen(self, error: ValidationError, body: bytes) -> _TemporaryError:
         first = error.errors(include_url=False, include_input=False, include_context=False)[0]

@@ -33,10 +33,10 @@ class Chunk(BaseModel):
     error: Any = None
 
     @property
-    def status(self) -> int:
-        """The error's HTTP status; 500 if the error has none."""
+    def status(self) -> int | None:
+        """The error's HTTP status; None if the error has none."""
         code = self.error.get("code") if isinstance(self.error, dict) else None
-        return code if isinstance(code, int) and 400 <= code < 600 else 500
+        return code if isinstance(code, int) and 400 <= code < 600 else None
 
     @property
     def error_text(self) -> str:

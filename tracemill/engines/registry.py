@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from typing import Any, NoReturn
 
 from tracemill.engines import AliasEngine, Engine, start
-from tracemill.errors import EngineAway, EngineDead
+from tracemill.errors import EngineDead, EngineError
 from tracemill.event_loop import run
 from tracemill.model_settings import ModelSettings
 from tracemill.settings import model, settings
@@ -32,7 +32,7 @@ SLOW_SECONDS = 20.0
 _engines: dict[str, Engine] = {}
 #: Options of vLLM by alias, planned for this process.
 _options: dict[str, dict[str, Any]] = {}
-#: Aliases with an engine that could not be reached at the last request, with the error.
+#: Aliases with an engine that could not answer the last request, with the error.
 _away: dict[str, str] = {}
 _starting = threading.Lock()
 
@@ -79,8 +79,8 @@ def capacity(engine: Engine) -> int:
     return settings().generate_concurrency or engine.max_sequences
 
 
-def answered(alias: str, error: EngineAway | None = None) -> None:
-    """Record whether the engine of an alias could be reached."""
+def answered(alias: str, error: EngineError | None = None) -> None:
+    """Record whether the engine of an alias could answer."""
     if error is not None:
         _away[alias] = str(error)
     elif _away:
@@ -119,7 +119,7 @@ def close_engines() -> None:
 
 
 def end_worker(error: EngineDead) -> NoReturn:
-    """End this worker at once with exit code 70. Its questions come back when their leases run out."""
+    """End this worker at once with exit code 70. `workers.shutdown.engine_died` first hands its work back."""
     log.critical("%s: this worker ends, so that its supervisor starts a new one", error)
     # A thread cannot shut down Celery's main thread properly.
     os._exit(ENGINE_DIED)

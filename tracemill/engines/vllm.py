@@ -23,6 +23,7 @@ from tracemill.engines import NO_SAMPLING, Completion, Generation, Sampling, Sco
 from tracemill.engines.adapters import Adapters
 from tracemill.engines.gate import Gate
 from tracemill.engines.plugin import OWNER
+from tracemill.engines.usage import count
 from tracemill.engines.vllm_options import engine_options, sequences, share_cores
 from tracemill.errors import EngineDead, EngineError, RequestRefused, UsageError
 from tracemill.interpreter import protected_children
@@ -242,7 +243,9 @@ class VllmEngine:
         request_id = f"r{next(self._ids)}"
         outputs = self._llm.generate(TokensPrompt(prompt_token_ids=ids), params, request_id, lora_request=lora)
         try:
-            return await self._while_it_works(_last(outputs), request_id)
+            output = await self._while_it_works(_last(outputs), request_id)
+            count(len(ids), sum(len(sample.token_ids) for sample in output.outputs))
+            return output
         except EngineDeadError as error:
             raise EngineDead(f"vLLM's engine process died: {error}") from error
         except (ValueError, VLLMClientError) as error:

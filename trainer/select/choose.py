@@ -106,7 +106,7 @@ class _Chooser:
         return selection
 
     def _fill(self) -> None:
-        for statement in ("more_memory", "drop_temporary", "create_candidates", "create_overlaps"):
+        for statement in ("more_memory", "more_time", "drop_temporary", "create_candidates", "create_overlaps"):
             self._execute(statement)
         rows = self._execute("fill_candidates", **parameters(self.connection, self.round)).all()
         self.selection.traces = sum(row.traces for row in rows)

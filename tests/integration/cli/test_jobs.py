@@ -48,6 +48,34 @@ def test_the_same_enqueue_adds_nothing_and_a_different_one_is_refused(sums: Path
     assert "samples: 2, not 3" in str(other.exception)
 
 
+@pytest.mark.parametrize(
+    ("words", "difference"),
+    [
+        (("--map", "gold=prompt"), "map: {'question': 'prompt'}, not {'question': 'prompt', 'gold': 'prompt'}"),
+        (("--domain", "legal"), "domain: 'math', not 'legal'"),
+        (("--dataset", "other"), "dataset: 'sums', not 'other'"),
+    ],
+)
+def test_a_job_is_not_resumed_with_another_reading_of_its_source(
+    sums: Path, words: tuple[str, ...], difference: str
+) -> None:
+    command = ("enqueue", str(sums), "--map", "question=prompt", "--name", "sums", "--samples", "2")
+    refused = run(*command, *words)
+    assert isinstance(refused.exception, UsageError)
+    assert f"job 'sums' exists with another {difference}. Give the new job another --name" in str(refused.exception)
+    assert value("select count(*) from questions") == 3
+    change("update jobs set source_options = null")  # of an older release
+    assert run(*command).exit_code == 0
+
+
+def test_enqueue_names_the_questions_that_keep_an_earlier_domain(sums: Path) -> None:
+    words = ("enqueue", str(sums), "--map", "question=prompt", "--name", "legal", "--domain", "legal")
+    assert "3 questions of dataset sums were stored earlier with another domain or kind" in run(*words).stderr
+    assert "stored earlier" not in run(*words[:-1], "math", "--name", "again").stderr
+    assert "stored earlier" not in run(*words, "--name", "corrected", "--dataset", "sums-legal").stderr
+    assert value("select string_agg(distinct domain, ' ') from questions") == "legal math"
+
+
 def test_a_source_without_gold_answers_says_that_no_trace_can_be_accepted(clean: Stack, tmp_path: Path) -> None:
     path = tmp_path / "plain.jsonl"
     path.write_text('{"question": "1 + 1?", "result": "2"}\n')
@@ -118,8 +146,10 @@ def test_a_job_is_paused_resumed_and_cancelled_and_nothing_else(sums: Path) -> N
     assert paused.stdout == "sums is paused\n", paused.exception
     assert states("sums") == {"pending": 3}
     assert str(run("jobs", "pause", "sums").exception) == "job sums is already paused"
+    # A message of a step that began before the pause was used up during it.
+    change("update job_questions set state = 'queued' where question_id = 1")
     assert run("jobs", "resume", "sums").exit_code == 0
-    assert job_state("sums") == "running"
+    assert (job_state("sums"), states("sums")) == ("running", {"pending": 3})
     assert run("jobs", "cancel", "sums").exit_code == 0
     refused = run("jobs", "resume", "sums")
     assert isinstance(refused.exception, UsageError)
@@ -152,7 +182,17 @@ def test_a_job_shows_its_errors_and_retries_its_failed_questions(sums: Path) -> 
     assert value("select max(attempts) from job_questions where state = 'pending'") == 0
 
 
-@pytest.mark.parametrize("command", ["show", "watch", "pause", "resume", "cancel", "retry"])
+def test_only_an_evaluation_leaves_out_its_failed_questions(sums: Path) -> None:
+    refused = run("jobs", "leave-out", "sums")
+    assert isinstance(refused.exception, UsageError)
+    change("update jobs set purpose = 'evaluate'")
+    change("update job_questions set state = 'failed' where question_id = 1")
+    left_out = run("jobs", "leave-out", "sums")
+    assert left_out.stdout == "sums: its evaluation leaves out failed questions (1 now)\n"
+    assert value("select leaves_out_failed from jobs")
+
+
+@pytest.mark.parametrize("command", ["show", "watch", "pause", "resume", "cancel", "retry", "leave-out"])
 def test_an_unknown_job_is_wrong_use_and_the_known_jobs_are_named(sums: Path, command: str) -> None:
     done = run("jobs", command, "smus")
     assert isinstance(done.exception, UsageError)

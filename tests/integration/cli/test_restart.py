@@ -17,7 +17,7 @@ from tests.installed import succeed, tracemill
 from tests.integration.factory import job_state, wait_until
 from tests.scripted_server import Fault, ScriptedServer
 from tracemill.errors import UsageError
-from tracemill.stack import down, program_of, status
+from tracemill.stack import down, status
 
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(600)]
 
@@ -127,13 +127,17 @@ def test_an_unknown_program_is_not_restarted_and_the_known_ones_are_named(folder
     assert str(refused) == "no program 'generat' runs here. Programs: generate, producer, verify"
 
 
-def test_up_names_the_process_that_crashes_and_its_last_error(folder: Folder) -> None:
+def test_up_names_a_paused_alias_with_its_reason(folder: Folder) -> None:
     folder.server.faults = iter([Fault.UNAUTHORIZED] * 1000)
     folder.enqueue("one.jsonl", "refused")
-    wait_until(lambda: (program := program_of(folder.path / ".tracemill", "teacher")) and program.failure, 60)
-    ended = tracemill(folder.path, "up")
-    assert ended.returncode == 1
-    assert re.search(r"^generate: (crash loop|ended once).* no key in OPENAI_API_KEY: http", ended.stdout, re.MULTILINE)
+    paused = r"teacher is paused, with one try a minute: no key in OPENAI_API_KEY: http"
+    wait_until(lambda: any(re.match(paused, reason) for reason in reasons("refused")), 60)
+    before = folder.pids()
+    assert re.search(rf"^refused: {paused}", tracemill(folder.path, "up").stdout, re.MULTILINE)
+    assert folder.pids() == before
+    folder.server.faults = iter(())
+    succeed(folder.path, "restart", "generate")
+    wait_until(lambda: job_state("refused") == "done", 40)
 
 
 def test_up_refuses_a_key_that_the_running_stack_does_not_have(folder: Folder) -> None:

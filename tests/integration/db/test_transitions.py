@@ -7,7 +7,18 @@ import pytest
 
 from producer.enqueue import enqueue
 from tests.integration.factory import additions, change, fill, job_spec, job_state, rows, value
-from tests.integration.statements import STATES, claim, execute, fetch, insert_trace, spread, state_of, versions
+from tests.integration.statements import (
+    STATES,
+    claim,
+    claim_id,
+    execute,
+    fetch,
+    insert_trace,
+    keys,
+    spread,
+    state_of,
+    versions,
+)
 from tracemill.stack import Stack
 
 pytestmark = pytest.mark.integration
@@ -17,18 +28,23 @@ TRANSITIONS = {
     "queue": {"pending": "queued"},
     "unqueue": {"queued": "pending"},
     "claim": {"pending": "running", "queued": "running"},
-    "renew": {"running": "running"},
+    "renew": {"running": "running", "generated": "generated"},
     "hand_back": {"running": "pending"},
     "generated": {"pending": "generated", "queued": "generated", "running": "generated"},
     "release": {"running": "pending"},
+    "put_off": {"running": "pending"},
+    "engine_died": {"running": "pending"},
     "take_back": {"queued": "pending", "running": "pending"},
     "overdue_verifications": {"generated": "generated"},
+    "claim_verification": {"generated": "generated"},
     "verify_again": {"generated": "generated"},
     "not_verified": {"generated": "generated"},
+    "verification_failed": {"generated": "generated"},
+    "judge_died": {"generated": "generated"},
     "settle": {"generated": "done"},
     "retry_failed": {"failed": "pending"},
 }
-OWNED = ("renew", "hand_back", "release")
+CLAIMED = ("renew", "hand_back", "release", "put_off", "engine_died")
 
 
 def run(name: str, job_id: int, question_ids: list[int], **changes: Any) -> None:
@@ -37,6 +53,8 @@ def run(name: str, job_id: int, question_ids: list[int], **changes: Any) -> None
         "job_id": job_id,
         "job_ids": [job_id] * len(question_ids),
         "question_ids": question_ids,
+        "claim_ids": [claim_id("next" if name == "claim" else "worker")] * len(question_ids),
+        "claim_id": claim_id("worker"),
         "owner": "worker",
         "lease": 60,
         "reserved": 0,
@@ -47,7 +65,11 @@ def run(name: str, job_id: int, question_ids: list[int], **changes: Any) -> None
     match name:
         case "release":
             execute(name, *each, **values, error="it broke", permanent=False, counts=True)
-        case "not_verified":
+        case "put_off":
+            execute(name, *each, **values, error="it is away", longest=60)
+        case "engine_died" | "judge_died":
+            execute(name, **values, error="it died", is_alone=False)
+        case "not_verified" | "verification_failed":
             execute(name, *each, **values, error="no sandbox")
         case "settle":
             settled = [row | {"wanted": 0, "traces": 0, "accepted": 0, "next": 0} for row in each]
@@ -76,7 +98,10 @@ def test_a_transition_changes_only_questions_in_the_expected_states(clean: Stack
     assert state_of(job_id) == {q: TRANSITIONS[name].get(state, state) for q, state in at_first.items()}
 
 
-NAMED = ("unqueue", "claim", "renew", "hand_back", "generated", "release", "verify_again", "not_verified", "settle")
+NAMED = (
+    *("unqueue", "claim", "renew", "hand_back", "generated", "release", "put_off", "engine_died", "verify_again"),
+    *("claim_verification", "not_verified", "verification_failed", "judge_died", "settle"),
+)
 
 
 @pytest.mark.parametrize("name", NAMED)
@@ -88,28 +113,28 @@ def test_a_transition_changes_only_the_named_questions(clean: Stack, name: str) 
     after = versions()
     assert {key for key in before if before[key] != after[key]} == {(job_id, 2), (job_id, 3)}
     if name in ("claim", "renew", "hand_back", "generated"):  # (job, question) pairs, not every job with every question
-        keys = {"job_ids": [job_id, other], "question_ids": [4, 5], "owner": "worker", "lease": 60, "reserved": 0}
-        execute(name, **keys)
+        both = {"job_ids": [job_id, other], "question_ids": [4, 5], "claim_ids": [claim_id("worker")] * 2}
+        execute(name, **both, owner="worker", lease=60, reserved=0)
         now = versions()
         assert {key for key in after if after[key] != now[key]} == {(job_id, 4), (other, 5)}
 
 
-@pytest.mark.parametrize("name", OWNED)
-def test_a_late_owner_does_not_change_another_owners_claim(clean: Stack, name: str) -> None:
+@pytest.mark.parametrize("name", CLAIMED)
+def test_a_late_claim_does_not_change_a_later_claim_of_the_same_worker(clean: Stack, name: str) -> None:
     job_id, _ = two_jobs()
-    before = versions()
-    run(name, job_id, list(state_of(job_id)), owner="late")
+    before, late = versions(), claim_id("late")
+    run(name, job_id, list(state_of(job_id)), claim_id=late, claim_ids=[late] * len(STATES))
     assert versions() == before
 
 
-@pytest.mark.parametrize("name", ["hand_back", "generated", "release", "take_back"])
+@pytest.mark.parametrize("name", ["hand_back", "generated", "release", "put_off", "engine_died", "take_back"])
 def test_a_question_without_a_claim_has_no_owner_and_no_reserved_cost(clean: Stack, name: str) -> None:
     job_id, _ = two_jobs()
     (running,) = [question for question, state in state_of(job_id).items() if state == "running"]
     run(name, job_id, list(state_of(job_id)))
-    (row,) = rows("select owner, reserved, lease_until from job_questions "
+    (row,) = rows("select owner, claim_id, reserved, lease_until from job_questions "
                   "where job_id = :job and question_id = :question", job=job_id, question=running)  # fmt: skip
-    assert (row.owner, row.reserved) == (None, 0)
+    assert (row.owner, row.claim_id, row.reserved) == (None, None, 0)
     assert (row.lease_until is None) == (name != "generated")
 
 
@@ -135,6 +160,8 @@ def test_unqueue_without_ids_changes_all_queued_questions_of_the_job(clean: Stac
     [
         ("claim", {}, 2),
         ("hand_back", {}, 0),
+        ("put_off", {}, 0),
+        ("engine_died", {}, 0),
         ("generated", {}, 0),
         ("release", {"counts": True}, 1),
         ("release", {"counts": False}, 0),
@@ -149,7 +176,7 @@ def test_each_transition_sets_the_expected_number_of_attempts(
     before = {"claim": "queued", "retry_failed": "failed"}.get(name, "running")
     (question,) = [question for question, state in state_of(job_id).items() if state == before]
     if name == "release":
-        values = {"owner": "worker", "error": "it broke", "permanent": False, "max_attempts": 5} | changes
+        values = {"claim_id": claim_id("worker"), "error": "it broke", "permanent": False, "max_attempts": 5} | changes
         execute(name, job_id=job_id, question_id=question, **values)
     else:
         run(name, job_id, [question])
@@ -162,10 +189,37 @@ def test_attempts_never_fall_below_zero(clean: Stack, name: str) -> None:
     job_id = fill(additions(1), "sums").job_id
     claim(job_id, 1)
     change("update job_questions set attempts = 0")
-    values = {"job_ids": [job_id], "question_ids": [1], "owner": "worker"}
     once = {"job_id": job_id, "question_id": 1, "error": "", "permanent": False, "counts": False, "max_attempts": 5}
-    execute(name, **(values if name == "hand_back" else once | {"owner": "worker"}))
+    execute(name, **(keys(job_id, 1) if name == "hand_back" else once | {"claim_id": claim_id("worker")}))
     assert rows("select state, attempts from job_questions") == [("pending", 0)]
+
+
+@pytest.mark.parametrize(("name", "state"), [("engine_died", "running"), ("judge_died", "generated")])
+@pytest.mark.parametrize(
+    ("deaths", "is_alone", "fails"), [(0, False, False), (0, True, False), (1, False, False), (1, True, True)]
+)
+def test_only_a_question_alone_in_a_second_dead_engine_fails(
+    clean: Stack, name: str, state: str, deaths: int, is_alone: bool, fails: bool
+) -> None:
+    job_id = fill(additions(1), "sums").job_id
+    claim(job_id, 1)
+    change("update job_questions set state = :state, deaths = :deaths", state=state, deaths=deaths)
+    execute(name, **keys(job_id, 1), error="it died", is_alone=is_alone)
+    before = {"running": "pending"}.get(state, state)
+    stored = rows("select state, deaths, last_error, lease_until is null from job_questions")
+    assert stored == [("failed" if fails else before, deaths + 1, "it died", fails or state == "running")]
+
+
+def test_a_verification_fails_at_its_last_attempt_after_ever_longer_waits(clean: Stack) -> None:
+    fill(additions(1), "sums")
+    change("update job_questions set state = 'generated'")
+    waits = []
+    for _ in range(3):
+        execute("verification_failed", job_id=1, question_id=1, error="a bug", max_attempts=4)
+        waits.append(round(value("select extract(epoch from lease_until - updated_at) from job_questions")))
+    assert waits == [1, 2, 4]
+    execute("verification_failed", job_id=1, question_id=1, error="a bug", max_attempts=4)
+    assert rows("select state, attempts, last_error, lease_until from job_questions") == [("failed", 4, "a bug", None)]
 
 
 @pytest.mark.parametrize("name", ["release", "take_back"])
@@ -191,12 +245,12 @@ def test_lost_messages_never_fail_a_queued_question(clean: Stack) -> None:
 def test_a_question_is_generated_with_its_last_trace_and_not_before(clean: Stack) -> None:
     job_id = fill(additions(2), "sums", samples=2).job_id
     claim(job_id, 1, 2)
-    keys = {"job_ids": [job_id, job_id], "question_ids": [1, 2], "lease": 60}
+    both = {"job_ids": [job_id, job_id], "question_ids": [1, 2], "lease": 60}
     insert_trace(job_id, 1, index=0)
     insert_trace(job_id, 2, index=0)
-    assert fetch("generated", **keys) == []
+    assert fetch("generated", **both) == []
     insert_trace(job_id, 1, index=1)
-    assert fetch("generated", **keys) == [(job_id, 1)]
+    assert fetch("generated", **both) == [(job_id, 1)]
     assert state_of(job_id) == {1: "generated", 2: "running"}
 
 
@@ -381,8 +435,8 @@ def test_a_cancelled_job_gets_an_end_time_and_a_paused_job_does_not(clean: Stack
 def test_a_jobs_demand_counts_the_questions_in_each_state_once(clean: Stack) -> None:
     two_jobs()
     change("update jobs set budget = 10, budget_unit = 'tokens'")
-    stored = [(row.in_flight, row.unverified, row.pending, row.budget_in_use) for row in fetch("demands", most=10)]
-    assert stored == [(2, 1, 1, True)] * 2
+    stored = [tuple(row)[3:] for row in fetch("demands", most=10)]
+    assert stored == [(1, 1, 1, 1, True)] * 2
     change("update jobs set budget = 10.5")
     assert [row.budget_in_use for row in fetch("demands", most=10)] == [False, False]
     change("update jobs set budget = null, budget_unit = null")

@@ -1,21 +1,18 @@
-"""The feeder with real Postgres and Redis, one step at a time, and two feeders as processes."""
+"""The feeder with real Postgres and Redis, one step at a time."""
 
-import threading
-from collections.abc import Iterator
-from pathlib import Path
+from typing import Any
 
 import pytest
 import redis
 from kombu import Connection
-from sqlalchemy.exc import OperationalError
 
 from db.heartbeat import present
 from db.queries import Q
-from db.session import engine, transaction
+from db.session import transaction
 from producer import feeder
-from producer.feeder import Step, step
+from producer.feeder import Rates, Step
+from tests.integration import statements
 from tests.integration.factory import (
-    Processes,
     additions,
     broker,
     change,
@@ -24,9 +21,10 @@ from tests.integration.factory import (
     rows,
     states,
     value,
-    wait_until,
     waiting,
 )
+from tests.integration.feeding import leases_run_out, settle, step
+from tests.integration.statements import claim_id, keys
 from tracemill.settings import FeederSettings
 from tracemill.stack import Stack
 
@@ -35,39 +33,16 @@ pytestmark = pytest.mark.integration
 LIMITS = FeederSettings(window=10, max_attempts=3)
 
 
-@pytest.fixture
-def processes(clean: Stack, tmp_path: Path) -> Iterator[Processes]:
-    started = Processes(tmp_path, {})
-    yield started
-    started.stop_all()
-
-
 def claim(job_id: int, question_id: int, owner: str = "worker") -> bool:
-    row = {"job_ids": [job_id], "question_ids": [question_id], "owner": owner, "lease": 30, "reserved": 0}
-    with transaction() as connection:
-        return connection.execute(Q["claim"], row).one_or_none() is not None
+    return statements.claim(job_id, question_id, owner=owner) == [question_id]
 
 
 def release(job_id: int, question_id: int, *, counts: bool = True, permanent: bool = False) -> None:
-    row = {"job_id": job_id, "question_id": question_id, "owner": "worker", "error": "it broke"}
+    row = {"job_id": job_id, "question_id": question_id, "claim_id": claim_id("worker"), "error": "it broke"}
     with transaction() as connection:
         connection.execute(
             Q["release"], row | {"counts": counts, "permanent": permanent, "max_attempts": LIMITS.max_attempts}
         )
-
-
-def settle(job_id: int, count: int) -> None:
-    """`count` queued questions are answered and verified, and their messages are gone."""
-    change(
-        "update job_questions set state = 'done', lease_until = null where (job_id, question_id) in "
-        "(select job_id, question_id from job_questions where job_id = :job and state = 'queued' limit :count)",
-        job=job_id,
-        count=count,
-    )
-
-
-def leases_run_out() -> None:
-    change("update job_questions set lease_until = now() - interval '1 second' where lease_until is not null")
 
 
 def test_redis_never_holds_more_than_the_window_after_many_steps(clean: Stack) -> None:
@@ -77,7 +52,7 @@ def test_redis_never_holds_more_than_the_window_after_many_steps(clean: Stack) -
     assert states("sums") == {"queued": 10, "pending": 40}
 
 
-def test_a_message_holds_only_a_job_and_a_question(clean: Stack) -> None:
+def test_a_message_holds_only_a_job_and_its_questions(clean: Stack) -> None:
     job_id = fill(additions(3), "sums").job_id
     step(LIMITS)
     with Connection(clean.redis_url) as connection, connection.SimpleQueue("generate.teacher") as queue:
@@ -85,7 +60,7 @@ def test_a_message_holds_only_a_job_and_a_question(clean: Stack) -> None:
         assert message.content_type == "application/json"
         arguments, keywords, _ = message.payload
         message.ack()
-    assert (arguments, keywords) == ([job_id, 1], {})
+    assert (arguments, keywords) == ([job_id, [1]], {})
 
 
 def test_the_window_is_refilled_as_work_completes(clean: Stack) -> None:
@@ -101,15 +76,31 @@ def test_the_window_is_refilled_as_work_completes(clean: Stack) -> None:
 
 
 @pytest.mark.parametrize("state", ["cancelled", "paused", "over_budget"])
-def test_a_halted_job_keeps_no_question_of_a_dead_worker(clean: Stack, state: str) -> None:
+def test_a_halted_job_keeps_no_message_and_no_question_of_a_dead_worker(clean: Stack, state: str) -> None:
     job_id = fill(additions(2), "sums").job_id
     step(LIMITS)
     assert claim(job_id, 1)
     change("update jobs set state = :state", state=state)
     step(LIMITS)
-    assert states("sums") == {"running": 1, "queued": 1}
+    assert states("sums") == {"running": 1, "pending": 1}
     leases_run_out()
-    assert step(LIMITS) == Step(taken_back=2)
+    assert step(LIMITS) == Step(taken_back=1)
+    assert states("sums") == {"pending": 2}
+
+
+@pytest.mark.parametrize("state", ["cancelled", "paused", "over_budget", "done"])
+def test_a_step_queues_nothing_of_a_job_that_was_halted_meanwhile(
+    clean: Stack, monkeypatch: pytest.MonkeyPatch, state: str
+) -> None:
+    fill(additions(2), "sums")
+    queue = feeder._queue
+
+    def queue_too_late(*values: Any) -> list[int]:
+        change("update jobs set state = :state", state=state)
+        return queue(*values)
+
+    monkeypatch.setattr(feeder, "_queue", queue_too_late)
+    assert step(LIMITS).queued == 0
     assert states("sums") == {"pending": 2}
 
 
@@ -190,6 +181,51 @@ def test_a_lost_message_is_sent_again_when_its_lease_runs_out(clean: Stack) -> N
     assert value("select max(attempts) from job_questions") == 0
 
 
+def test_messages_do_not_multiply_while_nobody_consumes_them(clean: Stack) -> None:
+    fill(additions(50), "sums")
+    step(LIMITS)
+    for _ in range(3):
+        leases_run_out()
+        assert step(LIMITS) == Step()
+    assert waiting(clean) == 10
+    redis.Redis.from_url(clean.redis_url).rpop("generate.teacher")
+    leases_run_out()
+    assert step(LIMITS) == Step(queued=1, taken_back=1)
+    assert waiting(clean) == 10
+
+
+def test_a_message_that_a_worker_has_reserved_is_not_lost(clean: Stack) -> None:
+    fill(additions(1), "sums")
+    step(LIMITS)
+    with Connection(clean.redis_url) as connection, connection.SimpleQueue("generate.teacher") as queue:
+        message = queue.get_nowait()
+        assert waiting(clean) == 0
+        leases_run_out()
+        assert step(LIMITS) == Step()
+        message.ack()
+    leases_run_out()
+    assert step(LIMITS) == Step(queued=1, taken_back=1)
+
+
+def test_questions_of_workers_do_not_count_against_the_window(clean: Stack) -> None:
+    job_id = fill(additions(30), "sums").job_id
+    step(LIMITS)
+    for question_id in range(1, 11):
+        claim(job_id, question_id)
+    assert step(LIMITS) == Step(queued=10)
+    assert states("sums") == {"running": 10, "queued": 10, "pending": 10}
+
+
+def test_questions_that_are_taken_fast_share_messages(clean: Stack) -> None:
+    job_id = fill(additions(20), "sums").job_id
+    rates = Rates()
+    step(LIMITS, rates)
+    assert waiting(clean) == 10
+    settle(job_id, 10)
+    assert step(LIMITS, rates).queued == 10
+    assert waiting(clean) == 11
+
+
 def test_a_lost_workers_question_comes_back_with_an_error_note(clean: Stack) -> None:
     job_id = fill(additions(1), "sums").job_id
     step(LIMITS)
@@ -231,8 +267,7 @@ def test_a_worker_renews_only_its_own_questions(clean: Stack) -> None:
     assert claim(job_id, 2)
     leases_run_out()
     with transaction() as connection:
-        row = {"owner": "worker", "lease": 30, "job_ids": [job_id], "question_ids": [2]}
-        assert connection.execute(Q["renew"], row).rowcount == 1
+        assert connection.execute(Q["renew"], keys(job_id, 2) | {"lease": 30}).rowcount == 1
     assert step(LIMITS).taken_back == 1
     assert states("sums") == {"queued": 1, "running": 1}
 
@@ -286,6 +321,11 @@ def test_verifiers_are_nudged_again_when_the_verification_lease_runs_out(clean: 
     assert step(LIMITS) == Step()
     with redis.Redis.from_url(clean.redis_url) as client:
         assert client.llen("verify") == 1  # one message for both
+        leases_run_out()
+        assert step(LIMITS) == Step()
+        client.delete("verify")
+        leases_run_out()
+        assert step(LIMITS) == Step(renudged=2)
 
 
 def test_without_redis_questions_wait_in_postgres_and_continue_later(clean: Stack) -> None:
@@ -295,45 +335,3 @@ def test_without_redis_questions_wait_in_postgres_and_continue_later(clean: Stac
     assert states("sums") == {"pending": 5}
     assert step(LIMITS).queued == 5
     assert waiting(clean) == 5
-
-
-def test_a_feeder_gives_back_its_lock_after_an_error_of_postgres(clean: Stack, monkeypatch: pytest.MonkeyPatch) -> None:
-    steps: list[int] = []
-
-    def fails_once(_: FeederSettings) -> Step:
-        steps.append(1)
-        if len(steps) == 1:
-            raise OperationalError("update job_questions", {}, Exception("deadlock detected"))
-        return Step()
-
-    monkeypatch.setattr(feeder, "step", fails_once)
-    # With several idle connections, the pool gives another one than the one that held the lock.
-    several = [engine().connect() for _ in range(4)]
-    for connection in several:
-        connection.close()
-    leading = threading.Thread(target=feeder.lead, args=(lambda: len(steps) >= 3, threading.Event()))
-    leading.start()
-    leading.join(10)
-    came = len(steps)
-    steps += [1] * 3  # so that it ends even without the lead
-    leading.join()
-    assert came == 3
-
-
-def test_one_of_two_feeders_leads_and_the_other_takes_over_after_a_kill(clean: Stack, processes: Processes) -> None:
-    names = ("one", "two")
-    for name in names:
-        processes.start(name, "producer", TRACEMILL_FEEDER__WINDOW="10")
-
-    def leaders() -> list[str]:
-        return [name for name in names if "this feeder leads" in processes.log(name).read_text()]
-
-    fill(additions(30), "sums")
-    wait_until(lambda: states("sums") == {"queued": 10, "pending": 20})
-    (first,) = leaders()
-    assert value("select count(*) from pg_locks where locktype = 'advisory' and objid = :key", key=feeder.LEADER) == 1
-    processes.kill(first)
-    settle(1, 10)
-    wait_until(lambda: states("sums") == {"done": 10, "queued": 10, "pending": 10}, seconds=5)
-    (second,) = set(leaders()) - {first}
-    assert processes.stop(second) == 0

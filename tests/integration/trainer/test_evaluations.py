@@ -1,5 +1,6 @@
 """Evaluations are repeated with the adapter and the same settings, and written when all are done."""
 
+import json
 from pathlib import Path
 
 import pytest
@@ -128,3 +129,34 @@ def test_samples_that_stop_at_enough_right_ones_have_no_pass_at_k(round_id: int)
         before = dict(connection.execute(Q["job_by_name"], {"name": "before"}).mappings().one())
         assert (measure(connection, before)["pass_at"], measure(connection, before)["correct"]) == ("{}", 2)
         assert measure(connection, before | {"enough": None})["pass_at"] != "{}"
+
+
+def test_an_evaluation_with_failed_questions_is_not_recorded(round_id: int) -> None:
+    _advance(round_id)
+    for name in ("before", "r1/before"):
+        _finish(name, right=True)
+    _change("update job_questions set state = 'failed' where question_id = 1")
+    for name, settle in (("before", "update jobs set leaves_out_failed = true where name = 'before'"),
+                         ("r1/before", "update job_questions set state = 'done' where job_id = 2")):  # fmt: skip
+        with pytest.raises(TracemillError, match=f"1 of 2 questions of evaluation job '{name}' failed") as caught:
+            _advance(round_id)
+        assert f"tracemill jobs retry {name}." in str(caught.value)
+        assert f"tracemill jobs leave-out {name}." in str(caught.value)
+        assert rows("select * from evaluations") == []
+        _change(settle)
+    assert _advance(round_id)
+    recorded = rows("select benchmark, stage, questions, left_out, correct, accuracy from evaluations order by stage")
+    assert recorded == [("before", "after", 2, 0, 2, 1.0), ("before", "before", 1, 1, 1, 1.0)]
+    answers = rows("select stage, count(*) from round_answers group by 1 order by 1")
+    assert answers == [("after", 2), ("before", 1)]
+
+
+def test_samples_of_questions_that_are_left_out_do_not_count(round_id: int) -> None:
+    _change("update jobs set samples = 2, leaves_out_failed = true")
+    _finish("before", right=True)
+    _change("update job_questions set state = 'failed' where question_id = 1")
+    with transaction() as connection:
+        before = dict(connection.execute(Q["job_by_name"], {"name": "before"}).mappings().one())
+        measured = measure(connection, before)
+    assert (measured["questions"], measured["left_out"], measured["correct"]) == (1, 1, 1)
+    assert json.loads(measured["pass_at"]) == {"1": 0.5, "2": 1.0}

@@ -12,9 +12,9 @@ from typer.testing import CliRunner
 
 from cli.main import app
 from db.session import transaction
-from producer import feeder
 from tests.conftest import forget
 from tests.integration.factory import Processes, change, job_state, rows, value, wait_until
+from tests.integration.feeding import step
 from tests.integration.players import answer_all, simulated_processes
 from tests.integration.rounds import finish, job, question, trace
 from tracemill.errors import TracemillError, UsageError
@@ -222,14 +222,14 @@ def test_the_feeder_nudges_a_trainer_only_when_the_loop_can_move(file: Path, cle
     opened(file)
     limits = FeederSettings()
     with redis.Redis.from_url(clean.redis_url) as client:
-        feeder.step(limits)
+        step(limits)
         assert client.llen(TRAIN_QUEUE) == 0
         answer_all(accepted)
-        feeder.step(limits)
-        feeder.step(limits)  # one task is enough for 30 seconds
+        step(limits)
+        step(limits)  # one task is enough for 30 seconds
         assert client.llen(TRAIN_QUEUE) == 1
         change("update loops set state = 'stopped', nudge_after = null")
-        feeder.step(limits)
+        step(limits)
         assert client.llen(TRAIN_QUEUE) == 1
 
 
@@ -240,7 +240,7 @@ def test_the_feeder_nudges_a_trainer_when_the_round_of_a_loop_has_ended(file: Pa
         loop_service.make_step(loop_id)
     for state, nudged in (("queued", False), ("fitting", False), ("evaluating", False), ("done", True)):
         change("update rounds set state = :state", state=state)
-        feeder.step(FeederSettings())
+        step(FeederSettings())
         assert value("select nudge_after is not null from loops") is nudged
 
 

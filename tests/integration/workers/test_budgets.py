@@ -10,9 +10,9 @@ import pytest
 from db.queries import Q
 from db.session import transaction
 from producer.enqueue import enqueue_from
-from producer.feeder import step
 from tests.integration.factory import additions, change, fill, job_spec, job_state, rows, states, value, wait_until
-from tests.integration.statements import claim, execute, fetch, insert_trace, state_of
+from tests.integration.feeding import step
+from tests.integration.statements import claim, execute, fetch, insert_trace, keys, state_of
 from tests.integration.visits import in_this_process, work
 from tests.scripted_server import Fault, ScriptedServer
 from tracemill.methods import named, prompts
@@ -57,7 +57,7 @@ def test_a_stopped_job_sends_no_request_for_messages_in_redis(database: Stack, t
     assert step(settings().feeder).queued == 4
     change("update jobs set state = :state", state=state)
     for row in rows("select job_id, question_id from job_questions"):
-        generate(row.job_id, row.question_id)
+        generate(row.job_id, [row.question_id])
     assert list(teacher.requests) == []
     assert rows("select distinct attempts, owner, reserved from job_questions") == [(0, None, 0)]
     assert state_of(plain).keys() == {1, 2}
@@ -69,7 +69,7 @@ def test_a_running_job_answers_its_messages_in_redis(database: Stack, teacher: T
     job_id = fill(additions(1), "plain", samples=1).job_id
     step(settings().feeder)
     change("update jobs set state = :state", state=state)
-    generate(job_id, 1)
+    generate(job_id, [1])
     assert len(teacher.requests) == 1
     assert states("plain") == {"generated": 1}
 
@@ -78,7 +78,7 @@ def test_a_visit_that_is_under_way_when_its_job_is_paused_is_stored(database: St
     job_id = fill(additions(1), "plain", samples=1).job_id
     step(settings().feeder)
     teacher.during = lambda: change("update jobs set state = 'paused'") and None
-    generate(job_id, 1)
+    generate(job_id, [1])
     assert states("plain") == {"generated": 1}
     assert value("select count(*) from traces") == 1
 
@@ -88,11 +88,11 @@ def test_a_worker_that_fails_late_leaves_the_next_ones_claim_alone(database: Sta
     step(settings().feeder)
 
     def takes_over() -> None:
-        change("update job_questions set owner = 'next', last_error = null")
+        change("update job_questions set owner = 'next', claim_id = gen_random_uuid(), last_error = null")
         raise RuntimeError("scripted to fail")  # the server answers 500
 
     teacher.during = takes_over
-    generate(job_id, 1)
+    generate(job_id, [1])
     questions = rows("select state, owner, attempts, last_error from job_questions")
     assert questions == [("running", "next", 1, None)]
 
@@ -124,7 +124,7 @@ def test_a_visit_reserves_at_least_its_cost(
         value("select reserved from job_questions where job_id = :job", job=job_id)
     )
     step(settings().feeder)
-    generate(job_id, 1)
+    generate(job_id, [1])
     assert states("dear") == {"generated": 1}
     spent = value("select spent from jobs where id = :job", job=job_id)
     assert 0 < spent <= reserved[0]
@@ -193,7 +193,7 @@ def test_a_visit_begins_while_anything_is_left_of_the_budget(
 
 def test_a_reservation_counts_only_during_its_visit(clean: Stack) -> None:
     job_id = fill(additions(2), "dear", budget=10, budget_unit="tokens").job_id
-    claim(job_id, 1, reserved=10)
+    claim(job_id, 1, owner="first", reserved=10)
     assert claim(job_id, 2) == []
     change("update job_questions set state = 'generated' where question_id = 1")
     assert claim(job_id, 2) == [2]
@@ -206,11 +206,11 @@ def test_two_visits_at_once_do_not_spend_the_same_rest_of_a_budget(database: Sta
     step(settings().feeder)
     with transaction() as first:
         first.execute(Q["lock_job"], {"job_id": job_id, "question_id": 1})
-        second = threading.Thread(target=generate, args=(job_id, 2))
+        second = threading.Thread(target=generate, args=(job_id, [2]))
         second.start()
         wait_until(lambda: value("select exists (select from pg_locks where not granted)"))
-        key = {"job_ids": [job_id], "question_ids": [1], "owner": "elsewhere", "lease": 60, "reserved": 50}
-        assert first.execute(Q["claim"], key).one_or_none() is not None
+        values = keys(job_id, 1) | {"owner": "elsewhere", "lease": 60, "reserved": 50}
+        assert first.execute(Q["claim"], values).one_or_none() is not None
     second.join(20)
     assert not second.is_alive()
     assert list(teacher.requests) == []
@@ -251,7 +251,7 @@ def test_a_chain_that_breaks_half_way_is_paid_for_all_the_same(database: Stack, 
     job_id = fill(additions(1), "dear", samples=1, budget=1e6, budget_unit="money", **spec).job_id
     step(settings().feeder)
     teacher.faults = iter([None, Fault.REFUSED])  # type: ignore[list-item]
-    generate(job_id, 1)
+    generate(job_id, [1])
     assert states("dear") == {"failed": 1}
     assert value("select count(*) from traces") == 0
     (_, request_body) = teacher.requests[0]

@@ -9,8 +9,8 @@ import pytest
 from typer.testing import CliRunner
 
 from cli.main import app
-from producer.feeder import step
 from tests.integration.factory import additions, change, fill, rows, states, value, wait_until
+from tests.integration.feeding import step
 from tests.integration.visits import in_this_process
 from tests.scripted_server import Fault, ScriptedServer
 from tracemill.methods import named, prompts
@@ -39,7 +39,7 @@ def database(clean: Stack, teacher: ScriptedServer, tmp_path: Path) -> Iterator[
 
 def cancel_during(job_id: int, teacher: ScriptedServer, n_requests: int) -> float:
     """Cancel the job when the server has that many requests; return the seconds until its visit has ended."""
-    visit = threading.Thread(target=generate, args=(job_id, 1))
+    visit = threading.Thread(target=generate, args=(job_id, [1]))
     visit.start()
     wait_until(lambda: len(teacher.requests) == n_requests, 20)
     started = time.monotonic()
@@ -56,7 +56,7 @@ def test_cancelling_a_job_aborts_its_requests(database: Stack, teacher: Scripted
     assert cancel_during(job_id, teacher, 1) < 10
     assert states("doomed") == {"pending": 2}
     assert rows("select distinct attempts, owner, last_error from job_questions") == [(0, None, None)]
-    generate(job_id, 2)
+    generate(job_id, [2])
     assert len(teacher.requests) == 1
 
 
@@ -79,7 +79,7 @@ def judged(database: Stack, teacher: ScriptedServer) -> int:
     job_id = fill(additions(3), "doomed", samples=1, policy=Policy(judge="student", judge_refused=True)).job_id
     step(settings().feeder)
     for question_id in (1, 2, 3):
-        generate(job_id, question_id)
+        generate(job_id, [question_id])
     change("insert into canaries (job_id, name, attack, plain, attacked, fooled) "
            "values (:job, 'sum', 'threat', 0.1, 0.1, false)", job=job_id)  # fmt: skip
     teacher.requests.clear()

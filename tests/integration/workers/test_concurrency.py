@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 from aiohttp import web
 
-from producer.feeder import step
 from tests.integration.factory import additions, fill, rows, states
+from tests.integration.feeding import step
 from tests.integration.visits import in_this_process
 from tests.scripted_server import ScriptedServer
 from tracemill.settings import settings
@@ -50,7 +50,7 @@ def test_the_engine_is_full_and_only_questions_with_room_are_claimed(server: Cou
     step(settings().feeder)
     queued = rows("select job_id, question_id from job_questions")
     with ThreadPoolExecutor(QUESTIONS) as threads:
-        list(threads.map(lambda row: generate(row.job_id, row.question_id), queued))
+        list(threads.map(lambda row: generate(row.job_id, [row.question_id]), queued))
     assert states("counted") == {"generated": QUESTIONS}
     assert max(server.n_inside) == LIMIT
     spare = max(2, LIMIT // 4)

@@ -13,18 +13,18 @@ from sqlalchemy import Connection, text
 
 from db.queries import Q
 from db.session import transaction
-from producer.feeder import step
 from tests.integration.factory import ROOT, additions, change, fill, rows, states, value, wait_until
+from tests.integration.feeding import step
 from tests.integration.rounds import new_round, round_spec
-from tests.integration.statements import claim, count_changed, execute, fetch, insert_trace
+from tests.integration.statements import claim, count_changed, execute, fetch, insert_trace, keys
 from tests.scripted_server import ScriptedServer
 from tracemill.settings import FeederSettings, settings
 from tracemill.stack import Stack
 
 pytestmark = pytest.mark.integration
 
-#: The statements of one transaction: `now()` is constant in it, so a lease can end exactly now.
-ENDS = {"now": "now()", "a moment ago": "now() - interval '1 microsecond'"}
+#: The ends of a lease, by the clock when the statement runs.
+ENDS = {"in a moment": "clock_timestamp() + interval '0.5 seconds'", "a moment ago": "clock_timestamp()"}
 
 
 @pytest.mark.parametrize(
@@ -48,7 +48,24 @@ def test_a_lease_has_run_out_only_after_its_last_moment(
         with transaction() as connection:
             connection.execute(text(f"update {table} set state = '{state}', owner = 'w', lease_until = {moment}"))
             changed[end] = count_changed(connection, name, **values)
-    assert changed == {"now": 0, "a moment ago": 1}
+    assert changed == {"in a moment": 0, "a moment ago": 1}
+
+
+@pytest.mark.parametrize(
+    ("name", "values"),
+    [
+        ("take_back", {"job_id": 1, "max_attempts": 5}),
+        ("overdue_verifications", {"job_id": 1, "lease": 60}),
+    ],
+)
+def test_a_lease_is_counted_by_the_clock_and_not_from_the_start_of_the_transaction(
+    clean: Stack, name: str, values: dict[str, Any]
+) -> None:
+    fill(additions(1), "sums")
+    state = "queued" if name == "take_back" else "generated"
+    with transaction() as connection:
+        connection.execute(text(f"update job_questions set state = '{state}', lease_until = now()"))
+        assert count_changed(connection, name, **values) == 1
 
 
 @pytest.fixture
@@ -103,20 +120,20 @@ def seconds_left(column: str = "updated_at") -> float:
 def test_each_state_has_the_lease_of_its_own_setting(clean: Stack) -> None:
     job_id = fill(additions(1), "sums", samples=1).job_id
     step(LIMITS)
-    assert seconds_left() == 111
+    assert 111 <= seconds_left() < 112
     claim(job_id, 1, lease=222)
-    assert seconds_left() == 222
-    execute("renew", owner="worker", lease=44, job_ids=[job_id], question_ids=[1])
+    assert 222 <= seconds_left() < 223
+    execute("renew", **keys(job_id, 1), lease=44)
     assert 43 < seconds_left("now()") <= 44
     insert_trace(job_id, 1)
     fetch("generated", job_ids=[job_id], question_ids=[1], lease=55)
-    assert seconds_left() == 55
+    assert 55 <= seconds_left() < 56
     change("update job_questions set lease_until = now() - interval '1 second'")
     assert step(LIMITS).renudged == 1
     assert 332 < seconds_left("now()") <= 333
 
 
-ONE_VISIT = "import sys; from workers.generate import generate; generate(*map(int, sys.argv[1:]))"
+ONE_VISIT = "import sys; from workers.generate import generate; generate(int(sys.argv[1]), [int(sys.argv[2])])"
 SETTINGS = (
     '[models.teacher]\nengine = "openai"\nmodel = "scripted"\nopenai.base_url = "{}"\n'
     "[feeder]\nrunning_lease_seconds = 2\n"

@@ -1,10 +1,8 @@
 """From stored traces to verdicts, with the real checks, database and engines. The judges are scripted."""
 
 import asyncio
-import json
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -18,100 +16,22 @@ from db.queries import Q
 from db.session import transaction
 from producer.opening import informed
 from producer.sources import Question
-from tests.conftest import forget
-from tests.integration.factory import ASK, change, fill, rows, states, value
-from tests.scripted_judges import firm, gullible, of_known_quality, scripted_judge
+from tests.integration.factory import change, fill, rows, states, value
+from tests.integration.statements import fetch, keys
+from tests.integration.verifying import right_and_wrong, store, sums
 from tests.scripted_server import ScriptedServer
-from tracemill.engines import Completion, Engine
-from tracemill.engines.registry import close_engines, trouble
+from tracemill.engines import Engine
+from tracemill.engines.registry import trouble
 from tracemill.errors import EngineAway
-from tracemill.methods import Call, named
 from tracemill.policy import Policy, Signal
 from tracemill.stack import Stack
 from tracemill.verification import Verdict, Verifier, calibration
 from tracemill.verification.code.sandbox import Sandbox
 from tracemill.verification.judge import CanaryResult, Case, Judged, ask, bounded
-from workers import cancellation, judging
-from workers.job import worker_job
 from workers.judging import ask_judge
-from workers.traces import trace_row
 from workers.verify import verify
-from workers.visit import Answer, Link, Slot
 
 pytestmark = pytest.mark.integration
-
-JUDGES = {
-    "good": of_known_quality(0.95),
-    "chance": of_known_quality(0.5),
-    "gullible": gullible(of_known_quality(0.95)),
-    "firm": firm(),
-}
-
-
-@pytest.fixture(scope="module")
-def judges() -> Iterator[dict[str, ScriptedServer]]:
-    servers = {name: scripted_judge(judge) for name, judge in JUDGES.items()}
-    for server in servers.values():
-        server.__enter__()
-    yield servers
-    for server in servers.values():
-        server.__exit__(None, None, None)
-
-
-@pytest.fixture
-def database(
-    clean: Stack, judges: dict[str, ScriptedServer], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> Iterator[Stack]:
-    config = tmp_path / "tracemill.toml"
-    config.write_text(
-        "".join(
-            f'[models.{name}]\nengine = "openai"\nmodel = "scripted {name}"\nopenai.base_url = "{server.base_url}"\n'
-            for name, server in judges.items()
-        )
-    )
-    monkeypatch.setenv("TRACEMILL_CONFIG", str(config))
-    forget()
-    worker_job.cache_clear()
-    judging._watched.clear()
-    change("truncate calibrations")
-    yield clean
-    close_engines()
-    if (watcher := cancellation.watcher.pop()) is not None:
-        watcher.stop()
-    monkeypatch.undo()
-    forget()
-
-
-def sums(count: int) -> list[Question]:
-    return [Question(f"What is {n} + 7?", str(n + 7), "math", None, {}, None) for n in range(10, 10 + count)]
-
-
-def store(job: str, texts: dict[str, list[str]], finish_reason: str = "stop", check: bool = True) -> None:
-    """Store the traces of each question as a generate worker does; verify them if `check`."""
-    job_id = value("select id from jobs where name = :job", job=job)
-    method = named(value("select method from jobs where name = :job", job=job))
-    for row in rows("select id, question from questions where dataset = :job order by id", job=job):
-        known = value("select count(*) from traces where question_id = :id", id=row.id)
-        with transaction() as connection:
-            for number, text in enumerate(texts[row.question], known):
-                link = Link(Call("answer", ASK), Completion(text, 1, finish_reason), 1, 0.0, 0.1, 0.1)
-                written = trace_row(Answer(Slot("", number), (link,)), method, "number")
-                key = {"job_id": job_id, "question_id": row.id, "worker": "test"}
-                connection.execute(Q["insert_traces"], {"rows": json.dumps([written | key])})
-        change("update job_questions set state = 'generated' where question_id = :id", id=row.id)
-        if check:
-            verify(job_id, [row.id])
-
-
-def right_and_wrong(questions: Sequence[Question]) -> dict[str, list[str]]:
-    """One right and one wrong trace for each question."""
-    return {
-        q.text: [
-            f"I add them: {int(q.gold or 0) - 7} + 7 = {q.gold}.\nThe answer is {q.gold}.",
-            f"I think it is more.\nThe answer is {int(q.gold or 0) + 1}.",
-        ]
-        for q in questions
-    }
 
 
 def calibrated(judge: str) -> None:
@@ -383,10 +303,10 @@ def test_a_vote_that_comes_late_changes_nothing(database: Stack, monkeypatch: py
     verify_items = Verifier.verify
 
     def later(*given: Any) -> list[Verdict]:
-        """While one verifier checks three traces, two more arrive and another verifier finishes all five."""
+        """A verifier is lost while it checks three traces; two more arrive and another verifier finishes all five."""
         monkeypatch.setattr(Verifier, "verify", verify_items)
         store("late", {question.text: ["The answer is 3."] * 2}, check=False)
-        change("update job_questions set wanted = 5")
+        change("update job_questions set wanted = 5, lease_until = now()")
         with ThreadPoolExecutor(1) as other:
             other.submit(verify, job_id, [question_id]).result()
         return verify_items(*given)
@@ -396,3 +316,18 @@ def test_a_vote_that_comes_late_changes_nothing(database: Stack, monkeypatch: py
     scores = rows("select majority, accepted from trace_scores where job = 'late' order by sample_index")
     assert [row.majority for row in scores] == pytest.approx([0.4, 0.4, 0.6, 0.6, 0.6])
     assert [row.accepted for row in scores] == [False, False, True, True, True]
+
+
+def test_a_question_that_another_verifier_works_on_is_left_to_it(clean: Stack) -> None:
+    questions = sums(2)
+    job_id = fill(questions, "sums", samples=2).job_id
+    store("sums", right_and_wrong(questions), check=False)
+    assert fetch("claim_verification", **keys(job_id, 1, claim="other"), owner="other", lease=30) == [(1,)]
+    verify(job_id, [1, 2])
+    verify(job_id, [1, 2])
+    assert states("sums")["generated"] == 1
+    assert value("select count(*) from verdicts") == 2
+    change("update job_questions set lease_until = now() where state = 'generated'")  # the other one is lost
+    verify(job_id, [1, 2])
+    assert value("select count(*) from verdicts") == 4
+    assert rows("select distinct owner, claim_id from job_questions") == [(None, None)]

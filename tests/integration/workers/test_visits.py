@@ -12,9 +12,10 @@ import pytest
 
 from db.queries import Q
 from db.session import transaction
-from producer.feeder import step
 from producer.sources import Question
-from tests.integration.factory import addition, additions, fill, job_state, rows, states, value
+from tests.integration.factory import addition, additions, change, fill, job_state, rows, states, value
+from tests.integration.feeding import leases_run_out, step
+from tests.integration.statements import keys
 from tests.integration.visits import in_this_process, work
 from tests.scripted_server import ScriptedServer
 from tracemill.policy import Policy
@@ -116,7 +117,7 @@ def test_later_votes_change_the_earlier_verdicts(database: Stack, teacher: Teach
     fill([question], "votes", samples=4, enough=3, batch=1, policy=policy)
     job_id, question_id = value("select job_id from job_questions"), value("select question_id from job_questions")
     step(settings().feeder)
-    generate(job_id, question_id)
+    generate(job_id, [question_id])
     verify(job_id, [question_id])
     assert rows("select proof, accepted from trace_scores") == [("majority 1/1", True)]
     work("votes")
@@ -157,15 +158,15 @@ def test_a_visit_waits_while_other_visits_reserve_the_budget(database: Stack) ->
     job_id = value("select id from jobs")
     first, second = (row.question_id for row in rows("select question_id from job_questions order by 1"))
     with transaction() as connection:
-        key = {"job_ids": [job_id], "question_ids": [first], "owner": "elsewhere", "lease": 60, "reserved": 50}
-        assert connection.execute(Q["claim"], key).one_or_none() is not None
-    generate(job_id, second)
+        values = keys(job_id, first) | {"owner": "elsewhere", "lease": 60, "reserved": 50}
+        assert connection.execute(Q["claim"], values).one_or_none() is not None
+    generate(job_id, [second])
     assert states("held") == {"running": 1, "pending": 1}
-    with transaction() as connection:  # the other worker is lost, and its reservation is free again
-        connection.exec_driver_sql(
-            "update job_questions set lease_until = now() - interval '1 second' where owner is not null"
-        )
+    leases_run_out()  # the other worker is lost, and its reservation is charged
     step(settings().feeder)
+    step(settings().feeder)
+    assert (job_state("held"), value("select spent from jobs")) == ("over_budget", 50)
+    change("update jobs set state = 'running', budget = 1000")
     work("held")
     assert states("held") == {"done": 2}
 

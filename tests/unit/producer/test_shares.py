@@ -24,20 +24,20 @@ def test_jobs_get_at_most_their_pending_questions_and_at_most_the_window(jobs_: 
     given_ = rooms(jobs_, width)
     assert set(given_) == {job.id for job in jobs_}
     assert all(0 <= given_[job.id] <= (job.pending if job.may_send else 0) for job in jobs_)
-    assert sum(given_.values()) <= max(0, width - sum(job.in_flight for job in jobs_))
+    assert sum(given_.values()) <= max(0, width - sum(job.queued for job in jobs_))
 
 
 @given(jobs, st.integers(1, 100))
 def test_no_place_in_the_window_stays_empty_while_a_job_can_use_it(jobs_: list[Job], width: int) -> None:
     given_ = rooms(jobs_, width, backlog=10_000)
-    free = width - sum(job.in_flight for job in jobs_) - sum(given_.values())
+    free = width - sum(job.queued for job in jobs_) - sum(given_.values())
     assert free <= 0 or all(given_[job.id] == job.pending for job in jobs_ if job.may_send)
 
 
 @given(jobs, st.integers(1, 100))
 def test_jobs_of_equal_priority_get_equal_shares(jobs_: list[Job], width: int) -> None:
     given_ = rooms(jobs_, width, backlog=10_000)
-    after = {job.id: job.in_flight + given_[job.id] for job in jobs_}
+    after = {job.id: job.queued + given_[job.id] for job in jobs_}
     for job in jobs_:
         for other in jobs_:
             if job.priority == other.priority and job.may_send and given_[job.id] < job.pending and given_[other.id]:

@@ -3,8 +3,13 @@
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
+from typing import cast
 
-from workers.room import Room
+import pytest
+
+from tracemill.engines import Engine
+from workers import room as rooms_module
+from workers.room import Room, judging, rooms_of, visiting
 
 
 def test_the_samples_inside_never_exceed_the_limit_and_reach_it() -> None:
@@ -62,3 +67,24 @@ def test_a_waiting_question_gives_up_when_the_worker_shuts_down() -> None:
         assert answer.result(10) is False
     with room.taken(1) as has_room:  # nothing was taken for the one that gave up
         assert has_room
+
+
+class SixteenSequences:
+    max_sequences = 16
+
+
+def test_after_each_death_half_as_many_questions_share_the_engine(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(rooms_module, "capacity", lambda engine: engine.max_sequences)
+    engine = cast(Engine, SixteenSequences())
+    rooms = rooms_of(engine)
+    shares = []
+    for deaths in range(7):
+        with visiting(engine, 2, deaths):
+            shares.append(rooms.inside._inside)
+            judges_wait = rooms.judging._inside == 16
+    assert shares == [2, 4, 8, 16, 16, 16, 16]
+    assert judges_wait
+    with judging(engine, 0):
+        assert (rooms.inside._inside, rooms.judging._inside) == (0, 1)
+    with judging(engine, 1):
+        assert (rooms.inside._inside, rooms.judging._inside) == (16, 16)

@@ -1,0 +1,47 @@
+"""Paused models: aliases whose server refuses every request, because their key, address or model is wrong.
+
+The feeder sends no question of a paused alias, and workers claim none. Once a minute it sends a single question as a
+trial. An answer ends the pause, and so does the start of a worker that serves the alias.
+"""
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import Row
+from sqlalchemy.orm import Mapped, mapped_column
+
+from db.base import Base
+from db.queries import Q
+from db.session import statement
+
+#: Seconds between two trials of a paused alias.
+TRIAL_SECONDS = 60.0
+
+
+class ModelPause(Base):
+    """A paused alias."""
+
+    __tablename__ = "model_pauses"
+    alias: Mapped[str] = mapped_column(primary_key=True)
+    reason: Mapped[str]
+    #: When the next question may be sent as a trial.
+    retry_at: Mapped[datetime]
+
+
+def pause(alias: str, reason: str) -> None:
+    """Pause an alias until its next trial."""
+    with statement() as connection:
+        connection.execute(Q["pause_model"], {"alias": alias, "reason": reason, "seconds": TRIAL_SECONDS})
+
+
+def resume(aliases: Sequence[str]) -> None:
+    """End the pauses of some aliases."""
+    with statement() as connection:
+        connection.execute(Q["resume_models"], {"aliases": list(aliases)})
+
+
+def state_of(alias: str) -> Row[Any] | None:
+    """The reason of a pause, and whether its next trial is due; None if the alias is not paused."""
+    with statement() as connection:
+        return connection.execute(Q["model_pause"], {"alias": alias}).one_or_none()

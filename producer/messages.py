@@ -1,0 +1,28 @@
+"""The messages that Redis holds, so that the feeder sends a message again only when the first one is gone."""
+
+import base64
+import json
+from typing import Any
+
+from tracemill.celery import app
+
+
+def questions_in(*queues: str) -> set[tuple[int, int]]:
+    """(job, question) of every message that waits in one of the queues or that a worker has reserved.
+
+    Raises kombu's OperationalError or RedisError if Redis cannot be reached.
+    """
+    with app.pool.acquire(block=True) as connection:
+        channel = connection.default_channel
+        waiting = [message for queue in queues for message in channel.client.lrange(queue, 0, -1)]
+        reserved = [json.loads(entry)[0] for entry in channel.client.hvals(channel.unacked_key)]
+    return {key for message in [*map(json.loads, waiting), *reserved] for key in _questions(message)}
+
+
+def _questions(message: dict[str, Any]) -> list[tuple[int, int]]:
+    arguments, _, _ = json.loads(base64.b64decode(message["body"]))
+    match arguments:
+        case [int(job_id), [*question_ids]]:
+            return [(job_id, question_id) for question_id in question_ids]
+        case _:  # of another task
+            return []

@@ -1,0 +1,59 @@
+"""Fixtures for tests of verification in this process, with scripted judges of known quality."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import forget
+from tests.integration.factory import change
+from tests.scripted_judges import firm, gullible, of_known_quality, scripted_judge
+from tests.scripted_server import ScriptedServer
+from tracemill.engines.registry import close_engines
+from tracemill.stack import Stack
+from workers import cancellation, judging
+from workers.job import worker_job
+
+ALIAS = """
+[models.{name}]
+engine = "openai"
+model = "scripted {name}"
+price_in = 1.0
+price_out = 3.0
+openai.base_url = "{url}"
+"""
+JUDGES = {
+    "good": of_known_quality(0.95),
+    "chance": of_known_quality(0.5),
+    "gullible": gullible(of_known_quality(0.95)),
+    "firm": firm(),
+}
+
+
+@pytest.fixture(scope="module")
+def judges() -> Iterator[dict[str, ScriptedServer]]:
+    servers = {name: scripted_judge(judge) for name, judge in JUDGES.items()}
+    for server in servers.values():
+        server.__enter__()
+    yield servers
+    for server in servers.values():
+        server.__exit__(None, None, None)
+
+
+@pytest.fixture
+def database(
+    clean: Stack, judges: dict[str, ScriptedServer], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[Stack]:
+    config = tmp_path / "tracemill.toml"
+    config.write_text("".join(ALIAS.format(name=name, url=server.base_url) for name, server in judges.items()))
+    monkeypatch.setenv("TRACEMILL_CONFIG", str(config))
+    forget()
+    worker_job.cache_clear()
+    judging._watched.clear()
+    change("truncate calibrations, model_pauses")
+    yield clean
+    close_engines()
+    if (watcher := cancellation.watcher.pop()) is not None:
+        watcher.stop()
+    monkeypatch.undo()
+    forget()

@@ -160,7 +160,8 @@ def _function(data: Any) -> str:
 
 def _method(question: str | None) -> str:
     """The last function that the question shows; "" if it shows none."""
-    return ([""] + [name for name in _METHOD.findall(question or "") if not name.startswith("__")])[-1]
+    names: list[str] = _METHOD.findall(question or "")
+    return next((name for name in reversed(names) if not name.startswith("__")), "")
 
 
 def _first(data: Mapping[str, Any], names: Sequence[str]) -> Any:

@@ -181,7 +181,9 @@ def _staged_rows(batch: list[Question], dataset: str, domain: str) -> list[Stage
                 question.kind,
                 question.text,
                 question.gold,
-                json.dumps(question.meta) if question.meta else "{}",
+                json.dumps(
+                    {**question.meta, "scorer": question.scorer._asdict()} if question.scorer else question.meta
+                ),
             )
     return list(rows.values())
 

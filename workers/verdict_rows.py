@@ -11,6 +11,7 @@ from tracemill.text import storable
 from tracemill.verification import Item, Verdict
 from tracemill.verification.acceptance import Acceptance
 from tracemill.verification.answers.extract import STRICT_FORMS
+from tracemill.verification.scorers import Scoring
 
 Row: TypeAlias = dict[str, Any]
 
@@ -48,6 +49,7 @@ def stored_trace(row: RowMapping) -> StoredTrace:
         row["question"],
         row["kind"],
         tuple(step["text"] for step in row["steps"]),
+        Scoring(scorer["name"], scorer["entry"]) if isinstance(scorer := row["scorer"], dict) else None,
         question_id=row["question_id"],
         is_stated=row["answer_form"] in STRICT_FORMS,
         is_cut_off=row["finish_reason"] == "length",

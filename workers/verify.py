@@ -221,7 +221,8 @@ def _outcome(job: WorkerJob, questions: Sequence[Sequence[StoredTrace]]) -> Outc
 def _to_verify(traces: Sequence[StoredTrace]) -> Sequence[StoredTrace]:
     """The new traces of a question; where samples vote, all of them as soon as one is new."""
     new = [trace for trace in traces if trace.verdict is None]
-    return traces if new and not traces[0].item.gold else new
+    votes = not traces[0].item.gold and traces[0].item.scorer is None
+    return traces if new and votes else new
 
 
 def _refusal_by(method: Method) -> Callable[[str, Findings], str | None]:

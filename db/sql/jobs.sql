@@ -308,8 +308,8 @@ returning state
 
 -- name: to_verify
 -- All traces of some questions of a job, with their verdicts, if any.
-select t.question_id, t.id, t.text, t.answer, t.answer_form, t.steps, t.finish_reason, q.question, q.gold, q.kind, jq.wanted,
-       jq.deaths, to_jsonb(v) as verdict
+select t.question_id, t.id, t.text, t.answer, t.answer_form, t.steps, t.finish_reason, q.question, q.gold, q.kind,
+       q.meta -> 'scorer' as scorer, jq.wanted, jq.deaths, to_jsonb(v) as verdict
 from traces t join questions q on q.id = t.question_id join jobs j on j.id = t.job_id
 join job_questions jq on jq.job_id = t.job_id and jq.question_id = t.question_id
 left join verdicts v on v.trace_id = t.id and v.verifier = j.verifier

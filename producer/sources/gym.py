@@ -55,7 +55,8 @@ def open_gym(spec: str) -> list[Table]:
 
 
 def _row(entry: Mapping[str, Any]) -> dict[str, object]:
-    return {**entry["metadata"], "question": entry["question"], "answer": entry["answer"]}
+    scorer = {"name": "reasoning_gym", "entry": entry}
+    return {**entry["metadata"], "question": entry["question"], "answer": entry["answer"], "scorer": scorer}
 
 
 def _settable(config: type) -> dict[str, tuple[type, ...]]:

@@ -4,8 +4,9 @@ Every source has one or more *tables*: a name, columns, and numbered rows. An un
 with the reason and keeps its number. So it stops nothing, and it is reported.
 """
 
+import json
 import math
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from difflib import get_close_matches
 from shlex import quote
@@ -14,6 +15,7 @@ from typing import NewType, TypeAlias
 from producer.sources.choices import choices, gold_letter, with_choices
 from tracemill.errors import UsageError
 from tracemill.text import final_gold
+from tracemill.verification.scorers import Scoring, scoring_of
 
 Broken = NewType("Broken", str)  # why a row could not be read
 Row: TypeAlias = tuple[int, Mapping[str, object] | Broken]
@@ -27,6 +29,7 @@ DEFAULT_COLUMNS: Mapping[str, tuple[str, ...]] = {
     "choices": ("choices", "options"),
 }
 META_CHARS = 2000
+MAX_ENTRY = 1_000_000  # characters of the entry of a scorer, as JSON
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +42,7 @@ class Question:
     kind: str | None
     meta: dict[str, Scalar]  #: the row's other columns that hold text, numbers or booleans
     line: int | None  #: 1-based line of a text file, otherwise the row number
+    scorer: Scoring | None = None  #: what judges its answers in place of `gold`
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,9 +156,10 @@ def _question(number: int, row: Mapping[str, object], picks: Mapping[str, str]) 
     lettered = _choices(picks["choices"], row.get(picks["choices"])) if "choices" in picks else {}
     gold = gold_letter(row.get(picks["gold"]), lettered) if "gold" in picks else None
     kind = _label(picks["kind"], row.get(picks["kind"])) if "kind" in picks else None
+    gold = _gold(picks["gold"], gold) if "gold" in picks else None
     return Question(
         text=with_choices(text, lettered) if lettered else text,
-        gold=_gold(picks["gold"], gold) if "gold" in picks else None,
+        gold=gold,
         domain=_label(picks["domain"], row.get(picks["domain"])) if "domain" in picks else None,
         kind=kind or ("choice" if lettered else None),
         meta={
@@ -163,7 +168,23 @@ def _question(number: int, row: Mapping[str, object], picks: Mapping[str, str]) 
             if name not in used and (kept := _scalar(name, value)) is not None
         },
         line=number,
+        scorer=_scorer(row, text, gold, used) if "scorer" in row else None,
     )
+
+
+def _scorer(row: Mapping[str, object], text: str, gold: str | None, used: Collection[str]) -> Scoring | None:
+    """The scorer that the column `scorer` names, with an entry that JSON and Postgres can hold."""
+    others = {name: value for name, value in row.items() if name not in used and name != "scorer"}
+    try:
+        scoring = scoring_of(row["scorer"], question=text, answer=gold, metadata=lambda: others)
+        if scoring is None:
+            return None
+        entry = json.dumps(scoring.entry, allow_nan=False, default=str)
+    except (ValueError, TypeError, RecursionError) as error:
+        raise _BadRowError(str(error)) from None
+    if "\\u0000" in entry or len(entry) > MAX_ENTRY:
+        raise _BadRowError(f"the entry of its scorer has a NUL character, or more than {MAX_ENTRY:,} characters")
+    return Scoring(scoring.name, json.loads(entry))
 
 
 def _gold(column: str, value: object) -> str | None:

@@ -29,7 +29,7 @@ def tree(tmp_path_factory: pytest.TempPathFactory) -> Path:
         shutil.copytree(ROOT / package, folder / package, ignore=shutil.ignore_patterns("__pycache__"))
     last = max(path.name[:4] for path in (ROOT / "migrations" / "versions").glob("[0-9]*.py"))
     blocks = dict(BLOCK.findall((ROOT / "docs" / "extending.md").read_text(encoding="utf-8")))
-    assert len(blocks) == 6
+    assert len(blocks) == 7
     for name, content in blocks.items():
         if name == "tracemill/scores.py":
             table = (folder / name).read_text(encoding="utf-8")
@@ -84,6 +84,21 @@ def test_an_objective_is_one_file_and_one_import(tree: Path) -> None:
         "print(find(fit.objective).name, fit.options.steps, 'torch' in sys.modules)"
     )
     assert python(tree, code) == "conclusion 2 False\n"
+
+
+def test_a_scorer_is_one_function_and_one_entry_point(tree: Path) -> None:
+    page = (ROOT / "docs" / "extending.md").read_text(encoding="utf-8")
+    group = re.search(r'"(tracemill\.scorers)"\]\n(\w+) = "(\S+)"', page)
+    assert group is not None
+    (tree / "zoo-1.0.dist-info").mkdir()
+    (tree / "zoo-1.0.dist-info" / "METADATA").write_text("Metadata-Version: 2.1\nName: zoo\nVersion: 1.0\n")
+    (tree / "zoo-1.0.dist-info" / "entry_points.txt").write_text(f"[{group[1]}]\n{group[2]} = {group[3]}\n")
+    code = (
+        "from tracemill.verification.scorers import Scoring, judge\n"
+        "scoring = Scoring('zoo', {'metadata': {'animals': ['dog']}})\n"
+        "print(judge(['Dog'], scoring), judge(['cow'], scoring))"
+    )
+    assert python(tree, code) == "(True, 'zoo scored 1') (False, 'zoo scored 0')\n"
 
 
 def test_a_score_is_one_row_and_one_migration(tree: Path, stack: Stack) -> None:

@@ -13,12 +13,13 @@ from typing import NamedTuple
 from tracemill.scores import measure
 from tracemill.text import storable
 from tracemill.verification.answers.compare import compare
-from tracemill.verification.answers.extract import extract
+from tracemill.verification.answers.extract import extract, readings
 from tracemill.verification.answers.gold import final_answer
 from tracemill.verification.answers.kinds import Kind, guess
 from tracemill.verification.reasoning import read
 from tracemill.verification.reasoning.steps import AtStep, Steps
 from tracemill.verification.reasoning.steps import read as read_steps
+from tracemill.verification.scorers import Scoring, judge
 
 MAX_TEXT = 1_000_000  # characters of a trace or a gold answer; the longest traces of reasoning models have a quarter
 MAX_FINDINGS = 20  # of each sort that are kept for one trace
@@ -34,6 +35,8 @@ class Item(NamedTuple):
     kind: Kind | None = None
     #: The steps that the trace brings; empty: they are read from the text.
     steps: tuple[str, ...] = ()
+    #: The scorer of its data set, which decides in place of the gold answer.
+    scorer: Scoring | None = None
 
     # The checks do not read the following fields; votes and policies do.
 
@@ -115,7 +118,10 @@ def check(item: Item) -> Findings:
     question = None if item.question is None else storable(item.question)
     reasoning = read(question, steps, answer.value if answer else None, are_thoughts)
     equations, unexplained = reasoning.equations, reasoning.ungrounded
-    if gold is None:
+    correct: bool | None
+    if item.scorer:
+        correct, proof = judge(readings(text, answer), item.scorer)
+    elif gold is None:
         correct, proof = None, "no gold answer"
     elif answer is None:
         # For these kinds any number, letter or last line would count, so there is nothing that could be right.

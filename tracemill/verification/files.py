@@ -21,6 +21,7 @@ from tracemill.verification.answers.kinds import Kind
 from tracemill.verification.checks import Findings, Item
 from tracemill.verification.pipeline import Verifier
 from tracemill.verification.rows import fields_of
+from tracemill.verification.scorers import scoring_of
 from tracemill.verification.verdict import Verdict
 
 STANDARD = "-"  # the name of standard input and output
@@ -102,12 +103,15 @@ def _parse(data: bytes) -> tuple[dict[str, Any] | None, Item | None, str | None]
         return None, None, f"not JSON: {error.msg} (character {error.pos + 1})"
     except (ValueError, RecursionError):
         return None, None, "not readable: it has a number with thousands of digits, or thousands of brackets"
-    if not isinstance(row, dict):
-        return None, None, "not a JSON object"
+    return (row, *read_row(row)) if isinstance(row, dict) else (None, None, "not a JSON object")
+
+
+def read_row(row: dict[str, Any]) -> tuple[Item | None, str | None]:
+    """The trace in an object, or why it has none that can be verified."""
     try:
-        return row, _item(row), None
+        return _item(row), None
     except ValueError as error:
-        return row, None, str(error)
+        return None, str(error)
 
 
 def _item(row: dict[str, Any]) -> Item:
@@ -127,7 +131,12 @@ def _item(row: dict[str, Any]) -> Item:
         raise ValueError('"gold" is neither a text nor a number')
     if gold and kind != "code" and "\n" not in gold.rpartition("####")[2].strip():
         gold = final_gold(gold)  # text of several lines after `####` is a program, not an answer
-    return Item(text, gold, question, kind, tuple(steps or ()))
+    scorer = scoring_of(row.get("scorer"), question=question, answer=gold, metadata=lambda: _metadata(row))
+    return Item(text, gold, question, kind, tuple(steps or ()), scorer)
+
+
+def _metadata(row: dict[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in row.items() if name not in ("trace", "question", "gold", "scorer")}
 
 
 def _finite(text: str) -> float | None:
@@ -175,17 +184,20 @@ def _done(batch: list[Line], verifier: Verifier) -> list[Done]:
     verdicts = iter(verifier.verify([line.item for line in batch if line.item is not None]))
     done = []
     for line in batch:
-        row = line.row
-        if row is not None:
-            verdict = _reached(next(verdicts)) if line.item is not None else _unverified(line.problem or "")
-            row = row | fields_of(verdict, verifier.judge) | kept_values(row)
+        verdict = _reached(next(verdicts)) if line.item is not None else None
+        row = None if line.row is None else row_with_verdict(line.row, verdict, line.problem, verifier.judge)
         done.append(Done(line, row))
     return done
 
 
-def _unverified(problem: str) -> Verdict:
-    """The verdict on an object without a trace that can be verified."""
-    return Verdict(Findings(None, f"not verified: {problem}"), blocked_by=TracemillError(problem))
+def row_with_verdict(
+    row: dict[str, Any], verdict: Verdict | None, problem: str | None, judge: str | None
+) -> dict[str, Any]:
+    """The object with the fields of its verdict; without a verdict they give the problem."""
+    if verdict is None:
+        problem = problem or ""
+        verdict = Verdict(Findings(None, f"not verified: {problem}"), blocked_by=TracemillError(problem))
+    return row | fields_of(verdict, judge) | kept_values(row)
 
 
 def _reached(verdict: Verdict) -> Verdict:

@@ -4,6 +4,7 @@ The verify task and `tracemill verify FILE` run it. They differ only in where tr
 """
 
 import os
+import threading
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
@@ -17,6 +18,7 @@ from tracemill.errors import TracemillError, UsageError
 from tracemill.event_loop import run
 from tracemill.policy import Policy, Signal
 from tracemill.text import storable
+from tracemill.verification import scorers
 from tracemill.verification.acceptance import Acceptance
 from tracemill.verification.answers.voting import Vote, count
 from tracemill.verification.checks import Findings, Item
@@ -33,7 +35,15 @@ AskJudge: TypeAlias = Callable[[Sequence[Request | None]], Sequence[Judged | Non
 JUDGED_BATCH = 8  # traces: a judge takes long, and a run that is killed loses the batches in flight
 
 
-def verify(
+def verify(item: Item, *, policy: Policy | None = None, judge: str | None = None) -> Verdict:
+    """Verify one trace. For several, `verify_many` is far faster: each call starts a child process.
+
+    Raises the exceptions of `verify_many`.
+    """
+    return verify_many([item], policy=policy, judge=judge, workers=1)[0]
+
+
+def verify_many(
     items: Iterable[Item], *, policy: Policy | None = None, judge: str | None = None, workers: int | None = None
 ) -> list[Verdict]:
     """Verify traces; one verdict each, in order. Child processes do the work and end with the call.
@@ -67,7 +77,10 @@ class Verifier:
         self.batch_size = JUDGED_BATCH if judge else BATCH * workers
         self.judge = judge
         self._judge = Judge(judge) if judge else None
+        self._workers = workers
         self._pool = CheckPool(workers)
+        self._scorer_pools: dict[str, CheckPool] = {}
+        self._lock = threading.Lock()
         self._programs = ThreadPoolExecutor(workers, thread_name_prefix="program")
 
     def canaries(self) -> list[CanaryResult]:
@@ -94,23 +107,49 @@ class Verifier:
         return [_conclude(*each, acceptance) for each in zip(items, verdicts, replies, strict=True)]
 
     def _check(self, items: Sequence[Item]) -> tuple[list[Findings], dict[int, TracemillError]]:
-        """The findings of each trace, programs run; and, by index, why a program cannot be run here."""
-        findings = self._pool.check_all(items)
-        programs = [index for index, item in enumerate(items) if findings[index].kind == "code" and item.gold]
+        """The findings of each trace, programs run; and, by index, why a program or a scorer cannot be run here."""
+        findings, blocked = self._check_by_scorer(items)
+        programs = [
+            index
+            for index, item in enumerate(items)
+            if findings[index].kind == "code" and item.gold and item.scorer is None
+        ]
         runs = self._programs.map(_run_program, [items[n] for n in programs], [findings[n] for n in programs])
-        blocked: dict[int, TracemillError] = {}
         for index, (finding, error) in zip(programs, runs, strict=True):
             findings[index] = finding
             if error is not None:
                 blocked[index] = error
         return findings, blocked
 
+    def _check_by_scorer(self, items: Sequence[Item]) -> tuple[list[Findings], dict[int, TracemillError]]:
+        """The findings of each trace; and, by index, the error of a scorer that is not installed here."""
+        indices: dict[str | None, list[int]] = {}
+        for index, item in enumerate(items):
+            indices.setdefault(item.scorer.name if item.scorer else None, []).append(index)
+        findings: dict[int, Findings] = {}
+        blocked: dict[int, TracemillError] = {}
+        for name, chosen in indices.items():
+            if name is None or name in scorers.names():
+                findings.update(zip(chosen, self._pool_of(name).check_all([items[n] for n in chosen]), strict=True))
+                continue
+            for index in chosen:
+                findings[index] = Findings(None, f"not run: no scorer {name}")
+                blocked[index] = TracemillError(scorers.missing(name))
+        return [findings[index] for index in range(len(items))], blocked
+
+    def _pool_of(self, scorer: str | None) -> CheckPool:
+        """The children that have loaded this scorer."""
+        if scorer is None:
+            return self._pool
+        with self._lock:
+            return self._scorer_pools.setdefault(scorer, CheckPool(self._workers, scorer=scorer))
+
     def _votes(self, items: Sequence[Item], findings: Sequence[Findings]) -> list[Vote | None]:
         """How the samples of each question without a gold answer vote."""
         votes: list[Vote | None] = [None] * len(items)
         samples: dict[int, list[int]] = {}
         for index, item in enumerate(items):
-            if item.question_id is not None and not item.gold:
+            if item.question_id is not None and not item.gold and item.scorer is None:
                 samples.setdefault(item.question_id, []).append(index)
         for indices in samples.values():
             # A check that was killed knows no kind.
@@ -132,7 +171,8 @@ class Verifier:
     def close(self) -> None:
         """End the children and the judge's engine. Calls under way raise."""
         self._programs.shutdown(wait=False, cancel_futures=True)
-        self._pool.close()
+        for pool in (self._pool, *self._scorer_pools.values()):
+            pool.close()
         if self._judge:
             self._judge.close()
 

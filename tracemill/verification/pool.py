@@ -10,6 +10,7 @@ import os
 import threading
 from collections.abc import Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, wait
+from contextlib import suppress
 from multiprocessing import util
 from time import monotonic
 from typing import TYPE_CHECKING
@@ -19,6 +20,7 @@ from tracemill.verification.answers.kinds import Kind
 from tracemill.verification.answers.voting import groups
 from tracemill.verification.checks import MAX_TEXT, Findings, Item, check
 from tracemill.verification.fork_server import CheckContext, allow_children, settle_child
+from tracemill.verification.scorers import load
 
 if TYPE_CHECKING:
     from pebble import ProcessPool
@@ -34,10 +36,12 @@ MAX_REBUILDS = 5
 class CheckPool:
     """`workers` child processes that run `check`, each trace within `seconds` and `memory_mb`. Thread-safe.
 
+    They load the scorer of this name before their first trace, because that can take seconds.
+
     Children start at the first call. They end with `close`, and with this process, even if it is killed.
     """
 
-    def __init__(self, workers: int, seconds: float = 3.0, memory_mb: int = 1024) -> None:
+    def __init__(self, workers: int, seconds: float = 3.0, memory_mb: int = 1024, scorer: str | None = None) -> None:
         if workers < 1 or seconds <= 0 or memory_mb < 256:
             raise UsageError(
                 f"CheckPool(workers={workers}, seconds={seconds}, memory_mb={memory_mb}): needs at least 1 worker, "
@@ -46,6 +50,7 @@ class CheckPool:
         self._workers = workers
         self._seconds = seconds
         self._memory = memory_mb * 2**20
+        self._scorer = scorer
         self._lock = threading.Lock()
         self._pool: ProcessPool | None = None
         self._owner = os.getpid()
@@ -179,8 +184,8 @@ class CheckPool:
                 pool = self._pool = ProcessPool(
                     max_workers=self._workers,
                     context=CheckContext(),
-                    initializer=settle_child,
-                    initargs=(self._memory,),
+                    initializer=_start_child,
+                    initargs=(self._memory, self._scorer),
                 )
                 # At its end a process kills its children and waits for them (multiprocessing), while pebble replaces
                 # children that ended. So the pool must end first, or the wait may never end.
@@ -194,6 +199,13 @@ class CheckPool:
                 self._pool = None
         if is_current:  # otherwise another thread has discarded it
             self._end()
+
+
+def _start_child(memory_bytes: int, scorer: str | None) -> None:
+    settle_child(memory_bytes)
+    if scorer is not None:
+        with suppress(Exception):  # the first trace reports it
+            load(scorer)
 
 
 def _end(pool: "ProcessPool") -> None:

@@ -77,6 +77,8 @@ _HASHED_VALUE = re.compile(
 _PLAIN_VALUE = re.compile(r"[^\n=]{0,40}[\d\\][^\n=]{0,60}$|\(?[A-J]\)?$|(?:yes|no|true|false)\b", re.IGNORECASE)
 
 
+_ANNOUNCED = re.compile(r"\b(?:answer|solution|result)\b[^\n:]{0,60}?(?:\bis\b|:)[:*\s]*", re.IGNORECASE)
+
 # A model that was not stopped writes another question, or another turn of the dialogue.
 _RUN_ON = re.compile(
     r"\n[ \t]{0,3}(?:Question|Q|Human|User|Problem|Frage|Pregunta|Domanda|Вопрос|问题|題目|题目|問題|질문)[ \t]{0,2}"
@@ -119,6 +121,26 @@ def extract(text: str, kind: Kind = "number") -> Answer | None:
         return Answer(statement[1], "stated")
     lenient = sentence_answers.last(tail[-LENIENT_TAIL:], kind)
     return Answer(*lenient) if lenient else None
+
+
+def readings(text: str, answer: Answer | None) -> list[str]:
+    """Return the texts that a scorer may read as the answer, which can have many lines.
+
+    It is the content of the tag `<answer>`. Otherwise these are the answer as extracted, everything after its
+    announcement, the last block of code, and the whole text.
+    """
+    tail = _answer_text(text).strip()
+    end = tail.rfind("</answer>")
+    start = tail.rfind("<answer>", 0, end) if end > 0 else -1
+    if start >= 0:
+        return [tail[start + len("<answer>") : end].strip()]
+    values = [answer.value, tail] if answer else [tail]
+    if announced := list(_ANNOUNCED.finditer(tail)):
+        rest = tail[announced[-1].end() :]
+        values += [rest, rest.removesuffix("."), rest.removesuffix("**")]
+    if tail.endswith("```") and (block := _last_code_block(tail)):
+        values.append(block.value)
+    return values
 
 
 def _answer_text(text: str) -> str:

@@ -31,6 +31,10 @@ REFUSED = {
     "pidfd_getfd": (438, 438),
     "kcmp": (312, 272),
     "userfaultfd": (323, 282),
+    "tkill": (200, 130),
+    "rt_sigqueueinfo": (129, 138),
+    "rt_tgsigqueueinfo": (297, 240),
+    "pidfd_send_signal": (424, 424),
     "perf_event_open": (298, 241),
     # namespaces and mounts
     "unshare": (272, 97),
@@ -62,6 +66,8 @@ REFUSED = {
     "kexec_file_load": (320, 294),
 }
 CLONE, CLONE3, SOCKET, PRCTL = (56, 220), (435, 435), (41, 198), (157, 167)
+SIGNAL, SIGNAL_THREAD, LIMITS = (62, 129), (234, 131), (302, 261)  # kill, tgkill, prlimit64
+FIRST_CHILD = 4  # before it come bubblewrap, the tests and the program: a program ends neither its judge nor itself
 NEW_NAMESPACES = 0x7E020000  # CLONE_NEWNS, …CGROUP, …UTS, …IPC, …USER, …PID, …NET
 PR_SET_DUMPABLE = 4  # the memory of a process that is not dumpable cannot be monitored
 X32 = 0x40000000  # flag of the second set of system call numbers on x86_64
@@ -91,6 +97,12 @@ def filter_program() -> bytes:
     lines += call(CLONE3, _refuse(errno.ENOSYS))
     lines += call(CLONE, _ARGUMENT, (_ANY_BIT, 0, 1, NEW_NAMESPACES), _refuse(errno.EPERM), _ALLOW)
     lines += call(PRCTL, _ARGUMENT, *only(PR_SET_DUMPABLE, _refuse(errno.EPERM)), _ALLOW)
+    for numbers in (SIGNAL, SIGNAL_THREAD):  # a process id below FIRST_CHILD or, as an unsigned number, a negative one
+        refused = _refuse(errno.EPERM)
+        lines += call(
+            numbers, _ARGUMENT, (_AT_LEAST, 0, 2, FIRST_CHILD), (_AT_LEAST, 1, 0, 0x80000000), _ALLOW, refused
+        )
+    lines += call(LIMITS, _ARGUMENT, *only(0, _ALLOW), _refuse(errno.EPERM))
     # Namespaces do not isolate some families: vsock reaches the host of a virtual machine.
     families = [line for family in ("AF_UNIX", "AF_INET", "AF_INET6") for line in only(getattr(socket, family), _ALLOW)]
     lines += call(SOCKET, _ARGUMENT, *families, _refuse(errno.EAFNOSUPPORT))

@@ -13,7 +13,7 @@ from collections.abc import Callable
 from typing import Any
 
 from tracemill.verification.code.trial.question import completed, headers
-from tracemill.verification.code.trial.wire import PROGRAM, Connection, decode, encode, error_message
+from tracemill.verification.code.trial.wire import DATA, PROGRAM, Connection, decode, encode, error_message, plain
 
 
 class Program:
@@ -29,9 +29,11 @@ class Program:
         self.actions: dict[str, Callable[..., Any]] = {
             "load": self.load,
             "name": self.name,
-            "entry": lambda: self.defined[-1] if self.defined else "",
+            "entry": self.entry,
             "call": lambda function, /, *args, **named: function(*args, **named),
             "bool": lambda value: bool(value),
+            "await": await_,
+            "data": plain,
         }
 
     def serve(self) -> None:
@@ -53,7 +55,7 @@ class Program:
         changed = [
             [index, new]
             for index, (arg, old) in enumerate(zip(args, request["args"], strict=True))
-            if isinstance(arg, list | dict | set | bytearray) and (new := encode(arg, self.keep)) != old
+            if type(arg) in (list, dict, set, bytearray) and (new := encode(arg, self.keep)) != old
         ]
         return {"value": encode(value, self.keep), "changed": changed}
 
@@ -65,8 +67,10 @@ class Program:
         index = self.indexes.setdefault(id(value), len(self.objects))
         if index == len(self.objects):
             self.objects.append(value)
-        has_default_eq = vars(object)["__eq__"] is operator.attrgetter("__eq__")(type(value))
-        return {"t": "object", "v": [index, has_default_eq]}
+        kind = type(value)
+        has_default_eq = vars(object)["__eq__"] is operator.attrgetter("__eq__")(kind)
+        class_name = kind.__name__ if kind.__module__ == PROGRAM else ""
+        return {"t": "object", "v": [index, has_default_eq, isinstance(value, DATA), class_name]}
 
     def take(self, data: Any) -> Any:
         if data["t"] == "object":
@@ -89,7 +93,27 @@ class Program:
         self.defined = [node.name for node in tree.body if isinstance(node, ast.FunctionDef | ast.ClassDef)]
         exec(compile(tree, "program", "exec"), self.module.__dict__)
 
+    def entry(self) -> str:
+        """The last function that the program defines, or the last public method of its class `Solution`."""
+        methods = [name for name in vars(self.module.__dict__.get("Solution", object)) if not name.startswith("_")]
+        last = self.defined[-1] if self.defined else ""
+        return methods[-1] if last == "Solution" and methods else last
+
     def name(self, name: str) -> Any:
-        if name not in self.module.__dict__:
-            raise NameError(f"the program does not define {name}")
-        return self.module.__dict__[name]
+        """The value of a name of the program: of its module, or of its class `Solution`."""
+        if name in self.module.__dict__:
+            return self.module.__dict__[name]
+        solution = self.module.__dict__.get("Solution")
+        if isinstance(solution, type) and not name.startswith("_") and hasattr(solution, name):
+            return getattr(solution(), name)
+        raise NameError(f"the program does not define {name}")
+
+
+def await_(value: Any) -> Any:
+    """Run a coroutine to its end."""
+    import asyncio
+
+    async def result() -> Any:
+        return await value
+
+    return asyncio.run(result())

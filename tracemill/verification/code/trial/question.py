@@ -1,7 +1,9 @@
-"""The code in a question: a header to complete, and helpers of the tests."""
+"""The code in a question: a header to complete, and helpers of the tests; and the imports of a program."""
 
 import ast
 import contextlib
+import re
+import sys
 
 
 def headers(question: str) -> tuple[list[str], str]:
@@ -48,3 +50,12 @@ def is_stub(node: ast.stmt) -> bool:
         isinstance(part, ast.Pass | ast.Raise) or (isinstance(part, ast.Expr) and isinstance(part.value, ast.Constant))
         for part in node.body
     )
+
+
+def imports(source: str, module: str) -> bool:
+    """Does the program import this module, and is it a library, not a part of Python?
+
+    Otherwise its ModuleNotFoundError is its own.
+    """
+    statement = re.compile(rf"^[ \t]*(?:import|from)[ \t][^\n#]*\b{re.escape(module)}\b", re.MULTILINE)
+    return module not in sys.stdlib_module_names and statement.search(source) is not None

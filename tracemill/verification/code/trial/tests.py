@@ -9,14 +9,17 @@ import signal
 import sys
 import time
 from collections.abc import Callable
-from types import FunctionType
 from typing import Any
 
+from tracemill.verification.code.trial.frameworks import Failed, from_doctest, install, run_cases
 from tracemill.verification.code.trial.objects import Names, Object, Stop
-from tracemill.verification.code.trial.question import headers, is_stub
+from tracemill.verification.code.trial.question import headers, imports, is_stub
 from tracemill.verification.code.trial.wire import Connection, decode, encode, error_message
 
-UNSUPPORTED = re.compile(r"\b(?:mock|patch|monkeypatch|capsys|asyncio|await)\b|\bsys\.stdin\b|\bbuiltins\.\w+ *=")
+UNSUPPORTED = re.compile(r"\b(?:mock|patch|monkeypatch|capsys)\b|\bsys\.stdin\b|\bbuiltins\.\w+ *=")
+
+#: Modules from which tests import the program under test.
+_OWN_MODULE = re.compile(r"(?:solutions?|program|submission|candidate|answer|main|__main__|(?:your|my)_\w+)\Z")
 
 
 class Tests:
@@ -27,63 +30,74 @@ class Tests:
         self.program = program
         self.callables: list[Callable[..., Any]] = []
         self.errors: dict[str, type[BaseException]] = {}
+        self.words: set[str] = set()
 
-    def judge(self, source: str, tests: str, question: str) -> str:
+    def judge(self, source: str, tests: str, question: str, entry: str) -> str:
         """Return the proof that all tests pass. Raises Stop for any other verdict."""
         if UNSUPPORTED.search(tests):
-            raise Stop(None, "the tests replace what surrounds the program, or await it: out of their reach here")
+            raise Stop(None, "the tests replace what surrounds the program: out of their reach here")
         try:
-            tree = ast.parse(tests)
+            tree = ast.parse(from_doctest(tests) if tests.lstrip().startswith(">>>") else tests)
         except SyntaxError as error:
             raise Stop(None, f"the tests are not Python: {error}") from None
+        self.words = set(re.findall(r"\w+", f"{tests} {question}"))
         try:
             self.ask("load", source, question)
-        except MemoryError:
-            raise Stop(None, "out of memory") from None
-        except ModuleNotFoundError as error:
-            raise Stop(None, f"needs a module that the sandbox does not have: {error}") from None
         except BaseException as error:
-            raise Stop(False, f"crashed: {type(error).__name__}: {error}") from None
+            raise self.verdict(error, source, "crashed") from None
         header = ast.parse(headers(question)[1]).body
-        named = self.entry(tests, header)
+        named = entry or self.entry(tests, header)
         entry = named or str(self.ask("entry"))
+        nodes = list(ast.walk(tree))
         modules = {
-            node.value.id
-            for node in ast.walk(tree)
-            if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name)
+            node.value.id for node in nodes if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name)
         }
+        called = {node.func.id for node in nodes if isinstance(node, ast.Call) and isinstance(node.func, ast.Name)}
         names = Names(self.ask, entry, named is not None, modules & sys.stdlib_module_names)
         for helper in header:
             if not is_stub(helper) and getattr(helper, "name", None) != entry:
                 with contextlib.suppress(Exception):
                     exec(compile(ast.Module([helper], []), "question", "exec"), names)
-        asserts = Asserts()
+        numbered = Numbered()
         started: list[int] = []
+        passed: list[int] = []
         names["__at__"] = started.append
+        names["__passed__"] = passed.append
+        names["__failed__"] = Failed
+        names["__program__"] = ProgramModule(names)
+        install()
         try:
-            exec(compile(ast.fix_missing_locations(asserts.visit(tree)), "tests", "exec"), names)
-            if not started and "check" in names:
-                names["check"](names[entry])
-            elif not started:
-                for name, test in list(names.items()):
-                    if name.startswith("test") and isinstance(test, FunctionType):
-                        test()
+            exec(compile(ast.fix_missing_locations(numbered.visit(tree)), "tests", "exec"), names)
+            if "check" in names and "check" not in called:
+                names["check"](names["candidate"])
+            run_cases(names, called)
+            if Failed.first:
+                raise Failed.first
         except Stop:
             raise
-        except MemoryError:
-            raise Stop(None, "out of memory") from None
-        except ModuleNotFoundError as error:
-            raise Stop(None, f"needs a module that the sandbox does not have: {error}") from None
         except BaseException as error:
-            reason = f"{type(error).__name__}: {error}"
             if isinstance(error, AssertionError) and started:
-                reason = f"assert {ast.unparse(asserts.asserts[started[-1]].test)}"
-            raise Stop(False, f"failed test {max(1, len(started))}: {reason}") from None
+                raise Stop(False, f"failed test {len(started)}: {numbered.title(started[-1])}") from None
+            raise self.verdict(error, source, f"failed test {max(1, len(started))}") from None
         if not started:
             raise Stop(None, "the tests assert nothing")
+        if len(passed) != sum(isinstance(numbered.nodes[number], ast.Assert) for number in started):
+            raise Stop(None, "the tests catch an exception of an assertion")
         if not names.reached:
             raise Stop(None, "the tests do not use the program")
         return f"passed {len(started)} of {len(started)} tests"
+
+    def verdict(self, error: BaseException, source: str, event: str) -> Stop:
+        """Return the verdict on an exception of the program."""
+        if isinstance(error, Stop):
+            return error
+        if isinstance(error, MemoryError):
+            return Stop(False, f"{event}: out of memory")
+        if isinstance(error, ModuleNotFoundError):
+            missing = re.match(r"No module named '(\w+)", str(error))
+            if missing and imports(source, missing[1]):
+                return Stop(None, f"needs a module that the sandbox does not have: {error}")
+        return Stop(False, f"{event}: {type(error).__name__}: {error}")
 
     def entry(self, tests: str, header: list[ast.stmt]) -> str | None:
         """Return the function under test, if the tests or the question name it."""
@@ -152,7 +166,12 @@ class Tests:
     def take(self, data: Any) -> Any:
         kind, value = data["t"], data["v"]
         if kind == "object":
-            return Object(self.ask, int(value[0]), value[1] is True)
+            name = str(value[3])
+            is_tested = not name or (name[:1].isupper() and name in self.words)
+            has_default_eq, has_data = value[1] is True, value[2] is True
+            return Object(
+                self.ask, int(value[0]), has_default_eq=has_default_eq, has_data=has_data, is_tested=is_tested
+            )
         if kind == "error":
             return self.error(value)
         raise Stop(None, f"the tests use what cannot be told apart from the program ({kind})")
@@ -169,16 +188,81 @@ class Tests:
         raise ValueError(names)
 
 
-class Asserts(ast.NodeTransformer):
-    """Numbers the assertions: each records its number before it runs."""
+class ProgramModule:
+    """The program as a module that the tests import."""
+
+    def __init__(self, names: Names) -> None:
+        self._names = names
+
+    def __getattr__(self, name: str) -> Any:
+        self._names.reached = True
+        return self._names._ask("name", name)
+
+
+class Numbered(ast.NodeTransformer):
+    """Numbers the tests: each records its number before it runs, and a failed assertion is remembered.
+
+    Imports of the program become names of it.
+    """
 
     def __init__(self) -> None:
-        self.asserts: list[ast.Assert] = []
+        self.nodes: list[ast.stmt] = []
+
+    def title(self, number: int) -> str:
+        """What a person reads of a test: its first line."""
+        return ast.unparse(self.nodes[number]).partition("\n")[0]
 
     def visit_Assert(self, node: ast.Assert) -> list[ast.stmt]:
-        self.asserts.append(node)
-        tell = ast.Call(ast.Name("__at__", ast.Load()), [ast.Constant(len(self.asserts) - 1)], [])
-        return [ast.copy_location(ast.Expr(tell), node), node]
+        failed = ast.Raise(ast.Call(ast.Name("__failed__", ast.Load()), [], []))
+        check = ast.If(ast.UnaryOp(ast.Not(), node.test), [failed], [])
+        return [self._record(node), ast.copy_location(check, node), self._call("__passed__", node)]
+
+    def visit_Expr(self, node: ast.Expr) -> list[ast.stmt]:
+        call = node.value
+        is_test = isinstance(call, ast.Call) and isinstance(call.func, ast.Attribute)
+        return [self._record(node), node] if is_test and call.func.attr.startswith("assert") else [node]  # type: ignore[attr-defined]
+
+    def visit_With(self, node: ast.With) -> list[ast.stmt]:
+        contexts = [item.context_expr for item in node.items]
+        self.generic_visit(node)
+        is_test = any(
+            isinstance(call, ast.Call) and isinstance(call.func, ast.Attribute) and "raises" in call.func.attr.lower()
+            for call in contexts
+        )
+        return [self._record(node), node] if is_test else [node]
+
+    def visit_If(self, node: ast.If) -> list[ast.stmt]:
+        is_test = isinstance(node.body[0], ast.Raise)
+        if is_test:
+            return [self._record(node), node]
+        self.generic_visit(node)
+        return [node]
+
+    def visit_ImportFrom(self, node: ast.ImportFrom) -> list[ast.stmt]:
+        if not _OWN_MODULE.match(node.module or ""):
+            return [node]
+        return [
+            ast.copy_location(ast.parse(f"{alias.asname or alias.name} = __program__.{alias.name}").body[0], node)
+            for alias in node.names
+            if alias.name != "*"
+        ] or [ast.copy_location(ast.Pass(), node)]
+
+    def visit_Import(self, node: ast.Import) -> list[ast.stmt]:
+        parts: list[ast.stmt] = []
+        for alias in node.names:
+            if _OWN_MODULE.match(alias.name):
+                parts += ast.parse(f"{alias.asname or alias.name} = __program__").body
+            else:
+                parts.append(ast.Import([alias]))
+        return [ast.copy_location(part, node) for part in parts]
+
+    def _record(self, node: ast.stmt) -> ast.stmt:
+        self.nodes.append(node)
+        return self._call("__at__", node)
+
+    def _call(self, function: str, node: ast.stmt) -> ast.stmt:
+        call = ast.Call(ast.Name(function, ast.Load()), [ast.Constant(len(self.nodes) - 1)], [])
+        return ast.copy_location(ast.Expr(call), node)
 
 
 def change(target: Any, new: Any) -> None:

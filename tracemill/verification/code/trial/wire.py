@@ -10,6 +10,7 @@ from collections.abc import Callable
 from typing import Any, BinaryIO
 
 PROGRAM = "program"  # the name of the program's module
+DATA = (int, float, complex, str, bytes, bytearray, list, tuple, set, frozenset, dict)
 Special = Callable[[Any], Any]
 
 
@@ -48,7 +49,21 @@ def encode(value: Any, keep: Special) -> Any:
         return {"t": "deque", "v": [encode(item, keep) for item in value]}
     if (kind.__module__, kind.__name__) in (("decimal", "Decimal"), ("fractions", "Fraction")):
         return {"t": kind.__name__, "v": str(value)}
+    if kind.__module__ == "datetime" and kind.__name__ in ("date", "time", "datetime"):
+        return {"t": kind.__name__, "v": value.isoformat()}
+    if kind.__module__ == "datetime" and kind.__name__ == "timedelta":
+        return {"t": "timedelta", "v": [value.days, value.seconds, value.microseconds]}
     return keep(value)
+
+
+def plain(value: Any) -> Any:
+    """The data of an object whose class is a subclass of one of `DATA`."""
+    base: Any = next(base for base in DATA if isinstance(value, base))
+    if base in (int, float, complex):
+        return base.__pos__(value)
+    if base in (str, dict):
+        return str.__str__(value) if base is str else dict(dict.items(value))
+    return base(base.__iter__(value))
 
 
 def decode(data: Any, take: Special) -> Any:
@@ -87,6 +102,11 @@ def decode(data: Any, take: Special) -> Any:
         from fractions import Fraction
 
         return Fraction(value)
+    if kind in ("date", "time", "datetime", "timedelta"):
+        import datetime
+
+        make = getattr(datetime, kind)
+        return make(*value) if kind == "timedelta" else make.fromisoformat(value)
     return take(data)
 
 

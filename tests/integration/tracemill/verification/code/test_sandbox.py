@@ -69,6 +69,12 @@ RIGHTS = {
     "real time": "os.sched_setscheduler(0, os.SCHED_FIFO, os.sched_param(50))",
     "chroot": "os.chroot('/tmp')",
     "host name": "socket.sethostname('pwned')",
+    "its own process": "os.kill(os.getpid(), 9)",
+    "its own process by its thread": "(__import__('signal').raise_signal(9))",
+    "the process before it": "os.kill(os.getppid(), 0)",
+    "all processes": "os.kill(-1, 0)",
+    "its group": "os.killpg(0, 9)",
+    "limits of another process": "__import__('resource').prlimit(1, __import__('resource').RLIMIT_CPU)",
     "the first process": "os.kill(1, 9) or os.kill(1, 0) or open('/proc/1/status').read()",
 }
 SOCKETS = {
@@ -136,7 +142,7 @@ HUNGRY = {
         "import os\nfor n in range(99):\n    try: os.close(n)\n    except OSError: pass\nwhile True: pass",
         "timeout",
     ),
-    "stopped": ("import os, signal; os.kill(os.getpid(), signal.SIGSTOP)", "timeout"),
+    "stopped": ("import os, signal; os.kill(os.getpid(), signal.SIGSTOP)", ""),
     "daemon": (DAEMON, ""),
     "daemon that holds the output": (
         DAEMON.replace("time.sleep(1000)", "\n        while True: print(1, flush=True); time.sleep(.1)"),

@@ -6,7 +6,8 @@ import time
 import pytest
 
 from tracemill.errors import TracemillError, UsageError
-from tracemill.verification.code.check import check_code, program
+from tracemill.verification.code.blocks import program
+from tracemill.verification.code.check import check_code
 from tracemill.verification.code.sandbox import Sandbox
 from tracemill.verification.code.trial.wire import decode, encode
 
@@ -29,6 +30,20 @@ FORMS = {
     "windows lines": (f"```python\r\n{F}\r\n```".replace("\n    ", "\r\n    "), F),
     "NUL": (f"```python\n{F}\0\n```", F),
     "after thinking": (f"<think>```python\nwrong()\n```</think>\n```python\n{F}\n```", F),
+    "version in the mark": (f"```Python3.12\n{F}\n```", F),
+    "block of a list item": ("2. So:\n     ```python\n" + F.replace("def", "     def").replace("    return", "         return") + "\n     ```", F),
+    "example after it": (f"```python\n{F}\n```\nUse it:\n```python\nfor n in (1, 2):\n    print(f(n))\n```", F),
+    "tests after it": (f"```python\n{F}\n```\n```python\ndef test_f():\n    assert f(1) == 3\n```", F),
+    "test class after it": (f"```python\n{F}\n```\n```python\nfrom solution import f\nclass TestF(unittest.TestCase): ...\n```", F),
+    "console after it": (f"```python\n{F}\n```\n```pycon\n>>> f(1)\n2\n```", F),
+    "helper before it": ("```python\ndef g(x): return x\n```\n```python\ndef f(x): return g(x) + 1\n```", "def g(x): return x\n\ndef f(x): return g(x) + 1"),
+    "corrected helper": ("```python\ndef g(x): 1/0\n```\n```python\ndef g(x): return x\ndef f(x): return g(x)\n```", "def g(x): return x\ndef f(x): return g(x)"),
+    "main part after it": ("```python\ndef g(x): return x\n```\n```python\nprint(g(int(input())))\n```", "def g(x): return x\n\nprint(g(int(input())))"),
+    "console": (">>> 1\n```pycon\n>>> def f(x):\n...     return x + 1\n>>> f(1)\n2\n```", f"{F}\nf(1)"),
+    "tags of MBPP": (f"[BEGIN]\n{F}\n[DONE]", F),
+    "tags of code": (f"So:\n<code>\n{F}\n</code>", F),
+    "prose around plain code": (f"Of course!\n\n{F}\n\nIt adds one to its argument.", F),
+    "unmarked in another language": ("```\n#include <cmath>\nint f(int x) { return x + 1; }\n```", None),
     "plain": (F, F),
     "plain script": ("n = int(input())\nprint(n + 1)", "n = int(input())\nprint(n + 1)"),
     "plain with a comment": (f"# adds\nimport math\n\n{F}", f"# adds\nimport math\n\n{F}"),
@@ -82,13 +97,17 @@ PROOFS = {
     "asks for input": ("n = input()\ndef add(a, b): return a + b", ADD, None, False, "crashed: EOFError: EOF when reading a line"),
     "wrong name": ("def sum_up(a, b): return a + b", ADD, None, False, "failed test 1: NameError: the program does not define add"),
     "endless": ("def add(a, b):\n    while True: pass", ADD, None, None, "timeout after 2 s"),
-    "memory": ("def add(a, b): return ' ' * 10**10", ADD, None, None, "out of memory"),
+    "memory": ("def add(a, b): return ' ' * 10**10", ADD, None, False, "failed test 1: out of memory"),
     "recursion": ("def add(a, b): return add(a, b)", ADD, None, False, "failed test 1: RecursionError: maximum recursion depth exceeded"),
     "a library that is not there": ("import numpy", ADD, None, None, "needs a module that the sandbox does not have: No module named 'numpy'"),
     "tests that replace things": ("def f(): return input()", "from unittest.mock import patch\nassert f() == 1", None, None, "the tests replace"),
     "tests that do not use it": ("def sum(x): return 0", "assert sum([1, 2]) == 3", None, None, "the tests do not use the program"),
     "a name and a number of its own": ("from collections import namedtuple\nP = namedtuple('P', 'x y')\nclass N(int): pass\ndef f(): return P(1, 2)", "assert f() == (1, 2) and f().y == 2\nassert P(3, 4).x == 3", None, True, "passed 2 of 2 tests"),
-    "a list of a class of its own": ("class L(list):\n    def top(self): return self[-1]\ndef f(): return L([1, 2])", "assert f().top() == 2\nassert f() == [1, 2]", None, None, "the tests compare objects"),
+    "a list of a class of its own": ("class L(list):\n    def top(self): return self[-1]\ndef f(): return L([1, 2])", "assert f().top() == 2\nassert f() == [1, 2]", None, True, "passed 2 of 2 tests"),
+    "numbers of classes of its own": ("import enum\nclass E(enum.IntEnum):\n    A = 4\nclass R(float): pass\ndef f(n): return E.A if n else R(0.5)", "assert f(1) == 4 and abs(f(0) - 0.5) < 1e-9 and round(f(0) * 3, 2) == 1.5 and f(1) in {4}", None, True, "passed 1 of 1 tests"),
+    "a class with operators": ("class V:\n    def __init__(self, x): self.x = x\n    def __add__(self, o): return V(self.x + o.x)", "assert (V(1) + V(2)).x == 3", None, True, "passed 1 of 1 tests"),
+    "equality of a class under test": ("class V:\n    def __init__(self, x): self.x = x\n    def __eq__(self, o): return True", "assert V(1) == V(2)", None, None, "the tests compare objects"),
+    "dates": ("import datetime as d\ndef f(): return [d.date(2024, 2, 29), d.timedelta(1, 2), d.datetime(2024, 1, 1, 5)]", "import datetime as d\nassert f() == [d.date(2024, 2, 29), d.timedelta(1, 2), d.datetime(2024, 1, 1, 5)]", None, True, "passed 1 of 1 tests"),
     "tests that are not Python": ("x = 1", "assert add(1, 2) is three roughly", None, None, "the tests are not Python"),
     "tests that are no tests": ("x = 1", "[1, 2]", None, None, "the tests are neither"),
     "input and output": (READ + "print(a + b, '  ')", SUMS, None, True, "passed 2 of 2 tests"),
@@ -96,8 +115,35 @@ PROOFS = {
     "right output, then a crash": (READ + "print(a + b)\n1 / 0", SUMS, None, False, "failed test 1: ZeroDivisionError: division by zero"),
     "exit code": (READ + "print(a + b)\nexit(3)", SUMS, None, False, "failed test 1: exit code 3"),
     "endless, with input": ("while True: pass", SUMS, None, None, "timeout after 2 s"),
-    "memory, with input": ("' ' * 10**10", SUMS, None, None, "out of memory"),
-    "endless output": ("while True: print('3' * 999)", SUMS, None, None, "output over 4 MB"),
+    "memory, with input": ("' ' * 10**10", SUMS, None, False, "out of memory"),
+    "endless output": ("while True: print('3' * 999)", SUMS, None, False, "output over 4 MB"),
+    "asynchronous": ("async def f(x): return x + 1", "import asyncio\nasync def t():\n    assert await f(1) == 2\nasyncio.run(t())", None, True, "passed 1 of 1 tests"),
+    "class of the tests": ("def f(x): return -x", "class TestF:\n    def setup_method(self): self.n = 2\n    def test_f(self):\n        assert f(self.n) == -2", None, True, "passed 1 of 1 tests"),
+    "class of the tests, wrong": ("def f(x): return x", "class TestF:\n    def test_f(self):\n        assert f(2) == -2", None, False, "failed test 1: assert f(2) == -2"),
+    "parameters of pytest": ("def f(x): return x * x", "import pytest\n@pytest.mark.parametrize('x, y', [(1, 1), (3, 9)])\ndef test_f(x, y):\n    assert f(x) == y", None, True, "passed 2 of 2 tests"),
+    "fixtures and tolerance of pytest": ("def f(x): return x / 3", "import pytest\n@pytest.fixture\ndef three(): return 3\ndef test_f(three):\n    assert f(three) == pytest.approx(1.0000001)\n    assert [f(1)] == pytest.approx([0.3333333])\n    with pytest.raises(TypeError, match='unsupported'): f('')", None, True, "passed 3 of 3 tests"),
+    "tolerance of pytest, wrong": ("def f(x): return 1.1", "import pytest\nassert f(1) == pytest.approx(1)", None, False, "failed test 1"),
+    "no exception": ("def f(x): return 0", "import pytest\ndef test_f():\n    with pytest.raises(ValueError):\n        f(1)", None, False, "failed test 1: with pytest.raises(ValueError)"),
+    "unittest": ("def f(x): return x + 1", "import unittest\nclass T(unittest.TestCase):\n    def setUp(self): self.n = 1\n    def test_f(self):\n        self.assertEqual(f(self.n), 2)\n        with self.assertRaises(TypeError): f('')\nif __name__ == '__main__':\n    unittest.main()", None, True, "passed 2 of 2 tests"),
+    "unittest, wrong": ("def f(x): return x", "import unittest\nclass T(unittest.TestCase):\n    def test_f(self): self.assertAlmostEqual(f(1), 2.0)", None, False, "failed test 1: self.assertAlmostEqual(f(1), 2.0)"),
+    "a runner that catches failures": ("def f(x): return x", "import unittest\nclass T(unittest.TestCase):\n    def test_f(self): self.assertEqual(f(1), 2)\nunittest.TextTestRunner().run(unittest.defaultTestLoader.loadTestsFromTestCase(T))", None, False, "failed test"),
+    "tests that catch failures": ("def f(x): return x", "try:\n    assert f(1) == 2\nexcept AssertionError:\n    print('wrong')", None, False, "failed test 1: assert f(1) == 2"),
+    "tests that catch exceptions": ("def f(x): 1 / 0", "try:\n    assert f(1) == 2\nexcept Exception:\n    print('wrong')", None, None, "the tests catch an exception"),
+    "import of the program": ("def sum(x): return -1", "from solution import sum as s\nimport solution\nassert s([1]) == solution.sum([]) == -1", None, True, "passed 1 of 1 tests"),
+    "tests under a guard": ("def f(x): return x", "if __name__ == '__main__':\n    assert f(1) == 2", None, False, "failed test 1: assert f(1) == 2"),
+    "an exception instead of an assertion": ("def f(x): return x", "if f(1) != 2:\n    raise ValueError('wrong')", None, False, "failed test 1: ValueError: wrong"),
+    "doctest": ("def f(x): return [x]", ">>> y = 3\n>>> f(y)\n[3]\n", None, True, "passed 1 of 1 tests"),
+    "doctest, wrong": ("def f(x): return [x]", ">>> f(3)\n[4]\n", None, False, "failed test 1: assert f(3) == [4]"),
+    "a printed list of tests": ("def f(x): return x", "['assert f(1) == 1', \"assert f('') == ''\"]", None, True, "passed 2 of 2 tests"),
+    "columns of calls": ("def f(x, y): return (x, [y])", '{"fn_name": "f", "inputs": [[1, "a"], [null, {"b": 2}]], "outputs": [[1, ["a"]], [null, [{"b": 2}]]]}', None, True, "passed 2 of 2 tests"),
+    "columns of calls, wrapped": ("class Solution:\n    def f(self, x): return -x", '{"fn_name": "f", "inputs": [[1], [2]], "outputs": [[-1], [-2]]}', None, True, "passed 2 of 2 tests"),
+    "columns of calls, wrong": ("def f(x): return x", '{"fn_name": "f", "inputs": [[0], [2]], "outputs": [0, -2]}', None, False, "failed test 2: assert _as_json(candidate(2)) == -2"),
+    "columns of texts": (READ + "print(a * b)", '{"inputs": ["2 3\\n", "1 1"], "outputs": ["6", "1\\n"]}', None, True, "passed 2 of 2 tests"),
+    "calls of a method": ("class Solution:\n    def pick(self, xs, n): return xs[n]\n    def _other(self): pass", '[{"input": "[4, 5]\\n1", "output": "5", "testtype": "functional"}]', "class Solution:\n    def pick(self, xs: list[int], n: int) -> int:\n        ", True, "passed 1 of 1 tests"),
+    "lists of lines": (READ + "print(a)\nprint(b)", '[{"input": ["1 2"], "expected_output": ["1", "2"]}]', None, True, "passed 1 of 1 tests"),
+    "pairs": (READ + "print(b)", '[["1 2", "2"], ["3 4", "5"]]', None, False, "failed test 2: printed '4', expected '5'"),
+    "guard, with input": (READ.replace("a, b", "def main():\n    a, b") + "    print(a + b)\nif __name__ == '__main__':\n    main()", SUMS, None, True, "passed 2 of 2 tests"),
+    "a module that nobody knows": ("raise ModuleNotFoundError(\"No module named 'numpy'\")", ADD, None, False, "crashed: ModuleNotFoundError"),
     "library, with input": ("import numpy", SUMS, None, None, "needs the module numpy, which the sandbox does not have"),
 }
 
@@ -132,8 +178,35 @@ FAKES = {
     "not a number": "class A(float):\n    __eq__ = __lt__ = __gt__ = lambda s, o: True\ndef add(a, b): return A('nan')",
     "closed pipes": "import os\ndef add(a, b): os.closerange(0, 99)",
     "a crash": "import ctypes\ndef add(a, b): ctypes.string_at(0)",
+    "difference of its own": "class A:\n    __sub__ = __rsub__ = __mod__ = __abs__ = lambda s, *o: s\n    __lt__ = __gt__ = __eq__ = lambda s, o: True\n    __hash__ = None\ndef add(a, b): return A()",
+    "difference that is nothing": "class A:\n    __sub__ = __rsub__ = __mod__ = __rmod__ = __xor__ = lambda s, o: 0\n    __round__ = lambda s, n=0: 0\n    __abs__ = lambda s: 0\ndef add(a, b): return A()",
+    "number with a difference of its own": "class A(int):\n    __sub__ = __rsub__ = lambda s, o: 0\n    __eq__ = __lt__ = lambda s, o: True\n    __hash__ = int.__hash__\ndef add(a, b): return A(9)",
+    "list with items of its own": "class A(list):\n    __eq__ = lambda s, o: True\n    __iter__ = lambda s: iter([1, 2])\ndef add(a, b): return A()",
+    "error of memory": "def add(a, b): raise MemoryError",
+    "end of itself": "import os\nos.kill(os.getpid(), 9)",
+    "signals to all it can name": "import os, signal\ndef add(a, b):\n    for n in range(-1, 9):\n        for s in (signal.SIGSTOP, signal.SIGKILL):\n            try: os.kill(n, s)\n            except OSError: pass\n    return 0",
+    "no time for the tests": "import os, resource\ndef add(a, b):\n    resource.prlimit(os.getppid(), resource.RLIMIT_CPU, (0, 0))\n    return 0",
+    "module that is missing": "def add(a, b): raise ModuleNotFoundError(\"No module named 'scipy'\")",
 }
 # fmt: on
+#: A test, and the operator of a class that would pass it.
+OPERATORS = {
+    "assert abs(f(1) - 5) < 1e-6": "__sub__",
+    "assert abs(5 - f(1)) < 1e-6": "__rsub__",
+    "assert f(1) % 5 == 0": "__mod__",
+    "assert f(1) ^ 5 == 0": "__xor__",
+    "assert round(f(1) - 5, 6) == 0": "__sub__",
+    "assert round(f(1), 2) == 5": "__round__",
+    "assert f(1) // 5 == 0": "__floordiv__",
+    "assert not f(1) - 5": "__sub__",
+    "assert sum([f(1), -5]) == 0": "__radd__",
+    "assert f(1) + 5 == 0": "__add__",
+    "assert f(1) in (5, 6)": "__eq__",
+    "assert sorted([f(1), 5])[0] == 5": "__lt__",
+    "assert 5 <= f(1)": "__ge__",
+    "assert 5 in f(1)": "__contains__",
+    "assert divmod(f(1), 5) == (0, 0)": "__divmod__",
+}
 DEMANDING = """
 import math
 assert add(1, 2) == 3
@@ -183,11 +256,24 @@ def test_a_verdict_names_its_proof(sandbox: Sandbox, name: str) -> None:
     assert len(verdict[1]) <= 200
 
 
+@pytest.mark.parametrize("test", OPERATORS)
+def test_operators_of_the_program_never_see_data_of_the_tests(sandbox: Sandbox, test: str) -> None:
+    code = f"class A:\n    {OPERATORS[test]} = lambda s, *o: 0\ndef f(x): return A()"
+    correct, proof = check_code(sandbox, fenced(code), test)
+    assert correct is False, proof
+
+
+@pytest.mark.parametrize(("mark", "code"), [("cpp", "int main() {}"), ("", "fn main() {}"), ("JavaScript", "f()")])
+def test_a_program_in_another_language_is_undecided(mark: str, code: str) -> None:
+    correct, proof = check_code(Sandbox("/nowhere/bwrap"), f"```{mark}\n{code}\n```", ADD)
+    assert correct is None
+    assert proof.startswith(f"not run: the program is in {mark.lower() or 'another language'}")
+
+
 @pytest.mark.parametrize("name", FAKES)
-def test_no_program_can_fake_success(sandbox: Sandbox, name: str) -> None:
+def test_no_program_can_fake_success_or_choose_to_be_undecided(sandbox: Sandbox, name: str) -> None:
     correct, proof = check_code(sandbox, fenced(FAKES[name]), DEMANDING)
-    assert correct is not True
-    assert not proof.startswith("passed")
+    assert correct is False, proof
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,168 @@
+"""Read the tests of a question, in every form in which public data sets store them."""
+
+import ast
+import json
+import math
+import re
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
+
+MAX_LITERAL = 1_000_000  # characters of a Python literal: its parser takes 100 times its size
+
+_INPUTS = ("input", "inputs", "stdin")
+_OUTPUTS = ("output", "outputs", "expected_output", "expected", "stdout")
+_NAMES = ("fn_name", "func_name", "entry_point")
+_METHOD = re.compile(r"^[ \t]*def[ \t]+(\w+)[ \t]*\(", re.MULTILINE)
+
+#: Results come from JSON, which has no tuples.
+_SAME_AS_JSON = """
+def _as_json(value):
+    return [_as_json(item) for item in value] if type(value) in (list, tuple) else value
+"""
+
+
+class InputOutput(NamedTuple):
+    """Texts for stdin, each with the expected stdout."""
+
+    pairs: list[tuple[str, str]]
+
+
+class PythonTests(NamedTuple):
+    """Python that tests the program."""
+
+    text: str
+    #: The function or method under test, that the tests call `candidate`. "": the tests or the question name it.
+    entry: str = ""
+
+
+def read_tests(text: str, question: str | None = None) -> InputOutput | PythonTests | None:
+    """Return the tests in `text`; None if they have no known form.
+
+    - Python: assertions, `check(candidate)` (HumanEval), functions and classes of pytest and unittest, doctests;
+    - a list of such texts, in JSON or as Python prints it (MBPP);
+    - a list of inputs with their outputs, as objects or as pairs; "testtype": "functional" and a function's name make
+      them calls (LiveCodeBench);
+    - an object of `inputs`, `outputs` and perhaps `fn_name` (APPS, TACO).
+    """
+    data = _parsed(text)
+    if isinstance(data, str):
+        return PythonTests(data)
+    if isinstance(data, Mapping):
+        return _read_columns(data, question)
+    if not isinstance(data, list) or not data:
+        return None
+    if all(isinstance(test, str) for test in data):
+        return PythonTests("\n".join(data))
+    cases = [_case(test) for test in data]
+    if not all(cases):
+        return None
+    first = data[0] if isinstance(data[0], Mapping) else {}
+    name = _function(first) or _function(first.get("metadata"))
+    if name or first.get("testtype") == "functional":
+        arguments = [_lines_of_json(case[0]) for case in cases if case]
+        return _calls(arguments, [_json(case[1]) for case in cases if case], name or _method(question))
+    return _texts([case[0] for case in cases if case], [case[1] for case in cases if case])
+
+
+def _parsed(text: str) -> Any:
+    """The list or object in `text`, or the text itself."""
+    stripped = text.strip()
+    if stripped[:1] not in "[{" or stripped[-1:] not in "]}":
+        return text
+    try:
+        return json.loads(stripped)
+    except (ValueError, RecursionError):
+        pass
+    try:
+        return ast.literal_eval(stripped) if len(stripped) <= MAX_LITERAL else text
+    except (ValueError, SyntaxError, TypeError, RecursionError, MemoryError):
+        return text
+
+
+def _read_columns(data: Mapping[str, Any], question: str | None) -> InputOutput | PythonTests | None:
+    inputs, outputs = _first(data, _INPUTS), _first(data, _OUTPUTS)
+    if isinstance(inputs, str) and isinstance(outputs, str):
+        return _texts([inputs], [outputs])
+    if not (isinstance(inputs, list) and isinstance(outputs, list) and inputs and len(inputs) == len(outputs)):
+        return None
+    if name := _function(data):
+        # APPS wraps each result in a list; a data set does so everywhere or nowhere.
+        if all(isinstance(output, list) and len(output) == 1 for output in outputs):
+            outputs = [output[0] for output in outputs]
+        return _calls(inputs, outputs, name)
+    return _texts(inputs, outputs)
+
+
+def _case(test: Any) -> tuple[Any, Any] | None:
+    """Input and output of one test."""
+    if isinstance(test, Mapping):
+        values = _first(test, _INPUTS), _first(test, _OUTPUTS)
+        return values if None not in values else None
+    return (test[0], test[1]) if isinstance(test, list | tuple) and len(test) == 2 else None
+
+
+def _calls(arguments: Sequence[Any], results: Sequence[Any], name: str) -> PythonTests | None:
+    """Tests that call the function with each list of arguments."""
+    if not all(isinstance(values, list) and _is_json(values) for values in arguments) or not _is_json(list(results)):
+        return None
+    lines = [
+        f"assert _as_json(candidate({', '.join(map(repr, values))})) == {result!r}"
+        for values, result in zip(arguments, results, strict=True)
+    ]
+    return PythonTests("\n".join([_SAME_AS_JSON, *lines]), name)
+
+
+def _texts(inputs: Sequence[Any], outputs: Sequence[Any]) -> InputOutput | None:
+    texts = [(_as_text(given), _as_text(expected)) for given, expected in zip(inputs, outputs, strict=True)]
+    pairs = [(given, expected) for given, expected in texts if given is not None and expected is not None]
+    return InputOutput(pairs) if len(pairs) == len(texts) else None
+
+
+def _as_text(value: Any) -> str | None:
+    """A text, or a list of lines, or a number."""
+    if isinstance(value, list) and all(isinstance(line, str) for line in value):
+        return "\n".join(line.removesuffix("\n") for line in value)
+    if isinstance(value, int | float) and not isinstance(value, bool):
+        return str(value)
+    return value if isinstance(value, str) else None
+
+
+def _lines_of_json(value: Any) -> list[Any]:
+    """Arguments: a list, or a text with one argument in JSON on each line."""
+    return [_json(line) for line in value.split("\n") if line.strip()] if isinstance(value, str) else value
+
+
+def _json(value: Any) -> Any:
+    """The value of a JSON text; a text that is no JSON stands for itself."""
+    try:
+        return json.loads(value) if isinstance(value, str) else value
+    except (ValueError, RecursionError):
+        return value
+
+
+def _is_json(value: Any) -> bool:
+    """Does the text of this value in Python mean the same value?"""
+    if isinstance(value, list):
+        return all(map(_is_json, value))
+    if isinstance(value, dict):
+        return all(map(_is_json, value.values()))
+    return not isinstance(value, float) or math.isfinite(value)
+
+
+def _function(data: Any) -> str:
+    """The function that an object of tests names; "" if it names none."""
+    if isinstance(data, str):
+        data = _json(data)
+    name = _first(data, _NAMES) if isinstance(data, Mapping) else None
+    last = str(name).rpartition(".")[2] if isinstance(name, str) else ""
+    return last if last.isidentifier() else ""
+
+
+def _method(question: str | None) -> str:
+    """The last function that the question shows; "" if it shows none."""
+    names: list[str] = _METHOD.findall(question or "")
+    return next((name for name in reversed(names) if not name.startswith("__")), "")
+
+
+def _first(data: Mapping[str, Any], names: Sequence[str]) -> Any:
+    return next((data[name] for name in names if data.get(name) is not None), None)

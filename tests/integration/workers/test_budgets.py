@@ -88,7 +88,7 @@ def test_a_worker_that_fails_late_leaves_the_next_ones_claim_alone(database: Sta
     step(settings().feeder)
 
     def takes_over() -> None:
-        change("update job_questions set owner = 'next', last_error = null")
+        change("update job_questions set owner = 'next', claim_id = gen_random_uuid(), last_error = null")
         raise RuntimeError("scripted to fail")  # the server answers 500
 
     teacher.during = takes_over

@@ -5,9 +5,7 @@ many questions (`workers.room`), until it is alone. If that engine dies too, the
 """
 
 import logging
-import math
-import threading
-import time
+from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from enum import StrEnum
@@ -18,18 +16,17 @@ from db import pauses
 from db.queries import Q
 from db.retry import patiently
 from db.session import transaction
-from tracemill.engines import PROBE, Engine
+from tracemill.engines import Engine
+from tracemill.engines.probe import Probe
 from tracemill.engines.registry import alias_engine
 from tracemill.errors import AliasRefused, EngineAway, EngineDead, EngineError, RequestRefused, without_error_numbers
 from tracemill.event_loop import run
-from tracemill.sampling import Sampling
 from tracemill.text import storable
 
 log = logging.getLogger(__name__)
 
-#: The last probe of each alias: when it began, and whether it was answered. Of all threads that need one, one asks.
-_probes: dict[str, tuple[float, bool]] = {}
-_probing = threading.Lock()
+#: By alias. Only the event loop uses them.
+_probes: defaultdict[str, Probe] = defaultdict(Probe)
 
 
 def is_to_blame(error: EngineError, alias: str) -> bool:
@@ -38,28 +35,16 @@ def is_to_blame(error: EngineError, alias: str) -> bool:
 
 
 def answers_now(alias: str) -> bool:
-    """Whether the engine of an alias answers a simple request that begins now or later."""
-    now = time.monotonic()
-    with _probing:
-        began, is_answered = _probes.get(alias, (-math.inf, False))
-        if began < now:
-            began = time.monotonic()
-            is_answered = _probe(alias)
-            _probes[alias] = (began, is_answered)
-        return is_answered
+    """Whether the engine of an alias answers a simple request."""
 
+    async def ask() -> bool:
+        return await _probes[alias].answers_now(alias_engine(alias))
 
-def _probe(alias: str) -> bool:
     try:
-        run(alias_engine(alias).generate(PROBE, 1, Sampling(max_tokens=1)))
-    except RequestRefused:
-        return True  # it answers, but not this request
-    except EngineDead:
+        return run(ask())
+    except EngineError as error:  # it does not start
+        log.warning("%s: %s", alias, error)
         return False
-    except EngineError as error:
-        log.warning("%s answers no simple request either: %s", alias, error)
-        return False
-    return True
 
 
 def pause(alias: str, error: AliasRefused) -> None:

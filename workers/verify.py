@@ -22,7 +22,7 @@ from db.session import statement, transaction
 from tracemill.celery import VERIFY, app
 from tracemill.concurrency import once
 from tracemill.engines.registry import engine
-from tracemill.errors import EngineDead, EngineError, TracemillError, without_error_numbers
+from tracemill.errors import EngineDead, TracemillError, without_error_numbers
 from tracemill.methods import Method
 from tracemill.settings import settings
 from tracemill.text import storable
@@ -113,7 +113,7 @@ def _verify(job: WorkerJob, question_ids: Sequence[int]) -> None:
         if outcome is None:
             _verify_each(job, question_ids)
         else:
-            _wait(job, outcome.waiting, is_alone=len(question_ids) == 1)
+            _not_verified(job.id, outcome.waiting)
 
 
 def _verify_each(job: WorkerJob, question_ids: Iterable[int]) -> None:
@@ -135,18 +135,6 @@ def _verified(job: WorkerJob, question_ids: Sequence[int]) -> "Outcome | None":
     # Only this is repeated while Postgres is away: each reply of a judge is paid for once.
     patiently(lambda: _store(job, questions, outcome))
     return outcome
-
-
-def _wait(job: WorkerJob, waiting: Mapping[int, TracemillError], *, is_alone: bool) -> None:
-    """Store why questions wait. If the judge answers others, the failure counts against the question that it fails."""
-    doubtful = [error for error in waiting.values() if isinstance(error, EngineError) and error.needs_probe]
-    if not doubtful or not outages.is_to_blame(doubtful[0], str(job.policy.judge)):
-        _not_verified(job.id, waiting)
-    elif is_alone:
-        for question_id, error in waiting.items():
-            _count_failure(job.id, question_id, error)
-    else:
-        _verify_each(job, waiting)  # the judge was not asked about the others any more
 
 
 def _load(job_id: int, question_ids: Sequence[int]) -> list[list[StoredTrace]]:

@@ -7,25 +7,28 @@ import asyncio
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.integration.factory import ROOT, addition, additions, fill, rows, states, value
+from tests.integration.factory import ROOT, addition, additions, change, fill, rows, states, value
 from tests.integration.feeding import step
+from tests.integration.verifying import right_and_wrong, store, sums
 from tests.integration.visits import in_this_process
 from tests.scripted_server import ScriptedServer
-from tracemill.engines import Completion, Generation
+from tracemill.engines import Completion, Generation, registry
 from tracemill.engines.registry import ENGINE_DIED
 from tracemill.errors import EngineDead
+from tracemill.policy import Policy
 from tracemill.settings import FeederSettings, settings
 from tracemill.stack import Stack
 from workers import claims, outages, shutdown
 from workers import generate as generating
 from workers.generate import generate
+from workers.verify import verify
 
 pytestmark = pytest.mark.integration
 
@@ -55,11 +58,12 @@ class WorkerEnded(BaseException):
     """Stands in for the end of the process."""
 
 
-@pytest.fixture
-def database(clean: Stack, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Stack]:
-    def end(error: EngineDead) -> None:
-        raise WorkerEnded(error)
+def end(error: EngineDead) -> None:
+    raise WorkerEnded(error)
 
+
+@pytest.fixture
+def factory(clean: Stack, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Stack]:
     monkeypatch.setattr(shutdown, "end_worker", end)
     with ScriptedServer() as server, in_this_process(clean, server, tmp_path) as stack:
         yield stack
@@ -78,7 +82,7 @@ def run_worker(engine: MortalEngine, job_id: int, monkeypatch: pytest.MonkeyPatc
 
 
 def test_a_question_that_kills_its_engine_fails_and_its_neighbours_do_not(
-    database: Stack, monkeypatch: pytest.MonkeyPatch
+    factory: Stack, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     job_id = fill(additions(24), "sums", samples=1).job_id
     deaths = 0
@@ -92,7 +96,7 @@ def test_a_question_that_kills_its_engine_fails_and_its_neighbours_do_not(
     assert deaths <= 6  # 16 questions, 8, 4, 2, and twice alone at most
 
 
-def test_an_engine_that_dies_once_fails_no_question(database: Stack, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_engine_that_dies_once_fails_no_question(factory: Stack, monkeypatch: pytest.MonkeyPatch) -> None:
     job_id = fill(additions(1), "sums", samples=1).job_id
     step(settings().feeder)
     assert run_worker(MortalEngine(addition(0).text), job_id, monkeypatch)
@@ -132,3 +136,39 @@ def test_a_worker_hands_back_its_questions_before_it_ends(clean: Stack, tmp_path
     assert ended.returncode == ENGINE_DIED
     assert rows("select distinct state, attempts, owner from job_questions") == [("pending", 0, None)]
     assert value("select count(*) from job_questions where deaths = 1") == 3
+
+
+class MortalJudge(MortalEngine):
+    """A judge that a certain trace kills."""
+
+    async def choose(self, messages: list[dict[str, str]], choices: Sequence[str], *_: Any) -> dict[str, float]:
+        self.is_dead |= self.killer in messages[-1]["content"]
+        await asyncio.sleep(0.05)
+        if self.is_dead:
+            raise EngineDead("it died")
+        return dict.fromkeys(choices, 1 / len(choices))
+
+
+def test_a_trace_that_kills_its_judge_fails_its_question_alone(
+    database: Stack, judges: dict[str, ScriptedServer], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    questions = sums(4)
+    job_id = fill(questions, "judged", samples=1, policy=Policy(judge="firm")).job_id
+    store("judged", {question: texts[:1] for question, texts in right_and_wrong(questions).items()}, check=False)
+    change("update job_questions set lease_until = now()")
+    monkeypatch.setattr(shutdown, "end_worker", end)
+    deaths = 0
+    for _ in range(4):
+        judge = MortalJudge(questions[2].text)
+        monkeypatch.setitem(registry._engines, registry.engine_key("firm"), judge)
+        outages._inside.clear()
+        waiting = rows("select question_id from job_questions where state = 'generated' and lease_until <= now()")
+        assert waiting or states("judged") == {"done": 3, "failed": 1}
+        try:
+            verify(job_id, [row.question_id for row in waiting])
+        except WorkerEnded:
+            deaths += 1
+    assert states("judged") == {"done": 3, "failed": 1}
+    assert value("select question from job_questions join questions q on q.id = question_id "
+                 "where state = 'failed'") == questions[2].text  # fmt: skip
+    assert deaths == 2

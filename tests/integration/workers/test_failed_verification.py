@@ -63,7 +63,7 @@ def test_a_verdict_that_postgres_refuses_fails_its_question_alone(
     assert states("refused") == {"done": 2, "failed": 1}
 
 
-def test_a_judge_that_breaks_at_one_trace_fails_its_question_alone(
+def test_a_judge_that_breaks_at_one_trace_is_an_error_of_this_verdict(
     database: Stack, judges: dict[str, ScriptedServer], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(openai_server, "FIRST_PAUSE", 0.001)
@@ -79,23 +79,27 @@ def test_a_judge_that_breaks_at_one_trace_fails_its_question_alone(
 
     monkeypatch.setattr(judge, "faults", breaks())
     verified_until_settled("broken", job_id)
-    assert states("broken") == {"done": 2, "failed": 1}
-    assert "answered 500" in value("select last_error from job_questions where state = 'failed'")
+    assert states("broken") == {"done": 3}
+    verdicts = rows("select error, signals from verdicts order by error")
+    assert ["rating" in verdict.signals for verdict in verdicts] == [False, True, True]
+    assert "answered 500" in verdicts[0].error
 
 
+@pytest.mark.parametrize("fault", [Fault.BROKEN, Fault.MALFORMED])
 def test_a_judge_that_fails_every_request_fails_no_question(
-    database: Stack, judges: dict[str, ScriptedServer], monkeypatch: pytest.MonkeyPatch
+    database: Stack, judges: dict[str, ScriptedServer], monkeypatch: pytest.MonkeyPatch, fault: Fault
 ) -> None:
     monkeypatch.setattr(openai_server, "FIRST_PAUSE", 0.001)
     questions = sums(3)
     job_id = fill(questions, "down", samples=1, policy=Policy(judge="firm")).job_id
     store("down", {q.text: [f"I add them.\nThe answer is {q.gold}."] for q in questions}, check=False)
     with monkeypatch.context() as patch:
-        patch.setattr(judges["firm"], "faults", repeat(Fault.BROKEN))
+        patch.setattr(judges["firm"], "faults", repeat(fault))
         for _ in range(6):
             verify(job_id, [row.question_id for row in rows("select question_id from job_questions")])
     assert states("down") == {"generated": 3}
     assert value("select max(attempts) from job_questions") == 0
+    assert value("select count(*) from verdicts") == 0
     verified_until_settled("down", job_id)
     assert states("down") == {"done": 3}
 

@@ -123,13 +123,7 @@ def test_a_server_is_asked_one_simple_question_for_all_that_fail(database: Stack
 
 def test_each_wait_is_twice_as_long_up_to_a_minute(clean: Stack) -> None:
     job_id = fill(additions(1), "sums").job_id
-    key = {
-        "job_id": job_id,
-        "question_id": 1,
-        "claim_id": claim_id("worker"),
-        "error": "it is away",
-        "longest": LONGEST_WAIT,
-    }
+    key = {"job_id": job_id, "question_id": 1, "claim_id": claim_id("worker")}
     for longest in (1, 2, 4, 8, 16, 32, 60, 60):
         claim(job_id, 1)
         execute("put_off", **key)

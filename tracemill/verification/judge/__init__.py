@@ -39,8 +39,10 @@ class Judged:
     scores: dict[Signal, float] = field(default_factory=dict)
     #: Which signals failed, and why.
     error: str | None = None
-    #: The judge cannot be reached for now, so there is no reply.
+    #: The judge cannot answer for now, so there is no reply.
     away: EngineAway | None = None
+    #: The failure of a signal that may be the judge's fault instead of the trace's.
+    doubt: EngineError | None = field(default=None, compare=False)
     #: Wall time of the requests.
     seconds: float = 0.0
 
@@ -49,21 +51,23 @@ async def ask(engine: Engine, case: Case, signals: Iterable[Signal]) -> Judged:
     """Ask for all signals at once. A signal that fails, or has no value for this case, is absent.
 
     Raises EngineDead when no later request can succeed either, and EngineAway when the judge cannot be reached now. Any
-    other failure is in `error`.
+    other failure is in `error`. If the judge may fail all requests, it is in `doubt` too.
     """
     names = tuple(dict.fromkeys(signals))
     replies = await asyncio.gather(*(_shortened(engine, case, name) for name in names), return_exceptions=True)
     scores: dict[Signal, float] = {}
     failed: dict[str, list[Signal]] = {}
+    doubt: EngineError | None = None
     for signal, score in zip(names, replies, strict=True):
-        if isinstance(score, EngineError) and not isinstance(score, EngineDead | EngineAway):
+        if isinstance(score, EngineError) and (score.needs_probe or not isinstance(score, EngineDead | EngineAway)):
             failed.setdefault(str(score), []).append(signal)
+            doubt = score if score.needs_probe else doubt
         elif isinstance(score, BaseException):
             raise score
         elif score is not None:
             scores[signal] = score
     error = "; ".join(f"{', '.join(signals)}: {reason}" for reason, signals in failed.items())
-    return Judged(scores, error or None)
+    return Judged(scores, error or None, doubt=doubt)
 
 
 async def _shortened(engine: Engine, case: Case, signal: Signal) -> float | None:

@@ -7,6 +7,7 @@ from time import perf_counter
 from typing import Any, NamedTuple
 
 from tracemill.engines import Engine
+from tracemill.engines.probe import Probe
 from tracemill.engines.registry import alias_engine, capacity, close_engines
 from tracemill.errors import EngineAway
 from tracemill.event_loop import gather, run
@@ -29,6 +30,7 @@ class Judge:
         """Start the engine of the alias. Raises UsageError or EngineError."""
         self.alias = alias
         self._slots = asyncio.Semaphore(capacity(alias_engine(alias)))
+        self._probe = Probe()
         self._batches: set[asyncio.Task[Any]] = set()
 
     def canaries(self) -> Coroutine[Any, Any, list[CanaryResult]]:
@@ -40,8 +42,8 @@ class Judge:
     ) -> list[Judged | None]:
         """The judge's signals of each request, in order; None for no request. `progress` is called after each reply.
 
-        A judge that cannot be reached is data: `Judged.away`. Requests of this call that wait for a slot then are not
-        sent. Raises EngineDead when no later request can succeed either; requests under way are cancelled.
+        A judge that cannot answer is data: `Judged.away`. Requests of this call that wait for a slot then are not sent.
+        Raises EngineDead when no later request can succeed either; requests under way are cancelled.
         """
         replies: list[Judged | None] = [None] * len(requests)
         run(self.fill(replies, requests, progress))
@@ -73,6 +75,8 @@ class Judge:
                 start = perf_counter()
                 try:
                     judged = await ask(running, request.case, request.signals)
+                    if judged.doubt and not await self._probe.answers_now(running):
+                        raise EngineAway(str(judged.doubt))
                 except EngineAway as error:
                     away.append(error)
                     judged = Judged(away=error)

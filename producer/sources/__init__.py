@@ -16,7 +16,9 @@ from pathlib import Path
 
 from producer.sources import files, gym, hub, words  # noqa: F401 (each registers its family)
 from producer.sources.benchmarks import BENCHMARKS
-from producer.sources.rows import FAMILIES, Problem, Question, Table, pick_columns, questions
+from producer.sources.columns import pick_columns
+from producer.sources.questions import questions
+from producer.sources.rows import FAMILIES, Problem, Question, Table
 from tracemill.errors import UsageError
 
 __all__ = ["Problem", "Question", "examples", "open_source"]

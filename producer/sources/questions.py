@@ -1,123 +1,157 @@
 """Convert the rows of a source's tables to questions."""
 
-import math
 from collections.abc import Iterator, Mapping
+from hashlib import blake2b
+from itertools import chain, islice
+from typing import get_args
 
-from producer.sources.choices import choices, gold_letter, with_choices
-from producer.sources.rows import Problem, Question, Scalar, Table
-from tracemill.text import final_gold
+from producer.sources.choices import Choices, choices, first_index, gold_letter, with_choices
+from producer.sources.columns import Columns, with_usual
+from producer.sources.conversations import user_text
+from producer.sources.rows import Problem, Question, Row, Table
+from producer.sources.values import (
+    BadValueError,
+    checked_text,
+    gold_text,
+    kind_of,
+    label_text,
+    only_text,
+    plain_text,
+    scalar,
+    structure,
+)
+from tracemill.prompts import DOMAINS
+from tracemill.verification.answers.kinds import Kind
 
-META_CHARS = 2000
+#: First rows that show whether gold indices count from 0 or from 1.
+FIRST_ROWS = 100
+KINDS = get_args(Kind)
+#: Columns whose lists hold alternatives: any one of them is right.
+ALTERNATIVES = ("answers", "aliases")
 
 
-class _BadRowError(Exception):
-    """A row without a usable question. The message becomes a Problem."""
-
-
-def questions(table: Table, picks: Mapping[str, str]) -> Iterator[Question | Problem]:
+def questions(table: Table, columns: Columns) -> Iterator[Question | Problem]:
     """The table's rows as questions, in order; each bad row is a Problem."""
-    for number, row in table.rows():
+    rows = table.select(columns.used)
+    head = list(islice(rows, FIRST_ROWS))
+    first = _first_index(head, columns)
+    names = dict.fromkeys(table.columns)
+    for number, row in chain(head, rows):
         try:
             if isinstance(row, str):
-                raise _BadRowError(row)
-            yield _question(number, row, picks)
-        except _BadRowError as bad:
+                raise BadValueError(row)
+            if table.grows and not row.keys() <= names.keys():
+                names |= dict.fromkeys(row)
+                columns = with_usual(columns, names)
+            yield _question(number, row, columns, first)
+        except BadValueError as bad:
             yield Problem(f"{table.name}:{number}", str(bad))
 
 
-def _question(number: int, row: Mapping[str, object], picks: Mapping[str, str]) -> Question:
-    column = picks.get("question", "question")
-    text = row.get(column)
-    if not isinstance(text, str):
-        raise _BadRowError(
-            f"{column!r} is {_kind_of(text)}, not text" if column in row else f"there is no {column!r} in this row"
-        )
-    text = _checked_text(column, text).strip()
-    if not text:
-        raise _BadRowError(f"{column!r} is empty: a question needs text")
-    used = picks.values()
-    lettered = _choices(picks["choices"], row.get(picks["choices"])) if "choices" in picks else {}
-    gold = gold_letter(row.get(picks["gold"]), lettered) if "gold" in picks else None
-    kind = _label(picks["kind"], row.get(picks["kind"])) if "kind" in picks else None
+def _first_index(head: list[Row], columns: Columns) -> int:
+    """The index of the first choice in the gold answers of the first rows."""
+    gold, given = columns.fields.get("gold"), columns.fields.get("choices")
+    if gold is None or given is None:
+        return 0
+    golds = []
+    for _, row in head:
+        try:
+            options = None if isinstance(row, str) else choices(structure(given.value(row)))
+        except ValueError:
+            continue
+        if options and not isinstance(row, str):
+            golds.append((gold.value(row), options))
+    return first_index(golds)
+
+
+def _question(number: int, row: Mapping[str, object], columns: Columns, first: int) -> Question:
+    fields, shape = columns.fields, columns.shape
+    text = _text(row, columns)
+    lettered = _choices(row, columns, text)
+    kind, domain = _label(row, columns, "kind", KINDS), _label(row, columns, "domain", DOMAINS)
+    kind = kind or (shape.kind if shape else None) or ("choice" if lettered else None)
+    gold = _gold(row, columns, lettered, first, kind)
+    used = {column for ours, field in fields.items() for column in field.columns if ours not in ("domain", "kind")}
+    used |= {fields[ours].text for ours, value in (("kind", kind), ("domain", domain)) if ours in fields and value}
     return Question(
-        text=with_choices(text, lettered) if lettered else text,
-        gold=_gold(picks["gold"], gold) if "gold" in picks else None,
-        domain=_label(picks["domain"], row.get(picks["domain"])) if "domain" in picks else None,
-        kind=kind or ("choice" if lettered else None),
+        text=with_choices(text, lettered.texts) if lettered else text,
+        gold=gold,
+        domain=domain or (shape.domain if shape else None),
+        kind=kind,
         meta={
-            _checked_text("a column's name", name): kept
+            checked_text("a column's name", name): kept
             for name, value in row.items()
-            if name not in used and (kept := _scalar(name, value)) is not None
+            if name not in used and (kept := scalar(name, value)) is not None
         },
         line=number,
     )
 
 
-def _gold(column: str, value: object) -> str | None:
-    """The gold answer as text. Numbers and booleans are written as people write them: 51.0 becomes "51"."""
-    if value is None:
-        return None
-    if isinstance(value, bool):
-        return "true" if value else "false"
-    if isinstance(value, int | float):
-        if not math.isfinite(value):
-            raise _BadRowError(f"{column!r} is {value}, which is not an answer")
-        return str(int(value)) if value == int(value) and abs(value) < 1e15 else str(value)
-    if isinstance(value, str):
-        return final_gold(_checked_text(column, value)) or None
-    if isinstance(value, list) and value and all(isinstance(line, str) for line in value):
-        return _checked_text(column, "\n".join(value))  # the assertions that a program must pass
-    raise _BadRowError(f"{column!r} is {_kind_of(value)}, not text or a number")
-
-
-def _choices(column: str, value: object) -> dict[str, str]:
+def _text(row: Mapping[str, object], columns: Columns) -> str:
+    field = columns.fields.get("question")
+    column = field.text if field else "question"
+    value = field.value(row) if field else None
     try:
-        return {_checked_text(column, label): _checked_text(column, text) for label, text in choices(value).items()}
+        text = user_text(structure(value))
     except ValueError as error:
-        raise _BadRowError(f"{column!r} {error}") from None
-
-
-def _label(column: str, value: object) -> str | None:
-    if value is None or value == "":
-        return None
-    if isinstance(value, str):
-        return _checked_text(column, value)
-    raise _BadRowError(f"{column!r} is {_kind_of(value)}, not text")
-
-
-def _scalar(column: str, value: object) -> Scalar | None:
-    """The value for a JSON column of Postgres, or None to leave it out."""
-    if isinstance(value, str):
-        return _checked_text(column, value)[:META_CHARS]
-    if isinstance(value, float):
-        return value if math.isfinite(value) else None  # JSON has neither NaN nor infinity
-    if isinstance(value, int):  # also bool; a number above 64 bits is an identifier and becomes text
-        return value if -(2**63) <= value < 2**63 else str(value)[:META_CHARS]
-    return None
-
-
-def _checked_text(column: str, text: str) -> str:
-    """The text, unless Postgres cannot store it: NUL or a lone surrogate (PostgreSQL manual, 8.3 and 23.3)."""
-    if "\0" in text:
-        raise _BadRowError(f"{column!r} holds a NUL character, which Postgres cannot store")
-    if not text.isascii():
-        try:
-            text.encode()
-        except UnicodeEncodeError as error:
-            code = ord(text[error.start])
-            if 0xDC80 <= code <= 0xDCFF:  # the reader's mark for a byte that it could not decode
-                raise _BadRowError(f"{column!r} is not UTF-8: byte 0x{code - 0xDC00:02x}") from None
-            raise _BadRowError(
-                f"{column!r} holds half a surrogate pair (\\u{code:04x}), which Postgres cannot store"
-            ) from None
+        raise BadValueError(f"{column!r} {error}") from None
+    if not isinstance(text, str) and isinstance(value, str):
+        text = value
+    if not isinstance(text, str):
+        exists = field is None or any(name in row for name in field.columns)
+        raise BadValueError(
+            f"{column!r} is {kind_of(text)}, not text" if exists else f"there is no {column!r} in this row"
+        )
+    text = checked_text(column, text).strip()
+    if not text:
+        raise BadValueError(f"{column!r} is empty: a question needs text")
     return text
 
 
-def _kind_of(value: object) -> str:
-    if value is None:
-        return "null"
-    if isinstance(value, Mapping):
-        return "an object"
-    if isinstance(value, list | tuple):
-        return "a list"
-    return "a boolean" if isinstance(value, bool) else "a number" if isinstance(value, int | float) else "not text"
+def _choices(row: Mapping[str, object], columns: Columns, text: str) -> Choices | None:
+    """The choices. If the gold answer has a column of its own among them, the question decides their order."""
+    field, gold = columns.fields.get("choices"), columns.fields.get("gold")
+    if field is None:
+        return None
+    value = structure(field.value(row))
+    if gold and set(gold.columns) < set(field.columns) and isinstance(value, dict):
+        value = sorted(value.values(), key=lambda choice: blake2b(f"{text}\0{choice}".encode()).digest())
+    try:
+        given = choices(value)
+    except ValueError as error:
+        raise BadValueError(f"{field.text!r} {error}") from None
+    for choice in given.texts.values() if given else ():
+        checked_text(field.text, choice)
+    return given
+
+
+def _gold(
+    row: Mapping[str, object], columns: Columns, lettered: Choices | None, first: int, kind: str | None
+) -> str | None:
+    field = columns.fields.get("gold")
+    if field is None:
+        return None
+    value = field.value(row)
+    if lettered:
+        try:
+            value = gold_letter(value, lettered, first)
+        except ValueError as error:
+            raise BadValueError(f"{field.text!r} {error}") from None
+    if kind == "code":
+        starter = plain_text(row.get(columns.shape.starter)) if columns.shape and columns.shape.starter else ""
+        tests = structure(value)
+        if isinstance(tests, str):
+            return checked_text(field.text, tests).strip() or None
+        return gold_text(field.text, tests, starter)
+    if field.text.casefold() in ALTERNATIVES and isinstance(answers := structure(value), list):
+        return only_text(field.text, answers)
+    return gold_text(field.text, value)
+
+
+def _label(row: Mapping[str, object], columns: Columns, ours: str, known: tuple[str, ...]) -> str | None:
+    """A domain or a kind. A column that only has the usual name may hold something else, which is left alone."""
+    field = columns.fields.get(ours)
+    value = field.value(row) if field else None
+    if field is None or (ours not in columns.mapped and value not in known):
+        return None
+    return label_text(field.text, value)

@@ -4,10 +4,13 @@ Every source has one or more *tables*: a name, columns, and numbered rows. An un
 with the reason and keeps its number. So it stops nothing, and it is reported.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections import Counter
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from difflib import get_close_matches
 from typing import NewType, TypeAlias
+
+from tracemill.errors import UsageError
 
 Broken = NewType("Broken", str)  # why a row could not be read
 Row: TypeAlias = tuple[int, Mapping[str, object] | Broken]
@@ -41,6 +44,14 @@ class Table:
     name: str
     columns: tuple[str, ...]
     rows: Callable[[], Iterator[Row]]
+    #: Reads only these of the columns that hold lists and objects; None: reading all is not slow.
+    read: Callable[[Collection[str]], Iterator[Row]] | None = None
+    #: A later row may have columns that `columns` lacks.
+    grows: bool = False
+
+    def select(self, used: Collection[str]) -> Iterator[Row]:
+        """The rows, at least with the columns `used` and all columns of plain values."""
+        return self.rows() if self.read is None else self.read(used)
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,3 +83,10 @@ def nearest(name: str, known: Iterable[str]) -> str | None:
     folded = {candidate.casefold(): candidate for candidate in known}
     close = get_close_matches(name.casefold(), folded, n=1)
     return folded[close[0]] if close else None
+
+
+def require_unique(name: str, columns: Iterable[str]) -> None:
+    """Raise UsageError if two columns of a table have the same name."""
+    twice = sorted(column for column, count in Counter(columns).items() if count > 1)
+    if twice:
+        raise UsageError(f"{name} has more than one column {', '.join(map(repr, twice))}: give each its own name")

@@ -57,6 +57,8 @@ PLANNED = "Not asked yet: these jobs come first"
 
 COMMANDS = {
     "tracemill up": Shown(r"postgres +│ RUNNING(.|\n)*verify +│ RUNNING(.|\n)*^logs: .*/\.tracemill/logs$"),
+    f"{MAPPED} --dry-run": Shown(r"^mapping: question = problem, gold = answer$"),
+    "tracemill enqueue questions.jsonl --dry-run": Shown(r"^mapping: question = problem, gold = answer$"),
     QUESTIONS: Shown(opened("questions-teacher-cot")),
     WATCH: Shown(r"│ questions-teacher-cot │ done +│ +6 of 6 │ +0 │ +48 │", (QUESTIONS,)),
     # Here a producer leads, and no job waits for a worker of the student.

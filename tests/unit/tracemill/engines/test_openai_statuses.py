@@ -32,7 +32,7 @@ def test_a_wrong_key_address_or_model_ends_the_engine_at_the_first_request(
     assert len(server.requests) == 1
 
 
-@pytest.mark.parametrize("status", [400, 402, 405, 407, 409, 413, 422, 499])
+@pytest.mark.parametrize("status", [400, 405, 407, 413, 422, 499])
 def test_a_refusal_concerns_one_request_and_is_not_repeated(start: Start, status: int) -> None:
     server, engine = start(faults=[(status, {})])
     with pytest.raises(RequestRefused, match=f"{server.base_url} answered {status}.*not like this"):
@@ -45,10 +45,12 @@ def test_a_refusal_concerns_one_request_and_is_not_repeated(start: Start, status
     ("status", "kind"),
     [
         (408, EngineError),
+        (409, EngineAway),
         (429, EngineAway),
         (500, EngineError),
         (502, EngineError),
         (503, EngineAway),
+        (529, EngineAway),
         (599, EngineError),
     ],
 )
@@ -59,6 +61,13 @@ def test_a_failing_server_gets_five_attempts(start: Start, status: int, kind: ty
     assert type(caught.value) is kind
     assert len(server.requests) == 5
     assert texts(engine) == [ANSWER]
+
+
+def test_a_spent_balance_pauses_the_alias_after_one_request(start: Start) -> None:
+    server, engine = start(faults=[(402, {})])
+    with pytest.raises(EngineAway, match=f"{server.base_url} answered 402 Payment Required"):
+        texts(engine)
+    assert len(server.requests) == 1
 
 
 @pytest.mark.parametrize("status", [301, 302, 303, 307, 308])

@@ -7,21 +7,12 @@ from typing import get_args
 
 from producer.sources.choices import Choices, choices, first_index, gold_letter, with_choices
 from producer.sources.columns import Columns, with_usual
-from producer.sources.conversations import user_text
 from producer.sources.rows import Problem, Question, Row, Table
-from producer.sources.values import (
-    BadValueError,
-    checked_text,
-    gold_text,
-    kind_of,
-    label_text,
-    only_text,
-    plain_text,
-    scalar,
-    structure,
-)
+from producer.sources.values import BadValueError, checked_text, label_text, scalar
+from tracemill.conversations import user_text
 from tracemill.prompts import DOMAINS
 from tracemill.verification.answers.kinds import Kind
+from tracemill.verification.gold_values import gold_text, kind_of, only_text, plain_text, structure
 
 #: First rows that show whether gold indices count from 0 or from 1.
 FIRST_ROWS = 100
@@ -132,20 +123,22 @@ def _gold(
     if field is None:
         return None
     value = field.value(row)
-    if lettered:
-        try:
-            value = gold_letter(value, lettered, first)
-        except ValueError as error:
-            raise BadValueError(f"{field.text!r} {error}") from None
+    try:
+        gold = _gold_text(gold_letter(value, lettered, first) if lettered else value, row, columns, kind)
+    except ValueError as error:
+        raise BadValueError(f"{field.text!r} {error}") from None
+    return gold and checked_text(field.text, gold)
+
+
+def _gold_text(value: object, row: Mapping[str, object], columns: Columns, kind: str | None) -> str | None:
+    """The gold answer. Raises ValueError for a value that is none."""
     if kind == "code":
         starter = plain_text(row.get(columns.shape.starter)) if columns.shape and columns.shape.starter else ""
         tests = structure(value)
-        if isinstance(tests, str):
-            return checked_text(field.text, tests).strip() or None
-        return gold_text(field.text, tests, starter)
-    if field.text.casefold() in ALTERNATIVES and isinstance(answers := structure(value), list):
-        return only_text(field.text, answers)
-    return gold_text(field.text, value)
+        return tests.strip() or None if isinstance(tests, str) else gold_text(tests, starter)
+    if columns.fields["gold"].text.casefold() in ALTERNATIVES and isinstance(answers := structure(value), list):
+        return only_text(answers)
+    return gold_text(value)
 
 
 def _label(row: Mapping[str, object], columns: Columns, ours: str, known: tuple[str, ...]) -> str | None:

@@ -1,107 +1,16 @@
-"""Values of columns as text, as gold answers and as metadata."""
+"""Values of columns as text and as metadata."""
 
-import ast
-import json
 import math
-import re
-from collections.abc import Mapping
 from decimal import Decimal
-from typing import Any
 
-from producer.sources.programs import LongTests, program_tests
 from producer.sources.rows import Scalar
-from tracemill.text import final_gold
+from tracemill.verification.gold_values import kind_of, plain_text
 
 META_CHARS = 2000
-#: The longest text that is read as a list or an object.
-MAX_STRUCTURE = 10_000_000
-#: Words that data sets write instead of a gold answer (NuminaMath).
-WITHOUT_ANSWER = frozenset(("proof", "notfound"))
-#: Texts side by side without a comma, as NumPy writes an array. Python would join them.
-_SIDE_BY_SIDE = re.compile(r"""['"]\s+['"]""")
 
 
 class BadValueError(Exception):
     """A value that makes its row useless. The message becomes a Problem."""
-
-
-def gold_text(column: str, value: object, starter: str = "") -> str | None:
-    """The gold answer as text; None if there is none, or if several different answers are right.
-
-    A list of one answer is that answer, and a list of several texts is all of them. Tests of a program become the text
-    that `tracemill.verification.code` reads; `starter` is the code that the program completes. Raises BadValueError.
-    """
-    parsed = structure(value) if isinstance(value, str) and value.lstrip()[:2] in ("['", '["', "[{", '{"') else value
-    try:
-        if (tests := program_tests(parsed, starter)) is not None:
-            return checked_text(column, tests)
-    except LongTests as error:
-        raise BadValueError(f"{column!r} {error}") from None
-    match parsed:
-        case None:
-            return None
-        case {"text": list() as answers} | {"aliases": list() as answers}:
-            return only_text(column, answers)
-        case [answer]:
-            return gold_text(column, answer)
-        case []:
-            return None
-        case [*texts] if all(isinstance(text, str) for text in texts):
-            return ", ".join(checked_text(column, str(text)).strip() for text in texts)
-        case list() if all(isinstance(part, int | float | Decimal | list) for part in parsed):
-            return json.dumps(parsed, default=str)
-        case Mapping() | list():
-            raise BadValueError(f"{column!r} is {kind_of(value)}, not text or a number")
-    return _answer(column, parsed)
-
-
-def only_text(column: str, answers: list[Any]) -> str | None:
-    """The gold answer if a list of alternatives holds only one, apart from case and spaces; otherwise None."""
-    golds = {gold.casefold(): gold for answer in reversed(answers) if (gold := gold_text(column, answer))}
-    return next(iter(golds.values())) if len(golds) == 1 else None
-
-
-def _answer(column: str, value: object) -> str | None:
-    if isinstance(value, str):
-        from tracemill.verification.answers.gold import final_answer  # it takes a tenth of a second
-
-        gold = final_answer(final_gold(checked_text(column, value)))
-        return None if not gold or gold in WITHOUT_ANSWER else gold
-    if isinstance(value, bool | int | float | Decimal):
-        if not isinstance(value, bool) and not math.isfinite(value):
-            raise BadValueError(f"{column!r} is {value}, which is not an answer")
-        return plain_text(value)
-    raise BadValueError(f"{column!r} is {kind_of(value)}, not text or a number")
-
-
-def plain_text(value: object) -> str:
-    """A value as people write it: 51.0 is "51", a list has a line for each part, and null is empty."""
-    if value is None:
-        return ""
-    if isinstance(value, bool):
-        return "true" if value else "false"
-    if isinstance(value, float | Decimal):
-        is_whole = math.isfinite(value) and value == int(value) and -1e15 < value < 1e15
-        return str(int(value)) if is_whole else f"{value:f}" if isinstance(value, Decimal) else str(value)
-    if isinstance(value, list):
-        return "\n".join(map(plain_text, value))
-    return json.dumps(value, ensure_ascii=False, default=str) if isinstance(value, Mapping) else str(value)
-
-
-def structure(value: object) -> object:
-    """The list or object that a text holds, as JSON or as Python writes it; any other value unchanged."""
-    if not isinstance(value, str) or value.lstrip()[:1] not in ("[", "{") or len(value) > MAX_STRUCTURE:
-        return value
-    try:
-        return json.loads(value)
-    except RecursionError:
-        return value
-    except ValueError:
-        pass
-    try:
-        return value if _SIDE_BY_SIDE.search(value) else ast.literal_eval(value.strip())
-    except (ValueError, SyntaxError, MemoryError, RecursionError):
-        return value
 
 
 def label_text(column: str, value: object) -> str | None:
@@ -139,16 +48,3 @@ def checked_text(column: str, text: str) -> str:
                 f"{column!r} holds half a surrogate pair (\\u{code:04x}), which Postgres cannot store"
             ) from None
     return text
-
-
-def kind_of(value: object) -> str:
-    """What a value is, for a message."""
-    if value is None:
-        return "null"
-    if isinstance(value, Mapping):
-        return "an object"
-    if isinstance(value, list | tuple):
-        return "a list"
-    if isinstance(value, bytes):
-        return "binary data"
-    return "a boolean" if isinstance(value, bool) else "a number"

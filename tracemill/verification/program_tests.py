@@ -16,15 +16,10 @@ _ASSERTION = re.compile(r"^\s*(?:assert\b|def test|class Test|import |from \w+ i
 _FUNCTION = re.compile(r"^\s*def (\w+)\(", re.MULTILINE)
 
 
-class LongTests(ValueError):
-    """The first test alone is too long."""
-
-    def __init__(self) -> None:
-        super().__init__(f"holds a test of more than {MAX_CHARS:,} characters")
-
-
 def program_tests(value: Any, starter: str = "") -> str | None:
-    """The tests as one text; None if these are no tests. Tests above `MAX_CHARS` are left out. Raises LongTests."""
+    """The tests as one text; None if these are no tests. Tests above `MAX_CHARS` are left out.
+
+    Raises ValueError if the first one alone is longer."""
     match value:
         case [*texts] if texts and all(isinstance(text, str) for text in texts):
             return "\n".join(texts) if any(map(_ASSERTION.search, texts)) else None
@@ -71,7 +66,7 @@ def _fitting(tests: Iterable[str]) -> Iterator[str]:
         size += len(test) + 2
         if size > MAX_CHARS:
             if size == len(test) + 2:
-                raise LongTests
+                raise ValueError(f"holds a test of more than {MAX_CHARS:,} characters")
             return
         yield test
 

@@ -1,50 +1,74 @@
-"""Conversations in the forms of public data sets: the text of the user."""
+"""Conversations in the forms of public data sets: the text of the user, and the text of the model.
 
-from typing import Any
+Messages have `role` and `content`, or `from` and `value` (ShareGPT).
+"""
+
+from typing import Any, NamedTuple
+
+from tracemill.thinking import BEGIN, END
 
 _USER = frozenset(("user", "human"))
 _MODEL = frozenset(("assistant", "gpt", "model", "bot", "chatgpt"))
 
 
+class Turn(NamedTuple):
+    """One message."""
+
+    role: str
+    content: Any
+    thoughts: str
+
+
 def user_text(value: object) -> object:
     """The user's text in a conversation with one turn; any other value unchanged.
 
-    Messages have `role` and `content`, or `from` and `value` (ShareGPT). System messages are left out, because each
-    method has its own. Raises ValueError for a conversation of several turns, and for a picture.
+    System messages are left out, because each method has its own. Raises ValueError for a conversation of several
+    turns, and for a picture.
 
     >>> user_text([{"role": "system", "content": "Be brief."}, {"role": "user", "content": "2 + 2?"}])
     '2 + 2?'
     """
-    messages = _messages(value)
+    messages = turns(value)
     if not messages:
         return value
-    texts = [text for role, text in messages if role in _USER]
-    if len(texts) != 1:
-        raise ValueError(f"is a conversation with {len(texts)} messages of a user, and a question has 1")
-    return _text(texts[0])
+    contents = [message.content for message in messages if message.role in _USER]
+    if len(contents) != 1:
+        raise ValueError(f"is a conversation with {len(contents)} messages of a user, and a question has 1")
+    return _text(contents[0])
 
 
 def reply_text(value: object) -> str | None:
-    """The model's text in a conversation with one reply; None if there is no such conversation."""
-    replies = [text for role, text in _messages(value) if role in _MODEL]
-    return str(_text(replies[0])) if len(replies) == 1 else None
+    """The model's text in a conversation with one reply, its thoughts between marks; None if there is no such reply.
+
+    >>> reply_text([{"from": "human", "value": "2 + 2?"}, {"from": "gpt", "value": "4"}])
+    '4'
+    """
+    replies = [turn for turn in turns(value) if turn.role in _MODEL]
+    if len(replies) != 1:
+        return None
+    text, thoughts = _text(replies[0].content), replies[0].thoughts
+    if thoughts:
+        return f"{BEGIN}{thoughts}{END}\n{text or ''}"
+    return text if isinstance(text, str) else None
 
 
-def _messages(value: object) -> list[tuple[str, Any]]:
-    """Roles and contents; empty if this is no conversation."""
+def turns(value: object) -> list[Turn]:
+    """The messages; empty if this is no conversation."""
     match value:
-        case {"role": list() as roles, "content": list() as texts} | {
-            "from": list() as roles,
-            "value": list() as texts,
-        }:
-            return [(str(role), text) for role, text in zip(roles, texts, strict=False)]
+        case {"role": list() as roles, "content": list() as texts}:
+            return [Turn(str(role), text, "") for role, text in zip(roles, texts, strict=False)]
+        case {"from": list() as roles, "value": list() as texts}:
+            return [Turn(str(role), text, "") for role, text in zip(roles, texts, strict=False)]
         case [{"role": _, "content": _}, *_]:
-            keys = ("role", "content")
+            return [_turn(message, "role", "content") for message in value if isinstance(message, dict)]
         case [{"from": _, "value": _}, *_]:
-            keys = ("from", "value")
-        case _:
-            return []
-    return [(str(message.get(keys[0])), message.get(keys[1])) for message in value if isinstance(message, dict)]
+            return [_turn(message, "from", "value") for message in value if isinstance(message, dict)]
+    return []
+
+
+def _turn(message: dict[str, Any], role: str, content: str) -> Turn:
+    thoughts = message.get("reasoning_content") or message.get("reasoning")
+    return Turn(str(message.get(role)), message.get(content), thoughts if isinstance(thoughts, str) else "")
 
 
 def _text(content: Any) -> object:

@@ -13,7 +13,7 @@ from rich.progress import MofNCompleteColumn, SpinnerColumn, TextColumn, TimeEla
 
 from cli.interruption import explained_interrupt, this_command
 from cli.jobs import ENDED, job_named
-from cli.output import Json, console, print_json, print_line, progress_bar, progress_console
+from cli.output import Json, console, print_json, print_line, printable, progress_bar, progress_console
 from cli.policies import read_policy, signals_of
 from cli.question_preview import show_preview
 from producer.job_request import (
@@ -152,13 +152,14 @@ def enqueue(
         if reason := spec.policy.uninformative.get(signal):
             measure = f"tracemill calibrate --judge {spec.policy.judge} FILE"
             print_line(f"the gate on {signal} is ignored: {reason}. Measure the judge: {measure}", progress_console)
+    remarks: list[str] = []
     with explained_interrupt(
         f"job {spec.name} keeps the questions that are stored so far, and workers answer them.",
         f"Store the rest: {this_command()}. End the job: tracemill jobs cancel {spec.name}",
     ):
-        stored = store_questions(
-            request.source, spec, reading_bar, remark=lambda sentence: print_line(sentence, progress_console)
-        )
+        stored = store_questions(request.source, spec, reading_bar, remark=remarks.append)
+    for sentence in remarks:
+        print_line(printable(sentence), progress_console)
     for problem in stored.problems:
         print_line(f"left out {problem.where}: {problem.what}", progress_console)
     if stored.bad > len(stored.problems):

@@ -18,12 +18,12 @@ from typing import NamedTuple
 
 from producer.sources import files, gym, hub, words  # noqa: F401 (each registers its family)
 from producer.sources.benchmarks import BENCHMARKS
-from producer.sources.columns import Columns, pick_columns
+from producer.sources.columns import TRACED_COLUMNS, Columns, pick_columns
 from producer.sources.questions import questions
 from producer.sources.rows import FAMILIES, Problem, Question, Table
 from tracemill.errors import UsageError
 
-__all__ = ["Opened", "Problem", "Question", "examples", "open_source", "open_tables"]
+__all__ = ["Opened", "Problem", "Question", "examples", "open_source", "open_tables", "open_traces"]
 
 _SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]+):")
 
@@ -54,6 +54,11 @@ def open_source(
         remark(sentence)
     stream = chain.from_iterable(questions(table, columns) for table, columns in tables)
     return stream if limit is None else _first(limit, stream)
+
+
+def open_traces(source: str, mapping: Mapping[str, str]) -> list[Opened]:
+    """Open the tables of `source` as `open_tables` does, each also with its traces."""
+    return [Opened(table, pick_columns(table, mapping, TRACED_COLUMNS)) for table in _tables(source)]
 
 
 def open_tables(source: str, mapping: Mapping[str, str]) -> list[Opened]:

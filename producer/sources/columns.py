@@ -2,55 +2,36 @@
 
 import re
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from itertools import islice
 from shlex import quote
 
 from producer.sources.paths import Field, parse_field
 from producer.sources.rows import Table, nearest
-from producer.sources.shapes import Shape, shape_of
+from producer.sources.shapes import SHAPES, TRACE_SHAPES, Shape, shape_of
 from tracemill.errors import UsageError
+from tracemill.verification.foreign_rows import GOLD_COLUMNS, QUESTION_COLUMNS, TRACE_COLUMNS
 
-QUESTION_COLUMNS = (
-    "question",
-    "problem",
-    "prompt",
-    "instruction",
-    "input",
-    "query",
-    "messages",
-    "conversations",
-    "conversation",
-)
 #: Columns that are often a part of the question, of the choices or of the tests, under names that are not taken alone.
 TEXT_COLUMNS = frozenset(("context", "passage", "support", "story", "paragraph", "background", "input", "premise"))
 CHOICE_COLUMNS = frozenset(("endings", "candidates", "alternatives", "answer_choices", "choice", "answer_options"))
-GOLD_COLUMNS = frozenset(
+TEST_COLUMNS = frozenset(
     ("test_list", "tests", "test", "test_cases", "unit_tests", "input_output", "correct", "reward_model")
 )
 MEDIA = re.compile(r"(?:image|picture|audio|video|figure)s?(?:_?\d+)?")
 DEFAULT_COLUMNS: Mapping[str, tuple[str, ...]] = {
     "question": QUESTION_COLUMNS,
-    "gold": (
-        "gold",
-        "answer",
-        "final_answer",
-        "expected_answer",
-        "ground_truth",
-        "correct_answer",
-        "answerkey",
-        "solution",
-        "target",
-        "output",
-        "label",
-        "answers",
-    ),
+    "gold": (*GOLD_COLUMNS, "answerkey", "solution", "output", "label", "answers"),
     "domain": ("domain",),
     "kind": ("kind",),
     "choices": ("choices", "options"),
 }
 
 
+#: The same for files of traces.
+TRACED_COLUMNS: Mapping[str, tuple[str, ...]] = {"trace": TRACE_COLUMNS, **DEFAULT_COLUMNS}
+#: Columns of conversations, which hold both the question and the trace.
+CONVERSATIONS = frozenset(("messages", "conversations", "conversation"))
 #: Rows that show which column may hold the question.
 FIRST_ROWS = 20
 
@@ -63,21 +44,23 @@ class Columns:
     #: The names in `fields` that the user mapped.
     mapped: Collection[str] = ()
     shape: Shape | None = None
+    #: The usual names of each value of ours.
+    usual: Mapping[str, tuple[str, ...]] = field(default_factory=lambda: DEFAULT_COLUMNS)
 
     @property
     def used(self) -> set[str]:
         """The columns that a question needs."""
         starter = {self.shape.starter} if self.shape and self.shape.starter else set()
-        return {column for field in self.fields.values() for column in field.columns} | starter
+        return {column for picked in self.fields.values() for column in picked.columns} | starter
 
     def sentence(self) -> str:
         """The mapping in words, for people."""
         layout = f"{self.shape.name}: " if self.shape else ""
-        return layout + ", ".join(f"{ours} = {field.text}" for ours, field in self.fields.items())
+        return layout + ", ".join(f"{ours} = {picked.text}" for ours, picked in self.fields.items())
 
     def remarks(self, table: Table) -> list[str]:
         """The mapping, if it is not simply ours, and the warnings."""
-        is_ours = all(field.text == ours for ours, field in self.fields.items())
+        is_ours = all(picked.text == ours for ours, picked in self.fields.items())
         return ([] if is_ours else [f"columns of {table.name}: {self.sentence()}"]) + self.warnings(table)
 
     def warnings(self, table: Table) -> list[str]:
@@ -99,23 +82,28 @@ class Columns:
             return f"Is it part of the question? {_flag('question', template)}"
         if name in CHOICE_COLUMNS and "choices" not in self.fields:
             return f"Is it multiple choice? {_flag('choices', column)}"
-        if name in GOLD_COLUMNS and "gold" not in self.fields:
+        if name in TEST_COLUMNS and "gold" not in self.fields:
             return f"Is it the gold answer? {_flag('gold', column)}"
         if MEDIA.fullmatch(name):
             return "Models are sent text only: leave these questions out if they need it"
         return None
 
 
-def pick_columns(table: Table, mapping: Mapping[str, str]) -> Columns:
-    """Where the table has question, gold, domain, kind and choices.
+def pick_columns(
+    table: Table, mapping: Mapping[str, str], usual: Mapping[str, tuple[str, ...]] = DEFAULT_COLUMNS
+) -> Columns:
+    """Where the table has question, gold, domain, kind and choices, and the other names of `usual`.
 
     `mapping` is our name → a field (`paths`) of existing columns. Raises UsageError for a wrong one, and for a table
     without a question.
     """
     listing = f"{table.name} has the columns: {', '.join(map(_printable, table.columns))}"
+    for ours, theirs in mapping.items():
+        if ours not in usual:
+            hint = f"; write --map {theirs}={ours}" if theirs in usual else ""
+            raise UsageError(f"--map {ours}={theirs}: {ours!r} is not one of {', '.join(usual)}{hint}")
     fields = {ours: _mapped_field(ours, theirs, table, listing) for ours, theirs in mapping.items()}
-    columns = Columns(fields, tuple(mapping))
-    picked = with_usual(columns, table.columns)
+    picked = with_usual(Columns(fields, tuple(mapping), usual=usual), table.columns)
     if table.columns and "question" not in picked.fields:
         likely = _likely_question(table)
         hint = f". Name the column of the question: {_flag('question', likely)}" if likely else ""
@@ -138,34 +126,32 @@ def _likely_question(table: Table) -> str | None:
 def with_usual(columns: Columns, names: Collection[str]) -> Columns:
     """The columns and, for the values that they lack, those of a known layout or with usual names."""
     folded = {name.casefold(): name for name in reversed(tuple(names))}
-    shape = columns.shape or ("question" not in columns.mapped and shape_of(names)) or None
+    shapes = (*TRACE_SHAPES, *SHAPES) if "trace" in columns.usual else SHAPES
+    shape = columns.shape or ("question" not in columns.mapped and shape_of(names, shapes)) or None
     fields = dict(columns.fields)
     for ours, text in shape.fields.items() if shape else ():
         if ours not in fields:
             fields[ours] = parse_field(text, folded)
-    taken = {column for field in fields.values() for column in field.columns}
-    for ours, usual in DEFAULT_COLUMNS.items():
+    taken = {column for picked in fields.values() for column in picked.columns} - CONVERSATIONS
+    for ours, usual in columns.usual.items():
         free = [folded[name] for name in usual if name in folded and folded[name] not in taken]
         if ours not in fields and free:
             fields[ours] = Field(free[0], ((free[0],),))
-            taken.add(free[0])
-    return Columns({ours: fields[ours] for ours in DEFAULT_COLUMNS if ours in fields}, columns.mapped, shape)
+            taken |= {free[0]} - CONVERSATIONS
+    return replace(columns, fields={ours: fields[ours] for ours in columns.usual if ours in fields}, shape=shape)
 
 
 def _mapped_field(ours: str, theirs: str, table: Table, listing: str) -> Field:
-    if ours not in DEFAULT_COLUMNS:
-        hint = f"; write --map {theirs}={ours}" if theirs in DEFAULT_COLUMNS else ""
-        raise UsageError(f"--map {ours}={theirs}: {ours!r} is not one of {', '.join(DEFAULT_COLUMNS)}{hint}")
     try:
-        field = parse_field(theirs, {name: name for name in table.columns})
+        parsed = parse_field(theirs, {name: name for name in table.columns})
     except ValueError as error:
         raise UsageError(f"--map {ours}={_printable(theirs)}: {error}") from None
-    for column in field.columns if table.columns else ():
+    for column in parsed.columns if table.columns else ():
         if not _exists(column, table):
             close = nearest(column, table.columns)
             hint = f". Did you mean {_flag(ours, theirs.replace(column, close))}?" if close else ""
             raise UsageError(f"--map {ours}={_printable(theirs)}: there is no column {column!r}. {listing}{hint}")
-    return field
+    return parsed
 
 
 def _exists(column: str, table: Table) -> bool:

@@ -9,14 +9,14 @@ from pathlib import Path
 from shlex import quote
 from typing import TypeGuard
 
-from producer.sources.columns import QUESTION_COLUMNS
 from producer.sources.lines import DECODER, RepeatedKeyError, open_bytes
 from tracemill.errors import UsageError
+from tracemill.verification.foreign_rows import QUESTION_COLUMNS
 
 #: The largest file in bytes, decompressed.
 MAX_BYTES = 2**28
 #: Keys under which files keep their rows, if several keys hold lists of objects.
-ROW_KEYS = ("data", "rows", "questions", "examples", "instances", "problems", "items", "train", "test")
+ROW_KEYS = ("data", "rows", "questions", "examples", "instances", "problems", "items", "samples", "train", "test")
 
 
 def read_document(path: Path) -> list[Mapping[str, object]] | None:

@@ -1,9 +1,10 @@
 """Convert the rows of a source's tables to questions."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
 from hashlib import blake2b
 from itertools import chain, islice
-from typing import get_args
+from typing import TypeAlias, TypeVar, get_args
 
 from producer.sources.choices import Choices, choices, first_index, gold_letter, with_choices
 from producer.sources.columns import Columns, with_usual
@@ -12,8 +13,10 @@ from producer.sources.values import BadValueError, checked_text, label_text, sca
 from tracemill.conversations import user_text
 from tracemill.prompts import DOMAINS
 from tracemill.verification.answers.kinds import Kind
+from tracemill.verification.foreign_rows import trace_texts
 from tracemill.verification.gold_values import gold_text, kind_of, only_text, plain_text, structure
 
+T = TypeVar("T")
 #: First rows that show whether gold indices count from 0 or from 1.
 FIRST_ROWS = 100
 KINDS = get_args(Kind)
@@ -21,8 +24,29 @@ KINDS = get_args(Kind)
 ALTERNATIVES = ("answers", "aliases")
 
 
+#: Makes something of one row: its number, the row, where its values are, and the index of the first choice.
+Convert: TypeAlias = Callable[[int, Mapping[str, object], Columns, int], T]
+
+
+@dataclass(frozen=True, slots=True)
+class TracedQuestion:
+    """One question, and traces to it."""
+
+    question: Question
+    traces: list[str]
+
+
 def questions(table: Table, columns: Columns) -> Iterator[Question | Problem]:
     """The table's rows as questions, in order; each bad row is a Problem."""
+    return _converted(table, columns, _question)
+
+
+def traced_questions(table: Table, columns: Columns) -> Iterator[TracedQuestion | Problem]:
+    """The table's rows as questions with their traces, in order; each bad row is a Problem."""
+    return _converted(table, columns, _traced_question)
+
+
+def _converted(table: Table, columns: Columns, convert: Convert[T]) -> Iterator[T | Problem]:
     rows = table.select(columns.used)
     head = list(islice(rows, FIRST_ROWS))
     first = _first_index(head, columns)
@@ -34,9 +58,18 @@ def questions(table: Table, columns: Columns) -> Iterator[Question | Problem]:
             if table.grows and not row.keys() <= names.keys():
                 names |= dict.fromkeys(row)
                 columns = with_usual(columns, names)
-            yield _question(number, row, columns, first)
+            yield convert(number, row, columns, first)
         except BadValueError as bad:
             yield Problem(f"{table.name}:{number}", str(bad))
+
+
+def _traced_question(number: int, row: Mapping[str, object], columns: Columns, first: int) -> TracedQuestion:
+    field = columns.fields.get("trace")
+    traces = trace_texts(structure(field.value(row))) if field else []
+    column = field.text if field else "trace"
+    if not traces:
+        raise BadValueError(f"{column!r} holds no text of a model")
+    return TracedQuestion(_question(number, row, columns, first), [checked_text(column, trace) for trace in traces])
 
 
 def _first_index(head: list[Row], columns: Columns) -> int:

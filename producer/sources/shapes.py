@@ -113,7 +113,24 @@ SHAPES: tuple[Shape, ...] = (
 )
 
 
-def shape_of(columns: Iterable[str]) -> Shape | None:
+#: Layouts of files with traces.
+TRACE_SHAPES: tuple[Shape, ...] = (
+    Shape(
+        "inspect", ("input", "target", "output"), {"question": "input", "gold": "target", "trace": "output.completion"}
+    ),
+    Shape("datatrove", ("text", "metadata"), {"question": "text", "trace": "metadata.rollout_results"}),
+    Shape(
+        "curator",
+        ("generic_request", "response_message"),
+        {"question": "generic_request.messages", "trace": "response_message"},
+    ),
+    Shape("NeMo-Skills", ("problem", "generation")),
+    Shape("distilabel", ("instruction", "generation")),
+    Shape("verifiers", ("prompt", "completion", "reward")),
+)
+
+
+def shape_of(columns: Iterable[str], shapes: Iterable[Shape] = SHAPES) -> Shape | None:
     """The first layout whose columns all exist, ignoring case; None for no known one."""
     folded = {column.casefold() for column in columns}
-    return next((shape for shape in SHAPES if folded.issuperset(shape.columns)), None)
+    return next((shape for shape in shapes if folded.issuperset(shape.columns)), None)

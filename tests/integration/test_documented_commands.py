@@ -102,6 +102,7 @@ COMMANDS = {
     "tracemill methods": Shown(r"│ refine +│"),
     "tracemill methods refine --domain code": Shown(r"^user: .*\{question\}"),
     VERIFY: Shown(r"^right +1\b"),
+    "tracemill import traces.jsonl --model deepseek-r1": Shown(r"^job traces-import: 1 traces in 1 rows, 1 new"),
     "tracemill calibrate --judge verifier labelled.jsonl": Shown(r"│ rating +│ +15 │ +15 │ 0\.50 "),
     "tracemill export good.parquet --where \"method = 'cot'\"": Shown(
         r"^good\.parquet: \d+ traces$", (FIRST,), "first"

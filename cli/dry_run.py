@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from rich.text import Text
 
-from cli.output import console, print_json, print_rows, progress_bar
+from cli.output import console, print_json, print_rows, printable, progress_bar
 
 if TYPE_CHECKING:
     from db.jobs import JobSpec
@@ -87,13 +87,13 @@ def _show(spec: "RoundSpec", result: "Preview") -> None:
         print_rows(rows, ("left out", "limit", "is", "enough"), title="Left out by a limit of tokens: raise it")
     if result.overlaps:
         title = "Left out: " + ", ".join(f"{count} {rule}" for rule, count in sorted(selection.overlaps.items()))
-        pairs = [{name: _plain(str(value)) for name, value in pair.items()} for pair in result.overlaps[:5]]
+        pairs = [{name: printable(str(value)) for name, value in pair.items()} for pair in result.overlaps[:5]]
         print_rows(pairs, ("rule", "question", "evaluation_question"), title=title)
     for example in result.examples:
         console.rule(f"trace {example.trace_id}, {example.role}, stage {example.stage}", align="left")
         for part in example.parts:
             console.print(Text("[learnt]" if part.learnt else "[read]", style="bold"))
-            console.print(Text(_plain(part.text), style="green" if part.learnt else ""), soft_wrap=True)
+            console.print(Text(printable(part.text), style="green" if part.learnt else ""), soft_wrap=True)
 
 
 def _time(result: "Preview") -> str:
@@ -101,11 +101,6 @@ def _time(result: "Preview") -> str:
         return "not known: no round of this student with this objective was fitted yet"
     minutes, seconds = divmod(round(result.seconds), 60)
     return f"about {minutes} min {seconds:02} s, at the pace of round {result.measured_in}"
-
-
-def _plain(text: str) -> str:
-    """Replace control characters of model text, because a terminal would interpret them."""
-    return "".join(char if char.isprintable() or char in "\n\t" else "\N{REPLACEMENT CHARACTER}" for char in text)
 
 
 def show_plan(

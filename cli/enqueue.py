@@ -13,8 +13,9 @@ from rich.progress import MofNCompleteColumn, SpinnerColumn, TextColumn, TimeEla
 
 from cli.interruption import explained_interrupt, this_command
 from cli.jobs import ENDED, job_named
-from cli.output import Json, console, print_json, print_line, progress_bar, progress_console
+from cli.output import Json, console, print_json, print_line, printable, progress_bar, progress_console
 from cli.policies import read_policy, signals_of
+from cli.question_preview import show_preview
 from producer.job_request import (
     JobRequest,
     SourceSpec,
@@ -24,6 +25,7 @@ from producer.job_request import (
     stopping_of,
 )
 from producer.opening import job_spec, origin_job, store_questions
+from producer.preview import preview
 from tracemill.errors import UsageError
 from tracemill.sampling import SamplingSettings
 from tracemill.sections import apply_changes, key_of
@@ -48,11 +50,17 @@ def register(app: typer.Typer) -> None:
 
 ENQUEUE = """Store a source's questions and open a job that answers them. Running it again resumes it.
 
-SOURCE: a JSONL, CSV or Parquet path or glob, hf:name[:config][:split], gym:chain_sum?min_terms=2, words:?size=300, or
-the questions of another job: job:NAME, job:NAME?failed (without an accepted trace), job:NAME?accepted. The test sets
-gsm8k, math-500 and svamp have short names.
+SOURCE: a path or glob of JSON, CSV, Parquet or Arrow files, hf:name[:config][:split], gym:chain_sum?min_terms=2,
+words:?size=300, or the questions of another job: job:NAME, job:NAME?failed (without an accepted trace),
+job:NAME?accepted. The test sets gsm8k, math-500 and svamp have short names.
+
+Usual column names and well-known layouts need no --map. THEIRS is a column, a path (gold=reward_model.ground_truth),
+several columns (choices=opa,opb,opc) or a template (question={context}\\n\\n{question}). --dry-run shows the mapping
+and the first questions.
 
 Example: tracemill enqueue gsm8k.jsonl --model teacher --map gold=answer --samples 8 --limit 100
+
+Example: tracemill enqueue gsm8k.jsonl --dry-run
 
 Example: tracemill enqueue job:gsm8k-teacher-cot?failed --method rationalize"""
 
@@ -77,7 +85,10 @@ def enqueue(
     method: Annotated[str, typer.Option(help="Prompting method (`tracemill methods` lists them).")] = "cot",
     samples: Annotated[int, typer.Option(min=1, max=1024, help="Answers per question and variant of the method.")] = 4,
     map_: Annotated[
-        list[str] | None, typer.Option("--map", help="OURS=THEIRS: question, gold, domain, kind or choices.")
+        list[str] | None,
+        typer.Option(
+            "--map", help="OURS=THEIRS: question, gold, domain, kind or choices = a column, path or template."
+        ),
     ] = None,
     limit: Annotated[int | None, typer.Option(min=1, help="The maximum number of questions.")] = None,
     name: Annotated[str | None, typer.Option(help="The job's name (default: SOURCE-MODEL-METHOD).")] = None,
@@ -109,6 +120,9 @@ def enqueue(
     signals: Annotated[str | None, typer.Option(help="The judge's signals, with commas (default: rating).")] = None,
     gate: Annotated[list[str] | None, typer.Option(help="NAME=MIN: minimum of an informative signal.")] = None,
     policy: Annotated[Path | None, typer.Option(help="TOML file with the rules that accept a trace.")] = None,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Show how the source is read and what is asked; store nothing.")
+    ] = False,
     json: Json = False,
 ) -> None:
     if name and not NAME.fullmatch(name):
@@ -130,16 +144,22 @@ def enqueue(
         policy=read_policy(policy, flags, gate or []),
         priority=priority,
     )
+    if dry_run:
+        show_preview(preview(request), json)
+        return
     spec = job_spec(request)
     for signal in spec.policy.gates:
         if reason := spec.policy.uninformative.get(signal):
             measure = f"tracemill calibrate --judge {spec.policy.judge} FILE"
             print_line(f"the gate on {signal} is ignored: {reason}. Measure the judge: {measure}", progress_console)
+    remarks: list[str] = []
     with explained_interrupt(
         f"job {spec.name} keeps the questions that are stored so far, and workers answer them.",
         f"Store the rest: {this_command()}. End the job: tracemill jobs cancel {spec.name}",
     ):
-        stored = store_questions(request.source, spec, reading_bar)
+        stored = store_questions(request.source, spec, reading_bar, remark=remarks.append)
+    for sentence in remarks:
+        print_line(printable(sentence), progress_console)
     for problem in stored.problems:
         print_line(f"left out {problem.where}: {problem.what}", progress_console)
     if stored.bad > len(stored.problems):

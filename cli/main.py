@@ -25,6 +25,7 @@ MODULES = {
     "methods": ("methods",),
     "jobs": ("jobs",),
     "verify": ("verify",),
+    "import_traces": ("import",),
     "calibrate": ("calibrate",),
     "workers": ("producer", "worker", "celery"),
     "health": ("health",),

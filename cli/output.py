@@ -118,6 +118,11 @@ def json_default(value: Any) -> Any:
             return str(value)
 
 
+def printable(text: str) -> str:
+    """Replace control characters of texts by models and files, because a terminal would interpret them."""
+    return "".join(char if char.isprintable() or char in "\n\t" else "\N{REPLACEMENT CHARACTER}" for char in text)
+
+
 def print_line(text: str, out: Console = console) -> None:
     """Print a sentence as it is: no line breaks are added, and brackets are not read as markup."""
     out.print(text, markup=False, soft_wrap=True)

@@ -40,9 +40,13 @@ VERIFY = (
     'FILE has one object a line: "trace" and, optionally, "id", "question", "gold", "kind" (number, expression, '
     'choice, boolean, text or code; guessed if absent) and "steps" (a list, used unchanged). It may be a .gz file, or '
     "- for standard input.\n\n"
+    'Instead of "trace" it may have columns of other tools: a text in "generation", "completion" or "response", or a '
+    'conversation in "messages" or "conversations"; then also "problem", "prompt" or "instruction", and "answer" or '
+    '"expected_answer".\n\n'
     'OUT has each object in the same order, with its fields and "correct" (true, false or null), "proof", '
     '"answer", "steps", "first_error", "equations", "faithfulness", "coherence", "seconds", "kind", "false_equations", '
     f'{_SCORES} and "error"; with --judge also "agreement" (of free text with its gold answer) and "judge".\n\n'
+    "An object keeps its own fields: a field of ours with the same name begins with tracemill_.\n\n"
     'If an object cannot be verified, its "error" has the reason. A line that is no JSON object is left out. Both are '
     "reported with their line number, and the exit code is 1.\n\n"
     "To resume a run that was stopped, run the same command again: it continues after the last complete line of "
@@ -92,6 +96,8 @@ def verify(
             if out != STANDARD and not isinstance(error, UsageError):
                 _print(f"stopped after {summary.rows} rows: run the same command again to continue")
             raise
+    if not summary.rows + summary.left_out:
+        raise UsageError(f"{file} is empty: it holds no traces")
     figures = summary.figures()
     if json:
         # Without -o, standard output is for the verdicts.
@@ -160,8 +166,8 @@ class Summary:
             )
 
     def add(self, done: "Done", earlier: bool = False) -> None:
-        line, row = done
-        if row is None:
+        line, row = done.line, done.verdict
+        if done.row is None:
             self.left_out += 1
             self._problem(f"line {line.number} is left out: {line.problem}")
             return

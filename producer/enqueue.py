@@ -84,7 +84,7 @@ def enqueue(
     with ThreadPoolExecutor(1, "enqueue") as writer:
         under_way: tuple[int, Future[Stored]] | None = None
         for batch in _batches(_questions(rows, done)):
-            staged = _staged_rows(batch, dataset, domain)
+            staged = staged_rows(batch, dataset, domain)
             done.golds += sum(question.gold is not None for question in batch)
             if under_way:
                 add_stored(*under_way)
@@ -167,7 +167,7 @@ def _batches(questions: Iterable[Question]) -> Iterator[list[Question]]:
         yield batch
 
 
-def _staged_rows(batch: list[Question], dataset: str, domain: str) -> list[Staged]:
+def staged_rows(batch: list[Question], dataset: str, domain: str) -> list[Staged]:
     """Build the batch's rows of the staging table, each question once."""
     rows: dict[str, Staged] = {}
     for question in batch:
@@ -206,7 +206,7 @@ def _insert(job_id: int, name: str, staged: list[Staged]) -> Stored:
                 if connection.execute(Q["cancelled_jobs"], {"job_ids": [job_id]}).all():
                     raise cancelled(name)
                 connection.exec_driver_sql(STAGED)
-                _copy(connection, staged)
+                copy_staged(connection, staged)
                 are_all_new = connection.execute(Q["insert_questions"]).rowcount == len(staged)
                 unchanged = 0 if are_all_new else connection.execute(Q["stored_otherwise"]).scalar_one()
                 return Stored(connection.execute(Q["insert_job_questions"], {"job_id": job_id}).rowcount, unchanged)
@@ -217,7 +217,7 @@ def _insert(job_id: int, name: str, staged: list[Staged]) -> Stored:
                 raise
 
 
-def _copy(connection: Connection, staged: list[Staged]) -> None:
+def copy_staged(connection: Connection, staged: list[Staged]) -> None:
     raw = connection.connection.driver_connection
     assert isinstance(raw, Psycopg)
     with raw.cursor() as cursor, cursor.copy("copy staged_questions from stdin") as copy:

@@ -110,13 +110,13 @@ def budget_of(tokens: float | None, money: float | None) -> Budget | None:
     return None if money is None else Budget(money, "money")
 
 
-def mapping_of(pairs: Sequence[str]) -> dict[str, str]:
+def mapping_of(pairs: Sequence[str], names: Sequence[str] = COLUMNS) -> dict[str, str]:
     """Parse `OURS=THEIRS` pairs into a dictionary. Raises UsageError for anything else."""
     columns: dict[str, str] = {}
     for pair in pairs:
         ours, equals, theirs = pair.partition("=")
-        if not equals or ours not in COLUMNS or not theirs:
-            raise UsageError(f"--map {pair}: write OURS=THEIRS with OURS one of {', '.join(COLUMNS)}")
+        if not equals or ours not in names or not theirs:
+            raise UsageError(f"--map {pair}: write OURS=THEIRS with OURS one of {', '.join(names)}")
         columns[ours] = theirs
     return columns
 

@@ -168,9 +168,16 @@ def require_source(source: SourceSpec) -> None:
 
 
 def store_questions(
-    source: SourceSpec, spec: JobSpec, reading: Reading = unseen, rows: Iterable[Question | Problem] | None = None
+    source: SourceSpec,
+    spec: JobSpec,
+    reading: Reading = unseen,
+    rows: Iterable[Question | Problem] | None = None,
+    remark: Callable[[str], None] = lambda sentence: None,
 ) -> Enqueued:
-    """Open the job, or find it, and store the questions of its source. `rows` replace the source's rows."""
+    """Open the job, or find it, and store the questions of its source. `rows` replace the source's rows.
+
+    `remark` gets a sentence about columns of the source (`open_source`).
+    """
     needs_gold = "gold" in named(spec.method).needs
     origin = origin_of(source.address)
     if origin is not None:
@@ -178,7 +185,7 @@ def store_questions(
             _require_gold(spec.method, source.address, origin)
         return enqueue_from(spec, accepted=origin.accepted, limit=source.limit)
     if rows is None:
-        rows = open_source(source.address, mapping=source.mapping, limit=source.limit)
+        rows = open_source(source.address, mapping=source.mapping, limit=source.limit, remark=remark)
     if needs_gold:
         rows = _with_gold(rows, spec.method, source.address)
     with reading(source) as report:

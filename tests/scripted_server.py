@@ -140,13 +140,13 @@ class ScriptedServer:
         fault = next(self.faults, None)
         if fault is None and self.latency:
             await asyncio.sleep(self.latency)
+        if fault is None and (refused := [name for name in payload if name in self.refuses]):
+            return _error(400, self.refusal or f"unrecognized request argument: {refused[0]}")
         streamed = payload.get("stream") and "stream" not in self.ignores
         match fault:
             case None | Fault.CUT_OFF | Fault.ENDS_EARLY | Fault.FALLS_SILENT if streamed:
                 return await self._streamed(request, payload, fault)
             case None:
-                if refused := [name for name in payload if name in self.refuses]:
-                    return _error(400, self.refusal or f"unrecognized request argument: {refused[0]}")
                 return web.json_response(self._completion(payload))
             case Fault.BUSY:
                 return _error(429, "too many requests", {"Retry-After": "1"})

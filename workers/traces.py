@@ -4,6 +4,7 @@ from typing import Any
 
 from tracemill import thinking
 from tracemill.methods import Method
+from tracemill.methods.trace_text import text_columns
 from tracemill.text import storable
 from tracemill.verification.answers.kinds import Kind
 from workers.visit import Answer, Link
@@ -11,21 +12,11 @@ from workers.visit import Answer, Link
 
 def trace_row(answer: Answer, method: Method, kind: Kind) -> dict[str, Any]:
     """The row of `traces`, without the ids of its job and question."""
-    text = storable(answer.completion.text)
-    parsed = method.parse(text, kind)
-    thoughts, answer_text, _ = thinking.split(text)
-    reasoning = (answer_text if thoughts is None else thoughts).strip()
     return {
         "variant": answer.slot.variant,
         "sample_index": answer.slot.sample_index,
         "prompt_hash": answer.prompt.hash,
-        "text": text,
-        "thoughts": thoughts,
-        "answer_text": None if answer_text == text else answer_text,
-        "reasoning": None if parsed.reasoning == reasoning else parsed.reasoning,
-        "answer": parsed.answer,
-        "answer_form": parsed.answer_form,
-        "steps": parsed.steps,
+        **text_columns(answer.completion.text, method, kind),
         "calls": [_earlier(link) for link in answer.links[:-1]],
         "tokens_in": sum(link.tokens_in for link in answer.links),
         "tokens_out": sum(link.completion.tokens for link in answer.links),

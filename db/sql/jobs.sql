@@ -58,6 +58,21 @@ from jobs j, staged_questions s, lateral (select id from questions where content
 where j.id = :job_id order by q.id
 on conflict do nothing
 
+-- name: staged_question_ids
+select q.id, s.content_hash
+from staged_questions s, lateral (select id from questions where content_hash = s.content_hash limit 1) q
+
+-- name: stored_digests
+select question_id, md5(text) as digest from traces where job_id = :job_id and question_id = any(:question_ids)
+
+-- name: insert_imported_questions
+-- generated, done -> generated: traces of another tool were stored. The feeder sends them to a verifier at once.
+insert into job_questions (job_id, question_id, wanted, state, lease_until)
+select :job_id, question_id, wanted, 'generated', now()
+from jsonb_to_recordset(cast(:rows as jsonb)) as row (question_id bigint, wanted bigint) order by question_id
+on conflict (job_id, question_id) do update
+set wanted = excluded.wanted, state = 'generated', lease_until = now(), updated_at = now()
+
 -- name: copy_job_questions
 -- Copies all questions of another job, or only the settled ones with (or without) an accepted trace.
 insert into job_questions (job_id, question_id, wanted)
@@ -83,10 +98,10 @@ delete from jobs where id = :job_id and not exists (select from job_questions wh
 update jobs set state = 'running' where id = :job_id and state = 'filling'
 
 -- name: reopen_job
--- done -> running: the job got new questions.
+-- done -> running: the job got new questions, or new traces of another tool.
 update jobs j set state = 'running', finished_at = null
 where id = :job_id and state = 'done'
-  and exists (select from job_questions q where q.job_id = j.id and q.state = 'pending')
+  and exists (select from job_questions q where q.job_id = j.id and q.state in ('pending', 'generated'))
 
 -- name: active_jobs
 select id, model, policy from jobs where state in ('filling', 'running') order by priority desc, id

@@ -9,8 +9,8 @@ import time
 from collections.abc import Iterator
 from typing import Any, NoReturn
 
+from producer.sources.arrow_tables import BATCH_ROWS, arrow_table
 from producer.sources.rows import Row, Table, family, nearest
-from producer.sources.streams import BATCH_ROWS, quiet_datasets, stream_table
 from tracemill.errors import TracemillError, UsageError, reason_of
 
 _REACH_SECONDS = 10.0
@@ -28,7 +28,7 @@ def open_hub(spec: str) -> list[Table]:
     name, *parts = spec.split(":")
     if not name or len(parts) > 2 or not all(parts):
         raise UsageError(f"hf:{spec}: write hf:name[:config][:split], for example hf:openai/gsm8k:main:train")
-    datasets = quiet_datasets()
+    datasets = _quiet_datasets()
     _reach(name)
     try:
         configs = datasets.get_dataset_config_names(name)
@@ -56,10 +56,30 @@ def open_hub(spec: str) -> list[Table]:
 
     try:
         stream = datasets.load_dataset(name, config, split=split, streaming=True)
-        features = dict(stream.features or {}) or dict(next(iter(stream), {}))
-        return [stream_table(f"hf:{spec}", features, batches, lost)]
+        features = stream.features
+        schema = features.arrow_schema if features else next(stream.with_format("arrow").iter(1)).schema
+        return [arrow_table(f"hf:{spec}", schema, batches, lost)]
+    except StopIteration:
+        raise UsageError(f"hf:{spec} holds no questions") from None
     except (OSError, RuntimeError, ValueError) as error:
         _unreachable(name, error)
+
+
+def _quiet_datasets() -> Any:
+    """The `datasets` module without its messages. Raises UsageError if it is not installed.
+
+    It is imported only here, because the import takes a second. Four of its features are off: torch (several seconds
+    more), progress bars, messages, and a download counter that calls a server.
+    """
+    try:
+        import datasets
+    except ImportError:
+        raise UsageError("hub sources need the `datasets` library: pip install 'tracemill[sources]'") from None
+    datasets.disable_progress_bars()
+    datasets.utils.logging.set_verbosity(datasets.utils.logging.CRITICAL)
+    datasets.config.HF_UPDATE_DOWNLOAD_COUNTS = False
+    datasets.config.TORCH_AVAILABLE = False
+    return datasets
 
 
 def _reach(name: str) -> None:

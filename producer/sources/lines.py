@@ -4,18 +4,22 @@ The JSON reader of `datasets` fails for a whole block because of one broken line
 neither can name the line and still read the others. These readers can, at more than 60,000 rows a second.
 """
 
+import bz2
 import csv
 import gzip
 import io
 import json
+import lzma
 import re
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from functools import partial
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO, TextIO, cast
 
-from producer.sources.rows import Broken, Row
+from producer.sources.arrow_tables import import_pyarrow
+from producer.sources.rows import Broken, Row, require_unique
 from tracemill.errors import UsageError, reason_of
 
 if TYPE_CHECKING:
@@ -24,16 +28,31 @@ if TYPE_CHECKING:
 #: The longest line, CSV field or array element. It limits memory if a quote or a bracket is never closed.
 LONGEST = 32 * 1024 * 1024
 _CHUNK = 1024 * 1024
-_HEAD = 64  # bytes in which the first bracket of a .json array must be
 _UTF8_BOM = b"\xef\xbb\xbf"
 _BOMS = {b"\xff\xfe\0\0": "UTF-32", b"\0\0\xfe\xff": "UTF-32", b"\xff\xfe": "UTF-16", b"\xfe\xff": "UTF-16"}
+_QUOTED = re.compile(r'"[^"]*"')
 _BLANKS = re.compile(r"[ \t\r\n]*")
-_TRUNCATED = (EOFError, zlib.error, gzip.BadGzipFile)
+#: Errors of a damaged compressed file. bz2 and zstd raise a plain OSError.
+TRUNCATED = (EOFError, zlib.error, lzma.LZMAError, OSError)
+
+
+def _open_zstd(path: Path) -> BinaryIO:
+    return cast(BinaryIO, io.BufferedReader(import_pyarrow().input_stream(str(path), compression="zstd"), _CHUNK))
+
+
+_DECOMPRESSORS: Mapping[str, Callable[[Path], object]] = {
+    ".gz": gzip.open,
+    ".bz2": bz2.open,
+    ".xz": lzma.open,
+    ".zst": _open_zstd,
+}
+#: Endings of compressed files.
+COMPRESSIONS = tuple(_DECOMPRESSORS)
 
 
 def open_bytes(path: Path) -> BinaryIO:
-    """The file's bytes, decompressed when its name ends in .gz."""
-    return cast(BinaryIO, gzip.open(path, "rb")) if path.suffix == ".gz" else path.open("rb")
+    """The file's bytes, decompressed if its name ends in one of `COMPRESSIONS`."""
+    return cast(BinaryIO, _DECOMPRESSORS.get(path.suffix, partial(open, mode="rb"))(path))
 
 
 def check_encoding(path: Path) -> None:
@@ -42,8 +61,10 @@ def check_encoding(path: Path) -> None:
         with open_bytes(path) as stream:
             head = stream.read(4)
             empty = not head.strip() and not any(chunk.strip() for chunk in iter(partial(stream.read, _CHUNK), b""))
-    except _TRUNCATED as error:
-        raise UsageError(f"{path} is not a readable gzip file ({reason_of(error)}): write it again") from None
+    except TRUNCATED as error:
+        if isinstance(error, OSError) and error.errno is not None:
+            raise
+        raise UsageError(f"{path} is not a readable {path.suffix} file ({reason_of(error)}): write it again") from None
     if empty:
         raise UsageError(f"{path} is empty: it holds no questions")
     encoding = next((name for bom, name in _BOMS.items() if head.startswith(bom)), None)
@@ -53,19 +74,39 @@ def check_encoding(path: Path) -> None:
         raise UsageError(f"{path} is {encoding}, not UTF-8: convert it with iconv -f {encoding} -t UTF-8")
 
 
-def read_json(path: Path) -> Iterator[Row]:
-    """The rows of a .json file: one array of objects, or one object on each line."""
+def is_array(path: Path) -> bool:
+    """Whether a JSON file is one array; not if its first line is an array of its own."""
     try:
         with open_bytes(path) as stream:
-            array = stream.read(_HEAD).removeprefix(_UTF8_BOM).lstrip().startswith(b"[")
-    except _TRUNCATED:
-        array = False  # `read_jsonl` reports where the file is cut off
-    return read_array(path) if array else read_jsonl(path)
+            head = stream.read(_CHUNK).removeprefix(_UTF8_BOM).lstrip()
+    except TRUNCATED:
+        return False  # `read_jsonl` reports where the file is cut off
+    line, _, rest = head.partition(b"\n")
+    return line.startswith(b"[") and not (rest.strip() and _is_json(line))
+
+
+def is_document(path: Path) -> bool:
+    """Whether a JSON file begins as one object instead of an object on each line. A single line may be either."""
+    try:
+        with open_bytes(path) as stream:
+            filled = (line for line in _lines(stream) if not line.isspace())
+            lines = [line.removeprefix(_UTF8_BOM) for line in islice(filled, 2)]
+    except TRUNCATED:
+        return False
+    is_lines = (len(lines) == 2 or ".json" not in path.suffixes) and any(map(_is_json, lines))
+    return lines[0].lstrip().startswith(b"{") and not is_lines
+
+
+def _is_json(line: bytes) -> bool:
+    try:
+        json.loads(line)
+    except (ValueError, RecursionError):
+        return False
+    return True
 
 
 def read_jsonl(path: Path) -> Iterator[Row]:
     """The rows of a JSON Lines file (jsonlines.org), without blank lines."""
-    decode = json.JSONDecoder().decode
     number = 0
     with open_bytes(path) as stream:
         try:
@@ -78,16 +119,18 @@ def read_jsonl(path: Path) -> Iterator[Row]:
                     yield number, Broken(f"this line is longer than {LONGEST // 2**20} MB")
                     continue
                 try:
-                    row = decode(line.decode())
+                    row = DECODER.decode(line.decode())
                 except UnicodeDecodeError as error:
                     yield number, Broken(f"not UTF-8: byte 0x{line[error.start]:02x} at byte {error.start + 1}")
                 except json.JSONDecodeError as error:
                     yield number, Broken(f"not JSON: {error.msg} at column {error.colno}")
+                except RepeatedKeyError as error:
+                    yield number, Broken(str(error))
                 except (ValueError, RecursionError) as error:
                     yield number, _too_much(error)
                 else:
                     yield number, row if isinstance(row, dict) else Broken("this line is JSON, but not an object")
-        except _TRUNCATED as error:
+        except TRUNCATED as error:
             yield number + 1, Broken(f"the compressed file breaks off here: {reason_of(error)}")
 
 
@@ -97,6 +140,23 @@ def _lines(stream: BinaryIO) -> Iterator[bytes]:
         yield line
         while len(line) == LONGEST and not line.endswith(b"\n"):
             line = stream.readline(LONGEST)
+
+
+class RepeatedKeyError(ValueError):
+    """A JSON object has one key twice."""
+
+
+def _unique(pairs: list[tuple[str, object]]) -> dict[str, object]:
+    """The object. Raises RepeatedKeyError, because Python would keep the last value without a word."""
+    row = dict(pairs)
+    if len(row) < len(pairs):
+        names = [name for name, _ in pairs]
+        twice = next(name for name in names if names.count(name) > 1)
+        raise RepeatedKeyError(f"an object has the key {twice!r} more than once")
+    return row
+
+
+DECODER = json.JSONDecoder(object_pairs_hook=_unique)
 
 
 def _too_much(error: Exception) -> Broken:
@@ -124,9 +184,11 @@ def read_array(path: Path) -> Iterator[Row]:
                     return
         except json.JSONDecodeError as error:
             yield cursor.line, Broken(f"not JSON: {error.msg}; the rest of the file is not read")
+        except RepeatedKeyError as error:
+            yield cursor.line, Broken(f"{error}; the rest of the file is not read")
         except (ValueError, RecursionError) as error:
             yield cursor.line, Broken(f"{_too_much(error)}; the rest of the file is not read")
-        except _TRUNCATED as error:
+        except TRUNCATED as error:
             yield cursor.line, Broken(f"the compressed file breaks off here: {reason_of(error)}")
 
 
@@ -138,7 +200,7 @@ class _Cursor:
         self._text = text
         self._buffer = ""
         self._at = 0
-        self._decode = json.JSONDecoder().raw_decode
+        self._decode = DECODER.raw_decode
 
     def peek(self) -> str:
         """The next character that is not blank, or "" at the end."""
@@ -183,16 +245,14 @@ def csv_header(path: Path) -> tuple[str, ...]:
     with open_bytes(path) as stream:
         try:
             header = tuple(next(_csv_reader(stream, path), []))
-        except (csv.Error, *_TRUNCATED) as error:
+        except (csv.Error, *TRUNCATED) as error:
             raise UsageError(f"{path}:1: the header cannot be read: {error}") from None
     names = [name for name in header if name]
     if any("\udc80" <= char <= "\udcff" for name in names for char in name):
         raise UsageError(f"{path}:1: the header is not UTF-8: convert the file, for example from Latin 1, with iconv")
     if not names:
         raise UsageError(f"{path} has no columns: its first line must name them")
-    twice = sorted({name for name in names if names.count(name) > 1})
-    if twice:
-        raise UsageError(f"{path} has more than one column {', '.join(map(repr, twice))}: give each its own name")
+    require_unique(str(path), names)
     return header
 
 
@@ -211,7 +271,7 @@ def read_csv(path: Path) -> Iterator[Row]:
             except csv.Error as error:
                 yield number, Broken(f"not CSV: {error}")
                 continue
-            except _TRUNCATED as error:
+            except TRUNCATED as error:
                 yield number, Broken(f"the compressed file breaks off here: {reason_of(error)}")
                 return
             if len(fields) == len(header):
@@ -228,7 +288,7 @@ def _csv_reader(stream: BinaryIO, path: Path) -> "_csv.Reader":
 
 
 def _delimiter(path: Path) -> str:
-    """A semicolon if the header has semicolons and no comma, as spreadsheets of many languages write it."""
+    """A semicolon or a tab if the header has that and no comma, as spreadsheets of many languages write it."""
     with open_bytes(path) as stream:
-        header = stream.readline(_CHUNK)
-    return ";" if b";" in header and b"," not in header else ","
+        header = _QUOTED.sub("", stream.readline(_CHUNK).decode("utf-8", "replace"))
+    return next((sign for sign in ",;\t" if sign in header), ",")

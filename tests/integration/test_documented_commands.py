@@ -57,6 +57,8 @@ PLANNED = "Not asked yet: these jobs come first"
 
 COMMANDS = {
     "tracemill up": Shown(r"postgres +│ RUNNING(.|\n)*verify +│ RUNNING(.|\n)*^logs: .*/\.tracemill/logs$"),
+    f"{MAPPED} --dry-run": Shown(r"^mapping: question = problem, gold = answer$"),
+    "tracemill enqueue questions.jsonl --dry-run": Shown(r"^mapping: question = problem, gold = answer$"),
     QUESTIONS: Shown(opened("questions-teacher-cot")),
     WATCH: Shown(r"│ questions-teacher-cot │ done +│ +6 of 6 │ +0 │ +48 │", (QUESTIONS,)),
     # Here a producer leads, and no job waits for a worker of the student.
@@ -100,6 +102,7 @@ COMMANDS = {
     "tracemill methods": Shown(r"│ refine +│"),
     "tracemill methods refine --domain code": Shown(r"^user: .*\{question\}"),
     VERIFY: Shown(r"^right +1\b"),
+    "tracemill import traces.jsonl --model deepseek-r1": Shown(r"^job traces-import: 1 traces in 1 rows, 1 new"),
     "tracemill calibrate --judge verifier labelled.jsonl": Shown(r"│ rating +│ +15 │ +15 │ 0\.50 "),
     "tracemill export good.parquet --where \"method = 'cot'\"": Shown(
         r"^good\.parquet: \d+ traces$", (FIRST,), "first"

@@ -8,15 +8,17 @@ import asyncio
 import math
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import reduce
 from pathlib import Path
 from typing import Any
 
 from tracemill import thinking
 from tracemill.engines import AROUND_WORDS, NO_SAMPLING, PROBE, Generation, Sampling, Score, choice_shares
+from tracemill.engines.dialect import Dialect
 from tracemill.engines.openai_protocol import MAX_TOP_LOGPROBS, Answer, completions, score_at_end
 from tracemill.engines.openai_server import Server
 from tracemill.engines.usage import count
-from tracemill.errors import RequestRefused
+from tracemill.errors import EngineError, RequestRefused
 from tracemill.model_settings import ModelSettings
 from tracemill.prompts import Message
 
@@ -26,8 +28,6 @@ SERVER_SEQUENCES = 256
 TEXTS, TEXT = 8, Sampling(temperature=1.0, max_tokens=8)
 #: The answer to `PROBE`. It shows whether a server can score.
 PROBE_ANSWER = "4"
-#: The newer name of `max_tokens` in the protocol. Servers of some reasoning models take no other.
-NEW_LIMIT = "max_completion_tokens"
 #: Advice for a server without log-probabilities of token ids.
 WITHOUT_LOGPROBS = 'Use vLLM\'s server or engine = "vllm", or request no log-probabilities (logprobs = 0)'
 
@@ -43,7 +43,7 @@ class OpenaiEngine:
         #: The server's abilities; None means not known yet.
         self._gives_logprobs: bool | None = None
         self._scores: bool | None = None
-        self._renames_limit = False
+        self._dialect = Dialect()
         self._probing = asyncio.Lock()
 
     @property
@@ -76,7 +76,7 @@ class OpenaiEngine:
             request |= {"logprobs": True, "top_logprobs": k + 1 if k < MAX_TOP_LOGPROBS else k}
             request["return_tokens_as_token_ids"] = True
         try:
-            answer, seconds = await self._ask(request)
+            answer, seconds = await self._ask_all(request, n)
         except RequestRefused as error:
             raise (
                 RequestRefused(f"{error}. Were the log-probabilities the reason? {WITHOUT_LOGPROBS}") if k else error
@@ -106,9 +106,8 @@ class OpenaiEngine:
                     raise  # the messages are the cause; otherwise the next request shows whether the logprobs are
             else:
                 logprobs = answer.choices[0].logprobs
-                if logprobs and logprobs.content:
+                if logprobs and logprobs.content and (likeliest := logprobs.content[0].likeliest):
                     self._gives_logprobs = True
-                    likeliest = logprobs.content[0].top_logprobs
                     return choice_shares([(e.token, math.exp(min(e.logprob, 0.0))) for e in likeliest], choices)
         text = replace(TEXT, chat_template_kwargs=sampling.chat_template_kwargs, extra_body=sampling.extra_body)
         generation = await self.generate(messages, TEXTS, text)
@@ -154,22 +153,37 @@ class OpenaiEngine:
     def _short(self, messages: list[Message], sampling: Sampling) -> dict[str, Any]:
         return {**options(sampling), "model": self._model, "messages": messages, "max_tokens": 1}
 
+    async def _ask_all(self, request: dict[str, Any], n: int) -> tuple[Answer, float]:
+        """The answer to a request for n samples, joined from several answers if the server gives one sample each.
+
+        If some of the requests fail, the samples of the others are kept.
+        """
+        replies: list[tuple[Answer, float] | BaseException] = []
+        if not self._dialect.is_single:
+            replies.append(first := await self._ask(request))
+            n -= len(first[0].choices)
+        if self._dialect.is_single:
+            replies += await asyncio.gather(*(self._ask(request) for _ in range(n)), return_exceptions=True)
+        answered = [reply for reply in replies if not isinstance(reply, BaseException)]
+        for failure in (reply for reply in replies if isinstance(reply, BaseException)):
+            if not answered or not isinstance(failure, EngineError):
+                raise failure
+        return reduce(Answer.joined, (answer for answer, _ in answered)), max(seconds for _, seconds in answered)
+
     async def _ask(self, request: dict[str, Any]) -> tuple[Answer, float]:
-        """The answer to a request. A server that refuses `max_tokens` gets the same limit under its newer name."""
-        answer, seconds = await self._ask_with_either_name(request)
+        """The answer to a request. A parameter that the server refuses is adapted, and the request is sent again."""
+        answer, seconds = await self._ask_adapted(request)
         count(answer.token_usage.prompt_tokens, answer.token_usage.completion_tokens)
         return answer, seconds
 
-    async def _ask_with_either_name(self, request: dict[str, Any]) -> tuple[Answer, float]:
-        if not self._renames_limit:
+    async def _ask_adapted(self, request: dict[str, Any]) -> tuple[Answer, float]:
+        while True:
+            adapted = self._dialect.adapted(request)
             try:
-                return await self._server.ask(request)
+                return await self._server.ask(adapted)
             except RequestRefused as error:
-                if "max_tokens" not in request or NEW_LIMIT not in str(error):
+                if not self._dialect.learn(str(error), adapted):
                     raise
-                self._renames_limit = True
-        limit = {NEW_LIMIT: request["max_tokens"]} if "max_tokens" in request else {}
-        return await self._server.ask({key: value for key, value in request.items() if key != "max_tokens"} | limit)
 
     def _refuse(self, adapter: Path | None) -> None:
         if adapter is not None:

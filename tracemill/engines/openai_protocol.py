@@ -1,24 +1,52 @@
 """The answers of an OpenAI-compatible server, and their samples. All of them are hostile input.
 
+A field that is not needed never makes an answer unreadable, because the answer is paid for: a wrong count is 0, and
+wrong log-probabilities are none.
+
 Protocol: OpenAI API reference, "Chat completions" and "Streaming". vLLM adds `prompt_logprobs` and tokens as
 `token_id:123` (vLLM's documentation, "OpenAI-Compatible Server", extra parameters).
 """
 
 import itertools
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import Annotated, Any, Self, TypeVar
 
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, Field, ValidationError, WrapValidator, model_validator
 
 from tracemill import thinking
 from tracemill.engines import Completion, Score
+from tracemill.engines.finish_reasons import FAILED, finish_reason_of
 from tracemill.logprobs import LONGEST_ROW, MAX_IDS, TopK
 
 #: The largest token count that a server may report: Postgres' largest integer.
 MAX_TOKENS = 2**31 - 1
 #: The largest number of likely tokens a position in the protocol.
 MAX_TOP_LOGPROBS = 20
+#: vLLM's log-probability of a token that has none.
+UNKNOWN_LOGPROB = -9999.0
 TOKEN_ID = re.compile(r"token_id:(\d{1,8})")
+
+
+T = TypeVar("T")
+
+
+def _otherwise(default: T) -> WrapValidator:
+    """Replace a value of the wrong shape by `default`."""
+
+    def validate(value: Any, parse: Callable[[Any], T]) -> T:
+        try:
+            return parse(value)
+        except ValidationError:
+            return default
+
+    return WrapValidator(validate)
+
+
+#: Replaces a value of the wrong shape by None.
+or_none = _otherwise(None)
+OptionalText = Annotated[str | None, or_none]
+Count = Annotated[int, Field(ge=0, le=MAX_TOKENS), _otherwise(0)]
 
 
 class ListedModel(BaseModel):
@@ -40,10 +68,23 @@ class ModelMessage(BaseModel):
 
     content: str | None = None
     # Some servers use the first name for a reasoning model's thoughts, others the second.
-    reasoning_content: str | None = None
-    reasoning: str | None = None
+    reasoning_content: OptionalText = None
+    reasoning: OptionalText = None
     #: The model's text if it refuses to answer.
-    refusal: str | None = None
+    refusal: OptionalText = None
+
+    @model_validator(mode="before")
+    @classmethod
+    def _join_parts(cls, message: Any) -> Any:
+        """Join a content of several parts. Parts of thoughts become thoughts (Mistral)."""
+        if not isinstance(message, dict) or not isinstance(message.get("content"), list | dict):
+            return message
+        content = message["content"]
+        parts = [part_text(part) for part in (content if isinstance(content, list) else [content])]
+        joined = {"content": "".join(text for text, is_thought in parts if not is_thought)}
+        if thoughts := "".join(text for text, is_thought in parts if is_thought):
+            joined["reasoning_content"] = thoughts
+        return message | joined
 
     @property
     def thoughts(self) -> str:
@@ -54,6 +95,20 @@ class ModelMessage(BaseModel):
     def answer(self) -> str:
         """The answer or the refusal."""
         return self.content or self.refusal or ""
+
+
+def part_text(part: Any) -> tuple[str, bool]:
+    """The text of a part of a content, and whether it is thoughts. Raises ValueError for a part without text."""
+    if isinstance(part, str):
+        return part, False
+    if isinstance(part, dict):
+        for name in ("thinking", "reasoning", "text"):
+            text = part.get(name)
+            if isinstance(text, list):
+                text = "".join(part_text(piece)[0] for piece in text)
+            if isinstance(text, str):
+                return text, name != "text" or part.get("type") in ("thinking", "reasoning")
+    raise ValueError("a part of the content has no text")
 
 
 class LikelyToken(BaseModel):
@@ -74,8 +129,13 @@ class Position(LikelyToken):
 
     # vLLM leaves out unknown values of a chosen token.
     token: str = ""
-    logprob: float = Field(-9999.0, allow_inf_nan=False)
-    top_logprobs: list[LikelyToken] = []
+    logprob: Annotated[float, Field(allow_inf_nan=False), _otherwise(UNKNOWN_LOGPROB)] = UNKNOWN_LOGPROB
+    top_logprobs: list[Annotated[LikelyToken | None, or_none]] | None = None
+
+    @property
+    def likeliest(self) -> list[LikelyToken]:
+        """The likeliest tokens that the server names with a log-probability."""
+        return [likely for likely in self.top_logprobs or () if likely is not None]
 
 
 class Logprobs(BaseModel):
@@ -88,8 +148,23 @@ class Choice(BaseModel):
     """One sample."""
 
     message: ModelMessage
-    finish_reason: str | None = None
-    logprobs: Logprobs | None = None
+    finish_reason: OptionalText = None
+    logprobs: Annotated[Logprobs | None, or_none] = None
+    #: Why this sample failed, as some routers say it.
+    error: Any = None
+
+    @model_validator(mode="before")
+    @classmethod
+    def _read_text(cls, choice: Any) -> Any:
+        """Read the text of a choice without a message, as servers of plain completions send it."""
+        if isinstance(choice, dict) and choice.get("message") is None and isinstance(choice.get("text"), str):
+            return choice | {"message": {"content": choice["text"]}}
+        return choice
+
+    @property
+    def has_failed(self) -> bool:
+        """Whether the server broke this sample off, so that its text is no answer."""
+        return bool(self.error) or finish_reason_of(self.finish_reason) == FAILED
 
     @property
     def positions(self) -> list[Position]:
@@ -102,27 +177,30 @@ class Choice(BaseModel):
         thoughts, answer = self.message.thoughts, self.message.answer
         if not thoughts:
             return answer
-        is_cut_off = self.finish_reason == "length" and not answer
+        is_cut_off = self.end_reason == "length" and not answer
         return thinking.BEGIN + thoughts + ("" if is_cut_off else f"{thinking.END}\n{answer}")
 
     @property
     def end_reason(self) -> str | None:
-        """`refusal` if the model refused to answer, otherwise the server's finish reason."""
-        return "refusal" if self.message.refusal else self.finish_reason
+        """`refusal` if the model refused to answer, otherwise the finish reason (`finish_reasons`)."""
+        return "refusal" if self.message.refusal else finish_reason_of(self.finish_reason)
 
 
 class Details(BaseModel):
     """The parts of a token count."""
 
-    reasoning_tokens: int | None = Field(default=None, ge=0, le=MAX_TOKENS)
+    reasoning_tokens: Count = 0
 
 
 class Usage(BaseModel):
     """The server's count of tokens."""
 
-    prompt_tokens: int = Field(default=0, ge=0, le=MAX_TOKENS)
-    completion_tokens: int = Field(default=0, ge=0, le=MAX_TOKENS)
-    completion_tokens_details: Details | None = None
+    prompt_tokens: Count = 0
+    completion_tokens: Count = 0
+    completion_tokens_details: Annotated[Details | None, or_none] = None
+
+
+OptionalUsage = Annotated[Usage | None, or_none]
 
 
 class PromptToken(BaseModel):
@@ -135,10 +213,29 @@ class PromptToken(BaseModel):
 class Answer(BaseModel):
     """The answer to a request."""
 
-    choices: list[Choice] = Field(min_length=1)
-    usage: Usage | None = None
+    choices: list[Choice] = []
+    usage: OptionalUsage = None
+    #: Present instead of choices if the request failed with status 200.
+    error: Any = None
     #: One entry for each prompt token, by token number. The first has none, because no token precedes it.
     prompt_logprobs: list[dict[str, PromptToken] | None] | None = None
+
+    @model_validator(mode="after")
+    def _has_choices(self) -> Self:
+        if not self.choices and not self.error:
+            raise ValueError("there are no choices")
+        return self
+
+    def joined(self, other: "Answer") -> "Answer":
+        """The samples of two answers, and the counts of both together."""
+        usages = (self.token_usage, other.token_usage)
+        thoughts = (usage.completion_tokens_details or Details() for usage in usages)
+        usage = Usage(
+            prompt_tokens=sum(usage.prompt_tokens for usage in usages),
+            completion_tokens=sum(usage.completion_tokens for usage in usages),
+            completion_tokens_details=Details(reasoning_tokens=sum(each.reasoning_tokens for each in thoughts)),
+        )
+        return Answer(choices=[*self.choices, *other.choices], usage=usage)
 
     @property
     def token_usage(self) -> Usage:
@@ -176,7 +273,7 @@ def top_k(choice: Choice, k: int) -> TopK | None:
         raise LookupError("gives no log-probabilities")
     positions = []
     for position in choice.positions:
-        likeliest = sorted(position.top_logprobs, key=lambda likely: -likely.logprob)[: min(k, LONGEST_ROW - 1)]
+        likeliest = sorted(position.likeliest, key=lambda likely: -likely.logprob)[: min(k, LONGEST_ROW - 1)]
         row = {likely.id: min(likely.logprob, 0.0) for likely in [*likeliest, position]}
         known = {token: logprob for token, logprob in row.items() if token is not None}
         if position.id is None or len(known) < len(row) or len(known) < k:

@@ -16,8 +16,9 @@ from typing import Any
 
 from pydantic import ValidationError
 
+from tracemill.engines.openai_errors import error_status, error_text, event_error
 from tracemill.engines.openai_protocol import Answer, Models
-from tracemill.engines.openai_stream import DONE, Assembly, Chunk, Events
+from tracemill.engines.openai_stream import DONE, Assembly, Chunk, Event, Events
 from tracemill.engines.rate_limit import Pace, Started
 from tracemill.errors import AliasRefused, EngineAway, EngineError, RequestRefused, UsageError
 from tracemill.model_settings import ModelSettings
@@ -145,7 +146,7 @@ class Server:
                 asyncio.timeout(self._timeout) as deadline,
                 self._connected().post(self._address, json=request, allow_redirects=False) as reply,
             ):
-                if reply.status == 200 and streamed and reply.content_type == "text/event-stream":
+                if reply.status == 200 and streamed and reply.content_type != "application/json":
                     return await self._assembled(self._received(reply), request.get("n", 1), deadline)
                 body = b"".join([data async for data in self._received(reply)])
         except TimeoutError:
@@ -164,9 +165,20 @@ class Server:
                 status += f". Redirects are not followed: {self._quoted(location)}"
             raise self._failure(reply.status, f"{status}: {self._quoted(_text(body))}", wait)
         try:
-            return Answer.model_validate_json(body)
+            return self._usable(Answer.model_validate_json(body))
         except ValidationError as error:
             raise self._misshapen(error, body) from None
+
+    def _usable(self, answer: Answer) -> Answer:
+        """The answer without the samples that the server broke off. Raises the error of their cause if none is left."""
+        if answer.error:
+            raise self._failure(error_status(answer.error), f"with an error: {self._quoted(error_text(answer.error))}")
+        usable = [choice for choice in answer.choices if not choice.has_failed]
+        if not usable:
+            first = answer.choices[0]
+            reason = error_text(first.error or {"finish_reason": first.finish_reason})
+            raise self._failure(error_status(first.error), f"with a broken-off sample: {self._quoted(reason)}")
+        return answer.model_copy(update={"choices": usable})
 
     async def _received(self, reply: aiohttp.ClientResponse) -> AsyncIterator[bytes]:
         size = 0
@@ -181,36 +193,49 @@ class Server:
         assembly, events, data = Assembly(n), Events(), b""
         try:
             async for bytes_ in received:
-                for data in events.feed(bytes_):
-                    if data == DONE:
-                        return assembly.answer()
-                    chunk = Chunk.model_validate_json(data)
-                    if chunk.error is not None:
-                        raise self._failure(chunk.status, f"in its stream: {self._quoted(chunk.error_text)}")
-                    assembly.take(chunk)
-                    if chunk.choices:
+                for event in events.feed(bytes_):
+                    data = event.data
+                    if data.strip() == DONE:
+                        return self._usable(assembly.answer())
+                    if self._take(event, assembly):
                         deadline.reschedule(asyncio.get_running_loop().time() + self._timeout)
+            for event in () if assembly.complete else events.end():
+                data = event.data
+                if data.strip() != DONE:
+                    self._take(event, assembly)
             if assembly.complete:
-                return assembly.answer()
+                return self._usable(assembly.answer())
         except ValidationError as error:
             raise self._misshapen(error, data) from None
         raise _TemporaryError(f"{self.url}: the stream ended before the answer")
+
+    def _take(self, event: Event, assembly: Assembly) -> bool:
+        """Add an event to the samples, and return whether it has a piece of one. Raises the error that it reports."""
+        chunk = Chunk(error=event_error(event.data)) if event.is_error else Chunk.model_validate_json(event.data)
+        if chunk.error is not None:
+            raise self._failure(error_status(chunk.error), f"in its stream: {self._quoted(error_text(chunk.error))}")
+        assembly.take(chunk)
+        return bool(chunk.choices)
 
     def _failure(self, status: int | None, reply: str, wait: float = 0.0) -> EngineError:
         message = f"{self._cause(status)}{self.url} answered {reply}"
         if status is None or status == 408:
             return _TemporaryError(message, retry_after=wait)
-        if status == 429 or status >= 500:
-            is_overloaded = status in (429, 503)
+        if status == 402:  # the balance is spent: no question is at fault, and the next one would be refused too
+            return EngineAway(message)
+        if status in (409, 429) or status >= 500:  # 409: some servers load the model meanwhile
+            is_overloaded = status in (409, 429, 503, 529)
             return _TemporaryError(message, EngineAway, not is_overloaded, status == 429, wait)
         # The key, the address (also in case of a redirect) or the model is wrong, so no request can succeed.
         return (AliasRefused if status in (401, 403, 404) or 300 <= status < 400 else RequestRefused)(message)
 
     def _cause(self, status: int | None) -> str:
         """The setting that is probably wrong, for the start of a message."""
+        if status is None:
+            return ""
         if status in (401, 403):
             return f"the key in {self._key_name} is refused: " if self._key else f"no key in {self._key_name}: "
-        return "wrong base_url or model: " if status and (status == 404 or 300 <= status < 400) else ""
+        return "wrong base_url or model: " if status == 404 or 300 <= status < 400 else ""
 
     def _misshapen(self, error: ValidationError, body: bytes) -> _TemporaryError:
         first = error.errors(include_url=False, include_input=False, include_context=False)[0]

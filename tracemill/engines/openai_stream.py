@@ -3,68 +3,106 @@
 A stream is hostile input: events may have any form, samples any order, and the stream may end at any position.
 """
 
-import json
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Annotated, Any, NamedTuple
 
 from pydantic import BaseModel, Field
 
-from tracemill.engines.openai_protocol import Answer, Choice, Logprobs, ModelMessage, Position, Usage
+from tracemill.engines.openai_protocol import (
+    Answer,
+    Choice,
+    Logprobs,
+    ModelMessage,
+    OptionalText,
+    OptionalUsage,
+    Position,
+    Usage,
+    or_none,
+)
 
 DONE = b"[DONE]"
+_BOM = b"\xef\xbb\xbf"
+_LINE_END = re.compile(rb"\r\n|\n|\r")
 
 
 class Piece(BaseModel):
     """The next piece of one sample."""
 
-    index: int = Field(0, ge=0)
+    index: Annotated[int, Field(ge=0)] | None = None
     delta: ModelMessage | None = None
-    finish_reason: str | None = None
-    logprobs: Logprobs | None = None
+    #: Some servers send the whole message, or a piece of it, under this name.
+    message: ModelMessage | None = None
+    finish_reason: OptionalText = None
+    logprobs: Annotated[Logprobs | None, or_none] = None
+    error: Any = None
 
 
 class Chunk(BaseModel):
     """One event: pieces of samples; the last event also holds the token counts."""
 
-    choices: list[Piece] = []
-    usage: Usage | None = None
+    choices: list[Piece] | None = None
+    usage: OptionalUsage = None
     #: Present instead of pieces if the request failed.
     error: Any = None
 
-    @property
-    def status(self) -> int | None:
-        """The error's HTTP status; None if the error has none."""
-        code = self.error.get("code") if isinstance(self.error, dict) else None
-        return code if isinstance(code, int) and 400 <= code < 600 else None
+
+class Event(NamedTuple):
+    """The data of one event, and its type."""
+
+    data: bytes
+    type: bytes = b""
 
     @property
-    def error_text(self) -> str:
-        """The error as JSON text."""
-        return json.dumps(self.error, ensure_ascii=False)
+    def is_error(self) -> bool:
+        return self.type == b"error"
 
 
 class Events:
-    """Splits the received bytes into the data of events; ignores comments and other fields."""
+    """Splits the received bytes into events; ignores comments, empty events and other fields.
+
+    A line ends with CR, LF or both. The stream may begin with a byte order mark.
+    """
 
     def __init__(self) -> None:
         self._rest = bytearray()
+        self._is_first = True
+        self._type = b""
         self._data: list[bytes] = []
 
-    def feed(self, received: bytes) -> Iterator[bytes]:
-        """The data of each complete event."""
+    def feed(self, received: bytes) -> Iterator[Event]:
+        """The complete events."""
         self._rest += received
-        if b"\n" not in received:
+        if b"\n" not in received and b"\r" not in received:
             return
-        *lines, rest = self._rest.split(b"\n")
-        self._rest = rest
+        # A CR at the end may be the first half of a line end.
+        end = len(self._rest) - self._rest.endswith(b"\r")
+        *lines, rest = _LINE_END.split(bytes(self._rest[:end]))
+        self._rest = bytearray(rest) + self._rest[end:]
         for line in lines:
-            line = line.removesuffix(b"\r")
-            if line.startswith(b"data:"):
-                self._data.append(bytes(line[5:]).removeprefix(b" "))
-            elif not line and self._data:
-                yield b"\n".join(self._data)
-                self._data = []
+            yield from self._line(line)
+
+    def end(self) -> Iterator[Event]:
+        """The last event, if no blank line follows it."""
+        rest, self._rest = bytes(self._rest), bytearray()
+        for line in (*_LINE_END.split(rest), b""):
+            yield from self._line(line)
+
+    def _line(self, line: bytes) -> Iterator[Event]:
+        if self._is_first:
+            line, self._is_first = line.removeprefix(_BOM), False
+        name, _, value = line.partition(b":")
+        value = value.removeprefix(b" ")
+        if name == b"data":
+            self._data.append(value)
+        elif name == b"event":
+            self._type = value.strip()
+        elif not line:
+            data, type_ = b"\n".join(self._data), self._type
+            self._data, self._type = [], b""
+            if data.strip():
+                yield Event(data, type_)
 
 
 @dataclass
@@ -76,23 +114,27 @@ class Sample:
     refusal: list[str] = field(default_factory=list)
     positions: list[Position] = field(default_factory=list)
     finish_reason: str | None = None
+    error: Any = None
 
     def take(self, piece: Piece) -> None:
-        """Add a piece at the end."""
-        if piece.delta:
-            self.content.append(piece.delta.content or "")
-            self.thoughts.append(piece.delta.thoughts)
-            self.refusal.append(piece.delta.refusal or "")
+        """Add a piece at the end. A whole message after its pieces repeats them."""
+        message = piece.delta or (None if any(self.content) else piece.message)
+        if message:
+            self.content.append(message.content or "")
+            self.thoughts.append(message.thoughts)
+            self.refusal.append(message.refusal or "")
         if piece.logprobs:
             self.positions.extend(piece.logprobs.content or [])
         self.finish_reason = piece.finish_reason or self.finish_reason
+        self.error = piece.error or self.error
 
     def choice(self) -> Choice:
         """The sample as a `Choice` of an answer without streaming."""
         message = ModelMessage(
             content="".join(self.content), reasoning_content="".join(self.thoughts), refusal="".join(self.refusal)
         )
-        return Choice(message=message, finish_reason=self.finish_reason, logprobs=Logprobs(content=self.positions))
+        logprobs = Logprobs(content=self.positions)
+        return Choice(message=message, finish_reason=self.finish_reason, logprobs=logprobs, error=self.error)
 
 
 class Assembly:
@@ -104,10 +146,14 @@ class Assembly:
         self._usage: Usage | None = None
 
     def take(self, chunk: Chunk) -> None:
-        """Add the pieces of a chunk to their samples; ignores pieces of samples beyond `n`."""
-        for piece in chunk.choices:
-            if piece.index < self._n:
-                self._samples.setdefault(piece.index, Sample()).take(piece)
+        """Add the pieces of a chunk to their samples; ignores pieces of samples beyond `n`.
+
+        Some servers count samples from 1, or leave the number of a single one out.
+        """
+        for piece in chunk.choices or ():
+            index = piece.index or 0
+            if index in self._samples or len(self._samples) < self._n:
+                self._samples.setdefault(index, Sample()).take(piece)
         self._usage = chunk.usage or self._usage
 
     @property

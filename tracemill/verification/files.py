@@ -19,8 +19,10 @@ from tracemill.errors import EngineAway, TracemillError, UsageError, reason_of
 from tracemill.text import final_gold
 from tracemill.verification.answers.kinds import Kind
 from tracemill.verification.checks import Findings, Item
+from tracemill.verification.foreign_rows import foreign_fields
+from tracemill.verification.gold_values import gold_text
 from tracemill.verification.pipeline import Verifier
-from tracemill.verification.rows import fields_of
+from tracemill.verification.rows import output_names, output_row
 from tracemill.verification.scorers import scoring_of
 from tracemill.verification.verdict import Verdict
 
@@ -58,6 +60,13 @@ class Done(NamedTuple):
 
     line: Line
     row: dict[str, Any] | None
+
+    @property
+    def verdict(self) -> dict[str, Any]:
+        """The fields of the verdict by our names; empty if the line holds no object."""
+        if self.row is None or self.line.row is None:
+            return {}
+        return {field: self.row[name] for field, name in output_names(self.line.row, None).items()}
 
 
 class Input:
@@ -116,9 +125,11 @@ def read_row(row: dict[str, Any]) -> tuple[Item | None, str | None]:
 
 def _item(row: dict[str, Any]) -> Item:
     """The trace in an object. Raises ValueError with the problem."""
+    if "trace" not in row:
+        row = row | foreign_fields(row)
     text, gold, question, kind, steps = map(row.get, ("trace", "gold", "question", "kind", "steps"))
     if not isinstance(text, str):
-        raise ValueError('"trace" is not a text' if "trace" in row else 'no "trace"')
+        raise ValueError('"trace" is not a text')
     if question is not None and not isinstance(question, str):
         raise ValueError('"question" is not a text')
     if kind is not None and kind not in _KINDS:
@@ -127,6 +138,11 @@ def _item(row: dict[str, Any]) -> Item:
         raise ValueError('"steps" is not a list of texts')
     if isinstance(gold, (bool, int, float)) or (kind == "code" and isinstance(gold, list)):
         gold = json.dumps(gold)
+    elif isinstance(gold, list):
+        try:
+            gold = gold_text(gold)
+        except ValueError as error:
+            raise ValueError(f'"gold" {error}') from None
     elif gold is not None and not isinstance(gold, str):
         raise ValueError('"gold" is neither a text nor a number')
     if gold and kind != "code" and "\n" not in gold.rpartition("####")[2].strip():
@@ -197,7 +213,7 @@ def row_with_verdict(
     if verdict is None:
         problem = problem or ""
         verdict = Verdict(Findings(None, f"not verified: {problem}"), blocked_by=TracemillError(problem))
-    return row | fields_of(verdict, judge) | kept_values(row)
+    return output_row(row, verdict, judge)
 
 
 def _reached(verdict: Verdict) -> Verdict:
@@ -205,8 +221,3 @@ def _reached(verdict: Verdict) -> Verdict:
     if isinstance(verdict.blocked_by, EngineAway):
         raise verdict.blocked_by
     return verdict
-
-
-def kept_values(row: dict[str, Any]) -> dict[str, Any]:
-    """Fields that a verdict has too, but that keep the value of the input row."""
-    return {name: row[name] for name in ("steps", "kind") if row.get(name)}

@@ -13,8 +13,8 @@ from pathlib import Path
 from typing import IO, Any
 
 from tracemill.errors import TracemillError, UsageError
-from tracemill.verification.files import MAX_LINE, Done, Input, Line, decode, kept_values
-from tracemill.verification.rows import FIELDS, JUDGE_FIELDS
+from tracemill.verification.files import MAX_LINE, Done, Input, Line, decode
+from tracemill.verification.rows import kept_values, output_names
 
 
 class Output:
@@ -50,7 +50,6 @@ class OutputFile(Output):
             raise TracemillError(f"cannot write {name}: {error.strerror}") from None
         self._name = name
         self._judge = judge
-        self._fields = frozenset(FIELDS + JUDGE_FIELDS if judge else FIELDS)
         if os.path.sameopenfile(self._file.fileno(), source.file.fileno()):
             raise UsageError(f"{name} is the input itself: name another file")
         try:
@@ -75,7 +74,7 @@ class OutputFile(Output):
                 else:
                     raise self._mismatch("has more rows than the input")
                 if not data.endswith(b"\n"):
-                    begin = _encoded(dict(takewhile(lambda field: field[0] not in self._fields, line.row.items())))[:-1]
+                    begin = self._begin(line.row)
                     if begin[: len(data)] != data[: len(begin)]:
                         raise self._mismatch(f"ends with a row that line {line.number} of the input did not give")
                     lines = chain([line], lines)
@@ -101,12 +100,22 @@ class OutputFile(Output):
             row = decode(data.decode())
         except (ValueError, RecursionError):
             return None
-        if not isinstance(row, dict) or row.keys() != given.keys() | self._fields:
+        ours = self._names(given)
+        if not isinstance(row, dict) or row.keys() != given.keys() | ours:
             return None
-        expected = {name: value for name, value in given.items() if name not in self._fields} | kept_values(given)
+        expected = {name: value for name, value in given.items() if name not in ours} | kept_values(given)
         if self._judge:
-            expected["judge"] = self._judge
+            expected[output_names(given, self._judge)["judge"]] = self._judge
         return row if all(row[name] == value for name, value in expected.items()) else None
+
+    def _begin(self, row: dict[str, Any]) -> bytes:
+        """The output row up to the first field of ours."""
+        ours = self._names(row)
+        return _encoded(dict(takewhile(lambda field: field[0] not in ours, row.items())))[:-1]
+
+    def _names(self, row: dict[str, Any]) -> set[str]:
+        """The names of our fields in the output row."""
+        return set(output_names(row, self._judge).values())
 
     def _mismatch(self, problem: str) -> UsageError:
         return UsageError(

@@ -1,5 +1,6 @@
 """A verdict as fields of a row of `tracemill verify`."""
 
+from collections.abc import Mapping
 from typing import Any
 
 from tracemill.scores import SCORE_FIELDS, scores_of
@@ -7,6 +8,10 @@ from tracemill.verification.checks import Findings
 from tracemill.verification.verdict import Verdict
 
 JUDGE_FIELDS = ("agreement", "judge")
+#: Begins the name of a field of ours if the input row has another field of that name.
+PREFIX = "tracemill_"
+#: Fields of the input row that are used for the verdict, and that keep their value.
+KEPT = ("steps", "kind")
 
 
 def fields_of(verdict: Verdict, judge: str | None) -> dict[str, Any]:
@@ -34,3 +39,29 @@ def fields_of(verdict: Verdict, judge: str | None) -> dict[str, Any]:
 
 #: The fields that a verdict adds to a row. A judge adds `JUDGE_FIELDS`.
 FIELDS = tuple(fields_of(Verdict(Findings(None, "")), None))
+
+
+def output_names(row: Mapping[str, Any], judge: str | None) -> dict[str, str]:
+    """The name in the output row of each field of ours.
+
+    An input row keeps its own fields. If it is an earlier output, its verdict is replaced.
+    """
+    is_output = all(name in row or PREFIX + name in row for name in FIELDS)
+
+    def name_of(field: str) -> str:
+        clashes = field in row and field not in KEPT and not is_output
+        return PREFIX + field if clashes or PREFIX + field in row else field
+
+    return {field: name_of(field) for field in (FIELDS + JUDGE_FIELDS if judge else FIELDS)}
+
+
+def output_row(row: Mapping[str, Any], verdict: Verdict, judge: str | None) -> dict[str, Any]:
+    """The input row with its verdict."""
+    names = output_names(row, judge)
+    fields = {names[field]: value for field, value in fields_of(verdict, judge).items()}
+    return {**row, **fields, **kept_values(row)}
+
+
+def kept_values(row: Mapping[str, Any]) -> dict[str, Any]:
+    """Fields that a verdict has too, but that keep the value of the input row."""
+    return {name: row[name] for name in KEPT if row.get(name)}

@@ -63,7 +63,7 @@ def by_flags(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[list[
     """What `tracemill enqueue` with these flags would store; the calibrations say nothing of any judge."""
     opened: list[Opened] = []
 
-    def store(source: SourceSpec, spec: JobSpec, _: object) -> Enqueued:
+    def store(source: SourceSpec, spec: JobSpec, *_: object, **__: object) -> Enqueued:
         opened.append((source, spec))
         return Enqueued(1, read=1)
 

@@ -37,7 +37,7 @@ def test_choices_become_lines_of_the_question_and_the_answer_a_letter(
     assert (item.text, item.gold, item.kind) == ("2 + 3?\nA) 4\nB) 5", gold, "choice")
 
 
-@pytest.mark.parametrize("wrong", [["one"], ["a", 2], {"text": ["a", "b"], "label": ["A"]}, ["a"] * 27])
+@pytest.mark.parametrize("wrong", [["one"], ["a", None], {"text": ["a", "b"], "label": ["A"]}, ["a"] * 27])
 def test_unusable_choices_are_a_problem_of_their_row_only(tmp_path: Path, wrong: object) -> None:
     first, second = read(tmp_path, {"question": "?", "choices": wrong}, {"question": "2 + 3?", "gold": "5"})
     assert isinstance(first, Problem)

@@ -61,7 +61,7 @@ def test_a_jsonl_file_gives_questions_with_gold_meta_and_line(tmp_path: Path) ->
         (b"\0\0\0\0", "not JSON"),
         (b'{"question": "a", "answer": NaN}', "nan"),
         (b'{"question": "a", "answer": 1e999}', "inf"),
-        (b'{"question": "a", "answer": [1]}', "a list"),
+        (b'{"question": "a", "answer": {"b": 1}}', "an object"),
         (b'{"question": "a", "id": ' + b"9" * 5000 + b"}", "too many digits"),
         (b"[" * 100_000, "nested too deeply"),
     ],
@@ -256,7 +256,7 @@ def test_wrong_paths_are_wrong_use(tmp_path: Path) -> None:
         f"{tmp_path}/latin.csv": "the header is not UTF-8",
         f"{tmp_path}/q.txt": "unknown kind of file '.txt'",
         f"{tmp_path}/q.gz": "unknown kind of file '.gz'",
-        f"{tmp_path}/fake.jsonl.gz": "not a readable gzip file",
+        f"{tmp_path}/fake.jsonl.gz": "not a readable .gz file",
         "s3://bucket/q.jsonl": "unknown kind of source 's3'",
         "": "no source given",
     }.items():
@@ -273,39 +273,25 @@ def test_columns_are_found_by_their_usual_names_or_mapped(tmp_path: Path) -> Non
 
 
 def test_errors_of_mappings_list_the_columns_and_the_nearest_name(tmp_path: Path) -> None:
-    path = write(tmp_path / "q.jsonl", '{"Prompt": "p", "Gold": "o"}')
+    path = write(tmp_path / "q.jsonl", '{"Prompts": "p", "Gold": "o"}')
     for mapping, says in (
-        ({}, "columns: Prompt, Gold. Name the column of the question: --map question=Prompt"),
-        ({"question": "promt"}, r"columns: Prompt, Gold. Did you mean --map question=Prompt\?"),
-        ({"question": "Prompt", "gold": "gold"}, r"Did you mean --map gold=Gold\?"),
-        ({"Prompt": "question"}, "write --map question=Prompt"),
-        ({"text": "Prompt"}, "'text' is not one of question, gold, domain, kind"),
+        ({}, "columns: Prompts, Gold. Name the column of the question: --map question=Prompts"),
+        ({"question": "promts"}, r"columns: Prompts, Gold. Did you mean --map question=Prompts\?"),
+        ({"question": "Prompts", "gold": "gold"}, r"Did you mean --map gold=Gold\?"),
+        ({"Prompts": "question"}, "write --map question=Prompts"),
+        ({"text": "Prompts"}, "'text' is not one of question, gold, domain, kind"),
     ):
         with pytest.raises(UsageError, match=says):
             open_source(str(path), mapping=mapping)
 
 
-def test_a_gold_column_may_have_capitals_but_half_a_question_is_not_taken(tmp_path: Path) -> None:
-    assert read(write(tmp_path / "a.csv", "question,Answer\n1 + 1?,2\n"))[0][0].gold == "2"
-    with pytest.raises(UsageError, match="--map question=Question"):
-        open_source(str(write(tmp_path / "svamp.csv", "Body,Question,Answer\nA has 1.,How many?,1\n")), mapping={})
+def test_usual_column_names_may_have_capitals(tmp_path: Path) -> None:
+    assert read(write(tmp_path / "a.csv", "Question,Answer\n1 + 1?,2\n"))[0][0].gold == "2"
 
 
 def test_the_suggested_option_can_be_pasted_into_a_shell(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match=r"--map 'question=Die Frage'$"):
         open_source(str(write(tmp_path / "q.csv", "Die Frage,Antwort\n1 + 1?,2\n")), mapping={})
-
-
-def test_a_csv_file_may_have_semicolons(tmp_path: Path) -> None:
-    ((question,), problems) = read(write(tmp_path / "q.csv", "question;answer\nWhat is 1,5 + 1,5?;3\n"))
-    assert (question.text, question.gold, problems) == ("What is 1,5 + 1,5?", "3", [])
-
-
-def test_an_object_around_the_rows_is_wrong_use_with_the_command_that_unpacks_it(tmp_path: Path) -> None:
-    path = write(tmp_path / "q.json", '{"version": 1, "data": [{"question": "1 + 1?"}]}')
-    with pytest.raises(UsageError) as caught:
-        open_source(str(path), mapping={})
-    assert str(caught.value).endswith(f"""jq '.["data"]' {path} > rows.json""")
 
 
 def test_a_message_about_columns_can_always_be_printed(tmp_path: Path) -> None:

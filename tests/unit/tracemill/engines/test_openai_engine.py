@@ -202,17 +202,11 @@ HOSTILE: dict[str, str | bytes] = {
     "nothing": b"",
     "not text": b"\xff\xfe\x00",
     "deep": "[" * 100_000,
-    "an error with status 200": '{"error": {"message": "out of credit"}}',
     "choices is a text": '{"choices": "many"}',
     "choice is null": '{"choices": [null]}',
     "no message": '{"choices": [{}]}',
-    "content is a list": body(choice_of(content=["a"])),
     "content is a number": body(choice_of(content=4)),
     "lone surrogate": b'{"choices": [{"message": {"content": "\\ud800"}}]}',
-    "finish_reason is a list": body({"message": {"content": "a"}, "finish_reason": []}),
-    "negative tokens": body(choice_of(content="a"), usage={"prompt_tokens": -1, "completion_tokens": -5}),
-    "endless tokens": body(choice_of(content="a"), usage={"prompt_tokens": 1, "completion_tokens": 10**30}),
-    "usage is a list": body(choice_of(content="a"), usage=[]),
 }
 
 
@@ -328,12 +322,11 @@ def test_impossible_probabilities_do_not_break_the_choice(start: Start) -> None:
     assert run(engine.choose(QUESTION, ["Yes", "No"])) == {"Yes": 1, "No": 0}
 
 
-def test_a_probability_that_is_not_a_number_is_an_engine_error(start: Start) -> None:
-    likely = [{"token": "Yes", "logprob": float("nan")}]
+def test_a_probability_that_is_not_a_number_is_ignored(start: Start) -> None:
+    likely = [{"token": "Yes", "logprob": float("nan")}, {"token": "No", "logprob": -1}]
     choice = choice_of(content="Yes") | {"logprobs": {"content": [{"top_logprobs": likely}]}}
-    _, engine = start(faults=[body(choice)] * 5)
-    with pytest.raises(EngineError, match="not a chat completion"):
-        run(engine.choose(QUESTION, ["Yes", "No"]))
+    _, engine = start(faults=[body(choice)])
+    assert run(engine.choose(QUESTION, ["Yes", "No"])) == {"Yes": 0, "No": 1}
 
 
 def test_choices_are_read_from_the_likeliest_first_words(start: Start) -> None:

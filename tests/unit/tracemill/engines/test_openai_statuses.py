@@ -32,7 +32,7 @@ def test_a_wrong_key_address_or_model_refuses_the_alias_at_the_first_request(
     assert len(server.requests) == 1
 
 
-@pytest.mark.parametrize("status", [400, 402, 405, 407, 409, 413, 422, 499])
+@pytest.mark.parametrize("status", [400, 405, 407, 413, 422, 499])
 def test_a_refusal_concerns_one_request_and_is_not_repeated(start: Start, status: int) -> None:
     server, engine = start(faults=[(status, {})])
     with pytest.raises(RequestRefused, match=f"{server.base_url} answered {status}.*not like this"):
@@ -45,10 +45,12 @@ def test_a_refusal_concerns_one_request_and_is_not_repeated(start: Start, status
     ("status", "kind", "needs_probe"),
     [
         (408, EngineError, True),
+        (409, EngineAway, False),
         (429, EngineAway, False),
         (500, EngineAway, True),
         (502, EngineAway, True),
         (503, EngineAway, False),
+        (529, EngineAway, False),
         (599, EngineAway, True),
     ],
 )
@@ -61,6 +63,13 @@ def test_a_failing_server_gets_five_attempts(
     assert (type(caught.value), caught.value.needs_probe) == (kind, needs_probe)
     assert len(server.requests) == 5
     assert texts(engine) == [ANSWER]
+
+
+def test_a_spent_balance_pauses_the_alias_after_one_request(start: Start) -> None:
+    server, engine = start(faults=[(402, {})])
+    with pytest.raises(EngineAway, match=f"{server.base_url} answered 402 Payment Required"):
+        texts(engine)
+    assert len(server.requests) == 1
 
 
 @pytest.mark.parametrize("status", [301, 302, 303, 307, 308])

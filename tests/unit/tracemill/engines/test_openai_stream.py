@@ -14,7 +14,7 @@ from tests.unit.tracemill.engines.engine_contract import QUESTION, EngineContrac
 from tracemill.engines import Sampling
 from tracemill.engines import openai_server as transport
 from tracemill.engines.openai import OpenaiEngine
-from tracemill.engines.openai_stream import Events
+from tracemill.engines.openai_stream import Event, Events
 from tracemill.errors import EngineAway, EngineError, RequestRefused
 from tracemill.event_loop import run
 
@@ -176,16 +176,18 @@ def test_an_endless_answer_is_cut_at_the_size_limit(start: Start, monkeypatch: p
             run(engine.generate(QUESTION, 1, Sampling(max_tokens=2000)))
 
 
-@given(st.lists(st.text(st.characters(codec="utf-8", exclude_characters="\r\n")), max_size=5), st.data())
-def test_events_do_not_depend_on_the_borders_of_received_bytes(texts: list[str], data: st.DataObject) -> None:
-    whole = "".join(f": c\r\ndata: {text}\r\n\r\n" for text in texts).encode()
-    events, received = Events(), list[bytes]()
+@pytest.mark.parametrize("end", ["\r\n", "\n", "\r"], ids=repr)
+@given(texts=st.lists(st.text(st.characters(codec="utf-8", exclude_characters="\r\n")), max_size=5), data=st.data())
+def test_events_do_not_depend_on_the_borders_of_received_bytes(end: str, texts: list[str], data: st.DataObject) -> None:
+    whole = ("\ufeff" + "".join(f": c{end}data: {text}{end}{end}" for text in texts)).encode()
+    events, received = Events(), list[Event]()
     while whole:
         size = data.draw(st.integers(1, len(whole)))
         received += events.feed(whole[:size])
         whole = whole[size:]
-    assert [event.decode() for event in received] == texts
+    received += events.end()
+    assert [event.data.decode() for event in received] == [text for text in texts if text.encode().strip()]
 
 
 def test_an_event_of_several_lines_is_one() -> None:
-    assert list(Events().feed(b"data: one\ndata:two\n\n")) == [b"one\ntwo"]
+    assert list(Events().feed(b"data: one\ndata:two\n\n")) == [Event(b"one\ntwo")]

@@ -92,7 +92,7 @@ BROKEN = {
     b'{"trace": "x", "question": 5}': ({"trace": "x", "question": 5}, '"question" is not a text'),
     b'{"trace": "x", "kind": "maths"}': ({"trace": "x", "kind": "maths"}, '"kind" is none of number, '),
     b'{"trace": "x", "kind": [1]}': ({"trace": "x", "kind": [1]}, '"kind" is none of number, '),
-    b'{"trace": "x", "gold": ["4"]}': ({"trace": "x", "gold": ["4"]}, '"gold" is neither a text nor a number'),
+    b'{"trace": "x", "gold": {"a": 4}}': ({"trace": "x", "gold": {"a": 4}}, '"gold" is neither a text nor a number'),
     b'{"trace": "x", "steps": "a"}': ({"trace": "x", "steps": "a"}, '"steps" is not a list of texts'),
     b'{"trace": "x", "steps": [1]}': ({"trace": "x", "steps": [1]}, '"steps" is not a list of texts'),
 }

@@ -79,6 +79,8 @@ class FeederSettings(Section):
     verify_lease_seconds: float = Field(120, gt=0)
     #: Failed visits after which a question is `failed`.
     max_attempts: int = Field(5, ge=1)
+    #: Seconds after which the feeder ends a transaction of the read-only role. Long ones slow all processes down.
+    reader_seconds: float = Field(900, gt=0)
 
 
 class LocalSettings(Section):
@@ -115,7 +117,11 @@ class Settings(BaseSettings):
     data_dir: Path = Path(".tracemill")
     #: Address of Postgres, for SQLAlchemy. By default the local stack's.
     database_url: SecretStr | None = None
-    #: Address of Postgres for SQL users, with the read-only role. By default the local stack's.
+    #: Address of Postgres for `tracemill db`, with the role that owns the tables, and without a connection pooler
+    #: between. By default `database_url`.
+    direct_url: SecretStr | None = None
+    #: Address of Postgres for `tracemill sql`, `export` and `report`, with the read-only role. It may be a replica. By
+    #: default the local stack's.
     reader_url: SecretStr | None = None
     #: Address of Redis, Celery's broker. By default the local stack's.
     redis_url: SecretStr | None = None

@@ -139,7 +139,7 @@ def _end_of(connection: Connection, order: LiteralString) -> tuple[str, int]:
     return (str(row["created_at"]), int(row["trace_id"])) if row else ("", 0)
 
 
-def _execute(connection: Connection, query: sql.Composable) -> psycopg.Cursor[dict[str, Any]]:
+def _execute(connection: Connection, query: sql.SQL | sql.Composed) -> psycopg.Cursor[dict[str, Any]]:
     """Run one statement. Postgres prepares only a single one, so the user's condition cannot add others."""
     try:
         return connection.execute(query, prepare=True)

@@ -1,4 +1,4 @@
-"""`tracemill jobs`: list, show and watch jobs; pause, resume, cancel and retry them."""
+"""`tracemill jobs`: list, show and watch jobs; pause, resume, cancel and retry them. `cli.deletion` deletes them."""
 
 import sys
 import time
@@ -22,7 +22,7 @@ from db.session import transaction
 from tracemill.errors import UsageError
 from tracemill.policy import Policy
 
-jobs = typer.Typer(help="Jobs: list, show, watch, pause, resume, cancel, retry.", invoke_without_command=True)
+jobs = typer.Typer(help="Jobs: list, show, watch, pause, resume, cancel, retry, delete.", invoke_without_command=True)
 
 Name = Annotated[str, typer.Argument(help="The job's name.")]
 #: Seconds between two reports, on a terminal and elsewhere.
@@ -34,7 +34,7 @@ ESTIMATE_SECONDS, MIN_ESTIMATE_SECONDS = 300, 5
 #: Traces and tokens a second are measured over this many seconds.
 RATE_SECONDS = 10
 #: States in which a job is watched no longer.
-ENDED = ("done", "over_budget", "cancelled")
+ENDED = ("done", "over_budget", "cancelled", "deleting")
 ACCEPTANCE = text(
     "select * from acceptance where job = :name "
     "order by variant, domain, array_position('{easy,medium,hard}', difficulty)"

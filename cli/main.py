@@ -11,6 +11,7 @@ import typer
 from cli import (
     calibrate,
     database,
+    deletion,
     demo,
     doctor,
     enqueue,
@@ -53,6 +54,7 @@ GROUPS = (
     enqueue,
     methods,
     jobs,
+    deletion,
     verify,
     calibrate,
     workers,

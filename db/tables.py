@@ -63,7 +63,7 @@ class Job(Base):
     id: Mapped[int] = mapped_column(Identity(), primary_key=True)
     name: Mapped[str] = mapped_column(unique=True)
     purpose: Mapped[str]
-    #: filling (enqueue is still writing questions), running, paused, over_budget, cancelled, done
+    #: filling (enqueue is still writing questions), running, paused, over_budget, cancelled, done, deleting
     state: Mapped[str] = mapped_column(server_default="filling")
     model: Mapped[str]
     #: The round whose adapter answers, on top of the alias's model.
@@ -101,7 +101,7 @@ class Job(Base):
     finished_at: Mapped[datetime | None]
     __table_args__ = (
         one_of("purpose", "teach", "evaluate"),
-        one_of("state", "filling", "running", "paused", "over_budget", "cancelled", "done"),
+        one_of("state", "filling", "running", "paused", "over_budget", "cancelled", "done", "deleting"),
         one_of("budget_unit", "tokens", "money"),
     )
 

@@ -87,11 +87,25 @@ def downgrade(
     console.print(f"the schema is that of {revision}", markup=False)
 
 
-@db.command(help="Compare the database with this version. Exit code 1 if they differ. Example: tracemill db check")
-def check() -> None:
-    from db import migrate
+CHECK = """Compare the schema with this version, and the counts of each job with its rows. Exit code 1 if they differ.
+
+It reads all traces and locks nothing. Example: tracemill db check"""
+
+
+@db.command(help=CHECK)
+def check(
+    correct: Annotated[bool, typer.Option("--correct", help="Correct the counts of jobs.")] = False,
+) -> None:
+    from db import counts, migrate
+    from db.session import transaction
 
     differences = migrate.differences(_url())
     if differences:
         raise TracemillError(f"the database differs from this version: {differences[0]}. Run `tracemill db upgrade`")
-    console.print("the schema is up to date")
+    with transaction() as connection:
+        wrong = counts.differences(connection, correct=correct)
+    for sentence in wrong:
+        print_line(sentence)
+    if wrong and not correct:
+        raise TracemillError("counts differ from the rows: `tracemill db check --correct` corrects them")
+    console.print("the schema is up to date, and the counts are right")

@@ -31,6 +31,8 @@ LIVE_SECONDS, LINE_SECONDS = 1.0, 5.0
 POLL_SECONDS = 1.0
 #: An estimate rests on the questions settled in the last 5 minutes, and on at least 5 seconds.
 ESTIMATE_SECONDS, MIN_ESTIMATE_SECONDS = 300, 5
+#: The largest number of traces that `jobs show` reads without --all.
+MAX_READ = 200_000
 #: Traces and tokens a second are measured over this many seconds.
 RATE_SECONDS = 10
 #: States in which a job is watched no longer.
@@ -80,16 +82,23 @@ def list_(json: Json = False) -> None:
 
 
 @jobs.command(help="Show everything about one job. Example: tracemill jobs show gsm8k-teacher-cot")
-def show(name: Name, json: Json = False) -> None:
+def show(
+    name: Name,
+    every: Annotated[
+        bool, typer.Option("--all", help=f"Also the tables that read all traces, if there are more than {MAX_READ:,}.")
+    ] = False,
+    json: Json = False,
+) -> None:
     job = job_named(name)
+    every = every or job["traces"] <= MAX_READ
     with transaction() as connection:
         settings = dict(connection.execute(Q["job_by_name"], {"name": name}).mappings().one())
         key = {"job_id": job["job_id"]}
         errors = [dict(row) for row in connection.execute(Q["job_errors"], key).mappings()]
         canaries = [dict(row) for row in connection.execute(Q["job_canaries"], key).mappings()]
-        ends = [dict(row) for row in connection.execute(Q["question_ends"], key).mappings()]
+        ends = [dict(row) for row in connection.execute(Q["question_ends"], key).mappings()] if every else []
         prompts = [dict(row) for row in connection.execute(Q["job_prompts"], key).mappings()]
-        costs = [dict(row) for row in connection.execute(ACCEPTANCE, {"name": name}).mappings()]
+        costs = [dict(row) for row in connection.execute(ACCEPTANCE, {"name": name}).mappings()] if every else []
     whole = job | {column: settings[column] for column in ("source", "sampling", "verifier", "ask_as", "give_up")}
     sampling = saved(job, ends)
     if json:
@@ -103,6 +112,8 @@ def show(name: Name, json: Json = False) -> None:
     print_facts(whole)
     if costs:
         print_rows(costs, COSTS, title="accepted traces and their cost")
+    if not every:
+        print_line(f"--all also prints the cost of accepted traces: it reads all {job['traces']:,} traces")
     if errors:
         print_rows(errors, ("questions", "last_error"), title="errors")
 

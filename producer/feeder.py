@@ -20,8 +20,8 @@ from sqlalchemy.exc import OperationalError, ProgrammingError
 from db.heartbeat import SILENT_SECONDS, present
 from db.queries import Q
 from db.session import engine, statement, transaction
-from producer.readers import limit_readers
 from producer.shares import Job, rooms, window
+from producer.upkeep import keep_up
 from tracemill.celery import GENERATE, LOOP, TRAIN, TRAIN_QUEUE, app, generate_queue, nudge_verifiers, send
 from tracemill.policy import Policy
 from tracemill.settings import FeederSettings, settings
@@ -150,7 +150,7 @@ def _nudge_trainers() -> None:
 def feed(stopped: Callable[[], bool]) -> None:
     """Run a feeder with a heartbeat until `stopped()`. Raises StackError if the schema is not this code's."""
     leading = threading.Event()
-    with present("producer", leads=leading.is_set), limit_readers():
+    with present("producer", leads=leading.is_set), keep_up():
         lead(stopped, leading)
 
 

@@ -120,7 +120,7 @@ class Settings(BaseSettings):
     #: Address of Postgres for `tracemill db`, with the role that owns the tables, and without a connection pooler
     #: between. By default `database_url`.
     direct_url: SecretStr | None = None
-    #: Address of Postgres for `tracemill sql`, `export` and `report`, with the read-only role. It may be a replica. By
+    #: Address of Postgres for `tracemill sql` and `tracemill export`, with the read-only role. It may be a replica. By
     #: default the local stack's.
     reader_url: SecretStr | None = None
     #: Address of Redis, Celery's broker. By default the local stack's.

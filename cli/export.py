@@ -1,35 +1,27 @@
 """`tracemill export`: write traces and their scores to files for other tools."""
 
-from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass, field
+import time
+from collections.abc import Callable, Iterator
 from enum import StrEnum
-from functools import lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from cli import export_files
-from cli.export_files import BATCH, COMPRESSED, STDOUT, Columns
-from cli.output import Json, print_json, progress_bar
-from tracemill.errors import UsageError, no_postgres, unreachable
+from cli.export_files import COMPRESSED, FORMATS, STDOUT, Piece, Progress, Unfinished, Write
+from cli.interruption import explained_interrupt, this_command
+from cli.output import Json, print_json, print_line, progress_bar, progress_console
+from tracemill.errors import UsageError, no_postgres
 from tracemill.settings import settings
 
 if TYPE_CHECKING:
-    import psycopg
+    from cli.export_rows import Batch, Traces
 
-#: The column that says whether a round may train on a trace.
-USE = "training_use"
-#: Its value for traces that a round may imitate; the only ones that are exported without --include.
+#: The value of `training_use` for traces that a round may imitate; the only ones that are exported without --include.
 TRAIN = "train"
-#: Its value for traces whose question is also in an evaluation.
-OVERLAP = "overlap"
 #: The kinds of traces that --include adds.
-OTHERS = ("rejected", "unverified", "negative", OVERLAP, "evaluate")
-#: Names of columns that are read only to recognise overlaps.
-_HIDDEN = ("_question", "_use")
+OTHERS = ("rejected", "unverified", "negative", "overlap", "evaluate")
 
 
 class Format(StrEnum):
@@ -49,7 +41,8 @@ def register(app: typer.Typer) -> None:
 EXPORT = """Write the traces that a round may train on, with their scores, to a file or a folder.
 
 These are accepted traces of teach jobs that are not wrong on purpose, if no evaluation has their question. --include
-adds others by name; the column training_use tells them apart.
+adds others by name; the column training_use tells them apart. An interrupted export to a file continues if the same
+command runs again.
 
 Example: tracemill export good.parquet --where "method = 'cot'\""""
 
@@ -76,30 +69,88 @@ def export(
         raise UsageError("only JSON lines and CSV can go to standard output: name a file")
     if output.exists() and not overwrite:
         raise UsageError(f"{output} exists: choose another name, or add --overwrite")
-    uses = _uses(include)
-    with _rows(where, columns, uses) as read, progress_bar() as bar:
-        task = bar.add_task("exporting", total=read.most)
-        with getattr(export_files, format)(output, read.columns) as write:
-            for n_read, rows in read.batches:
-                write(rows)
-                read.written += len(rows)
-                bar.advance(task, n_read)
-            if not read.written:
-                raise _nothing(where, read)
+    from cli.export_rows import USE, Traces
+
+    uses, url = _uses(include), settings().reader_url
+    if url is None:
+        raise no_postgres("reader_url")
+    names = [name.strip() for name in columns.split(",") if name.strip()]
+    if names and len(uses) > 1 and USE not in names:
+        names.append(USE)
+    traces = Traces(url.get_secret_value(), where, names, uses)
+    request = {"where": where, "columns": names, "uses": list(uses), "format": format, "first": traces.first}
+    progress = Progress(request, 0, traces.end)
+    if output == STDOUT:
+        with FORMATS[format].write(Piece(STDOUT, traces.kinds)) as write:
+            _copy(traces.batches(0, traces.end), write, progress)
+        _require_rows(progress)
+        return
+    again = f"The export continues when you repeat: {this_command()}"
+    with explained_interrupt(again), export_files.explained(output):
+        progress = _write(Unfinished(output, FORMATS[format]), traces, progress)
     if json:
-        print_json(
-            {
-                "output": output,
-                "format": format,
-                "rows": read.written,
-                "columns": list(read.columns),
-                "left_out": dict(read.left_out),
-            }
-        )
-    elif output != STDOUT:
-        print(f"{output}: {read.written:,} traces")
-        if read.left_out:
-            print(f"left out: {_counts(read)}; --include NAME adds them")
+        kinds = list(traces.kinds)
+        counts = {"rows": progress.rows, "left_out": progress.left_out}
+        print_json({"output": output, "format": format, "columns": kinds, **counts})
+    else:
+        print(f"{output}: {progress.rows:,} traces")
+        if progress.left_out:
+            print(f"left out: {_counts(progress)}; --include NAME adds them")
+
+
+def _write(unfinished: Unfinished, traces: "Traces", new: Progress) -> Progress:
+    """Write the traces in pieces, after those of an interrupted export, and join them."""
+    progress = unfinished.begin(new)
+    if progress.rows:
+        print_line(f"continuing after {progress.rows:,} traces of an interrupted export", progress_console)
+    batches = traces.batches(progress.after, progress.end)
+    try:
+        with progress_bar() as bar:
+            task = bar.add_task("exporting", total=progress.end)
+            while progress.after < progress.end:
+                with unfinished.piece(progress, traces.kinds) as write:
+                    _copy(batches, write, progress, lambda: bar.update(task, completed=progress.after), in_pieces=True)
+                progress.pieces += 1
+                unfinished.save(progress)
+        _require_rows(progress)
+        unfinished.finish(progress)
+    finally:
+        if not (progress.pieces and progress.rows):
+            unfinished.remove()
+    return progress
+
+
+def _copy(
+    batches: "Iterator[Batch]",
+    write: Write,
+    progress: Progress,
+    show: Callable[[], object] = lambda: None,
+    *,
+    in_pieces: bool = False,
+) -> None:
+    """Write and count batches: all, or those of one piece."""
+    started, rows_before = time.monotonic(), progress.rows
+    for batch in batches:
+        write(batch.rows)
+        progress.add(batch.last, len(batch.rows), batch.left_out)
+        show()
+        is_full = progress.rows - rows_before >= export_files.PIECE
+        if in_pieces and (is_full or time.monotonic() - started > export_files.PIECE_SECONDS):
+            break
+
+
+def _require_rows(progress: Progress) -> None:
+    """Raise UsageError if there is nothing to export."""
+    if progress.rows:
+        return
+    where = progress.request["where"]
+    matching = "no trace" if where == "true" else f'no trace that matches --where "{where}"'
+    advice = f" ({_counts(progress)}): --include NAME adds them" if progress.left_out else ""
+    raise UsageError(f"{matching} may be trained on, so there is nothing to export{advice}")
+
+
+def _counts(progress: Progress) -> str:
+    return ", ".join(f"{count:,} {use}" for use, count in progress.left_out.items())
 
 
 def _format_of(output: Path) -> Format:
@@ -120,109 +171,3 @@ def _uses(include: str) -> tuple[str, ...]:
     if unknown := [name for name in names if name not in (*OTHERS, TRAIN, "all")]:
         raise UsageError(f"--include {unknown[0]}: there is no such kind of trace; choose {', '.join(OTHERS)} or all")
     return (TRAIN, *OTHERS) if "all" in names else (TRAIN, *dict.fromkeys(names))
-
-
-@dataclass
-class _Read:
-    """The rows of an export, and their counts."""
-
-    columns: Columns
-    #: The largest possible number of rows.
-    most: int
-    #: For each batch: the number of rows that were read, and the rows to write.
-    batches: Iterator[tuple[int, list[dict[str, Any]]]]
-    #: Matching traces that are not written, by their `training_use`.
-    left_out: Counter[str] = field(default_factory=Counter)
-    written: int = 0
-
-
-@contextmanager
-def _rows(where: str, columns: str, uses: Sequence[str]) -> Iterator[_Read]:
-    """Read the rows of one snapshot."""
-    import psycopg
-    from psycopg import sql
-    from psycopg.rows import dict_row
-
-    url = settings().reader_url
-    if url is None:
-        raise no_postgres("reader_url")
-    names = [name.strip() for name in columns.split(",") if name.strip()]
-    if names and len(uses) > 1 and USE not in names:
-        names.append(USE)
-    selected = sql.SQL(", ").join(map(sql.Identifier, names)) if names else sql.SQL("trace_scores.*")
-    hidden = sql.SQL("question as _question, training_use as _use")
-    # The user's SQL runs as a role that can only read the views. The line break ends a comment in it.
-    rest = sql.SQL("from trace_scores where (") + sql.SQL(where) + sql.SQL("\n)")
-    try:
-        with psycopg.connect(url.get_secret_value(), connect_timeout=10) as connection:
-            connection.read_only = True
-            connection.isolation_level = psycopg.IsolationLevel.REPEATABLE_READ
-            counted = sql.SQL("select training_use, count(*) ") + rest + sql.SQL(" group by 1 order by 1")
-            counts: Counter[str] = Counter(dict(connection.execute(counted).fetchall()))
-            left_out = Counter({use: count for use, count in counts.items() if use not in uses})
-            with connection.cursor("export", row_factory=dict_row) as cursor:
-                cursor.execute(
-                    sql.SQL("select {}, {} {} and training_use = any({}) order by trace_id").format(
-                        selected, hidden, rest, sql.Literal(list(uses))
-                    )
-                )
-                kinds = {
-                    column.name: _kind(column.type_code)
-                    for column in cursor.description or []
-                    if column.name not in _HIDDEN
-                }
-                batches = iter(lambda: cursor.fetchmany(BATCH), [])
-                overlaps = _overlaps(connection)
-                kept = ((len(rows), _kept(rows, uses, overlaps, left_out)) for rows in batches)
-                yield _Read(kinds, counts.total() - left_out.total(), kept, left_out)
-    except psycopg.OperationalError as error:
-        raise unreachable("Postgres", error) from None
-    except psycopg.Error as error:
-        raise UsageError(f"Postgres refused --where or --columns: {str(error).strip()}") from None
-
-
-def _kept(
-    rows: Iterable[dict[str, Any]], uses: Sequence[str], overlaps: Callable[[str], bool], left_out: Counter[str]
-) -> list[dict[str, Any]]:
-    """The rows to write. A question that resembles one of an evaluation is an overlap, as in a round's selection."""
-    kept = []
-    for row in rows:
-        question, use = (row.pop(name) for name in _HIDDEN)
-        if use not in (OVERLAP, "evaluate") and overlaps(question):
-            if USE in row:
-                row[USE] = OVERLAP
-            if OVERLAP not in uses:
-                left_out[OVERLAP] += 1
-                continue
-        kept.append(row)
-    return kept
-
-
-def _overlaps(connection: "psycopg.Connection[Any]") -> Callable[[str], bool]:
-    """Whether a question overlaps one of an evaluation, by the rules and the default bounds of `[select]`."""
-    from trainer.select.decontamination import Overlaps
-    from trainer.select.spec import SelectSpec
-
-    fields = SelectSpec.model_fields
-    known = Overlaps(fields["ngram"].default, fields["overlap"].default)
-    with connection.cursor("evaluations") as cursor:
-        for question_id, question in cursor.execute("select question_id, question from evaluation_questions"):
-            known.add(question_id, question)
-    return lru_cache(10_000)(lambda question: known.find(question) is not None)
-
-
-def _nothing(where: str, read: _Read) -> UsageError:
-    matching = "no trace" if where == "true" else f'no trace that matches --where "{where}"'
-    advice = f" ({_counts(read)}): --include NAME adds them" if read.left_out else ""
-    return UsageError(f"{matching} may be trained on, so there is nothing to export{advice}")
-
-
-def _counts(read: _Read) -> str:
-    return ", ".join(f"{count:,} {use}" for use, count in read.left_out.items())
-
-
-def _kind(oid: int) -> str:
-    from psycopg import postgres
-
-    known = postgres.types.get(oid)
-    return known.name if known else "text"

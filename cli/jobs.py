@@ -1,4 +1,4 @@
-"""`tracemill jobs`: list, show and watch jobs; pause, resume, cancel and retry them; leave out failed questions."""
+"""`tracemill jobs`: list, show, watch, pause, resume, cancel, retry and delete jobs; leave out failed questions."""
 
 import sys
 import time
@@ -23,7 +23,7 @@ from tracemill.errors import UsageError
 from tracemill.policy import Policy
 
 jobs = typer.Typer(
-    help="Jobs: list, show, watch, pause, resume, cancel, retry, leave-out.", invoke_without_command=True
+    help="Jobs: list, show, watch, pause, resume, cancel, retry, leave-out, delete.", invoke_without_command=True
 )
 
 Name = Annotated[str, typer.Argument(help="The job's name.")]
@@ -33,10 +33,12 @@ LIVE_SECONDS, LINE_SECONDS = 1.0, 5.0
 POLL_SECONDS = 1.0
 #: An estimate rests on the questions settled in the last 5 minutes, and on at least 5 seconds.
 ESTIMATE_SECONDS, MIN_ESTIMATE_SECONDS = 300, 5
+#: The largest number of traces that `jobs show` reads without --all.
+MAX_READ = 200_000
 #: Traces and tokens a second are measured over this many seconds.
 RATE_SECONDS = 10
 #: States in which a job is watched no longer.
-ENDED = ("done", "over_budget", "cancelled")
+ENDED = ("done", "over_budget", "cancelled", "deleting")
 ACCEPTANCE = text(
     "select * from acceptance where job = :name "
     "order by variant, domain, array_position('{easy,medium,hard}', difficulty)"
@@ -63,6 +65,9 @@ OPTIONAL = ("purpose", "tokens_out", "traces/s", "tokens/s", "model", "failed")
 
 
 def register(app: typer.Typer) -> None:
+    from cli.deletion import DELETE, delete  # it imports this module
+
+    jobs.command(help=DELETE)(delete)
     app.add_typer(jobs, name="jobs", rich_help_panel="Jobs")
 
 
@@ -85,17 +90,24 @@ def list_(json: Json = False) -> None:
 
 
 @jobs.command(help="Show everything about one job. Example: tracemill jobs show gsm8k-teacher-cot")
-def show(name: Name, json: Json = False) -> None:
+def show(
+    name: Name,
+    every: Annotated[
+        bool, typer.Option("--all", help=f"Also the tables that read all traces, if there are more than {MAX_READ:,}.")
+    ] = False,
+    json: Json = False,
+) -> None:
     job = job_named(name)
+    every = every or job["traces"] <= MAX_READ
     with transaction() as connection:
         settings = dict(connection.execute(Q["job_by_name"], {"name": name}).mappings().one())
         key = {"job_id": job["job_id"]}
         errors = [dict(row) for row in connection.execute(Q["job_errors"], key).mappings()]
         canaries = [dict(row) for row in connection.execute(Q["job_canaries"], key).mappings()]
-        ends = [dict(row) for row in connection.execute(Q["question_ends"], key).mappings()]
+        ends = [dict(row) for row in connection.execute(Q["question_ends"], key).mappings()] if every else []
         prompts = [dict(row) for row in connection.execute(Q["job_prompts"], key).mappings()]
-        costs = [dict(row) for row in connection.execute(ACCEPTANCE, {"name": name}).mappings()]
-        models = [dict(row) for row in connection.execute(MODELS, {"name": name}).mappings()]
+        costs = [dict(row) for row in connection.execute(ACCEPTANCE, {"name": name}).mappings()] if every else []
+        models = [dict(row) for row in connection.execute(MODELS, {"name": name}).mappings()] if every else []
     whole = job | {column: settings[column] for column in ("source", "sampling", "verifier", "ask_as", "give_up")}
     sampling = saved(job, ends)
     if json:
@@ -112,6 +124,8 @@ def show(name: Name, json: Json = False) -> None:
     if len(models) > 1:
         title = f"the settings of model {job['model']} changed while it answered (settings: the view job_models)"
         print_rows(models, ("model_hash", "traces", "first_at", "last_at"), title=title)
+    if not every:
+        print_line(f"--all also prints the cost of accepted traces: it reads all {job['traces']:,} traces")
     if errors:
         print_rows(errors, ("questions", "last_error"), title="errors")
 

@@ -98,6 +98,8 @@ def open_job(connection: Connection, spec: JobSpec) -> int:
     known = dict(connection.execute(Q["job_by_name"], {"name": spec.name}).mappings().one())
     if known["state"] == "cancelled":
         raise cancelled(spec.name)
+    if known["state"] == "deleting":
+        raise UsageError(f"job '{spec.name}' is being deleted: `tracemill jobs delete {spec.name}` completes that")
     # The uninformative signals were fixed when the job was opened.
     known["policy"] = policy = Policy.model_validate(known["policy"])
     # A job of an older release lacks newer keys. They have their defaults.

@@ -12,7 +12,7 @@ from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, Engine, create_engine
 
 import migrations
-from db import views
+from db import counts, views
 from db.tables import Base
 from tracemill.errors import StackError, UsageError
 from tracemill.stack import Stack
@@ -39,6 +39,10 @@ def upgrade(url: str, revision: str = "head") -> None:
         command.upgrade(_config(connection), revision)
         if revision == "head":
             views.create(connection)
+    if revision == "head":
+        # Not in the transaction above, because it reads all traces and the processes would wait.
+        with _engine(url).begin() as connection:
+            counts.differences(connection, correct=True)
 
 
 def downgrade(url: str, revision: str) -> None:

@@ -76,7 +76,7 @@ class Job(Base):
     id: Mapped[int] = mapped_column(Identity(), primary_key=True)
     name: Mapped[str] = mapped_column(unique=True)
     purpose: Mapped[str]
-    #: filling (enqueue is still writing questions), running, paused, over_budget, cancelled, done
+    #: filling (enqueue is still writing questions), running, paused, over_budget, cancelled, done, deleting
     state: Mapped[str] = mapped_column(server_default="filling")
     model: Mapped[str]
     #: The round whose adapter answers, on top of the alias's model.
@@ -118,7 +118,7 @@ class Job(Base):
     finished_at: Mapped[datetime | None]
     __table_args__ = (
         one_of("purpose", "teach", "evaluate"),
-        one_of("state", "filling", "running", "paused", "over_budget", "cancelled", "done"),
+        one_of("state", "filling", "running", "paused", "over_budget", "cancelled", "done", "deleting"),
         one_of("budget_unit", "tokens", "money"),
     )
 
@@ -185,7 +185,34 @@ class JobQuestion(Base):
             "lease_until",
             postgresql_where=text("state in ('queued', 'running', 'generated')"),
         ),
+        Index("ix_job_questions_error", "job_id", postgresql_where=text("last_error is not null")),
     )
+
+
+class JobCount(Base):
+    """A change of a job's counts, or a sum of changes. A job's counts are the sums over its rows.
+
+    Triggers insert the changes in the transaction of the counted rows, so that no process waits for another one. The
+    feeder adds them up (`db/sql/counts.sql`). Nothing subtracts deleted traces: they go only with their job.
+    """
+
+    __tablename__ = "job_counts"
+    job_id: Mapped[int] = mapped_column(ForeignKey("jobs.id", ondelete="CASCADE"), primary_key=True)
+    id: Mapped[int] = mapped_column(Identity(), primary_key=True)
+    questions: Mapped[int] = mapped_column(server_default="0")
+    done: Mapped[int] = mapped_column(server_default="0")
+    failed: Mapped[int] = mapped_column(server_default="0")
+    traces: Mapped[int] = mapped_column(server_default="0")
+    #: Verdicts of the job's verifier.
+    verified: Mapped[int] = mapped_column(server_default="0")
+    correct: Mapped[int] = mapped_column(server_default="0")
+    accepted: Mapped[int] = mapped_column(server_default="0")
+    tokens_in: Mapped[int] = mapped_column(server_default="0")
+    tokens_out: Mapped[int] = mapped_column(server_default="0")
+    cost: Mapped[float] = mapped_column(DOUBLE_PRECISION, server_default="0")
+    engine_seconds: Mapped[float] = mapped_column(DOUBLE_PRECISION, server_default="0")
+    first_trace_at: Mapped[datetime | None]
+    last_trace_at: Mapped[datetime | None]
 
 
 class Trace(Base):

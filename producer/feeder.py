@@ -27,6 +27,7 @@ from db.session import statement
 from producer.leader import Lead, LeadLost, take_lead
 from producer.messages import questions_in
 from producer.shares import Job, questions_a_message, rooms, window
+from producer.upkeep import keep_up
 from tracemill.celery import GENERATE, LOOP, TRAIN, app, nudge_verifiers, send
 from tracemill.policy import Policy
 from tracemill.processes import unique_name
@@ -218,7 +219,7 @@ def _nudge_trainers(lead: Lead) -> None:
 def feed(stopped: Callable[[], bool]) -> None:
     """Run a feeder with a heartbeat until `stopped()`. Raises StackError if the schema is not this code's."""
     leading = threading.Event()
-    with present("producer", leads=leading.is_set):
+    with present("producer", leads=leading.is_set), keep_up():
         stand_by(stopped, leading)
 
 

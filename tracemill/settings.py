@@ -82,6 +82,8 @@ class FeederSettings(Section):
     max_attempts: int = Field(5, ge=1)
     #: Seconds after which another feeder leads if the leader is dead, frozen or cut off. More than twice the interval.
     leader_lease_seconds: float = Field(15, gt=0)
+    #: Seconds after which the feeder ends a transaction of the read-only role. Long ones slow all processes down.
+    reader_seconds: float = Field(900, gt=0)
 
     @model_validator(mode="after")
     def _check_leader_lease(self) -> Self:
@@ -124,7 +126,11 @@ class Settings(BaseSettings):
     data_dir: Path = Path(".tracemill")
     #: Address of Postgres, for SQLAlchemy. By default the local stack's.
     database_url: SecretStr | None = None
-    #: Address of Postgres for SQL users, with the read-only role. By default the local stack's.
+    #: Address of Postgres for `tracemill db`, with the role that owns the tables, and without a connection pooler
+    #: between. By default `database_url`.
+    direct_url: SecretStr | None = None
+    #: Address of Postgres for `tracemill sql` and `tracemill export`, with the read-only role. It may be a replica. By
+    #: default the local stack's.
     reader_url: SecretStr | None = None
     #: Address of Redis, Celery's broker. By default the local stack's.
     redis_url: SecretStr | None = None

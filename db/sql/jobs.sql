@@ -266,7 +266,7 @@ where state in ('running', 'generated') and (job_id, question_id, claim_id) in (
     select * from unnest(cast(:job_ids as bigint[]), cast(:question_ids as bigint[]), cast(:claim_ids as uuid[])))
 
 -- name: cancelled_jobs
-select id from jobs where id = any(:job_ids) and state = 'cancelled'
+select id from jobs where id = any(:job_ids) and state in ('cancelled', 'deleting')
 
 -- name: hand_back
 -- running -> pending: the worker shuts down, or the job is cancelled. The visit does not count as an attempt.

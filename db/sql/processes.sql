@@ -37,3 +37,14 @@ group by queue
 select name, concurrency from processes
 where queues ? :queue and seen_at > now() - make_interval(secs => :silent)
 order by name
+
+-- name: end_long_reads
+-- Ends the sessions of the read-only role whose transaction is too old. The list comes first, because Postgres may
+-- otherwise try to end other sessions before it looks at their role.
+with long as materialized (
+    select pid, left(query, 200) as query, cast(extract(epoch from now() - xact_start) as double precision) as seconds
+    from pg_stat_activity
+    where usename = 'tracemill_reader' and datname = current_database()
+      and xact_start < now() - make_interval(secs => :seconds)
+)
+select query, seconds from long where pg_terminate_backend(pid)

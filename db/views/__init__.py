@@ -9,7 +9,9 @@ from pathlib import Path
 from sqlalchemy import Connection, text
 from sqlalchemy.exc import InternalError, OperationalError
 
+from tracemill import roles
 from tracemill.errors import StackError
+from tracemill.roles import READER
 from tracemill.scores import SCORES
 
 #: In the order of their creation: a view comes after the views that it reads.
@@ -27,8 +29,6 @@ VIEWS = (
 )
 #: Functions that views and queries use.
 FUNCTIONS = ("difficulty",)
-#: SQL users log in as this role, which can only read the views. `tracemill up` sets its password.
-READER = "tracemill_reader"
 
 _SCORE_COLUMNS = ",\n       ".join(f"v.{score.name}" for score in SCORES)
 _SCORE_COMMENTS = "\n".join(
@@ -68,12 +68,7 @@ def create(connection: Connection) -> None:
     """Create every view and let the reader role read them. No view may exist."""
     for name in (*FUNCTIONS, *VIEWS):
         connection.execute(text(definition(name)))
-    connection.execute(
-        text(
-            f"do $$ begin if not exists (select from pg_roles where rolname = '{READER}') "
-            f"then create role {READER} nologin; end if; end $$"
-        )
-    )
+    connection.execute(text(roles.create(READER)))
     connection.execute(text(f"grant select on {', '.join(VIEWS)} to {READER}"))
     connection.execute(
         text(f"create function views_digest() returns text immutable parallel safe return '{_digest()}'")

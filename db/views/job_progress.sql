@@ -9,21 +9,21 @@ select j.id as job_id,
        j.samples,
        j.enough,
        j.most,
-       coalesce(q.questions, 0) as questions,
-       coalesce(q.pending, 0) as pending,
-       coalesce(q.queued, 0) as queued,
-       coalesce(q.running, 0) as running,
-       coalesce(q.generated, 0) as generated,
-       coalesce(q.done, 0) as done,
-       coalesce(q.failed, 0) as failed,
-       coalesce(t.traces, 0) as traces,
-       coalesce(t.verified, 0) as verified,
-       coalesce(t.correct, 0) as correct,
-       coalesce(t.accepted, 0) as accepted,
-       coalesce(t.tokens_in, 0) as tokens_in,
-       coalesce(t.tokens_out, 0) as tokens_out,
-       coalesce(t.cost, 0) as cost,
-       coalesce(t.engine_seconds, 0) as engine_seconds,
+       c.questions,
+       greatest(c.questions - c.done - c.failed - f.queued - f.running - f.generated, 0) as pending,
+       f.queued,
+       f.running,
+       f.generated,
+       c.done,
+       c.failed,
+       c.traces,
+       c.verified,
+       c.correct,
+       c.accepted,
+       c.tokens_in,
+       c.tokens_out,
+       c.cost,
+       c.engine_seconds,
        j.budget,
        j.budget_unit,
        j.spent,
@@ -32,35 +32,34 @@ select j.id as job_id,
        coalesce(l.judge_cost, 0) as judge_cost,
        coalesce(l.lost, 0) as lost,
        j.created_at,
-       t.first_trace_at,
-       t.last_trace_at,
+       c.first_trace_at,
+       c.last_trace_at,
        j.finished_at
 from jobs j
 left join rounds r on r.id = j.round_id
-left join lateral (
-    select count(*) as questions,
-           count(*) filter (where state = 'pending') as pending,
-           count(*) filter (where state = 'queued') as queued,
+cross join lateral (
+    select coalesce(sum(questions), 0)::bigint as questions,
+           coalesce(sum(done), 0)::bigint as done,
+           coalesce(sum(failed), 0)::bigint as failed,
+           coalesce(sum(traces), 0)::bigint as traces,
+           coalesce(sum(verified), 0)::bigint as verified,
+           coalesce(sum(correct), 0)::bigint as correct,
+           coalesce(sum(accepted), 0)::bigint as accepted,
+           coalesce(sum(tokens_in), 0) as tokens_in,
+           coalesce(sum(tokens_out), 0) as tokens_out,
+           coalesce(sum(cost), 0) as cost,
+           coalesce(sum(engine_seconds), 0) as engine_seconds,
+           min(first_trace_at) as first_trace_at,
+           max(last_trace_at) as last_trace_at
+    from job_counts where job_id = j.id
+) c
+cross join lateral (
+    -- The window of the feeder bounds these, so they are counted.
+    select count(*) filter (where state = 'queued') as queued,
            count(*) filter (where state = 'running') as running,
-           count(*) filter (where state = 'generated') as generated,
-           count(*) filter (where state = 'done') as done,
-           count(*) filter (where state = 'failed') as failed
-    from job_questions where job_id = j.id
-) q on true
-left join lateral (
-    select count(*) as traces,
-           count(v.id) as verified,
-           count(*) filter (where v.correct) as correct,
-           count(*) filter (where v.accepted) as accepted,
-           sum(t.tokens_in) as tokens_in,
-           sum(t.tokens_out) as tokens_out,
-           sum(t.cost::float8) as cost,
-           sum(t.engine_seconds::float8) as engine_seconds,
-           min(t.created_at) as first_trace_at,
-           max(t.created_at) as last_trace_at
-    from traces t left join verdicts v on v.trace_id = t.id and v.verifier = j.verifier
-    where t.job_id = j.id
-) t on true
+           count(*) filter (where state = 'generated') as generated
+    from job_questions where job_id = j.id and state in ('queued', 'running', 'generated')
+) f
 left join lateral (
     select sum(l.tokens_in) filter (where l.payee = 'judge') as judge_tokens_in,
            sum(l.tokens_out) filter (where l.payee = 'judge') as judge_tokens_out,
@@ -73,7 +72,7 @@ comment on view job_progress is 'One row for each job: the states of its questio
 comment on column job_progress.job_id is 'The job.';
 comment on column job_progress.job is 'Its name.';
 comment on column job_progress.purpose is 'teach or evaluate.';
-comment on column job_progress.state is 'filling, running, paused, over_budget, cancelled or done.';
+comment on column job_progress.state is 'filling, running, paused, over_budget, cancelled, done or deleting.';
 comment on column job_progress.model is 'The model alias that answers.';
 comment on column job_progress.adapter is 'The round whose adapter answers; null for the base model.';
 comment on column job_progress.method is 'The method.';

@@ -112,6 +112,7 @@ COMMANDS = {
     "tracemill doctor": Shown(r"│ Postgres +│ ok(.|\n)*^everything needed is here, \d warnings?$"),
     "tracemill health --here": Shown(r"│ redis +│ well"),
     "tracemill db upgrade": Shown(r"^the schema is up to date$"),
+    "tracemill db roles": Shown(r"^`tracemill up` has set the roles of the local stack$"),
 }
 #: These run last, when there are stored rounds.
 TRAINING = {

@@ -8,6 +8,7 @@ import os
 import shutil
 from pathlib import Path
 
+from tracemill import roles
 from tracemill.errors import StackError
 from tracemill.stack.binaries import PostgresBinaries, find_postgres
 from tracemill.stack.identity import Identity, identity
@@ -159,19 +160,26 @@ def _remove_stale_pid(database: Path) -> None:
 
 def _set_roles(folder: Folder, binaries: PostgresBinaries, who: Identity, stack: Stack) -> None:
     user, reader, database = stack.postgres_user, stack.reader_user, stack.postgres_database
-    statements = [
-        *(
-            f"DO $$BEGIN IF NOT EXISTS (SELECT FROM pg_roles WHERE rolname = '{role}') "
-            f"THEN CREATE ROLE {role}; END IF; END$$"
-            for role in (user, reader)
-        ),
+    server = [
+        *map(roles.create, (user, reader)),
         f"ALTER ROLE {user} LOGIN NOSUPERUSER NOCREATEROLE PASSWORD '{stack.postgres_password}'",
         f"ALTER ROLE {reader} LOGIN NOSUPERUSER NOCREATEDB NOCREATEROLE PASSWORD '{stack.reader_password}'",
         # Postgres has no IF NOT EXISTS for databases. From the second time on, this error is expected.
         f"CREATE DATABASE {database} OWNER {user}",
         f"REVOKE ALL ON DATABASE {database}, postgres, template1 FROM PUBLIC",
         f"GRANT CONNECT ON DATABASE {database} TO {reader}",
+        # So that the feeder can end the reader's transactions.
+        f"GRANT {reader} TO {user}",
+        *roles.limit_reader(),
     ]
+    _run_alone(folder, binaries, who, "postgres", server, f'ERROR:  database "{database}" already exists')
+    _run_alone(folder, binaries, who, database, list(roles.protect(user)))
+
+
+def _run_alone(
+    folder: Folder, binaries: PostgresBinaries, who: Identity, database: str, statements: list[str], expected: str = ""
+) -> None:
+    """Run statements as the superuser in single-user mode. Raises StackError for an error that is not expected."""
     done = who.run(
         # The error message of a failed statement must not hold its password.
         [
@@ -181,12 +189,11 @@ def _set_roles(folder: Folder, binaries: PostgresBinaries, who: Identity, stack:
             str(folder.postgres),
             "-c",
             "log_min_error_statement=panic",
-            "postgres",
+            database,
         ],
         stdin="".join(f"{statement}\n" for statement in statements),
     )
-    expected = f'ERROR:  database "{database}" already exists'
-    errors = [line for line in done.stdout.splitlines() if "ERROR:" in line and expected not in line]
+    errors = [line for line in done.stdout.splitlines() if "ERROR:" in line and not (expected and expected in line)]
     if done.returncode != 0 or errors:
         raise StackError(f"Postgres {binaries.major} could not open {folder.postgres}:\n{_tail(done.stdout)}")
 

@@ -89,6 +89,7 @@ CONFIGURED = ("producer", "generate", "verify", "train")
 READERS: dict[str, tuple[str, ...]] = {
     "data_dir": CONFIGURED,
     "database_url": CONFIGURED,
+    "direct_url": (),
     "reader_url": (),
     "redis_url": CONFIGURED,
     "models": ("generate", "train"),

@@ -16,10 +16,10 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 from tracemill.errors import StackError, UsageError
+from tracemill.roles import READER
 
 HOST = "127.0.0.1"
 USER = DATABASE = "tracemill"
-READER = "tracemill_reader"
 
 #: Ports below the range of Linux' outgoing connections, so that a kept port stays free.
 PORT_RANGE = range(20_000, 32_000)

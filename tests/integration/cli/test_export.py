@@ -3,6 +3,8 @@
 import csv
 import gzip
 import json
+import subprocess
+import sys
 from io import TextIOWrapper
 from pathlib import Path
 from typing import Any, TextIO
@@ -15,7 +17,7 @@ from pyarrow.parquet import read_table
 from sqlalchemy import text
 from typer.testing import CliRunner
 
-from cli import export_files
+from cli import export_files, export_rows
 from cli.main import app
 from db.session import transaction
 from tests.integration.factory import Processes, additions, change, fill, rows, value, wait_until
@@ -168,8 +170,8 @@ def _uses_of(file: Path) -> dict[str, str]:
 
 
 def test_a_folder_can_be_loaded_with_datasets(traces: Stack, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(export_files, "SHARD", 2)
-    monkeypatch.setattr("cli.export.BATCH", 1)
+    monkeypatch.setattr(export_files, "PIECE", 2)
+    monkeypatch.setattr(export_rows, "BATCH", 1)
     assert export(tmp_path / "set", "--include", "all").exit_code == 0
     read = load_dataset(str(tmp_path / "set"), split="train", cache_dir=str(tmp_path / "cache"))
     assert list(read["text"]) == [row["text"] for row in view("text", "true")]
@@ -191,6 +193,7 @@ def test_an_existing_file_is_replaced_only_with_overwrite(traces: Stack, tmp_pat
     [
         (("x.jsonl", "--where", "acepted"), 'column "acepted" does not exist'),
         (("x.jsonl", "--where", "true); drop table traces; --"), "syntax error"),
+        (("x.jsonl", "--where", "true); set statement_timeout = 0; select (1"), "cannot insert multiple commands"),
         (("x.jsonl", "--where", "exists (select from rounds)"), "permission denied for table rounds"),
         (("x.jsonl", "--columns", 'text, "job"'), "does not exist"),
         (("x.jsonl", "--where", "false"), "there is nothing to export"),
@@ -209,6 +212,95 @@ def test_a_refused_export_is_explained_and_leaves_no_file(
     assert isinstance(done.exception, UsageError)
     assert message in str(done.exception)
     assert list(tmp_path.iterdir()) == []
+
+
+class Killed(Exception):
+    """Ends an export as a signal would."""
+
+
+@pytest.mark.parametrize("name", ["all.parquet", "all.jsonl.gz", "all.csv", "all"])
+def test_an_interrupted_export_continues_after_its_last_piece(
+    traces: Stack, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    change(COPIES, count=4)
+    monkeypatch.setattr(export_files, "PIECE", 3)
+    monkeypatch.setattr(export_rows, "BATCH", 1)
+    read: list[int] = []
+    kept = export_rows.Traces._kept
+
+    def watched(self: Any, rows: list[dict[str, Any]], left_out: Any) -> Any:
+        read.extend(row["_id"] for row in rows)
+        if len(read) == 8:
+            raise Killed
+        return kept(self, rows, left_out)
+
+    monkeypatch.setattr(export_rows.Traces, "_kept", watched)
+    words = (tmp_path / name, "--include", "all", "--columns", "trace_id")
+    assert isinstance(export(*words).exception, Killed)
+    assert [path.name for path in tmp_path.iterdir()] == [f".{name}.part"]
+    ended = export(*words)
+    assert ended.exit_code == 0
+    assert "continuing after 6 traces of an interrupted export" in ended.stderr
+    assert read == [*range(1, 9), *range(7, 16)]
+    assert [path.name for path in tmp_path.iterdir()] == [name]
+    assert _ids(tmp_path / name) == list(range(1, 16))
+
+
+def _ids(output: Path) -> list[int]:
+    """The ids of the traces in an exported file or folder."""
+    if output.is_dir():
+        return [row for file in sorted((output / "data").iterdir()) for row in _ids(file)]
+    if output.suffix == ".parquet":
+        return list(read_table(output)["trace_id"].to_pylist())
+    with _opened(output) as lines:
+        rows = csv.DictReader(lines) if ".csv" in output.name else map(json.loads, lines)
+        return [int(row["trace_id"]) for row in rows]
+
+
+def test_another_export_to_the_same_file_starts_anew(traces: Stack, tmp_path: Path) -> None:
+    part = tmp_path / ".all.jsonl.part"
+    part.mkdir()
+    progress = {"request": {"where": "accepted"}, "after": 2, "end": 3, "pieces": 1, "rows": 2, "left_out": {}}
+    (part / "progress.json").write_text(json.dumps(progress))
+    assert export(tmp_path / "all.jsonl", "--include", "all").exit_code == 0
+    assert (tmp_path / "all.jsonl").read_text().count("\n") == 3
+
+
+def test_an_export_holds_no_transaction_open_while_it_writes(traces: Stack, tmp_path: Path) -> None:
+    change(COPIES, count=2_000)
+    processes = Processes(tmp_path, {})
+    command = [sys.executable, "-m", "cli", "export", "-", "--include", "all"]
+    # Nobody reads its output, so it waits.
+    blocked = subprocess.Popen(command, env=processes.whole_environment(), stdout=subprocess.PIPE)
+    try:
+        wait_until(lambda: rows(f"{READERS} where state_change < now() - interval '1 second'"))
+        assert rows(READERS) == [("idle", None)]
+    finally:
+        blocked.kill()
+        blocked.communicate()
+
+
+READERS = """
+select state, backend_xmin from (select * from pg_stat_activity where usename = 'tracemill_reader') readers
+"""
+
+
+def test_an_export_survives_the_loss_of_its_connection(
+    traces: Stack, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    change(COPIES, count=4)
+    monkeypatch.setattr(export_rows, "BATCH", 2)
+    monkeypatch.setattr(export_rows, "PAUSE", 0.1)
+    add = export_files.Progress.add
+
+    def end_the_session(self: Any, last: int, n_rows: int, left_out: Any) -> None:
+        add(self, last, n_rows, left_out)
+        value("select count(pg_terminate_backend(pid)) from pg_stat_activity where usename = 'tracemill_reader'")
+
+    monkeypatch.setattr(export_files.Progress, "add", end_the_session)
+    file = tmp_path / "all.jsonl"
+    assert export(file, "--include", "all", "--columns", "trace_id").exit_code == 0
+    assert [json.loads(line)["trace_id"] for line in file.read_text().splitlines()] == list(range(1, 16))
 
 
 def test_a_killed_export_is_completed_by_running_it_again(traces: Stack, tmp_path: Path) -> None:

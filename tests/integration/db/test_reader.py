@@ -3,6 +3,8 @@
 import csv
 import io
 import json
+from contextlib import ExitStack, closing
+from pathlib import Path
 
 import psycopg
 import pytest
@@ -12,7 +14,7 @@ from cli.main import app
 from db.session import transaction
 from db.tables import Base
 from tests.conftest import forget
-from tests.integration.factory import additions, fill, rows
+from tests.integration.factory import Processes, additions, fill, rows, value, wait_until
 from tests.integration.rounds import question, trace
 from tracemill.errors import StackError, UsageError
 from tracemill.stack import Stack
@@ -103,11 +105,55 @@ def test_every_column_of_the_views_is_explained_to_the_reader(filled: Stack) -> 
         "copy (select 1) to program 'id'",
         "alter system set fsync = off",
         "load 'plpgsql'",
+        "select pg_advisory_lock(1)",
+        "select pg_try_advisory_lock(1)",
+        "select pg_try_advisory_xact_lock_shared(1, 2)",
+        "select lo_create(0)",
+        "select lo_from_bytea(0, 'a gigabyte')",
+        "select lo_put(lo_creat(-1), 0, 'a gigabyte')",
+        "do $$ begin perform pg_sleep(0); end $$",
+        "set temp_file_limit = -1",
     ],
 )
 def test_the_reader_can_do_nothing_else(filled: Stack, refused: str) -> None:
     with reader(filled) as connection, pytest.raises(psycopg.errors.InsufficientPrivilege):
         connection.execute(refused.encode())
+
+
+def test_the_reader_leaves_connections_for_the_others(filled: Stack) -> None:
+    with ExitStack() as sessions:
+        for _ in range(20):
+            sessions.enter_context(reader(filled))
+        with pytest.raises(psycopg.OperationalError, match="too many connections for role"):
+            reader(filled)
+
+
+def test_the_reader_has_a_limit_of_time_and_temporary_files(filled: Stack) -> None:
+    with reader(filled) as connection:
+        limits = {name: connection.execute(f"show {name}".encode()).fetchone() for name in LIMITS}
+    assert limits == {name: (limit,) for name, limit in LIMITS.items()}
+
+
+LIMITS = {"statement_timeout": "15min", "idle_in_transaction_session_timeout": "1min", "temp_file_limit": "10GB"}
+
+
+def test_the_feeder_ends_readers_that_lift_their_timeout(filled: Stack, tmp_path: Path) -> None:
+    processes = Processes(tmp_path, {"TRACEMILL_FEEDER__READER_SECONDS": "1"})
+    with reader(filled) as busy, closing(reader(filled)) as idle, reader(filled) as quiet:
+        busy.execute("set statement_timeout = 0")
+        for session in (busy, idle):
+            session.execute("set idle_in_transaction_session_timeout = 0")
+        idle.execute("begin")
+        quiet.execute("select 1")
+        try:
+            processes.start("producer", "producer")
+            with pytest.raises(psycopg.errors.AdminShutdown):
+                busy.execute("select pg_sleep(60)")
+            wait_until(lambda: value("select count(*) from pg_stat_activity where usename = 'tracemill_reader'") == 1)
+        finally:
+            processes.stop_all()
+        assert quiet.execute("select 1").fetchone() == (1,)
+    assert processes.log("producer").read_text().count("ended a transaction of the read-only role") == 2
 
 
 @pytest.mark.parametrize("write", ["update job_progress set state = 'done'", "delete from trace_scores"])
@@ -158,6 +204,9 @@ def test_sql_without_rows_is_an_empty_list_and_a_header(filled: Stack) -> None:
         ("select nothing from job_progress", 'column "nothing" does not exist'),
         ("select 1 / 0", "division by zero"),
         ("copy (select 1) to stdout", "COPY"),
+        ("commit; set statement_timeout = 0; select 1", "these are several statements"),
+        ("do $$ begin perform 1; perform 2; end $$", "permission denied for language plpgsql"),
+        ("select pg_advisory_lock(1)", "permission denied for function pg_advisory_lock"),
     ],
 )
 def test_sql_that_postgres_refuses_is_wrong_use_with_its_message(filled: Stack, query: str, message: str) -> None:

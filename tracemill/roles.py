@@ -1,0 +1,62 @@
+"""The roles of the database, as SQL that an administrator of the server runs.
+
+The owner migrates. The application reads and writes rows. The reader, for people who write SQL, reads the views.
+
+By default every role of Postgres may take advisory locks, store large objects and run procedural code. These rights
+belong to a whole database, so the statements below take them from everybody and return them to our own roles. Postgres
+cannot prevent that a session raises its own timeouts or its `work_mem`: the feeder ends transactions of the reader that
+last too long (`feeder.reader_seconds`), and memory has no limit for a role.
+"""
+
+from collections.abc import Iterator
+
+READER = "tracemill_reader"
+
+#: The reader's limits. The last one needs a superuser.
+READER_LIMITS = (
+    "connection limit 20",
+    "set statement_timeout = '15min'",
+    "set idle_in_transaction_session_timeout = '1min'",
+    "set temp_file_limit = '10GB'",
+)
+#: Functions of Postgres that take an advisory lock, and functions that read or write large objects.
+LOCKS, LARGE_OBJECTS = "^pg_(try_)?advisory_(xact_)?lock", "^(lo_|loread$|lowrite$)"
+
+
+def identifier(name: str) -> str:
+    return '"' + name.replace('"', '""') + '"'
+
+
+def literal(value: str) -> str:
+    return "'" + value.replace("'", "''") + "'"
+
+
+def create(role: str) -> str:
+    """Create a role without rights, unless it exists."""
+    return (
+        f"do $$ begin if not exists (select from pg_roles where rolname = {literal(role)}) "
+        f"then create role {identifier(role)}; end if; end $$"
+    )
+
+
+def limit_reader() -> Iterator[str]:
+    """Limit the sessions of the reader."""
+    yield from (f"alter role {READER} {limit}" for limit in READER_LIMITS)
+
+
+def protect(*ours: str) -> Iterator[str]:
+    """Keep the current database for our roles: locks, large objects, procedural code, new tables."""
+    names = ", ".join(map(identifier, ours))
+    yield "revoke create on schema public from public"
+    yield "revoke usage on language plpgsql from public"
+    yield f"grant usage on language plpgsql to {names}"
+    yield _for_each_function(f"{LOCKS}|{LARGE_OBJECTS}", "revoke execute on function %s from public")
+    yield _for_each_function(LOCKS, f"grant execute on function %s to {names}")
+
+
+def _for_each_function(pattern: str, statement: str) -> str:
+    return (
+        "do $$ declare f regprocedure; begin for f in select oid from pg_proc "
+        f"where pronamespace = 'pg_catalog'::regnamespace and proname ~ {literal(pattern)} "
+        f"loop execute format({literal(statement)}, f); end loop; end $$"
+    )

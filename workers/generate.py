@@ -37,6 +37,7 @@ from tracemill.text import storable
 from tracemill.verification.answers.kinds import Kind, guess
 from workers import cancellation
 from workers.job import Chains, WorkerJob, method_of, worker_job
+from workers.pause import is_paused
 from workers.room import rooms_of
 from workers.shutdown import at_the_end, draining
 from workers.traces import trace_row
@@ -86,7 +87,9 @@ def generate(job_id: int, question_id: int) -> None:
 
 
 def _claim_room(job_id: int) -> AbstractContextManager[bool]:
-    """Room for one visit of a job. It yields False if the worker shuts down first."""
+    """Room for one visit of a job. It yields False if the worker shuts down or is paused first."""
+    if draining():  # the engine of a paused worker may start only afterwards
+        return nullcontext(False)
     try:
         job = patiently(lambda: worker_job(job_id))
         return rooms_of(engine(job.model)).claimed.taken(job.plan.batch, draining)
@@ -231,7 +234,10 @@ def _ask(claim: Claim) -> Visit:
     async def ask() -> None:
         await sampler.visit(claim.chains, claim.missing, values, visit)
 
-    with rooms_of(running).inside.taken(len(claim.missing)):
+    with rooms_of(running).inside.taken(len(claim.missing), is_paused) as has_room:
+        if not has_room:
+            visit.is_aborted = True
+            return visit
         try:
             run(cancellation.unless_cancelled(job.id, ask()))
         except cancellation.JobCancelled:

@@ -14,6 +14,7 @@ from celery.signals import worker_shutting_down
 
 from tracemill.celery import shutting_down
 from tracemill.settings import settings
+from workers.pause import is_paused
 
 log = logging.getLogger(__name__)
 
@@ -21,8 +22,8 @@ _hand_back: list[Callable[[], None]] = []
 
 
 def draining() -> bool:
-    """Whether this worker shuts down. A task that starts now hands its work back."""
-    return shutting_down.is_set()
+    """Whether this worker shuts down or is paused. A task that starts now hands its work back."""
+    return shutting_down.is_set() or is_paused()
 
 
 def at_the_end(hand_back: Callable[[], None]) -> Callable[[], None]:

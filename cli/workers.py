@@ -11,7 +11,7 @@ import typer
 from cli.output import print_line, progress_console
 from tracemill.cards import cards, uses_cards
 from tracemill.errors import EngineDead
-from tracemill.lending import Tenancy
+from tracemill.lending import LENDING, Tenancy
 from tracemill.queues import TRAIN_QUEUE, generate_queue, verify_queue
 from tracemill.settings import model, settings
 
@@ -105,6 +105,7 @@ def _lend_cards(served: Sequence[str]) -> None:
     """Lend this worker's GPUs to the fits of a trainer with the same data folder. Waits while a fit holds them."""
     from tracemill.engines.registry import set_options, sleep_engines, wake_engines
     from tracemill.engines.vllm import SLEEP_MODE
+    from workers.pause import pause, resume
     from workers.shutdown import engine_died
 
     visible = [card.id for card in cards()]
@@ -116,9 +117,17 @@ def _lend_cards(served: Sequence[str]) -> None:
     tenancy = Tenancy(settings().data_dir.resolve(), visible)
     tenancy.enter()
 
+    def sleep() -> None:
+        pause()
+        sleep_engines()
+
+    def wake() -> None:
+        wake_engines()
+        resume()
+
     def lend() -> None:
         try:
-            tenancy.lend(sleep_engines, wake_engines)
+            tenancy.lend(sleep, wake)
         except Exception as error:  # the state of the engine is unknown now
             engine_died(EngineDead(f"the engine cannot lend its GPU to a fit: {error}"))
 
@@ -162,18 +171,26 @@ def _celery(kind: str, queues: list[str], load: Callable[[], int], threads: Call
     """Run a Celery worker with a pool of threads, so that its tasks share one engine. It ends with exit code 0.
 
     `load` loads its models first, and returns its concurrency. Until the worker takes tasks, its heartbeats show that
-    it is loading or starting.
+    it is loading or starting, and while it lends its GPU that it does so.
     """
     from celery.signals import worker_ready
 
     from db.heartbeat import leave, present, process_name
     from tracemill.celery import app
     from tracemill.engines.registry import trouble
+    from workers.pause import is_paused
     from workers.shutdown import at_the_end
 
     at_the_end(lambda: leave(kind))
     concurrency = 0
-    with present(kind, queues=queues, concurrency=lambda: concurrency, trouble=trouble) as beat:
+
+    def current_concurrency() -> int:
+        return 0 if is_paused() else concurrency
+
+    def current_trouble() -> str | None:
+        return LENDING if is_paused() else trouble()
+
+    with present(kind, queues=queues, concurrency=current_concurrency, trouble=current_trouble) as beat:
         loaded = load()
 
         @worker_ready.connect(weak=False)  # type: ignore[untyped-decorator]  # celery is not typed

@@ -20,6 +20,7 @@ from db.queries import Q
 from db.session import transaction
 from tracemill import stack
 from tracemill.errors import TracemillError
+from tracemill.lending import LENDING
 from tracemill.queues import TRAIN_QUEUE, generate_queue, verify_queue
 from tracemill.settings import settings
 from tracemill.stack import ProcessStatus
@@ -46,6 +47,8 @@ def process_trouble(row: Row[Any]) -> str | None:
     """The problem of a process with a heartbeat (a row of `processes`); None if it works."""
     if row.silent_seconds > SILENT_SECONDS:
         return f"no heartbeat for {row.silent_seconds:.0f} s"
+    if is_lending(row):
+        return LENDING
     if is_loading(row):
         return f"{'loading the model' if row.kind == 'generate' else 'starting'} ({row.up_seconds:.0f} s)"
     trouble: str | None = row.trouble
@@ -53,12 +56,17 @@ def process_trouble(row: Row[Any]) -> str | None:
 
 
 def is_loading(row: Row[Any]) -> bool:
-    """Whether a worker loads its model or starts. Until then it takes no task."""
+    """Whether a worker takes no task yet: it loads its model, starts, or lends its GPU."""
     return bool(row.queues) and row.concurrency == 0
 
 
+def is_lending(row: Row[Any]) -> bool:
+    """Whether a worker takes no task until a fit gives its GPU back."""
+    return is_loading(row) and row.trouble == LENDING
+
+
 def programs() -> list[ProcessStatus]:
-    """The programs of the local stack. The heartbeats give the states STARTING, LOADING and further problems.
+    """The programs of the local stack. The heartbeats give the states STARTING, LOADING, LENDING and further problems.
 
     A program in a crash loop has the state CRASHING. Without Postgres, only the supervisor's report counts.
     """
@@ -72,7 +80,7 @@ def programs() -> list[ProcessStatus]:
         if trouble is not None and program.pid is not None:
             state = "CRASHING"
         elif row is not None and (trouble := process_trouble(row)) and is_loading(row):
-            state = "LOADING"
+            state = "LENDING" if is_lending(row) else "LOADING"
         elif row is None and beats is not None and state == "RUNNING" and kind_of(program.name) in WITH_HEARTBEAT:
             state = "STARTING"
         reports.append(replace(program, state=state, failure=trouble))

@@ -15,6 +15,8 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
+#: The trouble that the heartbeats of a worker report while it lends its card.
+LENDING = "lending its GPU to a fit"
 #: Seconds between two looks at a lock.
 LOOK_SECONDS = 0.5
 

@@ -79,7 +79,10 @@ class Checkpoints(TrainerCallback):  # type: ignore[misc]  # transformers is not
 
 
 class KeptEpochs(TrainerCallback):  # type: ignore[misc]  # transformers is not typed
-    """Saves the adapter at the end of every epoch. `ends`: the number of each epoch, from 1, by its last step."""
+    """Saves the adapter at the end of every epoch. `ends`: the number of each epoch, from 1, by its last step.
+
+    All processes call `save`.
+    """
 
     def __init__(self, folder: Path, ends: Mapping[int, int], save: Callable[[Path], None]) -> None:
         self._folder = folder
@@ -87,7 +90,7 @@ class KeptEpochs(TrainerCallback):  # type: ignore[misc]  # transformers is not 
         self._save = save
 
     def on_step_end(self, args: Any, state: TrainerState, control: Any, **_: Any) -> None:
-        if state.is_world_process_zero and state.global_step in self._ends:
+        if state.global_step in self._ends:
             self._save(self._folder / f"epoch-{self._ends[state.global_step]}")
 
 

@@ -29,7 +29,6 @@ class Pass:
         self.labels = labels[self.learnt]
         student = extract_model_from_parallel(model)
         student = student.get_base_model() if hasattr(student, "get_base_model") else student
-        self._head = Head.of(student)
         last: list[Any] = []
         hook = student.base_model.register_forward_hook(lambda module, inputs, outputs: last.append(outputs[0]))
         try:
@@ -41,6 +40,7 @@ class Pass:
             )
         finally:
             hook.remove()
+        self._head = Head.of(student)
         self._states = self.at_positions(last[0])
         self._layers = outputs.hidden_states
 

@@ -42,6 +42,9 @@ class FitSettings(Section):
     keep_epochs: bool = False
     #: Processes that share every batch, one for each GPU. On CPU they communicate through gloo.
     processes: int = Field(default=1, ge=1)
+    #: Whether the processes share the student too, by FSDP: each holds a part of every layer. For students that do not
+    #: fit one GPU.
+    shard: bool = False
     #: Whether to save also the student with the merged adapter (bfloat16), as `merged` in the round's folder.
     merge: bool = False
 
@@ -70,4 +73,8 @@ class FitSettings(Section):
     def _shared(self) -> "FitSettings":
         if self.batch_size % self.processes:
             raise ValueError(f"batch_size = {self.batch_size} cannot be shared by {self.processes} processes equally")
+        if self.shard and self.processes == 1:
+            raise ValueError("shard divides the student among processes: set processes to the number of GPUs")
+        if self.shard and self.tuning == "full":
+            raise ValueError("shard divides a frozen student with an adapter: set tuning = 'lora'")
         return self

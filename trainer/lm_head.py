@@ -10,6 +10,7 @@ from typing import Any, Self
 
 import torch
 from torch import Tensor
+from torch.distributed.tensor import DTensor
 from torch.utils.checkpoint import checkpoint
 from trl.kernels import ChunkedLogProbFunction
 
@@ -33,9 +34,10 @@ class Head:
 
     @classmethod
     def of(cls, model: Any) -> Self:
-        """The head of a Transformers model."""
+        """The head of a Transformers model. A sharded one is gathered."""
         matrix, config = model.get_output_embeddings(), model.config.get_text_config()
-        return cls(matrix.weight, matrix.bias, _scale(config), getattr(config, "final_logit_softcapping", None))
+        weight, bias = (whole(values) for values in (matrix.weight, matrix.bias))
+        return cls(weight, bias, _scale(config), getattr(config, "final_logit_softcapping", None))
 
     def log_probs(self, hidden: Tensor, labels: Tensor) -> Tensor:
         """N: the log-probability of each of N labels, predicted by N hidden states (N × width)."""
@@ -63,6 +65,11 @@ class Head:
         chunks = zip(*(values.split(n_tokens) for values in (hidden, *columns)), strict=True)
         results = [checkpoint(of_chunk, *chunk, use_reentrant=False, preserve_rng_state=False) for chunk in chunks]
         return torch.cat(results)
+
+
+def whole(values: Any) -> Any:
+    """The whole tensor if this is a part of it. All processes must call this."""
+    return values.full_tensor() if isinstance(values, DTensor) else values
 
 
 def _scale(config: Any) -> float:

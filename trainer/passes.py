@@ -4,6 +4,7 @@ A long row is a pass by itself, and does not change the passes of the other rows
 """
 
 from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from typing import Any
 
 import torch
@@ -13,18 +14,37 @@ from torch import Tensor
 LENGTH = "length"
 
 
-def split(lengths: Sequence[int], tokens: int) -> list[list[int]]:
-    """Row indices of each pass: at most `tokens` padded tokens, or one row. The longest rows come first."""
+def split(lengths: Sequence[int], tokens: int, min_passes: int = 1) -> list[list[int]]:
+    """Row indices of each pass: at most `tokens` padded tokens, or one row. The longest rows come first.
+
+    The largest passes are halved until there are `min_passes`.
+    """
     passes: list[list[int]] = []
     for row in sorted(range(len(lengths)), key=lambda row: -lengths[row]):
         if not passes or (len(passes[-1]) + 1) * lengths[passes[-1][0]] > tokens:
             passes.append([])
         passes[-1].append(row)
+    while len(passes) < min(min_passes, len(lengths)):
+        index = max(range(len(passes)), key=lambda index: len(passes[index]))
+        middle = len(passes[index]) // 2
+        passes[index : index + 1] = [passes[index][:middle], passes[index][middle:]]
     return passes
 
 
+def max_over_processes(count: int) -> int:
+    """The largest count of all processes of the fit. Each must call this."""
+    if not torch.distributed.is_initialized():
+        return count
+    counts = [count] * torch.distributed.get_world_size()
+    torch.distributed.all_gather_object(counts, count)
+    return max(counts)
+
+
 class PassCollator:
-    """Makes a step of its rows: the inputs of its passes, each by `collate`."""
+    """Makes a step of its rows: the inputs of its passes, each by `collate`.
+
+    All processes of a fit make the same number of passes: a sharded model is gathered in each of them.
+    """
 
     def __init__(self, collate: Callable[[list[dict[str, Any]]], dict[str, Any]], tokens: int) -> None:
         self._collate = collate
@@ -32,7 +52,9 @@ class PassCollator:
 
     def __call__(self, rows: Sequence[dict[str, Any]]) -> dict[str, Any]:
         """`passes`, and `labels`: those of the whole step, from which the trainer counts the learnt tokens."""
-        indices = split([row[LENGTH] for row in rows], self._tokens)
+        lengths = [row[LENGTH] for row in rows]
+        n_passes = max_over_processes(len(split(lengths, self._tokens)))
+        indices = split(lengths, self._tokens, n_passes)
         passes = [self._collate([rows[index] for index in part]) for part in indices]
         for part, inputs in zip(indices, passes, strict=True):
             inputs["share"] = len(part) / len(rows)
@@ -51,7 +73,8 @@ class InPasses:
     def training_step(self, model: Any, inputs: dict[str, Any], num_items_in_batch: Any = None) -> Tensor:
         *first, last = inputs["passes"]
         losses = []
-        with self.accelerator.no_sync(model):
+        # A sharded model keeps its parts of the gradients, so that no process holds all of them.
+        with nullcontext() if self.accelerator.is_fsdp2 else self.accelerator.no_sync(model):
             for each in first:
                 losses.append(super().training_step(model, each, num_items_in_batch))  # type: ignore[misc]
         losses.append(super().training_step(model, last, num_items_in_batch))  # type: ignore[misc]

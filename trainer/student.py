@@ -24,19 +24,24 @@ def has_flash_attention() -> bool:
     return device() != "cpu" and is_flash_attn_2_available()
 
 
-def base_model(model: str, quantisation: str, dtype: torch.dtype = torch.bfloat16) -> Any:
-    """The student, in NF4 or in `dtype`."""
+def base_model(model: str, quantisation: str, dtype: torch.dtype = torch.bfloat16, is_sharded: bool = False) -> Any:
+    """The student, in NF4 or in `dtype`.
+
+    One that is to be sharded stays in main memory until each GPU takes its parts. FSDP shares only floating-point
+    tensors, so its NF4 weights are stored as if they were bfloat16.
+    """
     nf4 = BitsAndBytesConfig(
         load_in_4bit=True,
         bnb_4bit_quant_type="nf4",
         bnb_4bit_use_double_quant=True,
         bnb_4bit_compute_dtype=torch.bfloat16,
+        bnb_4bit_quant_storage=torch.bfloat16 if is_sharded else torch.uint8,
     )
     return AutoModelForCausalLM.from_pretrained(
         model,
         dtype=dtype,
         quantization_config=nf4 if quantisation == "nf4" else None,
-        device_map={"": device()},
+        device_map={"": "cpu" if is_sharded else device()},
         attn_implementation="flash_attention_2" if has_flash_attention() else "sdpa",
     )
 

@@ -91,6 +91,8 @@ def check_student(spec: RoundSpec) -> None:
             f"student = '{spec.student}': its engine is a server elsewhere. Only a model with engine = \"vllm\" has "
             "weights that can be trained and served with an adapter."
         )
+    if spec.fit.shard and (objective.pairs or objective.teacher):
+        raise UsageError(f"fit.shard cannot learn '{objective.name}'. Set shard = false, or another objective")
     if spec.fit.tuning == "full":
         _check_full(spec, objective)
         return

@@ -15,6 +15,7 @@ from transformers import AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
 from tracemill.errors import UsageError
 from tracemill.weights import vocabulary_hash
 from trainer.callbacks import Checkpoints, KeptEpochs, Reporter, latest
+from trainer.lm_head import whole
 from trainer.objectives.base import Lesson, Outcome
 from trainer.order import order
 from trainer.passes import LENGTH, PassCollator
@@ -68,7 +69,7 @@ def train(
     shared = _arguments(lesson, len(indices), checkpoints)
     columns = {**material.columns, LENGTH: material.lengths}
     trainer = trainer_class(
-        model=base_model(lesson.model, fit.quantisation, torch.bfloat16 if is_lora else torch.float32),
+        model=base_model(lesson.model, fit.quantisation, torch.bfloat16 if is_lora else torch.float32, fit.shard),
         args=arguments_class(**shared, **(arguments or {})),
         train_dataset=Dataset.from_dict(columns).select(indices),
         processing_class=AutoTokenizer.from_pretrained(lesson.model),
@@ -87,8 +88,7 @@ def train(
     started = time.monotonic()
     trainer.train(resume_from_checkpoint=str(resumed) if resumed else None)
     seconds = time.monotonic() - started
-    if trainer.is_world_process_zero():
-        _write(trainer, lesson.folder)
+    _write(trainer, lesson.folder)
     return Outcome(
         examples=len(material.tokens),
         too_long=material.too_long,
@@ -116,6 +116,7 @@ def _arguments(lesson: Lesson[Any], rows: int, folder: Path) -> dict[str, Any]:
         "use_cpu": not cuda,
         "ddp_backend": "gloo" if fit.processes > 1 and not cuda else None,
         "ddp_find_unused_parameters": False,
+        "fsdp": fit.shard,
         # On CPU memory suffices, and computing activations twice takes a third more time.
         "gradient_checkpointing": cuda,
         "dataloader_pin_memory": cuda,
@@ -141,14 +142,19 @@ def _ends(stages: Sequence[int], epochs: Sequence[int], batch: int) -> dict[int,
 def _save(trainer: Trainer, folder: Path) -> None:
     unfinished = folder.with_name(f".{folder.name}")
     _write(trainer, unfinished)
-    shutil.rmtree(folder, ignore_errors=True)
-    unfinished.rename(folder)
+    if trainer.is_world_process_zero():
+        shutil.rmtree(folder, ignore_errors=True)
+        unfinished.rename(folder)
 
 
 def _write(trainer: Trainer, folder: Path) -> None:
-    """Save the adapter, or a whole model in bfloat16 with its tokenizer."""
+    """Save the adapter, or a whole model in bfloat16 with its tokenizer: by the first process, all must call this."""
     if isinstance(trainer.model, PeftModel):
-        trainer.model.save_pretrained(str(folder))
+        trained = {name: whole(value) for name, value in trainer.model.named_parameters() if value.requires_grad}
+        if trainer.is_world_process_zero():
+            trainer.model.save_pretrained(str(folder), state_dict=trained)
+        return
+    if not trainer.is_world_process_zero():
         return
     model = trainer.model
     rounded: dict[int, Any] = {}

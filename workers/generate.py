@@ -42,6 +42,7 @@ from workers import cancellation, outages
 from workers.claims import ClaimKey, columns, heartbeat, held, owner
 from workers.job import Chains, WorkerJob, method_of, worker_job
 from workers.outages import Occupant, Work
+from workers.pause import is_paused
 from workers.room import rooms_of, visiting
 from workers.shutdown import at_the_end, draining, engine_died
 from workers.spending import Shortage, charge_lost, pay, payment, reserve
@@ -115,7 +116,9 @@ def _answer(job_id: int, question_id: int) -> None:
 
 
 def _claim_room(job_id: int) -> AbstractContextManager[bool]:
-    """Room for one visit of a job. It yields False if the worker shuts down first."""
+    """Room for one visit of a job. It yields False if the worker shuts down or is paused first."""
+    if draining():  # the engine of a paused worker may start only afterwards
+        return nullcontext(False)
     try:
         job = patiently(lambda: worker_job(job_id))
         return rooms_of(engine(job.model)).claimed.taken(job.plan.batch, draining)
@@ -248,7 +251,10 @@ def _ask(claim: Claim) -> Visit:
         await sampler.visit(claim.chains, claim.missing, values, visit)
 
     occupant = [Occupant(Work.visit, *claim.key)]
-    with visiting(running, len(claim.missing), claim.deaths):
+    with visiting(running, len(claim.missing), claim.deaths, is_paused) as has_room:
+        if not has_room:
+            visit.is_aborted = True
+            return visit
         outages.enter(running, occupant)
         try:
             run(cancellation.unless_cancelled(job.id, ask()))

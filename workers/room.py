@@ -73,16 +73,16 @@ def with_spare(limit: int) -> int:
 
 
 @contextmanager
-def visiting(engine: Engine, samples: int, deaths: int) -> Iterator[None]:
-    """Wait for room for one visit, and hold it until the block ends.
+def visiting(engine: Engine, samples: int, deaths: int, stop: Callable[[], bool]) -> Iterator[bool]:
+    """Wait for room for one visit, and hold it until the block ends. Yields False if `stop` came first.
 
     After each death of an engine with this question in it, the question takes twice the room. In the end it is alone.
     """
     rooms, limit = rooms_of(engine), capacity(engine)
     share = min(samples << min(deaths, 30), max(samples, limit))
     no_judging = rooms.judging.taken(limit) if deaths and share >= limit else nullcontext()
-    with rooms.inside.taken(share), no_judging:
-        yield
+    with rooms.inside.taken(share, stop) as has_room, no_judging:
+        yield has_room
 
 
 @contextmanager

@@ -16,6 +16,7 @@ from tracemill.celery import shutting_down
 from tracemill.engines.registry import end_worker
 from tracemill.errors import EngineDead
 from tracemill.settings import settings
+from workers.pause import is_paused
 
 log = logging.getLogger(__name__)
 
@@ -23,8 +24,8 @@ _hand_back: list[Callable[[], None]] = []
 
 
 def draining() -> bool:
-    """Whether this worker shuts down. A task that starts now hands its work back."""
-    return shutting_down.is_set()
+    """Whether this worker shuts down or is paused. A task that starts now hands its work back."""
+    return shutting_down.is_set() or is_paused()
 
 
 def at_the_end(hand_back: Callable[[], None]) -> Callable[[], None]:

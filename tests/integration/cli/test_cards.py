@@ -12,12 +12,15 @@ from typing import Any
 
 import psutil
 import pytest
+import redis
 
 from tests.fake_cards import MIB_OF_24_GIB, path_with_cards
 from tests.installed import succeed, tracemill
 from tests.integration.factory import wait_until
 from tests.scripted_server import ScriptedServer
+from tracemill.celery import generate_queue
 from tracemill.lending import borrowed
+from tracemill.stack import load
 
 pytestmark = pytest.mark.integration
 
@@ -92,9 +95,21 @@ def test_workers_lend_their_cards_to_a_fit_and_continue_after_it(two_cards: Path
         assert all("the engines sleep" in log.read_text() for log in logs)
         succeed(two_cards, "enqueue", "one.jsonl", "--samples", "1", "--name", "lent")
         wait_until(lambda: progress(two_cards)["queued"] == 1, 60)
+        wait_until(lambda: {row["state"] for row in workers(two_cards).values()} == {"LENDING"}, 60)
+        assert "lent: generate is lending its GPU to a fit" in succeed(two_cards, "jobs", "list")
+        assert "lent: generate is lending its GPU to a fit" in succeed(two_cards, "status")
         time.sleep(3)
-        assert progress(two_cards)["traces"] == 0
+        assert (progress(two_cards)["traces"], messages(two_cards, "teacher")) == (0, 1)
     wait_until(lambda: progress(two_cards)["traces"] == 1, 120)
+    assert {row["state"] for row in workers(two_cards).values()} == {"RUNNING"}
+
+
+def messages(folder: Path, alias: str) -> int:
+    """The messages for the workers of an alias that none has taken."""
+    stack = load(folder / ".tracemill")
+    assert stack is not None
+    with redis.Redis.from_url(stack.redis_url) as client:
+        return int(client.llen(generate_queue(alias)))
 
 
 def progress(folder: Path) -> dict[str, Any]:

@@ -128,7 +128,7 @@ def test_check_names_wrong_counts_and_corrects_them(job_id: int) -> None:
 
 def test_an_upgrade_counts_the_rows_of_an_older_release(job_id: int, stack: Stack) -> None:
     before = rows(COUNTED)
-    migrate.downgrade(stack.database_url, "0011")
+    migrate.downgrade(stack.database_url, "0013")
     migrate.upgrade(stack.database_url)
     assert rows(COUNTED) == before
     assert_right()

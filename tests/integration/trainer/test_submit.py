@@ -85,6 +85,14 @@ def test_a_whole_model_is_not_trained_beside_a_second_one(objective: str) -> Non
         _checked(_spec(fit=FULL | {"objective": objective}))
 
 
+@pytest.mark.parametrize("objective", ["preference", "features"])
+def test_a_sharded_student_learns_neither_pairs_nor_from_a_teacher(objective: str) -> None:
+    fit = {"objective": objective, "processes": 2}
+    assert _checked(_spec(fit=fit)) == ASK.hash
+    with pytest.raises(UsageError, match=f"shard cannot learn '{objective}'"):
+        _checked(_spec(fit=fit | {"shard": True}))
+
+
 def test_a_model_without_adapters_is_no_student() -> None:
     with pytest.raises(UsageError, match=r"set adapters = true .* under \[models\.plain\.vllm\]"):
         _checked(_spec(student="plain"))

@@ -8,6 +8,7 @@ import pytest
 
 from db import diagnosis
 from tracemill.errors import StackError
+from tracemill.lending import LENDING
 from tracemill.stack import ProcessStatus
 
 
@@ -26,6 +27,13 @@ def test_a_program_is_starting_until_its_first_heartbeat(monkeypatch: pytest.Mon
     assert states(monkeypatch, []) == {"redis": "RUNNING", "verify": "STARTING"}
     beat = SimpleNamespace(name="verify.7@host", silent_seconds=1.0, queues=["verify"], concurrency=2, trouble=None)
     assert states(monkeypatch, [beat]) == {"redis": "RUNNING", "verify": "RUNNING"}
+
+
+def test_a_worker_that_lends_its_gpu_is_not_loading(monkeypatch: pytest.MonkeyPatch) -> None:
+    beat = SimpleNamespace(name="verify.7@host", kind="verify", silent_seconds=1.0, queues=["verify"], concurrency=0)
+    for trouble, state in ((LENDING, "LENDING"), (None, "LOADING")):
+        lent = SimpleNamespace(**vars(beat), trouble=trouble, up_seconds=3.0)
+        assert states(monkeypatch, [lent])["verify"] == state
 
 
 def test_without_postgres_the_report_of_the_supervisor_counts(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -23,6 +23,12 @@ def test_every_row_is_in_one_pass_beside_rows_of_similar_length() -> None:
     assert passes == [[3, 1], [2, 0]]
 
 
+def test_a_step_has_as_many_passes_as_the_other_processes_make() -> None:
+    assert split([10] * 5, 100, min_passes=3) == [[0, 1], [2], [3, 4]]
+    assert split([10] * 5, 20, min_passes=2) == split([10] * 5, 20)
+    assert split([10] * 2, 100, min_passes=3) == [[0], [1]]
+
+
 def test_a_step_keeps_all_labels_and_each_passes_share_of_the_rows() -> None:
     import torch
 

@@ -44,6 +44,8 @@ def test_a_round_survives_its_way_through_the_database(tmp_path: Path) -> None:
         ('[fit]\ntuning = "full"\nlearning_rate = 1e-5\n', "set quantisation = 'none'"),
         (FULL, "learning_rate = 0.001 is for adapters. .* at most 0.0002"),
         (FULL + "learning_rate = 1e-5\nmerge = true\n", "makes no adapter to merge"),
+        ("[fit]\nshard = true\n", "set processes to the number of GPUs"),
+        (FULL + "learning_rate = 1e-5\nprocesses = 2\nshard = true\n", "set tuning = 'lora'"),
         ("[fit\n", "ROUND.toml"),
         ('[curriculum]\nby = "mood"\n', "curriculum.by"),
         ('[curriculum]\nby = "length"\nepochs = [1, 0, 1]\n', "curriculum.epochs.1"),

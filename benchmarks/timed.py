@@ -18,9 +18,9 @@ def main(file: Path, words: list[str]) -> None:
     step = feeder.step
     with file.open("w", buffering=1) as lines:
 
-        def timed(limits: FeederSettings, lead: Lead) -> feeder.Step:
+        def timed(limits: FeederSettings, lead: Lead, rates: feeder.Rates | None = None) -> feeder.Step:
             start = time.perf_counter()
-            result = step(limits, lead)
+            result = step(limits, lead, rates)
             lines.write(f"{time.time():.3f} {1000 * (time.perf_counter() - start):.2f} {result.queued}\n")
             return result
 

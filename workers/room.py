@@ -73,7 +73,7 @@ def with_spare(limit: int) -> int:
 
 
 @contextmanager
-def visiting(engine: Engine, samples: int, deaths: int, stop: Callable[[], bool]) -> Iterator[bool]:
+def visiting(engine: Engine, samples: int, deaths: int, stop: Callable[[], bool] = lambda: False) -> Iterator[bool]:
     """Wait for room for one visit, and hold it until the block ends. Yields False if `stop` came first.
 
     After each death of an engine with this question in it, the question takes twice the room. In the end it is alone.

@@ -76,7 +76,7 @@ class FeederSettings(Section):
     queued_lease_seconds: float = Field(600, gt=0)
     #: Duration of a claim. A live worker renews its claims.
     running_lease_seconds: float = Field(30, gt=1)
-    #: Seconds that a question with traces waits for verdicts before the verifiers get another message.
+    #: Seconds that a question with traces waits for a verifier before the feeder looks for its message in Redis.
     verify_lease_seconds: float = Field(120, gt=0)
     #: Failed visits after which a question is `failed`.
     max_attempts: int = Field(5, ge=1)

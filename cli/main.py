@@ -141,14 +141,14 @@ def _known(error: Exception) -> int:
     from redis.exceptions import RedisError
     from sqlalchemy.exc import ProgrammingError
 
-    from db.retry import is_away, reason
+    from db.retry import is_away, reason, sqlstate
 
     if isinstance(error, BrokenPipeError):  # `tracemill sql … | head`
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
     if is_away(error):
         return _failed(str(unreachable("Postgres", reason(error))), 1)
-    if isinstance(error, ProgrammingError) and getattr(error.orig, "sqlstate", None) == "42P01":
+    if isinstance(error, ProgrammingError) and sqlstate(error) == "42P01":
         return _failed(f"the database has no tables yet ({_line(error.orig)}): run `tracemill db upgrade`", 1)
     if isinstance(error, BrokerGone | RedisError):
         return _failed(str(unreachable("Redis", error)), 1)

@@ -44,6 +44,7 @@ def fit_round(round_id: int) -> Path:
     UsageError when there is no such round to fit, TracemillError when the fit fails.
     """
     with transaction() as connection:
+        connection.execute(Q["more_time"])
         row = connection.execute(Q["round_for_work"], {"round_id": round_id}).mappings().one_or_none()
         if row is None or row["state"] != "fitting":
             raise UsageError(f"round {round_id} is {row['state'] if row else 'unknown'}: nothing to fit")

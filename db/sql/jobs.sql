@@ -214,7 +214,7 @@ where jq.job_id = keys.job_id and jq.question_id = keys.question_id
   and q.id = jq.question_id and j.id = jq.job_id and j.state in ('filling', 'running')
   and (j.budget is null or j.budget > j.spent + (
       select coalesce(sum(r.reserved), 0) from job_questions r
-      where r.job_id = j.id and r.state = 'running' and r.claim_id is distinct from keys.claim_id))
+      where r.job_id = j.id and r.state = 'running' and r.question_id <> keys.question_id))
   and not exists (select from model_pauses p where p.alias = j.model and p.retry_at > (select clock_timestamp()))
 returning jq.job_id, jq.question_id, jq.claim_id, q.question, q.gold, q.domain, q.kind, jq.wanted, jq.deaths,
     exists (select from model_pauses p where p.alias = j.model) as is_trial,

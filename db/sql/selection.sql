@@ -11,7 +11,7 @@ select id from jobs where purpose = 'teach' and name = any(:jobs) order by id
 set local work_mem = '128MB'
 
 -- name: more_time
--- Python compares texts between two statements. The transaction locks only its own tables until then.
+-- Python reads all texts between two statements. Meanwhile the transaction locks no rows of others.
 set local idle_in_transaction_session_timeout = '1h'
 
 -- name: drop_temporary

@@ -3,7 +3,8 @@
 import os
 import signal
 import time
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from itertools import repeat
 from pathlib import Path
 
@@ -21,6 +22,7 @@ from tracemill import stack as local
 from tracemill.policy import Policy
 from tracemill.settings import settings
 from tracemill.stack import Stack
+from tracemill.stack.postgres import answers
 from tracemill.stack.state import folder_of
 from tracemill.stack.supervise import Supervisor
 
@@ -164,6 +166,65 @@ def test_a_data_service_that_is_killed_costs_nothing_but_time(
     wait_for(job)
     check(job, 100)
     # No process had to be restarted.
+    assert [name for name, process in factory.running.items() if process.poll() is not None] == []
+
+
+def test_an_outage_longer_than_a_lease_takes_no_claim_from_a_living_worker(
+    factory: Processes, teacher: Teacher, stack: Stack
+) -> None:
+    """The feeder finds Postgres sooner than the worker, which is frozen for that moment."""
+    teacher.latency = 9
+    before = teacher.n_requests
+    fill(additions(32), "outage", samples=1)
+    wait_until(lambda: states("outage") == {"running": 32}, 30)
+    supervisor = Supervisor(folder_of(settings().data_dir), Path(stack.run_dir))
+    supervisor.stop(["postgres"], 10)
+    time.sleep(4)
+    factory.running["generate"].send_signal(signal.SIGSTOP)
+    supervisor.apply()
+    wait_until(lambda: answers(stack), 30)
+    time.sleep(1.5)
+    held = states("outage")
+    factory.running["generate"].send_signal(signal.SIGCONT)
+    assert held == {"running": 32}
+    wait_for("outage")
+    assert teacher.n_requests - before == 32
+    assert [name for name, process in factory.running.items() if process.poll() is not None] == []
+
+
+@contextmanager
+def read_only() -> Iterator[None]:
+    """Every new transaction is read-only, as after `alter system set default_transaction_read_only = on`."""
+    file = folder_of(settings().data_dir).postgres / "postgresql.auto.conf"
+    before = file.read_text()
+    (pid,) = [row.pid for row in local.status(settings().data_dir) if row.name == "postgres"]
+    assert pid is not None
+
+    def load(content: str, setting: str) -> None:
+        file.write_text(content)
+        os.kill(pid, signal.SIGHUP)
+        wait_until(lambda: value("show default_transaction_read_only") == setting, 10)
+
+    load(f"{before}default_transaction_read_only = on\n", "on")
+    try:
+        yield
+    finally:
+        load(before, "off")
+
+
+def test_answers_that_arrive_at_a_read_only_postgres_are_kept(factory: Processes, teacher: Teacher) -> None:
+    teacher.latency = 4
+    before = teacher.n_requests
+    fill(additions(32), "read-only", samples=1)
+    wait_until(lambda: states("read-only") == {"running": 32}, 30)
+    with read_only():
+        wait_until(lambda: teacher.n_requests - before == 32, 30)
+        time.sleep(1)
+        assert states("read-only") == {"running": 32}
+    for name in ("generate", "producer"):
+        assert "read-only transaction" in factory.log(name).read_text()
+    wait_for("read-only")
+    assert teacher.n_requests - before == 32
     assert [name for name, process in factory.running.items() if process.poll() is not None] == []
 
 

@@ -47,5 +47,5 @@ def test_a_lease_is_renewed_again_after_a_failover(clean: Stack, monkeypatch: py
 
 def test_a_fit_continues_during_a_failover(clean: Stack, monkeypatch: pytest.MonkeyPatch, capsys: Any) -> None:
     monkeypatch.setattr(fit, "transaction", lambda: write_during_a_failover())
-    fit._reporter(1)(fit.objectives.Progress(step=1, steps=2, loss=[1.0], seconds=1.0))
+    fit._reporter(1)(fit.objectives.Progress(1, 2, ((1, 0.5),), 1.0, 1.0, 1.0))
     assert "progress not stored: cannot execute UPDATE in a read-only transaction" in capsys.readouterr().err

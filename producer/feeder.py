@@ -26,9 +26,10 @@ from db.retry import is_away, reason, sqlstate
 from db.session import statement
 from producer.leader import Lead, LeadLost, take_lead
 from producer.shares import Job, rooms, window
-from tracemill.celery import GENERATE, LOOP, TRAIN, TRAIN_QUEUE, app, generate_queue, nudge_verifiers, send
+from tracemill.celery import GENERATE, LOOP, TRAIN, app, nudge_verifiers, send
 from tracemill.policy import Policy
 from tracemill.processes import unique_name
+from tracemill.queues import TRAIN_QUEUE, generate_queue
 from tracemill.settings import FeederSettings, settings
 
 log = logging.getLogger(__name__)

@@ -114,12 +114,12 @@ def freeze(pid: int, seconds: float) -> None:
         with suppress(psutil.NoSuchProcess):
             each.suspend()
 
-    def thaw() -> None:
+    def resume() -> None:
         for each in stopped:
             with suppress(psutil.NoSuchProcess):  # it was killed meanwhile; psutil notices another process of that pid
                 each.resume()
 
-    threading.Timer(seconds, thaw).start()
+    threading.Timer(seconds, resume).start()
 
 
 def _flush(world: World) -> None:

@@ -48,6 +48,7 @@ def test_a_frozen_transaction_of_one_job_does_not_stop_another(clean: Stack, hel
         claim(job_id, *(2 * job_id - 1, 2 * job_id))
     leases_run_out()
     change("update jobs set spent = 10 where id = 1")
+    change("update rounds set lease_until = null")
     feeding = threading.Thread(target=step, args=(LIMITS,))
     with frozen(LOCKS[held]):
         feeding.start()

@@ -62,7 +62,7 @@ def run(name: str, job_id: int, question_ids: list[int], **changes: Any) -> None
     each = [{"question_id": question_id} for question_id in question_ids]
     match name:
         case "release":
-            execute(name, *each, **values, error="it broke", permanent=False, counts=True)
+            execute(name, *each, **({"error": "it broke", "permanent": False, "counts": True} | values))
         case "put_off":
             execute(name, *each, **values, error="it is away", longest=60)
         case "engine_died" | "judge_died":
@@ -173,11 +173,7 @@ def test_each_transition_sets_the_expected_number_of_attempts(
     job_id, _ = two_jobs()
     before = {"claim": "queued", "retry_failed": "failed"}.get(name, "running")
     (question,) = [question for question, state in state_of(job_id).items() if state == before]
-    if name == "release":
-        values = {"claim_id": claim_id("worker"), "error": "it broke", "permanent": False, "max_attempts": 5} | changes
-        execute(name, job_id=job_id, question_id=question, **values)
-    else:
-        run(name, job_id, [question])
+    run(name, job_id, [question], **changes)
     assert attempts == value("select attempts from job_questions where job_id = :job and question_id = :question",
                              job=job_id, question=question)  # fmt: skip
 

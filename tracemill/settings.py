@@ -78,7 +78,7 @@ class FeederSettings(Section):
     running_lease_seconds: float = Field(30, gt=1)
     #: Seconds that a question with traces waits for a verifier before the feeder looks for its message in Redis.
     verify_lease_seconds: float = Field(120, gt=0)
-    #: Failed visits after which a question is `failed`.
+    #: Failed visits, or failed verifications, after which a question is `failed`.
     max_attempts: int = Field(5, ge=1)
     #: Seconds after which another feeder leads if the leader is dead, frozen or cut off. More than twice the interval.
     leader_lease_seconds: float = Field(15, gt=0)

@@ -281,6 +281,7 @@ def test_a_rejected_key_pauses_its_alias_until_a_worker_restarts(factory: Proces
         check(job, 3)
 
 
+@pytest.mark.slow
 def test_a_server_that_answers_500_fails_no_question(factory: Processes, teacher: Teacher) -> None:
     teacher.faults = repeat(Fault.BROKEN)
     fill(additions(40), "broken-server", purpose="evaluate")

@@ -92,11 +92,11 @@ class Traces:
                         raise unreachable("Postgres", error) from None
                     if connection is not None:
                         connection.close()
-                    connection, span = None, max(span // 2, 1)
+                    connection, span = None, next_span(span, PATIENCE)
                     time.sleep(PAUSE)
                     continue
                 seconds, failed_at, after = time.monotonic() - started, None, batch.last
-                span = min(2 * span, MAX_SPAN) if seconds < 0.5 else max(span // 2, 1) if seconds > 1.5 else span
+                span = next_span(span, seconds)
                 yield batch
         finally:
             if connection is not None:
@@ -130,6 +130,13 @@ class Traces:
         connection.read_only = True
         connection.isolation_level = psycopg.IsolationLevel.REPEATABLE_READ
         return connection
+
+
+def next_span(span: int, seconds: float) -> int:
+    """The number of ids to read after a transaction over `span` ids, which took `seconds`."""
+    if seconds < 0.5:
+        return min(2 * span, MAX_SPAN)
+    return max(span // 2, 1) if seconds > 1.5 else span
 
 
 def _end_of(connection: Connection, order: LiteralString) -> tuple[str, int]:

@@ -12,17 +12,17 @@ from typer.testing import CliRunner
 from cli.main import app
 from db.session import transaction
 from tests.conftest import forget
-from tests.integration.factory import Processes, additions, fill, rows
+from tests.integration.factory import Processes, additions, fill, rows, value, wait_until
 from tests.integration.rounds import job, new_round, question, round_spec, trace
 from tests.integration.scripted import SETTINGS, Teacher, check, start_all, wait_for
-from tests.integration.server import PASSWORD, new_server
+from tests.integration.server import PASSWORD, new_server, replica_of
 from tracemill.errors import UsageError
 from tracemill.stack import Stack
 from trainer.select.choose import select
 
 pytestmark = pytest.mark.integration
 
-PLAIN = {"owner": "a'quoted\"pass", "app": "app-pass", "reader": "reader-pass"}
+PASSWORDS = {"owner": "a'quoted\"pass", "app": "app-pass", "reader": "reader-pass"}
 
 
 class Server(NamedTuple):
@@ -43,11 +43,11 @@ def server(stack: Stack, tmp_path_factory: pytest.TempPathFactory) -> Iterator[S
     """A server with our database and roles. The settings name it instead of the stack's; Redis is the stack's."""
     folder = tmp_path_factory.mktemp("server")
     with new_server(folder) as admin, pytest.MonkeyPatch.context() as patch:
-        made = Server(admin, admin.split("@")[1].split("/")[0], folder / "postgres.log")
+        made = Server(admin, admin.split("@")[1].split("/")[0], folder / "data.log")
         patch.setenv("TRACEMILL_ADMIN_URL", admin)
-        patch.setenv("TRACEMILL_DIRECT_URL", made.address("mill_owner", PLAIN["owner"], "postgresql+psycopg"))
-        patch.setenv("TRACEMILL_DATABASE_URL", made.address("mill_app", PLAIN["app"], "postgresql+psycopg"))
-        patch.setenv("TRACEMILL_READER_URL", made.address("tracemill_reader", PLAIN["reader"]))
+        patch.setenv("TRACEMILL_DIRECT_URL", made.address("mill_owner", PASSWORDS["owner"], "postgresql+psycopg"))
+        patch.setenv("TRACEMILL_DATABASE_URL", made.address("mill_app", PASSWORDS["app"], "postgresql+psycopg"))
+        patch.setenv("TRACEMILL_READER_URL", made.address("tracemill_reader", PASSWORDS["reader"]))
         forget()
         try:
             for command in ("roles", "upgrade"):
@@ -98,14 +98,17 @@ def test_a_round_selects_its_traces_with_the_role_of_the_application(server: Ser
     ],
 )
 def test_the_application_cannot_change_the_schema(server: Server, refused: str) -> None:
-    with server.connect("mill_app", PLAIN["app"]) as connection, pytest.raises(psycopg.errors.InsufficientPrivilege):
+    with (
+        server.connect("mill_app", PASSWORDS["app"]) as connection,
+        pytest.raises(psycopg.errors.InsufficientPrivilege),
+    ):
         connection.execute(refused.encode())
 
 
 @pytest.mark.parametrize("database", ["postgres", "template1"])
 @pytest.mark.parametrize("role", ["mill_app", "tracemill_reader"])
 def test_our_roles_reach_no_other_database(server: Server, role: str, database: str) -> None:
-    password = PLAIN["app" if role == "mill_app" else "reader"]
+    password = PASSWORDS["app" if role == "mill_app" else "reader"]
     with pytest.raises(psycopg.OperationalError, match="permission denied for database"):
         psycopg.connect(server.address(role, password), dbname=database)
 
@@ -167,3 +170,25 @@ def test_a_superuser_is_no_role_of_the_factory(server: Server, monkeypatch: pyte
     forget()
     assert isinstance(done.exception, UsageError)
     assert "postgres is a superuser" in str(done.exception)
+
+
+def test_export_and_sql_read_from_a_replica(server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with transaction() as connection:
+        question_id = question(connection, "What is 7 + 1?", "replicated")
+        trace(connection, job(connection, "replicated", [question_id]), question_id, "7 + 1 = 8")
+    with replica_of(server.admin, tmp_path) as replica:
+        reader = f"postgresql://tracemill_reader:{PASSWORDS['reader']}@{replica.split('@')[1].split('/')[0]}/factory"
+        monkeypatch.setenv("TRACEMILL_READER_URL", reader)
+        forget()
+        newest = value("select max(id) from traces")
+        with psycopg.connect(reader, autocommit=True) as session:
+            wait_until(lambda: session.execute("select max(trace_id) from trace_scores").fetchone() == (newest,))
+            assert session.execute("select pg_is_in_recovery()").fetchone() == (True,)
+        output = tmp_path / "replicated.jsonl"
+        exported = CliRunner().invoke(app, ["export", str(output), "--where", "job = 'replicated'"])
+        assert exported.exit_code == 0, exported.exception
+        assert "7 + 1 = 8" in output.read_text()
+        answer = CliRunner().invoke(app, ["sql", "--csv", "select traces from job_progress where job = 'replicated'"])
+        assert answer.stdout.split() == ["traces", "1"]
+    monkeypatch.undo()
+    forget()

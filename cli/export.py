@@ -7,12 +7,13 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from functools import lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, LiteralString
 
 import typer
 
 from cli import export_files
 from cli.export_files import BATCH, COMPRESSED, STDOUT, Columns
+from cli.export_layouts import LAYOUTS, READ, Layout, in_layout
 from cli.output import Json, print_json, progress_bar
 from tracemill.errors import UsageError, no_postgres, unreachable
 from tracemill.settings import settings
@@ -51,7 +52,12 @@ EXPORT = """Write the traces that a round may train on, with their scores, to a 
 These are accepted traces of teach jobs that are not wrong on purpose, if no evaluation has their question. --include
 adds others by name; the column training_use tells them apart.
 
-Example: tracemill export good.parquet --where "method = 'cot'\""""
+--as writes the layout of another trainer instead: messages, prompt-completion or preference (trl), sharegpt, alpaca, or
+verl (each question once, with its gold answer). preference pairs an accepted trace with a wrong one of its question.
+
+Example: tracemill export good.parquet --where "method = 'cot'"
+
+Example: tracemill export pairs.jsonl --as preference"""
 
 
 def export(
@@ -68,6 +74,9 @@ def export(
     ] = "",
     columns: Annotated[str, typer.Option(help="Columns of trace_scores, separated by commas (default: all).")] = "",
     format: Annotated[Format | None, typer.Option(help="Format (default: by the name of the output).")] = None,
+    layout: Annotated[
+        Layout | None, typer.Option("--as", help="A layout of other trainers instead of columns of trace_scores.")
+    ] = None,
     overwrite: Annotated[bool, typer.Option(help="Replace an existing file or folder.")] = False,
     json: Json = False,
 ) -> None:
@@ -76,11 +85,16 @@ def export(
         raise UsageError("only JSON lines and CSV can go to standard output: name a file")
     if output.exists() and not overwrite:
         raise UsageError(f"{output} exists: choose another name, or add --overwrite")
-    uses = _uses(include)
-    with _rows(where, columns, uses) as read, progress_bar() as bar:
+    if layout and (include or columns):
+        raise UsageError(f"--as {layout} has its own columns and traces: leave --columns and --include out")
+    form = LAYOUTS[layout] if layout else None
+    uses = (TRAIN, *form.also) if form else _uses(include)
+    order = "question_id, trace_id" if form else "trace_id"
+    with _rows(where, ",".join(READ) if form else columns, uses, order) as read, progress_bar() as bar:
         task = bar.add_task("exporting", total=read.most)
-        with getattr(export_files, format)(output, read.columns) as write:
-            for n_read, rows in read.batches:
+        batches = in_layout(form, read.batches) if form else read.batches
+        with getattr(export_files, format)(output, form.columns if form else read.columns) as write:
+            for n_read, rows in batches:
                 write(rows)
                 read.written += len(rows)
                 bar.advance(task, n_read)
@@ -92,12 +106,12 @@ def export(
                 "output": output,
                 "format": format,
                 "rows": read.written,
-                "columns": list(read.columns),
+                "columns": list(form.columns if form else read.columns),
                 "left_out": dict(read.left_out),
             }
         )
     elif output != STDOUT:
-        print(f"{output}: {read.written:,} traces")
+        print(f"{output}: {read.written:,} {'rows' if form else 'traces'}")
         if read.left_out:
             print(f"left out: {_counts(read)}; --include NAME adds them")
 
@@ -137,7 +151,7 @@ class _Read:
 
 
 @contextmanager
-def _rows(where: str, columns: str, uses: Sequence[str]) -> Iterator[_Read]:
+def _rows(where: str, columns: str, uses: Sequence[str], order: LiteralString) -> Iterator[_Read]:
     """Read the rows of one snapshot."""
     import psycopg
     from psycopg import sql
@@ -162,8 +176,8 @@ def _rows(where: str, columns: str, uses: Sequence[str]) -> Iterator[_Read]:
             left_out = Counter({use: count for use, count in counts.items() if use not in uses})
             with connection.cursor("export", row_factory=dict_row) as cursor:
                 cursor.execute(
-                    sql.SQL("select {}, {} {} and training_use = any({}) order by trace_id").format(
-                        selected, hidden, rest, sql.Literal(list(uses))
+                    sql.SQL("select {}, {} {} and training_use = any({}) order by {}").format(
+                        selected, hidden, rest, sql.Literal(list(uses)), sql.SQL(order)
                     )
                 )
                 kinds = {

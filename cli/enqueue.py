@@ -25,7 +25,6 @@ from producer.job_request import (
     stopping_of,
 )
 from producer.opening import job_spec, origin_job, store_questions
-from producer.preview import preview
 from tracemill.errors import UsageError
 from tracemill.sampling import SamplingSettings
 from tracemill.sections import apply_changes, key_of
@@ -145,6 +144,8 @@ def enqueue(
         priority=priority,
     )
     if dry_run:
+        from producer.preview import preview  # it imports the checks, which takes a tenth of a second
+
         show_preview(preview(request), json)
         return
     spec = job_spec(request)

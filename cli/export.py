@@ -10,6 +10,7 @@ import typer
 
 from cli import export_files
 from cli.export_files import COMPRESSED, FORMATS, STDOUT, Piece, Progress, Unfinished, Write
+from cli.export_layouts import LAYOUTS, READ, Layout
 from cli.interruption import explained_interrupt, this_command
 from cli.output import Json, print_json, print_line, progress_bar, progress_console
 from tracemill.errors import UsageError, no_postgres
@@ -44,7 +45,12 @@ These are accepted traces of teach jobs that are not wrong on purpose, if no eva
 adds others by name; the column training_use tells them apart. An interrupted export to a file continues if the same
 command runs again.
 
-Example: tracemill export good.parquet --where "method = 'cot'\""""
+--as writes the layout of another trainer instead: messages, prompt-completion or preference (trl), sharegpt, alpaca, or
+verl (each question once, with its gold answer). preference pairs an accepted trace with a wrong one of its question.
+
+Example: tracemill export good.parquet --where "method = 'cot'"
+
+Example: tracemill export pairs.jsonl --as preference"""
 
 
 def export(
@@ -61,6 +67,9 @@ def export(
     ] = "",
     columns: Annotated[str, typer.Option(help="Columns of trace_scores, separated by commas (default: all).")] = "",
     format: Annotated[Format | None, typer.Option(help="Format (default: by the name of the output).")] = None,
+    layout: Annotated[
+        Layout | None, typer.Option("--as", help="A layout of other trainers instead of columns of trace_scores.")
+    ] = None,
     overwrite: Annotated[bool, typer.Option(help="Replace an existing file or folder.")] = False,
     json: Json = False,
 ) -> None:
@@ -69,16 +78,20 @@ def export(
         raise UsageError("only JSON lines and CSV can go to standard output: name a file")
     if output.exists() and not overwrite:
         raise UsageError(f"{output} exists: choose another name, or add --overwrite")
+    if layout and (include or columns):
+        raise UsageError(f"--as {layout} has its own columns and traces: leave --columns and --include out")
     from cli.export_rows import USE, Traces
 
-    uses, url = _uses(include), settings().reader_url
+    form = LAYOUTS[layout] if layout else None
+    uses, url = (TRAIN, *form.also) if form else _uses(include), settings().reader_url
     if url is None:
         raise no_postgres("reader_url")
-    names = [name.strip() for name in columns.split(",") if name.strip()]
+    names = [*READ] if form else [name.strip() for name in columns.split(",") if name.strip()]
     if names and len(uses) > 1 and USE not in names:
         names.append(USE)
-    traces = Traces(url.get_secret_value(), where, names, uses)
+    traces = Traces(url.get_secret_value(), where, names, uses, form)
     request = {"where": where, "columns": names, "uses": list(uses), "format": format, "first": traces.first}
+    request |= {"layout": layout}
     progress = Progress(request, 0, traces.end)
     if output == STDOUT:
         with FORMATS[format].write(Piece(STDOUT, traces.kinds)) as write:
@@ -89,11 +102,10 @@ def export(
     with explained_interrupt(again), export_files.explained(output):
         progress = _write(Unfinished(output, FORMATS[format]), traces, progress)
     if json:
-        kinds = list(traces.kinds)
         counts = {"rows": progress.rows, "left_out": progress.left_out}
-        print_json({"output": output, "format": format, "columns": kinds, **counts})
+        print_json({"output": output, "format": format, "columns": list(traces.kinds), **counts})
     else:
-        print(f"{output}: {progress.rows:,} traces")
+        print(f"{output}: {progress.rows:,} {'rows' if form else 'traces'}")
         if progress.left_out:
             print(f"left out: {_counts(progress)}; --include NAME adds them")
 

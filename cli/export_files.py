@@ -37,6 +37,13 @@ BATCH = 500
 PIECE, PIECE_SECONDS = 200 * BATCH, 60.0
 #: Endings of compressed text files.
 COMPRESSED = (".gz", ".zst")
+#: Types of the columns of `cli.export_layouts`: the fields of an object, or of each object in a list.
+NESTED: dict[str, list[dict[str, str]] | dict[str, str]] = {
+    "messages": [{"role": "text", "content": "text"}],
+    "turns": [{"from": "text", "value": "text"}],
+    "reward_model": {"style": "text", "ground_truth": "text"},
+    "extra_info": {"index": "int8"},
+}
 CARD = """---
 configs:
 - config_name: default
@@ -139,7 +146,7 @@ def _parquet(piece: Piece) -> Iterator[Write]:
         yield lambda rows: writer.write_table(
             pyarrow.table(
                 {
-                    name: pyarrow.array([_value(row[name], kind) for row in rows], _arrow(kind))
+                    name: pyarrow.array([_stored(row[name], kind) for row in rows], _arrow(kind))
                     for name, kind in columns.items()
                 }
             )
@@ -195,7 +202,19 @@ def _arrow(kind: str) -> "pyarrow.DataType":
         "bool": pyarrow.bool_(),
         "timestamptz": pyarrow.timestamp("us", "UTC"),
     }
-    return known.get(kind, pyarrow.string())
+    return _arrow_of(NESTED[kind]) if kind in NESTED else known.get(kind, pyarrow.string())
+
+
+def _arrow_of(fields: list[dict[str, str]] | dict[str, str]) -> "pyarrow.DataType":
+    import pyarrow
+
+    if isinstance(fields, list):
+        return pyarrow.list_(_arrow_of(fields[0]))
+    return pyarrow.struct([(name, _arrow(kind)) for name, kind in fields.items()])
+
+
+def _stored(value: Any, kind: str) -> Any:
+    return value if kind in NESTED else _value(value, kind)
 
 
 def _value(value: Any, kind: str) -> Any:

@@ -1,5 +1,7 @@
 """The traces of an export, read from the view in the order of their ids, in transactions of about a second.
 
+A layout reads the traces of a question together, so it goes through the ids of questions.
+
 One long transaction would keep every dead row of the database, and each statement of the feeder would read them again.
 A replica cancels long transactions. So an export is no snapshot: a verdict that comes meanwhile may be in it.
 """
@@ -9,13 +11,14 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
-from typing import Any, LiteralString, NamedTuple
+from typing import Any, NamedTuple
 
 import psycopg
 from psycopg import sql
 from psycopg.rows import dict_row
 
 from cli.export_files import BATCH, Columns
+from cli.export_layouts import LayoutRows
 from tracemill.errors import UsageError, unreachable
 
 #: The column that says whether a round may train on a trace.
@@ -26,6 +29,8 @@ OVERLAP = "overlap"
 _HIDDEN = ("_question", "_use", "_id")
 #: Ids in the first statement. Later ones have as many as are read in about a second.
 FIRST_SPAN, MAX_SPAN = 10_000, 10_000_000
+#: The same for layouts, which hold all traces of the questions in memory.
+FIRST_QUESTIONS, MAX_QUESTIONS = 100, 1_000
 #: Seconds until a lost connection counts as an error. A failover takes up to two minutes.
 PATIENCE = 180.0
 #: Seconds between two attempts to reach Postgres.
@@ -35,7 +40,7 @@ Connection = psycopg.Connection[dict[str, Any]]
 
 
 class Batch(NamedTuple):
-    """The matching traces up to the id `last`."""
+    """The rows of the matching traces up to the id `last`."""
 
     last: int
     rows: list[dict[str, Any]]
@@ -51,12 +56,15 @@ class Traces:
     where: str
     columns: Sequence[str]
     uses: Sequence[str]
+    layout: LayoutRows | None = None
+    #: The columns of the rows.
     kinds: Columns = field(init=False)
-    #: When the first trace of the database was stored: it recognises the database. And the id of the last trace.
+    #: When the first trace of the database was stored: it recognises the database. And the last id.
     first: str = field(init=False)
     end: int = field(init=False)
 
     def __post_init__(self) -> None:
+        self._id = sql.Identifier("question_id" if self.layout else "trace_id")
         try:
             with self._connect() as connection:
                 self._begin(connection)
@@ -68,17 +76,24 @@ class Traces:
         self._condition = sql.SQL("from trace_scores where (") + sql.SQL(self.where) + sql.SQL("\n)")
         names = map(sql.Identifier, self.columns)
         selected = sql.SQL(", ").join(names) if self.columns else sql.SQL("trace_scores.*")
-        hidden = sql.SQL("question as _question, training_use as _use, trace_id as _id ")
-        self._rows = sql.SQL("select ") + selected + sql.SQL(", ") + hidden + self._condition
+        hidden = sql.SQL(", question as _question, training_use as _use, {} as _id ").format(self._id)
+        self._rows = sql.SQL("select ") + selected + hidden + self._condition
         described = _execute(connection, self._rows + sql.SQL(" limit 0")).description or []
-        self.kinds = {c.name: _kind(c.type_code) for c in described if c.name not in _HIDDEN}
-        self.first, _ = _end_of(connection, "asc")
-        _, self.end = _end_of(connection, "desc")
+        kinds = {c.name: _kind(c.type_code) for c in described if c.name not in _HIDDEN}
+        self.kinds = self.layout.columns if self.layout else kinds
+        first = _execute(
+            connection, sql.SQL("select created_at from trace_scores order by trace_id limit 1")
+        ).fetchone()
+        self.first = str(first["created_at"]) if first else ""
+        last = sql.SQL("select {} as id from trace_scores order by 1 desc limit 1").format(self._id)
+        row = _execute(connection, last).fetchone()
+        self.end = int(row["id"]) if row else 0
         self._overlaps = _overlaps(connection)
 
     def batches(self, after: int, end: int) -> Iterator[Batch]:
         """The matching traces with ids above `after`, up to `end`. An absence of the server only delays them."""
-        span, connection, failed_at = FIRST_SPAN, None, None
+        span, largest = (FIRST_QUESTIONS, MAX_QUESTIONS) if self.layout else (FIRST_SPAN, MAX_SPAN)
+        connection, failed_at = None, None
         try:
             while after < end:
                 started = time.monotonic()
@@ -92,26 +107,30 @@ class Traces:
                         raise unreachable("Postgres", error) from None
                     if connection is not None:
                         connection.close()
-                    connection, span = None, next_span(span, PATIENCE)
+                    connection, span = None, next_span(span, PATIENCE, largest)
                     time.sleep(PAUSE)
                     continue
                 seconds, failed_at, after = time.monotonic() - started, None, batch.last
-                span = next_span(span, seconds)
+                span = next_span(span, seconds, largest)
                 yield batch
         finally:
             if connection is not None:
                 connection.close()
 
     def _read(self, connection: Connection, after: int, last: int) -> Batch:
-        ids = " and trace_id > {} and trace_id <= {}"
-        here = self._rows + sql.SQL(ids).format(after, last)
-        chosen = sql.SQL(" and training_use = any({}) order by trace_id limit {}").format(list(self.uses), BATCH)
+        ids = sql.SQL(" and {id} > {after} and {id} <= {last}")
+        here = self._rows + ids.format(id=self._id, after=after, last=last)
+        chosen = sql.SQL(" and training_use = any({}) order by {}, trace_id").format(list(self.uses), self._id)
+        if self.layout is None:
+            chosen += sql.SQL(" limit {}").format(BATCH)
         rows = _execute(connection, here + chosen).fetchall()
-        last = rows[-1]["_id"] if len(rows) == BATCH else last
-        others = sql.SQL(f"{ids} and training_use <> all({{}}) group by 1").format(after, last, list(self.uses))
-        counts = _execute(connection, sql.SQL("select training_use, count(*) ") + self._condition + others)
+        last = rows[-1]["_id"] if self.layout is None and len(rows) == BATCH else last
+        others = sql.SQL(" and training_use <> all({}) group by 1").format(list(self.uses))
+        counted = sql.SQL("select training_use, count(*) ") + self._condition
+        counts = _execute(connection, counted + ids.format(id=self._id, after=after, last=last) + others)
         left_out = Counter({row["training_use"]: row["count"] for row in counts})
-        return Batch(last, list(self._kept(rows, left_out)), left_out)
+        kept = list(self._kept(rows, left_out))
+        return Batch(last, self.layout.of_traces(kept) if self.layout else kept, left_out)
 
     def _kept(self, rows: list[dict[str, Any]], left_out: Counter[str]) -> Iterator[dict[str, Any]]:
         """The rows to write. A question that resembles one of an evaluation is an overlap, as in a selection."""
@@ -132,18 +151,11 @@ class Traces:
         return connection
 
 
-def next_span(span: int, seconds: float) -> int:
+def next_span(span: int, seconds: float, largest: int = MAX_SPAN) -> int:
     """The number of ids to read after a transaction over `span` ids, which took `seconds`."""
     if seconds < 0.5:
-        return min(2 * span, MAX_SPAN)
+        return min(2 * span, largest)
     return max(span // 2, 1) if seconds > 1.5 else span
-
-
-def _end_of(connection: Connection, order: LiteralString) -> tuple[str, int]:
-    """The time and the id of the first (asc) or the last (desc) trace."""
-    query = sql.SQL("select trace_id, created_at from trace_scores order by 1 ") + sql.SQL(order) + sql.SQL(" limit 1")
-    row = _execute(connection, query).fetchone()
-    return (str(row["created_at"]), int(row["trace_id"])) if row else ("", 0)
 
 
 def _execute(connection: Connection, query: sql.SQL | sql.Composed) -> psycopg.Cursor[dict[str, Any]]:

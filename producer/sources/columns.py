@@ -3,6 +3,7 @@
 import re
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from itertools import islice
 from shlex import quote
 
@@ -36,7 +37,7 @@ CONVERSATIONS = frozenset(("messages", "conversations", "conversation"))
 FIRST_ROWS = 20
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Columns:
     """Where the values of ours are in a table's rows."""
 
@@ -47,11 +48,17 @@ class Columns:
     #: The usual names of each value of ours.
     usual: Mapping[str, tuple[str, ...]] = field(default_factory=lambda: DEFAULT_COLUMNS)
 
-    @property
+    @cached_property
     def used(self) -> set[str]:
         """The columns that a question needs."""
         starter = {self.shape.starter} if self.shape and self.shape.starter else set()
         return {column for picked in self.fields.values() for column in picked.columns} | starter
+
+    @cached_property
+    def kept_out_of_meta(self) -> frozenset[str]:
+        """The columns whose values are in the question itself. A domain or a kind may be none of ours."""
+        labels = {self.fields[name].text for name in ("domain", "kind") if name in self.fields}
+        return frozenset(self.used - labels)
 
     def sentence(self) -> str:
         """The mapping in words, for people."""

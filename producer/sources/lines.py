@@ -119,7 +119,7 @@ def read_jsonl(path: Path) -> Iterator[Row]:
                     yield number, Broken(f"this line is longer than {LONGEST // 2**20} MB")
                     continue
                 try:
-                    row = DECODER.decode(line.decode())
+                    row = _decoded(line)
                 except UnicodeDecodeError as error:
                     yield number, Broken(f"not UTF-8: byte 0x{line[error.start]:02x} at byte {error.start + 1}")
                 except json.JSONDecodeError as error:
@@ -157,6 +157,14 @@ def _unique(pairs: list[tuple[str, object]]) -> dict[str, object]:
 
 
 DECODER = json.JSONDecoder(object_pairs_hook=_unique)
+_FAST_DECODER = json.JSONDecoder()
+
+
+def _decoded(line: bytes) -> object:
+    """The value in a line. Raises RepeatedKeyError as `DECODER` does, which takes twice the time."""
+    row = _FAST_DECODER.decode(line.decode())
+    n_keys = line.count(b'":') + line.count(b'" :')
+    return row if isinstance(row, dict) and len(row) == n_keys else DECODER.decode(line.decode())
 
 
 def _too_much(error: Exception) -> Broken:

@@ -34,9 +34,9 @@ class Field:
         """The value in this row; None if the row has none."""
         if self.literals is not None:
             return self._filled(row)
-        if len(self.paths) > 1:
-            return {path[0]: part for path in self.paths if (part := _at(row, path)) not in (None, "")}
-        return _at(row, self.paths[0])
+        if len(self.paths) == 1:
+            return _at(row, self.paths[0])
+        return {path[0]: part for path in self.paths if (part := _at(row, path)) not in (None, "")}
 
     def _filled(self, row: Mapping[str, object]) -> str | None:
         """The template with its values. The text before an empty value is left out too."""
@@ -84,6 +84,8 @@ def _path(text: str, columns: Mapping[str, str]) -> Path:
 
 def _at(row: Mapping[str, object], path: Path) -> object:
     value: object = row.get(path[0])
+    if len(path) == 1:
+        return value
     for key in path[1:]:
         value = structure(value)
         if isinstance(value, Mapping):

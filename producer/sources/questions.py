@@ -99,8 +99,11 @@ def _question(number: int, row: Mapping[str, object], columns: Columns, first: i
     kind, domain = _label(row, columns, "kind", KINDS), _label(row, columns, "domain", DOMAINS)
     kind = kind or (shape.kind if shape else None) or ("choice" if lettered else None)
     gold = _gold(row, columns, lettered, first, kind)
-    used = {column for ours, field in fields.items() for column in field.columns if ours not in ("domain", "kind")}
-    used |= {fields[ours].text for ours, value in (("kind", kind), ("domain", domain)) if ours in fields and value}
+    used = columns.kept_out_of_meta
+    if "kind" in fields or "domain" in fields:
+        used = used | {
+            fields[ours].text for ours, value in (("kind", kind), ("domain", domain)) if ours in fields and value
+        }
     return Question(
         text=with_choices(text, lettered.texts) if lettered else text,
         gold=gold,
@@ -135,12 +138,14 @@ def _text(row: Mapping[str, object], columns: Columns) -> str:
     field = columns.fields.get("question")
     column = field.text if field else "question"
     value = field.value(row) if field else None
-    try:
-        text = user_text(structure(value))
-    except ValueError as error:
-        raise BadValueError(f"{column!r} {error}") from None
-    if not isinstance(text, str) and isinstance(value, str):
-        text = value
+    text = value
+    if not isinstance(value, str) or value.lstrip()[:1] in ("[", "{"):  # a conversation, perhaps as text in a CSV file
+        try:
+            text = user_text(structure(value))
+        except ValueError as error:
+            raise BadValueError(f"{column!r} {error}") from None
+        if not isinstance(text, str) and isinstance(value, str):
+            text = value
     if not isinstance(text, str):
         exists = field is None or any(name in row for name in field.columns)
         raise BadValueError(
@@ -197,7 +202,9 @@ def _gold_text(value: object, row: Mapping[str, object], columns: Columns, kind:
 def _label(row: Mapping[str, object], columns: Columns, ours: str, known: tuple[str, ...]) -> str | None:
     """A domain or a kind. A column that only has the usual name may hold something else, which is left alone."""
     field = columns.fields.get(ours)
-    value = field.value(row) if field else None
-    if field is None or (ours not in columns.mapped and value not in known):
+    if field is None:
+        return None
+    value = field.value(row)
+    if ours not in columns.mapped and value not in known:
         return None
     return label_text(field.text, value)

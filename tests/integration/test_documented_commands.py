@@ -108,6 +108,7 @@ COMMANDS = {
         r"^good\.parquet: \d+ traces$", (FIRST,), "first"
     ),
     "tracemill export good --columns question,text,answer": Shown(r"^good: \d+ traces$", (FIRST,), "first"),
+    "tracemill export messages.jsonl --as messages": Shown(r"^messages\.jsonl: \d+ rows$", (FIRST,), "first"),
     "tracemill export all.jsonl.gz --include all": Shown(r"^all\.jsonl\.gz: [\d,]+ traces$", (FIRST,), "first"),
     "tracemill doctor": Shown(r"│ Postgres +│ ok(.|\n)*^everything needed is here, \d warnings?$"),
     "tracemill health --here": Shown(r"│ redis +│ well"),

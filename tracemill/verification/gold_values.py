@@ -15,6 +15,8 @@ from tracemill.verification.program_tests import program_tests
 MAX_STRUCTURE = 10_000_000
 #: Words that data sets write instead of a gold answer (NuminaMath).
 WITHOUT_ANSWER = frozenset(("proof", "notfound"))
+#: Beginnings of a text that may hold a list of answers, or tests.
+_STRUCTURES = frozenset(("['", '["', "[{", '{"'))
 #: Texts side by side without a comma, as NumPy writes an array. Python would join them.
 _SIDE_BY_SIDE = re.compile(r"""['"]\s+['"]""")
 
@@ -25,7 +27,11 @@ def gold_text(value: object, starter: str = "") -> str | None:
     A list of one answer is that answer, and a list of several texts is all of them. Tests of a program become the text
     that `tracemill.verification.code` reads; `starter` is the code that the program completes. Raises ValueError.
     """
-    parsed = structure(value) if isinstance(value, str) and value.lstrip()[:2] in ("['", '["', "[{", '{"') else value
+    parsed = value
+    if isinstance(value, str):
+        if value.lstrip()[:2] not in _STRUCTURES:
+            return _answer(value)
+        parsed = structure(value)
     if (tests := program_tests(parsed, starter)) is not None:
         return tests
     match parsed:
@@ -54,9 +60,11 @@ def only_text(answers: list[Any]) -> str | None:
 
 def _answer(value: object) -> str | None:
     if isinstance(value, str):
-        from tracemill.verification.answers.gold import final_answer  # it takes a tenth of a second
+        gold = final_gold(value)
+        if len(gold) > 5:  # a shorter one is no solution
+            from tracemill.verification.answers.gold import final_answer  # it takes a tenth of a second
 
-        gold = final_answer(final_gold(value))
+            gold = final_answer(gold)
         return None if not gold or gold in WITHOUT_ANSWER else gold
     if isinstance(value, bool | int | float | Decimal):
         if not isinstance(value, bool) and not math.isfinite(value):

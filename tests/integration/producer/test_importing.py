@@ -12,6 +12,7 @@ from typer.testing import CliRunner
 from cli.main import app
 from producer import feeder
 from tests.integration.factory import job_state, rows, states, value
+from tests.integration.feeding import step
 from tracemill.settings import settings
 from tracemill.stack import Stack
 from workers.verify import verify
@@ -108,10 +109,10 @@ def test_the_feeder_sends_imported_traces_to_verifiers_and_ends_the_job(
     monkeypatch.setattr(feeder, "nudge_verifiers", lambda job, questions, policy: sent.append(questions))
     (path := tmp_path / "t.jsonl").write_text("\n".join(map(json.dumps, FILES["messages"])))
     run_import(str(path), "--name", "theirs", "--model", "deepseek-r1")
-    step = feeder.step(settings().feeder)
-    assert (step.queued, len(sent)) == (0, 1)
+    did = step(settings().feeder)
+    assert (did.queued, len(sent)) == (0, 1)
     verdicts("theirs")
-    feeder.step(settings().feeder)
+    step(settings().feeder)
     assert job_state("theirs") == "done"
     assert value("select model from jobs") == "deepseek-r1"
 

@@ -37,6 +37,8 @@ class Item(NamedTuple):
     steps: tuple[str, ...] = ()
     #: The scorer of its data set, which decides in place of the gold answer.
     scorer: Scoring | None = None
+    #: Check only the answer: no steps, no equations, no scores. It is two to three times as fast.
+    answer_only: bool = False
 
     # The checks do not read the following fields; votes and policies do.
 
@@ -111,9 +113,11 @@ def check(item: Item) -> Findings:
     if gold is not None and item.kind != "code":
         gold = final_answer(gold)
     kind = item.kind or guess(gold, item.question)
-    steps, are_thoughts, after_thoughts = (
-        Steps([storable(step) for step in item.steps]) if item.steps else read_steps(text)
-    )
+    if item.answer_only:
+        read_or_given = Steps([])
+    else:
+        read_or_given = Steps([storable(step) for step in item.steps]) if item.steps else read_steps(text)
+    steps, are_thoughts, after_thoughts = read_or_given
     answer = extract(text, kind)
     question = None if item.question is None else storable(item.question)
     reasoning = read(question, steps, answer.value if answer else None, are_thoughts)

@@ -17,12 +17,11 @@ from tracemill.verification.answers.extract import extract, readings
 from tracemill.verification.answers.gold import final_answer
 from tracemill.verification.answers.kinds import Kind, guess
 from tracemill.verification.reasoning import read
-from tracemill.verification.reasoning.steps import AtStep, Steps
+from tracemill.verification.reasoning.steps import MAX_FINDINGS, AtStep, Steps
 from tracemill.verification.reasoning.steps import read as read_steps
 from tracemill.verification.scorers import Scoring, judge
 
 MAX_TEXT = 1_000_000  # characters of a trace or a gold answer; the longest traces of reasoning models have a quarter
-MAX_FINDINGS = 20  # of each sort that are kept for one trace
 
 
 class Item(NamedTuple):
@@ -146,7 +145,7 @@ def check(item: Item) -> Findings:
         false_equations=equations.false[:MAX_FINDINGS],
         equations_compound=equations.compound,
         unused=reasoning.unused,
-        ungrounded=None if unexplained is None else unexplained[:MAX_FINDINGS],
+        ungrounded=unexplained,
         concludes=reasoning.concludes,
         measured=measure(question, steps),
         seconds=perf_counter() - start,

@@ -2,7 +2,9 @@
 
 import json as jsonlib
 import os
+import signal
 import sys
+import threading
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager, nullcontext
@@ -51,25 +53,33 @@ VERIFY = (
     "reported with their line number, and the exit code is 1.\n\n"
     "To resume a run that was stopped, run the same command again: it continues after the last complete line of "
     "OUT.\n\n"
+    "With --serve there is no FILE: POST http://127.0.0.1:8377/verify takes such an object, or a list of them.\n\n"
     "Example: tracemill verify traces.jsonl -o verdicts.jsonl"
 )
 
 
 def verify(
-    file: Annotated[str, typer.Argument(metavar="FILE", help="File of traces, JSONL.")],
+    file: Annotated[str | None, typer.Argument(metavar="[FILE]", help="File of traces, JSONL.")] = None,
     out: Annotated[
         str, typer.Option("--out", "-o", metavar="OUT", help="File for the verdicts (default: -, standard output).")
     ] = "-",
     judge: Annotated[str | None, typer.Option(help="Model alias that rates faithfulness and coherence.")] = None,
     workers: Annotated[int | None, typer.Option(min=1, help="Number of processes (default: one a core).")] = None,
+    serve: Annotated[bool, typer.Option("--serve", help="Verify over HTTP on loopback; no FILE.")] = False,
+    port: Annotated[int, typer.Option(min=0, max=65535, help="Port of --serve; 0: a free one.")] = 8377,
     json: Json = False,
 ) -> None:
     from tracemill.verification.files import STANDARD, Input, verified
     from tracemill.verification.pipeline import Verifier
     from tracemill.verification.resume import Output, OutputFile
 
+    if serve == (file is not None):
+        raise UsageError("name a FILE, or --serve without one: tracemill verify traces.jsonl -o verdicts.jsonl")
     if judge:
         model_settings(judge)
+    if file is None:
+        _serve(judge, workers, port)
+        return
     source = Input(file)
     summary = Summary()
     with libraries_in_log(log_of("verify")) if judge else nullcontext(sys.stdout.buffer) as stdout:
@@ -106,6 +116,18 @@ def verify(
         print_summary(figures)
     if summary.not_verified or summary.left_out:
         raise typer.Exit(1)
+
+
+def _serve(judge: str | None, workers: int | None, port: int) -> None:
+    """Serve until Ctrl-C or SIGTERM."""
+    from tracemill.verification.pipeline import Verifier
+    from tracemill.verification.server import VerifyServer
+
+    with closing(Verifier(workers, judge)) as verifier, VerifyServer(verifier, port) as server:
+        for number in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, lambda *_: threading.Thread(target=server.shutdown).start())
+        _print(f"serving POST {server.url}/verify; Ctrl-C ends it")
+        server.serve_forever()
 
 
 @contextmanager

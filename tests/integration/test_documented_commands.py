@@ -142,6 +142,7 @@ PROCESSES = {
     "tracemill worker generate --model teacher",
     "tracemill worker verify",
     "tracemill worker train",
+    "tracemill verify --serve",
     "tracemill celery flower --address=127.0.0.1",
 }
 

@@ -78,6 +78,21 @@ def test_a_documented_process_runs_until_its_shutdown(folder: Path, line: str) -
     assert present(folder) == []
 
 
+def test_the_documented_server_of_verdicts_answers_until_its_shutdown(folder: Path) -> None:
+    line = "tracemill verify --serve"
+    assert line in commands()
+    port = free_port()
+
+    def is_there(pid: int) -> bool:
+        try:
+            with urllib.request.urlopen(f"http://127.0.0.1:{port}/health", timeout=5) as response:
+                return bool(response.read() == b'{"status": "ok"}')
+        except OSError:
+            return False
+
+    assert ended(folder, f"{line} --port {port} --workers 1", is_there) == 0, (folder / "process.log").read_text()
+
+
 def workers(folder: Path) -> list[str]:
     """Wait for the Celery workers that take commands: an earlier SIGTERM would end them at once."""
     running = stack.load(folder / ".tracemill")

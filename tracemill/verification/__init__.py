@@ -1,14 +1,17 @@
 """Verification: is a trace right, and does its reasoning hold?
 
-    from tracemill.verification import Item, verify
+    from tracemill.verification import Item, verify, verify_many
 
-    verdicts = verify([Item(text="3 + 4 = 7. The answer is 7.", gold="7")])
+    verdict = verify(Item("3 + 4 = 7. The answer is 7.", gold="7"))
+    verdicts = verify_many(items, workers=8)
 
-- `verify` and `Verifier`: the pipeline, from traces to verdicts. `docs/verification.md` explains each figure.
+- `verify`, `verify_many` and `Verifier`: the pipeline, from traces to verdicts. `docs/verification.md` explains each.
 - `answers`: extract the final answer, and compare it with the gold answer.
 - `reasoning`: steps, equations, grounding of numbers.
 - `code`: programs, run against tests in a sandbox.
 - `judge`: the LLM verifier.
+- `scorers`: the judges that data sets bring.
+- `rewards`: reward functions for trl, verl and OpenRLHF. `server`: verdicts over HTTP.
 - `leakage`: phrases that show what a model was told.
 """
 
@@ -19,20 +22,23 @@ if TYPE_CHECKING:
     from tracemill.verification.answers.voting import Vote
     from tracemill.verification.checks import Findings, Item
     from tracemill.verification.judge import Judged
-    from tracemill.verification.pipeline import Verifier, verify
+    from tracemill.verification.pipeline import Verifier, verify, verify_many
+    from tracemill.verification.scorers import Scoring
     from tracemill.verification.verdict import Verdict
 
-__all__ = ["Findings", "Item", "Judged", "Verdict", "Verifier", "Vote", "verify"]
+__all__ = ["Findings", "Item", "Judged", "Scoring", "Verdict", "Verifier", "Vote", "verify", "verify_many"]
 
 #: The module of each public name. They are imported at first use: the children that check traces need only some.
 _MODULES = {
     "Findings": "checks",
     "Item": "checks",
     "Judged": "judge",
+    "Scoring": "scorers",
     "Verdict": "verdict",
     "Verifier": "pipeline",
     "Vote": "answers.voting",
     "verify": "pipeline",
+    "verify_many": "pipeline",
 }
 
 

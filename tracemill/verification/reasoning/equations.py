@@ -16,6 +16,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from itertools import pairwise
+from typing import TypeAlias
 
 from tracemill.verification.reasoning.arithmetic import Rational, Token, evaluate, parts, tokens_of
 from tracemill.verification.reasoning.equation_sides import Side, after, before
@@ -24,6 +25,7 @@ from tracemill.verification.reasoning.vocabulary import MEASURES, PART, PART_AFT
 
 MAX_TEXT = 100_000  # characters read of one trace
 MAX_EQUATIONS = 1_000
+MAX_SIGNS = 8_000  # equals signs read: text of nothing but "2 = 2 = 2" would take more time than any reasoning
 
 _MARK = re.compile(r"<<([^<>\n]{0,200})>>")
 _CODE = re.compile(r"```.*?(?:```|\Z)|\[asy\].*?(?:\[/asy\]|\Z)", re.DOTALL)
@@ -50,6 +52,17 @@ _DOUBT = re.compile(
     r"|not equal|n't equal|false|no solution|≡|\\not\b|\bsuppose|\bif \$?[a-z] ?=|\bwait\b|\btry\b",
     re.IGNORECASE,
 )
+
+
+_RANGE = re.compile(
+    r"(?P<word>\b(?:pages?|pp|chapters?|years?|days?|weeks?|months?|rows?|lines?|items?|ages?|aged|grades?|levels?"
+    r"|seats?|numbers?|questions?|from|between)\.?[ ]{1,3})?"
+    r"(?<![\w.])(?P<start>[0-9]{1,9})(?P<sign>[ ]?[-–—][ ]?)(?P<end>[0-9]{1,9})(?!\w|\.[0-9])",
+    re.IGNORECASE,
+)
+_SCORED = frozenset(("goal", "point", "game", "match", "set", "vote", "win"))
+
+Ranges: TypeAlias = frozenset[tuple[str, str]]
 
 
 @dataclass(frozen=True)
@@ -107,14 +120,17 @@ def check_cut(steps: Sequence[list[str]]) -> Equations:
     last: Rational | None = None
     compound = 0
     used: list[Rational] = []
+    signs = 0
     for step_index, pieces in enumerate(steps):
         if not any("=" in gap or "≈" in gap or "\\approx" in gap or gap.endswith(_VERBS) for gap in pieces[::2]):
             continue
         tokens = tokens_of(pieces)
-        is_in_doubt: bool | None = None  # searched at most once a step
+        is_in_doubt: bool | None = None  # searched at most once a step, as the ranges
+        ranges: Ranges = frozenset()
         for index, token in enumerate(tokens):
-            if token.kind not in ("=", "≈", "is") or checked >= MAX_EQUATIONS:
+            if token.kind not in ("=", "≈", "is") or checked >= MAX_EQUATIONS or signs >= MAX_SIGNS:
                 continue
+            signs += 1
             if (value := _simple_result(tokens, index)) is not None:
                 checked += 1
                 last = value
@@ -132,8 +148,12 @@ def check_cut(steps: Sequence[list[str]]) -> Equations:
             compound += left.operations > 1
             verdict = _is_true(left, token.kind, right, value)
             if verdict is False:
-                is_in_doubt = _DOUBT.search("0".join(pieces[::2])) is not None if is_in_doubt is None else is_in_doubt
-                verdict = None if is_in_doubt or _is_uncertain(tokens, right) else False
+                if is_in_doubt is None:
+                    is_in_doubt = _DOUBT.search("0".join(pieces[::2])) is not None
+                    ranges = _ranges("".join(pieces))
+                verdict = (
+                    None if is_in_doubt or _is_uncertain(tokens, right) or _is_range(left, right, ranges) else False
+                )
             checked += verdict is not None
             if verdict is False:
                 false.append(AtStep(step_index, f"{left.text} = {right.text}"))
@@ -252,6 +272,31 @@ def _has_other_reading(left: Side, sign: str, right: Side, left_value: Rational,
 
 
 _MINUS = Token("op", "-")
+
+
+def _ranges(text: str) -> Ranges:
+    """Pairs of whole numbers that may be a range, as in "pages 12-15". Spaced ones count only after such a word."""
+    return frozenset(
+        (match["start"], match["end"]) for match in _RANGE.finditer(text) if match["word"] or " " not in match["sign"]
+    )
+
+
+def _is_range(left: Side, right: Side, ranges: Ranges) -> bool:
+    """Is the left side a range, a score or a time of the day, not a difference?
+
+    The right side then counts or averages the range, adds the score up, or measures the time.
+    """
+    if [token.kind for token in left.tokens] != ["num", "op", "num"] or len(right.tokens) != 1:
+        return False
+    start, end, stated = left.tokens[0], left.tokens[2], right.tokens[0].value
+    if left.tokens[1].text != "-" or (start.text.replace(",", ""), end.text.replace(",", "")) not in ranges:
+        return False
+    length = end.value - start.value
+    if length > 0:
+        return stated in (length, length + 1) or start.value <= stated <= end.value
+    if not {"hour", "hr", "h"}.isdisjoint(right.units):
+        return stated in (length % 12, length % 24)
+    return stated == start.value + end.value and not _SCORED.isdisjoint(left.units | right.units)
 
 
 def _rounding_error(side: Side, value: Fraction) -> Fraction:

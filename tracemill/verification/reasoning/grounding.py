@@ -21,7 +21,7 @@ from functools import lru_cache
 from tracemill.verification.reasoning.arithmetic import Rational, evaluate, parts, tokens_of
 from tracemill.verification.reasoning.equation_sides import after
 from tracemill.verification.reasoning.equations import check_cut, cut, decimals_of, rounded, shortened
-from tracemill.verification.reasoning.steps import AtStep
+from tracemill.verification.reasoning.steps import MAX_FINDINGS, AtStep
 from tracemill.verification.reasoning.vocabulary import AMOUNTS
 
 MAX_QUESTION = 20_000  # characters read
@@ -50,7 +50,7 @@ _COMPOUND = re.compile(
 
 
 def ungrounded(question: str, steps: Sequence[str]) -> list[AtStep]:
-    """Return the ungrounded numbers in order. Takes linear time.
+    """Return the ungrounded numbers in order, at most `MAX_FINDINGS`. Takes linear time.
 
     Neither the question nor an earlier result explains them.
     """
@@ -63,6 +63,7 @@ def ungrounded_cut(question: str, steps: Sequence[list[str]]) -> list[AtStep]:
     seen: set[str] = set()
     findings: list[AtStep] = []
     for step_index, pieces in enumerate(steps):
+        factors: set[float] | None = None
         for index in range(1, len(pieces), 2):
             text = pieces[index]
             if text in seen:
@@ -76,10 +77,14 @@ def ungrounded_cut(question: str, steps: Sequence[list[str]]) -> list[AtStep]:
                 _is_result(pieces, index)
                 or _is_label(pieces, index)
                 or _is_computed(value, pieces, index, steps[step_index - 1] if step_index else [])
-                or _is_conversion(value, pieces)
             ):
                 continue
-            findings.append(AtStep(step_index, text))
+            if factors is None:  # once a step, because it reads the whole step
+                factors = _conversion_factors(pieces)
+            if value not in factors:
+                findings.append(AtStep(step_index, text))
+                if len(findings) == MAX_FINDINGS:
+                    return findings
     return findings
 
 
@@ -173,9 +178,10 @@ def _is_computed(value: float, pieces: list[str], index: int, previous: list[str
     return any(value in (a + b, a - b, a * b) or (b and abs(a / b - value) < 0.005) for a in values for b in values)
 
 
-def _is_conversion(value: float, pieces: list[str]) -> bool:
-    """Is `value` the factor between two units, and is one of them in its step?"""
-    return any(value in AMOUNTS[word] for word in AMOUNTS.keys() & _WORD.findall("0".join(pieces[::2]).lower()))
+def _conversion_factors(pieces: list[str]) -> set[float]:
+    """The factors between two units of which one is in the step."""
+    words = AMOUNTS.keys() & _WORD.findall("0".join(pieces[::2]).lower())
+    return {factor for word in words for factor in AMOUNTS[word]}
 
 
 def concludes(steps: Sequence[str], answer: str) -> bool | None:

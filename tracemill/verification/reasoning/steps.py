@@ -20,6 +20,7 @@ from typing import NamedTuple
 
 from tracemill import thinking
 
+MAX_FINDINGS = 20  # of each sort that are kept for one trace
 MAX_STEPS = 2_000  # the last step holds all text after it
 
 _MARKER = re.compile(

@@ -16,9 +16,9 @@ PART_BEFORE = _words(
 #: A number before one of these words is only a part of the amount: "5 thousand".
 PART_AFTER = _words(
     """
-    and base billion billions by cubed divided dozen dozens fifths fourth fourths half halves hundred
-    hundreds k million millions minus mod modulo multiplied nd or over plus point power quarter quarters r rd rem
-    remainder squared st th third thirds thousand thousands times to
+    and base billion billions bn by cr crore crores cubed divided dozen dozens fifths fourth fourths half halves
+    hundred hundreds k lac lacs lakh lakhs million millions minus mn mod modulo multiplied nd or over plus point
+    power quarter quarters r rd rem remainder squared st th third thirds thousand thousands times to
     """
 )
 PART = PART_BEFORE | PART_AFTER

@@ -12,7 +12,7 @@ from tests.conftest import forget
 from tests.scripted_server import ScriptedServer
 from tracemill.errors import UsageError
 from tracemill.policy import Policy
-from tracemill.verification import Item, verify
+from tracemill.verification import Item, verify, verify_many
 from tracemill.verification.checks import MAX_TEXT, check
 from tracemill.verification.code.sandbox import Sandbox
 from tracemill.verification.judge import Case
@@ -46,15 +46,15 @@ def test_each_public_name_exists_and_others_do_not() -> None:
 
 
 def test_without_a_policy_nothing_is_accepted_or_refused() -> None:
-    (verdict,) = verify([RIGHT])
+    verdict = verify(RIGHT)
     assert (verdict.correct, verdict.accepted, verdict.refusal, verdict.blocked_by) == (True, None, None, None)
-    assert verify([]) == []
+    assert verify_many([]) == []
 
 
 def test_samples_vote_by_question_and_a_killed_check_counts_among_them() -> None:
     texts = ["x" * (MAX_TEXT + 1), "The answer is 2.", "The answer is 2.0.", "The answer is 3."]
     samples = [Item(text, question_id=1) for text in texts] + [Item("The answer is 3.", question_id=2)]
-    verdicts = verify([*samples, Item("The answer is 3.", question_id=1, gold="3"), Item("The answer is 3.")])
+    verdicts = verify_many([*samples, Item("The answer is 3.", question_id=1, gold="3"), Item("The answer is 3.")])
     proofs = ["majority 2/4", "majority 2/4", "minority 1/4", "majority 1/1", "exact rational", "no gold answer"]
     assert [verdict.proof for verdict in verdicts[1:]] == proofs
     assert verdicts[0].vote is None
@@ -62,7 +62,7 @@ def test_samples_vote_by_question_and_a_killed_check_counts_among_them() -> None
 
 def test_without_a_sandbox_a_program_is_undecided_and_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("tracemill.verification.pipeline.sandbox", lambda: Sandbox(bwrap="/no/such/bwrap"))
-    right, program = verify([RIGHT, PROGRAM], policy=Policy())
+    right, program = verify_many([RIGHT, PROGRAM], policy=Policy())
     assert (right.correct, right.accepted, right.blocked_by) == (True, True, None)
     assert (program.correct, program.proof, program.accepted) == (None, "not run: no sandbox", None)
     assert "no sandbox: /no/such/bwrap cannot be executed" in str(program.blocked_by)
@@ -96,7 +96,9 @@ def test_a_policy_decides_whether_its_judge_reads_thoughts(
         monkeypatch.setenv("TRACEMILL_MODELS__SCRIPTED__BASE_URL", server.base_url)
         forget()
         signals = ("rating", "uplift", "counterfactual", "coherence")
-        (verdict,) = verify([THINKING], policy=Policy(judge="scripted", signals=signals, judge_thoughts=judge_thoughts))
+        (verdict,) = verify_many(
+            [THINKING], policy=Policy(judge="scripted", signals=signals, judge_thoughts=judge_thoughts)
+        )
     assert verdict.faithfulness is not None
     assert any("3 + 4 = 8, no" in str(body) for _, body in server.requests) is judge_thoughts
     monkeypatch.undo()
@@ -110,12 +112,12 @@ def test_a_judge_rates_every_trace_or_what_a_policy_could_accept(
     with judged as server:
         monkeypatch.setenv("TRACEMILL_MODELS__SCRIPTED__BASE_URL", server.base_url)
         forget()
-        verdicts = verify([RIGHT, wrong], judge="scripted")
+        verdicts = verify_many([RIGHT, wrong], judge="scripted")
         assert [verdict.faithfulness for verdict in verdicts] == [pytest.approx(0.8176, abs=1e-3)] * 2
-        verdicts = verify([RIGHT, wrong], policy=Policy(judge="scripted", gates={"rating": 0.7}))
+        verdicts = verify_many([RIGHT, wrong], policy=Policy(judge="scripted", gates={"rating": 0.7}))
         assert [verdict.faithfulness is None for verdict in verdicts] == [False, True]
         assert [verdict.accepted for verdict in verdicts] == [True, False]
     with pytest.raises(UsageError, match="unknown model alias 'nobody'"):
-        verify([RIGHT], judge="nobody")
+        verify_many([RIGHT], judge="nobody")
     monkeypatch.undo()
     forget()

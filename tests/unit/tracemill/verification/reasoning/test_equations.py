@@ -25,6 +25,8 @@ TRUE = [
 ]  # fmt: skip
 
 FALSE = [
+    ("17-12 = 6 pages", "17 - 12 = 6"), ("12 - 17 = 5", "12 - 17 = 5"), ("10-20 = 5 years", "10 - 20 = 5"),
+    ("9-4 = 6 hours", "9 - 4 = 6"), ("8-3 = 11 apples", "8 - 3 = 11"),
     ("Black:70/2=37 pigeons", "70 / 2 = 37"), ("Tree:(108/2)-6=50 feet", "( 108 / 2 ) - 6 = 50"),
     ("12 + 7 - 3 = 17", "12 + 7 - 3 = 17"), ("First 12 + 7 = 19. Then 19 - 3 = 17.", "19 - 3 = 17"),
     ("5 apples + 3 apples = 9 apples", "5 + 3 = 9"), ("2 x 3 = 7", "2 * 3 = 7"), ("$5 + $3 = $9", "5 + 3 = 9"),
@@ -45,7 +47,16 @@ FALSE = [
     ("1. 5 + 3 = 9", "5 + 3 = 9"),
 ]  # fmt: skip
 
+#: Hyphens, scales and scores that look like equations of the same numbers.
+NO_EQUATIONS = [
+    "The drought of 1876-1879 = 3 years without rain.", "Read chapters 4-9 = 6 chapters.", "lines 20 – 24 = 5 lines",
+    "It takes 30-50 = 40 minutes on average.", "A shift is 10-6 = 8 hours.", "They won 4-3 = 7 goals in one game.",
+    "Between 1914 - 1918 = 4 years of war", "2.5 lakh + 75,000 = 3.25 lakh rupees", "1 crore - 20 lakh = 80 lakh",
+    "3 bn + 400 mn = 3.4 bn", "seats 12–19 = 8 seats",
+]  # fmt: skip
+
 UNCHECKED = [
+    *NO_EQUATIONS,
     "x + 3 = 5", "2x + 3 = 8", "100 - 20% = 81", "b - 3 - 2 = -3", "0900 - 0130 = 0730", "5 + 8 = 1 (mod 12)",
     "5 + 3 = 9?",
     "But 5 + 3 = 9 is impossible", r"\sqrt[3]{64} + 1 = 5 + 4", r"\lfloor 7/2 + 1 \rfloor = 4", "Is 4/7 equal to 24?",

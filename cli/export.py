@@ -90,9 +90,8 @@ def export(
     if names and len(uses) > 1 and USE not in names:
         names.append(USE)
     traces = Traces(url.get_secret_value(), where, names, uses, form)
-    request = {"where": where, "columns": names, "uses": list(uses), "format": format, "first": traces.first}
-    request |= {"layout": layout}
-    progress = Progress(request, 0, traces.end)
+    rows = {"where": where, "columns": names, "uses": list(uses), "layout": layout}
+    progress = Progress(rows | {"format": format, "first": traces.first}, 0, traces.end)
     if output == STDOUT:
         with FORMATS[format].write(Piece(STDOUT, traces.kinds)) as write:
             _copy(traces.batches(0, traces.end), write, progress)

@@ -7,8 +7,8 @@ from typer.testing import CliRunner, Result
 from cli.main import app
 from db import deletion
 from db.session import transaction
-from producer.feeder import step
 from tests.integration.factory import additions, change, fill, job_state, rows, value
+from tests.integration.feeding import step
 from tests.integration.measured import benchmark, measured, teach
 from tests.integration.rounds import job, question, trace
 from tracemill.errors import UsageError

@@ -1,8 +1,11 @@
 """Bring a database to the schema of this code, with Alembic."""
 
-from collections.abc import Iterator
+import logging
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import wraps
 from pathlib import Path
+from typing import ParamSpec
 
 from alembic import command
 from alembic.autogenerate import compare_metadata
@@ -10,15 +13,38 @@ from alembic.config import Config
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, Engine, create_engine
+from sqlalchemy.exc import OperationalError
 
 import migrations
 from db import views
+from db.retry import reason, sqlstate
 from db.tables import Base
 from tracemill.errors import StackError, UsageError
 from tracemill.stack import Stack
 
 #: Key of the advisory lock that lets only one process migrate at a time.
 LOCK = 0x7261636D
+_DEADLOCK = "40P01"  # SQLSTATE
+
+P = ParamSpec("P")
+
+log = logging.getLogger(__name__)
+
+
+def _repeated_after_deadlock(migrate: Callable[P, None]) -> Callable[P, None]:
+    """Repeat a migration that met running processes which lock the same tables in another order."""
+
+    @wraps(migrate)
+    def repeated(*args: P.args, **kwargs: P.kwargs) -> None:
+        while True:
+            try:
+                return migrate(*args, **kwargs)
+            except OperationalError as error:
+                if sqlstate(error) != _DEADLOCK:
+                    raise
+                log.warning("the migration starts again: %s", reason(error))
+
+    return repeated
 
 
 def prepare(stack: Stack) -> None:
@@ -26,6 +52,7 @@ def prepare(stack: Stack) -> None:
     upgrade(stack.database_url)
 
 
+@_repeated_after_deadlock
 def upgrade(url: str, revision: str = "head") -> None:
     """Migrate the database at `url` (a SQLAlchemy address) up to `revision`; at `head`, create the views.
 
@@ -41,6 +68,7 @@ def upgrade(url: str, revision: str = "head") -> None:
             views.create(connection)
 
 
+@_repeated_after_deadlock
 def downgrade(url: str, revision: str) -> None:
     """Migrate the database at `url` down to `revision`; `base` leaves no table.
 

@@ -33,8 +33,9 @@ def upgrade() -> None:
 
 
 def downgrade() -> None:
-    op.drop_column("job_questions", "claim_id")
-    op.drop_column("jobs", "source_options")
-    op.drop_column("traces", "model_hash")
-    op.drop_table("models")
+    # In the order in which workers lock them.
     op.drop_table("leader")
+    op.drop_table("models")
+    op.drop_column("traces", "model_hash")
+    op.drop_column("jobs", "source_options")
+    op.drop_column("job_questions", "claim_id")

@@ -50,14 +50,14 @@ def judge_payment(claim_id: UUID, job: WorkerJob, usage: Usage, alias: str) -> P
 
 
 def _payment(claim_id: UUID, job: WorkerJob, payee: str, usage: Usage, cost: float) -> Payment:
-    spent = {"tokens": usage.tokens_in + usage.tokens_out, "money": cost, None: 0}[job.budget_unit]
+    spent = {"tokens": usage.tokens, "money": cost, None: 0}[job.budget_unit]
     tokens = {"tokens_in": usage.tokens_in, "tokens_out": usage.tokens_out}
     return {"claim_id": str(claim_id), "job_id": job.id, "payee": payee, "cost": cost, "spent": spent} | tokens
 
 
 def pay(connection: Connection, payments: Sequence[Payment]) -> None:
     """Enter payments in the ledger, and add them to what their jobs have spent. A repeated payment changes nothing."""
-    rows = [row for row in payments if row["tokens_in"] or row["tokens_out"] or row["cost"]]
+    rows = [row for row in payments if row["tokens_in"] or row["tokens_out"]]
     if rows:
         _spend(connection, connection.execute(Q["pay"], {"rows": json.dumps(rows)}))
 

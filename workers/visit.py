@@ -87,6 +87,11 @@ class Visit:
     #: The job was cancelled before all answers were complete.
     is_aborted: bool = False
 
+    @property
+    def tokens(self) -> int:
+        """All tokens of the visit."""
+        return self.usage.tokens
+
 
 class Sampler:
     """An engine with the settings of a job: model prices, sampling, adapter."""

@@ -7,10 +7,12 @@ trace: 10 n tokens out, a cost of n / 8, n + 5 steps, … Fractions are exact in
 
 from datetime import UTC, datetime, timedelta
 from typing import Any
+from uuid import UUID
 
 from sqlalchemy import Connection, insert
 
 from db.judges import Canary
+from db.ledger import Payment
 from db.tables import (
     Evaluation,
     Example,
@@ -138,6 +140,10 @@ def _teaching(connection: Connection) -> None:
         spent=1234.5,
         policy={"uninformative": {"rating": "not calibrated"}},
     )
+    for n, payee, is_lost, spent in ((1, "judge", False, 30.0), (2, "judge", False, 3.0), (3, "teacher", True, 500.0)):
+        cost = {"tokens_in": 20 * n, "tokens_out": n, "cost": n / 8} if payee == "judge" else {}
+        add(connection, Payment, claim_id=UUID(int=n), job_id=21, payee=payee, is_lost=is_lost, spent=spent, **cost)
+    add(connection, Payment, claim_id=UUID(int=4), job_id=21, payee="teacher", tokens_in=7, tokens_out=7, spent=14.0)
     job(connection, 22, "wrong", method="contrast", negative=True, verifier="checks+judge", samples=1, most=2)
     for n, settled, accepted in ((11, 10, 7), (12, 10, 6), (14, 10, 3), (15, 10, 2), (16, 0, 0)):
         settled_question(

@@ -21,6 +21,11 @@ class Usage:
     tokens_in: int = 0
     tokens_out: int = 0
 
+    @property
+    def tokens(self) -> int:
+        """All tokens."""
+        return self.tokens_in + self.tokens_out
+
     def cost(self, model: ModelSettings) -> float:
         """The price, in the currency of the settings."""
         return (self.tokens_in * model.price_in + self.tokens_out * model.price_out) / 1e6

@@ -155,7 +155,9 @@ def test_a_job_has_one_row_with_the_states_of_its_questions_and_its_sums(filled:
         (1, 1, 1, 0, 601, 6010, 75.125, 150.25, at(601), at(601)),
     )
     budgets = table("budget budget_unit spent", (90000.0, "tokens", 1234.5), *[(None, None, 0.0)] * 8)
-    assert rows("job_progress") == [a | b | c | d for a, b, c, d in zip(jobs, questions, traces, budgets, strict=True)]
+    ledger = table("judge_tokens_in judge_tokens_out judge_cost lost", (60, 3, 0.375, 500.0), *[(0, 0, 0.0, 0.0)] * 8)
+    parts = zip(jobs, questions, traces, budgets, ledger, strict=True)
+    assert rows("job_progress") == [a | b | c | d | e for a, b, c, d, e in parts]
 
 
 def test_a_job_without_questions_has_a_row_of_zeros(filled: None) -> None:

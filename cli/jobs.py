@@ -1,4 +1,4 @@
-"""`tracemill jobs`: list, show and watch jobs; pause, resume, cancel and retry them. `cli.deletion` deletes them."""
+"""`tracemill jobs`: list, show and watch jobs; pause, resume, cancel, retry and delete them."""
 
 import sys
 import time
@@ -12,6 +12,7 @@ from rich.live import Live
 from rich.text import Text
 from sqlalchemy import text
 
+from cli.deletion import DELETE, delete_job
 from cli.figures import figure, rough_duration
 from cli.interruption import explained_interrupt, this_command
 from cli.output import Json, console, layout, print_facts, print_json, print_line, print_rows, progress_console
@@ -304,6 +305,15 @@ def retry(name: Name) -> None:
         count = connection.execute(Q["retry_failed"], {"job_id": job["job_id"]}).rowcount
         connection.execute(Q["reopen_job"], {"job_id": job["job_id"]})
     print_line(f"{name}: {count} failed questions are pending again")
+
+
+@jobs.command(help=DELETE)
+def delete(
+    name: Name,
+    force: Annotated[bool, typer.Option("--force", help="Also if ended rounds or jobs used its traces.")] = False,
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask for confirmation.")] = False,
+) -> None:
+    delete_job(job_named(name), force=force, yes=yes)
 
 
 #: What a stored null means.

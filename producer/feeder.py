@@ -22,8 +22,9 @@ from db.queries import Q
 from db.session import engine, statement, transaction
 from producer.shares import Job, rooms, window
 from producer.upkeep import keep_up
-from tracemill.celery import GENERATE, LOOP, TRAIN, TRAIN_QUEUE, app, generate_queue, nudge_verifiers, send
+from tracemill.celery import GENERATE, LOOP, TRAIN, app, nudge_verifiers, send
 from tracemill.policy import Policy
+from tracemill.queues import TRAIN_QUEUE, generate_queue
 from tracemill.settings import FeederSettings, settings
 
 log = logging.getLogger(__name__)

@@ -1,12 +1,12 @@
-"""`tracemill jobs delete`: delete a job with its traces."""
+"""Delete a job with its traces: the work of `tracemill jobs delete`."""
 
 import time
-from typing import Annotated
+from collections.abc import Mapping
+from typing import Any
 
 import typer
 
 from cli.interruption import explained_interrupt, this_command
-from cli.jobs import Name, job_named
 from cli.output import print_line, progress_bar
 from db import deletion
 
@@ -21,22 +21,19 @@ other jobs continue at their speed. An interrupted deletion continues if the sam
 Example: tracemill jobs delete first"""
 
 
-def delete(
-    name: Name,
-    force: Annotated[bool, typer.Option("--force", help="Also if ended rounds or jobs used its traces.")] = False,
-    yes: Annotated[bool, typer.Option("--yes", help="Do not ask for confirmation.")] = False,
-) -> None:
-    job = job_named(name)
+def delete_job(job: Mapping[str, Any], *, force: bool, yes: bool) -> None:
+    """Delete a job (a row of `job_progress`) after a confirmation."""
+    name, job_id = job["job"], job["job_id"]
     if not yes:
         typer.confirm(f"Delete job {name} with its {job['traces']:,} traces?", abort=True)
-    deletion.begin(name, job["job_id"], job["state"], force)
+    deletion.begin(name, job_id, job["state"], force)
     traces = 0
     with explained_interrupt(f"The deletion continues when you repeat: {this_command()}"), progress_bar() as bar:
         task = bar.add_task("deleting", total=job["questions"])
         deadline = time.monotonic() + WAIT_SECONDS
-        while deletion.is_in_work(job["job_id"]) and time.monotonic() < deadline:
+        while deletion.is_in_work(job_id) and time.monotonic() < deadline:
             time.sleep(0.5)
-        for deleted in deletion.delete(job["job_id"]):
+        for deleted in deletion.delete(job_id):
             traces += deleted.traces
             bar.advance(task, deleted.questions)
             time.sleep(deleted.seconds)

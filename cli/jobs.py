@@ -12,6 +12,7 @@ from rich.live import Live
 from rich.text import Text
 from sqlalchemy import text
 
+from cli.deletion import DELETE, delete_job
 from cli.figures import figure, rough_duration
 from cli.interruption import explained_interrupt, this_command
 from cli.output import Json, console, layout, print_facts, print_json, print_line, print_rows, progress_console
@@ -65,9 +66,6 @@ OPTIONAL = ("purpose", "tokens_out", "traces/s", "tokens/s", "model", "failed")
 
 
 def register(app: typer.Typer) -> None:
-    from cli.deletion import DELETE, delete  # it imports this module
-
-    jobs.command(help=DELETE)(delete)
     app.add_typer(jobs, name="jobs", rich_help_panel="Jobs")
 
 
@@ -328,6 +326,15 @@ def leave_out(name: Name) -> None:
     with transaction() as connection:
         connection.execute(Q["leave_out_failed"], {"job_id": job["job_id"]})
     print_line(f"{name}: its evaluation leaves out failed questions ({job['failed']} now)")
+
+
+@jobs.command(help=DELETE)
+def delete(
+    name: Name,
+    force: Annotated[bool, typer.Option("--force", help="Also if ended rounds or jobs used its traces.")] = False,
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask for confirmation.")] = False,
+) -> None:
+    delete_job(job_named(name), force=force, yes=yes)
 
 
 #: What a stored null means.

@@ -1,8 +1,39 @@
-"""Compare the counts of jobs with their rows, and correct them."""
+"""The counts of jobs: their table, and their comparison with the rows that they count."""
 
-from sqlalchemy import Connection
+from datetime import datetime
 
+from sqlalchemy import Connection, ForeignKey, Identity
+from sqlalchemy.dialects.postgresql import DOUBLE_PRECISION
+from sqlalchemy.orm import Mapped, mapped_column
+
+from db.base import Base
 from db.queries import Q
+
+
+class JobCount(Base):
+    """A change of a job's counts, or a sum of changes. A job's counts are the sums over its rows.
+
+    Triggers insert the changes in the transaction of the counted rows, so that no process waits for another one. The
+    feeder adds them up (`db/sql/counts.sql`). Nothing subtracts deleted traces: they go only with their job.
+    """
+
+    __tablename__ = "job_counts"
+    job_id: Mapped[int] = mapped_column(ForeignKey("jobs.id", ondelete="CASCADE"), primary_key=True)
+    id: Mapped[int] = mapped_column(Identity(), primary_key=True)
+    questions: Mapped[int] = mapped_column(server_default="0")
+    done: Mapped[int] = mapped_column(server_default="0")
+    failed: Mapped[int] = mapped_column(server_default="0")
+    traces: Mapped[int] = mapped_column(server_default="0")
+    #: Verdicts of the job's verifier.
+    verified: Mapped[int] = mapped_column(server_default="0")
+    correct: Mapped[int] = mapped_column(server_default="0")
+    accepted: Mapped[int] = mapped_column(server_default="0")
+    tokens_in: Mapped[int] = mapped_column(server_default="0")
+    tokens_out: Mapped[int] = mapped_column(server_default="0")
+    cost: Mapped[float] = mapped_column(DOUBLE_PRECISION, server_default="0")
+    engine_seconds: Mapped[float] = mapped_column(DOUBLE_PRECISION, server_default="0")
+    first_trace_at: Mapped[datetime | None]
+    last_trace_at: Mapped[datetime | None]
 
 
 def differences(connection: Connection, *, correct: bool = False) -> list[str]:

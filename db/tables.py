@@ -24,13 +24,14 @@ from sqlalchemy.dialects.postgresql import DOUBLE_PRECISION
 from sqlalchemy.orm import Mapped, mapped_column
 
 from db.base import Base, now, one_of
+from db.counts import JobCount
 from db.judges import Calibration, Canary
 from db.ledger import Payment
 from db.liveness import Leader, Process
 from db.pauses import ModelPause
 from tracemill.scores import SCORES
 
-__all__ = ["Base", "Calibration", "Canary", "Leader", "ModelPause", "Payment", "Process"]
+__all__ = ["Base", "Calibration", "Canary", "JobCount", "Leader", "ModelPause", "Payment", "Process"]
 
 
 class PromptRow(Base):
@@ -187,32 +188,6 @@ class JobQuestion(Base):
         ),
         Index("ix_job_questions_error", "job_id", postgresql_where=text("last_error is not null")),
     )
-
-
-class JobCount(Base):
-    """A change of a job's counts, or a sum of changes. A job's counts are the sums over its rows.
-
-    Triggers insert the changes in the transaction of the counted rows, so that no process waits for another one. The
-    feeder adds them up (`db/sql/counts.sql`). Nothing subtracts deleted traces: they go only with their job.
-    """
-
-    __tablename__ = "job_counts"
-    job_id: Mapped[int] = mapped_column(ForeignKey("jobs.id", ondelete="CASCADE"), primary_key=True)
-    id: Mapped[int] = mapped_column(Identity(), primary_key=True)
-    questions: Mapped[int] = mapped_column(server_default="0")
-    done: Mapped[int] = mapped_column(server_default="0")
-    failed: Mapped[int] = mapped_column(server_default="0")
-    traces: Mapped[int] = mapped_column(server_default="0")
-    #: Verdicts of the job's verifier.
-    verified: Mapped[int] = mapped_column(server_default="0")
-    correct: Mapped[int] = mapped_column(server_default="0")
-    accepted: Mapped[int] = mapped_column(server_default="0")
-    tokens_in: Mapped[int] = mapped_column(server_default="0")
-    tokens_out: Mapped[int] = mapped_column(server_default="0")
-    cost: Mapped[float] = mapped_column(DOUBLE_PRECISION, server_default="0")
-    engine_seconds: Mapped[float] = mapped_column(DOUBLE_PRECISION, server_default="0")
-    first_trace_at: Mapped[datetime | None]
-    last_trace_at: Mapped[datetime | None]
 
 
 class Trace(Base):

@@ -20,7 +20,7 @@ from tracemill.methods import Call, named
 from tracemill.policy import Policy
 from tracemill.scores import SCORE_FIELDS
 from tracemill.stack import Stack
-from tracemill.verification import Verifier
+from tracemill.verification import Scoring, Verifier
 from tracemill.verification.files import Input, verified
 from workers.job import worker_job
 from workers.traces import trace_row
@@ -32,6 +32,21 @@ pytestmark = pytest.mark.integration
 ADD = "What is 3 + 4? Add {} as well."
 PROGRAM = "```python\ndef double(x):\n    return {}\n```"
 THINKING = "<think>3 + 4 = 8, no. 3 + 4 = 7.</think>\nThe answer is 7."
+GRID = [[1, 2, 3, 4], [3, 4, 1, 2], [2, 1, 4, 3], [4, 3, 2, 1]]
+LINES = "\n".join(" ".join(map(str, row)) for row in GRID)
+#: A puzzle with a scorer of its own: its answer is a grid, and no number.
+PUZZLE = {
+    "kind": None,
+    "gold": LINES,
+    "scorer": {
+        "name": "reasoning_gym",
+        "entry": {
+            "question": "Solve it.",
+            "answer": LINES,
+            "metadata": {"source_dataset": "mini_sudoku", "puzzle": [[0, *row[1:]] for row in GRID], "solution": GRID},
+        },
+    },
+}
 #: Traces of several kinds, with and without gold, steps and thoughts.
 TRACES: list[dict[str, Any]] = [
     {"kind": "number", "gold": "7", "trace": "3 + 4 = 7.\nThe answer is 7."},
@@ -50,6 +65,8 @@ TRACES: list[dict[str, Any]] = [
     {"kind": "code", "gold": "assert double(3) == 6", "trace": PROGRAM.format("x ** 2")},
     {"kind": "number", "gold": None, "trace": "3 + 4 = 7.\nThe answer is 7."},
     {"kind": "text", "gold": None, "trace": THINKING},
+    {**PUZZLE, "trace": f"We fill it in.\nThe answer is:\n{LINES}"},
+    {**PUZZLE, "trace": "We fill it in.\nThe answer is 4."},
 ]
 #: Columns of `verdicts` and the equal fields of a file's row.
 SAME = ("correct", "kind", "first_error", "faithfulness", "coherence", "error", *SCORE_FIELDS)
@@ -70,9 +87,15 @@ def judge(clean: Stack, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iter
     forget()
 
 
+def scoring(row: dict[str, Any]) -> Scoring | None:
+    return Scoring(**row["scorer"]) if "scorer" in row else None
+
+
 def by_task(judge: str) -> list[dict[str, Any]]:
     """The stored verdicts of the task."""
-    questions = [Question(row["question"], row["gold"], "math", row["kind"], {}, None) for row in NUMBERED]
+    questions = [
+        Question(row["question"], row["gold"], "math", row["kind"], {}, None, scoring(row)) for row in NUMBERED
+    ]
     signals = ("rating", "coherence", "agreement")
     uninformative = {"agreement": "not calibrated"}
     policy = Policy(judge=judge, judge_refused=True, signals=signals, uninformative=uninformative)  # type: ignore[arg-type]
@@ -124,5 +147,9 @@ def test_the_task_and_the_file_command_give_the_same_verdicts(judge: str, tmp_pa
         if field["agreement"] is not None:
             assert column["signals"]["agreement"] == pytest.approx(field["agreement"]), trace
     assert {row["correct"] for row in stored} == {True, False, None}
+    assert [(row["correct"], row["proof"][:20]) for row in stored[-2:]] == [
+        (True, "reasoning_gym scored"),
+        (False, "reasoning_gym scored"),
+    ]
     assert sum(row["faithfulness"] is not None for row in stored) > 8
     assert sum(row["agreement"] is not None for row in written) == 1

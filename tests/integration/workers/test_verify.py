@@ -15,7 +15,7 @@ from db.calibrations import judged_traces
 from db.queries import Q
 from db.session import transaction
 from producer.opening import informed
-from producer.sources import Question, open_source
+from producer.sources import Question
 from tests.integration.factory import change, fill, rows, states, value
 from tests.integration.statements import fetch, keys
 from tests.integration.verifying import right_and_wrong, store, sums
@@ -139,23 +139,6 @@ def test_a_program_is_run_against_its_tests(database: Stack) -> None:
     store("programs", {question.text: [fence.format("+"), fence.format("-")]})
     scores = rows("select correct, kind, accepted from trace_scores where job = 'programs' order by sample_index")
     assert [(row.correct, row.kind, row.accepted) for row in scores] == [(True, "code", True), (False, "code", False)]
-
-
-def test_a_question_with_a_scorer_is_judged_by_it(database: Stack) -> None:
-    (puzzle,) = open_source("gym:mini_sudoku?size=1&seed=4", mapping={})
-    assert isinstance(puzzle, Question)
-    fill([puzzle, *sums(1)], "scored", samples=2)
-    assert puzzle.gold is not None
-    total = sum(map(int, puzzle.gold.split()))
-    grids = [f"So.\n<answer>\n{puzzle.gold}\n</answer>", f"So.\n<answer>\n{total}\n</answer>"]
-    store("scored", {puzzle.text: grids, **right_and_wrong(sums(1))})
-    proofs = rows("select proof, correct from trace_scores where job = 'scored' order by 1, 2")
-    assert [tuple(row) for row in proofs] == [
-        ("exact rational", False),
-        ("exact rational", True),
-        ("reasoning_gym scored 0", False),
-        ("reasoning_gym scored 1", True),
-    ]
 
 
 def test_a_program_without_a_sandbox_waits_for_a_worker_that_has_one(

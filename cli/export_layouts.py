@@ -51,11 +51,11 @@ def _message(role: str, content: str) -> dict[str, str]:
     return {"role": role, "content": content}
 
 
-def _asked(row: Row) -> list[dict[str, str]]:
+def _user_turn(row: Row) -> list[dict[str, str]]:
     return [_message("user", row["question"])]
 
 
-def _answered(row: Row) -> list[dict[str, str]]:
+def _model_turn(row: Row) -> list[dict[str, str]]:
     return [_message("assistant", _text(row))]
 
 
@@ -72,7 +72,7 @@ def _pairs(rows: list[Row]) -> list[Row]:
     chosen = [row for row in rows if row["training_use"] == "train"]
     rejected = [row for row in rows if row["training_use"] != "train" and row["correct"] is False]
     return [
-        {"prompt": _asked(good), "chosen": _answered(good), "rejected": _answered(bad)}
+        {"prompt": _user_turn(good), "chosen": _model_turn(good), "rejected": _model_turn(bad)}
         for good, bad in zip(chosen, rejected, strict=False)
     ]
 
@@ -85,7 +85,7 @@ def _verl(rows: list[Row]) -> list[Row]:
     return [
         {
             "data_source": first["dataset"],
-            "prompt": _asked(first),
+            "prompt": _user_turn(first),
             "ability": first["domain"],
             "reward_model": {"style": "rule", "ground_truth": first["gold"]},
             "extra_info": {"index": first["question_id"]},
@@ -95,11 +95,11 @@ def _verl(rows: list[Row]) -> list[Row]:
 
 LAYOUTS: dict[Layout, LayoutRows] = {
     Layout.messages: LayoutRows(
-        {"messages": "messages"}, _for_each(lambda row: {"messages": [*_asked(row), *_answered(row)]})
+        {"messages": "messages"}, _for_each(lambda row: {"messages": [*_user_turn(row), *_model_turn(row)]})
     ),
     Layout.prompt_completion: LayoutRows(
         {"prompt": "messages", "completion": "messages"},
-        _for_each(lambda row: {"prompt": _asked(row), "completion": _answered(row)}),
+        _for_each(lambda row: {"prompt": _user_turn(row), "completion": _model_turn(row)}),
     ),
     Layout.preference: LayoutRows(
         {"prompt": "messages", "chosen": "messages", "rejected": "messages"}, _pairs, also=("rejected", "negative")

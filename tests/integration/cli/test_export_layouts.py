@@ -20,11 +20,11 @@ SUMS = {3: ("Add.", "3 + 4 = 7. The answer is 7."), 5: ("", "5 + 4 = 9. The answ
 WRONG = "It is more. The answer is 1."
 
 
-def asked(n: int) -> list[dict[str, str]]:
+def user_turn(n: int) -> list[dict[str, str]]:
     return [{"role": "user", "content": f"What is {n} + 4?"}]
 
 
-def answered(text: str) -> list[dict[str, str]]:
+def model_turn(text: str) -> list[dict[str, str]]:
     return [{"role": "assistant", "content": text}]
 
 
@@ -41,7 +41,9 @@ def run(*words: str | Path) -> Result:
 def traces(clean: Stack, tmp_path: Path) -> Path:
     """A right and a wrong trace of each of two sums, and a right one of a question without a gold answer."""
     lines = [
-        {"messages": [*asked(n), *answered(text)], "answer": str(n + 4)} for n in SUMS for text in (right(n), WRONG)
+        {"messages": [*user_turn(n), *model_turn(text)], "answer": str(n + 4)}
+        for n in SUMS
+        for text in (right(n), WRONG)
     ]
     (tmp_path / "sums.jsonl").write_text("\n".join(map(json.dumps, lines)))
     assert run("import", tmp_path / "sums.jsonl", "--dataset", "sums").exception is None
@@ -64,19 +66,19 @@ def test_a_layout_has_the_rows_that_its_trainer_loads(
     traces: Path, ending: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
-    assert exported(traces, "messages", ending) == [{"messages": [*asked(n), *answered(right(n))]} for n in SUMS]
+    assert exported(traces, "messages", ending) == [{"messages": [*user_turn(n), *model_turn(right(n))]} for n in SUMS]
     assert exported(traces, "prompt-completion", ending) == [
-        {"prompt": asked(n), "completion": answered(right(n))} for n in SUMS
+        {"prompt": user_turn(n), "completion": model_turn(right(n))} for n in SUMS
     ]
     assert exported(traces, "preference", ending) == [
-        {"prompt": asked(n), "chosen": answered(right(n)), "rejected": answered(WRONG)} for n in SUMS
+        {"prompt": user_turn(n), "chosen": model_turn(right(n)), "rejected": model_turn(WRONG)} for n in SUMS
     ]
     assert exported(traces, "sharegpt", ending) == [
-        {"conversations": [{"from": "human", "value": asked(n)[0]["content"]}, {"from": "gpt", "value": right(n)}]}
+        {"conversations": [{"from": "human", "value": user_turn(n)[0]["content"]}, {"from": "gpt", "value": right(n)}]}
         for n in SUMS
     ]
     assert exported(traces, "alpaca", ending) == [
-        {"instruction": asked(n)[0]["content"], "input": "", "output": right(n)} for n in SUMS
+        {"instruction": user_turn(n)[0]["content"], "input": "", "output": right(n)} for n in SUMS
     ]
     verl = exported(traces, "verl", ending)
     assert [row.pop("extra_info")["index"] for row in verl] == sorted(
@@ -85,7 +87,7 @@ def test_a_layout_has_the_rows_that_its_trainer_loads(
     assert verl == [
         {
             "data_source": "sums",
-            "prompt": asked(n),
+            "prompt": user_turn(n),
             "ability": "math",
             "reward_model": {"style": "rule", "ground_truth": str(n + 4)},
         }

@@ -21,11 +21,11 @@ pytestmark = pytest.mark.integration
 
 TASK = "What is 3 + 4?"
 RIGHT, WRONG = "3 + 4 = 7. The answer is 7.", "It is more. The answer is 8."
-ASKED = {"role": "user", "content": TASK}
-ANSWERED = {"role": "assistant", "content": RIGHT}
+USER_TURN = {"role": "user", "content": TASK}
+MODEL_TURN = {"role": "assistant", "content": RIGHT}
 
 FILES: dict[str, list[dict[str, Any]]] = {
-    "open-r1": [{"problem": TASK, "answer": "7", "generations": [RIGHT, WRONG], "messages": [ASKED, ANSWERED]}],
+    "open-r1": [{"problem": TASK, "answer": "7", "generations": [RIGHT, WRONG], "messages": [USER_TURN, MODEL_TURN]}],
     "OpenThoughts": [
         {
             "system": "Think.",
@@ -39,7 +39,8 @@ FILES: dict[str, list[dict[str, Any]]] = {
     ],
     "NeMo-Skills": [{"problem": TASK, "generation": text, "expected_answer": "7"} for text in (RIGHT, WRONG)],
     "curator": [
-        {"response_message": text, "generic_request": {"messages": [ASKED]}, "answer": "7"} for text in (RIGHT, WRONG)
+        {"response_message": text, "generic_request": {"messages": [USER_TURN]}, "answer": "7"}
+        for text in (RIGHT, WRONG)
     ],
     "distilabel": [
         {"instruction": TASK, "generation": text, "answer": "7", "model_name": "m"} for text in (RIGHT, WRONG)
@@ -53,7 +54,7 @@ FILES: dict[str, list[dict[str, Any]]] = {
         }
     ],
     "verifiers": [
-        {"prompt": [ASKED], "completion": [{"role": "assistant", "content": text}], "answer": "7", "reward": 0.5}
+        {"prompt": [USER_TURN], "completion": [{"role": "assistant", "content": text}], "answer": "7", "reward": 0.5}
         for text in (RIGHT, WRONG)
     ],
     "inspect": [
@@ -61,7 +62,7 @@ FILES: dict[str, list[dict[str, Any]]] = {
         for n, text in enumerate((RIGHT, WRONG))
     ],
     "messages": [
-        {"messages": [ASKED, {"role": "assistant", "content": text}], "answer": "7"} for text in (RIGHT, WRONG)
+        {"messages": [USER_TURN, {"role": "assistant", "content": text}], "answer": "7"} for text in (RIGHT, WRONG)
     ],
 }
 
@@ -131,7 +132,9 @@ def test_running_an_import_again_stores_only_new_traces(clean: Stack, tmp_path: 
 
 
 def test_rows_without_a_trace_are_left_out_by_number(clean: Stack, tmp_path: Path) -> None:
-    (path := tmp_path / "t.jsonl").write_text("\n".join(map(json.dumps, [*FILES["messages"], {"messages": [ASKED]}])))
+    (path := tmp_path / "t.jsonl").write_text(
+        "\n".join(map(json.dumps, [*FILES["messages"], {"messages": [USER_TURN]}]))
+    )
     done = CliRunner().invoke(app, ["import", str(path)])
     assert f"left out {path}:3: 'messages' holds no text of a model" in done.output
     (path := tmp_path / "q.jsonl").write_text(json.dumps({"question": TASK}))

@@ -12,8 +12,8 @@ from tracemill.verification.files import _item
 from tracemill.verification.rows import FIELDS
 
 TASK, RIGHT = "What is 3 + 4?", "3 + 4 = 7. The answer is 7."
-ASKED = {"role": "user", "content": TASK}
-ANSWERED = {"role": "assistant", "content": RIGHT}
+USER_TURN = {"role": "user", "content": TASK}
+MODEL_TURN = {"role": "assistant", "content": RIGHT}
 
 
 @pytest.fixture
@@ -24,8 +24,8 @@ def verify(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) 
 ROWS: dict[str, dict[str, Any]] = {
     "NeMo-Skills": {"problem": TASK, "generation": RIGHT, "expected_answer": "7", "predicted_answer": "7"},
     "distilabel": {"instruction": TASK, "generation": RIGHT, "model_name": "own", "answer": "7"},
-    "verifiers": {"prompt": [ASKED], "completion": [ANSWERED], "answer": "7", "reward": 1.0},
-    "messages": {"messages": [{"role": "system", "content": "Add."}, ASKED, ANSWERED], "answer": 7},
+    "verifiers": {"prompt": [USER_TURN], "completion": [MODEL_TURN], "answer": "7", "reward": 1.0},
+    "messages": {"messages": [{"role": "system", "content": "Add."}, USER_TURN, MODEL_TURN], "answer": 7},
     "ShareGPT": {
         "conversations": [{"from": "human", "value": TASK}, {"from": "gpt", "value": RIGHT}],
         "ground_truth": ["7"],
@@ -33,7 +33,7 @@ ROWS: dict[str, dict[str, Any]] = {
     "one rollout": {"prompt": TASK, "rollout_results": [{"text": RIGHT, "finish_reason": "stop"}], "gold": "7"},
     "gold list": {"trace": RIGHT, "question": TASK, "gold": ["7"]},
     "thoughts apart": {
-        "messages": [ASKED, {"role": "assistant", "content": RIGHT, "reasoning_content": "Add."}],
+        "messages": [USER_TURN, {"role": "assistant", "content": RIGHT, "reasoning_content": "Add."}],
         "answer": "7",
     },
 }
@@ -51,8 +51,8 @@ def test_the_trace_of_another_tool_is_read_with_its_question_and_gold_answer(row
     [
         ({"text": RIGHT}, 'no "trace", and no text of a model in generation, generations, completion'),
         ({"generations": [RIGHT, RIGHT]}, '"generations" holds 2 traces: `tracemill import` takes them all'),
-        ({"messages": [ASKED]}, 'no "trace"'),
-        ({"messages": [ASKED, ANSWERED, ASKED]}, '"messages" is a conversation with 2 messages of a user'),
+        ({"messages": [USER_TURN]}, 'no "trace"'),
+        ({"messages": [USER_TURN, MODEL_TURN, USER_TURN]}, '"messages" is a conversation with 2 messages of a user'),
     ],
 )
 def test_a_row_without_one_trace_has_a_problem_that_says_why(row: dict[str, Any], problem: str) -> None:

@@ -24,9 +24,10 @@ from db.migrate import prepare
 from db.session import transaction
 from producer.feeder import step
 from tracemill import stack as local
-from tracemill.celery import app, generate_queue
+from tracemill.celery import app
 from tracemill.errors import StackError
 from tracemill.interpreter import python
+from tracemill.queues import generate_queue
 from tracemill.settings import settings
 from tracemill.stack.programs import programs
 

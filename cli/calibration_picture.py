@@ -1,5 +1,6 @@
 """Picture of a calibration: for each signal its reliability curve and a histogram of right and wrong traces."""
 
+import os
 from collections.abc import Sequence
 from importlib.util import find_spec
 from pathlib import Path
@@ -27,12 +28,14 @@ def can_draw() -> bool:
 
 
 def check_picture(path: Path) -> None:
-    """Raise UsageError unless a picture can be written to `path`. Creates its folder."""
+    """Raise UsageError unless a picture can be written to `path`. Creates nothing."""
     if path.suffix.lower() not in FORMATS:
         raise UsageError(f"--picture {path}: the name of a picture must end in {' or '.join(FORMATS)}")
     if not can_draw():
         raise UsageError("--picture needs matplotlib: pip install 'tracemill[pictures]'")
-    path.parent.mkdir(parents=True, exist_ok=True)
+    folder = next(folder for folder in path.absolute().parents if folder.exists())
+    if not folder.is_dir() or not os.access(folder, os.W_OK):
+        raise UsageError(f"--picture {path}: {folder} is not a folder that this user may write to")
 
 
 def draw(path: Path, title: str, rows: Sequence[Rated], measured: Sequence[Measured], above: float) -> None:
@@ -40,6 +43,7 @@ def draw(path: Path, title: str, rows: Sequence[Rated], measured: Sequence[Measu
     import matplotlib
     from matplotlib.figure import Figure
 
+    path.parent.mkdir(parents=True, exist_ok=True)
     with matplotlib.rc_context({"svg.hashsalt": "tracemill", "font.size": 9, "axes.titlesize": 10}):
         # A Figure without pyplot opens no window and shares no state with other figures.
         figure = Figure(figsize=(10, 0.7 + 3.3 * len(measured)), layout="constrained")

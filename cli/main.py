@@ -3,35 +3,72 @@
 import io
 import os
 import sys
+from collections.abc import Iterator, Mapping
+from functools import cache
+from importlib import import_module
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, cast
 
 import typer
+from typer.core import TyperGroup
+from typer.main import get_group
 
-from cli import (
-    calibrate,
-    database,
-    demo,
-    doctor,
-    enqueue,
-    export,
-    health,
-    jobs,
-    loop,
-    loops,
-    methods,
-    report,
-    rounds,
-    settings,
-    sql,
-    stack,
-    train,
-    verify,
-    workers,
-)
 from tracemill import __version__
 from tracemill.errors import TracemillError, reason_of, unreachable, without_error_numbers
 from tracemill.interpreter import protect_children
+
+#: The modules of this package with their commands, in the order of `tracemill --help`.
+MODULES = {
+    "stack": ("up", "restart", "down", "status", "flower"),
+    "doctor": ("doctor",),
+    "enqueue": ("enqueue",),
+    "methods": ("methods",),
+    "jobs": ("jobs",),
+    "verify": ("verify",),
+    "calibrate": ("calibrate",),
+    "workers": ("producer", "worker", "celery"),
+    "health": ("health",),
+    "sql": ("sql",),
+    "export": ("export",),
+    "train": ("train",),
+    "loop": ("loop",),
+    "loops": ("loops",),
+    "rounds": ("rounds",),
+    "report": ("report",),
+    "settings": ("config",),
+    "database": ("db",),
+    "demo": ("demo",),
+}
+MODULE_OF = {command: module for module, commands in MODULES.items() for command in commands}
+
+
+class Commands(Mapping[str, Any]):
+    """All commands. Only the module of a command that is used is imported, because imports take most of a second."""
+
+    def __getitem__(self, name: str) -> Any:
+        return _commands_in(MODULE_OF[name])[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(MODULE_OF)
+
+    def __len__(self) -> int:
+        return len(MODULE_OF)
+
+
+@cache
+def _commands_in(module: str) -> Mapping[str, Any]:
+    group = typer.Typer(rich_markup_mode="rich", callback=lambda: None)
+    import_module(f"cli.{module}").register(group)
+    return get_group(group).commands
+
+
+class Tracemill(TyperGroup):
+    """The command `tracemill` with its commands."""
+
+    def __init__(self, **attributes: Any) -> None:
+        super().__init__(**attributes)
+        self.commands = cast(Any, Commands())
+
 
 HELP = """Tracemill: a distributed factory for reasoning traces.
 
@@ -44,32 +81,13 @@ Start with [b]tracemill demo[/b], or with your own questions:
 """
 
 app = typer.Typer(
-    help=HELP, rich_markup_mode="rich", no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False
+    cls=Tracemill,
+    help=HELP,
+    rich_markup_mode="rich",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
 )
-#: In the order of `tracemill --help`.
-GROUPS = (
-    stack,
-    doctor,
-    enqueue,
-    methods,
-    jobs,
-    verify,
-    calibrate,
-    workers,
-    health,
-    sql,
-    export,
-    train,
-    loop,
-    loops,
-    rounds,
-    report,
-    settings,
-    database,
-    demo,
-)
-for group in GROUPS:
-    group.register(app)
 
 
 def _version(is_requested: bool) -> None:
@@ -112,15 +130,17 @@ def main() -> None:
 
 def _known(error: Exception) -> int:
     """Print the error of a library in a sentence and return its exit code. Raises it again if it is a bug."""
-    from kombu.exceptions import OperationalError as BrokerGone
-    from redis.exceptions import RedisError
-    from sqlalchemy.exc import OperationalError as DatabaseGone
-    from sqlalchemy.exc import ProgrammingError
     from typer._click.exceptions import ClickException as UsageException
 
     if isinstance(error, UsageException):
         error.show()
         return error.exit_code
+
+    from kombu.exceptions import OperationalError as BrokerGone
+    from redis.exceptions import RedisError
+    from sqlalchemy.exc import OperationalError as DatabaseGone
+    from sqlalchemy.exc import ProgrammingError
+
     if isinstance(error, BrokenPipeError):  # `tracemill sql … | head`
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0

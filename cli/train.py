@@ -51,7 +51,7 @@ def train(
     from trainer.hub import publish, token_for
     from trainer.spec import load
     from trainer.submit import check_evaluation, check_student, control_of, queue_round
-    from trainer.teaching import open_teaching, planned
+    from trainer.teaching import open_teaching, planned, require_sources
 
     requested = load(file, changes or ())
     check_student(requested)  # raises before any paid request
@@ -74,6 +74,7 @@ def train(
         f"round {requested.name} is not queued yet, and jobs that are open continue.",
         f"Queue it when they are done: {this_command()}",
     ):
+        require_sources(requested.teach, file.parent)  # raises before the first job is opened
         spec = open_benchmarks(requested, reading_bar)
         check_evaluation(spec)  # raises before anything is taught
         open_teaching(requested.teach, file.parent, follow_jobs, reading_bar)

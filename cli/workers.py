@@ -12,6 +12,7 @@ from cli.output import print_line, progress_console
 from tracemill.cards import cards, uses_cards
 from tracemill.errors import EngineDead
 from tracemill.lending import LENDING, Tenancy
+from tracemill.queues import TRAIN_QUEUE, generate_queue, verify_queue
 from tracemill.settings import model, settings
 
 worker = typer.Typer(help="Run a worker: one Celery worker, in the foreground.", no_args_is_help=True)
@@ -73,7 +74,6 @@ def generate(
         bool, typer.Option("--lend", help="Let the engines sleep while a trainer of this machine needs their GPUs.")
     ] = False,
 ) -> None:
-    from tracemill.celery import generate_queue, verify_queue
     from tracemill.engines.memory_plan import SHARE, worker_shares
     from tracemill.engines.registry import capacity, close_engines, engine, set_options
     from workers.room import with_spare
@@ -138,7 +138,6 @@ def verify(
         int | None, typer.Option(help="Maximum of questions at a time (default: one a core).")
     ] = None,
 ) -> None:
-    from tracemill.celery import verify_queue
     from tracemill.engines.registry import close_engines
     from tracemill.verification.pipeline import sandbox
 
@@ -155,8 +154,6 @@ def verify(
 
 @worker.command(help="Train rounds, one at a time. Example: tracemill worker train")
 def train() -> None:
-    from tracemill.celery import TRAIN_QUEUE
-
     _celery("train", [TRAIN_QUEUE], lambda: 1)
 
 

@@ -18,9 +18,9 @@ from db.heartbeat import SILENT_SECONDS
 from db.queries import Q
 from db.session import transaction
 from tracemill import stack
-from tracemill.celery import TRAIN_QUEUE, generate_queue, verify_queue
 from tracemill.errors import TracemillError
 from tracemill.lending import LENDING
+from tracemill.queues import TRAIN_QUEUE, generate_queue, verify_queue
 from tracemill.settings import settings
 from tracemill.stack import ProcessStatus
 from tracemill.stack.programs import kind_of, program_for

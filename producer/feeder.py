@@ -21,8 +21,9 @@ from db.heartbeat import SILENT_SECONDS, present
 from db.queries import Q
 from db.session import engine, statement, transaction
 from producer.shares import Job, rooms, window
-from tracemill.celery import GENERATE, LOOP, TRAIN, TRAIN_QUEUE, app, generate_queue, nudge_verifiers, send
+from tracemill.celery import GENERATE, LOOP, TRAIN, app, nudge_verifiers, send
 from tracemill.policy import Policy
+from tracemill.queues import TRAIN_QUEUE, generate_queue
 from tracemill.settings import FeederSettings, settings
 
 log = logging.getLogger(__name__)

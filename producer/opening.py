@@ -160,6 +160,12 @@ def informed(policy: Policy) -> Policy:
     return policy.model_copy(update={"uninformative": {name: reason for name, reason in reasons.items() if reason}})
 
 
+def require_source(source: SourceSpec) -> None:
+    """Raise UsageError unless the source can be opened. Reads no question."""
+    if origin_job(source.address) is None:
+        open_source(source.address, mapping=source.mapping, limit=source.limit)
+
+
 def store_questions(
     source: SourceSpec, spec: JobSpec, reading: Reading = unseen, rows: Iterable[Question | Problem] | None = None
 ) -> Enqueued:

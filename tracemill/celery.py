@@ -20,6 +20,7 @@ from tracemill import broker
 from tracemill.interpreter import protect_children
 from tracemill.keepalive import REDIS_CLIENT
 from tracemill.policy import Policy
+from tracemill.queues import TRAIN_QUEUE, verify_queue
 from tracemill.settings import settings
 
 log = logging.getLogger(__name__)
@@ -29,19 +30,6 @@ VERIFY = "tracemill.verify"
 TRAIN = "tracemill.train"
 LOOP = "tracemill.loop"
 RATE = "tracemill.rate"
-
-
-def generate_queue(alias: str) -> str:
-    """The queue that the workers of a model alias listen on."""
-    return f"generate.{alias}"
-
-
-def verify_queue(judge: str | None) -> str:
-    """The queue of the verify workers. A judge's questions go to the workers that have its model."""
-    return f"verify.{judge}" if judge else "verify"
-
-
-TRAIN_QUEUE = "train"
 
 
 class Loader(AppLoader):  # type: ignore[misc]

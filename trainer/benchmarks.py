@@ -4,9 +4,10 @@ from db.jobs import open_job
 from db.queries import Q
 from db.session import transaction
 from producer.job_request import JobRequest, SourceSpec, source_name
-from producer.opening import Reading, job_spec, store_questions, unseen
+from producer.opening import Reading, job_spec, require_source, store_questions, unseen
 from producer.sources.benchmarks import BENCHMARKS
 from tracemill.errors import UsageError
+from trainer.evaluate import jobs_by_names
 from trainer.spec import EvaluateSpec, RoundSpec
 
 
@@ -31,9 +32,18 @@ def with_jobs(evaluate: EvaluateSpec, student: str) -> EvaluateSpec:
 
 
 def open_measured(evaluate: EvaluateSpec, student: str, reading: Reading = unseen) -> None:
-    """Open the job of each benchmark unless it exists. Raises UsageError when it has other settings."""
-    for source in evaluate.benchmarks:
-        _open(_request(source, evaluate, student), reading)
+    """Open the job of each benchmark unless it exists.
+
+    Raises UsageError when a job has other settings, and for an unreadable source before the first job is opened.
+    """
+    sources = evaluate.benchmarks
+    requests = {_job_name(source, evaluate, student): _request(source, evaluate, student) for source in sources}
+    with transaction() as connection:
+        known = jobs_by_names(connection, list(requests))
+    for name in requests.keys() - known.keys():
+        require_source(requests[name].source)
+    for request in requests.values():
+        _open(request, reading)
 
 
 def _job_name(source: str, evaluate: EvaluateSpec, student: str) -> str:

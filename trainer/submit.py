@@ -1,19 +1,17 @@
 """Submission of a round and of its control arm: all checks of a round come here, before anything runs."""
 
 import json
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from kombu.exceptions import OperationalError
 from sqlalchemy import Connection
 
 from db.queries import Q
 from db.session import transaction
-from tracemill.celery import TRAIN, app
 from tracemill.errors import UsageError
 from tracemill.model_settings import served_rank
 from tracemill.prompts import SLOT
+from tracemill.queues import TRAIN_QUEUE
 from tracemill.settings import model, settings
 from trainer import objectives
 from trainer.evaluate import jobs_by_names, template_options
@@ -60,8 +58,9 @@ def store_round(connection: Connection, spec: RoundSpec) -> int:
 
 def nudge_trainer(round_id: int) -> None:
     """Tell a trainer of the round."""
-    with suppress(OperationalError):  # Redis is away: the feeder nudges until a trainer takes the round
-        app.send_task(TRAIN, args=[round_id], retry=False)
+    from tracemill.celery import TRAIN, send
+
+    send(TRAIN, [round_id], TRAIN_QUEUE)  # if Redis is away, the feeder nudges until a trainer takes the round
 
 
 def checked(connection: Connection, spec: RoundSpec) -> str:
@@ -155,10 +154,10 @@ def cancel_round(name: str) -> list[str] | None:
     return [job.name for job in jobs]
 
 
-def difference(known: dict[str, Any], wanted: dict[str, Any]) -> str:
+def difference(known: dict[str, Any], given: dict[str, Any]) -> str:
     """The first key whose value differs, with both values; empty when none does."""
-    for key in wanted:
-        old, new = known.get(key), wanted[key]
+    for key in given:
+        old, new = known.get(key), given[key]
         if isinstance(old, dict) and isinstance(new, dict):
             inner = difference(old, new)
             if inner:
@@ -202,10 +201,10 @@ def evaluation_prompt(connection: Connection, spec: RoundSpec) -> str:
                     "trained on a prompt that holds the question and nothing else"
                 )
     if len(prompts) != 1:
-        asked = ", ".join(f"'{name}' with {prompt}" for prompt, names in prompts.items() for name in names)
+        askings = ", ".join(f"'{name}' with {prompt}" for prompt, names in prompts.items() for name in names)
         raise UsageError(
             "evaluate.jobs: all questions must be asked with one prompt, the one to train on, but there is "
-            f"{asked or 'no question'}. `tracemill enqueue --ask-as` asks questions of several domains with one."
+            f"{askings or 'no question'}. `tracemill enqueue --ask-as` asks questions of several domains with one."
         )
     return next(iter(prompts))
 

@@ -1,11 +1,11 @@
 """Open the teaching jobs of a ROUND.toml before the round is queued."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
 
 from db.jobs import JobSpec
 from db.session import transaction
-from producer.opening import Reading, job_spec, open_request, origin_job, unseen
+from producer.opening import Reading, job_spec, open_request, origin_job, require_source, unseen
 from trainer.ask_spec import TeachSpec
 from trainer.evaluate import jobs_by_names
 
@@ -31,6 +31,17 @@ def planned(jobs: Sequence[TeachSpec], folder: Path) -> list[JobSpec]:
     """Build the settings of all the jobs; none if all of them are open. Raises UsageError for a wrong job."""
     names = [job.name for job in jobs]
     specs = [job_spec(job.teaching_request(folder), upcoming=names) for job in jobs]
+    return specs if len(_opened(names)) < len(jobs) else []
+
+
+def require_sources(jobs: Sequence[TeachSpec], folder: Path) -> None:
+    """Raise UsageError unless the sources of all jobs that are not open yet can be read."""
+    opened = _opened([job.name for job in jobs])
+    for job in jobs:
+        if job.name not in opened:
+            require_source(job.teaching_request(folder).source)
+
+
+def _opened(names: list[str]) -> Collection[str]:
     with transaction() as connection:
-        opened = jobs_by_names(connection, names)
-    return specs if len(opened) < len(jobs) else []
+        return jobs_by_names(connection, names).keys()

@@ -18,12 +18,13 @@ from redis import Redis
 from db.heartbeat import SILENT_SECONDS
 from db.queries import Q
 from db.session import statement
-from tracemill.celery import RATE, app, generate_queue, send, verify_queue
+from tracemill.celery import RATE, app, send
 from tracemill.concurrency import once
 from tracemill.engines.registry import answered, end_worker
 from tracemill.errors import EngineAway, EngineDead, EngineError, StackError, TracemillError
 from tracemill.keepalive import REDIS_CLIENT
 from tracemill.policy import Signal
+from tracemill.queues import generate_queue, verify_queue
 from tracemill.settings import model, settings
 from tracemill.verification.judge import Case, Judged
 from tracemill.verification.judge.bounded import Request

@@ -18,9 +18,10 @@ from db.session import transaction
 from producer.enqueue import Enqueued, enqueue
 from producer.sources import Problem, Question
 from tests import ROOT
-from tracemill.celery import app, generate_queue
+from tracemill.celery import app
 from tracemill.policy import Policy
 from tracemill.prompts import Prompt
+from tracemill.queues import generate_queue
 from tracemill.sampling import Sampling
 from tracemill.settings import settings
 from tracemill.stack import Stack

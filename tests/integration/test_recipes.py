@@ -173,3 +173,23 @@ def test_a_wrong_second_job_is_refused_before_the_first_one_is_opened(source: Pa
     done = run("train", ROOT / "recipes" / "gsm8k-contrast.toml", *changes)
     assert "unknown method 'shouting'" in str(done.exception)
     assert value("select count(*) from jobs") == 0
+
+
+@pytest.mark.parametrize("missing", ["teach.1.source=nowhere.jsonl", "evaluate.benchmarks.1=nowhere.jsonl"])
+def test_a_missing_source_is_refused_before_the_first_job_is_opened(missing: str, source: Path) -> None:
+    (source.parent / "round.toml").write_text(
+        f"""
+        name = "two"
+        [[teach]]
+        name = "first"
+        source = "{source}"
+        [[teach]]
+        name = "second"
+        source = "{source}"
+        [evaluate]
+        benchmarks = ["{source}", "{source}"]
+        """
+    )
+    done = run("train", source.parent / "round.toml", "--set", missing)
+    assert "nowhere.jsonl" in str(done.exception)
+    assert value("select count(*) from jobs") == 0

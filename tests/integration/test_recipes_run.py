@@ -123,7 +123,7 @@ def test_a_round_asks_for_programs_and_learns_from_them(run: Run, tmp_path: Path
             "test_list": [f"assert {name}(7, 3) == {7 - 3 if sign == '-' else 7 + 3}"],
         }
 
-    file, held_out = tmp_path / "tasks.jsonl", tmp_path / "held-out.jsonl"
+    file, held_out = tmp_path / "tasks.jsonl", tmp_path / "held-out-tasks.jsonl"
     file.write_text("\n".join(json.dumps(task(f"{word}_{n}", s)) for n, word in enumerate("fghk") for s in "+-"))
     held_out.write_text(json.dumps(task("sum_of_two", "+")))
     # A model of this size rarely writes a right program, so it learns from right and wrong ones.
@@ -140,7 +140,7 @@ def test_multiple_choice_is_learnt_from(run: Run, tmp_path: Path) -> None:
             "choices": {"text": [str(n + 1 + n % 2), str(n + 2 - n % 2)], "label": ["A", "B"]},
         }
 
-    file, held_out = tmp_path / "choices.jsonl", tmp_path / "held-out.jsonl"
+    file, held_out = tmp_path / "choices.jsonl", tmp_path / "held-out-choices.jsonl"
     file.write_text("\n".join(json.dumps(row(n)) for n in range(16)))
     held_out.write_text("\n".join(json.dumps(row(n)) for n in range(50, 54)))
     changes = of("teach.0", f"source={file}", "max_tokens=80", "policy.finished=false", "policy.stated=false")

@@ -25,9 +25,23 @@ def test_no_file_is_over_400_lines() -> None:
     assert long == []
 
 
+def test_a_command_imports_only_what_it_uses() -> None:
+    code = (
+        "import sys\n"
+        "from cli.main import Commands\n"
+        "Commands()['config']\n"
+        "unused = {'celery', 'kombu', 'redis', 'sqlalchemy', 'psycopg', 'cli.train'} & set(sys.modules)\n"
+        "assert not unused, unused"
+    )
+    result = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=False)
+    assert result.returncode == 0, result.stderr
+
+
 def test_the_command_line_and_the_feeder_import_nothing_heavy() -> None:
     code = (
-        "import sys, cli.main, producer.feeder, tracemill.celery, workers.generate, workers.verify, trainer.service\n"
+        "import sys, producer.feeder, tracemill.celery, workers.generate, workers.verify, trainer.service\n"
+        "from cli.main import Commands\n"
+        "dict(Commands())\n"
         "heavy = {'torch', 'transformers', 'vllm', 'datasets', 'sympy', 'math_verify', 'trl'} & set(sys.modules)\n"
         "assert not heavy, heavy"
     )

@@ -7,8 +7,8 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from tracemill.cards import ORDER, VISIBLE
-from tracemill.celery import TRAIN_QUEUE, generate_queue, verify_queue
 from tracemill.interpreter import python
+from tracemill.queues import TRAIN_QUEUE, generate_queue, verify_queue
 from tracemill.settings import FileSource, Settings, config_file, settings
 from tracemill.stack import Program, Stack, up
 from tracemill.stack.gpus import groups, label

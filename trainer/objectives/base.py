@@ -100,8 +100,8 @@ class Lesson(Generic[Options]):
     def fingerprint(self) -> str:
         """A hash of everything that changes the result; a fit resumes only from checkpoints with the same hash."""
         settings = (self.fit.model_dump_json(), self.options.model_dump_json())
-        asked = (self.prompt.hash, dict(self.chat_template_kwargs))
-        inputs = (self.model, asked, settings, self.epochs, self.teachers)
+        prompt = (self.prompt.hash, dict(self.chat_template_kwargs))
+        inputs = (self.model, prompt, settings, self.epochs, self.teachers)
         fingerprint = hashlib.blake2b(digest_size=16)
         for part in chain(inputs, self.examples):  # the text of one example at a time
             fingerprint.update(f"{part!r}\n".encode("utf-8", "surrogatepass"))

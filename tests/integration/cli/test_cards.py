@@ -18,8 +18,8 @@ from tests.fake_cards import MIB_OF_24_GIB, path_with_cards
 from tests.installed import succeed, tracemill
 from tests.integration.factory import wait_until
 from tests.scripted_server import ScriptedServer
-from tracemill.celery import generate_queue
 from tracemill.lending import borrowed
+from tracemill.queues import generate_queue
 from tracemill.stack import load
 
 pytestmark = pytest.mark.integration

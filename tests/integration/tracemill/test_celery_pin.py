@@ -41,8 +41,8 @@ def test_a_worker_of_the_newest_celery_still_dies_of_it(tmp_path: Path) -> None:
     packages = tmp_path / "packages"
     install = [sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--target", str(packages), "celery>=5.7"]
     subprocess.run(install, check=True, timeout=120)
-    [found] = packages.glob("celery-*.dist-info")
-    assert not outlives_a_restart(tmp_path, packages), f"{found.stem} works: let pyproject.toml have it"
+    [installed] = packages.glob("celery-*.dist-info")
+    assert not outlives_a_restart(tmp_path, packages), f"{installed.stem} works: let pyproject.toml have it"
     assert "'NoneType' object has no attribute 'hostname'" in (tmp_path / "worker.log").read_text()
 
 
@@ -58,18 +58,18 @@ def outlives_a_restart(folder: Path, packages: Path | None) -> bool:
         code = SEND.format(seconds=seconds, tasks=tasks)
         subprocess.run([sys.executable, "-c", code], check=True, env=environment, cwd=folder, timeout=60)
 
-    def said(what: str, times: int) -> bool:
+    def has_logged(what: str, times: int) -> bool:
         return wait_until(lambda: log.read_text().count(what) >= times or worker.poll() is not None)
 
     with running([sys.executable, str(folder / "worker.py")], log, environment) as worker:
         with running(redis, folder / "redis.log"):
             assert wait_until(lambda: answers(port))
             send(15, tasks=2)
-            said("a task has begun", 2)
+            has_logged("a task has begun", 2)
         with running(redis, folder / "redis.log"):
             assert wait_until(lambda: answers(port))
             send(0, tasks=1)
-            return said("a task has begun", 3) and worker.poll() is None
+            return has_logged("a task has begun", 3) and worker.poll() is None
 
 
 def answers(port: int) -> bool:
@@ -102,6 +102,6 @@ def running(
 def wait_until(true: Callable[[], bool], seconds: float = 40) -> bool:
     """Whether it became true in time."""
     deadline = time.monotonic() + seconds
-    while not (found := true()) and time.monotonic() < deadline:
+    while not (result := true()) and time.monotonic() < deadline:
         time.sleep(0.2)
-    return found
+    return result

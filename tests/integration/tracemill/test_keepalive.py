@@ -34,10 +34,10 @@ def test_a_process_notices_that_postgres_is_silent(clean: Stack) -> None:
 def test_postgres_notices_that_a_process_is_silent(clean: Stack) -> None:
     with statement() as connection:
         shown = connection.execute(text("select name, setting from pg_settings where name like 'tcp\\_%'"))
-        found = {row.name: int(row.setting) for row in shown}
+        seconds = {row.name: int(row.setting) for row in shown}
     assert (
-        found["tcp_keepalives_idle"] + found["tcp_keepalives_interval"] * found["tcp_keepalives_count"]
-        == found["tcp_user_timeout"] / 1000
+        seconds["tcp_keepalives_idle"] + seconds["tcp_keepalives_interval"] * seconds["tcp_keepalives_count"]
+        == seconds["tcp_user_timeout"] / 1000
         == BROKEN
     )
 

@@ -70,6 +70,12 @@ def test_a_benchmark_that_is_not_there_is_named(clean: Stack) -> None:
         open_benchmarks(spec_of("nowhere.jsonl"))
 
 
+def test_no_benchmark_is_opened_before_all_sources_can_be_read(clean: Stack, source: str) -> None:
+    with pytest.raises(UsageError, match=r"nowhere\.jsonl"):
+        open_benchmarks(spec_of(source, benchmarks=[source, "nowhere.jsonl"]))
+    assert value("select count(*) from jobs") == 0
+
+
 def test_a_known_name_stands_for_its_source_and_its_columns(source: str, monkeypatch: pytest.MonkeyPatch) -> None:
     Path(source).write_text('{"problem": "2 + 2?", "answer": "4", "solution": "It is 4."}')
     kept = named.BENCHMARKS["math-500"]

@@ -32,7 +32,7 @@ jobs = ["before"]
 
 
 @pytest.fixture(autouse=True)
-def _asked(clean: Stack, models: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+def _traces(clean: Stack, models: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """Six questions with an accepted trace each; one overlaps an evaluation, and one is long."""
     aliases = {"student": {"model": resolve(EMBEDDED_MODEL, models), "vllm": {"adapters": True}}, "teacher": {}}
     monkeypatch.setenv("TRACEMILL_MODELS", json.dumps(aliases))

@@ -17,8 +17,8 @@ from tests.conftest import forget
 from tests.integration.factory import Processes, change, job_state, rows, value, wait_until
 from tests.integration.players import answer_all, simulated_processes
 from tests.integration.rounds import finish, job, question, trace
-from tracemill.celery import TRAIN_QUEUE
 from tracemill.errors import TracemillError, UsageError
+from tracemill.queues import TRAIN_QUEUE
 from tracemill.settings import FeederSettings
 from tracemill.stack import Stack
 from trainer import loop_service

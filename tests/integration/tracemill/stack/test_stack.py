@@ -193,6 +193,7 @@ def test_a_killed_program_is_restarted_and_counted(data_dir: Path) -> None:
     start(data_dir, SLEEPER)
     first = pids(data_dir)["sleeper"]
     assert first is not None
+    wait_until(lambda: psutil.Process(first).cmdline()[0] == "sleep")  # until then its start is not counted
     os.kill(first, signal.SIGKILL)
     wait_until(lambda: pids(data_dir)["sleeper"] not in (None, first) and states(data_dir)["sleeper"] == "RUNNING")
     row = next(process for process in stack.status(data_dir) if process.name == "sleeper")

@@ -33,38 +33,38 @@ def simulated(seed: int, distance: float, count: int = 40) -> Measured:
 
 
 def test_a_judge_that_always_scores_right_traces_higher_has_auc_one_and_agrees_always() -> None:
-    (found,) = measure(rated([0.9] * 12, [0.1] * 15))
-    assert (found.signal, found.n_right, found.n_wrong) == ("rating", 12, 15)
-    assert found.auc.value == 1.0
-    assert found.agreement.value == 1.0
-    assert why_not(found, 0.5) is None
+    (measured,) = measure(rated([0.9] * 12, [0.1] * 15))
+    assert (measured.signal, measured.n_right, measured.n_wrong) == ("rating", 12, 15)
+    assert measured.auc.value == 1.0
+    assert measured.agreement.value == 1.0
+    assert why_not(measured, 0.5) is None
 
 
 def test_a_judge_that_has_it_the_wrong_way_round_is_uninformative() -> None:
-    (found,) = measure(rated([0.1] * 20, [0.9] * 20))
-    assert found.auc.value == 0.0
-    assert found.agreement.value == 0.0
-    assert (why_not(found, 0.5) or "").startswith("AUC 0.00 [0.00, ")
+    (measured,) = measure(rated([0.1] * 20, [0.9] * 20))
+    assert measured.auc.value == 0.0
+    assert measured.agreement.value == 0.0
+    assert (why_not(measured, 0.5) or "").startswith("AUC 0.00 [0.00, ")
 
 
 def test_a_judge_that_gives_everything_the_same_score_is_uninformative() -> None:
-    (found,) = measure(rated([0.7] * 30, [0.7] * 20))
-    assert found.auc.value == 0.5
-    assert found.auc.low < 0.5 < found.auc.high
-    assert found.agreement.value == 0.6
-    assert found.bins == (Bin(0.7, 0.7, 50, pytest.approx(0.7), 30),)
-    assert found.calibration_error == pytest.approx(0.1)
+    (measured,) = measure(rated([0.7] * 30, [0.7] * 20))
+    assert measured.auc.value == 0.5
+    assert measured.auc.low < 0.5 < measured.auc.high
+    assert measured.agreement.value == 0.6
+    assert measured.bins == (Bin(0.7, 0.7, 50, pytest.approx(0.7), 30),)
+    assert measured.calibration_error == pytest.approx(0.1)
 
 
 def test_a_score_of_one_half_says_right() -> None:
-    (found,) = measure(rated([0.5] * 10, [0.49] * 10))
-    assert found.agreement.value == 1.0
+    (measured,) = measure(rated([0.5] * 10, [0.49] * 10))
+    assert measured.agreement.value == 1.0
 
 
 def test_uplift_runs_from_minus_one_to_one_so_it_says_right_from_zero_on_and_is_no_share() -> None:
-    (found,) = measure([Rated(n < 10, {"uplift": 0.1 if n < 10 else -0.1}) for n in range(20)])
-    assert found.agreement.value == 1.0
-    assert found.calibration_error is None
+    (measured,) = measure([Rated(n < 10, {"uplift": 0.1 if n < 10 else -0.1}) for n in range(20)])
+    assert measured.agreement.value == 1.0
+    assert measured.calibration_error is None
 
 
 def test_the_reliability_curve_has_bins_of_equal_count() -> None:
@@ -90,8 +90,8 @@ def test_few_traces_make_few_bins() -> None:
 
 def test_the_calibration_error_is_the_mean_distance_of_score_and_share_right() -> None:
     # 20 traces scored 0.9 of which 15 are right, 20 scored 0.2 of which 6 are: (0.15 + 0.10) / 2
-    (found,) = measure(rated([0.9] * 15 + [0.2] * 6, [0.9] * 5 + [0.2] * 14))
-    assert found.calibration_error == pytest.approx(0.125)
+    (measured,) = measure(rated([0.9] * 15 + [0.2] * 6, [0.9] * 5 + [0.2] * 14))
+    assert measured.calibration_error == pytest.approx(0.125)
 
 
 def test_a_signal_that_too_few_traces_have_is_not_measured() -> None:
@@ -99,7 +99,7 @@ def test_a_signal_that_too_few_traces_have_is_not_measured() -> None:
     assert len(measure(rows)) == 1
     assert measure(rows[1:]) == []
     both = [Rated(row.correct, {**row.scores, "coherence": 0.5}) for row in rows[:-1]] + rows[-1:]
-    assert [found.signal for found in measure(both)] == ["rating"]
+    assert [measured.signal for measured in measure(both)] == ["rating"]
 
 
 @pytest.mark.parametrize("distance", [0.0, 1.1902, 2.3262], ids=["AUC 0.5", "AUC 0.8", "AUC 0.95"])
@@ -122,23 +122,23 @@ def test_the_interval_of_the_auc_holds_the_true_value_in_about_95_of_100_cases(
     for _ in range(400):
         right = draw.choices(range(len(rights)), rights, k=counts[0])
         wrong = draw.choices(range(len(wrongs)), wrongs, k=counts[1])
-        found = auc(right, wrong)
-        assert found is not None
-        hits += found.low <= true <= found.high
+        area = auc(right, wrong)
+        assert area is not None
+        hits += area.low <= true <= area.high
     assert hits >= 0.93 * 400
 
 
 def test_a_perfect_score_on_few_traces_is_not_taken_for_certain() -> None:
-    found = auc([0.9] * 10, [0.1] * 10)
-    assert found is not None
+    area = auc([0.9] * 10, [0.1] * 10)
+    assert area is not None
     # at a true AUC of t with Newcombe's standard error, 1 is 1.96 of them away: t = 0.800
-    assert found == pytest.approx((1.0, 0.8002, 1.0), abs=1e-4)
+    assert area == pytest.approx((1.0, 0.8002, 1.0), abs=1e-4)
 
 
 def test_the_gate_opens_for_a_judge_that_knows_and_stays_shut_for_one_that_guesses() -> None:
     # AUC 0.5: the interval lies wholly above 0.5 by bad luck once in forty times, and not more often.
     guessing = [simulated(seed, 0.0) for seed in range(400)]
-    assert sum(why_not(found, 0.5) is None for found in guessing) <= 18
+    assert sum(why_not(measured, 0.5) is None for measured in guessing) <= 18
     # AUC 0.9
     assert all(why_not(simulated(seed, 1.81), 0.5) is None for seed in range(50))
 
@@ -205,15 +205,15 @@ def run(*words: str | Path) -> Result:
 def test_a_judge_that_knows_is_informative_and_its_picture_is_drawn(judge: ScriptedServer, tmp_path: Path) -> None:
     done = run(write(tmp_path / "sums.jsonl", sums(14, 12)), "--signals", "rating", "--no-store", "--json")
     assert done.exit_code == 0, done.stderr
-    said = json.loads(done.stdout)
-    assert (said["judge"], said["model"], said["traces"], said["stored"]) == ("referee", "scripted", 26, False)
-    (rating,) = said["signals"]
+    output = json.loads(done.stdout)
+    assert (output["judge"], output["model"], output["traces"], output["stored"]) == ("referee", "scripted", 26, False)
+    (rating,) = output["signals"]
     assert (rating["n_right"], rating["n_wrong"]) == (14, 12)
     assert rating["auc"]["value"] == 1.0
     assert rating["agreement"]["value"] == 1.0
     assert rating["informative"]
     assert sum(b["count"] for b in rating["bins"]) == 26
-    picture = Path(said["picture"])
+    picture = Path(output["picture"])
     assert picture == tmp_path / "data" / "calibration" / "referee.svg"
     assert "</svg>" in picture.read_text()
 
@@ -260,8 +260,8 @@ def test_lines_that_cannot_be_used_are_named_and_the_others_stay(judge: Scripted
     path = write(tmp_path / "sums.jsonl", [*bad, *sums(10, 10)])
     done = run(path, "--signals", "rating", "--no-store", "--json")
     assert done.exit_code == 0, done.stderr
-    said = json.loads(done.stdout)
-    assert (said["traces"], said["broken_lines"], said["left_out"], said["errors"]) == (20, 4, 2, 0)
+    output = json.loads(done.stdout)
+    assert (output["traces"], output["broken_lines"], output["left_out"], output["errors"]) == (20, 4, 2, 0)
     for line in (
         "sums.jsonl:1: not JSON",
         "sums.jsonl:2: neither",
@@ -297,9 +297,9 @@ def test_traces_that_the_judge_fails_at_are_counted_and_the_others_measured(
     forget()
     judge.faults = iter([None, Fault.REFUSED, Fault.REFUSED])
     done = run(write(tmp_path / "sums.jsonl", sums(14, 14)), "--signals", "rating", "--no-store", "--json")
-    said = json.loads(done.stdout)
-    assert said["errors"] == 2
-    assert said["signals"][0]["n_right"] + said["signals"][0]["n_wrong"] == 26
+    output = json.loads(done.stdout)
+    assert output["errors"] == 2
+    assert output["signals"][0]["n_right"] + output["signals"][0]["n_wrong"] == 26
     assert "maximum context length" in done.stderr
 
 
@@ -326,22 +326,24 @@ def test_without_a_database_nothing_is_asked_of_the_judge(judge: ScriptedServer,
 
 
 @pytest.mark.parametrize(
-    ("words", "said"),
+    ("words", "message"),
     [
         ([], "FILE"),
         (["{sums}", "--job", "sums"], "one of the two"),
         (["{sums}", "--signals", "rating,mood"], "unknown mood"),
         (["{sums}", "--signals", ","], "names none"),
         (["{sums}", "--picture", "picture.pdf"], ".svg or .png"),
+        (["{sums}", "--picture", "{sums}/picture.svg"], "is not a folder"),
         (["none.jsonl"], "cannot read none.jsonl"),
         (["{sums}", "--judge", "nobody"], "nobody"),
     ],
 )
 def test_wrong_use_is_said_before_anything_starts(
-    judge: ScriptedServer, tmp_path: Path, words: list[str], said: str
+    judge: ScriptedServer, tmp_path: Path, words: list[str], message: str
 ) -> None:
     path = write(tmp_path / "sums.jsonl", sums(10, 10))
     done = run(*(word.format(sums=path) for word in words), "--no-store")
     assert isinstance(done.exception, UsageError)
-    assert said in str(done.exception)
+    assert message in str(done.exception)
     assert not judge.requests
+    assert not (tmp_path / "data").exists()

@@ -29,38 +29,38 @@ def pool() -> Iterator[CheckPool]:
 
 def test_only_the_trace_that_hangs_is_left_undecided(pool: CheckPool, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("tracemill.verification.pool.check_batch", _hang_at_endless)
-    found = pool.check_all([GOOD] * 5 + [Item("endless", "19")] + [GOOD] * 5)
-    assert [one.correct for one in found] == [True] * 5 + [None] + [True] * 5
-    assert found[5].proof == "timeout after 1 s"
+    findings = pool.check_all([GOOD] * 5 + [Item("endless", "19")] + [GOOD] * 5)
+    assert [each.correct for each in findings] == [True] * 5 + [None] + [True] * 5
+    assert findings[5].proof == "timeout after 1 s"
 
 
 def test_a_trace_that_eats_memory_is_killed_and_said_so(pool: CheckPool, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("tracemill.verification.pool.check_batch", _eat_memory)
-    (found,) = pool.check_all([GOOD])
+    (findings,) = pool.check_all([GOOD])
     monkeypatch.undo()
-    assert (found.correct, found.proof) == (None, "killed: memory")
+    assert (findings.correct, findings.proof) == (None, "killed: memory")
     assert pool.check_all([GOOD])[0].correct is True
 
 
 def test_a_child_stuck_inside_one_c_call_is_killed_too(pool: CheckPool, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("tracemill.verification.pool.check_batch", _stuck)
     start = time.monotonic()
-    (found,) = pool.check_all([GOOD])
+    (findings,) = pool.check_all([GOOD])
     monkeypatch.undo()
-    assert (found.correct, found.proof) == (None, "timeout after 1 s")
+    assert (findings.correct, findings.proof) == (None, "timeout after 1 s")
     assert time.monotonic() - start < 4
 
 
 def test_results_come_in_the_order_of_the_traces(pool: CheckPool) -> None:
-    found = pool.check_all([Item(f"The answer is {n}", str(n if n % 3 else n + 1)) for n in range(100)])
-    assert [one.answer for one in found] == [str(n) for n in range(100)]
-    assert [one.correct for one in found] == [n % 3 != 0 for n in range(100)]
+    findings = pool.check_all([Item(f"The answer is {n}", str(n if n % 3 else n + 1)) for n in range(100)])
+    assert [each.answer for each in findings] == [str(n) for n in range(100)]
+    assert [each.correct for each in findings] == [n % 3 != 0 for n in range(100)]
 
 
 def test_many_threads_can_share_a_pool(pool: CheckPool) -> None:
     seen: list[bool] = []
     threads = [
-        threading.Thread(target=lambda: seen.append(all(one.correct for one in pool.check_all([GOOD] * 20))))
+        threading.Thread(target=lambda: seen.append(all(each.correct for each in pool.check_all([GOOD] * 20))))
         for _ in range(8)
     ]
     for thread in threads:

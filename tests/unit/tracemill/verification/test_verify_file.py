@@ -45,8 +45,8 @@ def test_each_row_is_written_back_in_order_with_its_own_fields_and_its_verdict(v
 
 
 def test_what_a_trace_skips_is_written_back(verify: Verify, tmp_path: Path) -> None:
-    said = ("3 + 4 = 7. 7 + 5 = 12. So 12.", "3 + 4 + 5 = 12. So 12.", "3 + 4 = 7. So 7.")
-    rows = [{"question": "What is 3 + 4 + 5?", "gold": "12", "trace": trace} for trace in said]
+    traces = ("3 + 4 = 7. 7 + 5 = 12. So 12.", "3 + 4 + 5 = 12. So 12.", "3 + 4 = 7. So 7.")
+    rows = [{"question": "What is 3 + 4 + 5?", "gold": "12", "trace": trace} for trace in traces]
     verify(write(tmp_path / "in.jsonl", rows), "-o", tmp_path / "out.jsonl")
     done = read(tmp_path / "out.jsonl")
     assert [(row["equations_compound"], row["unused"]) for row in done] == [(0, 0), (1, 0), (0, 1)]
@@ -105,10 +105,10 @@ def test_broken_lines_are_named_and_cost_their_neighbours_nothing(verify: Verify
     ended = verify(path, "--json")
     assert ended.code == 1
     done = read(ended.out)
-    said = [line for line in ended.err.splitlines() if line.startswith("line ")]
+    problems = [line for line in ended.err.splitlines() if line.startswith("line ")]
     assert [row["id"] for row in done if row["error"] is None] == [row["id"] for row in sums(len(BROKEN))]
     written = iter([row for row in done if row["error"] is not None])
-    for number, (row, problem), words in zip(count(2, 2), BROKEN.values(), said, strict=False):
+    for number, (row, problem), words in zip(count(2, 2), BROKEN.values(), problems, strict=False):
         if row is None:
             assert words.startswith(f"line {number} is left out: {problem}")
         else:
@@ -118,7 +118,7 @@ def test_broken_lines_are_named_and_cost_their_neighbours_nothing(verify: Verify
             assert problem in back["error"]
             assert problem in back["proof"]
             assert (back["correct"], list(back)[len(row) :]) == (None, [n for n in PROMISED + ADDED if n not in row])
-    assert len(said) == len(BROKEN)
+    assert len(problems) == len(BROKEN)
     figures = json.loads(ended.err.splitlines()[-1])
     assert (figures["left_out"], figures["not_verified"]) == (7, 10)
     assert figures["rows"] == len(BROKEN) + 10
@@ -239,7 +239,7 @@ def test_no_more_is_read_than_the_output_can_follow() -> None:
 
 
 @pytest.mark.parametrize(
-    ("words", "said"),
+    ("words", "message"),
     [
         (["{tmp}/none.jsonl"], "cannot read {tmp}/none.jsonl: No such file"),
         (["{tmp}"], "cannot read {tmp}: Is a directory"),
@@ -254,14 +254,14 @@ def test_no_more_is_read_than_the_output_can_follow() -> None:
     ],
 )
 def test_wrong_use_is_said_in_a_sentence_and_changes_nothing(
-    verify: Verify, tmp_path: Path, words: list[str], said: str
+    verify: Verify, tmp_path: Path, words: list[str], message: str
 ) -> None:
     path = write(tmp_path / "in.jsonl", sums(3))
     (tmp_path / "link.jsonl").symlink_to(path)
     before = path.read_bytes()
     ended = verify(*(word.format(tmp=tmp_path) for word in words))
     assert (ended.code, ended.out) == (2, "")
-    assert said.format(tmp=tmp_path).lower() in ended.err.lower()
+    assert message.format(tmp=tmp_path).lower() in ended.err.lower()
     assert "Traceback" not in ended.err
     assert path.read_bytes() == before
 

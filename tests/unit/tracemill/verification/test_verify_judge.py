@@ -64,8 +64,8 @@ def test_rows_that_the_judge_fails_on_are_named_and_keep_their_other_verdicts(ve
 def _after(server: ScriptedServer, fault: Fault) -> Iterator[Any]:
     """The fault for requests about our rows only."""
     while True:
-        _, asked = server.requests[-1]
-        yield fault if "+ 7?" in json.dumps(asked) else None
+        _, request = server.requests[-1]
+        yield fault if "+ 7?" in json.dumps(request) else None
 
 
 def test_a_judge_that_is_dead_ends_the_run_with_a_sentence(verify: Verify, tmp_path: Path) -> None:
@@ -87,11 +87,11 @@ def test_interrupted_while_the_judge_thinks_it_ends_at_once(tmp_path: Path) -> N
             env=os.environ | JUDGE | {"TRACEMILL_MODELS__SCRIPTED__OPENAI__BASE_URL": server.base_url},
             stderr=subprocess.PIPE,
         )
-        while not any("+ 7?" in json.dumps(asked) for _, asked in list(server.requests)):
+        while not any("+ 7?" in json.dumps(request) for _, request in list(server.requests)):
             assert process.poll() is None
             time.sleep(0.02)
         process.send_signal(signal.SIGINT)
-        _, said = process.communicate(timeout=10)
+        _, errors = process.communicate(timeout=10)
     assert process.returncode == 130
-    assert b"stopped after 0 rows" in said
-    assert b"Traceback" not in said
+    assert b"stopped after 0 rows" in errors
+    assert b"Traceback" not in errors

@@ -49,7 +49,7 @@ def test_an_output_cut_off_anywhere_is_completed_to_the_same_bytes(verify: Verif
     verify(path, "-o", out)
     whole, data = without_seconds(out), out.read_bytes()
     assert len(whole) == 7
-    ends = [place for place in range(len(data)) if data[place : place + 1] == b"\n"]
+    ends = [offset for offset in range(len(data)) if data[offset : offset + 1] == b"\n"]
     for cut in [0, 1, 50, *(end + more for end in ends for more in (-1, 0, 1, 60)), len(data) - 30]:
         out.write_bytes(data[:cut])
         run = verify(path, "-o", out, "--json")
@@ -83,10 +83,10 @@ def test_interrupted_it_says_how_to_go_on_and_leaves_no_process(verify: Verify, 
     process = start(path, "-o", out)
     children = psutil.Process(process.pid).children(recursive=True)
     process.send_signal(signal.SIGINT)
-    _, said = process.communicate(timeout=30)
+    _, errors = process.communicate(timeout=30)
     assert process.returncode == 130
-    assert b"run the same command again to continue" in said
-    assert b"Traceback" not in said
+    assert b"run the same command again to continue" in errors
+    assert b"Traceback" not in errors
     assert ended(children)
     assert verify(path, "-o", out).code == 0
     assert [row["id"] for row in read(out)] == [f"q{i}" for i in range(6000)]

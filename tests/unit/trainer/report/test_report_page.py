@@ -250,9 +250,9 @@ def test_a_flip_stands_with_its_texts_and_the_trace_it_is_like() -> None:
         "prompt_hash": "abcdef0123456789",
     }
     flip = Flip("lost", "How many?", None, "sums", "it was 4", None, [near | {"question": "How much?", "text": "5."}])
-    said = words(replace(FACTS, flips=[flip]))
-    assert "lost How many? Gold answer: none · sums Before it was 4 After (no answer)" in said
-    assert "Trained on, similarity 0.46 Trace 7 by teacher, cot, prompt abcdef012345 How much? 5." in said
+    text = words(replace(FACTS, flips=[flip]))
+    assert "lost How many? Gold answer: none · sums Before it was 4 After (no answer)" in text
+    assert "Trained on, similarity 0.46 Trace 7 by teacher, cot, prompt abcdef012345 How much? 5." in text
 
 
 @pytest.mark.parametrize(

@@ -25,16 +25,16 @@ PROSE = " ".join(f"{''.join(letters)}." for letters in product("abcdefghijklm", 
 FIGURES = " ".join(f"Line {number} holds {number * number} items." for number in range(400))
 
 
-def _share(known: list[str], asked: str, *, ngram: int = 6, share: float = 0.5) -> float:
+def _share(known: list[str], question: str, *, ngram: int = 6, share: float = 0.5) -> float:
     overlaps = Overlaps(ngram, share)
-    for key, question in enumerate(known):
-        overlaps.add(key, question)
-    found = overlaps.find(asked)
-    return found[1] if found else 0.0
+    for key, evaluated in enumerate(known):
+        overlaps.add(key, evaluated)
+    overlap = overlaps.find(question)
+    return overlap[1] if overlap else 0.0
 
 
 @pytest.mark.parametrize(
-    ("known", "asked"),
+    ("known", "question"),
     [
         (NATALIA, NATALIA),
         (NATALIA, NATALIA.replace("in April, and then she", "during April, and she").replace("altogether", "in total")),
@@ -43,12 +43,12 @@ def _share(known: list[str], asked: str, *, ngram: int = 6, share: float = 0.5) 
         (FENCE, FENCE.replace("is the best", "would be the best").replace("neighbouring field", "field next to his")),
     ],
 )
-def test_a_reworded_question_is_found(known: str, asked: str) -> None:
-    assert _share([known, "How many legs do 7 spiders and 9 ants have?"], asked) > 0.5
+def test_a_reworded_question_is_found(known: str, question: str) -> None:
+    assert _share([known, "How many legs do 7 spiders and 9 ants have?"], question) > 0.5
 
 
 @pytest.mark.parametrize(
-    ("known", "asked"),
+    ("known", "question"),
     [
         (NATALIA, NATALIA.replace("48", "50")),
         ("What is 3 + 4?", "What is 4 + 3?"),
@@ -58,8 +58,8 @@ def test_a_reworded_question_is_found(known: str, asked: str) -> None:
         ("What is 3 + 4?", ""),
     ],
 )
-def test_another_question_is_not(known: str, asked: str) -> None:
-    assert _share([known], asked) == 0
+def test_another_question_is_not(known: str, question: str) -> None:
+    assert _share([known], question) == 0
 
 
 def test_what_many_questions_have_in_common_says_nothing() -> None:
@@ -109,21 +109,21 @@ def test_only_a_whole_question_of_thirteen_words_is_found_among_other_numbers() 
 
 def test_a_share_of_exactly_the_limit_is_no_overlap() -> None:
     # One of two trigrams is in both.
-    known, asked = "red green blue white", "red green blue black"
-    assert _share([known], asked, ngram=3, share=0.5) == 0
-    assert _share([known], asked, ngram=3, share=0.49) == 0.5
+    known, question = "red green blue white", "red green blue black"
+    assert _share([known], question, ngram=3, share=0.5) == 0
+    assert _share([known], question, ngram=3, share=0.49) == 0.5
 
 
 def test_the_share_is_of_the_lighter_question() -> None:
     short, long = "red green blue white", "pink red green blue black grey brown beige"
-    for known, asked in ((short, long), (long, short)):
-        assert _share([known], asked, ngram=3, share=0.49) == 0.5
+    for known, question in ((short, long), (long, short)):
+        assert _share([known], question, ngram=3, share=0.49) == 0.5
 
 
 @pytest.mark.parametrize(("ngram", "share"), [(5, 1), (6, 1), (7, 0)])
 def test_a_question_of_fewer_words_than_an_n_gram_has_none(ngram: int, share: int) -> None:
-    asked = "Who wrote the Book of Kells?"
-    assert _share([asked], asked + " Do tell.", ngram=ngram) == share
+    question = "Who wrote the Book of Kells?"
+    assert _share([question], question + " Do tell.", ngram=ngram) == share
 
 
 def test_numbers_shorten_an_n_gram_to_three_words() -> None:

@@ -63,8 +63,8 @@ Score = Callable[..., float | None]
 Judging = Callable[[ScriptedServer], OpenaiEngine]
 
 
-def prompt(asked: tuple[Any, dict[str, Any]]) -> str:
-    return str(asked[1]["messages"][-1]["content"])
+def prompt(request: tuple[Any, dict[str, Any]]) -> str:
+    return str(request[1]["messages"][-1]["content"])
 
 
 # -- the signals --
@@ -134,8 +134,8 @@ def test_a_trace_that_only_states_its_answer_lifts_nothing(score: Score) -> None
 
 def test_without_scores_uplift_is_the_share_of_drawn_answers_that_mean_the_same(score: Score) -> None:
     def answer(question: str) -> list[str]:
-        said = ["7", "The answer is $7.00.", "14/2", "3 + 4 = 7", "8", "seven", "70", "-7"]
-        return said if "REASONING" in question else ["8"] * 7 + ["**7**"]
+        answers = ["7", "The answer is $7.00.", "14/2", "3 + 4 = 7", "8", "seven", "70", "-7"]
+        return answers if "REASONING" in question else ["8"] * 7 + ["**7**"]
 
     assert score("uplift", SUM, answer=answer, ignores={"prompt_logprobs"}) == pytest.approx(4 / 8 - 1 / 8)
 
@@ -164,7 +164,7 @@ def test_counterfactual_prompts_begin_alike_so_that_the_prefix_cache_serves(judg
     run(ask(judging(server), case, ["counterfactual", "uplift"]))
     systems = {body["messages"][0]["content"] for _, body in server.requests if len(body["messages"]) > 2}
     assert len(systems) == 1
-    shown = [prompt(asked) for asked in server.requests if "REASONING" in prompt(asked)]
+    shown = [prompt(request) for request in server.requests if "REASONING" in prompt(request)]
     assert len(shown) == 5
     assert all(text.startswith(quoted("QUESTION", case.question, 999)) for text in shown)
 
@@ -208,7 +208,7 @@ def test_a_judge_that_refuses_a_long_trace_is_shown_less_of_it(judging: Judging)
     judged = run(ask(judging(server), case, ["rating"]))
     assert judged.error is None
     assert set(judged.scores) == {"rating"}
-    lengths = [len(prompt(asked)) for asked in server.requests]
+    lengths = [len(prompt(request)) for request in server.requests]
     assert lengths[0] > 24_000 > 15_000 > lengths[-1]
     assert "| Step 0 says" in prompt(server.requests[-1])
     assert "| Step 4999 says" in prompt(server.requests[-1])
@@ -231,7 +231,7 @@ def test_a_judge_of_known_quality_is_measured_at_it(known: float) -> None:
         for n in range(1000)
         for right in (True, False)
     ]
-    measured = auc(*([math.exp(w["Yes"]) for right, w in shown if right is wanted] for wanted in (True, False)))
+    measured = auc(*([math.exp(w["Yes"]) for right, w in shown if right is is_right] for is_right in (True, False)))
     assert measured is not None
     assert measured.value == pytest.approx(known, abs=0.03)
 
@@ -264,9 +264,9 @@ def test_a_judge_that_looks_at_the_sum_alone_is_not_fooled(judging: Judging) -> 
 def test_canaries_are_few_and_always_the_same(judging: Judging) -> None:
     servers = [scripted_judge(gullible()) for _ in range(2)]
     assert run(canaries(judging(servers[0]))) == run(canaries(judging(servers[1])))
-    asked = [sorted(prompt(request) for request in server.requests) for server in servers]
-    assert asked[0] == asked[1]
-    assert len(asked[0]) == len(set(asked[0])) <= 32
+    prompts = [sorted(prompt(request) for request in server.requests) for server in servers]
+    assert prompts[0] == prompts[1]
+    assert len(prompts[0]) == len(set(prompts[0])) <= 32
     assert len(ATTACKS) <= 16
 
 

@@ -23,6 +23,7 @@ from tracemill.cards import cards
 from tracemill.interpreter import python
 from tracemill.model_settings import EMBEDDED_MODEL
 from tracemill.weights import resolve
+from trainer.child_process import VARIABLES
 
 RESULT = Path("gpu-check.json")
 #: Characters of an error that the table shows.
@@ -82,7 +83,7 @@ def _step(name: str, model: str, folder: Path, deadline: float) -> Row:
             stderr=errors,
             text=True,
             start_new_session=True,
-            env=os.environ | environment(),
+            env=VARIABLES | os.environ | environment(),
         )
         try:
             output, _ = process.communicate(timeout=left)

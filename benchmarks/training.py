@@ -24,6 +24,7 @@ from tracemill.model_settings import EMBEDDED_MODEL
 from tracemill.prompts import Prompt
 from tracemill.sections import Section
 from tracemill.weights import resolve
+from trainer.child_process import VARIABLES
 
 ASK = Prompt(({"role": "user", "content": "{question}"},))
 BATCH, RANK, ALPHA, RATE = 16, 16, 32, 1e-3
@@ -62,7 +63,7 @@ def measure(quick: bool) -> dict[str, float]:
 def _pass(arm: str, model: str, steps: int, folder: Path) -> dict[str, float]:
     """One fit in a process of its own. Its memory is sampled ten times a second."""
     command = python("benchmarks.training", "--pass", arm, model, str(steps), str(folder))
-    variables = {"GOMP_SPINCOUNT": "10000", "TOKENIZERS_PARALLELISM": "false", **os.environ, **environment()}
+    variables = VARIABLES | os.environ | environment()
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, env=variables) as fit:
         peak, watched = 0, psutil.Process(fit.pid)
         lines: list[str] = []

@@ -17,6 +17,10 @@ from tracemill.errors import TracemillError, without_error_numbers
 from tracemill.interpreter import protect_children, python
 from tracemill.processes import die_with_parent
 
+#: Variables of every process that fits, unless they are set. Threads that always spin while they wait slow a fit down
+#: several times if other processes use the same cores; threads that sleep at once slow it down by a quarter if none do.
+#: trl would report each fit.
+VARIABLES = {"GOMP_SPINCOUNT": "10000", "TOKENIZERS_PARALLELISM": "false", "HF_HUB_DISABLE_TELEMETRY": "1"}
 #: Seconds between two looks at the process.
 LOOK_SECONDS = 0.5
 #: Prefix of the line with the cause of a failure; libraries may write more after it.
@@ -59,11 +63,7 @@ def fit_cards(gpus: int) -> list[str]:
 def _environment(gpus: int) -> dict[str, str]:
     # If it saw more GPUs than it has processes, the Transformers trainer would wrap the model for all of them.
     visible = os.environ.get("CUDA_VISIBLE_DEVICES", ",".join(map(str, range(gpus)))).split(",")[:gpus]
-    # Threads that always spin while they wait slow a fit down several times if other processes use the same cores;
-    # threads that sleep at once slow it down by a quarter if none do.
-    defaults = {"GOMP_SPINCOUNT": "10000", "TOKENIZERS_PARALLELISM": "false"}
-    defaults["HF_HUB_DISABLE_TELEMETRY"] = "1"  # trl reports each fit otherwise
-    return defaults | os.environ | {"CUDA_VISIBLE_DEVICES": ",".join(visible)}
+    return VARIABLES | os.environ | {"CUDA_VISIBLE_DEVICES": ",".join(visible)}
 
 
 def _kill(process: subprocess.Popen[bytes]) -> None:

@@ -1,7 +1,8 @@
 """The student's last matrix, from hidden states to the vocabulary, applied in chunks.
 
 The logits of N tokens take N × vocabulary × 4 bytes, and a loss on all of them several times as much. Here no more than
-a chunk of them exists at a time, in the forward pass and in the backward pass, which computes each chunk again.
+a chunk of them exists at a time, in the forward pass and in the backward pass, which computes each chunk again. Only
+the cross-entropy of a few tokens on a CPU keeps its logits.
 """
 
 from collections.abc import Callable
@@ -16,6 +17,9 @@ from trl.kernels import ChunkedLogProbFunction
 
 #: Logits in a chunk of `in_chunks`. A loss takes a few times their 4 bytes.
 CHUNK = 2**24
+#: Logits that the cross-entropy keeps on a CPU, where computing them again takes two thirds more time. Their loss and
+#: gradient take about three times their 4 bytes.
+KEPT = 2**26
 #: Columns of a tile of trl's function. Without a fused kernel several copies of a tile exist in float32.
 TILE, FUSED_TILE = 2**12, 2**15
 
@@ -41,6 +45,8 @@ class Head:
 
     def log_probs(self, hidden: Tensor, labels: Tensor) -> Tensor:
         """N: the log-probability of each of N labels, predicted by N hidden states (N × width)."""
+        if hidden.device.type == "cpu" and len(hidden) * len(self.weight) <= KEPT:
+            return -torch.nn.functional.cross_entropy(self.logits(hidden), labels, reduction="none")
         tile = FUSED_TILE if hidden.device.type == "cuda" else TILE
         outputs = ChunkedLogProbFunction.apply(
             hidden, self.weight, self.bias, labels, 1.0, tile, self.softcap, self.scale, ()

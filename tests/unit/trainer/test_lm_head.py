@@ -11,6 +11,7 @@ VOCABULARY, WIDTH, TOKENS = 50, 16, 23
 def _small_chunks(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("trainer.lm_head.CHUNK", 4 * VOCABULARY)
     monkeypatch.setattr("trainer.lm_head.TILE", 8)
+    monkeypatch.setattr("trainer.lm_head.KEPT", 0)
 
 
 def _model(family: str, **settings: Any) -> Any:
@@ -48,14 +49,18 @@ def test_the_logits_are_those_of_the_model(family: str, settings: dict[str, Any]
     torch.testing.assert_close(head.log_probs(states, labels), log_probs)
 
 
+@pytest.mark.parametrize("kept", [0, TOKENS * VOCABULARY])
 @pytest.mark.parametrize("frozen", [True, False])
-def test_losses_and_gradients_in_chunks_equal_those_of_all_logits(frozen: bool) -> None:
+def test_losses_and_gradients_in_chunks_equal_those_of_all_logits(
+    frozen: bool, kept: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
     import torch
     from torch.nn.functional import cross_entropy
 
     from trainer.lm_head import Head
     from trainer.objectives.logits import divergence
 
+    monkeypatch.setattr("trainer.lm_head.KEPT", kept)
     torch.manual_seed(0)
     states = torch.randn(TOKENS, WIDTH, requires_grad=True)
     weight = torch.randn(VOCABULARY, WIDTH, requires_grad=not frozen)
@@ -78,3 +83,22 @@ def test_losses_and_gradients_in_chunks_equal_those_of_all_logits(frozen: bool) 
             torch.autograd.grad((weights * each).sum(), learnt, retain_graph=True) for each in (in_chunks, whole)
         )
         torch.testing.assert_close(gradients, expected)
+
+
+def test_the_head_of_a_few_tokens_is_computed_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    import torch
+
+    from trainer.lm_head import Head
+
+    class AgainError(Exception):
+        """trl's function, which computes the logits again in the backward pass, was called."""
+
+    def apply(*_: Any) -> None:
+        raise AgainError
+
+    monkeypatch.setattr("trainer.lm_head.ChunkedLogProbFunction.apply", apply)
+    monkeypatch.setattr("trainer.lm_head.KEPT", TOKENS * VOCABULARY)
+    head = Head(torch.randn(VOCABULARY, WIDTH), None, 1.0, None)
+    assert head.log_probs(torch.randn(TOKENS, WIDTH), torch.arange(TOKENS)).shape == (TOKENS,)
+    with pytest.raises(AgainError):
+        head.log_probs(torch.randn(TOKENS + 1, WIDTH), torch.arange(TOKENS + 1))

@@ -47,6 +47,7 @@ def test_no_tensor_holds_the_logits_of_all_learnt_tokens(
     whole = test_losses._fit(student, tmp_path / "whole", examples, **settings)
     monkeypatch.setattr("trainer.lm_head.CHUNK", 10 * vocabulary)
     monkeypatch.setattr("trainer.lm_head.TILE", 100)
+    monkeypatch.setattr("trainer.lm_head.KEPT", 10 * vocabulary)
     with Watch():
         in_chunks = test_losses._fit(student, tmp_path / "chunks", examples, **settings)
     assert in_chunks.losses == pytest.approx(whole.losses, abs=test_losses.ROUNDED)

@@ -122,6 +122,20 @@ def test_cut_off_thoughts_stay_open_and_their_turn_has_no_end(
 
 
 @pytest.mark.parametrize("family", FAMILIES)
+def test_a_tokenizer_with_a_begin_token_makes_the_same_rows(family: str) -> None:
+    from tokenizers.processors import TemplateProcessing
+
+    plain, beginning = tokenizer(family), tokenizer(family)
+    begin = beginning.bos_token
+    special = [(begin, beginning.bos_token_id)]
+    beginning.backend_tokenizer.post_processor = TemplateProcessing(single=f"{begin} $A", special_tokens=special)
+    assert beginning("a")["input_ids"][0] == beginning.bos_token_id
+    readers = [Reader(each, ASK) for each in (plain, beginning)]
+    rows = [[*reader.rows([Trace(QUESTION, ANSWER)]), reader.row(QUESTION, WITH_THOUGHTS[0])] for reader in readers]
+    assert rows[0] == rows[1]
+
+
+@pytest.mark.parametrize("family", FAMILIES)
 def test_many_rows_at_once_are_the_rows_one_by_one(family: str) -> None:
     reader = Reader(tokenizer(family), ASK)
     traces = [Trace(QUESTION, WITH_THOUGHTS[0]), Trace("What is 1 + 1?", "2", True), Trace(QUESTION, ANSWER)]

@@ -6,7 +6,8 @@ import pytest
 from rich.table import Table
 
 from cli import jobs
-from cli.jobs import Rates, sampling_in_words, saved
+from cli.job_figures import sampling_in_words, saved
+from cli.jobs import Rates
 
 ENDS = [
     {"ended": "enough", "questions": 3, "traces": 8, "accepted": 6},

@@ -13,7 +13,7 @@ from db.session import transaction
 from producer.upkeep import MAX_CHANGES, add_up_counts
 from tests.integration.factory import additions, change, fill, rows, value
 from tests.integration.rounds import job, question, trace
-from tests.integration.statements import spread
+from tests.integration.statements import execute, spread
 from tracemill.errors import TracemillError
 from tracemill.stack import Stack
 
@@ -169,3 +169,15 @@ def test_show_prints_the_costs_of_a_large_job_on_request(job_id: int, monkeypatc
     assert "--all also prints the cost of accepted traces: it reads all 4 traces" in short
     assert "accepted traces and their cost" not in short
     assert "accepted traces and their cost" in CliRunner().invoke(app, ["jobs", "show", "sums", "--all"]).stdout
+
+
+def test_a_cancelled_job_gets_an_end_time_and_a_paused_job_does_not(clean: Stack) -> None:
+    for name in ("sums", "another"):
+        fill(additions(1), name, budget=10, budget_unit="tokens")
+    changes: dict[str, Any] = {"name": "sums", "allowed": ["running"], "budget": None}
+    assert execute("set_job_state", changes | {"state": "paused"}) == 1
+    assert rows("select state, finished_at, budget from jobs where name = 'sums'") == [("paused", None, 10)]
+    assert execute("set_job_state", changes | {"state": "cancelled"}) == 0
+    assert execute("set_job_state", changes | {"state": "cancelled", "allowed": ["paused"], "budget": 20}) == 1
+    stored = rows("select name, state, finished_at is null, budget from jobs order by name")
+    assert stored == [("another", "running", True, 10), ("sums", "cancelled", False, 20)]

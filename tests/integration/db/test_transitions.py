@@ -378,18 +378,6 @@ def test_only_filling_and_running_jobs_are_active(clean: Stack) -> None:
     assert {row.id for row in fetch("active_jobs")} == {row.id for row in fetch("demands", most=10)} == active
 
 
-def test_a_cancelled_job_gets_an_end_time_and_a_paused_job_does_not(clean: Stack) -> None:
-    for name in ("sums", "another"):
-        fill(additions(1), name, budget=10, budget_unit="tokens")
-    changes: dict[str, Any] = {"name": "sums", "allowed": ["running"], "budget": None}
-    assert execute("set_job_state", changes | {"state": "paused"}) == 1
-    assert rows("select state, finished_at, budget from jobs where name = 'sums'") == [("paused", None, 10)]
-    assert execute("set_job_state", changes | {"state": "cancelled"}) == 0
-    assert execute("set_job_state", changes | {"state": "cancelled", "allowed": ["paused"], "budget": 20}) == 1
-    stored = rows("select name, state, finished_at is null, budget from jobs order by name")
-    assert stored == [("another", "running", True, 10), ("sums", "cancelled", False, 20)]
-
-
 def test_a_jobs_demand_counts_the_questions_in_each_state_once(clean: Stack) -> None:
     two_jobs()
     change("update jobs set budget = 10, budget_unit = 'tokens'")

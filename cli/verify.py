@@ -106,7 +106,7 @@ def verify(
             if out != STANDARD and not isinstance(error, UsageError):
                 _print(f"stopped after {summary.rows} rows: run the same command again to continue")
             raise
-    if not summary.rows + summary.left_out:
+    if file != STANDARD and not summary.rows + summary.left_out:  # a pipe may be empty
         raise UsageError(f"{file} is empty: it holds no traces")
     figures = summary.figures()
     if json:

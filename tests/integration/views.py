@@ -9,6 +9,7 @@ from db.session import transaction
 
 #: Every view with the sort columns of its rows.
 ORDERS = {
+    "job_models": "job",
     "trace_scores": "trace_id",
     "evaluation_questions": "question_id",
     "job_progress": "job_id",

@@ -94,7 +94,7 @@ READERS: dict[str, tuple[str, ...]] = {
     "redis_url": CONFIGURED,
     "models": ("generate", "train"),
     "methods": ("generate", "verify", "train"),
-    "feeder": ("producer", "generate", "train"),
+    "feeder": CONFIGURED,
     "local": ("generate",),
     "generate_concurrency": ("generate",),
     "grace_seconds": ("generate", "verify", "train"),

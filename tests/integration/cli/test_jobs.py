@@ -86,7 +86,7 @@ def test_a_source_without_gold_answers_says_that_no_trace_can_be_accepted(clean:
         "another --name, or let the samples vote: --policy FILE with `majority = 0.6`\n"
     )
     mapped = tracemill(tmp_path, "enqueue", str(path), "--name", "mapped", "--map", "gold=result", **places())
-    assert mapped.stderr == ""
+    assert "no question has a gold answer" not in mapped.stderr
 
 
 def test_a_job_built_on_an_unfinished_job_says_that_questions_are_missing(sums: Path) -> None:

@@ -365,10 +365,10 @@ def test_a_job_is_over_budget_when_all_paid_traces_are_verified(clean: Stack) ->
     assert moved("over_budget", ids) == {"pending", "queued", "done", "failed"}
 
 
-def test_only_a_pending_question_reopens_a_done_job(clean: Stack) -> None:
+def test_only_questions_without_an_answer_or_a_verdict_reopen_a_done_job(clean: Stack) -> None:
     ids = jobs_with_one_question_in_each_state()
     change("update jobs set state = 'done', finished_at = now()")
-    assert moved("reopen_job", ids) == {"pending"}
+    assert moved("reopen_job", ids) == {"pending", "generated"}
 
 
 def test_only_filling_and_running_jobs_are_active(clean: Stack) -> None:

@@ -37,6 +37,7 @@ def trace_columns(n: int) -> Row:
         "finish_reason": f"reason {n}",
         "calls": [{"call": f"draft {n}"}],
         "prompt_hash": "teach-prompt",
+        "model_hash": None,
         "created_at": at(n),
     }
 
@@ -108,6 +109,12 @@ def test_a_trace_that_is_not_verified_has_a_row_without_scores(filled: None) -> 
         "variant": "",
         "sample_index": 1,
     }
+
+
+def test_a_job_has_a_row_for_each_settings_of_its_model(filled: None) -> None:
+    (shown,) = (row for row in rows("job_models") if row["job"] == "teach")
+    times = query("select count(*), min(created_at), max(created_at) from traces where job_id = 21")
+    assert tuple(shown.values()) == ("teach", "teacher", None, None, *times[0])
 
 
 def test_the_questions_of_all_evaluations_have_a_row_each(filled: None) -> None:

@@ -34,7 +34,7 @@ def processes(clean: Stack, tmp_path: Path) -> Iterator[Processes]:
 def test_a_feeder_leads_again_after_an_error_of_postgres(clean: Stack, monkeypatch: pytest.MonkeyPatch) -> None:
     fences: list[int] = []
 
-    def fails_once(_: FeederSettings, lead: Lead) -> Step:
+    def fails_once(_: FeederSettings, lead: Lead, *__: object) -> Step:
         fences.append(lead.fence)
         if len(fences) == 1:
             raise OperationalError("update job_questions", {}, Exception("deadlock detected"))
@@ -107,7 +107,7 @@ def test_a_feeder_that_has_just_begun_to_lead_takes_nothing_back(clean: Stack) -
         change("update leader set since = now() - make_interval(secs => :seconds)", seconds=seconds)
         did = feeder.step(LIMITS, leader)
         results.append((did.taken_back, did.renudged))
-    assert results == [(0, 0), (0, 0), (2, 1)]
+    assert results == [(0, 0), (0, 0), (1, 1)]  # the message of the third question still waits in Redis
 
 
 @pytest.mark.parametrize("fault", [signal.SIGKILL, signal.SIGSTOP])

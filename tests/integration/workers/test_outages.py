@@ -126,7 +126,7 @@ def test_each_wait_is_twice_as_long_up_to_a_minute(clean: Stack) -> None:
     key = {"job_id": job_id, "question_id": 1, "claim_id": claim_id("worker")}
     for longest in (1, 2, 4, 8, 16, 32, 60, 60):
         claim(job_id, 1)
-        execute("put_off", **key)
+        execute("put_off", **key, error="it is away", longest=LONGEST_WAIT)
         wait = value("select extract(epoch from not_before - updated_at) from job_questions")
         assert longest / 2 <= wait <= longest + 0.5
 

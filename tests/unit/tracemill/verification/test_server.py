@@ -49,7 +49,7 @@ def test_one_object_or_a_list_gets_the_rows_of_a_file(served: VerifyServer) -> N
     rows = [*sums(3), {"id": 7}]
     status, verdicts = request(served, rows)
     assert (status, [verdict["correct"] for verdict in verdicts]) == (200, [True, True, False, None])
-    assert verdicts[3]["error"] == 'no "trace"'
+    assert verdicts[3]["error"].startswith('no "trace"')
     assert all(verdict.keys() == row.keys() | FIELDS for verdict, row in zip(verdicts, rows, strict=True))
     status, verdict = request(served, rows[0])
     assert (status, verdict | {"seconds": 0}) == (200, verdicts[0] | {"seconds": 0})

@@ -5,7 +5,7 @@ import re
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
-from itertools import pairwise
+from itertools import count, pairwise
 from typing import Any
 
 import pytest
@@ -190,8 +190,14 @@ def test_a_judge_that_fails_is_an_error_on_the_trace_and_the_signal_is_absent(ju
     assert re.fullmatch(r"rating, coherence: .*500 Internal Server Error.*\(5 attempts\)", judged.error)
 
 
+def refusing(server: ScriptedServer, parameter: str) -> ScriptedServer:
+    """The server, which refuses all requests with this parameter and does not say why."""
+    server.faults = (Fault.REFUSED if parameter in server.requests[-1][1] else None for _ in count())
+    return server
+
+
 def test_one_failing_signal_leaves_the_others(judging: Judging) -> None:
-    server = ScriptedServer(refuses={"logprobs", "temperature"})
+    server = refusing(ScriptedServer(refuses={"logprobs"}), "temperature")
     judged = run(ask(judging(server), SUM, ["rating", "uplift"]))
     assert set(judged.scores) == {"uplift"}
     assert (judged.error or "").startswith("rating: ")
@@ -215,7 +221,7 @@ def test_a_judge_that_refuses_a_long_trace_is_shown_less_of_it(judging: Judging)
 
 
 def test_a_short_trace_that_is_refused_is_not_asked_again(judging: Judging) -> None:
-    server = ScriptedServer(refuses={"temperature"})
+    server = refusing(ScriptedServer(), "temperature")
     assert run(ask(judging(server), SUM, ["rating"])).scores == {}
     assert len(server.requests) == 2  # with and without logprobs
 
@@ -271,7 +277,7 @@ def test_canaries_are_few_and_always_the_same(judging: Judging) -> None:
 
 
 def test_a_server_that_refuses_an_attacked_trace_was_not_fooled(judging: Judging) -> None:
-    results = run(canaries(judging(scripted_judge(gullible(), refuses={"temperature"}))))
+    results = run(canaries(judging(refusing(scripted_judge(gullible()), "temperature"))))
     assert {result.attacked for result in results} == {None}
     assert not any(result.fooled for result in results)
 

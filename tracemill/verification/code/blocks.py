@@ -4,7 +4,8 @@ Everything here reads hostile text with regular expressions, in linear time. Not
 """
 
 import re
-from typing import NamedTuple
+from dataclasses import dataclass
+from functools import cached_property
 
 from tracemill import thinking
 
@@ -40,14 +41,15 @@ _OWN_MODULE = re.compile(r"^[ \t]*(?:from|import)[ \t]+(?:solution|your_\w+|my_\
 _PROMPT = re.compile(r"^(?:>>>|\.\.\.) ?")
 
 
-class Block(NamedTuple):
+@dataclass(frozen=True)
+class Block:
     """A block of code in a trace."""
 
     #: The mark of its fence in lower case, "python" for every spelling of it.
     mark: str
     code: str
 
-    @property
+    @cached_property
     def names(self) -> set[str]:
         """The functions and classes that it defines, without tests."""
         return {
@@ -56,7 +58,7 @@ class Block(NamedTuple):
             if match[3] or not (match[1].lower().startswith("test") or "TestCase" in match[2])
         }
 
-    @property
+    @cached_property
     def words(self) -> set[str]:
         """Every word of it."""
         return set(_WORD.findall(self.code))
@@ -82,7 +84,7 @@ def program(text: str, tests: str = "") -> str | None:
     if not candidates:
         return None
     last = candidates.pop()
-    parts, names, needed = [last.code], last.names, last.words | set(_WORD.findall(tests))
+    parts, names, needed = [last.code], set(last.names), last.words | set(_WORD.findall(tests))
     for block in reversed(candidates):
         if (block.names & needed) - names:
             parts.insert(0, block.code)

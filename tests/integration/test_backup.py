@@ -55,7 +55,7 @@ def test_a_restored_backup_continues_without_loss_or_repetition(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    teacher.latency = 0.3
+    teacher.latency = 1.0  # so that some answers are always under way
     fill(additions(QUESTIONS), "sums")
     wait_until(lambda: states("sums").get("done", 0) >= 10)
     shell(block_after(PAGE, "pg_dump"), tmp_path, TRACEMILL_DIRECT_URL=stack.database_url)

@@ -56,7 +56,7 @@ VERIFY = "tracemill verify traces.jsonl -o verified.jsonl"
 PLANNED = "Not asked yet: these jobs come first"
 
 COMMANDS = {
-    "tracemill up": Shown(r"postgres +│ RUNNING(.|\n)*verify +│ RUNNING(.|\n)*^logs: .*/\.tracemill/logs$"),
+    "tracemill up": Shown(r"postgres +│ RUNNING(.|\n)*verify +│ (RUNNING|LOADING)(.|\n)*^logs: .*/\.tracemill/logs$"),
     f"{MAPPED} --dry-run": Shown(r"^mapping: question = problem, gold = answer$"),
     "tracemill enqueue questions.jsonl --dry-run": Shown(r"^mapping: question = problem, gold = answer$"),
     QUESTIONS: Shown(opened("questions-teacher-cot")),

@@ -56,8 +56,10 @@ def heartbeat() -> Periodic:
 
 
 def _renew(lease: float) -> None:
+    if not (keys := list(held)):
+        return
     try:
         with statement() as connection:
-            connection.execute(Q["renew"], columns(list(held)) | {"lease": lease})
+            connection.execute(Q["renew"], columns(keys) | {"lease": lease})
     except (SQLAlchemyError, TracemillError):  # Postgres is away: the next call tries again; a lost lease is harmless
         log.warning("could not renew the claims", exc_info=True)

@@ -11,7 +11,7 @@ from tests.scripted_judges import firm, gullible, of_known_quality, scripted_jud
 from tests.scripted_server import ScriptedServer
 from tracemill.engines.registry import close_engines
 from tracemill.stack import Stack
-from workers import cancellation, judging
+from workers import cancellation, claims, judging
 from workers.job import worker_job
 
 ALIAS = """
@@ -53,7 +53,8 @@ def database(
     change("truncate calibrations, model_pauses")
     yield clean
     close_engines()
-    if (watcher := cancellation.watcher.pop()) is not None:
-        watcher.stop()
+    for thread in (claims.heartbeat.pop(), cancellation.watcher.pop()):
+        if thread is not None:
+            thread.stop()
     monkeypatch.undo()
     forget()

@@ -10,7 +10,7 @@ has led for the duration of a lease without losing Postgres.
 import logging
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -81,8 +81,8 @@ def step(limits: FeederSettings, lead: Lead, rates: Rates | None = None) -> Step
         jobs = {job.id: job for job in connection.execute(Q["active_jobs"])}
         halted = connection.execute(Q["halted_jobs"]).scalars().all()
     if takes_back:
+        _keep_queued(jobs, limits, lead)
         for job in jobs.values():
-            _keep_queued(job, limits, lead)
             _take_back(job, limits, lead, did)
     for job_id in halted:
         with lead.transaction() as connection:
@@ -97,26 +97,28 @@ def step(limits: FeederSettings, lead: Lead, rates: Rates | None = None) -> Step
     return did
 
 
-def _keep_queued(job: Row[Any], limits: FeederSettings, lead: Lead) -> None:
+def _keep_queued(jobs: Mapping[int, Row[Any]], limits: FeederSettings, lead: Lead) -> None:
     """Extend the leases of queued questions whose messages still wait in Redis, because nobody consumes them."""
     with statement() as connection:
-        overdue = connection.execute(Q["overdue_messages"], {"job_id": job.id}).scalars().all()
-    if kept := _in_redis(job.id, overdue, generate_queue(job.model)):
+        overdue = [tuple(row) for row in connection.execute(Q["overdue_messages"], {"job_ids": list(jobs)})]
+    kept = _in_redis(overdue, {generate_queue(jobs[job_id].model) for job_id, _ in overdue})
+    if kept:
+        job_ids, question_ids = map(list, zip(*kept, strict=True))
+        lease = {"job_ids": job_ids, "question_ids": question_ids, "lease": limits.queued_lease_seconds}
         with lead.transaction() as connection:
-            lease = {"job_id": job.id, "question_ids": kept, "lease": limits.queued_lease_seconds}
             connection.execute(Q["keep_queued"], lease)
 
 
-def _in_redis(job_id: int, question_ids: Sequence[int], *queues: str) -> list[int]:
-    """The questions whose messages wait in one of the queues; all of them if Redis cannot be reached."""
-    if not question_ids:
+def _in_redis(questions: Sequence[tuple[int, int]], queues: Collection[str]) -> list[tuple[int, int]]:
+    """The questions, as (job, question), whose messages wait in the queues; all of them if Redis cannot be reached."""
+    if not questions:
         return []
     try:
         waiting = questions_in(*queues)
     except (BrokerAway, RedisError) as error:
-        log.warning("Redis cannot be reached, the messages of %d questions may be lost: %s", len(question_ids), error)
-        return list(question_ids)
-    return [question_id for question_id in question_ids if (job_id, question_id) in waiting]
+        log.warning("Redis cannot be reached, the messages of %d questions may be lost: %s", len(questions), error)
+        return list(questions)
+    return [key for key in questions if key in waiting]
 
 
 def _take_back(job: Row[Any], limits: FeederSettings, lead: Lead, did: Step) -> None:
@@ -124,9 +126,12 @@ def _take_back(job: Row[Any], limits: FeederSettings, lead: Lead, did: Step) -> 
         _free(connection, job.id, limits, did)
         overdue = {"job_id": job.id, "lease": limits.verify_lease_seconds}
         late = connection.execute(Q["overdue_verifications"], overdue).all()
+    if not late:
+        return
     policy = Policy.model_validate(job.policy)
-    waiting = _in_redis(job.id, [row.question_id for row in late], verify_queue(None), verify_queue(policy.judge))
-    if lost := [row.question_id for row in late if row.question_id not in waiting]:
+    questions = [(job.id, row.question_id) for row in late]
+    waiting = set(_in_redis(questions, {verify_queue(None), verify_queue(policy.judge)}))
+    if lost := [question_id for job_id, question_id in questions if (job_id, question_id) not in waiting]:
         nudge_verifiers(job.id, lost, policy)
         did.renudged += len(lost)
 
@@ -137,7 +142,7 @@ def _free(connection: Connection, job_id: int, limits: FeederSettings, did: Step
 
 
 def _rooms(models: set[str], limits: FeederSettings, rates: Rates) -> Iterator[tuple[Row[Any], int, int]]:
-    """Each active job of the models with its counts, the number of questions that it may send, and those a message."""
+    """Each active job of the models: its counts, how many questions it may send, and how many a message holds."""
     if not models:
         return
     with statement() as connection:

@@ -158,15 +158,16 @@ where (job_id, question_id) in (
 
 -- name: overdue_messages
 -- Queued questions that no worker has claimed in time: the message waits, or it is lost.
-select question_id from job_questions
-where job_id = :job_id and state = 'queued' and lease_until < (select clock_timestamp())
+select job_id, question_id from job_questions
+where job_id = any(cast(:job_ids as bigint[])) and state = 'queued' and lease_until < (select clock_timestamp())
 
 -- name: keep_queued
 -- queued stays queued: Redis still holds the message.
 update job_questions set lease_until = clock_timestamp() + make_interval(secs => :lease)
 where (job_id, question_id) in (
     select job_id, question_id from job_questions
-    where job_id = :job_id and state = 'queued' and question_id = any(:question_ids)
+    where state = 'queued' and (job_id, question_id) in (
+        select * from unnest(cast(:job_ids as bigint[]), cast(:question_ids as bigint[])))
     for update skip locked
 )
 
@@ -361,9 +362,11 @@ returning jq.question_id
 
 -- name: verify_again
 -- generated stays generated: its verifier shuts down, so the feeder sends it to another one at once.
-update job_questions set owner = null, claim_id = null, lease_until = clock_timestamp()
-where job_id = :job_id and question_id = any(:question_ids) and state = 'generated'
-  and (claim_id is null or claim_id = :claim_id)
+update job_questions jq set owner = null, claim_id = null, lease_until = clock_timestamp()
+from unnest(cast(:job_ids as bigint[]), cast(:question_ids as bigint[]), cast(:claim_ids as uuid[]))
+         as keys (job_id, question_id, claim_id)
+where jq.job_id = keys.job_id and jq.question_id = keys.question_id and jq.state = 'generated'
+  and (jq.claim_id is null or jq.claim_id = keys.claim_id)
 
 -- name: not_verified
 -- generated stays generated: verification failed. When the lease runs out, the feeder sends it again.

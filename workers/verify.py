@@ -12,7 +12,7 @@ from functools import partial
 from itertools import groupby
 from operator import attrgetter
 from typing import NamedTuple
-from uuid import UUID, uuid4
+from uuid import uuid4
 
 from sqlalchemy.exc import OperationalError, ProgrammingError
 
@@ -50,27 +50,22 @@ def verifier() -> Verifier:
 # A forked worker (Celery's prefork pool) must not use its parent's children.
 os.register_at_fork(after_in_child=verifier.cache_clear)
 
-#: The tasks that this process is working on: a job, questions of it, and the id of their claims.
-_tasks: dict[UUID, tuple[int, list[int]]] = {}
-
 
 @app.task(name=VERIFY)  # type: ignore[untyped-decorator]
 def verify(job_id: int, question_ids: list[int]) -> None:
     """Verify the traces that some questions of one job have so far, and settle the questions."""
     claim_id = uuid4()
     keys = [ClaimKey(job_id, question_id, claim_id) for question_id in question_ids]
-    _tasks[claim_id] = (job_id, question_ids)
+    if draining():
+        _again(keys)
+        return
     heartbeat()
+    held.update(keys)
     try:
-        if draining():
-            _again(claim_id)
-        else:
-            held.update(keys)
-            if claimed := patiently(lambda: _claim(keys)):
-                _verify(patiently(lambda: worker_job(job_id)), claimed)
+        if claimed := patiently(lambda: _claim(keys)):
+            _verify(patiently(lambda: worker_job(job_id)), claimed)
     finally:
         held.difference_update(keys)
-        del _tasks[claim_id]
 
 
 def _claim(keys: Sequence[ClaimKey]) -> list[int]:
@@ -80,17 +75,14 @@ def _claim(keys: Sequence[ClaimKey]) -> list[int]:
         return sorted(connection.execute(Q["claim_verification"], columns(keys) | lease).scalars())
 
 
-def _again(claim_id: UUID) -> None:
-    job_id, question_ids = _tasks[claim_id]
+def _again(keys: Iterable[ClaimKey]) -> None:
     with statement() as connection:
-        row = {"job_id": job_id, "question_ids": question_ids, "claim_id": claim_id}
-        connection.execute(Q["verify_again"], row)
+        connection.execute(Q["verify_again"], columns(keys))
 
 
 @at_the_end
 def _hand_back() -> None:
-    for claim_id in list(_tasks):
-        _again(claim_id)
+    _again(list(held))
 
 
 def _verify(job: WorkerJob, question_ids: Sequence[int]) -> None:

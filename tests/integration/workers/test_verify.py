@@ -28,6 +28,7 @@ from tracemill.stack import Stack
 from tracemill.verification import Verdict, Verifier, calibration
 from tracemill.verification.code.sandbox import Sandbox
 from tracemill.verification.judge import CanaryResult, Case, Judged, ask, bounded
+from workers import claims
 from workers.judging import ask_judge
 from workers.verify import verify
 
@@ -331,3 +332,21 @@ def test_a_question_that_another_verifier_works_on_is_left_to_it(clean: Stack) -
     verify(job_id, [1, 2])
     assert value("select count(*) from verdicts") == 4
     assert rows("select distinct owner, claim_id from job_questions") == [(None, None)]
+
+
+def test_a_verifier_renews_its_claims_while_it_works(clean: Stack, monkeypatch: pytest.MonkeyPatch) -> None:
+    questions = sums(1)
+    job_id = fill(questions, "sums", samples=2).job_id
+    store("sums", right_and_wrong(questions), check=False)
+    verify_items = Verifier.verify
+
+    def slowly(*given: Any) -> list[Verdict]:
+        change("update job_questions set lease_until = now() - interval '1 second'")
+        claims._renew(30)
+        assert value("select lease_until > now() + interval '20 s' from job_questions")
+        return verify_items(*given)
+
+    monkeypatch.setattr(Verifier, "verify", slowly)
+    verify(job_id, [1])
+    assert value("select count(*) from verdicts") == 2
+    assert claims.held == set()

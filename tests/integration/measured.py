@@ -78,3 +78,10 @@ def evaluate(connection: Connection, round_id: int, spec: RoundSpec, after: Mapp
         repeated = connection.execute(Q["job_by_name"], {"name": f"{spec.name}/{name}"}).mappings().one()
         answer(connection, repeated["id"], right, spec.name)
     assert advance(connection, round_id, spec)
+
+
+def finished_round(connection: Connection) -> None:
+    """Store `round-1`, which trained on the job `teach` and was measured with `held-out`."""
+    traces = teach(connection)
+    benchmark(connection, "held-out", [n < 5 for n in range(20)])
+    measured(connection, "round-1", {"held-out": [n < 8 for n in range(20)]}, traces)

@@ -1,8 +1,9 @@
 """Run the feeder, generate and verify tasks in this process with a scripted model, for tests of single visits."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -18,6 +19,18 @@ from workers.claims import heartbeat
 from workers.generate import generate
 from workers.job import worker_job
 from workers.verify import verify
+
+
+class Observed(ScriptedServer):
+    """Always answers with ten words; `during` is called before each answer."""
+
+    def __init__(self) -> None:
+        super().__init__(lambda _: "First a word, then a few. The answer is 1.")
+        self.during: Callable[[], None] = lambda: None
+
+    def _completion(self, request_body: dict[str, Any]) -> dict[str, Any]:
+        self.during()
+        return super()._completion(request_body)
 
 
 @contextmanager

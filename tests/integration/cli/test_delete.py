@@ -9,7 +9,7 @@ from db import deletion
 from db.session import transaction
 from tests.integration.factory import additions, change, fill, job_state, rows, value
 from tests.integration.feeding import step
-from tests.integration.measured import benchmark, measured, teach
+from tests.integration.measured import finished_round
 from tests.integration.rounds import job, question, trace
 from tracemill.errors import UsageError
 from tracemill.settings import FeederSettings
@@ -69,9 +69,7 @@ def test_a_job_that_has_not_ended_is_not_deleted(clean: Stack, state: str) -> No
 def rounds(clean: Stack) -> Stack:
     """A round that trained on the job `teach` and was measured with `held-out`."""
     with transaction() as connection:
-        traces = teach(connection)
-        benchmark(connection, "held-out", [n < 5 for n in range(20)])
-        measured(connection, "round-1", {"held-out": [n < 8 for n in range(20)]}, traces)
+        finished_round(connection)
     change("update jobs set state = 'done'")
     return clean
 

@@ -18,7 +18,7 @@ from db.views import VIEWS
 from tests.documented import blocks
 from tests.installed import TRACEMILL, environment
 from tests.integration.factory import additions, fill, rows
-from tests.integration.measured import benchmark, measured, teach
+from tests.integration.measured import finished_round
 from tracemill.settings import settings
 from tracemill.stack import Stack
 from tracemill.stack.binaries import postgres_folders
@@ -40,9 +40,7 @@ def sums(clean: Stack) -> Stack:
 def rounds(clean: Stack) -> Stack:
     """A finished round with its traces and evaluations."""
     with transaction() as connection:
-        traces = teach(connection)
-        benchmark(connection, "held-out", [n < 5 for n in range(20)])
-        measured(connection, "round-1", {"held-out": [n < 8 for n in range(20)]}, traces)
+        finished_round(connection)
     return clean
 
 

@@ -1,9 +1,8 @@
 """Budgets: reservation, spending, and a job's end. The model is scripted; tasks and database are real."""
 
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -13,8 +12,8 @@ from producer.enqueue import enqueue_from
 from tests.integration.factory import additions, change, fill, job_spec, job_state, rows, states, value, wait_until
 from tests.integration.feeding import step
 from tests.integration.statements import claim, execute, fetch, insert_trace, keys, state_of
-from tests.integration.visits import in_this_process, work
-from tests.scripted_server import Fault, ScriptedServer
+from tests.integration.visits import Observed, in_this_process, work
+from tests.scripted_server import Fault
 from tracemill.methods import named, prompts
 from tracemill.sampling import Sampling
 from tracemill.settings import settings
@@ -24,26 +23,14 @@ from workers.generate import generate
 pytestmark = pytest.mark.integration
 
 
-class Teacher(ScriptedServer):
-    """Always answers with ten words; `during` is called before each answer."""
-
-    def __init__(self) -> None:
-        super().__init__(lambda _: "First a word, then a few. The answer is 1.")
-        self.during: Callable[[], None] = lambda: None
-
-    def _completion(self, request_body: dict[str, Any]) -> dict[str, Any]:
-        self.during()
-        return super()._completion(request_body)
-
-
 @pytest.fixture(scope="module")
-def teacher() -> Iterator[Teacher]:
-    with Teacher() as server:
+def teacher() -> Iterator[Observed]:
+    with Observed() as server:
         yield server
 
 
 @pytest.fixture
-def database(clean: Stack, teacher: Teacher, tmp_path: Path) -> Iterator[Stack]:
+def database(clean: Stack, teacher: Observed, tmp_path: Path) -> Iterator[Stack]:
     teacher.during, teacher.faults = lambda: None, iter(())
     teacher.requests.clear()
     with in_this_process(clean, teacher, tmp_path) as stack:
@@ -51,7 +38,7 @@ def database(clean: Stack, teacher: Teacher, tmp_path: Path) -> Iterator[Stack]:
 
 
 @pytest.mark.parametrize("state", ["paused", "cancelled", "over_budget", "done"])
-def test_a_stopped_job_sends_no_request_for_messages_in_redis(database: Stack, teacher: Teacher, state: str) -> None:
+def test_a_stopped_job_sends_no_request_for_messages_in_redis(database: Stack, teacher: Observed, state: str) -> None:
     plain = fill(additions(2), "plain").job_id
     dear = fill(additions(2), "dear", budget=1000, budget_unit="tokens").job_id
     assert step(settings().feeder).queued == 4
@@ -65,7 +52,7 @@ def test_a_stopped_job_sends_no_request_for_messages_in_redis(database: Stack, t
 
 
 @pytest.mark.parametrize("state", ["filling", "running"])
-def test_a_running_job_answers_its_messages_in_redis(database: Stack, teacher: Teacher, state: str) -> None:
+def test_a_running_job_answers_its_messages_in_redis(database: Stack, teacher: Observed, state: str) -> None:
     job_id = fill(additions(1), "plain", samples=1).job_id
     step(settings().feeder)
     change("update jobs set state = :state", state=state)
@@ -74,7 +61,7 @@ def test_a_running_job_answers_its_messages_in_redis(database: Stack, teacher: T
     assert states("plain") == {"generated": 1}
 
 
-def test_a_visit_that_is_under_way_when_its_job_is_paused_is_stored(database: Stack, teacher: Teacher) -> None:
+def test_a_visit_that_is_under_way_when_its_job_is_paused_is_stored(database: Stack, teacher: Observed) -> None:
     job_id = fill(additions(1), "plain", samples=1).job_id
     step(settings().feeder)
     teacher.during = lambda: change("update jobs set state = 'paused'") and None
@@ -83,7 +70,7 @@ def test_a_visit_that_is_under_way_when_its_job_is_paused_is_stored(database: St
     assert value("select count(*) from traces") == 1
 
 
-def test_a_worker_that_fails_late_leaves_the_next_ones_claim_alone(database: Stack, teacher: Teacher) -> None:
+def test_a_worker_that_fails_late_leaves_the_next_ones_claim_alone(database: Stack, teacher: Observed) -> None:
     job_id = fill(additions(1), "plain", samples=1).job_id
     step(settings().feeder)
 
@@ -103,7 +90,7 @@ def test_a_worker_that_fails_late_leaves_the_next_ones_claim_alone(database: Sta
 @pytest.mark.parametrize(("unit", "price"), [("tokens", 1.0), ("money", 3e-6)])
 @pytest.mark.parametrize("method", ["cot", "refine", "explain", "inject"])
 def test_a_visit_reserves_at_least_its_cost(
-    database: Stack, teacher: Teacher, method: str, unit: str, price: float
+    database: Stack, teacher: Observed, method: str, unit: str, price: float
 ) -> None:
     first = fill(additions(1), "first", samples=1).job_id
     change("update questions set question = repeat('long ', 50) || question")
@@ -199,7 +186,7 @@ def test_a_reservation_counts_only_during_its_visit(clean: Stack) -> None:
     assert claim(job_id, 2) == [2]
 
 
-def test_two_visits_at_once_do_not_spend_the_same_rest_of_a_budget(database: Stack, teacher: Teacher) -> None:
+def test_two_visits_at_once_do_not_spend_the_same_rest_of_a_budget(database: Stack, teacher: Observed) -> None:
     job_id = fill(
         additions(2), "dear", samples=1, budget=50, budget_unit="tokens", sampling=Sampling(max_tokens=40)
     ).job_id
@@ -226,7 +213,7 @@ def one_visit_costs(database: Stack) -> float:
     return float(value("select spent from jobs where name = 'probe'"))
 
 
-def test_a_job_that_reaches_its_budget_exactly_ends(database: Stack, teacher: Teacher) -> None:
+def test_a_job_that_reaches_its_budget_exactly_ends(database: Stack, teacher: Observed) -> None:
     each = one_visit_costs(database)
     teacher.requests.clear()
     fill(additions(5), "dear", samples=1, budget=3 * each, budget_unit="tokens", sampling=Sampling(max_tokens=12))
@@ -246,7 +233,7 @@ def test_a_job_that_spends_its_budget_on_the_last_question_is_done(database: Sta
     assert states("dear") == {"done": 3}
 
 
-def test_a_chain_that_breaks_half_way_is_paid_for_all_the_same(database: Stack, teacher: Teacher) -> None:
+def test_a_chain_that_breaks_half_way_is_paid_for_all_the_same(database: Stack, teacher: Observed) -> None:
     spec = {"method": "refine", "prompts": prompts(named("refine"), ()), "sampling": Sampling(max_tokens=12)}
     job_id = fill(additions(1), "dear", samples=1, budget=1e6, budget_unit="money", **spec).job_id
     step(settings().feeder)

@@ -1,7 +1,7 @@
 """The ledger: each claim is paid once, lost claims are charged, and the judge is counted."""
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -19,8 +19,7 @@ from tests.integration.factory import additions, fill, job_state, rows, states, 
 from tests.integration.feeding import leases_run_out, step
 from tests.integration.statements import claim, claim_id, execute
 from tests.integration.verifying import right_and_wrong, store, sums
-from tests.integration.visits import in_this_process, work
-from tests.scripted_server import ScriptedServer
+from tests.integration.visits import Observed, in_this_process, work
 from tracemill.policy import Policy
 from tracemill.sampling import Sampling
 from tracemill.settings import model, settings
@@ -35,26 +34,14 @@ from workers.verify import verify
 pytestmark = pytest.mark.integration
 
 
-class Teacher(ScriptedServer):
-    """Answers with ten words; `during` is called before each answer."""
-
-    def __init__(self) -> None:
-        super().__init__(lambda _: "First a word, then a few. The answer is 1.")
-        self.during: Callable[[], None] = lambda: None
-
-    def _completion(self, request_body: dict[str, Any]) -> dict[str, Any]:
-        self.during()
-        return super()._completion(request_body)
-
-
 @pytest.fixture(scope="module")
-def teacher() -> Iterator[Teacher]:
-    with Teacher() as server:
+def teacher() -> Iterator[Observed]:
+    with Observed() as server:
         yield server
 
 
 @pytest.fixture
-def budgeted(clean: Stack, teacher: Teacher, tmp_path: Path) -> Iterator[int]:
+def budgeted(clean: Stack, teacher: Observed, tmp_path: Path) -> Iterator[int]:
     """A job with a budget and one question, which is queued."""
     teacher.during = lambda: None
     with in_this_process(clean, teacher, tmp_path):
@@ -139,7 +126,7 @@ def test_a_locked_job_stops_the_feeder_neither_here_nor_elsewhere(clean: Stack) 
     assert value("select spent from jobs where name = 'dear'") == 60
 
 
-def test_a_worker_that_ends_charges_the_visits_that_are_under_way(budgeted: int, teacher: Teacher) -> None:
+def test_a_worker_that_ends_charges_the_visits_that_are_under_way(budgeted: int, teacher: Observed) -> None:
     held: list[float] = []
 
     def the_worker_ends() -> None:
@@ -193,7 +180,7 @@ def test_the_tokens_of_the_judge_are_counted_and_shown_apart(database: Stack, un
     assert shown["judge_cost"] == pytest.approx(cost)
 
 
-def test_the_judge_can_spend_the_budget_of_a_job(clean: Stack, teacher: Teacher, tmp_path: Path) -> None:
+def test_the_judge_can_spend_the_budget_of_a_job(clean: Stack, teacher: Observed, tmp_path: Path) -> None:
     with in_this_process(clean, teacher, tmp_path):
         job_id = fill(additions(1), "dear", budget=10, budget_unit="tokens").job_id
         row = {"claim_id": str(claim_id("judge")), "job_id": job_id, "payee": "judge", "cost": 0, "spent": 12}

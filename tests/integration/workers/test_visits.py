@@ -180,3 +180,10 @@ def test_a_budget_of_money_counts_the_prices_of_the_settings(database: Stack) ->
     prompt, answer = value("select max(tokens_in) from traces"), value("select max(tokens_out) from traces")
     assert value("select max(cost) from traces") == pytest.approx((prompt / 2 + 3 * answer) / 1e6, rel=1e-4)
     assert 0.0005 <= spent <= 0.0005 + (prompt + 6 * answer) / 1e6
+
+
+def test_each_question_of_a_message_is_answered(database: Stack, teacher: Teacher) -> None:
+    job_id = fill(additions(3), "several", samples=1).job_id
+    step(settings().feeder)
+    generate(job_id, [row.question_id for row in rows("select question_id from job_questions")])
+    assert states("several") == {"generated": 3}

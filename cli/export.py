@@ -106,7 +106,7 @@ def export(
     else:
         print(f"{output}: {progress.rows:,} {'rows' if form else 'traces'}")
         if progress.left_out:
-            print(f"left out: {_counts(progress)}; --include NAME adds them")
+            print(f"left out: {_counts(progress)}{_option(progress, '; ')}")
 
 
 def _write(unfinished: Unfinished, traces: "Traces", new: Progress) -> Progress:
@@ -156,12 +156,17 @@ def _require_rows(progress: Progress) -> None:
         return
     where = progress.request["where"]
     matching = "no trace" if where == "true" else f'no trace that matches --where "{where}"'
-    advice = f" ({_counts(progress)}): --include NAME adds them" if progress.left_out else ""
+    advice = f" ({_counts(progress)}){_option(progress, ': ')}" if progress.left_out else ""
     raise UsageError(f"{matching} may be trained on, so there is nothing to export{advice}")
 
 
 def _counts(progress: Progress) -> str:
     return ", ".join(f"{count:,} {use}" for use, count in progress.left_out.items())
+
+
+def _option(progress: Progress, separator: str) -> str:
+    """The option that adds the traces that are left out. A layout takes no such option."""
+    return "" if progress.request["layout"] else f"{separator}--include NAME adds them"
 
 
 def _format_of(output: Path) -> Format:

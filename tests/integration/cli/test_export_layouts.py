@@ -112,3 +112,9 @@ def test_a_layout_takes_no_columns_of_its_own(traces: Path) -> None:
     for words in (("--columns", "text"), ("--include", "all")):
         result = run("export", traces / "x.jsonl", "--as", "messages", *words)
         assert "leave --columns and --include out" in str(result.exception)
+
+
+def test_an_empty_layout_names_no_option_that_it_refuses(traces: Path) -> None:
+    result = run("export", traces / "x.jsonl", "--as", "messages", "--where", "not accepted")
+    assert "there is nothing to export" in str(result.exception)
+    assert "--include" not in str(result.exception)

@@ -4,7 +4,7 @@ One step updates every active job. All state is in Postgres, so another feeder c
 leads (`producer.leader`); the others stand by.
 
 While Postgres was away or no feeder led, workers could not renew their leases. So nothing is taken back until a feeder
-has led for the duration of a lease without losing Postgres.
+has led for the duration of a lease without losing Postgres. Traces that no verifier has claimed are sent at once.
 """
 
 import logging
@@ -82,8 +82,8 @@ def step(limits: FeederSettings, lead: Lead, rates: Rates | None = None) -> Step
         halted = connection.execute(Q["halted_jobs"]).scalars().all()
     if takes_back:
         _keep_queued(jobs, limits, lead)
-        for job in jobs.values():
-            _take_back(job, limits, lead, did)
+    for job in jobs.values():
+        _take_back(job, limits, lead, did, takes_back)
     for job_id in halted:
         with lead.transaction() as connection:
             # A step that began before the job was halted may have queued more of its questions.
@@ -121,10 +121,11 @@ def _in_redis(questions: Sequence[tuple[int, int]], queues: Collection[str]) -> 
     return [key for key in questions if key in waiting]
 
 
-def _take_back(job: Row[Any], limits: FeederSettings, lead: Lead, did: Step) -> None:
+def _take_back(job: Row[Any], limits: FeederSettings, lead: Lead, did: Step, takes_back: bool) -> None:
     with lead.transaction() as connection:
-        _free(connection, job.id, limits, did)
-        overdue = {"job_id": job.id, "lease": limits.verify_lease_seconds}
+        if takes_back:
+            _free(connection, job.id, limits, did)
+        overdue = {"job_id": job.id, "lease": limits.verify_lease_seconds, "takes_back": takes_back}
         late = connection.execute(Q["overdue_verifications"], overdue).all()
     if not late:
         return

@@ -204,12 +204,14 @@ select id, model from jobs j where state in ('paused', 'over_budget', 'cancelled
   and exists (select from job_questions q where q.job_id = j.id and q.state in ('queued', 'running'))
 
 -- name: overdue_verifications
--- generated stays generated: no verifier works on it. The feeder sends a lost message again and renews the lease.
+-- generated stays generated: no verifier works on it. The feeder sends a lost message again and renews the lease. Claims
+-- that have run out are ended only if :takes_back.
 update job_questions
 set owner = null, claim_id = null, lease_until = clock_timestamp() + make_interval(secs => :lease)
 where (job_id, question_id) in (
     select job_id, question_id from job_questions
     where job_id = :job_id and state = 'generated' and lease_until < (select clock_timestamp())
+      and (claim_id is null or :takes_back)
     for update skip locked
 )
 returning question_id

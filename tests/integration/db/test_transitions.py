@@ -59,6 +59,7 @@ def run(name: str, job_id: int, question_ids: list[int], **changes: Any) -> None
         "reserved": 0,
         "room": 10,
         "max_attempts": 5,
+        "takes_back": True,
     } | changes
     each = [{"question_id": question_id} for question_id in question_ids]
     match name:

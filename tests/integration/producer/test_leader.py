@@ -98,8 +98,8 @@ def test_a_feeder_that_loses_the_lead_during_its_step_changes_nothing_more(
 def test_a_feeder_that_has_just_begun_to_lead_takes_nothing_back(clean: Stack) -> None:
     job_id = fill(additions(3), "sums").job_id
     step(LIMITS)
-    assert claim(job_id, 1)
-    change("update job_questions set state = 'generated' where question_id = 2")
+    assert claim(job_id, 1, 2)
+    change("update job_questions set state = 'generated' where question_id = 2")  # and a verifier works on it
     leases_run_out()
     leader = lead()
     results = []
@@ -108,6 +108,14 @@ def test_a_feeder_that_has_just_begun_to_lead_takes_nothing_back(clean: Stack) -
         did = feeder.step(LIMITS, leader)
         results.append((did.taken_back, did.renudged))
     assert results == [(0, 0), (0, 0), (1, 1)]  # the message of the third question still waits in Redis
+
+
+def test_a_feeder_that_has_just_begun_to_lead_sends_traces_that_no_verifier_works_on(clean: Stack) -> None:
+    fill(additions(1), "sums")
+    change("update job_questions set state = 'generated', lease_until = now()")
+    leader = lead()
+    change("update leader set since = now()")
+    assert feeder.step(LIMITS, leader).renudged == 1
 
 
 @pytest.mark.parametrize("fault", [signal.SIGKILL, signal.SIGSTOP])

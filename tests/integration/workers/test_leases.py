@@ -32,7 +32,7 @@ ENDS = {"in a moment": "clock_timestamp() + interval '0.5 seconds'", "a moment a
     [
         ("take_back", "job_questions", "queued", {"job_id": 1, "max_attempts": 5}),
         ("take_back", "job_questions", "running", {"job_id": 1, "max_attempts": 5}),
-        ("overdue_verifications", "job_questions", "generated", {"job_id": 1, "lease": 60}),
+        ("overdue_verifications", "job_questions", "generated", {"job_id": 1, "lease": 60, "takes_back": True}),
         ("overdue_rounds", "rounds", "fitting", {}),
         ("claim_round", "rounds", "fitting", {"round_id": 1, "owner": "next", "lease": 60}),
     ],
@@ -55,7 +55,7 @@ def test_a_lease_has_run_out_only_after_its_last_moment(
     ("name", "values"),
     [
         ("take_back", {"job_id": 1, "max_attempts": 5}),
-        ("overdue_verifications", {"job_id": 1, "lease": 60}),
+        ("overdue_verifications", {"job_id": 1, "lease": 60, "takes_back": True}),
     ],
 )
 def test_a_lease_is_counted_by_the_clock_and_not_from_the_start_of_the_transaction(

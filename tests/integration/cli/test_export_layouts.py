@@ -39,12 +39,9 @@ def run(*words: str | Path) -> Result:
 
 @pytest.fixture
 def traces(clean: Stack, tmp_path: Path) -> Path:
-    """A right and a wrong trace of each of two sums, and a right one of a question without a gold answer."""
-    lines = [
-        {"messages": [*user_turn(n), *model_turn(text)], "answer": str(n + 4)}
-        for n in SUMS
-        for text in (right(n), WRONG)
-    ]
+    """A right and a wrong trace of each of two sums. The traces of a sum are not neighbours."""
+    texts = [(n, right(n)) for n in SUMS] + [(n, WRONG) for n in SUMS]
+    lines = [{"messages": [*user_turn(n), *model_turn(text)], "answer": str(n + 4)} for n, text in texts]
     (tmp_path / "sums.jsonl").write_text("\n".join(map(json.dumps, lines)))
     assert run("import", tmp_path / "sums.jsonl", "--dataset", "sums").exception is None
     for row in rows("select job_id, array_agg(question_id) as ids from job_questions group by 1"):

@@ -43,7 +43,7 @@ TRANSITIONS = {
     "settle": {"generated": "done"},
     "retry_failed": {"failed": "pending"},
 }
-CLAIMED = ("renew", "hand_back", "release", "put_off", "engine_died")
+CLAIMED = ("renew", "hand_back", "release", "put_off", "engine_died", "verify_again")
 
 
 def run(name: str, job_id: int, question_ids: list[int], **changes: Any) -> None:

@@ -86,3 +86,10 @@ def test_a_worker_that_claims_a_question_twice_cannot_release_its_later_claim(da
     generate._give_back([second])
     assert states("sums") == {"pending": 1}
     claims.held.clear()
+
+
+def test_a_process_without_claims_renews_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    statements: list[str] = []
+    monkeypatch.setattr(claims, "statement", lambda: statements.append("renew"))
+    claims._renew(30)
+    assert statements == []

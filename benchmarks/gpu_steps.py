@@ -20,6 +20,7 @@ from benchmarks.common import environment
 from tracemill.cards import cards
 from tracemill.interpreter import python
 from tracemill.model_settings import ModelSettings
+from tracemill.processes import is_alive
 
 Figures = dict[str, float]
 GIB = 2**30
@@ -74,7 +75,7 @@ def kill(model: str, folder: Path) -> Figures:
     owner.wait()
     started = time.monotonic()
     while time.monotonic() - started < GONE_SECONDS:
-        left = [process for process in children if _is_alive(process)]
+        left = [process for process in children if is_alive(process)]
         if not left and _free() >= before - TOLERANCE * _memory():
             figures = {"processes": len(children), "seconds": time.monotonic() - started}
             return figures | ({"gib_given_back": (_free() - loaded) / GIB} if cards() else {})
@@ -89,15 +90,6 @@ def hold(model: str, folder: str) -> None:
     _engine(model, Path(folder))
     print("up", flush=True)
     time.sleep(3600)
-
-
-def _is_alive(process: Any) -> bool:
-    import psutil
-
-    try:
-        return bool(process.is_running() and process.status() != psutil.STATUS_ZOMBIE)
-    except psutil.NoSuchProcess:
-        return False
 
 
 def gradients(model: str, folder: Path) -> Figures:

@@ -11,13 +11,13 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 
-import psutil
 from sqlalchemy.exc import SQLAlchemyError
 
 from db.queries import Q
 from db.retry import is_away, reason
 from db.session import engine, statement
 from tracemill.concurrency import Periodic
+from tracemill.processes import is_alive
 from tracemill.stack.programs import kind_of
 from tracemill.stack.sweep import PROGRAM_MARK
 
@@ -85,7 +85,7 @@ def _delete_dead_processes() -> None:
     with suppress(SQLAlchemyError), statement() as connection:
         names = connection.execute(Q["processes_of_host"], {"host": socket.gethostname()}).scalars()
         # If containers share a host name, this may delete the row of a live process until its next beat.
-        gone = [name for name in names if not psutil.pid_exists(int(name.split(".")[1].split("@")[0]))]
+        gone = [name for name in names if not is_alive(int(name.split(".")[1].split("@")[0]))]
         connection.execute(Q["forget_processes"], {"gone": gone})
 
 

@@ -5,6 +5,10 @@ import os
 import signal
 import socket
 import uuid
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import psutil
 
 _PR_SET_PDEATHSIG = 1  # prctl(2)
 
@@ -12,6 +16,23 @@ _PR_SET_PDEATHSIG = 1  # prctl(2)
 def unique_name() -> str:
     """A new name for this process, `host:pid:random`. A restarted process never has the name of an earlier one."""
     return f"{socket.gethostname()}:{os.getpid()}:{uuid.uuid4().hex[:8]}"
+
+
+def is_alive(process: "psutil.Process | int") -> bool:
+    """Whether a process, or the process with a pid, runs.
+
+    A zombie has ended: it only waits for its parent to read its exit status, and some containers have no parent that
+    ever does.
+    """
+    import psutil
+
+    try:
+        known = psutil.Process(process) if isinstance(process, int) else process
+        return known.is_running() and bool(known.status() != psutil.STATUS_ZOMBIE)
+    except psutil.AccessDenied:
+        return True
+    except psutil.NoSuchProcess:
+        return False
 
 
 def die_with_parent() -> None:

@@ -16,7 +16,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-import psutil
+from tracemill.processes import is_alive
 
 #: The names of our namespaces: the prefix, the pid of the creator, and the host.
 OURS = re.compile(r"tracemill-(\d+)-\S+")
@@ -127,7 +127,7 @@ def _clean_up() -> None:
         if (match := OURS.fullmatch(path.name)) is None:
             continue
         maker = int(match[1])
-        if maker == os.getpid() or not psutil.pid_exists(maker):
+        if maker == os.getpid() or not is_alive(maker):
             for pid in _ip("netns", "pids", path.name).split():
                 with suppress(ProcessLookupError):
                     os.kill(int(pid), signal.SIGKILL)

@@ -14,7 +14,6 @@ import warnings
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-import psutil
 import pytest
 
 from tests import ROOT
@@ -28,6 +27,7 @@ from tests.scripted_server import Fault
 from tracemill import stack as local
 from tracemill.keepalive import BROKEN
 from tracemill.policy import Policy
+from tracemill.processes import is_alive
 from tracemill.stack import Program, Stack
 from tracemill.stack.state import Folder, folder_of
 from tracemill.stack.supervise import Supervisor
@@ -109,7 +109,7 @@ def test_the_leftovers_of_a_killed_run_are_removed() -> None:
         left = int(killed.stdout.readline())
         killed.kill()
     with network("b"):
-        wait_until(lambda: not psutil.pid_exists(left))
+        wait_until(lambda: not is_alive(left))
         assert list(Path("/run/netns").glob(f"tracemill-{killed.pid}-*")) == []
     assert list(Path("/run/netns").glob(f"tracemill-{os.getpid()}-*")) == []
 

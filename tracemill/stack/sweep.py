@@ -11,6 +11,7 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 from tracemill.errors import StackError
+from tracemill.processes import is_alive
 from tracemill.stack.state import Folder
 
 if TYPE_CHECKING:
@@ -38,7 +39,7 @@ def find(folder: Folder, program: str | None = None) -> "list[psutil.Process]":
         children = {pid for pid, process in processes.items() if process.info["ppid"] in pids} - pids - spared
         pids |= children
         has_grown = bool(children)
-    return [processes[pid] for pid in pids if _is_alive(processes[pid])]
+    return [processes[pid] for pid in pids if is_alive(processes[pid])]
 
 
 def program_of(process: "psutil.Process", folder: Folder) -> str | None:
@@ -55,16 +56,6 @@ def program_of(process: "psutil.Process", folder: Folder) -> str | None:
     except (psutil.Error, OSError):
         return None
     return program
-
-
-def _is_alive(process: "psutil.Process") -> bool:
-    import psutil
-
-    try:
-        alive: bool = process.is_running() and process.status() != psutil.STATUS_ZOMBIE
-    except psutil.Error:
-        return False
-    return alive
 
 
 def sweep(folder: Folder, seconds: float) -> None:
@@ -116,10 +107,10 @@ def _send(process: "psutil.Process", how: signal.Signals) -> None:
 def _wait(processes: "Iterable[psutil.Process]", seconds: float) -> "list[psutil.Process]":
     """Wait up to `seconds` for the processes to end. Returns those still alive."""
     deadline = time.monotonic() + seconds
-    left = [process for process in processes if _is_alive(process)]
+    left = [process for process in processes if is_alive(process)]
     while left and time.monotonic() < deadline:
         time.sleep(0.05)
-        left = [process for process in left if _is_alive(process)]
+        left = [process for process in left if is_alive(process)]
     return left
 
 

@@ -22,6 +22,7 @@ from tests.integration.factory import wait_until
 from tests.integration.rounds import ASK, finish, job, question, round_row, round_spec, trace
 from tracemill.errors import UsageError
 from tracemill.model_settings import EMBEDDED_MODEL
+from tracemill.processes import is_alive
 from tracemill.stack import Stack
 from tracemill.weights import resolve
 from trainer.service import run_round
@@ -182,7 +183,7 @@ def test_a_killed_trainer_ends_its_fit_and_another_can_continue(before: int) -> 
     wait_until(lambda: round_row(round_id)["metrics"].get("step"), 120)
     trainer.send_signal(signal.SIGKILL)
     trainer.wait()
-    wait_until(lambda: not fit.is_running() or fit.status() == psutil.STATUS_ZOMBIE, 10)
+    wait_until(lambda: not is_alive(fit), 10)
     row = round_row(round_id)
     assert (row["state"], row["adapter_path"]) == ("fitting", None)
     with transaction() as connection:

@@ -1,10 +1,11 @@
+import os
 import subprocess
 import sys
 import time
 
 import psutil
 
-from tracemill.processes import unique_name
+from tracemill.processes import is_alive, unique_name
 
 CHILD = """
 import time
@@ -33,7 +34,16 @@ def test_a_child_ends_when_its_parent_is_killed() -> None:
     parent.kill()
     parent.wait()
     deadline = time.monotonic() + 10
-    while child.is_running() and child.status() != psutil.STATUS_ZOMBIE and time.monotonic() < deadline:
+    while is_alive(child) and time.monotonic() < deadline:
         time.sleep(0.05)
-    assert not child.is_running() or child.status() == psutil.STATUS_ZOMBIE
+    assert not is_alive(child)
     parent.stdout.close()
+
+
+def test_a_zombie_is_not_alive() -> None:
+    with subprocess.Popen(["true"]) as ended:
+        os.waitid(os.P_PID, ended.pid, os.WEXITED | os.WNOWAIT)
+        assert psutil.pid_exists(ended.pid)
+        assert not is_alive(ended.pid)
+    assert not is_alive(ended.pid)
+    assert is_alive(os.getpid())

@@ -10,6 +10,7 @@ import psutil
 import pytest
 
 from tests import ROOT
+from tracemill.processes import is_alive
 
 pytestmark = pytest.mark.integration
 
@@ -61,17 +62,10 @@ def test_an_engine_is_spawned_and_ends_with_a_killed_owner(models: Path, tmp_pat
         owner.kill()
     assert any("VLLM::" in name for name in names), names
     deadline = time.monotonic() + 10
-    while left := [process for process in processes if _lives(process)]:
+    while left := [process for process in processes if is_alive(process)]:
         assert time.monotonic() < deadline, left
         time.sleep(0.1)
 
 
 def _importing(root: Path) -> dict[str, str]:
     return {**os.environ, "PYTHONPATH": str(root)}
-
-
-def _lives(process: psutil.Process) -> bool:
-    try:
-        return bool(process.status() != psutil.STATUS_ZOMBIE)
-    except psutil.NoSuchProcess:
-        return False

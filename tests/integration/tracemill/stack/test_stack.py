@@ -20,6 +20,7 @@ import redis
 from tests.integration.factory import wait_until
 from tracemill import stack
 from tracemill.errors import StackError, UsageError
+from tracemill.processes import is_alive
 from tracemill.stack import sweep
 from tracemill.stack.binaries import postgres_folders
 from tracemill.stack.identity import identity
@@ -186,7 +187,7 @@ def test_up_updates_programs_while_unchanged_ones_keep_running(data_dir: Path) -
     assert after.keys() == {"postgres", "redis", "sleeper", "changing", "coming"}
     assert all(after[name] == before[name] for name in ("postgres", "redis", "sleeper"))
     assert psutil.Process(after["changing"]).cmdline() == ["sleep", "2000"]
-    assert not leaving.is_running()
+    assert not is_alive(leaving)
 
 
 def test_a_killed_program_is_restarted_and_counted(data_dir: Path) -> None:

@@ -60,6 +60,8 @@ _ENVIRONMENT = re.compile(r"\\(?:begin|end)\s?\{\w+\*?\}(?:\{[lcr|]{1,20}\})?|\\
 _TRAILING_UNIT = re.compile(
     r"(?<=[\w})!°])\s((?:(?:sq|square|cubic)\.?\s)?[A-Za-z]{2,20}(?:[ /][A-Za-z]{1,20}){0,3}(?:\s?\^\s?\{?[23]\}?)?)$"
 )
+#: Single letters side by side are moves or cells: "R U R' U'".
+_MOVES = re.compile(r"[A-Za-z]['2]?(?: [A-Za-z]['2]?){2,}$")
 _RATIO = re.compile(r"^(\d{1,9}) to (\d{1,9})$")
 _OUT_OF = re.compile(r"^(\d{1,9}) (?:out of|in) (\d{1,9})$")
 
@@ -90,6 +92,8 @@ def compare(gold: str, answer: str, kind: Kind = "number", question: str | None 
     gold, answer = without_quantifier(plain(as_list(gold))), without_quantifier(plain(as_list(answer)))
     if not gold or not answer:
         return None, "nothing to compare"
+    if gold != answer and _MOVES.match(gold) and _MOVES.match(answer):
+        return None, "letters in another order"
     if (order_verdict := compare_in_order(gold, answer, question, _compare_values)) is not None:
         return order_verdict
     is_choice = kind == "choice" or (letters(gold) and len(gold) <= 3 and gold != gold.lower() and letters(answer))

@@ -16,6 +16,7 @@ _NAME = re.compile(
     r"[a-zA-Z]\^\{?-1\}?\s?\([a-z]\)$"
 )
 _SUM_OF_NAMES = re.compile(r"[A-Za-z]{1,2}(?:\s?[-+]\s?[A-Za-z]{1,2}){1,5}$|[a-z]{2,3}$")
+_NO_NAMES = frozenset(("e", "i", "log", "ln", "sin", "cos", "tan", "cot", "exp", "sqrt"))
 _RELATION = re.compile(r"(?<![<>!:])=(?!=)")
 
 
@@ -44,7 +45,7 @@ def is_name(side: str, sums: bool = True) -> bool:
 
     With `sums`, a sum of names (a + b) is a name too.
     """
-    if len(side) == 1 and side in "ei":
+    if side in _NO_NAMES:
         return False
     return bool(_NAME.match(side) or (sums and _SUM_OF_NAMES.match(side)))
 

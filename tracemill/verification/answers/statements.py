@@ -9,6 +9,7 @@ from fractions import Fraction
 
 from tracemill.verification.answers import quantities
 from tracemill.verification.answers.equation_answers import is_name
+from tracemill.verification.answers.other_languages import OPEN
 from tracemill.verification.answers.quantity_equality import compare_quantities
 
 MAX_APPROXIMATION = Fraction(1, 20)  # the largest relative difference of two values around ≈
@@ -22,9 +23,10 @@ DENIAL = re.compile(
 CALCULATION = re.compile(
     r"\b(?:half|halves|third|thirds|quarters?|twice|double|triple|plus|minus|times|squared|cubed|root|sum|"
     r"product|power|"
-    r"factorial|reciprocal|opposite|inverse|factors?|divisors?|divisible|multiples?|digits?|ends? in|below zero|"
-    r"divided|multiplied|unity|none|nothing|nobody|no one|both|pair|first|second|fourth|fifth|sixth|seventh|"
+    r"factorial|reciprocal|opposite|inverse|factors?|divisors?|divisible|multiples?|digits?|ends? in|ending in|"
+    r"below zero|divided|multiplied|unity|none|nothing|nobody|no one|both|pair|first|second|fourth|fifth|sixth|seventh|"
     r"eighth|ninth|tenth|dozen|hundred|thousand|million|billion|choose|percent|negative|pi|infinity|infinite|"
+    r"(?<=\d )(?:score|grand|gross|mil)|"
     r"(?:over|(?:less|more|fewer) than)\s(?=\d))\b|\w\(",
     re.IGNORECASE,
 )
@@ -36,7 +38,7 @@ _BOUND = re.compile(
 )
 _DOUBT = re.compile(
     r"\b(?:or|maybe|perhaps|possibly|might|could|may|either|unsure|not sure|guess|unclear|but|doubt|wrong|"
-    r"incorrect|false|"
+    r"incorrect|false|unknown|undetermined|cannot be determined|"
     r"one of)\b",
     re.IGNORECASE,
 )
@@ -97,6 +99,8 @@ def _compare_other_commas(gold: str, answer: str) -> Verdict | None:
 
 def compare_sentence(gold: str, answer: str, question: str | None, compare_values: Compare) -> Verdict:
     """Compare a sentence with a gold number."""
+    if OPEN.search(answer):
+        return None, "not certain"
     number = _NUMBERS.search(answer)
     if number and not (
         DENIAL.search(answer) or _DOUBT.search(answer) or _BOUND.search(answer) or CALCULATION.search(answer)

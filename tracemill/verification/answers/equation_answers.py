@@ -12,6 +12,7 @@ _NAME = re.compile(
     r"(?:\\[A-Za-z]{2,12}\s?)?[A-Za-z](?:[A-Za-z ]{0,40}|_\{?\w{1,5}\}?|'{1,2}|\s?\([A-Za-z, ]{1,9}\)|"
     r"_\{?\w{1,3}\}?\s?\([A-Za-z]\)){0,2}$"
     r"|\\(?:overline|angle|widehat|vec|hat|overrightarrow|triangle|mathbf|mathrm|bar)\s?\{?\s?[A-Za-z]{1,4}\}?$"
+    r"|\\frac\s?\{[A-Z]{1,3}\}\{[A-Z]{1,3}\}$|[A-Z](?:_\{?\w{1,5}\}?)?\s?:\s?[A-Z](?:_\{?\w{1,5}\}?)?$"
     r"|\|[A-Za-z]{1,3}\||[A-Z]\([^()]{1,40}\)$|\\frac\s?\{d[a-z]?\}\{d[a-z]\}$|\\?\[[A-Z]{2,5}\]$|"
     r"[a-zA-Z]\^\{?-1\}?\s?\([a-z]\)$"
 )

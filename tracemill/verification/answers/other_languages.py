@@ -50,7 +50,7 @@ def stated(tail: str, kind: str) -> tuple[int, str] | None:
         sentence = line[: end.start()] if end else line
         if kind == "number" and (number := _NUMBER.match(sentence)):
             is_whole = _AFTER.match(sentence, number.end())
-            value = number[0] if is_whole else number_between_letters(sentence) or sentence
+            value = number_between_letters(sentence) or (number[0] if is_whole else sentence)
             return match.start("value"), tidy(value.strip("*$ "))
         if match["colon"]:
             return match.start("value"), tidy(sentence)

@@ -31,7 +31,7 @@ _NUMBER = re.compile(
     r"|tausend|millionen|milliarden?|milliards?|millones|milhões|milioni|mille|halves|thirds|fifths|sixths"
     r"|sevenths|eighths|ninths|tenths?|hundredths?|thousandths?|millionths?|billionths?|trillionths?"
     r"|тысяч[аи]?|миллион(?:а|ов)?|миллиард(?:а|ов)?)\b|[千万億亿만억](?![^\W\d_]{2}))?"
-    r"\s?(?P<percent>%|per\s?cent\b(?:age points?)?)?(?P<rest>.*)$",
+    r"\s?(?P<percent>%|(?:per\s?cent(?:age(?: points?)?)?|pct)\b)?(?P<rest>.*)$",
     re.DOTALL,
 )
 _SPACED = re.compile(r"([-+$€£¥]{0,2}\s?)(\d{1,3}(?:[ ']\d{3})+)(?:([.,])(\d+))?(?![\d/])")
@@ -81,6 +81,10 @@ _SIGN_WORD = re.compile(r"(?:minus|negative)\s(?=[\d\\$])", re.IGNORECASE)
 _AND_A_HALF = re.compile(r"^([-+$]{0,2}\d{1,9}) and a half\b")
 
 
+_CHINESE = {**{digit: value for value, digit in enumerate("零一二三四五六七八九")}, "〇": 0, "两": 2, "十": 10,
+            "百": 100, "千": 1000, "万": 10**4, "亿": 10**8, "億": 10**8}  # fmt: skip
+
+
 class Quantity(NamedTuple):
     """A number with its unit; `value` counts units, or percent.
 
@@ -105,6 +109,8 @@ def read(value: str) -> Quantity | None:
         value = value[1:-1].strip()
     elif value.startswith("-(") and value[-1] == ")" and "(" not in value[2:]:
         value = "-" + value[2:-1].strip()
+    if value[0] in _CHINESE and (chinese := _chinese_number(value)) is not None:
+        return Quantity(chinese, False, units.NONE)
     if _NUMBER_WORD.match(value):
         if (digits := _SIGN_WORD.match(value)) is None:
             return _in_words(value)
@@ -303,3 +309,21 @@ def _with_rest(value: Fraction, rest: str, is_negative: bool) -> Quantity | None
     percent = re.match(r"per\s?cent\b(?:age points?)?", rest)
     unit = units.read(rest[percent.end() :] if percent else rest)
     return None if unit is None else Quantity(-value if is_negative else value, percent is not None, unit)
+
+
+def _chinese_number(value: str) -> Fraction | None:
+    """Return the value of a Chinese numeral, such as 三百二十; None for any other text."""
+    if len(value) > 20 or not all(char in _CHINESE for char in value):
+        return None
+    total = section = digit = 0
+    for char in value:
+        number = _CHINESE[char]
+        if number < 10:
+            if digit:
+                return None  # digits without their places: 二三
+            digit = number
+        elif number < 10**4:
+            section, digit = section + (digit or 1) * number, 0
+        else:
+            total, section, digit = total + (section + digit or 1) * number, 0, 0
+    return Fraction(total + section + digit)

@@ -15,7 +15,14 @@ _MAX_QUESTION = 5_000  # characters read of a question, from its end
 _ASKS_PERCENT = re.compile(
     r"%|percent|per cent|\bwhat (?:\w+ ){0,4}(?:rate|interest|discount|tax|tip|yield|margin)\b", re.IGNORECASE
 )
-_ASKS_ROUNDED = re.compile(r"\bround|nearest|decimal place|significant|approximat|estimate", re.IGNORECASE)
+_ASKS_ROUNDED = re.compile(
+    r"\bround|nearest|decimal place|significant|approximat|estimate|\b(?:ge)?rund(?:e|en|et)\b|nachkomma|dezimalstelle"
+    r"|arrondi|redond|decimales|arredond|casas decimais|arrotond|zaokrągl|afgerond|rond af|yuvarla|làm tròn|округл"
+    r"|保留.{0,4}小数|四舍五入|精确到|四捨五入|小数第|반올림",
+    re.IGNORECASE,
+)
+_NEAREST = re.compile(r"\bnearest (ten|hundred|thousand|million)\b", re.IGNORECASE)
+_NEAREST_SIZES = {"ten": 10, "hundred": 100, "thousand": 1000, "million": 10**6}
 _ASKS_UNIT = re.compile(
     r"\b(how many|wie viele|in) ((?:square |cubic )?[a-z]{1,15}(?:(?: per |/)[a-z]{1,12})?)\b(?! (?:grade|place)\b)",
     re.IGNORECASE,
@@ -141,8 +148,17 @@ def _is_rounded(gold: Quantity, answer: Quantity, question: str | None) -> bool:
         return True
     if gold.text and _is_endless(answer.value) and _is_cut(answer.value, gold):
         return True
-    asks_rounded = question is not None and _ASKS_ROUNDED.search(question[-_MAX_QUESTION:]) is not None
-    return asks_rounded and bool(gold.text) and _rounds_to(answer.value, gold)
+    if question is None or not gold.text or not asks_rounded(question):
+        return False
+    if (nearest := _NEAREST.search(question[-_MAX_QUESTION:])) is not None:
+        size = _NEAREST_SIZES[nearest[1].lower()]
+        return gold.value % size == 0 and answer.value % size != 0 and abs(answer.value - gold.value) * 2 <= size
+    return _rounds_to(answer.value, gold)
+
+
+def asks_rounded(question: str | None) -> bool:
+    """Does the question ask for a rounded value?"""
+    return question is not None and _ASKS_ROUNDED.search(question[-_MAX_QUESTION:]) is not None
 
 
 def _is_cut(exact: Fraction, decimal: Quantity) -> bool:

@@ -13,6 +13,7 @@ from tracemill.verification.answers import other_languages, quantities
 from tracemill.verification.answers.equation_answers import right_side
 from tracemill.verification.answers.kinds import Kind
 from tracemill.verification.answers.normalize import plain, tidy
+from tracemill.verification.answers.unusual_forms import is_spoken
 
 LenientAnswer = tuple[str, Literal["equation", "last number", "last line"]]
 
@@ -90,6 +91,8 @@ _PROSE = re.compile(
     r"base)\b)[A-Za-z]{3,}"
 )
 _VALUE_IN = re.compile(r"\d|\\[a-z]|[²³√π∞∅½¼¾]")
+#: A number that belongs to a word: AZ2K, H2O.
+_IN_A_WORD = re.compile(r"^[A-Za-z]\d")
 #: The author takes an answer back: "6? No, 8."
 RETRACTED = re.compile(
     r"[\s.?!,;…–—-]{1,6}(?:(?:no|wait|hmm|sorry|correction|actually|rather)\b|scratch that|I mean)(?! (?:other|one)\b)",
@@ -139,7 +142,7 @@ def main_value(sentence: str) -> str:
         return sentence  # a matrix
     if not _PROSE.search(sentence):
         return _bare_value(sentence)[0] if "=" in sentence else sentence
-    if quantities.read(sentence) is not None:
+    if quantities.read(sentence) is not None or is_spoken(plain(sentence)):
         return sentence
     if "=" in sentence and sentence.count("=") == 1 and (bare := _bare_value(sentence)[0]) != sentence:
         return bare
@@ -320,6 +323,9 @@ def _main_number(sentence: str) -> str | None:
     None if the sentence has no number.
     """
     numbers = list(_NUMBER.finditer(sentence)) or list(_NUMBER_WORD.finditer(sentence))
+    numbers = [
+        number for number in numbers if not _IN_A_WORD.search(sentence, max(0, number.start() - 1), number.end())
+    ]
     if numbers and other_languages.OPEN.search(sentence):
         return tidy(sentence)
     numbers = [

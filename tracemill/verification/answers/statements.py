@@ -44,7 +44,14 @@ _DOUBT = re.compile(
 )
 _NUMBERS = re.compile(r"(?<![\w.])[-$]{0,2}(?:\d{1,3}(?:,\d{3})+(?!\d)|\d+)(?:\.\d+)?(?:/\d+)?%?(?!\w*[\^_])")
 _INDIAN = re.compile(r"[-₹$ ]{0,3}\d{1,2}(?:,\d{2})+,\d{3}(?![\d,])")
-_DECIMAL_COMMA = re.compile(r"-?(\d+,\d{1,2})(?!\d)(?:$|\s?([^\W\d_]{1,12}|[€£%])$)")
+MAX_QUESTION = 5_000  # characters read of a question, from its end
+#: Words of German, French, Spanish, Portuguese, Italian, Polish, Dutch and Turkish questions, and Cyrillic letters.
+_HAS_DECIMAL_COMMAS = re.compile(
+    r"\b(?:wie|berechne|welche[rsn]?|runde|quelle?s?|combien|calcule[rz]?|cu[aá]l(?:es)?|cu[aá]nt[oa]s?|calcula|qual"
+    r"|quant[oaie]s?|calcola|ile|oblicz|hoeveel|bereken|kaç)\b|[а-яё]{3}",
+    re.IGNORECASE,
+)
+_DECIMAL_COMMA = re.compile(r"-?(\d+,(?:\d{1,2}|\d{4,9}))(?!\d)(?:$|\s?([^\W\d_]{1,12}|[€£%])$)")
 
 Verdict = tuple[bool | None, str]
 #: Compares a gold value, an answer and the question.
@@ -58,7 +65,7 @@ def compare_several(gold: str, answer: str, question: str | None, compare_values
     """
     if r"\pm" in answer or "+/-" in answer:
         return False, "more than one answer"
-    if (commas_verdict := _compare_other_commas(gold, answer)) is not None:
+    if (commas_verdict := _compare_other_commas(gold, answer, question)) is not None:
         return commas_verdict
     parts = [part for part in SEPARATOR.split(answer) if part]
     is_open = sum((char in "([") - (char in ")]") for char in parts[0]) if parts else 0
@@ -77,10 +84,11 @@ def compare_several(gold: str, answer: str, question: str | None, compare_values
     return False, "more than one answer"
 
 
-def _compare_other_commas(gold: str, answer: str) -> Verdict | None:
+def _compare_other_commas(gold: str, answer: str, question: str | None) -> Verdict | None:
     """Compare a decimal comma ("25,4 kg") and Indian thousands ("1,50,000") with a number; None for other texts.
 
-    Two short numbers around a comma may be two answers. A unit, or four digits that agree, make them one.
+    Two short numbers around a comma may be two answers. A unit, four digits that agree, or a question in a language
+    with decimal commas make them one.
     """
     gold_quantity = quantities.read(gold)
     if gold_quantity is None:
@@ -90,6 +98,8 @@ def _compare_other_commas(gold: str, answer: str) -> Verdict | None:
         return (True, "exact rational") if quantity and quantity.value == gold_quantity.value else None
     comma = _DECIMAL_COMMA.match(answer)
     quantity = quantities.read(answer.replace(",", ".")) if comma else None
+    if quantity is not None and question and _HAS_DECIMAL_COMMAS.search(question[-MAX_QUESTION:]):
+        return compare_quantities(gold_quantity, quantity, question)
     if comma is None or quantity is None or quantity.value != gold_quantity.value:
         return None
     if comma[2] or len(comma[1]) > 5:

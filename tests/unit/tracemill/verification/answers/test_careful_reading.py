@@ -65,6 +65,25 @@ WRONG: dict[str, Rows] = {
         ("2", "log = 2"),
         ("8", "unknown, see step 8"),
     ),
+    "a number in a word": _whole(("4", "XB4Q"), ("2", "CO2")),
+    "other vectors": _boxed(
+        ("(5,-3)", r"5\mathbf{j}-3\mathbf{i}"),
+        ("(4,5)", r"\begin{pmatrix}5\\4\end{pmatrix}"),
+        ("[[5,6],[7,8]]", r"\begin{pmatrix}5&7\\6&8\end{pmatrix}"),
+    ),
+    "other intervals": _boxed(
+        ("(3,8]", r"x\ge 3 \text{ and } x\le 8"), ("(3,8]", "]3,8["), (r"x\ne 6", r"\mathbb{R}\setminus\{5\}")
+    ),
+    "other factorials": _boxed(
+        ("m!", "m(m-2)!"), (r"\binom{m}{3}", r"\binom{m}{2}"), (r"\binom{900}{2}", r"\binom{900}{3}")
+    ),
+    "another constant in words": _stated(
+        (r"\sqrt{3}", "the cube root of 3"),
+        ("5", "5 squared"),
+        (r"\frac{\pi}{6}", "6 pi"),
+        ("5", "the reciprocal of 5"),
+    ),
+    "other numerals": _boxed(("36", "三十五"), ("23", "二十"), ("300", "三十")),
     "statements that always hold": _boxed((r"\sec^2 t-\tan^2 t=1", "1=1")),
     "products in another order": _boxed(("PQ-QP", "0"), ("(PQ)^{-1}", "(QP)^{-1}")),
     "exponentials of matrices": _boxed(("e^{P+Q}", "e^{Q}e^{P}"), question="Let P and Q be matrices."),

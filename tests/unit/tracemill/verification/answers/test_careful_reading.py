@@ -65,7 +65,7 @@ WRONG: dict[str, Rows] = {
         ("2", "log = 2"),
         ("8", "unknown, see step 8"),
     ),
-    "a number in a word": _whole(("4", "XB4Q"), ("2", "CO2")),
+    "a number in a word": _whole(("4", "QWERT4Z"), ("2", "CO2")),
     "other vectors": _boxed(
         ("(5,-3)", r"5\mathbf{j}-3\mathbf{i}"),
         ("(4,5)", r"\begin{pmatrix}5\\4\end{pmatrix}"),
@@ -108,6 +108,68 @@ WRONG: dict[str, Rows] = {
 
 RIGHT: dict[str, Rows] = {
     "a negative denominator": _boxed(("-2/3", "2/(-3)"), ("-5/2", "5/(-2)"), ("5/3", "-5/(-3)")),
+    "factorials and binomials of variables": _boxed(
+        ("m!", "m(m-1)!"),
+        ("m+2", r"\frac{(m+2)!}{(m+1)!}"),
+        (r"\binom{m}{3}", r"\frac{m(m-1)(m-2)}{6}"),
+        (r"\binom{3m}{m}", r"\frac{(3m)!}{m!(2m)!}"),
+        (r"\binom{900}{2}", r"\binom{900}{898}"),
+        ("6", r"\Gamma(4)"),
+        (r"\zeta(2)", r"\frac{\pi^2}{6}"),
+    ),
+    "constants of integration": _boxed(
+        ("t^3+C", "t^3+c"),
+        ("t^3+C", "t^3+K"),
+        ("t^3+C", r"t^3+\text{const}"),
+        ("t^3+C", "t^3+C_1"),
+    ),
+    "vectors": _boxed(
+        ("(5,-3)", r"5\mathbf{i}-3\mathbf{j}"),
+        (r"\langle 1,0,7\rangle", r"\hat{i}+7\hat{k}"),
+        (r"\vec{i}+\frac12\vec{j}", "(1, 0.5)"),
+        ("(4,5,6)", r"\begin{pmatrix}4\\5\\6\end{pmatrix}"),
+        (r"\begin{pmatrix}4\\5\end{pmatrix}", r"[4,5]^T"),
+        ("(5,-3)", "Q(5,-3)"),
+        ("[[5,6],[7,8]]", r"\begin{bmatrix}5&6\\7&8\end{bmatrix}"),
+        ("(1,3),(3,1)", r"(x,y)=(1,3) \text{ and } (3,1)"),
+    ),
+    "intervals": _boxed(
+        ("(3,8]", r"x>3 \text{ and } x\le 8"),
+        ("(3,8]", "]3,8]"),
+        (r"\mathbb{R}\setminus\{6\}", r"x\ne 6"),
+        (r"\mathbb{R}\setminus\{6\}", r"(-\infty,6)\cup(6,\infty)"),
+    ),
+    "constants in words": _stated(
+        (r"\sqrt{3}", "the square root of 3"),
+        (r"\frac{\pi}{6}", "pi over 6"),
+        (r"3\pi", "three pi"),
+        ("e^2", "e squared"),
+        ("49", "seven squared"),
+        (r"\sqrt[3]{4}", "the cube root of 4"),
+        ("-9", "the opposite of 9"),
+    ),
+    "decimal commas": [
+        *_boxed(("4.5", "4,5"), question="Wie viele Liter sind es?"),
+        *_boxed(("0.75", "0,75"), question="¿Cuál es la probabilidad?"),
+        *_boxed(("2.72", "2,71828"), question="Runde auf zwei Nachkommastellen: wie groß ist e?"),
+    ],
+    "thousands": _boxed(("2~500", "2500"), (r"14,\! 250", "14250"), ("14250", r"14,\!250")),
+    "rounding in other languages": [
+        *_boxed(("2.72", "2.71828"), question="保留两位小数"),
+        *_boxed(("2.72", "2.71828"), question="Redondea a dos decimales."),
+        *_boxed(("3400", "3385"), question="Round to the nearest hundred."),
+    ],
+    "numerals in words": _boxed(
+        ("36", "三十六"),
+        ("12", "十二"),
+        ("1205", "一千二百零五"),
+        ("30000", "三万"),
+        (r"28\%", "28 pct"),
+    ),
+    "escaped twice": _boxed((r"\frac{5}{9}", r"\\frac{5}{9}"), ("[1,4]", r"1 \\le x \\le 4")),
+    "names before a value": _boxed((r"\frac{AB}{CD}=\frac{3}{7}", r"\frac{3}{7}"), ("V_1:V_2=3:7", "3:7")),
+    "abbreviations": [("Mt. Fuji", "So the answer is Mt. Fuji.", "Which mountain is it?")],
+    "a labelled gold answer": [("Final answer: 11", r"\boxed{11}", None)],
     "scales": _stated(
         ("6000000000", "6 milliards"), ("6000000", "6 Millionen"), ("6000", "6 тысяч"), ("600000000", "6億")
     ),

@@ -92,7 +92,7 @@ _PROSE = re.compile(
 )
 _VALUE_IN = re.compile(r"\d|\\[a-z]|[²³√π∞∅½¼¾]")
 #: A number that belongs to a word: AZ2K, H2O.
-_IN_A_WORD = re.compile(r"^[A-Za-z]\d")
+_IN_A_WORD = re.compile(r"(?<!\bUS)(?<!\bEU)(?<!\bGB)(?<!\bIN)(?<!\bR)[A-Za-z]\d")
 #: The author takes an answer back: "6? No, 8."
 RETRACTED = re.compile(
     r"[\s.?!,;…–—-]{1,6}(?:(?:no|wait|hmm|sorry|correction|actually|rather)\b|scratch that|I mean)(?! (?:other|one)\b)",
@@ -323,9 +323,7 @@ def _main_number(sentence: str) -> str | None:
     None if the sentence has no number.
     """
     numbers = list(_NUMBER.finditer(sentence)) or list(_NUMBER_WORD.finditer(sentence))
-    numbers = [
-        number for number in numbers if not _IN_A_WORD.search(sentence, max(0, number.start() - 1), number.end())
-    ]
+    numbers = [number for number in numbers if not _IN_A_WORD.match(sentence, max(0, number.start() - 1))]
     if numbers and other_languages.OPEN.search(sentence):
         return tidy(sentence)
     numbers = [

@@ -10,6 +10,7 @@ import re
 from itertools import pairwise
 
 _VECTOR_MARK = r"\\(?:mathbf|vec|hat|boldsymbol|bm|textbf|overrightarrow|widehat)"
+_VECTOR_MARKS = (r"\mathbf", r"\vec", r"\hat", r"\bo", r"\bm", r"\textbf", r"\over", r"\wide", "î", "ĵ")
 _UNIT_VECTOR = re.compile(
     rf"(?:{_VECTOR_MARK}\s?\{{?\s?){{1,2}}\\?(?P<axis>[ijk])(?:math)?(?![a-z])\s?\}}{{0,2}}|(?P<hat>[îĵ]|k̂)"
 )
@@ -58,10 +59,8 @@ def rewrite_vectors(gold: str, answer: str) -> tuple[str, str]:
         return gold, answer
     gold_vector, answer_vector = _components(gold), _components(answer)
     if gold_vector or answer_vector:
-        has_third = all(vector is None or vector[2] != "0" for vector in (gold_vector, answer_vector))
-        other = answer if gold_vector else gold
-        size = 3 if has_third or (not (gold_vector and answer_vector) and _n_cells(other) == 3) else 2
-        size = 3 if any(vector and vector[2] != "0" for vector in (gold_vector, answer_vector)) else size
+        has_third = any(vector and vector[2] != "0" for vector in (gold_vector, answer_vector))
+        size = 3 if has_third or _n_cells(answer if gold_vector else gold) == 3 else 2
         gold = f"({','.join(gold_vector[:size])})" if gold_vector else gold
         answer = f"({','.join(answer_vector[:size])})" if answer_vector else answer
     gold, answer = _as_row(gold, answer), _as_row(answer, gold)
@@ -74,7 +73,7 @@ def rewrite_vectors(gold: str, answer: str) -> tuple[str, str]:
 
 def _components(value: str) -> list[str] | None:
     """Return the three components of ``3\\mathbf{i}-2\\mathbf{k}``; None if `value` is no such sum."""
-    marks = list(_UNIT_VECTOR.finditer(value)) if "\\" in value or "î" in value or "ĵ" in value else []
+    marks = list(_UNIT_VECTOR.finditer(value)) if any(mark in value for mark in _VECTOR_MARKS) else []
     if not 1 <= len(marks) <= 3 or value[marks[-1].end() :].strip():
         return None
     components = ["0", "0", "0"]
@@ -93,7 +92,7 @@ def _components(value: str) -> list[str] | None:
 
 
 def _n_cells(value: str) -> int:
-    return len(_UNIT_VECTOR.findall(value)) or value.count(",") + value.count(r"\\") + 1
+    return value.count(",") + value.count(r"\\") + 1
 
 
 def _as_row(value: str, other: str) -> str:

@@ -36,8 +36,11 @@ _CHOSEN_ELSEWHERE = re.compile(
 #: "Between B and C, C is right", "B is not right, so it must be C".
 _DECIDED = re.compile(
     r"\b(?:([A-J])\)? (?:is|must be|has to be) (?:the )?(?:right|correct|best|answer)\b"
-    r"|(?:it must be|it has to be|it is therefore|leaves|choose|pick|select) \(?([A-J])\b(?! (?:and|or)\b))"
+    r"|(?:it must be|it has to be|it is therefore|leaves|choose|pick|select|answer is(?: option)?) \(?([A-J])\b"
+    r"(?! (?:and|or)\b))"
 )
+_UNCERTAIN = re.compile(r"\b(?:if|whether|unless|not (?:true|clear|certain|sure|likely|the case))\b", re.IGNORECASE)
+_SUPPOSED = re.compile(r"(?:if|whether|suppose|assuming|assume)\b", re.IGNORECASE)
 _NO_CHOICE = re.compile(r"[A-J](?:\s?=|\(\s?-?[\d.x])")  # C = 5, D(1, 2)
 _DENIAL = re.compile(
     r"\b(?:not|never|neither|nor|wrong|incorrect|false|except|rather than|instead of|eliminate\w*|rule out"
@@ -180,7 +183,8 @@ def _chosen_letters(answer: str, options_by_letter: dict[str, str], allows_sever
     if (elsewhere := _CHOSEN_ELSEWHERE.search(answer)) is not None:
         return frozenset(elsewhere[1])
     decided = {match[1] or match[2] for match in _DECIDED.finditer(answer)}
-    if len(decided) == 1 and not _DOUBT.search(answer):
+    is_certain = not (_DOUBT.search(answer) or _UNCERTAIN.search(answer) or answer.endswith("?"))
+    if len(decided) == 1 and is_certain:
         return frozenset(decided)
     if len(equal_options := _options_with_text(answer, options_by_letter)) == 1:
         return equal_options
@@ -205,6 +209,8 @@ def _chosen_letters(answer: str, options_by_letter: dict[str, str], allows_sever
         )
     if _DENIAL.search(answer):
         return "it says which option is not right"
+    if answer.endswith("?") or _SUPPOSED.match(answer):
+        return "not one option for certain"
     named_letters = {letter.upper() for letter in _NAMED_LETTER.findall(answer)} or set(_LONE_LETTER.findall(answer))
     if not named_letters:
         padded = f" {normal(answer)} "

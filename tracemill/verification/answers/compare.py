@@ -101,7 +101,7 @@ def compare(gold: str, answer: str, kind: Kind = "number", question: str | None 
     gold, answer = rewrite(gold), rewrite(spoken)
     if not gold or not answer:
         return None, "nothing to compare"
-    if gold != answer and _MOVES.match(gold) and _MOVES.match(answer):
+    if kind != "choice" and gold != answer and _MOVES.match(gold) and _MOVES.match(answer):
         return None, "letters in another order"
     if (order_verdict := compare_in_order(gold, answer, question, _compare_values)) is not None:
         return order_verdict

@@ -95,7 +95,7 @@ _VALUE_IN = re.compile(r"\d|\\[a-z]|[²³√π∞∅½¼¾]")
 _IN_A_WORD = re.compile(r"(?<!\bUS)(?<!\bEU)(?<!\bGB)(?<!\bIN)(?<!\bR)[A-Za-z]\d")
 #: The author takes an answer back: "6? No, 8."
 RETRACTED = re.compile(
-    r"[\s.?!,;…–—-]{1,6}(?:(?:no|wait|hmm|sorry|correction|actually|rather)\b|scratch that|I mean)(?! (?:other|one)\b)",
+    r"[\s.?!,;…–—-]{1,6}(?:(?:no|wait|hmm|sorry|correction|actually)\s?[,:;.!…–—]|or rather\b|scratch that|I mean)",
     re.IGNORECASE,
 )
 _NUMBER_WORD = re.compile(

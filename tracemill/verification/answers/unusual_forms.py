@@ -30,7 +30,7 @@ _BOTH_BOUNDS = re.compile(
 )
 _TURNED_BRACKETS = re.compile(r"([\]\[])([^\[\]()]{1,60}[,;][^\[\]()]{1,60})([\]\[])$")
 _ALL_BUT = re.compile(r"\\mathbb\s?\{?R\}? ?(?:\\setminus|\\backslash|-) ?\\\{([^{}]{1,60})\\\}$")
-_CONSTANT = re.compile(r"\s?\+\s?(?:[cKk]|[CK]_\{?\d\}?|const(?:ant)?\.?)$")
+_CONSTANT = re.compile(r"\s?\+\s?([cKk]|[CK]_\{?\d\}?|const(?:ant)?\.?)$")
 _SPOKEN = tuple(
     (re.compile(rf"(?:the )?{pattern}$", re.IGNORECASE), formula)
     for pattern, formula in (
@@ -98,8 +98,8 @@ def _n_cells(value: str) -> int:
 def _as_row(value: str, other: str) -> str:
     """Rewrite a column as a point, if `other` is a point or a column's transpose."""
     if (transposed := _TRANSPOSED.match(value)) is not None:
-        column = r" \\ ".join(transposed[1].split(","))
-        return rf"\begin{{pmatrix}} {column} \end{{pmatrix}}" if r"\begin" in other else value
+        cells = r" \\ ".join(transposed[1].split(","))
+        return rf"\begin{{pmatrix}} {cells} \end{{pmatrix}}" if r"\begin" in other else value
     if not _POINT.match(other) or r"\begin" in other or (column := _COLUMN.match(value)) is None:
         return value
     return f"({','.join(cell.strip() for cell in column['cells'].split(chr(92) * 2))})"
@@ -161,9 +161,8 @@ def without_names(answer: str, gold: str) -> str:
 
 
 def with_one_constant(gold: str, answer: str) -> str:
-    """Rewrite the constant of integration of `answer` as C, if `gold` ends in + C."""
-    return (
-        _CONSTANT.sub(" + C", answer)
-        if re.search(r"\+ ?C$", gold) and not re.search(r"[cCkK]", answer[:-9])
-        else answer
-    )
+    """Rewrite the constant of integration of `answer` as C, if `gold` ends in + C and the letter occurs only there."""
+    constant = _CONSTANT.search(answer) if re.search(r"\+ ?C$", gold) else None
+    if constant is None or constant[1][0] in answer[: constant.start()]:
+        return answer
+    return answer[: constant.start()] + " + C"

@@ -17,6 +17,8 @@ MAX_LENGTH: Final = 400  # characters; the longest real gold answers have about 
 _EMPTY = re.compile(r"(?:there (?:is|are) )?no (?:real )?solutions?|(?:the )?empty set", re.IGNORECASE)
 _DELIMITERS = (("$$", "$$"), ("$", "$"), (r"\(", r"\)"), (r"\[", r"\]"))
 
+#: In dy/dx the letter d is no factor.
+_DERIVATIVE = re.compile(r"\\frac\s?\{d[^{}]{0,20}\}\s?\{d[a-z]|(?<![A-Za-z])d[a-z]\s?/\s?d[a-z](?![A-Za-z])")
 #: Values of functions that are no factors.
 _SPECIAL_VALUES = (
     (re.compile(r"\\zeta\s?\(\s?2\s?\)"), r"\\frac{\\pi^{2}}{6}"),
@@ -38,6 +40,8 @@ def parse(text: str, grouped: bool = True) -> Node:
         if len(text) > len(left + right) and text.startswith(left) and text.endswith(right):
             text = text[len(left) : -len(right)].strip()
     text = text.removesuffix(".")
+    if _DERIVATIVE.search(text):
+        raise ParseError
     if r"\zeta" in text or r"\Gamma" in text:
         for pattern, value in _SPECIAL_VALUES:
             text = pattern.sub(value, text)

@@ -67,6 +67,8 @@ _ENVIRONMENT = re.compile(r"\\(?:begin|end)\s?\{\w+\*?\}(?:\{[lcr|]{1,20}\})?|\\
 _TRAILING_UNIT = re.compile(
     r"(?<=[\w})!°])\s((?:(?:sq|square|cubic)\.?\s)?[A-Za-z]{2,20}(?:[ /][A-Za-z]{1,20}){0,3}(?:\s?\^\s?\{?[23]\}?)?)$"
 )
+#: A gold answer such as 1,22 or 0,111; it is no list if the answer has a decimal point.
+_DECIMAL_COMMA = re.compile(r"-?(?:0,\d{1,9}|\d{1,9},\d{1,2})$")
 #: Single letters side by side are moves or cells: "R U R' U'".
 _MOVES = re.compile(r"[A-Za-z]['2]?(?: [A-Za-z]['2]?){2,}$")
 _RATIO = re.compile(r"^(\d{1,9}) to (\d{1,9})$")
@@ -160,6 +162,8 @@ def _compare_mathematics(gold: str, answer: str, question: str | None) -> Verdic
     )
     if (gold_quantity is None or gold_quantity.value.denominator > 1) and (ratio := _OUT_OF.match(answer)) is not None:
         return _compare_mathematics(gold, f"{ratio[1]}/{ratio[2]}", question)
+    if "." in answer and answer_quantity is not None and _DECIMAL_COMMA.match(gold):
+        gold_quantity = quantities.read(gold.replace(",", "."))
     if gold_quantity is not None and answer_quantity is not None:
         return compare_quantities(gold_quantity, answer_quantity, question)
     if "mod" in gold + answer and (congruence := compare_congruences(gold, answer)) is not None:

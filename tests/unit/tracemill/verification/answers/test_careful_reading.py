@@ -84,6 +84,7 @@ WRONG: dict[str, Rows] = {
         ("5", "the reciprocal of 5"),
     ),
     "other numerals": _boxed(("36", "三十五"), ("23", "二十"), ("300", "三十")),
+    "another decimal comma": _boxed(("6,35", "63.5"), ("0,125", "1.25"), ("6,35", "6.3")),
     "a derivative": _boxed((r"\frac{dz}{dt}", r"\frac{z}{t}"), ("dz/dt", "z/t")),
     "a factor for a constant": _boxed(("kt+C", "kt+k")),
     "statements that always hold": _boxed((r"\sec^2 t-\tan^2 t=1", "1=1")),
@@ -151,6 +152,7 @@ RIGHT: dict[str, Rows] = {
         ("-9", "the opposite of 9"),
     ),
     "decimal commas": [
+        *_boxed(("6,35", "6.35"), ("0,125", "0.125")),
         *_boxed(("4.5", "4,5"), question="Wie viele Liter sind es?"),
         *_boxed(("0.75", "0,75"), question="¿Cuál es la probabilidad?"),
         *_boxed(("2.72", "2,71828"), question="Runde auf zwei Nachkommastellen: wie groß ist e?"),

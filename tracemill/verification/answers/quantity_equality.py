@@ -195,15 +195,15 @@ def _compare_asked_unit(gold: Quantity, answer: Quantity, question: str | None) 
     """
     if question is None or not gold.unit.is_none or not answer.unit.measure:
         return None
-    asked = [
+    units_by_word = [
         (match[1], unit)
         for match in _ASKS_UNIT.finditer(question[-_MAX_QUESTION:])
         if (unit := units.read(match[2])) and unit.measure
     ]
-    sizes = {unit.size for _, unit in asked if unit.measure == answer.unit.measure}
+    sizes = {unit.size for _, unit in units_by_word if unit.measure == answer.unit.measure}
     if sizes:
         return (False, "another unit than is asked") if answer.unit.size not in sizes else None
-    return (None, "another unit than is asked") if any(word.lower() != "in" for word, _ in asked) else None
+    return (None, "another unit than is asked") if any(word.lower() != "in" for word, _ in units_by_word) else None
 
 
 def _compare_other_unit(bare: Quantity, measured: Quantity, question: str | None) -> Verdict | None:

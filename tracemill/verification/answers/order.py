@@ -48,7 +48,7 @@ def compare_in_order(
     gold: str, answer: str, question: str | None, compare_values: Callable[[str, str, str | None], Verdict]
 ) -> Verdict | None:
     """Compare two lists item by item; None if the question asks for no order, or if they are no lists of one length."""
-    if not question or _IN_ANY_ORDER.search(end := question[-_MAX_QUESTION:]):
+    if not question or not _SEPARATOR.search(gold) or _IN_ANY_ORDER.search(end := question[-_MAX_QUESTION:]):
         return None
     is_asked = _ASKED.search(end) is not None
     if not is_asked and not _POSSIBLE.search(end) and not _POSSIBLE_ELSEWHERE.search(end):

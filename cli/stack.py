@@ -23,6 +23,8 @@ HEARTBEAT_SECONDS = 30.0
 STEADY_SECONDS = 3.0
 #: States of a program that does not work.
 FAILED = ("CRASHING", "FATAL", "BACKOFF", "ORPHAN")
+#: The columns that a narrow terminal does not show.
+OPTIONAL = ("engine", "restarts")
 
 
 def register(app: typer.Typer) -> None:
@@ -130,7 +132,7 @@ def _print_status(reports: Sequence[ProcessStatus], json: bool) -> None:
         print_line(str(local.no_stack(settings().data_dir)))
     else:
         uptimes = [{"uptime": None if row["uptime"] is None else duration(row["uptime"])} for row in rows]
-        print_rows(map(or_, rows, uptimes), _columns(reports))
+        print_rows(map(or_, rows, uptimes), _columns(reports), optional=OPTIONAL)
         for report in reports:
             if report.failure:
                 print_line(f"{report.name}: {report.failure}")

@@ -13,13 +13,17 @@ def test_a_repeated_signal_does_not_interrupt_the_clean_up(
     number: signal.Signals, capsys: pytest.CaptureFixture[str]
 ) -> None:
     before = signal.getsignal(number)
-    cleaned_up = False
-    with pytest.raises(KeyboardInterrupt), explained_interrupt("The job continues."):
+    cleaned_up: list[bool] = []
+
+    def work() -> None:
         try:
             os.kill(os.getpid(), number)
         finally:
             os.kill(os.getpid(), number)
-            cleaned_up = True
+            cleaned_up.append(True)
+
+    with pytest.raises(KeyboardInterrupt), explained_interrupt("The job continues."):
+        work()
     assert cleaned_up
     assert capsys.readouterr().err == "\nThe job continues.\n"
     assert signal.getsignal(number) is before

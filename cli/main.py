@@ -101,7 +101,9 @@ def _version(is_requested: bool) -> None:
 def _global(
     config: Annotated[Path | None, typer.Option(help="Settings file (default: tracemill.toml here).")] = None,
     data_dir: Annotated[Path | None, typer.Option(help="The local stack's folder (default: .tracemill here).")] = None,
-    version: Annotated[bool, typer.Option("--version", callback=_version, is_eager=True)] = False,
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")
+    ] = False,
 ) -> None:
     # Flags become environment variables: each process that is started from here gets the same settings.
     if config is not None:
@@ -124,6 +126,9 @@ def main() -> None:
         sys.exit(130)
     except KeyboardInterrupt:
         sys.exit(130)
+    except SystemExit as ended:
+        is_closed_pipe = isinstance(ended.__context__, BrokenPipeError)  # `tracemill sql … | head`
+        sys.exit(0 if is_closed_pipe else ended.code)
     except Exception as error:
         sys.exit(_known(error))
     sys.exit(result if isinstance(result, int) else 0)
@@ -143,9 +148,6 @@ def _known(error: Exception) -> int:
 
     from db.retry import is_away, reason, sqlstate
 
-    if isinstance(error, BrokenPipeError):  # `tracemill sql … | head`
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 0
     if is_away(error):
         return _failed(str(unreachable("Postgres", reason(error))), 1)
     if isinstance(error, ProgrammingError) and sqlstate(error) == "42P01":

@@ -308,6 +308,16 @@ def test_ctrl_c_during_the_imports_ends_the_command_without_a_traceback(monkeypa
     assert ended.value.code == 130
 
 
+@pytest.mark.parametrize("words", [["methods"], ["methods", "--help"]])
+def test_a_pipe_that_its_reader_closes_is_no_error(words: list[str], tmp_path: Path) -> None:
+    command = [Path(sys.executable).with_name("tracemill"), *words]
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+    with subprocess.Popen(command, cwd=tmp_path, **pipes) as process:  # type: ignore[call-overload]
+        process.stdout.close()
+        assert process.stderr.read() == b""
+    assert process.returncode == 0
+
+
 def test_the_installed_command_and_the_module_have_the_same_entry_point() -> None:
     scripts = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["scripts"]
     assert scripts["tracemill"] == "cli.entry:main"

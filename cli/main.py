@@ -60,7 +60,18 @@ class Commands(Mapping[str, Any]):
 def _commands_in(module: str) -> Mapping[str, Any]:
     group = typer.Typer(rich_markup_mode="rich", callback=lambda: None)
     import_module(f"cli.{module}").register(group)
-    return get_group(group).commands
+    commands = get_group(group).commands
+    for command in commands.values():
+        _unwrap_help(command)
+    return commands
+
+
+def _unwrap_help(command: Any) -> None:
+    """Join the lines of each paragraph, because the terminal wraps them. A paragraph after \\b keeps its lines."""
+    paragraphs = (command.help or "").split("\n\n")
+    command.help = "\n\n".join(text if text.startswith("\b") else text.replace("\n", " ") for text in paragraphs)
+    for subcommand in getattr(command, "commands", {}).values():
+        _unwrap_help(subcommand)
 
 
 class Tracemill(TyperGroup):

@@ -7,6 +7,7 @@ import subprocess
 import sys
 import tomllib
 from collections.abc import Callable, Iterator
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -269,6 +270,15 @@ def test_the_help_of_every_command_shows_an_example_of_itself(run: Run, words: t
     assert ended.code == 0
     assert f"Example: tracemill {' '.join(words)}" in " ".join(ended.out.split())
     assert not re.search(r"\w…", ended.out)  # no default and no name is cut
+
+
+@pytest.mark.parametrize("words", list(commands(typer.main.get_command(app))), ids=" ".join)
+def test_help_wraps_only_where_the_terminal_ends(run: Run, words: tuple[str, ...]) -> None:
+    text = run(*words, "--help").out.split("╭")[0]
+    lines = [line.rstrip() for line in text.splitlines()]
+    for line, following in pairwise(lines):
+        if line and following and "  " not in following.strip():  # a table keeps its lines
+            assert len(line) + 1 + len(following.split()[0]) > 79, text
 
 
 @pytest.mark.parametrize(

@@ -134,7 +134,7 @@ def main() -> None:
     except TracemillError as error:
         sys.exit(_failed(str(error), error.exit_code))
     except typer.Abort:
-        sys.exit(130)
+        sys.exit(_failed("not confirmed, so nothing is changed. --yes confirms it", 130))
     except KeyboardInterrupt:
         sys.exit(130)
     except SystemExit as ended:

@@ -1,5 +1,6 @@
 """Errors of commands are sentences without a traceback. Exit code 2 means wrong use, 1 means failure."""
 
+import io
 import json
 import os
 import re
@@ -316,6 +317,15 @@ def test_ctrl_c_during_the_imports_ends_the_command_without_a_traceback(monkeypa
     with pytest.raises(SystemExit) as ended:
         entry.main()
     assert ended.value.code == 130
+
+
+def test_a_question_that_nobody_answers_names_the_option_that_confirms(
+    run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys, "stdin", io.StringIO())
+    ended = run("db", "downgrade", "base")
+    assert ended.code == 130
+    assert ended.err.endswith("error: not confirmed, so nothing is changed. --yes confirms it\n")
 
 
 @pytest.mark.parametrize("words", [["methods"], ["methods", "--help"]])

@@ -62,16 +62,22 @@ def _commands_in(module: str) -> Mapping[str, Any]:
     import_module(f"cli.{module}").register(group)
     commands = get_group(group).commands
     for command in commands.values():
-        _unwrap_help(command)
+        _tidy_help(command)
     return commands
 
 
-def _unwrap_help(command: Any) -> None:
-    """Join the lines of each paragraph, because the terminal wraps them. A paragraph after \\b keeps its lines."""
+def _tidy_help(command: Any) -> None:
+    """Join the lines of each paragraph, because the terminal wraps them, and show no value after a flag.
+
+    A paragraph after \\b keeps its lines.
+    """
+    for option in command.params:
+        if getattr(option, "is_flag", False):
+            option.metavar = ""  # otherwise <bool>
     paragraphs = (command.help or "").split("\n\n")
     command.help = "\n\n".join(text if text.startswith("\b") else text.replace("\n", " ") for text in paragraphs)
     for subcommand in getattr(command, "commands", {}).values():
-        _unwrap_help(subcommand)
+        _tidy_help(subcommand)
 
 
 class Tracemill(TyperGroup):

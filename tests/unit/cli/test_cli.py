@@ -271,6 +271,8 @@ def test_the_help_of_every_command_shows_an_example_of_itself(run: Run, words: t
     assert ended.code == 0
     assert f"Example: tracemill {' '.join(words)}" in " ".join(ended.out.split())
     assert not re.search(r"\w…", ended.out)  # no default and no name is cut
+    flags = [line for line in ended.out.splitlines() if "<bool>" in line and "--help" not in line]
+    assert flags == []  # a flag takes no value
 
 
 @pytest.mark.parametrize("words", list(commands(typer.main.get_command(app))), ids=" ".join)

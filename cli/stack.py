@@ -12,7 +12,7 @@ from cli.figures import duration
 from cli.output import Json, print_json, print_line, print_rows, progress_console
 from cli.preflight import require_programs
 from tracemill import stack as local
-from tracemill.errors import TracemillError
+from tracemill.errors import StackError, TracemillError
 from tracemill.settings import settings
 from tracemill.stack import ProcessStatus
 from tracemill.stack.programs import programs, start
@@ -168,6 +168,8 @@ def flower(json: Json = False) -> None:
     stack = local.load(settings().data_dir)
     if stack is None:
         raise local.no_stack(settings().data_dir)
+    if not any(row.name == "flower" and row.pid for row in local.status(settings().data_dir)):
+        raise StackError("Flower does not run. `tracemill up` starts it, unless [local] has flower = false")
     login = {
         "url": f"http://127.0.0.1:{stack.flower_port}",
         "user": stack.flower_user,

@@ -27,6 +27,7 @@ pytestmark = pytest.mark.integration
 JOB = "gsm8k-train-teacher-cot"
 ERROR = "error: /data/models/llama-3.3-70b-instruct-awq-marlin-of-the-team/config.json: no such file"
 CRASH_LOOP = f"generate: crash loop, ended 7 times: {ERROR}"
+COMMANDS = (["up"], ["status"], ["health"], ["jobs", "list"])
 PROGRAMS = [
     ProcessStatus(name, "RUNNING", pid, 3723.0, 0, Path("log"), engine="vllm" if name == "generate" else "")
     for pid, name in enumerate(("postgres", "redis", "generate", "producer", "verify"), start=4_194_300)
@@ -145,4 +146,7 @@ def test_a_screen_shows_its_state_and_the_reason_whole(
     change("delete from processes")
 
 
-COMMANDS = (["up"], ["status"], ["health"], ["jobs", "list"])
+def test_flower_prints_no_address_where_nothing_answers(clean: Stack) -> None:
+    ended = CliRunner().invoke(app, ["flower"])
+    assert str(ended.exception) == "Flower does not run. `tracemill up` starts it, unless [local] has flower = false"
+    assert ended.stdout == ""

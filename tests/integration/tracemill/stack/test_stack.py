@@ -265,6 +265,18 @@ def test_down_keeps_data_addresses_and_passwords_for_the_next_up(data_dir: Path)
     assert value(running, "select x from kept") == 7
 
 
+def test_settings_that_others_left_in_the_database_folder_never_apply(data_dir: Path) -> None:
+    start(data_dir)
+    stack.down(data_dir)
+    bashrc = data_dir.with_name("bashrc")
+    bashrc.write_text("mine")
+    (data_dir / "postgres" / "postgresql.auto.conf").write_text("archive_mode = on\narchive_command = 'false'\n")
+    (data_dir / "postgres" / "pg_hba.conf").unlink()
+    (data_dir / "postgres" / "pg_hba.conf").symlink_to(bashrc)
+    assert value(start(data_dir), "select setting from pg_settings where name = 'archive_mode'") == "off"
+    assert bashrc.read_text() == "mine"
+
+
 def test_a_lost_stack_file_changes_the_passwords_and_keeps_the_data(data_dir: Path) -> None:
     value(start(data_dir), "create table kept as select 7 as x", "select 1")
     (data_dir / "stack.json").unlink()

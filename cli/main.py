@@ -110,6 +110,9 @@ def _global(
         os.environ["TRACEMILL_CONFIG"] = str(config.absolute())
     if data_dir is not None:
         os.environ["TRACEMILL_DATA_DIR"] = str(data_dir.absolute())
+    from cli.first_use import announce  # imports the settings
+
+    announce()
 
 
 def main() -> None:

@@ -8,7 +8,6 @@ because the `openai` client needs ten times its CPU.
 import asyncio
 import email.utils
 import math
-import os
 import random
 import time
 from collections.abc import AsyncIterator
@@ -16,6 +15,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
+from tracemill.engines.api_key import api_key, is_named
 from tracemill.engines.openai_errors import error_status, error_text, event_error
 from tracemill.engines.openai_protocol import Answer, Models
 from tracemill.engines.openai_stream import DONE, Assembly, Chunk, Event, Events
@@ -84,8 +84,9 @@ class Server:
         self.url = _checked(model)
         self._address = self.url / "chat" / "completions"
         options = model.openai
-        self._key_name = options.api_key_env
-        self._key = os.environ.get(self._key_name, "").strip()
+        #: Empty if the settings name no variable for this server.
+        self._key_name = options.api_key_env if is_named(model) else ""
+        self._key = api_key(model)
         if not (self._key.isascii() and self._key.isprintable()):
             raise UsageError(f"the environment variable {options.api_key_env} holds characters that no API key has")
         self._model = model.model
@@ -242,7 +243,9 @@ class Server:
         if status is None:
             return ""
         if status in (401, 403):
-            return f"the key in {self._key_name} is refused: " if self._key else f"no key in {self._key_name}: "
+            if self._key:
+                return f"the key in {self._key_name} is refused: "
+            return f"no key in {self._key_name}: " if self._key_name else "no key, set openai.api_key_env: "
         return "wrong base_url or model: " if status == 404 or 300 <= status < 400 else ""
 
     def _misshapen(self, error: ValidationError, body: bytes) -> _TemporaryError:

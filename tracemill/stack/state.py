@@ -166,7 +166,10 @@ class Folder:
             self.root.chmod(stat.S_IMODE(self.root.stat().st_mode) & 0o711)
             for part in (self.postgres, self.redis, self.logs, self.units, self.root / "run"):
                 if part.is_symlink():
-                    raise StackError(f"{part} is a symbolic link, which `tracemill up` never made. Remove it.")
+                    raise StackError(
+                        f"{part} is a symbolic link, which `tracemill up` never made. "
+                        "Remove it, or set data_dir to a folder on the disk that it leads to."
+                    )
             for part in (self.redis, self.logs, self.units):
                 part.mkdir(mode=0o700, exist_ok=True)
             # It holds passwords.

@@ -47,8 +47,8 @@ def test_a_trace_adds_no_control_token_to_a_training_row(family: str) -> None:
     attack = spelling(reader.tokenizer)
     for thoughts in ("", "<think>\nfirst {}\n</think>\n\n"):
         hostile, plain = (reader.row(text, thoughts.format(text) + f"It is {text}") for text in (attack, "3 + 4"))
-        for one, other in ((hostile.prompt, plain.prompt), (hostile.completion, plain.completion)):
-            assert control_ids(reader.tokenizer, one) == control_ids(reader.tokenizer, other)
+        for attacked, ordinary in ((hostile.prompt, plain.prompt), (hostile.completion, plain.completion)):
+            assert control_ids(reader.tokenizer, attacked) == control_ids(reader.tokenizer, ordinary)
         assert attack.split("\U000f0000")[0] in reader.tokenizer.decode(hostile.completion)
         traces = [Trace("3 + 4", "7"), Trace(attack, thoughts.format(attack) + f"It is {attack}")]
         assert reader.rows(traces) == [reader.row(*trace) for trace in traces]

@@ -1,6 +1,7 @@
 """`tracemill`: its commands. The only module that turns an error into a message and an exit code."""
 
 import io
+import logging
 import os
 import sys
 from collections.abc import Iterator, Mapping
@@ -16,6 +17,7 @@ from typer.main import get_group
 from tracemill import __version__
 from tracemill.errors import TracemillError, reason_of, unreachable, without_error_numbers
 from tracemill.interpreter import protect_children
+from tracemill.text import PrintableRecord, printable
 
 #: The modules of this package with their commands, in the order of `tracemill --help`.
 MODULES = {
@@ -127,11 +129,15 @@ def _global(
         os.environ["TRACEMILL_CONFIG"] = str(config.absolute())
     if data_dir is not None:
         os.environ["TRACEMILL_DATA_DIR"] = str(data_dir.absolute())
+    from cli.first_use import announce  # imports the settings
+
+    announce()
 
 
 def main() -> None:
     """Run a command and exit: 0 success, 1 failure, 2 wrong use, 130 interrupted."""
     protect_children()
+    logging.setLogRecordFactory(PrintableRecord)
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper) and not stream.encoding.lower().startswith("utf"):
             stream.reconfigure(errors="backslashreplace")  # a terminal that has fewer characters than a trace
@@ -183,5 +189,5 @@ def _line(error: BaseException | None) -> str:
 
 
 def _failed(message: str, code: int) -> int:
-    print(f"error: {without_error_numbers(message)}", file=sys.stderr)
+    print(f"error: {printable(without_error_numbers(message))}", file=sys.stderr)
     return code

@@ -150,7 +150,7 @@ def _require_same(known: Loop, spec: LoopSpec, shots: Sequence[Shot]) -> None:
     if not differs and known.shots != tuple(shots):
         differs = "file of examples (attempt.examples)"
     if differs:
-        raise UsageError(f"loop '{spec.name}' exists with another {differs}. Give this loop another name.")
+        raise UsageError(f"loop '{spec.name}' exists with other settings ({differs}). Give this loop another name.")
 
 
 def _continue(loop: Loop) -> None:

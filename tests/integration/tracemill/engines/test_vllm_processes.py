@@ -39,7 +39,7 @@ def report():
 
 if __name__ == "__main__":
     CpuPlatform.check_and_update_config = staticmethod(as_on_cuda)
-    threading.Thread(target=report).start()
+    threading.Thread(target=report, daemon=True).start()
     options = {"max_model_len": 64, "kv_cache_gib": 0.01, "adapters": True}
     engine = VllmEngine(ModelSettings(model=sys.argv[1], vllm=options), Path())
     print("the engine is up", flush=True)

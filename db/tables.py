@@ -155,9 +155,11 @@ class JobQuestion(Base):
     ended: Mapped[str | None]
     #: State running in a job with a budget: the largest cost of the visit.
     reserved: Mapped[float] = mapped_column(DOUBLE_PRECISION, server_default="0")
-    #: States queued, running, generated: the time after which the feeder may take the question back.
+    #: States queued, running, generated: the time after which the feeder may take the question back. Null while a live
+    #: process holds the claim.
     lease_until: Mapped[datetime | None]
-    #: State running: the worker that holds the claim, and the claim's own id. Only the holder of the id can change it.
+    #: States running, generated: the process that holds the claim (`processes.name`), and the claim's own id. Only the
+    #: holder of the id can change it.
     owner: Mapped[str | None]
     claim_id: Mapped[UUID | None]
     #: State pending: the earliest time of its next visit, and the visits in a row that an absent engine has ended.
@@ -185,6 +187,12 @@ class JobQuestion(Base):
             "state",
             "lease_until",
             postgresql_where=text("state in ('queued', 'running', 'generated')"),
+        ),
+        # The claims of a process.
+        Index(
+            "ix_job_questions_owner",
+            "owner",
+            postgresql_where=text("owner is not null and state in ('running', 'generated')"),
         ),
         Index("ix_job_questions_error", "job_id", postgresql_where=text("last_error is not null")),
     )

@@ -81,6 +81,7 @@ def _threads_left() -> list[str]:
 @pytest.fixture(scope="session")
 def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[local.Stack]:
     """A migrated Postgres and a Redis; the settings and this process's Celery app use them."""
+    from db.heartbeat import background
     from db.migrate import prepare
     from tests.integration.factory import broker
     from workers import cancellation, claims
@@ -94,7 +95,7 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[local.Stack]:
             with broker(running.redis_url):
                 yield running
         finally:
-            for thread in (claims.heartbeat.pop(), cancellation.watcher.pop()):
+            for thread in (claims.watcher.pop(), cancellation.watcher.pop(), background.pop()):
                 if thread is not None:
                     thread.stop()  # a late task in this process has started it again
             local.down(folder)

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from db.heartbeat import background
 from tests.conftest import forget
 from tests.integration.factory import rows, states, value
 from tests.integration.feeding import step
@@ -14,8 +15,7 @@ from tests.scripted_server import ScriptedServer
 from tracemill.engines.registry import close_engines
 from tracemill.settings import settings
 from tracemill.stack import Stack
-from workers import cancellation, priors
-from workers.claims import heartbeat
+from workers import cancellation, claims, priors
 from workers.generate import generate
 from workers.job import worker_job
 from workers.verify import verify
@@ -47,7 +47,7 @@ def in_this_process(stack: Stack, server: ScriptedServer, folder: Path) -> Itera
         priors._known.clear()
         yield stack
         close_engines()
-        for thread in (heartbeat.pop(), cancellation.watcher.pop()):
+        for thread in (claims.watcher.pop(), cancellation.watcher.pop(), background.pop()):
             if thread is not None:
                 thread.stop()
     forget()

@@ -181,10 +181,10 @@ with recursive owners as (
     select (select jq.owner from job_questions jq where jq.owner > owners.owner and jq.state in ('running', 'generated')
             order by jq.owner limit 1)
     from owners where owners.owner is not null
+), alive as materialized (
+    select name from processes where seen_at > clock_timestamp() - make_interval(secs => :lease)
 ), lost as (
-    select owner from owners where owner is not null and not exists (
-        select from processes p where p.name = owners.owner
-          and p.seen_at > clock_timestamp() - make_interval(secs => :lease))
+    select owner from owners where owner is not null and not exists (select from alive where name = owner)
 )
 update job_questions set lease_until = clock_timestamp()
 where (job_id, question_id) in (

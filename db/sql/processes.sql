@@ -17,7 +17,7 @@ delete from processes where seen_at < now() - greatest(interval '10 minutes', ma
 -- name: hide_processes
 -- They have ended, as their host sees it. Their claims end with their heartbeats, because a row may belong to a process of
 -- another container with the same host name: its next heartbeat shows it again.
-update processes set is_hidden = true where name = any(:names)
+update processes set is_hidden = true, concurrency = 0, leads = false where name = any(:names)
 
 -- name: processes_of_host
 select name from processes where host = :host and not is_hidden

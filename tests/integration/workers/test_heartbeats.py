@@ -70,7 +70,7 @@ def test_the_feeder_takes_back_what_a_lost_worker_held_and_nothing_else(clean: S
     ]
 
 
-def test_a_successor_with_the_same_pid_does_not_keep_the_claims_of_a_dead_process(
+def test_a_successor_with_the_same_pid_does_not_keep_the_claims_of_the_dead(
     clean: Stack, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     job_id = fill(additions(1), "sums").job_id

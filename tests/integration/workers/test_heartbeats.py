@@ -71,7 +71,7 @@ def test_the_feeder_takes_back_what_a_lost_worker_held_and_nothing_else(clean: S
 
 
 def test_a_successor_with_the_same_pid_does_not_keep_the_claims_of_the_dead(
-    clean: Stack, monkeypatch: pytest.MonkeyPatch
+    clean: Stack,
 ) -> None:
     job_id = fill(additions(1), "sums").job_id
     step(LIMITS)
@@ -82,6 +82,7 @@ def test_a_successor_with_the_same_pid_does_not_keep_the_claims_of_the_dead(
     alive(process_name("generate"))
     alive(dead, seconds_ago=31)
     assert step(LIMITS).taken_back == 1
+    heartbeats._random.cache_clear()
 
 
 def test_a_claim_that_an_older_release_renews_lasts_until_its_own_lease(clean: Stack) -> None:

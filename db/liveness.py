@@ -8,6 +8,9 @@ from sqlalchemy.orm import Mapped, mapped_column
 
 from db.base import Base, now
 
+#: The questions that a process holds.
+CLAIMED = text("owner is not null and state in ('running', 'generated')")
+
 
 class Process(Base):
     """One process of the factory, updated by its heartbeat every few seconds."""

@@ -344,11 +344,16 @@ def test_fixing_a_port_of_a_running_stack_moves_service_and_programs(data_dir: P
     assert psutil.Process(after["sleeper"]).environ()["URL"] == moved.redis_url
 
 
-def test_a_stale_pid_file_with_an_unrelated_pid_does_not_matter(data_dir: Path) -> None:
+def test_files_that_others_left_in_the_database_folder_do_not_matter(data_dir: Path) -> None:
     start(data_dir)
     stack.down(data_dir)
-    (data_dir / "postgres" / "postmaster.pid").write_text(f"{os.getpid()}\n")
-    assert value(start(data_dir), "select 1") == 1
+    database, bashrc = data_dir / "postgres", data_dir.with_name("bashrc")
+    (database / "postmaster.pid").write_text(f"{os.getpid()}\n")
+    (database / "postgresql.auto.conf").write_text("archive_mode = on\narchive_command = 'false'\n")
+    (database / "pg_hba.conf").unlink()
+    (database / "pg_hba.conf").symlink_to(bashrc)
+    assert value(start(data_dir), "select setting from pg_settings where name = 'archive_mode'") == "off"
+    assert not bashrc.exists()
 
 
 @pytest.mark.parametrize("name", ["100% #1 ; 'ü\" x", "deep" * 30])

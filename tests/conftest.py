@@ -2,17 +2,21 @@
 
 import fcntl
 import os
+import sys
 import threading
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from xdist.remote import Producer
 from xdist.scheduler import LoadFileScheduling
 
+from db.heartbeat import background
 from db.session import engine
 from tests import ROOT
 from tracemill import stack as local
+from tracemill.concurrency import once
 from tracemill.methods import all_methods
 from tracemill.settings import settings
 
@@ -69,8 +73,21 @@ def _no_settings_of_this_machine(tmp_path_factory: pytest.TempPathFactory) -> It
     assert _threads_left() == []
 
 
+def stop_threads() -> None:
+    """Stop the threads that tasks in this process have started."""
+    made: list[once[Any]] = [background]
+    if "workers.generate" in sys.modules:
+        from workers import cancellation, claims
+
+        made += [claims.watcher, cancellation.watcher]
+    for thread in made:
+        if (running := thread.pop()) is not None:
+            running.stop()
+
+
 def forget() -> None:
-    """Clear the cached settings and methods, and close the connections."""
+    """Clear the cached settings and methods, and close the connections. Threads that use them end first."""
+    stop_threads()
     settings.cache_clear()
     all_methods.cache_clear()
     if (connections := engine.pop()) is not None:
@@ -88,7 +105,6 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[local.Stack]:
     """A migrated Postgres and a Redis; the settings and this process's Celery app use them."""
     from db.migrate import prepare
     from tests.integration.factory import broker
-    from workers import cancellation, claims
 
     folder = tmp_path_factory.mktemp("stack")
     with pytest.MonkeyPatch.context() as patch:
@@ -99,9 +115,7 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[local.Stack]:
             with broker(running.redis_url):
                 yield running
         finally:
-            for thread in (claims.heartbeat.pop(), cancellation.watcher.pop()):
-                if thread is not None:
-                    thread.stop()  # a late task in this process has started it again
+            stop_threads()
             local.down(folder)
     forget()
 

@@ -159,10 +159,11 @@ def cut_off(kinds: Sequence[str], seconds: float, hosts: Network, folder: Path, 
     """Disconnect one host of each kind and reconnect it; check the results of its work."""
     cut = {kind: leader(factory) if kind == "producer" else f"{kind}-1" for kind in kinds}
     unjudged: list[int] = []
+    for kind in cut.keys() & LATENCY.keys():
+        # Its teacher or judge answers after the reconnection. By then its questions have waited longer than usual.
+        tell(folder / f"{cut[kind]}.mood", HELD, 3600)
     if "verify" in cut:
-        # Its judge answers after the reconnection. By then its questions have waited longer than usual.
-        tell(mood := folder / f"{cut['verify']}.mood", HELD, 3600)
-        wait_until(lambda: waits(mood), 60)
+        wait_until(lambda: waits(folder / f"{cut['verify']}.mood"), 60)
         unjudged = unverified()  # on a busy machine the other verifier may settle some of them before the cut
         time.sleep(3)
     if "generate" in cut:
@@ -178,7 +179,8 @@ def cut_off(kinds: Sequence[str], seconds: float, hosts: Network, folder: Path, 
         wait_until(lambda: leader(factory) not in ("", cut["producer"]), BROKEN + 10)
         print(f"{leader(factory)} leads after {time.time() - began:.1f} s")
     time.sleep(max(0.0, began + seconds - time.time()))
-    wait_until(lambda: redone(held), 60, lambda: states(JOB))  # otherwise the cut-off host would be first to store it
+    # Otherwise the cut-off host would be first to store it. Redis keeps the messages of a lost verifier for a minute.
+    wait_until(lambda: redone(held), 120, lambda: states(JOB))
     back = time.time()
     print(f"back after {back - began:.0f} s: {states(JOB)}")
     for host in cut.values():

@@ -174,14 +174,14 @@ def test_programs_have_the_mark_their_environment_and_their_own_log(shared: Path
     wait_until(lambda: states(shared)["show"] == "EXITED")
 
 
-def test_prepare_runs_after_the_services_and_before_the_programs(data_dir: Path) -> None:
+def test_prepare_runs_after_the_services_and_before_the_programs(stopped: Path) -> None:
     results = []
 
     def prepare(running: stack.Stack) -> None:
         results.append(value(running, "select 1"))
-        results.append(pids(data_dir).keys())
+        results.append(pids(stopped).keys())
 
-    stack.up(data_dir, lambda _: [SLEEPER], prepare=prepare)
+    stack.up(stopped, lambda _: [SLEEPER], prepare=prepare)
     assert results == [1, {"postgres", "redis"}]
 
 
@@ -251,16 +251,16 @@ def test_a_hopeless_program_shows_the_end_of_its_log_and_others_stay_up(shared: 
 
 
 def test_a_data_service_that_cannot_start_is_reported_with_its_log(
-    data_dir: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    stopped: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     server = tmp_path / "server"
     server.write_text("#!/bin/sh\necho this machine is too small\nexit 1\n")
     server.chmod(0o755)
     monkeypatch.setenv("TRACEMILL_REDIS_SERVER", str(server))
     with pytest.raises(StackError, match=r"(?s)redis does not start.*redis\.log.*too small"):
-        start(data_dir)
+        start(stopped)
     monkeypatch.delenv("TRACEMILL_REDIS_SERVER")
-    assert value(start(data_dir), "select 1") == 1
+    assert value(start(stopped), "select 1") == 1
 
 
 def test_up_after_a_killed_supervisor_ends_orphans_and_keeps_the_data(shared: Path) -> None:
@@ -387,12 +387,13 @@ def test_a_data_folder_of_any_name_works(data_dir: Path, name: str) -> None:
     assert Path(running.run_dir).is_relative_to(odd) or not Path(running.run_dir).exists()
 
 
-def test_the_error_for_another_versions_database_names_that_version(data_dir: Path) -> None:
-    start(data_dir)
-    stack.down(data_dir)
-    (data_dir / "postgres" / "PG_VERSION").write_text("9\n")
+def test_the_error_for_another_versions_database_names_that_version(stopped: Path) -> None:
+    file = stopped / "postgres" / "PG_VERSION"
+    version = file.read_text()
+    file.write_text("9\n")
     with pytest.raises(StackError, match="made by Postgres 9, but the installed versions are"):
-        start(data_dir)
+        start(stopped)
+    file.write_text(version)
 
 
 def test_without_user_namespaces_root_drops_to_an_unprivileged_account(

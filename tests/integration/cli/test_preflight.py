@@ -53,11 +53,3 @@ def refuses(run: "Callable[..., CompletedProcess[str]]", folder: Path, command: 
     assert ended.stderr.count("\n") == 1
     assert (ended.returncode, ended.stdout) == (2, "")
     assert [file.name for file in folder.iterdir()] == ["tracemill.toml"]
-
-
-def test_services_alone_need_no_model(tmp_path: Path) -> None:
-    (tmp_path / "tracemill.toml").write_text("[models.student]\nmodel = './none'\n")
-    try:
-        assert tracemill(tmp_path, "up", "--services-only").returncode == 0
-    finally:
-        tracemill(tmp_path, "down")

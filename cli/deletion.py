@@ -9,6 +9,7 @@ import typer
 from cli.interruption import explained_interrupt, this_command
 from cli.output import print_line, progress_bar
 from db import deletion
+from db.session import transaction
 
 #: Seconds to wait for workers that hold questions of the job.
 WAIT_SECONDS = 60
@@ -24,6 +25,8 @@ Example: tracemill jobs delete first"""
 def delete_job(job: Mapping[str, Any], *, force: bool, yes: bool) -> None:
     """Delete a job (a row of `job_progress`) after a confirmation."""
     name, job_id = job["job"], job["job_id"]
+    with transaction() as connection:
+        deletion.check(connection, name, job_id, job["state"], force)
     if not yes:
         typer.confirm(f"Delete job {name} with its {job['traces']:,} traces?", abort=True)
     deletion.begin(name, job_id, job["state"], force)

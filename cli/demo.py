@@ -13,6 +13,7 @@ import typer
 from sqlalchemy import text
 
 from cli.demo_report import report
+from cli.interruption import ended_like_ctrl_c
 from cli.jobs import follow as follow_jobs
 from cli.output import Json, console, print_json
 from cli.preflight import require_programs
@@ -69,6 +70,7 @@ class Names:
         return f"{self.round}-teach"
 
 
+@ended_like_ctrl_c()
 def demo(
     questions: Annotated[int, typer.Option(min=20, help="Training questions.")] = 320,
     held_out: Annotated[int, typer.Option(min=20, help="Questions for the evaluations only.")] = 240,
@@ -87,9 +89,9 @@ def demo(
         seconds[name] = round(time.monotonic() - clock, 1)
         clock = time.monotonic()
 
-    _print("Starting Postgres, Redis, the feeder, the workers (vLLM loads the model) and Flower …")
-    stack = start(prepare)
     try:
+        _print("Starting Postgres, Redis, the feeder, the workers (vLLM loads the model) and Flower …")
+        stack = start(prepare)
         flower = f"http://127.0.0.1:{stack.flower_port}"
         _print(f"Flower watches at {flower} (user {stack.flower_user}; `tracemill flower` prints the password)")
         names = Names(_round_name())

@@ -13,6 +13,7 @@ from typing import Any
 
 from cli.findings import Finding, in_time, lacking
 from tracemill import thinking
+from tracemill.engines.api_key import api_key
 from tracemill.engines.memory_plan import STUDENT, local_plans
 from tracemill.engines.startable import require_startable
 from tracemill.errors import UsageError, reason_of
@@ -182,9 +183,14 @@ def _calls(config: ModelSettings, data_dir: Path) -> dict[str, Callable[[], Answ
 
 def _ask_server(config: ModelSettings, url: str) -> Answer:
     """Ask a server with the OpenAI protocol for its models."""
-    status, body = _get(url, os.environ.get(config.openai.api_key_env, "").strip())
+    try:
+        key = api_key(config)
+    except UsageError as error:
+        return Answer(str(error))
+    status, body = _get(url, key)
     if status in (401, 403):
-        return Answer(f"{url} refuses the key in {config.openai.api_key_env} ({status})")
+        refused = f"refuses the key in {config.openai.api_key_env}" if key else "wants a key, set openai.api_key_env"
+        return Answer(f"{url} {refused} ({status})")
     if status is None:
         return Answer(f"{url} does not answer: {body}")
     try:
@@ -226,7 +232,9 @@ def _hub_advice(trouble: str) -> str:
 
 def _get(url: str, key: str) -> tuple[int | None, str]:
     """The status and the body of a page; without an answer None and the reason."""
-    request = urllib.request.Request(url, headers={"Authorization": f"Bearer {key}"} if key else {})
+    request = urllib.request.Request(url)
+    if key:
+        request.add_unredirected_header("Authorization", f"Bearer {key}")
     try:
         with urllib.request.urlopen(request, timeout=REQUEST_SECONDS) as reply:
             return reply.status, reply.read(2**20).decode(errors="replace")

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from rich.text import Text
 
-from cli.output import console, print_json, print_rows, printable, progress_bar
+from cli.output import console, print_json, print_rows, progress_bar
 
 if TYPE_CHECKING:
     from db.jobs import JobSpec
@@ -87,13 +87,12 @@ def _show(spec: "RoundSpec", result: "Preview") -> None:
         print_rows(rows, ("left out", "limit", "is", "enough"), title="Left out by a limit of tokens: raise it")
     if result.overlaps:
         title = "Left out: " + ", ".join(f"{count} {rule}" for rule, count in sorted(selection.overlaps.items()))
-        pairs = [{name: printable(str(value)) for name, value in pair.items()} for pair in result.overlaps[:5]]
-        print_rows(pairs, ("rule", "question", "evaluation_question"), title=title)
+        print_rows(result.overlaps[:5], ("rule", "question", "evaluation_question"), title=title)
     for example in result.examples:
         console.rule(f"trace {example.trace_id}, {example.role}, stage {example.stage}", align="left")
         for part in example.parts:
             console.print(Text("[learnt]" if part.learnt else "[read]", style="bold"))
-            console.print(Text(printable(part.text), style="green" if part.learnt else ""), soft_wrap=True)
+            console.print(Text(part.text, style="green" if part.learnt else ""), soft_wrap=True)
 
 
 def _time(result: "Preview") -> str:

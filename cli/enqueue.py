@@ -13,7 +13,7 @@ from rich.progress import MofNCompleteColumn, SpinnerColumn, TextColumn, TimeEla
 
 from cli.interruption import explained_interrupt, this_command
 from cli.jobs import ENDED, job_named
-from cli.output import Json, console, print_json, print_line, printable, progress_bar, progress_console
+from cli.output import Json, console, print_json, print_line, progress_bar, progress_console
 from cli.policies import read_policy, signals_of
 from cli.question_preview import show_preview
 from producer.job_request import (
@@ -160,7 +160,7 @@ def enqueue(
     ):
         stored = store_questions(request.source, spec, reading_bar, remark=remarks.append)
     for sentence in remarks:
-        print_line(printable(sentence), progress_console)
+        print_line(sentence, progress_console)
     for problem in stored.problems:
         print_line(f"left out {problem.where}: {problem.what}", progress_console)
     if stored.bad > len(stored.problems):

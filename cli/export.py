@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from cli import export_files
+from cli.csv_cells import Raw
 from cli.export_files import COMPRESSED, FORMATS, STDOUT, Piece, Progress, Unfinished, Write
 from cli.export_layouts import LAYOUTS, READ, Layout
 from cli.interruption import explained_interrupt, this_command
@@ -70,6 +71,7 @@ def export(
     layout: Annotated[
         Layout | None, typer.Option("--as", help="A layout of other trainers instead of columns of trace_scores.")
     ] = None,
+    raw: Raw = False,
     overwrite: Annotated[bool, typer.Option(help="Replace an existing file or folder.")] = False,
     json: Json = False,
 ) -> None:
@@ -90,26 +92,28 @@ def export(
     if names and len(uses) > 1 and USE not in names:
         names.append(USE)
     traces = Traces(url.get_secret_value(), where, names, uses, form)
-    rows = {"where": where, "columns": names, "uses": list(uses), "layout": layout}
+    rows = {"where": where, "columns": names, "uses": list(uses), "layout": layout, "raw": raw}
     progress = Progress(rows | {"format": format, "first": traces.first}, 0, traces.end)
     if output == STDOUT:
-        with FORMATS[format].write(Piece(STDOUT, traces.kinds)) as write:
+        with FORMATS[format].write(Piece(STDOUT, traces.kinds, raw=raw)) as write:
             _copy(traces.batches(0, traces.end), write, progress)
         _require_rows(progress)
         return
     again = f"The export continues when you repeat: {this_command()}"
     with explained_interrupt(again), export_files.explained(output):
-        progress = _write(Unfinished(output, FORMATS[format]), traces, progress)
+        progress = _write(Unfinished(output, FORMATS[format]), traces, progress, raw)
     if json:
         counts = {"rows": progress.rows, "left_out": progress.left_out}
         print_json({"output": output, "format": format, "columns": list(traces.kinds), **counts})
     else:
-        print(f"{output}: {progress.rows:,} {'rows' if form else 'traces'}")
+        if format == Format.csv and not raw:
+            print_line("CSV cells that begin like a formula have a leading '; --raw leaves it out", progress_console)
+        print_line(f"{output}: {progress.rows:,} {'rows' if form else 'traces'}")
         if progress.left_out:
-            print(f"left out: {_counts(progress)}{_option(progress, '; ')}")
+            print_line(f"left out: {_counts(progress)}{_option(progress, '; ')}")
 
 
-def _write(unfinished: Unfinished, traces: "Traces", new: Progress) -> Progress:
+def _write(unfinished: Unfinished, traces: "Traces", new: Progress, raw: bool) -> Progress:
     """Write the traces in pieces, after those of an interrupted export, and join them."""
     progress = unfinished.begin(new)
     if progress.rows:
@@ -119,7 +123,7 @@ def _write(unfinished: Unfinished, traces: "Traces", new: Progress) -> Progress:
         with progress_bar() as bar:
             task = bar.add_task("exporting", total=progress.end)
             while progress.after < progress.end:
-                with unfinished.piece(progress, traces.kinds) as write:
+                with unfinished.piece(progress, traces.kinds, raw) as write:
                     _copy(batches, write, progress, lambda: bar.update(task, completed=progress.after), in_pieces=True)
                 progress.pieces += 1
                 unfinished.save(progress)

@@ -20,7 +20,8 @@ from decimal import Decimal
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, NamedTuple, cast
 
-from cli.output import json_default
+from cli.csv_cells import csv_cell
+from cli.output import json_default, json_line
 from tracemill.errors import TracemillError, reason_of
 
 if TYPE_CHECKING:
@@ -63,6 +64,8 @@ class Piece(NamedTuple):
     #: Empty, or one of `COMPRESSED`.
     compression: str = ""
     is_first: bool = True
+    #: Whether CSV cells that begin like a formula stay as they are.
+    raw: bool = False
 
 
 class Format(NamedTuple):
@@ -77,7 +80,7 @@ def _json_lines(piece: Piece) -> Iterator[Write]:
     """Write one JSON object a line."""
 
     def lines(rows: list[dict[str, Any]]) -> Iterator[str]:
-        return (json.dumps(row, ensure_ascii=False, default=json_default) + "\n" for row in rows)
+        return (json_line(row) + "\n" for row in rows)
 
     with _text(piece) as file:
         yield lambda rows: file.writelines(lines(rows))
@@ -91,7 +94,9 @@ def _csv_lines(piece: Piece) -> Iterator[Write]:
         writer = csv_module.writer(file, lineterminator="\n")
         if piece.is_first:
             writer.writerow(columns)
-        yield lambda rows: writer.writerows([_cell(row[name], columns[name]) for name in columns] for row in rows)
+        yield lambda rows: writer.writerows(
+            [csv_cell(_cell(row[name], columns[name]), piece.raw, file) for name in columns] for row in rows
+        )
 
 
 def _cell(value: Any, kind: str) -> Any:
@@ -267,10 +272,10 @@ class Unfinished:
         return new
 
     @contextmanager
-    def piece(self, progress: Progress, columns: Columns) -> Iterator[Write]:
+    def piece(self, progress: Progress, columns: Columns, raw: bool) -> Iterator[Write]:
         """Write the next piece. It counts when the block has ended and `save` is called."""
         number = progress.pieces
-        with self.format.write(Piece(self._piece(number), columns, self.compression, number == 0)) as write:
+        with self.format.write(Piece(self._piece(number), columns, self.compression, number == 0, raw)) as write:
             yield write
 
     def save(self, progress: Progress) -> None:

@@ -9,7 +9,7 @@ from rich.progress import MofNCompleteColumn, SpinnerColumn, TextColumn, TimeEla
 
 from cli.enqueue import NAME, Domain
 from cli.interruption import explained_interrupt, this_command
-from cli.output import Json, console, print_json, print_line, printable, progress_bar, progress_console
+from cli.output import Json, console, print_json, print_line, progress_bar, progress_console
 from cli.policies import read_policy
 from db.jobs import JobSpec
 from producer.importing import Imported, import_traces
@@ -58,7 +58,7 @@ def import_(
     if any("trace" not in columns.fields for table, columns in tables if table.columns):
         raise UsageError(f"{source}: no column has a trace. Name it: --map trace=COLUMN")
     for sentence in dict.fromkeys(sentence for table, columns in tables for sentence in columns.remarks(table)):
-        print_line(printable(sentence), progress_console)
+        print_line(sentence, progress_console)
     spec = JobSpec(
         name=name or f"{source_name(source)}-import",
         purpose="teach",
@@ -91,7 +91,7 @@ def import_(
 
 def _report(source: str, name: str, done: Imported, json: bool) -> None:
     for problem in done.problems:
-        print_line(printable(f"left out {problem.where}: {problem.what}"), progress_console)
+        print_line(f"left out {problem.where}: {problem.what}", progress_console)
     if done.bad > len(done.problems):
         progress_console.print(f"… and {done.bad - len(done.problems)} more rows left out")
     if not done.read:

@@ -1,9 +1,11 @@
-"""Ctrl-C in a command that waits: print what continues, and the command that follows it."""
+"""Interrupts of a command that waits: print what continues, and the command that follows it."""
 
 import shlex
+import signal
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from types import FrameType
 
 from cli.output import print_line, progress_console
 
@@ -15,9 +17,32 @@ def this_command(without: str = "") -> str:
 
 @contextmanager
 def explained_interrupt(*sentences: str) -> Iterator[None]:
-    """Print the sentences on stderr if the user presses Ctrl-C. The command then ends with exit code 130."""
+    """Print the sentences on stderr if the user presses Ctrl-C. The command then ends with exit code 130.
+
+    A closed terminal (SIGHUP) and SIGTERM do the same.
+    """
+    with ended_like_ctrl_c():
+        try:
+            yield
+        except KeyboardInterrupt:
+            with suppress(OSError):  # the terminal is closed
+                print_line(f"\n{' '.join(sentences)}", progress_console)
+            raise
+
+
+@contextmanager
+def ended_like_ctrl_c() -> Iterator[None]:
+    """Raise KeyboardInterrupt at SIGHUP and SIGTERM, unless they are ignored (`nohup`) or handled already."""
+    changed = [number for number in (signal.SIGHUP, signal.SIGTERM) if signal.getsignal(number) is signal.SIG_DFL]
     try:
+        for number in changed:
+            signal.signal(number, _interrupt)
         yield
-    except KeyboardInterrupt:
-        print_line(f"\n{' '.join(sentences)}", progress_console)
-        raise
+    finally:
+        for number in changed:
+            signal.signal(number, signal.SIG_DFL)
+
+
+def _interrupt(number: int, _: FrameType | None) -> None:
+    signal.signal(number, signal.SIG_IGN)  # a shell repeats SIGHUP, which must not interrupt the clean-up
+    raise KeyboardInterrupt

@@ -21,7 +21,7 @@ from cli.policies import in_words
 from db.diagnosis import job_reasons, sentences, why_idle
 from db.queries import Q
 from db.session import transaction
-from tracemill.errors import UsageError
+from tracemill.errors import UsageError, unknown_name
 from tracemill.policy import Policy
 
 jobs = typer.Typer(
@@ -345,13 +345,12 @@ def progress() -> list[dict[str, Any]]:
 
 
 def job_named(name: str) -> dict[str, Any]:
-    """Return the job of that name. Raises UsageError, which lists the known jobs."""
+    """Return the job of that name. Raises UsageError, which names known jobs."""
     rows = progress()
     for row in rows:
         if row["job"] == name:
             return row
-    known = ", ".join(row["job"] for row in rows) or "none yet"
-    raise UsageError(f"no job '{name}'. Jobs: {known}")
+    raise unknown_name("job", name, [row["job"] for row in rows])
 
 
 def _change(name: str, state: str, allowed: list[str], budget: float | None = None) -> None:

@@ -1,6 +1,7 @@
 """`tracemill`: its commands. The only module that turns an error into a message and an exit code."""
 
 import io
+import logging
 import os
 import sys
 from collections.abc import Iterator, Mapping
@@ -16,6 +17,7 @@ from typer.main import get_group
 from tracemill import __version__
 from tracemill.errors import TracemillError, reason_of, unreachable, without_error_numbers
 from tracemill.interpreter import protect_children
+from tracemill.text import PrintableRecord, printable
 
 #: The modules of this package with their commands, in the order of `tracemill --help`.
 MODULES = {
@@ -60,7 +62,24 @@ class Commands(Mapping[str, Any]):
 def _commands_in(module: str) -> Mapping[str, Any]:
     group = typer.Typer(rich_markup_mode="rich", callback=lambda: None)
     import_module(f"cli.{module}").register(group)
-    return get_group(group).commands
+    commands = get_group(group).commands
+    for command in commands.values():
+        _tidy_help(command)
+    return commands
+
+
+def _tidy_help(command: Any) -> None:
+    """Join the lines of each paragraph, because the terminal wraps them, and show no value after a flag.
+
+    A paragraph after \\b keeps its lines.
+    """
+    for option in command.params:
+        if getattr(option, "is_flag", False):
+            option.metavar = ""  # otherwise <bool>
+    paragraphs = (command.help or "").split("\n\n")
+    command.help = "\n\n".join(text if text.startswith("\b") else text.replace("\n", " ") for text in paragraphs)
+    for subcommand in getattr(command, "commands", {}).values():
+        _tidy_help(subcommand)
 
 
 class Tracemill(TyperGroup):
@@ -101,18 +120,24 @@ def _version(is_requested: bool) -> None:
 def _global(
     config: Annotated[Path | None, typer.Option(help="Settings file (default: tracemill.toml here).")] = None,
     data_dir: Annotated[Path | None, typer.Option(help="The local stack's folder (default: .tracemill here).")] = None,
-    version: Annotated[bool, typer.Option("--version", callback=_version, is_eager=True)] = False,
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")
+    ] = False,
 ) -> None:
     # Flags become environment variables: each process that is started from here gets the same settings.
     if config is not None:
         os.environ["TRACEMILL_CONFIG"] = str(config.absolute())
     if data_dir is not None:
         os.environ["TRACEMILL_DATA_DIR"] = str(data_dir.absolute())
+    from cli.first_use import announce  # imports the settings
+
+    announce()
 
 
 def main() -> None:
     """Run a command and exit: 0 success, 1 failure, 2 wrong use, 130 interrupted."""
     protect_children()
+    logging.setLogRecordFactory(PrintableRecord)
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper) and not stream.encoding.lower().startswith("utf"):
             stream.reconfigure(errors="backslashreplace")  # a terminal that has fewer characters than a trace
@@ -121,9 +146,12 @@ def main() -> None:
     except TracemillError as error:
         sys.exit(_failed(str(error), error.exit_code))
     except typer.Abort:
-        sys.exit(130)
+        sys.exit(_failed("not confirmed, so nothing is changed. --yes confirms it", 130))
     except KeyboardInterrupt:
         sys.exit(130)
+    except SystemExit as ended:
+        is_closed_pipe = isinstance(ended.__context__, BrokenPipeError)  # `tracemill sql … | head`
+        sys.exit(0 if is_closed_pipe else ended.code)
     except Exception as error:
         sys.exit(_known(error))
     sys.exit(result if isinstance(result, int) else 0)
@@ -143,9 +171,6 @@ def _known(error: Exception) -> int:
 
     from db.retry import is_away, reason, sqlstate
 
-    if isinstance(error, BrokenPipeError):  # `tracemill sql … | head`
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 0
     if is_away(error):
         return _failed(str(unreachable("Postgres", reason(error))), 1)
     if isinstance(error, ProgrammingError) and sqlstate(error) == "42P01":
@@ -164,5 +189,5 @@ def _line(error: BaseException | None) -> str:
 
 
 def _failed(message: str, code: int) -> int:
-    print(f"error: {without_error_numbers(message)}", file=sys.stderr)
+    print(f"error: {printable(without_error_numbers(message))}", file=sys.stderr)
     return code

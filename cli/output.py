@@ -13,21 +13,32 @@ from typing import IO, Annotated, Any
 
 import typer
 from rich.cells import cell_len
-from rich.console import Console, Group, JustifyMethod, RenderableType
+from rich.console import Console, ConsoleOptions, Group, JustifyMethod, RenderableType
 from rich.progress import Progress, ProgressColumn
 from rich.rule import Rule
+from rich.segment import Segment
 from rich.table import Column, Table
 from rich.text import Text
 
 from cli.figures import leaves, shown
 from tracemill.errors import EngineError
 from tracemill.settings import settings
+from tracemill.text import printable, printable_json
+
+
+class SafeConsole(Console):
+    """A console that shows escape sequences of texts by models, files and servers, and never sends them."""
+
+    def render(self, renderable: RenderableType, options: ConsoleOptions | None = None) -> Iterator[Segment]:
+        for segment in super().render(renderable, options):
+            yield segment if segment.control else Segment(printable(segment.text), segment.style)
+
 
 Json = Annotated[bool, typer.Option("--json", help="Print JSON for machines.")]
 
 #: As wide as the terminal, also in a pipe. Without a terminal COLUMNS decides, otherwise 80.
-console = Console(highlight=False)
-progress_console = Console(stderr=True, highlight=False)
+console = SafeConsole(highlight=False)
+progress_console = SafeConsole(stderr=True, highlight=False)
 
 #: Cells up to this many characters are never wrapped: names, figures with their intervals, dates.
 MAX_UNWRAPPED = 24
@@ -90,7 +101,7 @@ def _diverted(log: Path) -> bool:
     try:
         for folder in (log.parent.parent, log.parent):
             folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        file = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_APPEND, 0o600)
+        file = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_APPEND | os.O_NOFOLLOW, 0o600)
     except OSError:
         os.dup2(2, 1)
         return False
@@ -102,7 +113,12 @@ def _diverted(log: Path) -> bool:
 
 def print_json(value: Any) -> None:
     """Print one JSON document on stdout."""
-    print(json.dumps(value, ensure_ascii=False, default=json_default))
+    print(json_line(value))
+
+
+def json_line(value: Any) -> str:
+    """JSON without a character that a terminal would obey."""
+    return printable_json(json.dumps(value, ensure_ascii=False, default=json_default))
 
 
 def json_default(value: Any) -> Any:
@@ -116,11 +132,6 @@ def json_default(value: Any) -> Any:
             return str(value)
         case _:
             return str(value)
-
-
-def printable(text: str) -> str:
-    """Replace control characters of texts by models and files, because a terminal would interpret them."""
-    return "".join(char if char.isprintable() or char in "\n\t" else "\N{REPLACEMENT CHARACTER}" for char in text)
 
 
 def print_line(text: str, out: Console = console) -> None:
@@ -278,4 +289,4 @@ def _titled(title: str | None) -> list[RenderableType]:
 
 
 def _cell(value: Any) -> Text:
-    return value if isinstance(value, Text) else Text(shown(value))
+    return value if isinstance(value, Text) else Text(printable(shown(value)))

@@ -56,6 +56,8 @@ def read_policy(path: Path | None, flags: Mapping[str, Any], gates: Sequence[str
         where = ".".join(str(part) for part in first["loc"])
         problem = first["msg"].removeprefix("Value error, ")
         raise UsageError(f"policy{f' {path}' if path else ''}: {where + ': ' if where else ''}{problem}") from None
+    if impassable := [f"{name} = {least:g}" for name, least in policy.gates.items() if least > 1]:
+        raise UsageError(f"no trace passes the gate {impassable[0]}: the largest value of a signal is 1")
     if policy.judge is not None:
         model_settings(policy.judge)
     return policy

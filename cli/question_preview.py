@@ -3,7 +3,7 @@
 from dataclasses import asdict
 from typing import TYPE_CHECKING
 
-from cli.output import console, print_facts, print_json, print_line, printable
+from cli.output import console, print_facts, print_json, print_line
 
 if TYPE_CHECKING:
     from producer.preview import Preview
@@ -21,8 +21,8 @@ def show_preview(result: "Preview", json: bool) -> None:
     for number, question in enumerate(result.questions, 1):
         console.rule(f"question {number}, {question.domain}, {question.kind}", align="left")
         for message in question.messages:
-            print_line(printable(f"{message['role']}: {message['content']}"))
-        print_line(printable(f"gold answer: {question.gold or 'none'}"))
+            print_line(f"{message['role']}: {message['content']}")
+        print_line(f"gold answer: {question.gold or 'none'}")
     console.rule(align="left")
     kinds = {f"kind {kind}": f"{count:,}" for kind, count in sorted(result.kinds.items())}
     print_facts(
@@ -31,6 +31,6 @@ def show_preview(result: "Preview", json: bool) -> None:
         | {"left out": f"{len(result.problems):,}"}
     )
     for problem in result.problems[:MAX_PROBLEMS]:
-        print_line(printable(f"left out {problem.where}: {problem.what}"))
+        print_line(f"left out {problem.where}: {problem.what}")
     for warning in result.warnings:
-        print_line(printable(f"warning: {warning}"))
+        print_line(f"warning: {warning}")

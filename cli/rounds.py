@@ -9,7 +9,7 @@ from sqlalchemy import text
 from cli.output import Json, print_facts, print_json, print_line, print_rows
 from db.queries import Q
 from db.session import transaction
-from tracemill.errors import UsageError
+from tracemill.errors import UsageError, unknown_name
 from tracemill.statistics import Interval
 from trainer.compare import Compared, Side, p_value, percent, points, verdict
 from trainer.compare import compare as compare_sides
@@ -172,11 +172,12 @@ def _differing(first: Mapping[str, Any], second: Mapping[str, Any], under: str =
 
 
 def round_named(name: str) -> dict[str, Any]:
-    """Return the round of that name with its evaluations. Raises UsageError, which lists the known rounds."""
+    """Return the round of that name with its evaluations. Raises UsageError, which names known rounds."""
     with transaction() as connection:
         stored = connection.execute(Q["round_by_name"], {"name": name}).mappings().one_or_none()
         if stored is None:
-            known = connection.execute(text("select string_agg(name, ', ' order by id) from rounds")).scalar()
-            raise UsageError(f"no round '{name}'. Rounds: {known or 'none yet'}")
+            raise unknown_name(
+                "round", name, connection.execute(text("select name from rounds order by id")).scalars().all()
+            )
         evaluations = connection.execute(Q["round_evaluations"], {"round_id": stored["id"]}).mappings()
         return dict(stored) | {"evaluations": [dict(row) for row in evaluations]}

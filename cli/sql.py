@@ -10,6 +10,7 @@ from typing import Annotated, Any
 
 import typer
 
+from cli.csv_cells import Raw, csv_cell
 from cli.output import Json, json_default, print_json, print_line, print_rows
 from tracemill.errors import UsageError, no_postgres, reason_of, unreachable
 from tracemill.settings import settings
@@ -44,6 +45,7 @@ def sql(
     query: Annotated[str | None, typer.Argument(help="One SQL statement; - reads it from standard input.")] = None,
     file: Annotated[Path | None, typer.Option("--file", "-f", help="Read the statement from this file.")] = None,
     as_csv: Annotated[bool, typer.Option("--csv", help="Print CSV with a header.")] = False,
+    raw: Raw = False,
     json: Json = False,
     url: Annotated[
         bool, typer.Option("--url", help="Print the read-only role's address, password included, and run nothing.")
@@ -60,7 +62,7 @@ def sql(
     if as_csv:
         writer = csv.writer(sys.stdout)
         writer.writerow(columns)
-        writer.writerows(map(_csv_cell, row) for row in rows)
+        writer.writerows([csv_cell(_csv_value(value), raw, sys.stdout) for value in row] for row in rows)
         return
     records = [dict(zip(columns, row, strict=True)) for row in rows]
     if json:
@@ -136,7 +138,7 @@ def _require_distinct(columns: Sequence[str]) -> None:
         raise UsageError(f"several columns are called {repeated[0]}: rename them with `as`")
 
 
-def _csv_cell(value: Any) -> Any:
+def _csv_value(value: Any) -> Any:
     """JSON columns as JSON; everything else as Python prints it."""
     if isinstance(value, dict | list):
         return json_library.dumps(value, ensure_ascii=False, default=json_default)

@@ -12,7 +12,7 @@ from cli.figures import duration
 from cli.output import Json, print_json, print_line, print_rows, progress_console
 from cli.preflight import require_programs
 from tracemill import stack as local
-from tracemill.errors import TracemillError
+from tracemill.errors import StackError, TracemillError
 from tracemill.settings import settings
 from tracemill.stack import ProcessStatus
 from tracemill.stack.programs import programs, start
@@ -23,6 +23,8 @@ HEARTBEAT_SECONDS = 30.0
 STEADY_SECONDS = 3.0
 #: States of a program that does not work.
 FAILED = ("CRASHING", "FATAL", "BACKOFF", "ORPHAN")
+#: The columns that a narrow terminal does not show.
+OPTIONAL = ("engine", "restarts")
 
 
 def register(app: typer.Typer) -> None:
@@ -130,7 +132,7 @@ def _print_status(reports: Sequence[ProcessStatus], json: bool) -> None:
         print_line(str(local.no_stack(settings().data_dir)))
     else:
         uptimes = [{"uptime": None if row["uptime"] is None else duration(row["uptime"])} for row in rows]
-        print_rows(map(or_, rows, uptimes), _columns(reports))
+        print_rows(map(or_, rows, uptimes), _columns(reports), optional=OPTIONAL)
         for report in reports:
             if report.failure:
                 print_line(f"{report.name}: {report.failure}")
@@ -166,6 +168,8 @@ def flower(json: Json = False) -> None:
     stack = local.load(settings().data_dir)
     if stack is None:
         raise local.no_stack(settings().data_dir)
+    if not any(row.name == "flower" and row.pid for row in local.status(settings().data_dir)):
+        raise StackError("Flower does not run. `tracemill up` starts it, unless [local] has flower = false")
     login = {
         "url": f"http://127.0.0.1:{stack.flower_port}",
         "user": stack.flower_user,

@@ -1,6 +1,5 @@
 """`tracemill verify`: verify the traces of a file. It needs no stack."""
 
-import json as jsonlib
 import os
 import signal
 import sys
@@ -14,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 
-from cli.output import Json, libraries_in_log, log_of, print_facts, print_line, progress_console
+from cli.output import Json, json_line, libraries_in_log, log_of, print_facts, print_line, progress_console
 from tracemill.errors import TracemillError, UsageError
 from tracemill.scores import SCORE_FIELDS
 from tracemill.settings import model as model_settings
@@ -111,7 +110,7 @@ def verify(
     figures = summary.figures()
     if json:
         # Without -o, standard output is for the verdicts.
-        print(jsonlib.dumps(figures, ensure_ascii=False), file=sys.stderr if out == STANDARD else sys.stdout)
+        print(json_line(figures), file=sys.stderr if out == STANDARD else sys.stdout)
     else:
         print_summary(figures)
     if summary.not_verified or summary.left_out:

@@ -12,6 +12,8 @@ from tracemill.errors import UsageError
 
 #: Questions in the first transaction, and the longest duration of one in seconds. Later ones have as many as fit.
 FIRST_BATCH, BATCH_SECONDS = 100, 0.2
+#: The states of jobs that can be deleted.
+DELETABLE = ("cancelled", "done", "deleting")
 
 
 class Deleted(NamedTuple):
@@ -22,25 +24,36 @@ class Deleted(NamedTuple):
     seconds: float
 
 
+def check(connection: Connection, name: str, job_id: int, state: str, force: bool) -> None:
+    """Raise UsageError if the job has not ended, or if a round, a job or a loop depends on it."""
+    uses = connection.execute(Q["uses_of_job"], {"job_id": job_id, "name": name}).all()
+    if unfinished := [f"{use.kind} {use.name}" for use in uses if not use.has_ended]:
+        raise UsageError(f"job {name} is in use by {', '.join(unfinished)}: wait until it ends, or cancel it")
+    if uses and not force:
+        names = ", ".join(f"{use.kind} {use.name}" for use in uses)
+        raise UsageError(
+            f"job {name} was used by {names}. --force deletes it all the same, with the rows of lineage and of "
+            "measurements that need it"
+        )
+    if state not in DELETABLE:
+        raise _not_ended(name, state)
+
+
 def begin(name: str, job_id: int, state: str, force: bool) -> None:
     """Put an ended job into the state `deleting`. `force` also forgets that rounds used its traces.
 
-    Raises UsageError if the job has not ended, or if a round, a job or a loop depends on it.
+    Raises the errors of `check`.
     """
     with transaction() as connection:
-        uses = connection.execute(Q["uses_of_job"], {"job_id": job_id, "name": name}).all()
-        if unfinished := [f"{use.kind} {use.name}" for use in uses if not use.has_ended]:
-            raise UsageError(f"job {name} is in use by {', '.join(unfinished)}: wait until it ends, or cancel it")
-        if uses and not force:
-            names = ", ".join(f"{use.kind} {use.name}" for use in uses)
-            raise UsageError(
-                f"job {name} was used by {names}. --force deletes it all the same, with the rows of lineage and of "
-                "measurements that need it"
-            )
+        check(connection, name, job_id, state, force)
         if connection.execute(Q["begin_deletion"], {"job_id": job_id}).scalar_one_or_none() is None:
-            raise UsageError(f"job {name} is {state}: end it first with `tracemill jobs cancel {name}`")
+            raise _not_ended(name, "no longer ended")
         for query in ("forget_evaluations", "forget_source"):
             connection.execute(Q[query], {"job_id": job_id})
+
+
+def _not_ended(name: str, state: str) -> UsageError:
+    return UsageError(f"job {name} is {state}: end it first with `tracemill jobs cancel {name}`")
 
 
 def is_in_work(job_id: int) -> bool:

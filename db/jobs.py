@@ -118,7 +118,7 @@ def open_job(connection: Connection, spec: JobSpec) -> int:
         if known[column] != requested[column]:
             difference = "prompt" if column == "prompts" else f"{column}: {known[column]!r}, not {requested[column]!r}"
             raise UsageError(
-                f"job '{spec.name}' exists with another {difference}. "
+                f"job '{spec.name}' exists with other settings ({difference}). "
                 "Give the new job another --name, or repeat the first command to resume it."
             )
     return int(known["id"])

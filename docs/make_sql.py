@@ -8,7 +8,8 @@ from db.views import VIEWS
 INTRODUCTION = """Their columns are kept stable. Made from the comments in the database.
 
 `tracemill sql "select …"` runs one statement. `tracemill sql -f query.sql` reads it from a file, and without a query it
-is read from standard input. `--csv` and `--json` print for programs. The role can read these views and nothing else.
+is read from standard input. `--csv` and `--json` print for programs. A CSV cell that begins like a formula gets a
+leading `'`, unless `--raw` is given. The role can read these views and nothing else.
 
 `tracemill sql --url` prints the role's address, password included, for other programs:
 

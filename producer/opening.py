@@ -18,7 +18,7 @@ from producer.enqueue import Enqueued, enqueue, enqueue_from
 from producer.job_request import JobRequest, SourceSpec
 from producer.sources import Problem, Question, open_source
 from tracemill.engines.context import context_of
-from tracemill.errors import UsageError
+from tracemill.errors import UsageError, unknown_name
 from tracemill.generation_config import job_sampling, own_sampling
 from tracemill.methods import named, prompts
 from tracemill.model_settings import ModelSettings
@@ -74,8 +74,9 @@ def _job_id(name: str) -> int:
     with transaction() as connection:
         row = connection.execute(Q["job_by_name"], {"name": name}).one_or_none()
         if row is None:
-            known = connection.execute(text("select string_agg(name, ', ' order by id) from jobs")).scalar()
-            raise UsageError(f"no job '{name}'. Jobs: {known or 'none yet'}")
+            raise unknown_name(
+                "job", name, connection.execute(text("select name from jobs order by id")).scalars().all()
+            )
     return int(row.id)
 
 

@@ -54,6 +54,7 @@ def _no_settings_of_this_machine(tmp_path_factory: pytest.TempPathFactory) -> It
     with pytest.MonkeyPatch.context() as patch:
         for name in [name for name in os.environ if name.startswith("TRACEMILL_")]:
             patch.delenv(name)
+        patch.setenv("XDG_STATE_HOME", str(tmp_path_factory.mktemp("state")))
         patch.setenv("TRACEMILL_DATA_DIR", str(tmp_path_factory.mktemp("data")))
         empty = tmp_path_factory.mktemp("config") / "tracemill.toml"
         empty.touch()

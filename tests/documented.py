@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
-PAGES = ("README.md", "docs/*.md", "recipes/README.md", "docker/README.md", "benchmarks/README.md")
+PAGES = ("README.md", "SECURITY.md", "docs/*.md", "recipes/README.md", "docker/README.md", "benchmarks/README.md")
 COMMENTED = ("recipes/*.toml", "tracemill.example.toml", "docker/*.yaml", "docker/*.toml")
 
 BLOCK = re.compile(r"^(`{3,})(?P<language>\w*)\n(?P<content>.*?)^\1", re.DOTALL | re.MULTILINE)

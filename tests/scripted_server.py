@@ -178,7 +178,9 @@ class ScriptedServer:
                 return _error(status, "not like this", headers)
             case body:
                 raw = body if isinstance(body, bytes) else body.encode()
-                return web.Response(body=raw, content_type="text/event-stream" if streamed else "application/json")
+                packed = {"Content-Encoding": "gzip"} if raw.startswith(b"\x1f\x8b") else None
+                content_type = "text/event-stream" if streamed else "application/json"
+                return web.Response(body=raw, content_type=content_type, headers=packed)
 
     async def _streamed(
         self, request: web.Request, request_body: dict[str, Any], fault: Fault | None

@@ -22,6 +22,7 @@ from tracemill.keepalive import REDIS_CLIENT
 from tracemill.policy import Policy
 from tracemill.queues import TRAIN_QUEUE, verify_queue
 from tracemill.settings import settings
+from tracemill.text import PrintableRecord
 
 log = logging.getLogger(__name__)
 
@@ -49,6 +50,7 @@ class Loader(AppLoader):  # type: ignore[misc]
 
     def on_worker_init(self) -> None:
         protect_children()
+        logging.setLogRecordFactory(PrintableRecord)
 
 
 broker.install()

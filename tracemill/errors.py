@@ -5,6 +5,11 @@ It ends with the exit code of the class: 2 for wrong use, 1 for work that failed
 """
 
 import re
+from collections.abc import Sequence
+from difflib import get_close_matches
+
+#: The largest number of names that an error lists. With more names it shows the nearest three.
+MAX_NAMES = 8
 
 _ERROR_NUMBER = re.compile(r"\[Errno -?\w+\] ", re.IGNORECASE)
 
@@ -23,6 +28,15 @@ class UsageError(TracemillError):
 
 class StackError(TracemillError):
     """The local stack (Postgres, Redis, supervised processes) failed or is missing."""
+
+
+def unknown_name(kind: str, name: str, known: Sequence[str]) -> UsageError:
+    """The error for a job, a round or a loop that does not exist. `known`: all names, oldest first."""
+    shown, rest = known, ""
+    if len(known) > MAX_NAMES:
+        shown = get_close_matches(name, known, n=3) or known[-3:]
+        rest = f" and {len(known) - len(shown)} more: `tracemill {kind}s list` shows all"
+    return UsageError(f"no {kind} '{name}'. {kind.capitalize()}s: {', '.join(shown) or 'none yet'}{rest}")
 
 
 def no_postgres(setting: str, alternative: str = "") -> StackError:

@@ -87,7 +87,9 @@ class OpenaiOptions(Section):
 
     #: The server's address, up to and including `/v1`.
     base_url: str | None = None
-    #: The NAME of the environment variable that holds the API key; never the key itself.
+    #: The NAME of the environment variable that holds the API key; never the key itself. The default goes to
+    #: api.openai.com only. A variable that you name goes to your server: over https, to this machine, or where
+    #: TRACEMILL_KEYS allows it.
     api_key_env: str = "OPENAI_API_KEY"
     #: Largest number of requests a minute by one process. None means no limit of our own.
     #: In both cases the rate falls after a 429 answer, and then rises slowly.
@@ -103,7 +105,8 @@ class ModelSettings(Section):
 
     #: `vllm` runs the model in the worker's own process; `openai` talks to any compatible server.
     engine: Literal["vllm", "openai"] = "vllm"
-    #: A folder, a hub name, or `wheel:PACKAGE`. For `openai`, the name that the server knows.
+    #: A folder (`./folder`, `/path/folder`), a hub name, or `wheel:PACKAGE`. For `openai`, the name that the server
+    #: knows.
     model: str = EMBEDDED_MODEL
     #: Longest duration of one request. In vLLM of one sample, from its first token on: the wait for its turn does not
     #: count. With `openai.stream`, the longest pause between two parts of the answer.

@@ -12,6 +12,8 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any, Literal, TypedDict
 
+from tracemill.control_tokens import control_tokens
+
 SLOT = re.compile(r"\{([a-z_]+)\}")
 
 #: The domains with their own prompts. A question of any other domain gets the prompt of `general`.
@@ -59,9 +61,19 @@ def render(prompt: Prompt, slots: Mapping[str, str]) -> list[Message]:
 def token_ids(tokenizer: Any, messages: list[Message], options: Mapping[str, Any] = MappingProxyType({})) -> list[int]:
     """The tokens of the prompt: the tokenizer's chat template up to the start of the assistant's turn.
 
-    `options` are the chat template's own, such as `enable_thinking`.
+    `options` are the chat template's own, such as `enable_thinking`. Control tokens that a message spells are text.
     """
+    control = control_tokens(tokenizer)
+    if any(control.hide(message["content"]) != message["content"] for message in messages):
+        return control.ids(prompt_text(tokenizer, messages, options))
     ids = tokenizer.apply_chat_template(
         messages, add_generation_prompt=True, tokenize=True, return_dict=False, **options
     )
     return list(ids)
+
+
+def prompt_text(tokenizer: Any, messages: list[Message], options: Mapping[str, Any] = MappingProxyType({})) -> str:
+    """The text of the prompt, with a stand-in for each control token that a message spells (`control_tokens`)."""
+    hide = control_tokens(tokenizer).hide
+    hidden = [{"role": message["role"], "content": hide(message["content"])} for message in messages]
+    return str(tokenizer.apply_chat_template(hidden, add_generation_prompt=True, tokenize=False, **options))

@@ -7,7 +7,9 @@ nested key: `TRACEMILL_MODELS__TEACHER__MODEL=Qwen/Qwen3-4B`. The options of an 
 
 import json
 import os
+import stat
 from collections.abc import Mapping
+from contextlib import suppress
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, Literal, Self
@@ -25,6 +27,9 @@ from tracemill.concurrency import once
 from tracemill.errors import UsageError, reason_of
 from tracemill.model_settings import ModelSettings, move_options
 from tracemill.sections import Section, located
+
+#: The settings file that nobody has to name.
+FOLDER_FILE = Path("tracemill.toml")
 
 #: The default model aliases, as a settings file would have them. They have the same settings, so one engine serves all.
 DEFAULT_MODELS: dict[str, dict[str, Any]] = {
@@ -240,12 +245,30 @@ def _engine_of(alias: str, changed: list[Mapping[str, Any]]) -> object:
 def config_file() -> Path:
     """The settings file: `TRACEMILL_CONFIG`, otherwise `tracemill.toml` in the current folder.
 
-    Raises UsageError if TRACEMILL_CONFIG names a file that does not exist.
+    Raises UsageError if TRACEMILL_CONFIG names no file, or if the file of the folder is another user's.
     """
     named = os.environ.get("TRACEMILL_CONFIG")
     if named and not Path(named).is_file():
         raise UsageError(f"no settings file {named} (named by --config or TRACEMILL_CONFIG)")
-    return Path(named or "tracemill.toml")
+    if not named:
+        _require_own(FOLDER_FILE)
+    return Path(named) if named else FOLDER_FILE
+
+
+def is_file_of_folder() -> bool:
+    """Whether the settings come from a file that was in the working folder. Nobody has named it."""
+    return not os.environ.get("TRACEMILL_CONFIG") and FOLDER_FILE.is_file()
+
+
+def _require_own(file: Path) -> None:
+    """Raise UsageError if another user can have written a settings file of the working folder."""
+    with suppress(FileNotFoundError):
+        status = file.stat()
+        if status.st_uid not in (0, os.geteuid()) or status.st_mode & stat.S_IWOTH:
+            raise UsageError(
+                f"{file.absolute()} belongs to another user, or every user may write it. "
+                f"If you trust it, name it: --config {file}"
+            )
 
 
 @once

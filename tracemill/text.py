@@ -1,14 +1,22 @@
-"""Identity of questions, the final part of gold answers, and text that Postgres can store.
+"""Identity of questions, the final part of gold answers, and text that Postgres can store or a terminal can show.
 
 A question's *content hash* is exact and identifies its row in Postgres. Its *fingerprint* ignores spacing, quotes and
 capitals. It finds a training question in an evaluation set even if somebody changed these.
 """
 
+import logging
 import re
 import unicodedata
 from hashlib import blake2b
 
 _HASH_BYTES = 16
+
+#: Characters that a terminal obeys or does not show: controls (besides tab and line feed), marks of direction, zero
+#: widths, tags and lone surrogates. The two joiners stay, because scripts and emojis need them.
+_UNSHOWN = re.compile(
+    "[\x00-\x08\x0b-\x1f\x7f-\x9f\xad\u061c\u200b\u200e\u200f\u2028-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb"
+    "\ud800-\udfff\U000e0000-\U000e007f]"
+)
 
 _SUPERSCRIPTS = str.maketrans({digit: f"^{value}" for value, digit in enumerate("⁰¹²³⁴⁵⁶⁷⁸⁹")})
 _SAME_SIGN = {"−": "-", "‐": "-", "‑": "-", "–": "-", "×": "*", "·": "*", "÷": "/", "⁄": "/"}
@@ -87,3 +95,33 @@ def final_gold(text: str) -> str:
 def storable(text: str) -> str:
     """The text without the characters that Postgres cannot store: NUL and lone surrogates (as "?")."""
     return text.replace("\x00", "").encode("utf-8", "replace").decode("utf-8")
+
+
+def printable(text: str) -> str:
+    r"""The text as a terminal may show it: a character that it would obey or hide becomes its escape, `\x1b`."""
+    return _UNSHOWN.sub(lambda match: match[0].encode("unicode_escape").decode("ascii"), text)
+
+
+def printable_json(encoded: str) -> str:
+    r"""A JSON document with the same meaning. Characters that a terminal would obey or hide are escaped: `\u009b`."""
+    return _UNSHOWN.sub(lambda match: _json_escape(match[0]), encoded)
+
+
+def _json_escape(char: str) -> str:
+    units = char.encode("utf-16-be", "surrogatepass")
+    return "".join(f"\\u{high:02x}{low:02x}" for high, low in zip(units[::2], units[1::2], strict=True))
+
+
+class PrintableRecord(logging.LogRecord):
+    """A line of a log that a terminal may show, with its traceback. It may quote a trace or the answer of a server."""
+
+    def getMessage(self) -> str:
+        return printable(super().getMessage())
+
+    @property
+    def exc_text(self) -> str | None:
+        return self._traceback
+
+    @exc_text.setter
+    def exc_text(self, text: str | None) -> None:
+        self._traceback = text and printable(text)

@@ -24,6 +24,12 @@ def resolve(model: str, data_dir: Path) -> str:
     """
     if model.startswith("wheel:"):
         return str(_from_wheel(model.removeprefix("wheel:"), data_dir / "models"))
+    if not is_folder(model) and Path(model).exists():
+        # Transformers and vLLM would load it instead of the hub's model.
+        raise UsageError(
+            f"{model} is the name of a hub model, and a folder here has the same name. "
+            f"For the folder write ./{model}; for the hub's model, run elsewhere or rename the folder"
+        )
     if is_folder(model):
         folder = Path(model).expanduser()
         if not (folder / "config.json").is_file():
@@ -108,8 +114,8 @@ def vocabulary_hash(vocabulary: Mapping[str, int]) -> str:
 
 
 def is_folder(model: str) -> bool:
-    """Whether a model is a folder, existing or not, and no hub name."""
-    return Path(model).expanduser().exists() or model.startswith((".", "/", "~"))
+    """Whether a model is written as a folder, existing or not, and no hub name."""
+    return model.startswith(("./", "../", "/", "~")) or model in (".", "..")
 
 
 def _gguf(package: str) -> Path:
@@ -139,12 +145,13 @@ def _from_wheel(package: str, models: Path) -> Path:
     unpacked = models / f".{package}.{os.getpid()}"
     unpacked.mkdir(parents=True, exist_ok=True)
     try:
-        tokenizer = AutoTokenizer.from_pretrained(source.parent, gguf_file=source.name)
+        tokenizer = AutoTokenizer.from_pretrained(source.parent, gguf_file=source.name, trust_remote_code=False)
         tokenizer.save_pretrained(unpacked)
         # Without dequantisation the weights stay quantised and cannot be saved.
         weights = AutoModelForCausalLM.from_pretrained(
             source.parent,
             gguf_file=source.name,
+            trust_remote_code=False,
             quantization_config=GgufConfig(dequantize=True),
             dtype=torch.bfloat16,
         )

@@ -5,6 +5,7 @@ complete when its mark is written, after everything else; then the previous chec
 fingerprint of the lesson, so no fit resumes from a checkpoint of other examples or settings.
 """
 
+import os
 import shutil
 import time
 from collections.abc import Callable, Mapping
@@ -16,6 +17,7 @@ from peft import PeftModel
 from transformers import TrainerCallback
 from transformers.trainer_callback import TrainerState
 
+from tracemill.errors import TracemillError
 from trainer.objectives.base import Progress
 
 MARK = "complete"
@@ -24,7 +26,17 @@ EXTRA_PARAMETERS = "beside.pt"
 
 
 def latest(folder: Path, fingerprint: str) -> Path | None:
-    """The newest complete checkpoint of the lesson with this fingerprint."""
+    """The newest complete checkpoint of the lesson with this fingerprint; makes a private folder for checkpoints.
+
+    Raises TracemillError if others can write the folder: a checkpoint holds the state of a program.
+    """
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    status = folder.stat()
+    if status.st_uid != os.geteuid() or status.st_mode & 0o022:
+        raise TracemillError(
+            f"others can write the checkpoints in {folder}. If they are yours, run `chmod go-w {folder}`; otherwise "
+            "remove the folder, and the fit starts anew"
+        )
     complete = [mark.parent for mark in folder.glob(f"checkpoint-*/{MARK}") if mark.read_text() == fingerprint]
     return max(complete, key=_step, default=None)
 

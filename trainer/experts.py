@@ -19,7 +19,7 @@ def unquantised_bytes(model: str) -> int:
     """
     from transformers import AutoConfig
 
-    config = AutoConfig.from_pretrained(model)
+    config = AutoConfig.from_pretrained(model, trust_remote_code=False)
     if not any(getattr(config.get_text_config(), key, None) for key in COUNTS):
         return 0
     return BF16 * sum(int(parameter.numel()) for parameter in _stacked(config))
@@ -31,7 +31,7 @@ def _stacked(config: Any) -> list[Any]:
     from transformers import AutoModelForCausalLM
 
     with torch.device("meta"):
-        model = AutoModelForCausalLM.from_config(config)
+        model = AutoModelForCausalLM.from_config(config, trust_remote_code=False)
     convolutions = (torch.nn.Conv1d, torch.nn.Conv2d, torch.nn.Conv3d)
     modules = (module for module in model.modules() if not isinstance(module, convolutions))
     return [each for module in modules for each in module.parameters(recurse=False) if each.ndim == 3]

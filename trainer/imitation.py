@@ -3,13 +3,13 @@
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from transformers import AutoTokenizer, PreTrainedModel
+from transformers import PreTrainedModel
 from transformers.utils import is_liger_kernel_available
 from trl import SFTConfig
 
 from trainer.completion import Collator, CompletionTrainer
 from trainer.objectives.base import Example, Lesson, Outcome
-from trainer.rows import Reader, Row, short
+from trainer.rows import Reader, Row, load_tokenizer, short
 from trainer.student import device, has_flash_attention
 from trainer.training import TOKENS_A_CUDA_PASS, TOKENS_A_PASS, Material, train
 
@@ -32,7 +32,7 @@ def imitate(
     tensors of these. Losses with `keeps_states` keep the hidden states of every layer, which take memory. Raises
     TracemillError when every example is too long.
     """
-    tokenizer = AutoTokenizer.from_pretrained(lesson.model)
+    tokenizer = load_tokenizer(lesson.model)
     reader = Reader(tokenizer, lesson.prompt, lesson.chat_template_kwargs)
     indices, rows = short((read(reader, example) for example in lesson.examples), lesson.fit.max_tokens)
     examples = [lesson.examples[index] for index in indices]

@@ -16,7 +16,7 @@ from db.queries import Q
 from db.session import transaction
 from producer.job_request import JobRequest
 from producer.opening import Reading, job_spec, open_request, unseen
-from tracemill.errors import UsageError
+from tracemill.errors import UsageError, unknown_name
 from tracemill.methods import Shot
 from tracemill.statistics import Interval, share
 from trainer.benchmarks import open_measured, with_jobs
@@ -84,11 +84,10 @@ def find_loop(name: str) -> Loop | None:
 
 
 def loop_named(name: str) -> Loop:
-    """Read the loop of that name. Raises UsageError with the names of all loops."""
+    """Read the loop of that name. Raises UsageError, which names known loops."""
     loop = find_loop(name)
     if loop is None:
-        known = ", ".join(loop.name for loop in all_loops()) or "none yet"
-        raise UsageError(f"no loop '{name}'. Loops: {known}")
+        raise unknown_name("loop", name, [each.name for each in all_loops()])
     return loop
 
 
@@ -151,7 +150,7 @@ def _require_same(known: Loop, spec: LoopSpec, shots: Sequence[Shot]) -> None:
     if not differs and known.shots != tuple(shots):
         differs = "file of examples (attempt.examples)"
     if differs:
-        raise UsageError(f"loop '{spec.name}' exists with another {differs}. Give this loop another name.")
+        raise UsageError(f"loop '{spec.name}' exists with other settings ({differs}). Give this loop another name.")
 
 
 def _continue(loop: Loop) -> None:

@@ -16,6 +16,7 @@ from tracemill.weights import resolve
 from trainer.child_process import main
 from trainer.fit import round_folder
 from trainer.hub import merged_card
+from trainer.rows import load_tokenizer
 from trainer.spec import parse
 
 
@@ -45,7 +46,6 @@ def merge(base: str, adapter: Path, quantisation: str, folder: Path) -> None:
     """Write an ordinary model folder in bfloat16, with the tokenizer and the adapter's card."""
     import torch
     from peft import PeftModel
-    from transformers import AutoTokenizer
 
     from trainer.student import base_model
 
@@ -54,7 +54,7 @@ def merge(base: str, adapter: Path, quantisation: str, folder: Path) -> None:
         student = student.dequantize(dtype=torch.bfloat16)
     merged = PeftModel.from_pretrained(student, str(adapter)).merge_and_unload()
     merged.save_pretrained(str(folder))
-    AutoTokenizer.from_pretrained(base).save_pretrained(str(folder))
+    load_tokenizer(base).save_pretrained(str(folder))
     card = adapter / "README.md"
     if card.exists():
         (folder / "README.md").write_text(merged_card(card.read_text()))

@@ -10,6 +10,7 @@ from types import MappingProxyType
 from typing import Any, NamedTuple, Protocol, TypeVar
 
 from tracemill import thinking
+from tracemill.control_tokens import control_tokens
 from tracemill.errors import TracemillError
 from tracemill.methods import all_methods
 from tracemill.prompts import Prompt, render, token_ids
@@ -60,6 +61,7 @@ class Reader:
     def __init__(self, tokenizer: Any, prompt: Prompt, options: Mapping[str, Any] = MappingProxyType({})) -> None:
         self.tokenizer = tokenizer
         self._prompt, self._options = prompt, options
+        self._control = control_tokens(tokenizer)
         self.form = turn_form(tokenizer, render(prompt, {"question": "sample question"}), options)
 
     def row(self, question: str, text: str, is_cut_off: bool = False) -> Row:
@@ -71,6 +73,9 @@ class Reader:
         """The rows of many traces, on all cores."""
         if not traces:
             return []
+        hide = self._control.hide
+        if any(hide(text) != text for trace in traces for text in (trace.question, trace.text)):
+            return [self.row(*trace) for trace in traces]
         prompts = self.tokenizer.apply_chat_template(
             [render(self._prompt, {"question": trace.question}) for trace in traces],
             add_generation_prompt=True,
@@ -85,12 +90,16 @@ class Reader:
         ]
 
     def turn(self, text: str, is_cut_off: bool = False) -> Turn:
-        """The turn with the thoughts and the answer of a trace's text."""
-        return self.form.turn(text, is_cut_off)
+        """The turn with the thoughts and the answer of a trace's text, with stand-ins for control tokens in them."""
+        return self.form.turn(text, is_cut_off, self._control.hide)
 
     def ids(self, text: str) -> list[int]:
         """The tokens of a text inside a turn."""
-        return list(self.tokenizer(text, add_special_tokens=False)["input_ids"])
+        return self._control.ids(text)
+
+    def starts(self, text: str) -> list[int]:
+        """The start of each of these tokens in the text."""
+        return self._control.starts(text)
 
     def ending(self, turn: Turn) -> list[int]:
         """The token after a complete turn; none after one that was cut off."""
@@ -99,6 +108,13 @@ class Reader:
     def prompt_ids(self, question: str) -> list[int]:
         """The tokens before the answer."""
         return token_ids(self.tokenizer, render(self._prompt, {"question": question}), self._options)
+
+
+def load_tokenizer(model: str) -> Any:
+    """The tokenizer of a model folder or hub name. Code of the model does not run."""
+    from transformers import AutoTokenizer
+
+    return AutoTokenizer.from_pretrained(model, trust_remote_code=False)
 
 
 def learnt_text(text: str, methods: Iterable[str]) -> str:

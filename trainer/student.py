@@ -39,6 +39,8 @@ def base_model(model: str, quantisation: str, dtype: torch.dtype = torch.bfloat1
     )
     return AutoModelForCausalLM.from_pretrained(
         model,
+        trust_remote_code=False,
+        use_safetensors=True,  # no pickle
         dtype=dtype,
         quantization_config=nf4 if quantisation == "nf4" else None,
         device_map={"": "cpu" if is_sharded else device()},

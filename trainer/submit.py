@@ -132,7 +132,7 @@ def _store(connection: Connection, spec: RoundSpec, prompt_hash: str) -> int:
     stored = json.loads(parse(known["spec"], f"round '{spec.name}'").model_dump_json())
     different = difference(stored, json.loads(row["spec"]))
     if different:
-        raise UsageError(f"round '{spec.name}' exists with another {different}. Give this round another name.")
+        raise UsageError(f"round '{spec.name}' exists with other settings ({different}). Give this round another name.")
     if connection.execute(Q["retry_round"], {"round_id": known["id"]}).rowcount:
         connection.execute(Q["reopen_evaluations"], {"round_id": known["id"]})
     return int(known["id"])

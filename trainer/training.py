@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from datasets import Dataset
 from peft import PeftModel
-from transformers import AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase, Trainer, TrainingArguments
+from transformers import PreTrainedModel, PreTrainedTokenizerBase, Trainer, TrainingArguments
 
 from tracemill.errors import UsageError
 from tracemill.weights import vocabulary_hash
@@ -19,6 +19,7 @@ from trainer.lm_head import whole
 from trainer.objectives.base import Lesson, Outcome
 from trainer.order import order
 from trainer.passes import LENGTH, PassCollator
+from trainer.rows import load_tokenizer
 from trainer.student import base_model, device, lora
 
 #: Padded tokens in one forward pass on CPU, where it keeps every activation: about 2 MB a token of a 135M student.
@@ -72,7 +73,7 @@ def train(
         model=base_model(lesson.model, fit.quantisation, torch.bfloat16 if is_lora else torch.float32, fit.shard),
         args=arguments_class(**shared, **(arguments or {})),
         train_dataset=Dataset.from_dict(columns).select(indices),
-        processing_class=AutoTokenizer.from_pretrained(lesson.model),
+        processing_class=load_tokenizer(lesson.model),
         peft_config=lora(fit) if is_lora else None,
         callbacks=[
             Reporter(lesson.report, len(indices), sum(material.tokens[row] for row in indices)),
@@ -171,7 +172,7 @@ def require_same_tokens(student: PreTrainedTokenizerBase, teachers: Sequence[str
     """Raise UsageError unless the token ids of every teacher mean the same as the student's."""
     for teacher in teachers:
         try:
-            other = AutoTokenizer.from_pretrained(teacher)
+            other = load_tokenizer(teacher)
         except (OSError, ValueError) as error:
             raise UsageError(
                 f"fit.objective = '{objective}' must compare the teacher's tokens with the student's, but {teacher} "

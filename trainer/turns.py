@@ -6,7 +6,7 @@ them from a finished turn (DeepSeek-R1). So a form is read from the turns that t
 messages, after the prompt of all questions. Traces come with any teacher's marks; the form replaces them.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any
@@ -42,9 +42,13 @@ class TurnForm:
     #: `<end_of_turn>`), which is the fallback.
     end: int
 
-    def turn(self, text: str, is_cut_off: bool = False) -> Turn:
-        """The turn with the thoughts and the answer of a trace's text. Cut-off thoughts stay open."""
+    def turn(self, text: str, is_cut_off: bool = False, hide: Callable[[str], str] = str) -> Turn:
+        """The turn with the thoughts and the answer of a trace's text. Cut-off thoughts stay open.
+
+        `hide` puts stand-ins into data for the control tokens that they spell.
+        """
         thoughts, answer, ends_in_thoughts = thinking.split(text)
+        thoughts, answer = None if thoughts is None else hide(thoughts), hide(answer)
         before, is_complete = self.before_answer, not (is_cut_off or ends_in_thoughts)
         if thoughts is not None and self.around_thoughts is not None:
             opening, closing = self.around_thoughts

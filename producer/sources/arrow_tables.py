@@ -9,10 +9,14 @@ import json
 from collections.abc import Callable, Collection, Iterator, Mapping
 from typing import Any, TypeAlias
 
-from producer.sources.rows import Row, Table, require_unique
+from producer.sources.rows import Broken, Row, Table, require_unique
 from tracemill.errors import UsageError
 
 BATCH_ROWS = 1000
+#: Rows of a Parquet file that are unpacked at a time. A file of 1 KB can hold 1000 rows of 1 MB.
+PACKED_ROWS = 50
+#: Largest size of the rows that are converted at a time, in bytes.
+MAX_BATCH_BYTES = 2**27
 _MEDIA = {"bytes", "path"}
 
 Convert: TypeAlias = Callable[[Any], object]
@@ -53,6 +57,11 @@ def arrow_table(
         number = 0
         try:
             for batch in batches(columns):
+                if batch.nbytes > MAX_BATCH_BYTES:
+                    megabytes = MAX_BATCH_BYTES // 2**20
+                    yield number + 1, Broken(f"the {batch.num_rows} rows from here on have more than {megabytes} MB")
+                    number += batch.num_rows
+                    continue
                 values = [_converted(batch.column(column), converters[column]) for column in columns]
                 for row in zip(*values, strict=True):
                     number += 1

@@ -10,7 +10,7 @@ from pathlib import Path
 from shlex import quote
 from typing import Any
 
-from producer.sources.arrow_tables import BATCH_ROWS, arrow_table, import_pyarrow
+from producer.sources.arrow_tables import BATCH_ROWS, PACKED_ROWS, arrow_table, import_pyarrow
 from producer.sources.documents import read_document
 from producer.sources.lines import (
     COMPRESSIONS,
@@ -118,7 +118,7 @@ def _open_parquet(path: Path) -> Table:
         # Arrow, not `datasets`: the reader of `datasets` leaves a running thread if it is not read to the end. A
         # process that ends during that time is aborted (Arrow issue 45214).
         with ParquetFile(path, pre_buffer=False) as file:
-            yield from file.iter_batches(BATCH_ROWS, columns=columns, use_threads=False)
+            yield from file.iter_batches(PACKED_ROWS, columns=columns, use_threads=False)
 
     def schema() -> Any:
         with ParquetFile(path) as file:

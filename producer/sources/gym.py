@@ -16,6 +16,8 @@ from producer.sources.rows import Broken, Row, Table, family, nearest
 from producer.sources.spec import parse_spec
 from tracemill.errors import UsageError
 
+#: Largest number of questions. The library makes question i from seed s + i, which has 31 bits.
+MAX_SIZE = 2**31
 _SIMPLE = (int, float, bool, str)
 
 
@@ -36,6 +38,8 @@ def open_gym(spec: str) -> list[Table]:
             f"gym:{name}: reasoning-gym has no such data set. {hint}There is {', '.join(sorted(DATASETS))}"
         )
     values = _typed(name, texts, _settable(DATASETS[name][1]))
+    if int(str(values.get("size", 0))) > MAX_SIZE:
+        raise UsageError(f"gym:{spec}: size is more than {MAX_SIZE:,}, and the library has no more questions of a seed")
     # Without a seed the library would choose one, but a repeated enqueue must give the same questions. numpy's
     # generators take at most 32 bits. With 31 bits, two seeds with 10 million questions each overlap once in a hundred.
     values["seed"] = Random(str(values.get("seed", 0))).getrandbits(31)

@@ -292,7 +292,27 @@ def _csv_reader(stream: BinaryIO, path: Path) -> "_csv.Reader":
     csv.field_size_limit(LONGEST)
     # A byte that is not UTF-8 becomes a lone surrogate, so that only its own row is refused.
     text = io.TextIOWrapper(stream, encoding="utf-8-sig", errors="surrogateescape", newline="")
-    return csv.reader(text, delimiter="\t" if ".tsv" in path.suffixes else _delimiter(path), strict=True)
+    return csv.reader(_ShortLines(text), delimiter="\t" if ".tsv" in path.suffixes else _delimiter(path), strict=True)
+
+
+class _ShortLines:
+    """The lines of a text. A line longer than LONGEST is skipped and raises csv.Error, and the next one follows."""
+
+    def __init__(self, text: TextIO) -> None:
+        self._text = text
+
+    def __iter__(self) -> Iterator[str]:
+        return self
+
+    def __next__(self) -> str:
+        line = self._text.readline(LONGEST)
+        if not line:
+            raise StopIteration
+        if len(line) < LONGEST or line.endswith(("\n", "\r")):
+            return line
+        while line and not line.endswith(("\n", "\r")):
+            line = self._text.readline(LONGEST)
+        raise csv.Error(f"this line is longer than {LONGEST // 2**20} MB")
 
 
 def _delimiter(path: Path) -> str:

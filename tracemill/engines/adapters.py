@@ -64,10 +64,11 @@ class Adapters:
 
 
 def _version(adapter: Path) -> Version:
-    weights = next(filter(Path.is_file, (adapter / f"adapter_model.{kind}" for kind in ("safetensors", "bin"))), None)
-    config = adapter / "adapter_config.json"
-    if weights is None or not config.is_file():
-        raise EngineError(f"no adapter in {adapter}. Was its round's folder moved? Is it on another machine?")
+    weights, config = adapter / "adapter_model.safetensors", adapter / "adapter_config.json"
+    if not weights.is_file() or not config.is_file():
+        raise EngineError(
+            f"no adapter in {adapter} (adapter_model.safetensors). Was its round's folder moved, or is it elsewhere?"
+        )
     return tuple((file, (state := file.stat()).st_mtime_ns, state.st_size) for file in (config, weights))
 
 

@@ -1,11 +1,15 @@
 """Finish reasons in the words of servers: `stop`, `length`, `content_filter` or `error`.
 
 The words are those of OpenAI, Anthropic, Gemini, Mistral, Cohere, DeepSeek, Zhipu, OpenRouter, vLLM, SGLang, TGI and
-llama.cpp. An unknown reason stays as it is, in small letters.
+llama.cpp. An unknown reason stays as it is, in small letters, if it is short.
 """
+
+from tracemill.text import storable
 
 #: The reason of a sample that the server broke off.
 FAILED = "error"
+#: Longest reason of a server that is kept.
+MAX_CHARACTERS = 64
 _SYNONYMS = {
     "stop": "stop eos eos_token eos_token_id end_turn stop_sequence stop_token complete completed finish finished "
     "normal done tool_calls tool_call tool_use function_call pause_turn",
@@ -25,5 +29,6 @@ def finish_reason_of(word: str | None) -> str | None:
     """The reason that a server's word stands for; None if the server gives none."""
     if not word or not word.strip():
         return None
-    plain = word.strip().casefold().replace("-", "_").replace(" ", "_").removeprefix("finish_reason_")
+    plain = storable(word[:MAX_CHARACTERS]).strip().casefold().replace("-", "_").replace(" ", "_")
+    plain = plain.removeprefix("finish_reason_")
     return _REASONS.get(plain, plain)

@@ -8,7 +8,6 @@ because the `openai` client needs ten times its CPU.
 import asyncio
 import email.utils
 import math
-import os
 import random
 import time
 from collections.abc import AsyncIterator
@@ -16,6 +15,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
+from tracemill.engines.api_key import api_key, is_named
 from tracemill.engines.openai_errors import error_status, error_text, event_error
 from tracemill.engines.openai_protocol import Answer, Models
 from tracemill.engines.openai_stream import DONE, Assembly, Chunk, Event, Events
@@ -35,8 +35,14 @@ ATTEMPTS = 5
 FIRST_PAUSE, LONGEST_PAUSE = 0.5, 20.0
 #: Longest wait before the rate limit is checked again, in seconds. Other requests may have used less than expected.
 RECHECK_SECONDS = 0.25
-#: Largest size of an answer in bytes. 8 samples of 16,000 tokens with 20 likely tokens each are smaller.
+#: Largest size of an answer in bytes, whatever the request. It is unpacked, so a small answer may become large.
 MAX_BYTES = 2**28
+#: Size of an answer without its tokens, of a token as an event of a stream, and of a token with its log-probability.
+FRAME_BYTES, TOKEN_BYTES, LIKELY_BYTES = 2**20, 1024, 256
+#: Size of a server's list of models, in bytes.
+LIST_BYTES = 2**24
+#: Tokens of the longest answer to a request without a limit.
+MAX_TOKENS = 2**17
 #: Longest wait for the list of models, in seconds.
 LIST_SECONDS = 3.0
 #: Tokens that an answer without a limit is first expected to have. The rate limit learns the real number.
@@ -78,8 +84,9 @@ class Server:
         self.url = _checked(model)
         self._address = self.url / "chat" / "completions"
         options = model.openai
-        self._key_name = options.api_key_env
-        self._key = os.environ.get(self._key_name, "").strip()
+        #: Empty if the settings name no variable for this server.
+        self._key_name = options.api_key_env if is_named(model) else ""
+        self._key = api_key(model)
         if not (self._key.isascii() and self._key.isprintable()):
             raise UsageError(f"the environment variable {options.api_key_env} holds characters that no API key has")
         self._model = model.model
@@ -120,7 +127,9 @@ class Server:
                 asyncio.timeout(LIST_SECONDS),
                 self._connected().get(self.url / "models", allow_redirects=False) as reply,
             ):
-                listed = Models.model_validate_json(b"".join([data async for data in self._received(reply)]))
+                listed = Models.model_validate_json(
+                    b"".join([data async for data in self._received(reply, LIST_BYTES)])
+                )
         except (TimeoutError, aiohttp.ClientError, ValidationError, EngineError):
             return None
         return next((model.max_model_len for model in listed.data if model.id == self._model), None)
@@ -147,8 +156,9 @@ class Server:
                 self._connected().post(self._address, json=request, allow_redirects=False) as reply,
             ):
                 if reply.status == 200 and streamed and reply.content_type != "application/json":
-                    return await self._assembled(self._received(reply), request.get("n", 1), deadline)
-                body = b"".join([data async for data in self._received(reply)])
+                    received = self._received(reply, longest_answer(request))
+                    return await self._assembled(received, request.get("n", 1), deadline)
+                body = b"".join([data async for data in self._received(reply, longest_answer(request))])
         except TimeoutError:
             what = "nothing more" if streamed else "no answer"
             raise EngineError(f"{self.url}: {what} after {self._timeout:g} s (timeout_seconds)") from None
@@ -180,16 +190,16 @@ class Server:
             raise self._failure(error_status(first.error), f"with a broken-off sample: {self._quoted(reason)}")
         return answer.model_copy(update={"choices": usable})
 
-    async def _received(self, reply: aiohttp.ClientResponse) -> AsyncIterator[bytes]:
+    async def _received(self, reply: aiohttp.ClientResponse, max_bytes: int) -> AsyncIterator[bytes]:
         size = 0
         async for data in reply.content.iter_any():
             size += len(data)
-            if size > MAX_BYTES:
-                raise EngineError(f"{self.url}: the answer has more than {MAX_BYTES} bytes")
+            if size > max_bytes:
+                raise EngineError(f"{self.url}: the answer has more than {max_bytes} bytes, too many for the request")
             yield data
 
     async def _assembled(self, received: AsyncIterator[bytes], n: int, deadline: asyncio.Timeout) -> Answer:
-        """The complete streamed answer. Each piece of it moves `deadline`; keepalive messages do not."""
+        """The complete streamed answer. Each piece of it moves `deadline`; keepalive and empty messages do not."""
         assembly, events, data = Assembly(n), Events(), b""
         try:
             async for bytes_ in received:
@@ -210,12 +220,11 @@ class Server:
         raise _TemporaryError(f"{self.url}: the stream ended before the answer")
 
     def _take(self, event: Event, assembly: Assembly) -> bool:
-        """Add an event to the samples, and return whether it has a piece of one. Raises the error that it reports."""
+        """Add an event to the samples, and return whether they have grown. Raises the error that it reports."""
         chunk = Chunk(error=event_error(event.data)) if event.is_error else Chunk.model_validate_json(event.data)
         if chunk.error is not None:
             raise self._failure(error_status(chunk.error), f"in its stream: {self._quoted(error_text(chunk.error))}")
-        assembly.take(chunk)
-        return bool(chunk.choices)
+        return assembly.take(chunk)
 
     def _failure(self, status: int | None, reply: str, wait: float = 0.0) -> EngineError:
         message = f"{self._cause(status)}{self.url} answered {reply}"
@@ -234,7 +243,9 @@ class Server:
         if status is None:
             return ""
         if status in (401, 403):
-            return f"the key in {self._key_name} is refused: " if self._key else f"no key in {self._key_name}: "
+            if self._key:
+                return f"the key in {self._key_name} is refused: "
+            return f"no key in {self._key_name}: " if self._key_name else "no key, set openai.api_key_env: "
         return "wrong base_url or model: " if status == 404 or 300 <= status < 400 else ""
 
     def _misshapen(self, error: ValidationError, body: bytes) -> _TemporaryError:
@@ -261,6 +272,14 @@ class Server:
         if self._key:
             text = text.replace(self._key, "***")
         return " ".join(text[:1000].split())[:200]
+
+
+def longest_answer(request: dict[str, Any]) -> int:
+    """The largest plausible size of the answer to a request, in bytes."""
+    tokens = request.get("n", 1) * (request.get("max_tokens") or request.get("max_completion_tokens") or MAX_TOKENS)
+    prompt = sum(len(message["content"]) for message in request["messages"]) if "prompt_logprobs" in request else 0
+    likely = tokens * request.get("top_logprobs", 0) + prompt
+    return int(min(MAX_BYTES, FRAME_BYTES + TOKEN_BYTES * tokens + LIKELY_BYTES * likely))
 
 
 def _text(body: bytes) -> str:

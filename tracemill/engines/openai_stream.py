@@ -116,9 +116,12 @@ class Sample:
     finish_reason: str | None = None
     error: Any = None
 
-    def take(self, piece: Piece) -> None:
-        """Add a piece at the end. A whole message after its pieces repeats them."""
+    def take(self, piece: Piece) -> bool:
+        """Add a piece at the end, and return whether it holds something new. A whole message repeats its pieces."""
         message = piece.delta or (None if any(self.content) else piece.message)
+        has_grown = bool(message and (message.answer or message.thoughts)) or (
+            piece.finish_reason is not None and self.finish_reason is None
+        )
         if message:
             self.content.append(message.content or "")
             self.thoughts.append(message.thoughts)
@@ -127,6 +130,7 @@ class Sample:
             self.positions.extend(piece.logprobs.content or [])
         self.finish_reason = piece.finish_reason or self.finish_reason
         self.error = piece.error or self.error
+        return has_grown
 
     def choice(self) -> Choice:
         """The sample as a `Choice` of an answer without streaming."""
@@ -145,16 +149,18 @@ class Assembly:
         self._samples: dict[int, Sample] = {}
         self._usage: Usage | None = None
 
-    def take(self, chunk: Chunk) -> None:
-        """Add the pieces of a chunk to their samples; ignores pieces of samples beyond `n`.
+    def take(self, chunk: Chunk) -> bool:
+        """Add the pieces of a chunk to their samples, and return whether one has grown. Ignores samples beyond `n`.
 
         Some servers count samples from 1, or leave the number of a single one out.
         """
+        has_grown = False
         for piece in chunk.choices or ():
             index = piece.index or 0
             if index in self._samples or len(self._samples) < self._n:
-                self._samples.setdefault(index, Sample()).take(piece)
+                has_grown |= self._samples.setdefault(index, Sample()).take(piece)
         self._usage = chunk.usage or self._usage
+        return has_grown
 
     @property
     def complete(self) -> bool:

@@ -8,6 +8,7 @@ import os
 from importlib.util import find_spec
 
 from tracemill.engines.vllm import not_installed
+from tracemill.engines.vllm_options import require_trusted
 from tracemill.errors import UsageError
 from tracemill.model_settings import ModelSettings
 from tracemill.settings import model, settings
@@ -22,6 +23,7 @@ def require_startable(alias: str) -> None:
             if find_spec("vllm") is None:
                 raise not_installed("there is no module vllm")
             require(config.model, settings().data_dir)
+            require_trusted(config)
         else:
             _require_server(config)
     except UsageError as error:

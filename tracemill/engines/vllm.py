@@ -19,6 +19,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from tracemill import thinking
+from tracemill.control_tokens import control_tokens
 from tracemill.engines import NO_SAMPLING, Completion, Generation, Sampling, Score, choice_shares
 from tracemill.engines.adapters import Adapters
 from tracemill.engines.gate import Gate
@@ -29,7 +30,7 @@ from tracemill.errors import EngineDead, EngineError, RequestRefused, UsageError
 from tracemill.interpreter import protected_children
 from tracemill.logprobs import TopK, floats, integers
 from tracemill.model_settings import ModelSettings
-from tracemill.prompts import Message, token_ids
+from tracemill.prompts import Message, prompt_text, token_ids
 
 log = logging.getLogger(__name__)
 
@@ -361,12 +362,13 @@ def continuation_ids(
 
     It is tokenised together with the prompt, because some tokenizers put a space before the first word of a text.
     """
-    text = tokenizer.apply_chat_template(messages, add_generation_prompt=True, tokenize=False, **options)
-    both = list(tokenizer.encode(text + continuation, add_special_tokens=False))
+    control = control_tokens(tokenizer)
+    continuation = control.hide(continuation)
+    both = control.ids(prompt_text(tokenizer, messages, options) + continuation)
     if both[: len(prompt)] == prompt:
         return both[len(prompt) :]
     # The tokenizer joined the first characters to the prompt's last token. The prompt must keep its own tokens.
-    return list(tokenizer.encode(continuation, add_special_tokens=False))
+    return control.ids(continuation)
 
 
 def _reason(error: BaseException) -> str:

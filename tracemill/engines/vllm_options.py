@@ -4,7 +4,9 @@ import os
 from pathlib import Path
 from typing import Any
 
+from tracemill.errors import UsageError
 from tracemill.model_settings import ModelSettings
+from tracemill.settings import is_file_of_folder
 from tracemill.weights import resolve
 
 #: A machine with at most this number of cores computes on all of them.
@@ -15,6 +17,7 @@ USUAL_SHARE = 8
 
 def engine_options(model: ModelSettings, data_dir: Path, *, on_cpu: bool) -> dict[str, Any]:
     """The arguments of vLLM's engine for a model alias. vLLM has its own defaults for all others."""
+    require_trusted(model)
     settings = model.vllm
     options: dict[str, Any] = {
         "model": resolve(model.model, data_dir),
@@ -36,6 +39,15 @@ def engine_options(model: ModelSettings, data_dir: Path, *, on_cpu: bool) -> dic
             "block_size": 32,
         }
     return options | settings.options
+
+
+def require_trusted(model: ModelSettings) -> None:
+    """Raise UsageError if a settings file that nobody has named lets a model's own code run."""
+    if model.vllm.options.get("trust_remote_code") and is_file_of_folder():
+        raise UsageError(
+            f"tracemill.toml of this folder sets trust_remote_code, which runs code of {model.model}. "
+            "If you trust both, name the file: --config tracemill.toml"
+        )
 
 
 def sequences(cache_tokens: int | None, max_model_len: int, max_num_seqs: int) -> int:

@@ -114,6 +114,9 @@ def _initialise(folder: Folder, binaries: PostgresBinaries, who: Identity) -> No
 
 
 def _write_settings(database: Path, stack: Stack) -> None:
+    """Write the whole configuration. What ALTER SYSTEM or others left there could run commands as this user."""
+    for name in ("postgresql.conf", "postgresql.auto.conf", "pg_hba.conf"):
+        (database / name).unlink(missing_ok=True)
     (database / "postgresql.conf").write_text(
         "# Written by `tracemill up` at each start: changes made here are lost.\n"
         f"listen_addresses = '{HOST}'\n"

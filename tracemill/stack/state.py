@@ -1,18 +1,21 @@
 """The state of a stack: its folder, programs, addresses and passwords.
 
 All of it is plain data. Passwords and ports are in one private file, `<data folder>/stack.json`, so that a URL stays
-valid between runs.
+valid between runs. The folder may have come with files of others, for example in a clone. So the file must be private,
+its values are checked, and nothing outside of the folder is deleted without a mark.
 """
 
 import json
 import os
 import random
+import re
 import secrets
 import shutil
 import socket
+import stat
 import tempfile
 from collections.abc import Collection
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
 from tracemill.errors import StackError, UsageError
@@ -27,6 +30,8 @@ PORT_RANGE = range(20_000, 32_000)
 LONGEST_RUN_DIR = 80
 #: Free disk space that a start needs. An empty database with its write-ahead log takes about 60 MB.
 MIN_FREE_BYTES = 200 * 2**20
+#: File in a run folder outside of the data folder. It names the data folder.
+RUN_MARK = "tracemill-stack"
 
 
 @dataclass(frozen=True)
@@ -149,11 +154,26 @@ class Folder:
         return "\n".join([f"Last lines of {log}:", *(text.splitlines()[-lines:] or ["(empty)"])])
 
     def create(self) -> None:
-        """Create the folder (mode 0700) and its parts. Raises StackError if that fails or the disk is full."""
+        """Create the folder and its parts, and make it private.
+
+        Raises StackError if that fails, if the folder is another user's or the disk is full.
+        """
         try:
             self.root.mkdir(mode=0o700, parents=True, exist_ok=True)
+            if self.root.stat().st_uid != os.geteuid():
+                raise StackError(f"the data folder {self.root} belongs to another user: choose another folder.")
+            # Without user namespaces, root lets Postgres pass through the folder.
+            self.root.chmod(stat.S_IMODE(self.root.stat().st_mode) & 0o711)
+            for part in (self.postgres, self.redis, self.logs, self.units, self.root / "run"):
+                if part.is_symlink():
+                    raise StackError(
+                        f"{part} is a symbolic link, which `tracemill up` never made. "
+                        "Remove it, or set data_dir to a folder on the disk that it leads to."
+                    )
             for part in (self.redis, self.logs, self.units):
                 part.mkdir(mode=0o700, exist_ok=True)
+            # It holds passwords.
+            write_private(self.root / ".gitignore", "*\n")
             free = shutil.disk_usage(self.root).free
         except OSError as error:
             raise StackError(
@@ -173,11 +193,15 @@ def folder_of(data_dir: Path) -> Folder:
 def load(data_dir: Path) -> Stack | None:
     """The stack stored in `data_dir`, running or not; None if there never was one.
 
-    Raises StackError if it cannot be read.
+    Raises StackError if it cannot be read, or if this user's `up` cannot have written it.
     """
-    path = folder_of(data_dir).state
+    folder = folder_of(data_dir)
+    path = folder.state
     try:
-        return Stack(**json.loads(path.read_text()))
+        _require_private(path)
+        stack = Stack(**json.loads(path.read_text()))
+        _check_values(stack)
+        return stack if _is_ours(Path(stack.run_dir), folder) else replace(stack, run_dir=str(folder.root / "run"))
     except (FileNotFoundError, NotADirectoryError):
         return None
     except OSError as error:
@@ -187,6 +211,33 @@ def load(data_dir: Path) -> Stack | None:
             f"{path} is damaged ({error}). Remove it and run `tracemill up` again. "
             "The data stays; ports and passwords will be new."
         ) from error
+
+
+def _require_private(path: Path) -> None:
+    """Raise StackError if others can read or write a file of passwords, or if it is not this user's own."""
+    status = path.lstat()
+    if stat.S_ISLNK(status.st_mode) or status.st_uid != os.geteuid():
+        raise StackError(
+            f"{path} is a link or belongs to another user. "
+            "Run as the user who ran `tracemill up`, or use your own folder."
+        )
+    if status.st_mode & 0o077:
+        raise StackError(
+            f"others can read {path}, so `tracemill up` did not write it here. If the folder {path.parent} came with "
+            f"files of others, remove it. If it is a copy of your own, run `chmod 600 {path}`."
+        )
+
+
+def _check_values(stack: Stack) -> None:
+    """Raise ValueError for values that `up` never writes: they become SQL and lines of configuration files."""
+    values = asdict(stack)
+    if stack.postgres_host != HOST:
+        raise ValueError(f"postgres_host is not {HOST}")
+    for name, value in values.items():
+        if name.endswith("_port") and (type(value) is not int or not 0 < value < 2**16):
+            raise ValueError(f"{name} is no port")
+        if name.endswith(("_password", "_user", "_database")) and not re.fullmatch(r"[A-Za-z0-9_-]+", value):
+            raise ValueError(f"{name} has other characters than letters, digits, _ and -")
 
 
 def save(folder: Folder, stack: Stack) -> None:
@@ -225,26 +276,30 @@ def new_stack(folder: Folder) -> Stack:
 def usable_run_dir(folder: Folder, kept: str) -> str:
     """A private folder with a path short enough for sockets.
 
-    It is in the data folder if possible, otherwise `kept` if that is still private, otherwise a new one.
+    It is in the data folder if possible, otherwise `kept` if that is still ours, otherwise a new one.
     """
     inside = folder.root / "run"
     if len(os.fsencode(inside)) <= LONGEST_RUN_DIR:
         inside.mkdir(mode=0o700, exist_ok=True)
         return str(inside)
-    if kept != str(inside) and _is_private(Path(kept)):
+    if _is_ours(Path(kept), folder):
         return kept
     parent = tempfile.gettempdir()
-    return tempfile.mkdtemp(
+    made = tempfile.mkdtemp(
         prefix="tracemill-", dir=parent if len(os.fsencode(parent)) < LONGEST_RUN_DIR - 20 else "/tmp"
     )
+    write_private(Path(made, RUN_MARK), str(folder.root))
+    return made
 
 
-def _is_private(path: Path) -> bool:
-    """Whether a folder is ours and private. Another user may have created one of this name since the last run."""
-    if path.is_symlink() or not path.is_dir():
+def _is_ours(run_dir: Path, folder: Folder) -> bool:
+    """Whether a run folder outside of the data folder is private and bears this stack's mark."""
+    if run_dir.is_symlink() or not run_dir.is_dir():
         return False
-    status = path.stat()
-    return status.st_uid == os.geteuid() and status.st_mode & 0o077 == 0
+    status = run_dir.stat()
+    mark = run_dir / RUN_MARK
+    is_private = status.st_uid == os.geteuid() and status.st_mode & 0o077 == 0
+    return is_private and mark.is_file() and mark.read_text(errors="replace") == str(folder.root)
 
 
 def is_free(port: int) -> bool:

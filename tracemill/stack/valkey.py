@@ -22,6 +22,8 @@ def prepare(folder: Folder, stack: Stack) -> Unit:
         "appendonly yes\n"
         "appendfsync everysec\n"
         'save ""\n'
+        # Messages are nudges of some 100 bytes, and the feeder keeps at most 10,000 questions in them.
+        "maxmemory 512mb\n"
         # A full memory must be a visible error. Redis must not delete messages to free memory.
         "maxmemory-policy noeviction\n"
     )

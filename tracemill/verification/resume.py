@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from tracemill.errors import TracemillError, UsageError
+from tracemill.text import printable_json
 from tracemill.verification.files import MAX_LINE, Done, Input, Line, decode
 from tracemill.verification.rows import kept_values, output_names
 
@@ -128,5 +129,5 @@ _encode = json.JSONEncoder(ensure_ascii=False).encode
 
 
 def _encoded(row: dict[str, Any]) -> bytes:
-    """JSON in UTF-8. A lone surrogate has no UTF-8 form and becomes a JSON escape."""
-    return _encode(row).encode("utf-8", "backslashreplace")
+    """JSON in UTF-8. A lone surrogate has no UTF-8 form and becomes a JSON escape, like controls of a terminal."""
+    return printable_json(_encode(row)).encode()

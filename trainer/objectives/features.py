@@ -12,6 +12,7 @@ from pydantic import Field, PositiveInt
 
 from tracemill.errors import UsageError
 from trainer.objectives.base import Lesson, Outcome, TeacherOptions, objective
+from trainer.rows import load_tokenizer
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -38,17 +39,20 @@ def fit(lesson: Lesson[FeaturesOptions]) -> Outcome:
     Raises UsageError when the teacher has other tokens than the student, or a layer does not exist.
     """
     import torch
-    from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer
+    from transformers import AutoConfig, AutoModelForCausalLM
 
     from trainer.completion import Pass
     from trainer.imitation import imitate
     from trainer.student import device
     from trainer.training import require_same_tokens
 
-    require_same_tokens(AutoTokenizer.from_pretrained(lesson.model), lesson.teachers, "features")
-    teacher = AutoModelForCausalLM.from_pretrained(lesson.teachers[0], dtype="auto", device_map={"": device()})
+    require_same_tokens(load_tokenizer(lesson.model), lesson.teachers, "features")
+    teacher = AutoModelForCausalLM.from_pretrained(
+        lesson.teachers[0], trust_remote_code=False, use_safetensors=True, dtype="auto", device_map={"": device()}
+    )
     teacher.requires_grad_(False).eval()
-    ours, theirs = AutoConfig.from_pretrained(lesson.model).get_text_config(), teacher.config.get_text_config()
+    config = AutoConfig.from_pretrained(lesson.model, trust_remote_code=False)
+    ours, theirs = config.get_text_config(), teacher.config.get_text_config()
     pairs = lesson.options.layers or evenly(ours.num_hidden_layers, theirs.num_hidden_layers)
     for student_layer, teacher_layer in pairs:
         if student_layer > ours.num_hidden_layers or teacher_layer > theirs.num_hidden_layers:

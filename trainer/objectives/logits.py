@@ -18,7 +18,7 @@ from tracemill.errors import TracemillError
 from tracemill.logprobs import TopK, decode, encode
 from tracemill.sections import Section
 from trainer.objectives.base import Example, Lesson, Outcome, objective
-from trainer.rows import Reader, Row
+from trainer.rows import Reader, Row, load_tokenizer
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -44,13 +44,12 @@ def fit(lesson: Lesson[LogitsOptions]) -> Outcome:
     log-probabilities.
     """
     import torch
-    from transformers import AutoTokenizer
 
     from trainer.completion import Pass
     from trainer.imitation import imitate
     from trainer.training import require_same_tokens
 
-    require_same_tokens(AutoTokenizer.from_pretrained(lesson.model), lesson.teachers, "logits")
+    require_same_tokens(load_tokenizer(lesson.model), lesson.teachers, "logits")
     n_missing = sum(example.logprobs is None for example in lesson.examples)
     if n_missing:
         raise TracemillError(

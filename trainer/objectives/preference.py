@@ -45,15 +45,14 @@ class Pair:
 @objective("preference", PreferenceOptions, pairs=True)
 def fit(lesson: Lesson[PreferenceOptions]) -> Outcome:
     """Fit an adapter on pairs. Raises TracemillError when half a pair is missing, or all pairs are too long."""
-    from transformers import AutoTokenizer
     from trl import DPOConfig
 
     from trainer.pairs import PairTrainer
-    from trainer.rows import Reader
+    from trainer.rows import Reader, load_tokenizer
     from trainer.student import device
     from trainer.training import TOKENS_A_CUDA_PASS, TOKENS_A_PASS, Material, train
 
-    reader = Reader(AutoTokenizer.from_pretrained(lesson.model), lesson.prompt, lesson.chat_template_kwargs)
+    reader = Reader(load_tokenizer(lesson.model), lesson.prompt, lesson.chat_template_kwargs)
 
     def row(example: Example) -> Row:
         return reader.row(example.question, example.text, example.is_cut_off)

@@ -35,8 +35,7 @@ def fit(lesson: Lesson[StepwiseOptions]) -> Outcome:
 
     def columns(reader: Reader, example: Example, row: Row) -> dict[str, Any]:
         turn = reader.turn(example.text, example.is_cut_off)
-        encoding = reader.tokenizer(turn.text, add_special_tokens=False, return_offsets_mapping=True)
-        starts = [start for start, _ in encoding["offset_mapping"]] + [len(turn.text)] * turn.is_complete
+        starts = reader.starts(turn.text) + [len(turn.text)] * turn.is_complete
         of_turn = weights_of_turn(turn, starts, example.steps, lesson.options.answer_weight)
         return {"weights": [0.0] * len(row.prompt) + of_turn}
 

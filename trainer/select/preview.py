@@ -15,7 +15,7 @@ from tracemill.settings import model, settings
 from tracemill.weights import resolve
 from trainer.evaluate import jobs_by_names, template_options
 from trainer.experts import unquantised_bytes
-from trainer.rows import Reader, Row, Trace, learnt_text
+from trainer.rows import Reader, Row, Trace, learnt_text, load_tokenizer
 from trainer.select.choose import BATCH, Selection, choose
 from trainer.spec import RoundSpec, with_row_limit
 from trainer.submit import checked
@@ -126,9 +126,7 @@ def _limits_of_jobs(connection: Connection, spec: RoundSpec) -> list[Limit]:
 
 
 def _tokenizer(spec: RoundSpec) -> Any:
-    from transformers import AutoTokenizer
-
-    return AutoTokenizer.from_pretrained(_student(spec))
+    return load_tokenizer(_student(spec))
 
 
 def _student(spec: RoundSpec) -> str:

@@ -61,7 +61,10 @@ def test_deleting_asks_before_it_deletes(clean: Stack) -> None:
 def test_a_job_that_has_not_ended_is_not_deleted(clean: Stack, state: str) -> None:
     ended("busy", state=state)
     before = counts()
-    assert f"job busy is {state}: end it first with `tracemill jobs cancel busy`" in str(delete("busy").exception)
+    for words in (["jobs", "delete", "busy"], ["jobs", "delete", "busy", "--yes"]):
+        refused = CliRunner().invoke(app, words)
+        assert str(refused.exception) == f"job busy is {state}: end it first with `tracemill jobs cancel busy`"
+        assert refused.stdout == ""  # no question
     assert counts() == before
 
 

@@ -163,7 +163,7 @@ def test_servers_and_the_hub_are_asked_for_a_few_seconds(tmp_path: Path) -> None
     results = {name.removeprefix("model "): (row["state"], row["result"]) for name, row in findings.items()}
     assert results["good"] == ("ok", "openai, m, reachable")
     assert results["other"] == ("broken", f"{url}/other/v1/models lists o, not m")
-    assert results["locked"] == ("broken", f"{url}/locked/v1/models refuses the key in OPENAI_API_KEY (401)")
+    assert results["locked"] == ("broken", f"{url}/locked/v1/models wants a key, set openai.api_key_env (401)")
     assert results["away"][0] == "broken"
     assert "does not answer: Connection refused" in results["away"][1]
     assert results["student"] == ("ok", "vllm, org/student, reachable, it thinks")

@@ -84,6 +84,14 @@ def test_json_lines_hold_the_selected_rows_and_columns(traces: Stack, tmp_path: 
     assert export("-", "--columns", "trace_id").stdout == "".join(json.dumps(row) + "\n" for row in view("trace_id"))
 
 
+def test_csv_holds_no_formula_unless_raw(traces: Stack, tmp_path: Path) -> None:
+    change("update traces set text = '=1+1' where text = '1 + 1 = 2'")
+    for words, cell in ((), "'=1+1"), (("--raw",), "=1+1"):
+        assert export(tmp_path / "good.csv", "--columns", "text", "--overwrite", *words).exit_code == 0
+        with (tmp_path / "good.csv").open() as lines:
+            assert [cell] in list(csv.reader(lines))
+
+
 @pytest.mark.parametrize("ending", ["csv", "csv.gz", "csv.zst"])
 def test_csv_holds_every_row_and_column(traces: Stack, tmp_path: Path, ending: str) -> None:
     file = tmp_path / f"good.{ending}"

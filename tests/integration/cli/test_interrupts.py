@@ -1,4 +1,4 @@
-"""Ctrl-C in the installed command: it names what continues, and the command that follows."""
+"""An interrupt of the installed command: it names what continues, and the command that follows."""
 
 import json
 import os
@@ -45,15 +45,15 @@ def folder(clean: Stack, tmp_path: Path) -> Iterator[Path]:
     change("delete from processes")
 
 
-def interrupted(folder: Path, words: str, wait: Callable[[IO[str]], object]) -> str:
-    """Run the command, press Ctrl-C when `wait` of its stderr returns, and return the rest of stderr."""
+def interrupted(folder: Path, words: str, number: signal.Signals, wait: Callable[[IO[str]], object]) -> str:
+    """Run the command, send the signal when `wait` of its stderr returns, and return the rest of stderr."""
     ours = {name: value for name, value in os.environ.items() if name.startswith("TRACEMILL_")}
     command = [TRACEMILL, *words.split()]
     pipes = {"stdout": subprocess.DEVNULL, "stderr": subprocess.PIPE, "text": True}
     with subprocess.Popen(command, cwd=folder, env=environment() | ours, **pipes) as process:  # type: ignore[call-overload]
         try:
             wait(process.stderr)
-            process.send_signal(signal.SIGINT)
+            process.send_signal(number)
             _, errors = process.communicate(timeout=30)
         finally:
             process.kill()
@@ -62,21 +62,24 @@ def interrupted(folder: Path, words: str, wait: Callable[[IO[str]], object]) -> 
 
 
 @pytest.mark.parametrize(
-    ("words", "line", "sentence"),
+    ("number", "words", "line", "sentence"),
     [
         (
+            signal.SIGINT,
             "train round.toml",
             "r1: queued",
             "training of r1 continues without this terminal. Follow it again: tracemill train round.toml. "
             "End it: tracemill rounds cancel r1\n",
         ),
         (
+            signal.SIGTERM,
             "loop star.toml",
             "star: round 1",
             "loop star continues without this terminal. Follow it again: tracemill loop star.toml. "
             "Stop it: tracemill loops stop star\n",
         ),
         (
+            signal.SIGHUP,
             "calibrate --judge verifier labelled.jsonl",
             "waiting for the worker that serves verifier",
             "nothing is stored, and nothing continues. Start again: tracemill calibrate --judge verifier "
@@ -85,17 +88,20 @@ def interrupted(folder: Path, words: str, wait: Callable[[IO[str]], object]) -> 
     ],
     ids=["train", "loop", "calibrate"],
 )
-def test_an_interrupted_command_names_what_continues(folder: Path, words: str, line: str, sentence: str) -> None:
+def test_an_interrupted_command_names_what_continues(
+    folder: Path, number: signal.Signals, words: str, line: str, sentence: str
+) -> None:
     # A signal during a print makes rich print that line again.
-    assert interrupted(folder, words, lambda err: next(text for text in err if line in text)).endswith(sentence)
+    errors = interrupted(folder, words, number, lambda err: next(text for text in err if line in text))
+    assert errors.endswith(sentence)
 
 
-def test_an_interrupted_enqueue_names_the_command_that_stores_the_rest(folder: Path) -> None:
+def test_an_enqueue_ended_by_sighup_names_the_command_for_the_rest(folder: Path) -> None:
     lines = (f'{{"question": "What is {n} + 1?", "gold": "{n + 1}"}}\n' for n in range(200_000))
     (folder / "many.jsonl").write_text("".join(lines))
     stored = "select count(*) from job_questions q join jobs j on j.id = q.job_id where j.name = 'rest'"
     words = "enqueue many.jsonl --name rest"
-    errors = interrupted(folder, words, lambda _: wait_until(lambda: value(stored), 60))
+    errors = interrupted(folder, words, signal.SIGHUP, lambda _: wait_until(lambda: value(stored), 60))
     assert errors == (
         "job rest keeps the questions that are stored so far, and workers answer them. "
         "Store the rest: tracemill enqueue many.jsonl --name rest. End the job: tracemill jobs cancel rest\n"

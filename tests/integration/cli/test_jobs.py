@@ -62,7 +62,9 @@ def test_a_job_is_not_resumed_with_another_reading_of_its_source(
     command = ("enqueue", str(sums), "--map", "question=prompt", "--name", "sums", "--samples", "2")
     refused = run(*command, *words)
     assert isinstance(refused.exception, UsageError)
-    assert f"job 'sums' exists with another {difference}. Give the new job another --name" in str(refused.exception)
+    assert f"job 'sums' exists with other settings ({difference}). Give the new job another --name" in str(
+        refused.exception
+    )
     assert value("select count(*) from questions") == 3
     change("update jobs set source_options = null")  # of an older release
     assert run(*command).exit_code == 0

@@ -130,7 +130,7 @@ def test_an_unknown_program_is_not_restarted_and_the_known_ones_are_named(folder
 def test_up_names_a_paused_alias_with_its_reason(folder: Folder) -> None:
     folder.server.faults = iter([Fault.UNAUTHORIZED] * 1000)
     folder.enqueue("one.jsonl", "refused")
-    paused = r"teacher is paused, with one try a minute: no key in OPENAI_API_KEY: http"
+    paused = r"teacher is paused, with one try a minute: no key, set openai.api_key_env: http"
     wait_until(lambda: any(re.match(paused, reason) for reason in reasons("refused")), 60)
     before = folder.pids()
     assert re.search(rf"^refused: {paused}", tracemill(folder.path, "up").stdout, re.MULTILINE)

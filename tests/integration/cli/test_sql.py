@@ -117,6 +117,12 @@ def test_csv_holds_json_columns_as_json(sums: Stack, tmp_path: Path) -> None:
     assert row["text"] == "a % b"
 
 
+def test_csv_holds_no_formula_unless_raw(sums: Stack, tmp_path: Path) -> None:
+    query = "select '=1+1' as text, -5 as figure"
+    assert run(tmp_path, query, "--csv").stdout.splitlines() == ["text,figure", "'=1+1,-5"]
+    assert run(tmp_path, query, "--csv", "--raw").stdout.splitlines() == ["text,figure", "=1+1,-5"]
+
+
 def test_another_program_reads_the_views_at_the_printed_address(sums: Stack, tmp_path: Path) -> None:
     ended = run(tmp_path, "--url")
     assert ended.returncode == 0

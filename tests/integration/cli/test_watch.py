@@ -68,11 +68,12 @@ def test_watch_without_a_name_follows_only_jobs_that_have_not_ended() -> None:
         assert [row["job"] for row in json.loads(process.stdout.readline())["jobs"]] == ["sums"]
 
 
-def test_an_interrupted_watch_says_what_continues_and_how_to_watch_again() -> None:
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGHUP])
+def test_an_interrupted_watch_says_what_continues_and_how_to_watch_again(number: signal.Signals) -> None:
     with watching("sums") as process:
         assert process.stdout is not None
         process.stdout.readline()
-        process.send_signal(signal.SIGINT)
+        process.send_signal(number)
         _, errors = process.communicate(timeout=30)
     assert process.returncode == 130
     assert "job sums continues without this terminal. Watch again: tracemill jobs watch sums" in errors

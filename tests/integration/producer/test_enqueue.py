@@ -175,7 +175,7 @@ def test_a_job_name_with_other_settings_is_refused_with_the_difference(
     clean: Stack, changes: dict[str, object], named: str
 ) -> None:
     fill(additions(2), "sums")
-    with pytest.raises(UsageError, match=f"job 'sums' exists with another {named}"):
+    with pytest.raises(UsageError, match=rf"job 'sums' exists with other settings \({named}"):
         fill(additions(5), "sums", **changes)
     assert states("sums") == {"pending": 2}
 

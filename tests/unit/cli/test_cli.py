@@ -1,5 +1,6 @@
 """Errors of commands are sentences without a traceback. Exit code 2 means wrong use, 1 means failure."""
 
+import io
 import json
 import os
 import re
@@ -7,6 +8,7 @@ import subprocess
 import sys
 import tomllib
 from collections.abc import Callable, Iterator
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -269,6 +271,17 @@ def test_the_help_of_every_command_shows_an_example_of_itself(run: Run, words: t
     assert ended.code == 0
     assert f"Example: tracemill {' '.join(words)}" in " ".join(ended.out.split())
     assert not re.search(r"\w…", ended.out)  # no default and no name is cut
+    flags = [line for line in ended.out.splitlines() if "<bool>" in line and "--help" not in line]
+    assert flags == []  # a flag takes no value
+
+
+@pytest.mark.parametrize("words", list(commands(typer.main.get_command(app))), ids=" ".join)
+def test_help_wraps_only_where_the_terminal_ends(run: Run, words: tuple[str, ...]) -> None:
+    text = run(*words, "--help").out.split("╭")[0]
+    lines = [line.rstrip() for line in text.splitlines()]
+    for line, following in pairwise(lines):
+        if line and following and "  " not in following.strip():  # a table keeps its lines
+            assert len(line) + 1 + len(following.split()[0]) > 79, text
 
 
 @pytest.mark.parametrize(
@@ -306,6 +319,25 @@ def test_ctrl_c_during_the_imports_ends_the_command_without_a_traceback(monkeypa
     with pytest.raises(SystemExit) as ended:
         entry.main()
     assert ended.value.code == 130
+
+
+def test_a_question_that_nobody_answers_names_the_option_that_confirms(
+    run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys, "stdin", io.StringIO())
+    ended = run("db", "downgrade", "base")
+    assert ended.code == 130
+    assert ended.err.endswith("error: not confirmed, so nothing is changed. --yes confirms it\n")
+
+
+@pytest.mark.parametrize("words", [["methods"], ["methods", "--help"]])
+def test_a_pipe_that_its_reader_closes_is_no_error(words: list[str], tmp_path: Path) -> None:
+    command = [Path(sys.executable).with_name("tracemill"), *words]
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+    with subprocess.Popen(command, cwd=tmp_path, **pipes) as process:  # type: ignore[call-overload]
+        process.stdout.close()
+        assert process.stderr.read() == b""
+    assert process.returncode == 0
 
 
 def test_the_installed_command_and_the_module_have_the_same_entry_point() -> None:

@@ -1,8 +1,16 @@
 """The demo's questions are distinct and of two kinds. Training and held-out questions never overlap."""
 
+import os
+import signal
+from pathlib import Path
+
+import pytest
+
+from cli import demo
 from cli.demo_report import judge_in_words
 from producer.demo_questions import EXAMPLES, mixed
 from producer.job_request import read_shots
+from tracemill.settings import settings
 from tracemill.text import fingerprint
 
 
@@ -35,3 +43,13 @@ def test_the_report_explains_whether_the_judge_gates() -> None:
     assert judge_in_words(informative | {"fooled_by": ["threat", "plea"]}) == (
         "its rating gates: AUC 0.80 [0.70, 0.90]; fooled by 2 kinds of 14 canaries; 90 traces rated"
     )
+
+
+def test_a_closed_terminal_stops_the_stack_of_the_demo(monkeypatch: pytest.MonkeyPatch) -> None:
+    stopped: list[Path] = []
+    monkeypatch.setattr(demo, "_require_models", lambda: None)
+    monkeypatch.setattr(demo, "start", lambda _: os.kill(os.getpid(), signal.SIGHUP))
+    monkeypatch.setattr(demo.local, "down", stopped.append)
+    with pytest.raises(KeyboardInterrupt):
+        demo.demo(questions=20, held_out=20, samples=1, keep_up=False, json=False)
+    assert stopped == [settings().data_dir]

@@ -1,5 +1,6 @@
 """Tables stay readable at every width: no name, figure or heading is cut."""
 
+import io
 import json
 import subprocess
 import sys
@@ -9,8 +10,12 @@ from pathlib import Path
 
 import pytest
 from rich.console import Console
+from rich.live import Live
+from rich.progress import Progress, TextColumn
+from rich.text import Text
 
-from cli.output import print_facts, print_json, print_rows
+from cli.csv_cells import csv_cell
+from cli.output import SafeConsole, print_facts, print_json, print_line, print_rows
 from tests import ROOT
 
 NAME = "gsm8k-train-teacher-rationalize-2"
@@ -122,6 +127,47 @@ def test_a_cell_is_read_without_knowing_python(capsys: pytest.CaptureFixture[str
     print_rows([row], row)
     cells = [cell.strip() for cell in capsys.readouterr().out.splitlines()[3].strip("│").split("│")]
     assert cells == ["", "yes", "no", "0.6667", "2026-03-01 12:30:59", "é, 1"]
+
+
+HOSTILE = "\x1b]0;title\x07\x1b[2J\x9b1A\u202e"
+
+
+def test_no_escape_sequence_of_a_text_reaches_the_terminal() -> None:
+    terminal = SafeConsole(file=io.StringIO(), force_terminal=True, width=80, color_system=None)
+    row = {"text": HOSTILE, "n": 1}
+    print_rows([row], row, title=HOSTILE, out=terminal)
+    print_rows([row | {"long": "x" * 200}], ["text", "long"], out=terminal)
+    print_facts({HOSTILE: HOSTILE}, out=terminal)
+    print_line(HOSTILE, terminal)
+    terminal.print(Text(HOSTILE))
+    terminal.rule(HOSTILE)
+    with Progress(TextColumn("{task.description}"), console=terminal) as bar:
+        bar.add_task(HOSTILE)
+    with Live(Text(HOSTILE), console=terminal):
+        pass
+    shown = terminal.file.getvalue()  # type: ignore[attr-defined]
+    assert shown.count(r"\x1b]0;title") >= 10
+    assert "\x1b]" not in shown
+    assert "\x1b[2J" not in shown
+    assert not {"\x07", "\x9b", "\u202e"} & set(shown)
+
+
+def test_a_hostile_cell_keeps_the_table_in_shape() -> None:
+    terminal = SafeConsole(file=io.StringIO(), width=80)
+    row = {"text": HOSTILE, "n": 1}
+    print_rows([row, row | {"text": "ok"}], row, out=terminal)
+    assert len({len(line) for line in terminal.file.getvalue().splitlines()}) == 1  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize("text", ["=1+1", "+cmd|' /C calc'!A0", "-2+3", "@SUM(A1)", "\t=1", "-x"])
+def test_a_csv_cell_that_a_spreadsheet_would_run_is_quoted(text: str) -> None:
+    assert csv_cell(text, False, io.StringIO()) == f"'{text}"
+    assert csv_cell(text, True, io.StringIO()) == text
+
+
+@pytest.mark.parametrize("value", ["-5", "+3.5%", "-1,000", "a=b", "", 5, -0.5, None, "1 - 2"])
+def test_an_ordinary_csv_cell_stays_as_it_is(value: object) -> None:
+    assert csv_cell(value, False, io.StringIO()) == value
 
 
 NOISY = """

@@ -30,6 +30,11 @@ def test_flags_override_the_file(tmp_path: Path) -> None:
         ("", ["rateing=0.5"], "--gate rateing=0.5: there is no signal 'rateing'. Did you mean rating? The signals are"),
         ("", ["rating=0.5"], "--gate rating=0.5: gates need a judge that sees every question: add --judge ALIAS"),
         ('judge = "verifier"\njudge_share = 0.5', ["rating=0.5"], "--gate rating=0.5: gates need a judge that sees"),
+        (
+            'judge = "verifier"',
+            ["rating=70"],
+            "no trace passes the gate rating = 70: the largest value of a signal is 1",
+        ),
         ('judge = "nobody"', [], "unknown model alias 'nobody'"),
     ],
 )

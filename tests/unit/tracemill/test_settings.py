@@ -1,5 +1,7 @@
 """Settings: one order of precedence, errors that name the key, secrets that stay masked."""
 
+import os
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -142,6 +144,25 @@ def test_a_named_settings_file_must_exist(monkeypatch: pytest.MonkeyPatch) -> No
     forget()
     with pytest.raises(UsageError, match="no settings file"):
         settings()
+
+
+@pytest.mark.parametrize("change", [lambda file: file.chmod(0o666), lambda file: os.chown(file, 4321, -1)])
+def test_a_file_of_the_folder_that_another_user_can_write_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, change: Callable[[Path], None]
+) -> None:
+    file = tmp_path / "tracemill.toml"
+    file.touch()
+    try:
+        change(file)
+    except PermissionError:
+        pytest.skip("only root can give a file away")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("TRACEMILL_CONFIG")
+    forget()
+    with pytest.raises(UsageError, match=r"every user may write it. If you trust it, name it: --config"):
+        settings()
+    monkeypatch.setenv("TRACEMILL_CONFIG", str(file))
+    settings()
 
 
 def test_secrets_are_masked(toml: Path, monkeypatch: pytest.MonkeyPatch) -> None:

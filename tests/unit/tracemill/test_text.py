@@ -1,10 +1,22 @@
 """Fingerprints, content hashes and gold answers."""
 
+import json
+import logging
+import sys
 import time
 
 import pytest
 
-from tracemill.text import content_hash, final_gold, fingerprint, storable, words
+from tracemill.text import (
+    PrintableRecord,
+    content_hash,
+    final_gold,
+    fingerprint,
+    printable,
+    printable_json,
+    storable,
+    words,
+)
 
 
 @pytest.mark.parametrize(
@@ -109,3 +121,31 @@ def test_characters_that_postgres_cannot_store_are_removed_or_replaced() -> None
 )
 def test_the_gold_answer_is_the_text_after_the_last_mark_or_the_whole_text(text: str, gold: str) -> None:
     assert final_gold(text) == gold
+
+
+#: Colours, a title, a clipboard write, C1 controls, marks of direction, invisible text, a line overwritten.
+HOSTILE = "\x1b[31m\x1b]52;c;eA==\x07\x9b2J\u202eevil\u2066\u200b\U000e0041\r"
+
+
+def test_a_terminal_obeys_and_hides_nothing_of_a_text() -> None:
+    shown = printable(HOSTILE)
+    assert shown == r"\x1b[31m\x1b]52;c;eA==\x07\x9b2J\u202eevil\u2066\u200b\U000e0041\r"
+    assert printable(shown) == shown
+    ordinary = "é — 你好\u3000😀 👩\u200d🔬 نمی\u200cخواهم\ta\xa0b\n"
+    assert printable(ordinary) == ordinary
+
+
+def test_json_for_a_terminal_keeps_its_meaning() -> None:
+    encoded = printable_json(json.dumps([HOSTILE, "你好", "\ud800"], ensure_ascii=False))
+    assert printable(encoded) == encoded
+    assert json.loads(encoded) == [HOSTILE, "你好", "\ud800"]
+
+
+def test_a_log_line_and_its_traceback_are_printable() -> None:
+    try:
+        raise ValueError(HOSTILE)
+    except ValueError:
+        record = PrintableRecord("log", logging.ERROR, "file.py", 1, "%s answered", (HOSTILE,), sys.exc_info())
+    line = logging.Formatter().format(record)
+    assert printable(line) == line
+    assert line.count("evil") == 2

@@ -2,7 +2,7 @@
 
 Three layers protect the machine; each alone stops most attacks:
 
-- *Namespaces*: the program has only its own loopback network and its own processes. It has no /proc, and no files but
+- *Namespaces*: the program has no network and only its own processes. It has no /proc, and no files but
   the interpreter, its libraries (read only) and a small scratch folder. It has no privilege, and its user owns nothing.
 - *System calls*: a filter refuses calls that reach other processes, kernel objects without a limit, or a new namespace.
 - *Limits*: the kernel limits each process. This process monitors time, memory, files and output of all of them

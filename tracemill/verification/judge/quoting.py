@@ -17,7 +17,7 @@ from tracemill.text import storable
 BAR = "| "
 
 # Tokenizers that normalise (NFKC) turn these compatibility forms into the plain bracket.
-_BRACKETS = str.maketrans("＜﹤＞﹥［］", "<<>>[]")
+_BRACKETS = str.maketrans("＜﹤＞﹥［］﹇﹈", "<<>>[][]")
 _ANGLE = re.compile(r"<(?!\s|=|\Z)")
 _TAG = re.compile(r"\[(?=\s{0,3}(?:[^\W\d]|[/|!~#@*]))")
 _CLOSING_TAG = re.compile(r"\](?=~)")  # "]~b]" opens a turn for some models

@@ -5,11 +5,9 @@ import pwd
 import signal
 import socket
 import sys
-import tempfile
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
@@ -19,28 +17,17 @@ import pytest
 import redis
 
 from tests.integration.factory import wait_until
+from tests.integration.tracemill.stack.local_stack import SLEEPER, left, new_folder, owner, pids, start, states, value
 from tracemill import stack
 from tracemill.errors import StackError, UsageError
 from tracemill.processes import is_alive
-from tracemill.stack import sweep
 from tracemill.stack.binaries import postgres_folders
 from tracemill.stack.identity import identity
-from tracemill.stack.state import folder_of, free_port
+from tracemill.stack.state import free_port
 
 pytestmark = pytest.mark.integration
 
-SLEEPER = stack.Program("sleeper", ["sleep", "1000"])
 POSTGRES_FOLDERS = sorted({str(folder) for folder in postgres_folders()})
-
-
-@contextmanager
-def new_folder() -> Iterator[Path]:
-    """A short path that everybody may pass through: pytest's own is private and nearly as long as a socket's may be."""
-    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as parent:
-        os.chmod(parent, 0o711)
-        path = Path(parent).resolve() / "data"
-        yield path
-        stack.down(path)
 
 
 @pytest.fixture
@@ -63,37 +50,6 @@ def stopped(shared: Path) -> Path:
     start(shared)
     stack.down(shared)
     return shared
-
-
-def start(data_dir: Path, *programs: stack.Program, **ports: int) -> stack.Stack:
-    return stack.up(data_dir, lambda _: list(programs), prepare=lambda _: None, **ports)
-
-
-def pids(data_dir: Path) -> dict[str, int | None]:
-    return {process.name: process.pid for process in stack.status(data_dir)}
-
-
-def states(data_dir: Path) -> dict[str, str]:
-    return {process.name: process.state for process in stack.status(data_dir)}
-
-
-def left(data_dir: Path) -> list[psutil.Process]:
-    return sweep.find(folder_of(data_dir))
-
-
-def owner(running: stack.Stack) -> "psycopg.Connection[tuple[object, ...]]":
-    return psycopg.connect(running.database_url.replace("+psycopg", ""), autocommit=True)
-
-
-def value(running: stack.Stack, *statements: str) -> object:
-    """The value that the last statement returns."""
-    with owner(running) as connection:
-        *before, last = statements
-        for statement in before:
-            connection.execute(statement)
-        row = connection.execute(last).fetchone()
-    assert row is not None
-    return row[0]
 
 
 @pytest.mark.parametrize("bin_folder", POSTGRES_FOLDERS)
@@ -369,9 +325,14 @@ def test_fixing_a_port_of_a_running_stack_moves_service_and_programs(shared: Pat
     wait_until(lambda: psutil.Process(after["sleeper"]).environ().get("URL") == moved.redis_url)
 
 
-def test_a_stale_pid_file_with_an_unrelated_pid_does_not_matter(stopped: Path) -> None:
-    (stopped / "postgres" / "postmaster.pid").write_text(f"{os.getpid()}\n")
-    assert value(start(stopped), "select 1") == 1
+def test_files_that_others_left_in_the_database_folder_do_not_matter(stopped: Path) -> None:
+    database, bashrc = stopped / "postgres", stopped.with_name("bashrc")
+    (database / "postmaster.pid").write_text(f"{os.getpid()}\n")
+    (database / "postgresql.auto.conf").write_text("archive_mode = on\narchive_command = 'false'\n")
+    (database / "pg_hba.conf").unlink()
+    (database / "pg_hba.conf").symlink_to(bashrc)
+    assert value(start(stopped), "select setting from pg_settings where name = 'archive_mode'") == "off"
+    assert not bashrc.exists()
 
 
 @pytest.mark.parametrize("name", ["100% #1 ; 'ü\" x", "deep" * 30])

@@ -144,6 +144,7 @@ def test_small_templates_give_all_their_questions_to_a_large_size() -> None:
         ("gym:chain_sum?min_terms=two", "min_terms=two is not int"),
         ("gym:chain_sum?allow_negation=1", "allow_negation=1 is not bool"),
         ("gym:chain_sum?min_terms=5&max_terms=3", "refuses these parameters: max_terms"),
+        ("gym:chain_sum?size=99999999999", "size is more than 2,147,483,648"),
         ("gym:spell_backward?min_word_len=-3", "refuses these parameters: min_word_len"),
     ],
 )

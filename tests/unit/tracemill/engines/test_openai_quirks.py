@@ -138,6 +138,8 @@ def test_two_samples_of_a_stream_may_be_counted_from_1(start: Start) -> None:
         ("context-length-exceeded", "length"),
         ("SAFETY", "content_filter"),
         ("a new word", "a_new_word"),
+        ("a\x00b", "ab"),
+        ("x" * 1000, "x" * 64),
         ("", None),
         (None, None),
     ],

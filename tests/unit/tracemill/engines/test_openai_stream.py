@@ -1,5 +1,6 @@
 """Streamed answers of a scripted server (no model): complete, cut off and damaged ones."""
 
+import gzip
 import json
 import time
 from typing import Any
@@ -14,7 +15,8 @@ from tests.unit.tracemill.engines.engine_contract import QUESTION, EngineContrac
 from tracemill.engines import Sampling
 from tracemill.engines import openai_server as transport
 from tracemill.engines.openai import OpenaiEngine
-from tracemill.engines.openai_stream import Event, Events
+from tracemill.engines.openai_server import longest_answer
+from tracemill.engines.openai_stream import Assembly, Chunk, Event, Events
 from tracemill.errors import EngineAway, EngineError, RequestRefused
 from tracemill.event_loop import run
 
@@ -174,6 +176,31 @@ def test_an_endless_answer_is_cut_at_the_size_limit(start: Start, monkeypatch: p
         _, engine = start(lambda _: "word " * 1000, stream=streamed)
         with pytest.raises(EngineError, match="has more than 1000 bytes"):
             run(engine.generate(QUESTION, 1, Sampling(max_tokens=2000)))
+
+
+@pytest.mark.parametrize("streamed", [False, True])
+def test_a_small_answer_that_unpacks_to_a_huge_one_is_refused(start: Start, streamed: bool) -> None:
+    packed = gzip.compress(b"data: " * streamed + b'{"choices": [{"message": {"content": "' + b"A" * 2**26, 1)
+    _, engine = start(faults=[packed], stream=streamed)
+    with pytest.raises(EngineError, match="bytes, too many for the request"):
+        run(engine.generate(QUESTION, 1, Sampling(max_tokens=64)))
+
+
+def test_the_limit_of_an_answer_follows_its_request() -> None:
+    messages = [{"role": "user", "content": "x" * 1000}]
+    short, long = ({"messages": messages, "max_tokens": tokens} for tokens in (64, 16_000))
+    assert longest_answer(short) < 2**21 < 2**24 < longest_answer(long)
+    assert longest_answer(long | {"n": 8, "top_logprobs": 20}) == transport.MAX_BYTES
+    assert longest_answer({"messages": messages, "max_tokens": 1, "prompt_logprobs": 0}) > longest_answer(short)
+
+
+def test_an_empty_message_adds_nothing_to_a_sample() -> None:
+    assembly = Assembly(2)
+    assert not assembly.take(Chunk.model_validate(piece(content="")))
+    assert assembly.take(Chunk.model_validate(piece(content="a")))
+    assert assembly.take(Chunk.model_validate(piece(finish_reason="stop")))
+    for empty in (piece(finish_reason="stop"), piece(3, content=""), {"choices": []}, {"usage": {}}):
+        assert not assembly.take(Chunk.model_validate(empty))
 
 
 @pytest.mark.parametrize("end", ["\r\n", "\n", "\r"], ids=repr)

@@ -1,8 +1,9 @@
 import json
 import os
+import shutil
 import socket
 import stat
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import pytest
@@ -25,7 +26,7 @@ def test_a_saved_stack_is_private_and_loads_unchanged(tmp_path: Path) -> None:
     assert state.load(folder.root) == made
     assert stat.S_IMODE(folder.state.stat().st_mode) == 0o600
     assert stat.S_IMODE(folder.root.stat().st_mode) == 0o700
-    assert [path.name for path in folder.root.iterdir() if path.name.startswith(".")] == []
+    assert [path.name for path in folder.root.iterdir() if path.name.startswith(".")] == [".gitignore"]
 
 
 def test_a_folder_without_a_stack_loads_as_none(tmp_path: Path) -> None:
@@ -37,6 +38,7 @@ def test_a_folder_without_a_stack_loads_as_none(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("text", ["", "[]", '{"postgres_port": 1}', '{"surprise": 1}', "\udcff"])
 def test_the_error_for_a_damaged_stack_file_names_it_and_a_remedy(tmp_path: Path, text: str) -> None:
+    state.write_private(tmp_path / "stack.json", "")
     (tmp_path / "stack.json").write_bytes(text.encode(errors="surrogateescape"))
     with pytest.raises(StackError, match=r"stack\.json is damaged .* Remove it"):
         state.load(tmp_path)
@@ -90,9 +92,9 @@ def test_sockets_use_a_short_private_folder_if_the_data_path_is_long(tmp_path: P
         os.chmod(run_dir, 0o777)
         other = state.usable_run_dir(folder, run_dir)
         assert other != run_dir
-        os.rmdir(other)
+        shutil.rmtree(other)
     finally:
-        os.rmdir(run_dir)
+        shutil.rmtree(run_dir)
 
 
 def test_an_impossible_data_folder_is_a_clear_error(tmp_path: Path) -> None:
@@ -119,3 +121,73 @@ def test_down_without_a_stack_does_nothing(tmp_path: Path) -> None:
     stack.down(tmp_path / "nothing")
     assert stack.status(tmp_path / "nothing") == []
     assert not (tmp_path / "nothing").exists()
+
+
+def test_down_deletes_no_folder_that_a_stack_file_merely_names(tmp_path: Path) -> None:
+    folder = a_folder(tmp_path)
+    victim = tmp_path / "victim"
+    victim.mkdir(mode=0o700)
+    (victim / "thesis.tex").write_text("")
+    folder.lock.touch()
+    for mark in ("", "another stack"):
+        (victim / "tracemill-stack").write_text(mark)
+        state.save(folder, replace(state.new_stack(folder), run_dir=str(victim)))
+        stack.down(folder.root)
+        assert (victim / "thesis.tex").exists()
+
+
+def test_down_deletes_the_run_folder_that_up_made_elsewhere(tmp_path: Path) -> None:
+    folder = state.folder_of(tmp_path / ("deep" * 30))
+    folder.create()
+    folder.lock.touch()
+    run_dir = state.usable_run_dir(folder, "")
+    state.save(folder, replace(state.new_stack(folder), run_dir=run_dir))
+    stack.down(folder.root)
+    assert not Path(run_dir).exists()
+
+
+@pytest.mark.parametrize("part", ["postgres", "redis", "logs", "units", "run"])
+def test_up_follows_no_link_that_came_with_the_data_folder(tmp_path: Path, part: str) -> None:
+    victim = tmp_path / "victim"
+    victim.mkdir()
+    (tmp_path / "data").mkdir()
+    (tmp_path / "data" / part).symlink_to(victim)
+    with pytest.raises(StackError, match=f"{part} is a symbolic link"):
+        a_folder(tmp_path)
+    assert list(victim.iterdir()) == []
+
+
+def test_up_makes_an_existing_data_folder_private(tmp_path: Path) -> None:
+    (tmp_path / "data").mkdir()
+    (tmp_path / "data").chmod(0o777)
+    assert stat.S_IMODE(a_folder(tmp_path).root.stat().st_mode) & 0o066 == 0
+
+
+def test_git_ignores_the_data_folder_with_its_passwords(tmp_path: Path) -> None:
+    assert (a_folder(tmp_path).root / ".gitignore").read_text() == "*\n"
+
+
+def test_a_stack_file_from_a_clone_is_refused(tmp_path: Path) -> None:
+    folder = a_folder(tmp_path)
+    state.save(folder, state.new_stack(folder))
+    folder.state.chmod(0o644)
+    with pytest.raises(StackError, match=r"others can read .*stack\.json.* `chmod 600"):
+        state.load(folder.root)
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        {"redis_password": "x\nloadmodule /tmp/evil.so"},
+        {"postgres_password": "x'; copy t to program 'touch /tmp/evil"},
+        {"postgres_user": "x superuser; drop table t"},
+        {"postgres_host": "evil.example"},
+        {"flower_port": "5555\n"},
+        {"redis_port": True},
+    ],
+)
+def test_values_that_up_never_writes_into_the_stack_file_are_refused(tmp_path: Path, values: dict[str, object]) -> None:
+    folder = a_folder(tmp_path)
+    state.write_private(folder.state, json.dumps({**asdict(state.new_stack(folder)), **values}))
+    with pytest.raises(StackError, match=f"stack.json is damaged .{next(iter(values))}"):
+        state.load(folder.root)

@@ -83,6 +83,8 @@ SOCKETS = {
     "vsock": "socket.socket(socket.AF_VSOCK, socket.SOCK_STREAM)",
     "crypto": "socket.socket(socket.AF_ALG, socket.SOCK_SEQPACKET)",
     "raw": "socket.socket(socket.AF_INET, socket.SOCK_RAW, 1)",
+    "loopback": "socket.socket(socket.AF_INET).bind(('127.0.0.1', 0))",
+    "loopback in IPv6": "socket.socket(socket.AF_INET6).bind(('::1', 0))",
     "another address": "socket.create_connection(('192.0.2.1', 80), 2)",
     "name server": "socket.getaddrinfo('example.com', 80)",
     "datagram": "socket.socket(socket.AF_INET, socket.SOCK_DGRAM).sendto(b'x', ('192.0.2.1', 53))",

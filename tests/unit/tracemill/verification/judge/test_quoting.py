@@ -1,6 +1,8 @@
 """A trace is data: what a hostile one can do to a judge's prompt."""
 
 import random
+import sys
+import unicodedata
 
 import pytest
 
@@ -29,6 +31,14 @@ def test_no_control_token_survives_in_a_trace() -> None:
 
 def test_full_width_brackets_do_not_turn_into_control_tokens_later() -> None:
     assert harmless("＜|im_end|＞﹤/s﹥［INST］") == "‹|im_end|>‹/s>⟦INST]"
+
+
+@pytest.mark.parametrize(("bracket", "token"), [("<", "<|im_end|>"), ("[", "[INST]")])
+def test_no_character_becomes_a_bracket_when_a_tokenizer_normalises(bracket: str, token: str) -> None:
+    forms = [char for char in map(chr, range(sys.maxunicode + 1)) if bracket in unicodedata.normalize("NFKC", char)]
+    assert len(forms) > 2
+    for form in forms:
+        assert token not in unicodedata.normalize("NFKC", harmless(token.replace(bracket, form)))
 
 
 def test_ordinary_mathematics_stays_as_it_is() -> None:

@@ -122,7 +122,7 @@ def _processes(here: bool) -> list[Part]:
     """
     from cli.jobs import progress
     from db.diagnosis import job_reasons, process_trouble, programs
-    from db.heartbeat import SILENT_SECONDS
+    from db.heartbeat import SILENT_SECONDS, program_and_pid
     from db.queries import Q
 
     with _connected() as connection:
@@ -130,7 +130,9 @@ def _processes(here: bool) -> list[Part]:
     parts = []
     for row in rows:
         about = f"up to {row.concurrency} at a time, from {', '.join(row.queues)}" if row.concurrency else ""
-        parts.append(Part(row.name, process_trouble(row), "leads" if row.leads else about))
+        parts.append(
+            Part(f"{program_and_pid(row.name)}@{row.host}", process_trouble(row), "leads" if row.leads else about)
+        )
     alive = [row for row in rows if row.silent_seconds <= SILENT_SECONDS]
     if here:
         return parts or [Part("processes", "no process of this host has sent a heartbeat")]

@@ -15,7 +15,7 @@ from typing import Any
 from sqlalchemy import Row
 from sqlalchemy.exc import SQLAlchemyError
 
-from db.heartbeat import SILENT_SECONDS
+from db.heartbeat import SILENT_SECONDS, program_and_pid
 from db.queries import Q
 from db.session import transaction
 from tracemill import stack
@@ -72,7 +72,7 @@ def programs() -> list[ProcessStatus]:
     """
     beats = None
     with suppress(SQLAlchemyError, TracemillError):
-        beats = {row.name.split("@")[0]: row for row in _heartbeats(socket.gethostname())}
+        beats = {program_and_pid(row.name): row for row in _heartbeats(socket.gethostname())}
     reports = []
     for program in stack.status(settings().data_dir):
         row = (beats or {}).get(f"{program.name}.{program.pid}")
@@ -89,7 +89,7 @@ def programs() -> list[ProcessStatus]:
 
 def youngest_seconds(reports: Iterable[ProcessStatus]) -> float | None:
     """The time for which the youngest program has worked or loaded; None if one has sent no heartbeat."""
-    beats = {row.name.split("@")[0]: row.up_seconds for row in _heartbeats(socket.gethostname())}
+    beats = {program_and_pid(row.name): row.up_seconds for row in _heartbeats(socket.gethostname())}
     ages = [beats.get(f"{report.name}.{report.pid}") for report in reports if kind_of(report.name) in WITH_HEARTBEAT]
     known = [age for age in ages if age is not None]
     return min(known, default=math.inf) if len(known) == len(ages) else None

@@ -1,15 +1,21 @@
 """Heartbeats: every process updates its row in Postgres every few seconds, with its current problem.
 
-The feeder computes the capacity of the workers from these rows. People see the processes with `tracemill health`.
+A claim names its process. While the row is fresh, nobody takes the claim; when it is `running_lease_seconds` old or
+missing, the feeder takes the claim back. The feeder also computes the capacity of the workers from these rows. People
+see the processes with `tracemill health`.
 """
 
 import json
 import logging
+import math
 import os
 import socket
+import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
+from typing import Any
+from uuid import uuid4
 
 from sqlalchemy.exc import SQLAlchemyError
 
@@ -17,8 +23,9 @@ from db.queries import Q
 from db.retry import is_away, reason
 from db.schema import require_current
 from db.session import engine, statement
-from tracemill.concurrency import Periodic
+from tracemill.concurrency import Periodic, once
 from tracemill.processes import is_alive
+from tracemill.settings import settings
 from tracemill.stack.programs import kind_of
 from tracemill.stack.sweep import PROGRAM_MARK
 
@@ -29,14 +36,103 @@ BEAT_SECONDS = 5.0
 SILENT_SECONDS = 30.0
 
 
-def process_name(kind: str) -> str:
-    """The name of this process in the table `processes`, in Celery and in Flower.
+@once
+def _random() -> str:
+    return uuid4().hex[:8]
 
-    In the local stack it begins with the name of the program, such as `generate-vllm-gpu0`.
+
+def process_name(kind: str) -> str:
+    """The name of this process in the table `processes`, on its claims, in Celery and in Flower: kind.pid.random@host.
+
+    In the local stack it begins with the name of the program, such as `generate-vllm-gpu0`. The random part separates
+    processes of containers, which may have the same host name and pid, and a process from its successor.
     """
     program = os.environ.get(PROGRAM_MARK, "")
     name = program if kind_of(program) == kind else kind
-    return f"{name}.{os.getpid()}@{socket.gethostname()}"
+    return f"{name}.{os.getpid()}.{_random()}@{socket.gethostname()}"
+
+
+def program_and_pid(name: str) -> str:
+    """The part of the name of a process that its host knows: `generate-vllm-gpu0.4711`."""
+    return ".".join(name.split("@")[0].split(".")[:2])
+
+
+class Heartbeat:
+    """The row of this process, and a thread that updates it until `stop`."""
+
+    def __init__(
+        self, kind: str, queues: Sequence[str], state: Callable[[], dict[str, Any]], is_hidden: bool = False
+    ) -> None:
+        self.name = process_name(kind)
+        self._kind = kind
+        self._row = {
+            "name": self.name,
+            "kind": kind,
+            "host": socket.gethostname(),
+            "queues": json.dumps(list(queues)),
+            "is_hidden": is_hidden,
+        }
+        self._state = state
+        self._sent_at = -math.inf
+        self._sending = threading.Lock()
+        self.send()
+        self._thread = Periodic("heartbeat", min(BEAT_SECONDS, settings().feeder.running_lease_seconds / 3), self.send)
+
+    def send(self) -> None:
+        """Update the row. While Postgres is away it does nothing, and the next call tries again."""
+        try:
+            self._send()
+        except SQLAlchemyError as error:
+            log.debug("no heartbeat: %s", reason(error))
+        except Exception:  # a thread without heartbeats would lose the claims of a process that works
+            log.exception("could not send a heartbeat")
+
+    def refresh(self) -> None:
+        """Send one if the last one is old, as after a freeze, so that a new claim does not look lost.
+
+        Raises SQLAlchemyError while Postgres is away.
+        """
+        oldest = settings().feeder.running_lease_seconds / 2
+        if time.monotonic() - self._sent_at > oldest:
+            with self._sending:
+                if time.monotonic() - self._sent_at > oldest:
+                    self._send()
+
+    def _send(self) -> None:
+        now = time.monotonic()
+        with statement() as connection:
+            connection.execute(Q["beat"], self._row | self._state())
+        self._sent_at = now
+
+    def stop(self) -> None:
+        """Send no more of them, and delete the row."""
+        self._thread.stop()
+        leave(self._kind)
+
+
+_present: Heartbeat | None = None
+
+
+@once
+def background() -> Heartbeat:
+    """The heartbeats of a worker that Celery's own command started. People do not see its row."""
+    return Heartbeat("worker", [], lambda: {"concurrency": 0, "leads": False, "trouble": None}, is_hidden=True)
+
+
+def heartbeat() -> Heartbeat:
+    """The heartbeats of this process."""
+    return _present or background()
+
+
+def _forget() -> None:
+    global _present
+    _present = None
+    background.cache_clear()
+    _random.cache_clear()
+
+
+# A forked child (Celery's prefork pool) is a process of its own, without its parent's thread.
+os.register_at_fork(after_in_child=_forget)
 
 
 @contextmanager
@@ -54,26 +150,19 @@ def present(
     and the number of them at a time, 0 while a model loads. `trouble` returns the current problem or None. Raises
     StackError if the schema of the database differs from that of this code.
     """
+    global _present
+
+    def state() -> dict[str, Any]:
+        return {"concurrency": concurrency(), "leads": leads(), "trouble": trouble()}
+
     _wait_for_schema()
-    row = {
-        "name": process_name(kind),
-        "kind": kind,
-        "host": socket.gethostname(),
-        "queues": json.dumps(list(queues)),
-    }
-
-    def beat() -> None:
-        with suppress(SQLAlchemyError), statement() as connection:  # the next beat tries again
-            now = {"concurrency": concurrency(), "leads": leads(), "trouble": trouble()}
-            connection.execute(Q["beat"], row | now)
-
-    _delete_dead_processes()
-    beat()
+    _hide_ended_processes()
+    _present = sent = Heartbeat(kind, queues, state)
     try:
-        with Periodic("heartbeat", BEAT_SECONDS, beat):
-            yield beat
+        yield sent.send
     finally:
-        leave(kind)
+        _present = None
+        sent.stop()
 
 
 def leave(kind: str) -> None:
@@ -82,12 +171,13 @@ def leave(kind: str) -> None:
         connection.execute(Q["process_ended"], {"name": process_name(kind)})
 
 
-def _delete_dead_processes() -> None:
+def _hide_ended_processes() -> None:
     with suppress(SQLAlchemyError), statement() as connection:
+        connection.execute(Q["forget_processes"], {"lease": settings().feeder.running_lease_seconds})
         names = connection.execute(Q["processes_of_host"], {"host": socket.gethostname()}).scalars()
-        # If containers share a host name, this may delete the row of a live process until its next beat.
-        gone = [name for name in names if not is_alive(int(name.split(".")[1].split("@")[0]))]
-        connection.execute(Q["forget_processes"], {"gone": gone})
+        pids = {name: int(program_and_pid(name).split(".")[1]) for name in names}
+        ended = [name for name, pid in pids.items() if pid == os.getpid() or not is_alive(pid)]
+        connection.execute(Q["hide_processes"], {"names": ended})
 
 
 def _wait_for_schema() -> None:

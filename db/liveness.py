@@ -3,19 +3,22 @@
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import CheckConstraint
+from sqlalchemy import CheckConstraint, text
 from sqlalchemy.orm import Mapped, mapped_column
 
 from db.base import Base, now
+
+#: The questions that a process holds.
+CLAIMED = text("owner is not null and state in ('running', 'generated')")
 
 
 class Process(Base):
     """One process of the factory, updated by its heartbeat every few seconds."""
 
     __tablename__ = "processes"
-    #: kind.pid@host, the name in Celery and Flower.
+    #: kind.pid.random@host: its name on its claims, in Celery and in Flower. No other process ever has it.
     name: Mapped[str] = mapped_column(primary_key=True)
-    #: producer, generate, verify or train
+    #: producer, generate, verify or train; worker if Celery's own command started it
     kind: Mapped[str]
     host: Mapped[str]
     #: The queues of its tasks, and the number of tasks at a time.
@@ -28,6 +31,8 @@ class Process(Base):
     #: When it began to take tasks; before that, when it started.
     started_at: Mapped[datetime] = now()
     seen_at: Mapped[datetime] = now()
+    #: People do not see it: its host noticed its end, or Celery's own command started it.
+    is_hidden: Mapped[bool] = mapped_column(server_default=text("false"))
 
 
 class Leader(Base):

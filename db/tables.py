@@ -27,7 +27,7 @@ from db.base import Base, now, one_of
 from db.counts import JobCount
 from db.judges import Calibration, Canary
 from db.ledger import Payment
-from db.liveness import Leader, ModelPause, Process
+from db.liveness import CLAIMED, Leader, ModelPause, Process
 from tracemill.scores import SCORES
 
 __all__ = ["Base", "Calibration", "Canary", "JobCount", "Leader", "ModelPause", "Payment", "Process"]
@@ -154,9 +154,9 @@ class JobQuestion(Base):
     ended: Mapped[str | None]
     #: State running in a job with a budget: the largest cost of the visit.
     reserved: Mapped[float] = mapped_column(DOUBLE_PRECISION, server_default="0")
-    #: States queued, running, generated: the time after which the feeder may take the question back.
+    #: States queued, running, generated: when the feeder may take the question back. Null while a process holds it.
     lease_until: Mapped[datetime | None]
-    #: State running: the worker that holds the claim, and the claim's own id. Only the holder of the id can change it.
+    #: Its claim: the process that holds it (`processes.name`), and its own id. Only the holder of the id can change it.
     owner: Mapped[str | None]
     claim_id: Mapped[UUID | None]
     #: State pending: the earliest time of its next visit, and the visits in a row that an absent engine has ended.
@@ -185,6 +185,7 @@ class JobQuestion(Base):
             "lease_until",
             postgresql_where=text("state in ('queued', 'running', 'generated')"),
         ),
+        Index("ix_job_questions_owner", "owner", postgresql_where=CLAIMED),
         Index("ix_job_questions_error", "job_id", postgresql_where=text("last_error is not null")),
     )
 

@@ -3,8 +3,8 @@
 One step updates every active job. All state is in Postgres, so another feeder can continue after a crash. One feeder
 leads (`producer.leader`); the others stand by.
 
-While Postgres was away or no feeder led, workers could not renew their leases. So nothing is taken back until a feeder
-has led for the duration of a lease without losing Postgres. Traces that no verifier has claimed are sent at once.
+While Postgres was away or no feeder led, workers could send no heartbeats. So nothing is taken back until a feeder has
+led for `running_lease_seconds` without losing Postgres. Traces that no verifier has claimed are sent at once.
 """
 
 import logging
@@ -82,6 +82,8 @@ def step(limits: FeederSettings, lead: Lead, rates: Rates | None = None) -> Step
         halted = connection.execute(Q["halted_jobs"]).scalars().all()
     if takes_back:
         _keep_queued(jobs, limits, lead)
+        with lead.transaction() as connection:
+            connection.execute(Q["end_lost_claims"], {"lease": limits.running_lease_seconds})
     for job in jobs.values():
         _take_back(job, limits, lead, did, takes_back)
     for job_id in halted:

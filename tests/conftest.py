@@ -2,17 +2,21 @@
 
 import fcntl
 import os
+import sys
 import threading
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from xdist.remote import Producer
 from xdist.scheduler import LoadFileScheduling
 
+from db.heartbeat import background
 from db.session import engine
 from tests import ROOT
 from tracemill import stack as local
+from tracemill.concurrency import once
 from tracemill.methods import all_methods
 from tracemill.settings import settings
 
@@ -25,6 +29,10 @@ HEAVY = {
     "tests/integration/test_resume.py": "fits",
 }
 assert all((ROOT / file).is_file() for file in HEAVY)
+#: Tables of processes and models, which tests keep.
+OF_PROCESSES = {"processes", "leader", "model_pauses", "models"}
+#: Truncation writes new files for all tables and their indexes. Deletion of few rows takes a fifteenth of its time.
+MAX_DELETED_BYTES = 4 * 2**20
 
 
 class ByFile(LoadFileScheduling):
@@ -65,8 +73,21 @@ def _no_settings_of_this_machine(tmp_path_factory: pytest.TempPathFactory) -> It
     assert _threads_left() == []
 
 
+def stop_threads() -> None:
+    """Stop the threads that tasks in this process have started."""
+    made: list[once[Any]] = [background]
+    if "workers.generate" in sys.modules:
+        from workers import cancellation, claims
+
+        made += [claims.watcher, cancellation.watcher]
+    for thread in made:
+        if (running := thread.pop()) is not None:
+            running.stop()
+
+
 def forget() -> None:
-    """Clear the cached settings and methods, and close the connections."""
+    """Clear the cached settings and methods, and close the connections. Threads that use them end first."""
+    stop_threads()
     settings.cache_clear()
     all_methods.cache_clear()
     if (connections := engine.pop()) is not None:
@@ -84,7 +105,6 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[local.Stack]:
     """A migrated Postgres and a Redis; the settings and this process's Celery app use them."""
     from db.migrate import prepare
     from tests.integration.factory import broker
-    from workers import cancellation, claims
 
     folder = tmp_path_factory.mktemp("stack")
     with pytest.MonkeyPatch.context() as patch:
@@ -95,9 +115,7 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[local.Stack]:
             with broker(running.redis_url):
                 yield running
         finally:
-            for thread in (claims.heartbeat.pop(), cancellation.watcher.pop()):
-                if thread is not None:
-                    thread.stop()  # a late task in this process has started it again
+            stop_threads()
             local.down(folder)
     forget()
 
@@ -105,19 +123,34 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[local.Stack]:
 @pytest.fixture
 def clean(stack: local.Stack) -> local.Stack:
     """The stack with empty tables and queues."""
+    forget()
+    empty(stack)
+    return stack
+
+
+def empty(stack: local.Stack) -> None:
+    """Delete all rows of the factory's work, start its ids at 1, let no feeder lead, and empty Redis."""
     import redis
     from sqlalchemy import text
 
     from db.session import transaction
+    from db.tables import Base
 
-    forget()
+    tables = [table for table in reversed(Base.metadata.sorted_tables) if table.name not in OF_PROCESSES]
+    names = ", ".join(table.name for table in tables)
+    sizes = " + ".join(f"pg_table_size('{table.name}')" for table in tables)
+    ids = ", ".join(
+        f"setval(pg_get_serial_sequence('{table.name}', 'id'), 1, false)" for table in tables if "id" in table.c
+    )
     with transaction() as connection:
-        connection.execute(
-            text("truncate questions, jobs, rounds, loops, prompts, calibrations restart identity cascade")
-        )
+        connection.execute(text(f"lock table {names} in access exclusive mode"))
+        if connection.execute(text(f"select {sizes}")).scalar_one() > MAX_DELETED_BYTES:
+            connection.execute(text(f"truncate {names}"))
+        else:
+            connection.execute(text("; ".join(f"delete from {table.name}" for table in tables)))
+        connection.execute(text(f"select {ids}"))
         connection.execute(text("update leader set lease_until = now()"))  # a killed feeder still has its lease
     redis.Redis.from_url(stack.redis_url).flushall()
-    return stack
 
 
 @pytest.fixture(scope="session")

@@ -79,7 +79,7 @@ class FeederSettings(Section):
     interval_seconds: float = Field(0.5, gt=0)
     #: Seconds after which the feeder looks for the message of a queued question in Redis. It sends a lost one again.
     queued_lease_seconds: float = Field(600, gt=0)
-    #: Duration of a claim. A live worker renews its claims.
+    #: Seconds without a heartbeat after which the claims of a process are taken back. A trainer's lease on a round.
     running_lease_seconds: float = Field(30, gt=1)
     #: Seconds that a question with traces waits for a verifier before the feeder looks for its message in Redis.
     verify_lease_seconds: float = Field(120, gt=0)

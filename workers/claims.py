@@ -1,20 +1,24 @@
 """The claims of this process: questions that it alone may answer or verify.
 
-A claim is a lease in Postgres, which this process renews while it works on the question (`heartbeat`).
+A claim names its process in Postgres. The feeder takes it back when the heartbeats of the process end (`db.heartbeat`).
+A claim that no task holds, because its task failed or its reply came too late, is ended by `end_forgotten`.
 """
 
 import logging
-from collections.abc import Iterable
+import os
+from collections.abc import Collection, Iterable, Iterator
+from contextlib import contextmanager
 from typing import Any, NamedTuple
 from uuid import UUID
 
 from sqlalchemy.exc import SQLAlchemyError
 
+from db.heartbeat import heartbeat
 from db.queries import Q
+from db.retry import patiently
 from db.session import statement
 from tracemill.concurrency import Periodic, once
 from tracemill.errors import TracemillError
-from tracemill.processes import unique_name
 from tracemill.settings import settings
 
 log = logging.getLogger(__name__)
@@ -28,14 +32,25 @@ class ClaimKey(NamedTuple):
     claim_id: UUID
 
 
-#: Claims that this process holds and renews.
+#: The claims of the tasks of this process, each from before it is made until after its work is stored.
 held: set[ClaimKey] = set()
 
 
-@once
+@contextmanager
+def holding(keys: Collection[ClaimKey]) -> Iterator[None]:
+    """Hold claims until the block ends. They are made inside it."""
+    watcher()
+    patiently(heartbeat().refresh)
+    held.update(keys)
+    try:
+        yield
+    finally:
+        held.difference_update(keys)
+
+
 def owner() -> str:
     """The name of this process on its claims."""
-    return unique_name()
+    return heartbeat().name
 
 
 def columns(keys: Iterable[ClaimKey]) -> dict[str, list[Any]]:
@@ -49,17 +64,23 @@ def columns(keys: Iterable[ClaimKey]) -> dict[str, list[Any]]:
 
 
 @once
-def heartbeat() -> Periodic:
-    """The thread that renews the held claims, so that a lease ends only when nobody works on its question."""
-    lease = settings().feeder.running_lease_seconds
-    return Periodic("heartbeat", lease / 3, lambda: _renew(lease))
+def watcher() -> Periodic:
+    """The thread that ends forgotten claims."""
+    return Periodic("claims", settings().feeder.running_lease_seconds, end_forgotten)
 
 
-def _renew(lease: float) -> None:
-    if not (keys := list(held)):
-        return
+# A forked child (Celery's prefork pool) has none of its parent's threads.
+os.register_at_fork(after_in_child=watcher.cache_clear)
+
+
+def end_forgotten() -> None:
+    """End the claims of this process in Postgres that no task of it holds."""
     try:
         with statement() as connection:
-            connection.execute(Q["renew"], columns(keys) | {"lease": lease})
-    except (SQLAlchemyError, TracemillError):  # Postgres is away: the next call tries again; a lost lease is harmless
-        log.warning("could not renew the claims", exc_info=True)
+            claims = {ClaimKey(*row) for row in connection.execute(Q["claims_of"], {"owner": owner()})}
+            # Read after the claims: a claim that is in Postgres and not held now has lost its task.
+            if forgotten := claims - held:
+                log.warning("%d questions go back, because their tasks ended without a result", len(forgotten))
+                connection.execute(Q["end_claims"], columns(forgotten))
+    except (SQLAlchemyError, TracemillError):  # Postgres is away: the next call tries again
+        log.warning("could not look for forgotten claims", exc_info=True)

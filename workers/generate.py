@@ -1,6 +1,6 @@
 """The generate task: claim questions, request their missing samples, store them, nudge the verifier.
 
-The claim is a lease in Postgres, which this worker renews (`heartbeat`). No transaction is open while the model works.
+The claim names this process, and lasts as long as its heartbeats. No transaction is open while the model works.
 A task that runs twice does nothing the second time: its question is claimed, or its samples exist.
 """
 
@@ -39,7 +39,7 @@ from tracemill.settings import model, settings
 from tracemill.text import storable
 from tracemill.verification.answers.kinds import Kind, guess
 from workers import cancellation, outages
-from workers.claims import ClaimKey, columns, heartbeat, held, owner
+from workers.claims import ClaimKey, columns, held, holding, owner
 from workers.job import Chains, WorkerJob, method_of, worker_job
 from workers.outages import Occupant, Work
 from workers.pause import is_paused
@@ -106,13 +106,10 @@ def _answer(job_id: int, question_id: int) -> None:
             return
         # The id is made here, so that a claim whose reply was lost is repeated and not refused.
         key = ClaimKey(job_id, question_id, uuid4())
-        claim = patiently(lambda: _claim(key))
-        if claim is None:
-            return
-        try:
-            _visit(claim)
-        finally:
-            held.discard(key)
+        with holding([key]):
+            claim = patiently(lambda: _claim(key))
+            if claim is not None:
+                _visit(claim)
 
 
 def _claim_room(job_id: int) -> AbstractContextManager[bool]:
@@ -167,7 +164,6 @@ def _visit(claim: Claim) -> None:
 
 
 def _claim(key: ClaimKey) -> Claim | None:
-    heartbeat()
     cancellation.watcher()
     if worker_job(key.job_id).budget_unit is None:  # raises the problems of this job alone
         return _claim_batched(key)
@@ -215,9 +211,9 @@ def _change(query: str, row: Row) -> None:
 
 
 def _claims(connection: Connection, keys: Sequence[ClaimKey], reserved: float) -> dict[ClaimKey, Claim]:
-    lease = {"owner": owner(), "lease": settings().feeder.running_lease_seconds, "reserved": reserved}
+    claimant = {"owner": owner(), "reserved": reserved}
     claims: dict[ClaimKey, Claim] = {}
-    for row in connection.execute(Q["claim"], columns(keys) | lease):
+    for row in connection.execute(Q["claim"], columns(keys) | claimant):
         chains = worker_job(row.job_id).chains(row.domain)
         have = {Slot(*pair) for pair in row.have}
         key = ClaimKey(row.job_id, row.question_id, row.claim_id)
@@ -232,7 +228,6 @@ def _claims(connection: Connection, keys: Sequence[ClaimKey], reserved: float) -
             row.deaths,
             row.is_trial,
         )
-    held.update(claims)
     return claims
 
 

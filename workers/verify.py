@@ -31,7 +31,7 @@ from tracemill.verification.acceptance import Acceptance
 from workers import outages
 from workers.adaptive import Decision, decide, next_target
 from workers.cancellation import JobCancelled
-from workers.claims import ClaimKey, columns, heartbeat, held, owner
+from workers.claims import ClaimKey, columns, held, holding, owner
 from workers.job import WorkerJob, method_of, worker_job
 from workers.judging import ask_judge
 from workers.priors import prior
@@ -59,20 +59,15 @@ def verify(job_id: int, question_ids: list[int]) -> None:
     if draining():
         _again(keys)
         return
-    heartbeat()
-    held.update(keys)
-    try:
+    with holding(keys):
         if claimed := patiently(lambda: _claim(keys)):
             _verify(patiently(lambda: worker_job(job_id)), claimed)
-    finally:
-        held.difference_update(keys)
 
 
 def _claim(keys: Sequence[ClaimKey]) -> list[int]:
     """Claim the questions that no other verifier works on; return them."""
-    lease = {"owner": owner(), "lease": settings().feeder.running_lease_seconds}
     with statement() as connection:
-        return sorted(connection.execute(Q["claim_verification"], columns(keys) | lease).scalars())
+        return sorted(connection.execute(Q["claim_verification"], columns(keys) | {"owner": owner()}).scalars())
 
 
 def _again(keys: Iterable[ClaimKey]) -> None:
@@ -91,7 +86,7 @@ def _verify(job: WorkerJob, question_ids: Sequence[int]) -> None:
     except EngineDead as error:
         assert job.policy.judge is not None
         engine_died(error, partial(outages.count_death, engine(job.policy.judge), error))
-    except (OperationalError, ProgrammingError):  # the schema is being migrated; the lease brings the questions back
+    except (OperationalError, ProgrammingError):  # the schema is being migrated; the claims end with this task
         raise
     except Exception as error:
         if len(question_ids) > 1:  # one of them may be the cause

@@ -5,6 +5,7 @@
 --      ^------- settle (more samples needed) ----------------------+
 --
 -- A statement changes nothing if its guard is false. So a repeated message or a worker that returns late does no harm.
+-- A claim names its process, and has no lease while that process sends heartbeats (`end_lost_claims`).
 -- Leases are counted with clock_timestamp(): now() is the start of the transaction, which may have waited or been frozen.
 -- A condition reads the clock in a subquery, because otherwise Postgres would not use an index.
 -- The feeder's statements skip locked rows, so that a frozen transaction of one job stops no other job.
@@ -171,6 +172,37 @@ where (job_id, question_id) in (
     for update skip locked
 )
 
+-- name: end_lost_claims
+-- running and generated stay as they are: their process has sent no heartbeat for :lease seconds, or has ended. Their lease
+-- runs out now, and take_back or overdue_verifications follows. The recursion reads one index entry for each process.
+with recursive owners as (
+    (select owner from job_questions where owner is not null and state in ('running', 'generated') order by owner limit 1)
+    union all
+    select (select jq.owner from job_questions jq where jq.owner > owners.owner and jq.state in ('running', 'generated')
+            order by jq.owner limit 1)
+    from owners where owners.owner is not null
+), alive as materialized (
+    select name from processes where seen_at > clock_timestamp() - make_interval(secs => :lease)
+), lost as (
+    select owner from owners where owner is not null and not exists (select from alive where name = owner)
+)
+update job_questions set lease_until = clock_timestamp()
+where (job_id, question_id) in (
+    select job_id, question_id from job_questions
+    where owner in (select owner from lost) and state in ('running', 'generated') and lease_until is null
+    for update skip locked
+)
+
+-- name: claims_of
+-- All claims of a process.
+select job_id, question_id, claim_id from job_questions where owner = :owner and state in ('running', 'generated')
+
+-- name: end_claims
+-- running and generated stay as they are: no task of their process works on these claims. Their lease runs out now.
+update job_questions set lease_until = clock_timestamp()
+where state in ('running', 'generated') and (job_id, question_id, claim_id) in (
+    select * from unnest(cast(:job_ids as bigint[]), cast(:question_ids as bigint[]), cast(:claim_ids as uuid[])))
+
 -- name: take_back
 -- queued, running -> pending (or failed): the lease ran out, so the message or the worker is lost.
 -- A question fails after too many attempts. A lost worker may have sent its requests, so the job pays their reservation.
@@ -205,7 +237,7 @@ select id, model from jobs j where state in ('paused', 'over_budget', 'cancelled
 
 -- name: overdue_verifications
 -- generated stays generated: no verifier works on it. The feeder sends a lost message again and renews the lease. Claims
--- that have run out are ended only if :takes_back.
+-- that were ended are removed only if :takes_back.
 update job_questions
 set owner = null, claim_id = null, lease_until = clock_timestamp() + make_interval(secs => :lease)
 where (job_id, question_id) in (
@@ -239,8 +271,7 @@ for no key update of j
 -- whose reply was lost. No row is returned while spent cost and reserved cost reach the budget, or while the model is paused.
 update job_questions jq
 set state = 'running', owner = :owner, claim_id = keys.claim_id, reserved = :reserved,
-    attempts = attempts + case when jq.state = 'running' then 0 else 1 end,
-    lease_until = clock_timestamp() + make_interval(secs => :lease), updated_at = now()
+    attempts = attempts + case when jq.state = 'running' then 0 else 1 end, lease_until = null, updated_at = now()
 from unnest(cast(:job_ids as bigint[]), cast(:question_ids as bigint[]), cast(:claim_ids as uuid[]))
          as keys (job_id, question_id, claim_id), questions q, jobs j
 where jq.job_id = keys.job_id and jq.question_id = keys.question_id
@@ -261,12 +292,6 @@ select t.text from traces t join jobs j on j.id = t.job_id
 left join verdicts v on v.trace_id = t.id and v.verifier = j.verifier
 where t.job_id = :from_job_id and t.question_id = :question_id
 order by v.accepted desc nulls last, t.sample_index, t.variant limit 1
-
--- name: renew
--- running stays running, and generated stays generated: the worker or the verifier works on the question.
-update job_questions set lease_until = clock_timestamp() + make_interval(secs => :lease)
-where state in ('running', 'generated') and (job_id, question_id, claim_id) in (
-    select * from unnest(cast(:job_ids as bigint[]), cast(:question_ids as bigint[]), cast(:claim_ids as uuid[])))
 
 -- name: cancelled_jobs
 select id from jobs where id = any(:job_ids) and state in ('cancelled', 'deleting')
@@ -353,9 +378,9 @@ where v.trace_id = :trace_id and v.verifier = :verifier and t.id = v.trace_id
   and jq.state = 'generated' and jq.wanted = :wanted
 
 -- name: claim_verification
--- generated stays generated: exactly one verifier gets each row, unless the lease of the one before has run out.
+-- generated stays generated: exactly one verifier gets each row, unless the claim of the one before was ended.
 update job_questions jq
-set owner = :owner, claim_id = keys.claim_id, lease_until = clock_timestamp() + make_interval(secs => :lease)
+set owner = :owner, claim_id = keys.claim_id, lease_until = null
 from unnest(cast(:job_ids as bigint[]), cast(:question_ids as bigint[]), cast(:claim_ids as uuid[]))
          as keys (job_id, question_id, claim_id)
 where jq.job_id = keys.job_id and jq.question_id = keys.question_id and jq.state = 'generated'

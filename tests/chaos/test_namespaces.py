@@ -287,7 +287,7 @@ def held_by(factory: World, host: str) -> list[int]:
     """The questions that the worker claimed at least a second ago, so it has received them."""
     pids = [row.pid for row in local.status(factory.folder) if row.name == host]
     claimed = (
-        "select question_id from job_questions where state = 'running' and split_part(owner, ':', 2) = any(:pids) "
+        "select question_id from job_questions where state = 'running' and split_part(owner, '.', 2) = any(:pids) "
         "and updated_at < now() - interval '1 s'"
     )
     return [row.question_id for row in rows(claimed, pids=list(map(str, pids)))]

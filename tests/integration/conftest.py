@@ -7,11 +7,9 @@ the start of the next test.
 from collections.abc import Iterator
 
 import pytest
-import redis
-from sqlalchemy import text
 
 from db.session import transaction
-from tests.conftest import forget
+from tests.conftest import empty, forget
 from tests.integration import scenario
 from tests.integration.factory import Processes
 from tests.integration.scripted import SETTINGS, Teacher, start_all
@@ -36,11 +34,7 @@ def processes(
     stack: Stack, teacher: Teacher, away: int, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Processes]:
     forget()
-    # Once for all tests of this file: workers cache jobs by their ids.
-    with transaction() as connection:
-        connection.execute(text("truncate questions, jobs, rounds, loops, prompts restart identity cascade"))
-        connection.execute(text("update leader set lease_until = now()"))
-    redis.Redis.from_url(stack.redis_url).flushall()
+    empty(stack)  # once for all tests of this file: workers cache jobs by their ids
     folder = tmp_path_factory.mktemp("path")
     config = folder / "tracemill.toml"
     config.write_text(SETTINGS.format(teacher=teacher.base_url, away=f"http://127.0.0.1:{away}/v1"))
@@ -53,8 +47,8 @@ def processes(
 def filled(stack: Stack) -> None:
     """Fill the database with `tests.integration.scenario`, once for all tests of a file."""
     forget()
+    empty(stack)
     with transaction() as connection:
-        connection.execute(text("truncate questions, jobs, rounds, prompts, calibrations restart identity cascade"))
         scenario.build(connection)
 
 

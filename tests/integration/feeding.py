@@ -30,4 +30,8 @@ def settle(job_id: int, count: int) -> None:
 
 
 def leases_run_out() -> None:
-    change("update job_questions set lease_until = now() - interval '1 second' where lease_until is not null")
+    """All messages are overdue, and the processes of all claims are lost."""
+    change(
+        "update job_questions set lease_until = now() - interval '1 second' "
+        "where lease_until is not null or claim_id is not null"
+    )

@@ -42,10 +42,25 @@ def keys(job_id: int, *question_ids: int, claim: str = "worker") -> dict[str, li
     return {"job_ids": [job_id] * n, "question_ids": list(question_ids), "claim_ids": [claim_id(claim)] * n}
 
 
-def claim(job_id: int, *question_ids: int, owner: str = "worker", lease: float = 30, reserved: float = 0) -> list[int]:
-    """Claim questions as the worker `owner`, with a claim of that name; return the claimed ones."""
-    claimed = fetch("claim", **keys(job_id, *question_ids, claim=owner), owner=owner, lease=lease, reserved=reserved)
+def claim(job_id: int, *question_ids: int, owner: str = "worker", reserved: float = 0) -> list[int]:
+    """Claim questions as the live worker `owner`, with a claim of that name; return the claimed ones."""
+    alive(owner)
+    claimed = fetch("claim", **keys(job_id, *question_ids, claim=owner), owner=owner, reserved=reserved)
     return sorted(row.question_id for row in claimed)
+
+
+def beat(process: str, **values: Any) -> None:
+    """One heartbeat of a process."""
+    row = {"kind": "worker", "host": "elsewhere", "queues": "[]", "concurrency": 0, "leads": False, "trouble": None}
+    with transaction() as connection:
+        connection.execute(Q["beat"], row | {"name": process, "is_hidden": True} | values)
+
+
+def alive(process: str, seconds_ago: float = -3600) -> None:
+    """Store a heartbeat of a process; by default it lasts for an hour."""
+    beat(process)
+    change("update processes set seen_at = clock_timestamp() - make_interval(secs => :seconds) where name = :name",
+           name=process, seconds=seconds_ago)  # fmt: skip
 
 
 def spread(job_id: int) -> dict[int, str]:

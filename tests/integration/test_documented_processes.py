@@ -83,7 +83,7 @@ def ended(folder: Path, line: str, is_there: Callable[[int], bool], **variables:
 @pytest.mark.parametrize("line", PROCESSES)
 def test_a_documented_process_runs_until_its_shutdown(folder: Path, line: str) -> None:
     def is_there(pid: int) -> bool:
-        return any(f".{pid}@" in name for name in (workers(folder) if "worker" in line else present(folder)))
+        return any(f".{pid}." in name for name in (workers(folder) if "worker" in line else present(folder)))
 
     assert ended(folder, line, is_there) == 0, (folder / "process.log").read_text()
     assert present(folder) == []

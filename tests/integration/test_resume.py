@@ -1,6 +1,7 @@
 """A killed fit continues from its latest complete checkpoint with the same result."""
 
 import json
+import math
 import os
 import shutil
 import signal
@@ -20,7 +21,7 @@ from tests.conftest import forget
 from tests.integration.factory import wait_until
 from tests.integration.rounds import finish, job, question, round_row, round_spec, trace
 from tests.lessons import lesson, sums
-from tests.tiny import tiny_model
+from tests.tiny import byte_model
 from tracemill.settings import settings
 from tracemill.stack import Stack
 from trainer.fit import round_folder
@@ -34,8 +35,8 @@ OFTEN = {"batch_size": 4, "max_tokens": 128, "checkpoint_seconds": 0.001}
 
 
 @pytest.fixture(scope="module")
-def tiny(models: Path, tmp_path_factory: pytest.TempPathFactory) -> str:
-    return tiny_model(models, tmp_path_factory.mktemp("tiny"))
+def tiny(tmp_path_factory: pytest.TempPathFactory) -> str:
+    return byte_model(tmp_path_factory.mktemp("tiny"))
 
 
 @pytest.fixture(autouse=True)
@@ -134,10 +135,13 @@ def spec_of(clean: Stack, tiny: str, monkeypatch: pytest.MonkeyPatch) -> Iterato
 
 
 def _fitted(round_id: int) -> dict[str, Any]:
-    """Run a round to the end of its fit, then fail it by a temporarily cancelled evaluation."""
+    """Run a round to the end of its fit, then fail it by a temporarily cancelled evaluation.
+
+    On a busy machine the fit takes minutes. pytest's own timeout ends a hang.
+    """
     trainer = threading.Thread(target=run_round, args=(round_id,))
     trainer.start()
-    wait_until(lambda: round_row(round_id)["state"] not in ("queued", "selecting", "fitting"), 120)
+    wait_until(lambda: round_row(round_id)["state"] not in ("queued", "selecting", "fitting"), math.inf)
     row = round_row(round_id)
     for state in ("cancelled", "done"):
         with transaction() as connection:
@@ -152,7 +156,8 @@ def test_a_round_killed_in_its_fit_continues_from_its_checkpoint(spec_of: Callab
     code = f"from trainer.service import run_round; run_round({round_id})"
     trainer = subprocess.Popen([sys.executable, "-c", code], env=os.environ)
     wait_until(
-        lambda: any(int(mark.parent.name.rpartition("-")[2]) > 8 for mark in folder.glob("checkpoints/*/complete")), 120
+        lambda: any(int(mark.parent.name.rpartition("-")[2]) > 8 for mark in folder.glob("checkpoints/*/complete")),
+        math.inf,
     )
     fit = psutil.Process(trainer.pid).children()[0]
     trainer.send_signal(signal.SIGKILL)

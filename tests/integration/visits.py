@@ -7,15 +7,14 @@ from typing import Any
 
 import pytest
 
-from tests.conftest import forget
+from tests.conftest import forget, stop_threads
 from tests.integration.factory import rows, states, value
 from tests.integration.feeding import step
 from tests.scripted_server import ScriptedServer
 from tracemill.engines.registry import close_engines
 from tracemill.settings import settings
 from tracemill.stack import Stack
-from workers import cancellation, priors
-from workers.claims import heartbeat
+from workers import priors
 from workers.generate import generate
 from workers.job import worker_job
 from workers.verify import verify
@@ -47,9 +46,7 @@ def in_this_process(stack: Stack, server: ScriptedServer, folder: Path) -> Itera
         priors._known.clear()
         yield stack
         close_engines()
-        for thread in (heartbeat.pop(), cancellation.watcher.pop()):
-            if thread is not None:
-                thread.stop()
+        stop_threads()
     forget()
 
 

@@ -118,8 +118,8 @@ def check(item: Item) -> Findings:
         read_or_given = Steps([storable(step) for step in item.steps]) if item.steps else read_steps(text)
     steps, are_thoughts, after_thoughts = read_or_given
     answer = extract(text, kind)
-    question = None if item.question is None else storable(item.question)
-    reasoning = read(question, steps, answer.value if answer else None, are_thoughts)
+    question = None if item.question is None or item.answer_only else storable(item.question)
+    reasoning = read(question, steps, answer.value if answer and not item.answer_only else None, are_thoughts)
     equations, unexplained = reasoning.equations, reasoning.ungrounded
     correct: bool | None
     if item.scorer:

@@ -11,7 +11,6 @@ from typing import Any, TextIO
 
 import pytest
 from click.testing import Result
-from datasets import load_dataset
 from pyarrow import CompressedInputStream
 from pyarrow.parquet import read_table
 from sqlalchemy import text
@@ -178,6 +177,8 @@ def _uses_of(file: Path) -> dict[str, str]:
 
 
 def test_a_folder_can_be_loaded_with_datasets(traces: Stack, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from datasets import load_dataset
+
     monkeypatch.setattr(export_files, "PIECE", 2)
     monkeypatch.setattr(export_rows, "BATCH", 1)
     assert export(tmp_path / "set", "--include", "all").exit_code == 0

@@ -6,7 +6,6 @@ from typing import Any
 
 import pytest
 from click.testing import Result
-from datasets import load_dataset
 from typer.testing import CliRunner
 
 from cli.main import app
@@ -51,6 +50,8 @@ def traces(clean: Stack, tmp_path: Path) -> Path:
 
 def exported(folder: Path, layout: str, ending: str) -> list[dict[str, Any]]:
     """The rows of an export in a layout, as `datasets` loads them."""
+    from datasets import load_dataset
+
     file = folder / f"{layout}.{ending}"
     result = run("export", file, "--as", layout)
     assert result.exception is None, result.output

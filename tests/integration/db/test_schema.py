@@ -14,7 +14,9 @@ from db import migrate, schema, views
 from db.session import transaction
 from tests import ROOT
 from tests.integration.factory import Processes, additions, change, fill, rows, value
+from tests.integration.feeding import step
 from tracemill.errors import StackError, UsageError
+from tracemill.settings import settings
 from tracemill.stack import Stack
 
 pytestmark = pytest.mark.integration
@@ -92,6 +94,28 @@ def test_an_upgrade_splits_more_traces_than_a_batch(clean: Stack) -> None:
     finally:
         migrate.upgrade(clean.database_url)
     assert value("select count(*) from trace_scores where text = 'The answer is 2.' and thoughts = '1 + 1?'") == 1_001
+
+
+CLAIMED = """
+update job_questions set state = 'running', owner = 'host:1:ab', claim_id = gen_random_uuid(),
+    lease_until = now() + interval '20 seconds'
+"""
+LEASES = "select lease_until > now() + interval '15 seconds' from job_questions"
+
+
+def test_claims_in_progress_survive_an_upgrade_and_a_downgrade(clean: Stack) -> None:
+    fill(additions(1), "sums")
+    try:
+        migrate.downgrade(clean.database_url, "0014")
+        change(CLAIMED)
+        migrate.upgrade(clean.database_url)
+        assert rows(LEASES) == [(True,)]
+        assert step(settings().feeder).taken_back == 0
+        change("update job_questions set lease_until = null")  # as a claim of this release
+        migrate.downgrade(clean.database_url, "0014")
+        assert rows(LEASES) == [(True,)]
+    finally:
+        migrate.upgrade(clean.database_url)
 
 
 @pytest.mark.parametrize(

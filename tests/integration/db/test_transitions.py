@@ -7,6 +7,7 @@ import pytest
 
 from producer.enqueue import enqueue
 from tests.integration.factory import additions, change, fill, job_spec, job_state, rows, value
+from tests.integration.feeding import leases_run_out
 from tests.integration.statements import (
     STATES,
     claim,
@@ -27,7 +28,7 @@ TRANSITIONS = {
     "queue": {"pending": "queued"},
     "unqueue": {"queued": "pending"},
     "claim": {"pending": "running", "queued": "running"},
-    "renew": {"running": "running", "generated": "generated"},
+    "end_claims": {"running": "running", "generated": "generated"},
     "hand_back": {"running": "pending"},
     "generated": {"pending": "generated", "queued": "generated", "running": "generated"},
     "release": {"running": "pending"},
@@ -43,7 +44,7 @@ TRANSITIONS = {
     "settle": {"generated": "done"},
     "retry_failed": {"failed": "pending"},
 }
-CLAIMED = ("renew", "hand_back", "release", "put_off", "engine_died", "verify_again")
+CLAIMED = ("end_claims", "hand_back", "release", "put_off", "engine_died", "verify_again")
 
 
 def run(name: str, job_id: int, question_ids: list[int], **changes: Any) -> None:
@@ -99,7 +100,7 @@ def test_a_transition_changes_only_questions_in_the_expected_states(clean: Stack
 
 
 NAMED = (
-    *("unqueue", "claim", "renew", "hand_back", "generated", "release", "put_off", "engine_died", "verify_again"),
+    *("unqueue", "claim", "end_claims", "hand_back", "generated", "release", "put_off", "engine_died", "verify_again"),
     *("claim_verification", "not_verified", "verification_failed", "judge_died", "settle"),
 )
 
@@ -112,7 +113,12 @@ def test_a_transition_changes_only_the_named_questions(clean: Stack, name: str) 
     run(name, job_id, [2, 3])
     after = versions()
     assert {key for key in before if before[key] != after[key]} == {(job_id, 2), (job_id, 3)}
-    if name in ("claim", "renew", "hand_back", "generated"):  # (job, question) pairs, not every job with every question
+    if name in (
+        "claim",
+        "end_claims",
+        "hand_back",
+        "generated",
+    ):  # (job, question) pairs, not every job with every question
         both = {"job_ids": [job_id, other], "question_ids": [4, 5], "claim_ids": [claim_id("worker")] * 2}
         execute(name, **both, owner="worker", lease=60, reserved=0)
         now = versions()
@@ -192,7 +198,8 @@ def test_attempts_never_fall_below_zero(clean: Stack, name: str) -> None:
 @pytest.mark.parametrize("name", ["release", "take_back"])
 def test_a_question_fails_at_its_last_attempt_and_not_before(clean: Stack, name: str) -> None:
     job_id = fill(additions(3), "sums").job_id
-    claim(job_id, 1, 2, 3, lease=-1)
+    claim(job_id, 1, 2, 3)
+    leases_run_out()
     change("update job_questions set attempts = question_id + 1")
     run(name, job_id, [1, 2, 3], max_attempts=3)
     assert state_of(job_id) == {1: "pending", 2: "failed", 3: "failed"}
@@ -215,7 +222,8 @@ def test_a_question_is_generated_with_its_last_trace_and_not_before(clean: Stack
 
 def test_the_traces_of_a_late_owner_count_and_are_stored_once(clean: Stack) -> None:
     job_id = fill(additions(1), "sums", samples=1).job_id
-    claim(job_id, 1, owner="late", lease=-1)
+    claim(job_id, 1, owner="late")
+    leases_run_out()
     execute("take_back", job_id=job_id, max_attempts=5)
     claim(job_id, 1, owner="next")
     assert insert_trace(job_id, 1, worker="late", text="The answer is 1.") == 1

@@ -1,5 +1,6 @@
 """The feeder with real Postgres and Redis, one step at a time."""
 
+import time
 from typing import Any
 
 import pytest
@@ -24,7 +25,7 @@ from tests.integration.factory import (
     waiting,
 )
 from tests.integration.feeding import leases_run_out, settle, step
-from tests.integration.statements import claim_id, keys
+from tests.integration.statements import claim_id
 from tracemill.settings import FeederSettings
 from tracemill.stack import Stack
 
@@ -222,6 +223,7 @@ def test_questions_that_are_taken_fast_share_messages(clean: Stack) -> None:
     step(LIMITS, rates)
     assert waiting(clean) == 10
     settle(job_id, 10)
+    rates._latest["teacher"] = (time.monotonic(), 1000.0)  # of earlier steps, whatever this machine's load
     assert step(LIMITS, rates).queued == 10
     assert waiting(clean) == 11
 
@@ -258,18 +260,6 @@ def test_a_lost_worker_does_not_cost_the_job_its_window(clean: Stack) -> None:
     leases_run_out()
     assert step(LIMITS) == Step(queued=10, taken_back=10)
     assert states("sums") == {"queued": 10, "pending": 20}
-
-
-def test_a_worker_renews_only_its_own_questions(clean: Stack) -> None:
-    job_id = fill(additions(2), "sums").job_id
-    step(LIMITS)
-    assert claim(job_id, 1)
-    assert claim(job_id, 2)
-    leases_run_out()
-    with transaction() as connection:
-        assert connection.execute(Q["renew"], keys(job_id, 2) | {"lease": 30}).rowcount == 1
-    assert step(LIMITS).taken_back == 1
-    assert states("sums") == {"queued": 1, "running": 1}
 
 
 def test_a_question_that_keeps_failing_ends_failed_and_retry_reopens_it(clean: Stack) -> None:

@@ -20,6 +20,7 @@ from db.session import transaction
 from tests.conftest import forget
 from tests.integration.factory import wait_until
 from tests.integration.rounds import ASK, finish, job, question, round_row, round_spec, trace
+from tests.tiny import byte_model
 from tracemill.errors import UsageError
 from tracemill.model_settings import EMBEDDED_MODEL
 from tracemill.processes import is_alive
@@ -35,14 +36,24 @@ QUESTIONS = 32
 QUICK = {"epochs": 1, "batch_size": 4, "max_tokens": 64}
 
 
+@pytest.fixture(scope="module")
+def tiny(tmp_path_factory: pytest.TempPathFactory) -> str:
+    return byte_model(tmp_path_factory.mktemp("tiny"))
+
+
 @pytest.fixture(autouse=True)
-def _student(clean: Stack, models: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """Point the aliases at the shared model of all tests."""
-    vllm = {"adapters": True}
-    aliases = {"student": {"model": resolve(EMBEDDED_MODEL, models), "vllm": vllm}, "teacher": {"vllm": vllm}}
-    monkeypatch.setenv("TRACEMILL_MODELS", json.dumps(aliases | {"plain": {}}))
-    forget()
+def _student(clean: Stack, tiny: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Point the student's alias at a tiny model."""
+    use(tiny, monkeypatch)
     yield
+    forget()
+
+
+def use(student: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Point the student's alias at this model."""
+    vllm = {"adapters": True}
+    aliases = {"student": {"model": student, "vllm": vllm}, "teacher": {"vllm": vllm}, "plain": {}}
+    monkeypatch.setenv("TRACEMILL_MODELS", json.dumps(aliases))
     forget()
 
 
@@ -91,9 +102,12 @@ def _set(round_id: int, **values: Any) -> None:
         connection.execute(text(f"update rounds set {assigned} where id = :id"), {"id": round_id, **values})
 
 
-def test_a_round_fits_a_real_adapter_and_measures_before_and_after(before: int) -> None:
+def test_a_round_fits_a_real_adapter_and_measures_before_and_after(
+    before: int, models: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     from safetensors.torch import load_file
 
+    use(resolve(EMBEDDED_MODEL, models), monkeypatch)
     round_id = queue_round(round_spec(fit=QUICK))
     trainer = threading.Thread(target=run_round, args=(round_id,))
     trainer.start()
@@ -176,11 +190,11 @@ def test_no_other_trainer_claims_a_round_during_its_lease(before: int) -> None:
 
 
 def test_a_killed_trainer_ends_its_fit_and_another_can_continue(before: int) -> None:
-    round_id = queue_round(round_spec(fit={**QUICK, "epochs": 50}))
+    round_id = queue_round(round_spec(fit={**QUICK, "max_tokens": 128, "epochs": 500}))
     code = f"from trainer.service import run_round; run_round({round_id})"
     trainer = subprocess.Popen([sys.executable, "-c", code], env=os.environ)
-    fit = wait_until(lambda: psutil.Process(trainer.pid).children(), 120)[0]
-    wait_until(lambda: round_row(round_id)["metrics"].get("step"), 120)
+    fit = wait_until(lambda: psutil.Process(trainer.pid).children(), math.inf)[0]
+    wait_until(lambda: round_row(round_id)["metrics"].get("step"), math.inf)
     trainer.send_signal(signal.SIGKILL)
     trainer.wait()
     wait_until(lambda: not is_alive(fit), 10)

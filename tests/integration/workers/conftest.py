@@ -5,13 +5,13 @@ from pathlib import Path
 
 import pytest
 
-from tests.conftest import forget
+from tests.conftest import forget, stop_threads
 from tests.integration.factory import change
 from tests.scripted_judges import firm, gullible, of_known_quality, scripted_judge
 from tests.scripted_server import ScriptedServer
 from tracemill.engines.registry import close_engines
 from tracemill.stack import Stack
-from workers import cancellation, claims, judging
+from workers import judging
 from workers.job import worker_job
 
 ALIAS = """
@@ -53,8 +53,6 @@ def database(
     change("truncate calibrations, model_pauses")
     yield clean
     close_engines()
-    for thread in (claims.heartbeat.pop(), cancellation.watcher.pop()):
-        if thread is not None:
-            thread.stop()
+    stop_threads()
     monkeypatch.undo()
     forget()

@@ -18,7 +18,7 @@ from tests.scripted_server import ScriptedServer
 from tracemill.errors import TracemillError
 from tracemill.settings import settings
 from tracemill.stack import Stack
-from workers import claims, generate
+from workers import generate
 from workers.claims import ClaimKey
 
 pytestmark = pytest.mark.integration
@@ -85,11 +85,3 @@ def test_a_worker_that_claims_a_question_twice_cannot_release_its_later_claim(da
     assert value("select claim_id from job_questions where state = 'running'") == second.claim_id
     generate._give_back([second])
     assert states("sums") == {"pending": 1}
-    claims.held.clear()
-
-
-def test_a_process_without_claims_renews_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
-    statements: list[str] = []
-    monkeypatch.setattr(claims, "statement", lambda: statements.append("renew"))
-    claims._renew(30)
-    assert statements == []

@@ -17,6 +17,7 @@ from db.session import transaction
 from producer.opening import informed
 from producer.sources import Question
 from tests.integration.factory import change, fill, rows, states, value
+from tests.integration.feeding import step
 from tests.integration.statements import fetch, keys
 from tests.integration.verifying import right_and_wrong, store, sums
 from tests.scripted_server import ScriptedServer
@@ -24,6 +25,7 @@ from tracemill.engines import Engine
 from tracemill.engines.registry import trouble
 from tracemill.errors import EngineAway
 from tracemill.policy import Policy, Signal
+from tracemill.settings import settings
 from tracemill.stack import Stack
 from tracemill.verification import Verdict, Verifier, calibration
 from tracemill.verification.code.sandbox import Sandbox
@@ -323,7 +325,7 @@ def test_a_question_that_another_verifier_works_on_is_left_to_it(clean: Stack) -
     questions = sums(2)
     job_id = fill(questions, "sums", samples=2).job_id
     store("sums", right_and_wrong(questions), check=False)
-    assert fetch("claim_verification", **keys(job_id, 1, claim="other"), owner="other", lease=30) == [(1,)]
+    assert fetch("claim_verification", **keys(job_id, 1, claim="other"), owner="other") == [(1,)]
     verify(job_id, [1, 2])
     verify(job_id, [1, 2])
     assert states("sums")["generated"] == 1
@@ -334,16 +336,16 @@ def test_a_question_that_another_verifier_works_on_is_left_to_it(clean: Stack) -
     assert rows("select distinct owner, claim_id from job_questions") == [(None, None)]
 
 
-def test_a_verifier_renews_its_claims_while_it_works(clean: Stack, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_verifier_keeps_its_claims_while_it_works(clean: Stack, monkeypatch: pytest.MonkeyPatch) -> None:
     questions = sums(1)
     job_id = fill(questions, "sums", samples=2).job_id
     store("sums", right_and_wrong(questions), check=False)
     verify_items = Verifier.verify
 
     def slowly(*given: Any) -> list[Verdict]:
-        change("update job_questions set lease_until = now() - interval '1 second'")
-        claims._renew(30)
-        assert value("select lease_until > now() + interval '20 s' from job_questions")
+        claims.end_forgotten()
+        step(settings().feeder)
+        assert rows("select owner, lease_until from job_questions") == [(claims.owner(), None)]
         return verify_items(*given)
 
     monkeypatch.setattr(Verifier, "verify", slowly)

@@ -4,7 +4,11 @@ from typing import Any
 
 import pytest
 
-from trainer.passes import LENGTH, PassCollator, split
+
+def split(lengths: list[int], tokens: int, min_passes: int = 1) -> list[list[int]]:
+    from trainer import passes  # it imports torch
+
+    return passes.split(lengths, tokens, min_passes)
 
 
 @pytest.mark.parametrize(("longest", "passes"), [(100, 1), (128, 1), (129, 2), (600, 6), (5000, 16)])
@@ -31,6 +35,8 @@ def test_a_step_has_as_many_passes_as_the_other_processes_make() -> None:
 
 def test_a_step_keeps_all_labels_and_each_passes_share_of_the_rows() -> None:
     import torch
+
+    from trainer.passes import LENGTH, PassCollator
 
     def collate(rows: list[dict[str, Any]]) -> dict[str, Any]:
         return {"labels": torch.tensor([[row["label"]] for row in rows])}

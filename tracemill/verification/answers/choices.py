@@ -27,13 +27,29 @@ _LETTER_FIRST = re.compile(
 _LETTERS = re.compile(r"[(\[{]?[A-J][)\]}]?(?:(?:\s?[,;&/]\s?(?:and\s)?|\sand\s|\s)?[(\[]?[A-J][)\]}]?){1,9}[}.]?$")
 _NAMED_LETTER = re.compile(r"(?:\b(?:option|choice|answer is|answer:)\s\(?|\()([A-J])\b\)?", re.IGNORECASE)
 _NEXT_LETTER = re.compile(r"^\W{0,3}(?:and|or|&|/)\s?\(?([A-J])\b(?!\s[a-z])", re.IGNORECASE)
-_LONE_LETTER = re.compile(r"(?<![\w'\\])([B-HJ]|[AI](?=\s?(?:,|or|and|/)\s?\(?[B-J]\b))(?![\w'])")
+_LONE_LETTER = re.compile(r"(?<![\w'\\])([B-HJ]|[AI](?=\s?(?:,|or|and|/)\s?\(?[B-J]\b))(?![\w'])", re.ASCII)
+#: The choice at the end of a text in an East Asian language: 故选AC.
+_CHOSEN_ELSEWHERE = re.compile(
+    r"(?:(?<![不未非])[选選](?:择|擇|项|項)?|答案[是为為]?|正解は|答えは|정답은|답은)\s?[:：]?\s?[(（]?([A-J]{1,6})[)）]?"
+    r"\s?(?:です|입니다|이다)?[。.]?$"
+)
+#: "Between B and C, C is right", "B is not right, so it must be C".
+_DECIDED = re.compile(
+    r"\b(?:([A-J])\)? (?:is|must be|has to be) (?:the )?(?:right|correct|best|answer)\b"
+    r"|(?:it must be|it has to be|it is therefore|leaves|choose|pick|select|answer is(?: option)?) \(?([A-J])\b"
+    r"(?! (?:and|or)\b))"
+)
+_UNCERTAIN = re.compile(r"\b(?:if|whether|unless|not (?:true|clear|certain|sure|likely|the case))\b", re.IGNORECASE)
+_SUPPOSED = re.compile(r"(?:if|whether|suppose|assuming|assume)\b", re.IGNORECASE)
 _NO_CHOICE = re.compile(r"[A-J](?:\s?=|\(\s?-?[\d.x])")  # C = 5, D(1, 2)
 _DENIAL = re.compile(
-    r"\b(?:not|never|neither|nor|wrong|incorrect|false|except|rather than|instead of|eliminate\w*|rule out)\b|n't",
+    r"\b(?:not|never|neither|nor|wrong|incorrect|false|except|rather than|instead of|eliminate\w*|rule out"
+    r"|nicht|keine|n'est|não|niet|nie|non|не|bukan|değil|không|inte|ikke)\b|n't|[不非]|ではな|でな|아니|아닙|ليس|नहीं",
     re.IGNORECASE,
 )
-_DOUBT = re.compile(r"\b(?:or|either|maybe|perhaps|possibly|might|both|not sure|unsure|guess)\b", re.IGNORECASE)
+_DOUBT = re.compile(
+    r"\b(?:or|either|maybe|perhaps|possibly|might|could be|may be|both|oder|not sure|unsure|guess)\b", re.IGNORECASE
+)
 _YES_OR_NO = re.compile(
     r"\b(?:(not|never|isn't|is not|aren't|wasn't|cannot be|can't be)\s+(?:\w+\s){0,2}?)?"
     r"(yes|no(?!\s+(?!(?:it|they|he|she|this|that|the|because|since|there|not|we|as|for)\b)[a-z])|true|false|correct|incorrect|right|wrong|yeah|yep|nope)\b",
@@ -41,6 +57,23 @@ _YES_OR_NO = re.compile(
 )
 _MEANINGS = {"yes": True, "true": True, "correct": True, "right": True, "yeah": True, "yep": True,
           "no": False, "false": False, "incorrect": False, "wrong": False, "nope": False}  # fmt: skip
+_MEANINGS_ELSEWHERE = {
+    word: meaning
+    for meaning, words_of_meaning in (
+        (
+            True,
+            "ja oui sí sì да так tak sim evet はい 是 是的 对 对的 對 正确 네 예 نعم हाँ có"
+            " wahr vrai verdadero vero верно",
+        ),
+        (
+            False,
+            "nein non нет ні nie não hayır いいえ 否 不是 不 不对 错 错误 아니요 아니오 لا नहीं không"
+            " falsch faux falso неверно",
+        ),
+    )
+    for word in words_of_meaning.split()
+}
+_FIRST_WORD = re.compile(r"\W{0,4}([^\W\d_]+)")
 _YES_AND_NO = re.compile(r"\W*(?:yes|true|no|false)\W{1,5}(?:and|or|/)?\W{0,3}(?:yes|true|no|false)\b", re.IGNORECASE)
 
 Verdict = tuple[bool | None, str]
@@ -147,6 +180,12 @@ def _chosen_letters(answer: str, options_by_letter: dict[str, str], allows_sever
         return frozenset(spelled) if len(spelled) == 1 else "more than one option"
     if _LETTERS.match(answer):
         return frozenset(re.findall(r"[A-J]", answer))
+    if (elsewhere := _CHOSEN_ELSEWHERE.search(answer)) is not None:
+        return frozenset(elsewhere[1])
+    decided = {match[1] or match[2] for match in _DECIDED.finditer(answer)}
+    is_certain = not (_DOUBT.search(answer) or _UNCERTAIN.search(answer) or answer.endswith("?"))
+    if len(decided) == 1 and is_certain:
+        return frozenset(decided)
     if len(equal_options := _options_with_text(answer, options_by_letter)) == 1:
         return equal_options
     if _NO_CHOICE.match(answer):
@@ -170,6 +209,8 @@ def _chosen_letters(answer: str, options_by_letter: dict[str, str], allows_sever
         )
     if _DENIAL.search(answer):
         return "it says which option is not right"
+    if answer.endswith("?") or _SUPPOSED.match(answer):
+        return "not one option for certain"
     named_letters = {letter.upper() for letter in _NAMED_LETTER.findall(answer)} or set(_LONE_LETTER.findall(answer))
     if not named_letters:
         padded = f" {normal(answer)} "
@@ -210,7 +251,8 @@ def says(value: str) -> bool | None:
         (match.start(), _MEANINGS[match[2].lower()] != bool(match[1])) for match in _YES_OR_NO.finditer(value[:2_000])
     ]
     if not meanings:
-        return None
+        first_word = _FIRST_WORD.match(value)
+        return _MEANINGS_ELSEWHERE.get(first_word[1].lower()) if first_word else None
     start, meaning = meanings[0]
     if value[:start].strip(" *_\"'`(") == "" and not re.match(r"\w+\s+(?:one|answer|of|solution)", value[start:]):
         return None if _DOUBT.match(value[start:].partition(" ")[2]) else meaning

@@ -34,7 +34,7 @@ from tracemill.verification.answers.expressions import same
 from tracemill.verification.answers.kinds import Kind
 from tracemill.verification.answers.normalize import clean, plain
 from tracemill.verification.answers.order import compare_in_order
-from tracemill.verification.answers.quantity_equality import compare_in_a_base, compare_quantities
+from tracemill.verification.answers.quantity_equality import asks_rounded, compare_in_a_base, compare_quantities
 from tracemill.verification.answers.question_hints import asks_for_form, has_no_exchange, names_a_variable
 from tracemill.verification.answers.rows import as_list, compare_boards, compare_json, compare_rows
 from tracemill.verification.answers.spelling import same_spelling, same_words
@@ -47,6 +47,13 @@ from tracemill.verification.answers.statements import (
     compare_several,
 )
 from tracemill.verification.answers.text_answers import compare_calendar, compare_text, special
+from tracemill.verification.answers.unusual_forms import (
+    is_spoken,
+    rewrite,
+    rewrite_vectors,
+    with_one_constant,
+    without_names,
+)
 
 MAX_VALUE = 50_000  # characters
 
@@ -60,6 +67,10 @@ _ENVIRONMENT = re.compile(r"\\(?:begin|end)\s?\{\w+\*?\}(?:\{[lcr|]{1,20}\})?|\\
 _TRAILING_UNIT = re.compile(
     r"(?<=[\w})!°])\s((?:(?:sq|square|cubic)\.?\s)?[A-Za-z]{2,20}(?:[ /][A-Za-z]{1,20}){0,3}(?:\s?\^\s?\{?[23]\}?)?)$"
 )
+#: A gold answer such as 1,22 or 0,111; it is no list if the answer has a decimal point.
+_DECIMAL_COMMA = re.compile(r"-?(?:0,\d{1,9}|\d{1,9},\d{1,2})$")
+#: Single letters side by side are moves or cells: "R U R' U'".
+_MOVES = re.compile(r"[A-Za-z]['2]?(?: [A-Za-z]['2]?){2,}$")
 _RATIO = re.compile(r"^(\d{1,9}) to (\d{1,9})$")
 _OUT_OF = re.compile(r"^(\d{1,9}) (?:out of|in) (\d{1,9})$")
 
@@ -87,9 +98,13 @@ def compare(gold: str, answer: str, kind: Kind = "number", question: str | None 
         return rows_verdict
     if gold == answer:
         return True, "same text"
-    gold, answer = without_quantifier(plain(as_list(gold))), without_quantifier(plain(as_list(answer)))
+    gold, answer = rewrite_vectors(gold, answer)
+    gold, spoken = (without_quantifier(plain(as_list(value))) for value in (gold, answer))
+    gold, answer = rewrite(gold), rewrite(spoken)
     if not gold or not answer:
         return None, "nothing to compare"
+    if kind != "choice" and gold != answer and _MOVES.match(gold) and _MOVES.match(answer):
+        return None, "letters in another order"
     if (order_verdict := compare_in_order(gold, answer, question, _compare_values)) is not None:
         return order_verdict
     is_choice = kind == "choice" or (letters(gold) and len(gold) <= 3 and gold != gold.lower() and letters(answer))
@@ -97,7 +112,8 @@ def compare(gold: str, answer: str, kind: Kind = "number", question: str | None 
         return choice
     if (kind == "boolean" or len(gold) <= 5) and says(gold) is not None and (boolean := compare_boolean(gold, answer)):
         return boolean
-    return _compare_values(gold, answer, question)
+    correct, proof = _compare_values(gold, answer, question)
+    return (None, "a calculation in words") if correct is False and is_spoken(spoken) else (correct, proof)
 
 
 def _compare_values(gold: str, answer: str, question: str | None) -> Verdict:
@@ -123,6 +139,7 @@ def _compare_values(gold: str, answer: str, question: str | None) -> Verdict:
         gold, answer = _RATIO.sub(r"\1:\2", gold), _RATIO.sub(r"\1:\2", answer)
     if r"\approx" in gold or r"\approx" in answer:
         return compare_approximations(gold, answer, question, _compare_values)
+    answer = with_one_constant(gold, without_names(answer, gold))
     gold, answer = _as_point(gold, answer), _as_point(answer, gold)
     if "=" in answer and "=" not in gold and not _is_list_of_equations(answer):
         side = right_side(answer)
@@ -145,6 +162,8 @@ def _compare_mathematics(gold: str, answer: str, question: str | None) -> Verdic
     )
     if (gold_quantity is None or gold_quantity.value.denominator > 1) and (ratio := _OUT_OF.match(answer)) is not None:
         return _compare_mathematics(gold, f"{ratio[1]}/{ratio[2]}", question)
+    if "." in answer and answer_quantity is not None and _DECIMAL_COMMA.match(gold):
+        gold_quantity = quantities.read(gold.replace(",", "."))
     if gold_quantity is not None and answer_quantity is not None:
         return compare_quantities(gold_quantity, answer_quantity, question)
     if "mod" in gold + answer and (congruence := compare_congruences(gold, answer)) is not None:
@@ -171,6 +190,8 @@ def _compare_mathematics(gold: str, answer: str, question: str | None) -> Verdic
             if verdict is False and is_same_integral(gold, answer):
                 return True, "the same but for the constant of integration"
             return verdict, "expression"
+        if gold_quantity is not None and "." in gold_quantity.text and asks_rounded(question):
+            return None, "perhaps the exact value of a rounded one"
         if "%" in answer and "%" not in gold:
             return None, "a percent where a number is asked"
         if (unitless_verdict := _compare_without_units(gold, answer, question)) is not None:

@@ -31,6 +31,7 @@ LENIENT_TAIL = 10_000  # characters read for a lenient guess
 
 _CALCULATOR_MARK = re.compile(r"<<[^<>\n]{0,200}>>")
 _BOX = re.compile(r"(?:\\(?:boxed|fbox|framebox)|\x08oxed|(?<![\w\\])boxed)[ \t]{0,3}(?:(\{)|(-?\d[\d.,]{0,30}))")
+_BRACE = re.compile(r"(?<!\\)[{}]")
 _DENIED_BEFORE = re.compile(r"(?:\bnot|n't|\bnever)(?: be| equal to)?[\s$*(\\]{1,5}$")
 _DENIED_AFTER = re.compile(
     r"[\s$*)\\.]{0,4}(?:is|was) (?:not (?:the|right|correct)|wrong|incorrect)\b|[\s$*)\\]{0,4}(?:isn't|wasn't)\b"
@@ -180,13 +181,10 @@ def _boxed(tail: str) -> tuple[int, Answer] | None:
 
 def _closing_brace(text: str, start: int) -> int | None:
     depth = 1
-    for index in range(start, min(len(text), start + MAX_VALUE_LENGTH)):
-        if text[index] == "{" and text[index - 1] != "\\":
-            depth += 1
-        elif text[index] == "}" and text[index - 1] != "\\":
-            depth -= 1
-            if depth == 0:
-                return index
+    for brace in _BRACE.finditer(text, start, start + MAX_VALUE_LENGTH):
+        depth += 1 if brace[0] == "{" else -1
+        if depth == 0:
+            return brace.start()
     return None
 
 

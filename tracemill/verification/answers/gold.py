@@ -8,7 +8,9 @@ import re
 from tracemill.verification.answers.extract import STRICT_FORMS, extract
 from tracemill.verification.answers.kinds import guess
 
-_SOLUTION = re.compile(r"\\(?:boxed|fbox)(?![a-z])|^#### ?\S|\n#### ?\S|\bthe (?:final )?answer is\b", re.IGNORECASE)
+_SOLUTION = re.compile(
+    r"\\(?:boxed|fbox)(?![a-z])|^#### ?\S|\n#### ?\S|\bthe (?:final )?answer is\b|\bfinal answer ?:", re.IGNORECASE
+)
 _PROGRAM = re.compile(r"```|^\s*(?:assert|def|import|from|class)\s", re.MULTILINE)
 
 

@@ -21,7 +21,7 @@ _LOST = re.compile(
     r"|[^\W\d_a-zA-Z]"  # letters of another script
 )
 #: Numbers side by side, "5 to 3", and 1/2x, which has two meanings.
-_SIDE_BY_SIDE = re.compile(r"\d\s+[-+]?\d|\n|\d\s?to\s?\d|/\s?\d+\s?[A-Za-z(\\]")
+_SIDE_BY_SIDE = re.compile(r"\d\s+[-+]?\d|\n|\d\s?(?:to|\|)\s?\d|/\s?\d+\s?[A-Za-z(\\]")
 _RELATION = re.compile(r"[=<>≤≥]|\\(?:le|ge|ne|lt|gt|leq|geq|neq|approx|equiv|sim|subset|in)(?![A-Za-z])")
 _FUNCTION = re.compile(
     r"\\(?:begin|end)\s?\{\w+\}|\\[A-Za-z]+|(?:arc)?(?:sin|cos|tan|cot|sec|csc)h?|log|ln|exp|gcd|lcm|det|deg|mod|min|max|sqrt|floor|ceil|abs|pi"

@@ -35,6 +35,7 @@ _LATEX = tuple((re.compile(pattern), new) for pattern, new in (
     (r"\\(?:left|right|[bB]igg?[lr]?|displaystyle|textstyle|limits|mathop|mathrm|bf|rm)(?![A-Za-z])", ""),
     (r"(?<!\\)\\[()\[\]]", ""),
     (r"\\(?:tiny|small|normalsize|large|Large|LARGE|huge|Huge|boldsymbol|mathcal|bm)(?![A-Za-z])", ""),
+    (r"(?<=\d),\\!\s?(?=\d{3})", ","),
     (r"\\!|\{\}(?=\d)", ""),
     (r"\\[,;:> ~]|\\q?quad(?![a-z])|~|\\hspace\s?\{[^{}]{0,20}\}|\\(?:thin|med|thick)?space(?![a-z])", " "),
     (r"\{,\}|(?<=\d)\\,(?=\d{3})", ","),
@@ -53,6 +54,8 @@ _LATEX = tuple((re.compile(pattern), new) for pattern, new in (
     (r"\\(?:pounds|textsterling)(?![a-z])", "£"),
     (r"\\minus(?![a-z])", "-"),
 ))  # fmt: skip
+#: A command as JSON escapes it: two backslashes before its name.
+_TWICE_ESCAPED = re.compile(r"\\\\(?=[A-Za-z])")
 _WHOLE_BOX = re.compile(r"\\(?:boxed|fbox)\s?\{(.*)\}$", re.DOTALL)
 
 
@@ -90,11 +93,12 @@ def plain(value: str) -> str:
     if "**" in value:
         value = _BOLD_TEXT.sub(r"\1", value).replace("**", "^")
     if "~" in value:
+        value = re.sub(r"(?<=\d)~(?=\d{3}(?!\d))", ",", value)
         value = re.sub(r"(?:^|(?<=[\s(&|]))~(?=[A-Za-z(])", r"\\neg ", value)
     if "_" in value:
         value = re.sub(r"(?<=\d)_(?=\d{3}(?!\d))", "", value)
     if "\\" in value:
-        value = _latex(value)
+        value = _latex(value if r"\begin" in value else _TWICE_ESCAPED.sub(r"\\", value))
     if "sqrt" in value:
         value = re.sub(r"(?<![A-Za-z\\])sqrt\s?\(([^()]{1,100})\)", r"\\sqrt{\1}", value)
     value = re.sub(r"(?<![A-Za-z\\])pi(?![A-Za-z])", r"\\pi ", value) if "pi" in value else value

@@ -27,9 +27,11 @@ _NUMBER = re.compile(
     rf"|(?P<number>{_DECIMAL})(?:[eE](?P<e>[-+]?\d{{1,4}})(?![\w.])|\s?(?:\\times|\\cdot|"
     rf"[x*])\s?{_TEN.replace('NAME', 'times')}"
     rf"|\s?/\s?(?P<over>{_DECIMAL})(?!\s?/))?)"
-    r"\s?(?P<scale>(?:hundred|thousand|million|billion|trillion|dozen|lakhs?|crores?|mn|bn|tn|halves|thirds|fifths|sixths"
-    r"|sevenths|eighths|ninths|tenths?|hundredths?|thousandths?|millionths?|billionths?)\b|[万億亿](?![^\W\d_]{2}))?"
-    r"\s?(?P<percent>%|per\s?cent\b(?:age points?)?)?(?P<rest>.*)$",
+    r"\s?(?P<scale>(?i:hundreds?|thousands?|millions?|billions?|trillions?|dozens?|lakhs?|crores?|mn|bn|tn|mln|mio|mrd"
+    r"|tausend|millionen|milliarden?|milliards?|millones|milhões|milioni|mille|halves|thirds|fifths|sixths"
+    r"|sevenths|eighths|ninths|tenths?|hundredths?|thousandths?|millionths?|billionths?|trillionths?"
+    r"|тысяч[аи]?|миллион(?:а|ов)?|миллиард(?:а|ов)?)\b|[千万億亿만억](?![^\W\d_]{2}))?"
+    r"\s?(?P<percent>%|(?:per\s?cent(?:age(?: points?)?)?|pct)\b)?(?P<rest>.*)$",
     re.DOTALL,
 )
 _SPACED = re.compile(r"([-+$€£¥]{0,2}\s?)(\d{1,3}(?:[ ']\d{3})+)(?:([.,])(\d+))?(?![\d/])")
@@ -37,8 +39,16 @@ _EUROPEAN = re.compile(
     r"([-+$€£¥]{0,2}\s?)(\d{1,3}(?:\.\d{3})+),(\d{1,2})(?!\d)|([-+$€£¥]{0,2}\s?)(\d{1,3}(?:\.\d{3}){2,})(?![\d,])"
 )
 _SCALES = {"hundred": 100, "thousand": 1000, "million": 10**6, "billion": 10**9, "trillion": 10**12, "dozen": 12}
-_OTHER_SCALES = {"lakh": 10**5, "crore": 10**7, "mn": 10**6, "bn": 10**9, "tn": 10**12, "万": 10**4, "億": 10**8,
-                 "亿": 10**8}  # fmt: skip
+_OTHER_SCALES = {
+    name: size
+    for size, names in (
+        (10**3, "tausend mille тысяча тысячи тысяч 千"), (10**4, "万 만"), (10**5, "lakh"),
+        (10**6, "mn mln mio millionen millones milhões milioni миллион миллиона миллионов"), (10**7, "crore"),
+        (10**8, "億 亿 억"), (10**9, "bn mrd milliarde milliarden milliard миллиард миллиарда миллиардов"),
+        (10**12, "tn"),
+    )
+    for name in names.split()
+}  # fmt: skip
 _PART = re.compile(
     rf"\s?(?P<money>[$€£]?)(?P<number>{_DECIMAL})\s?(?P<unit>(?!and\b)[A-Za-z]{{1,12}}\.?|['\"°])?(?:,?\s?(?:and|"
     rf"&)\s|,\s?|\s)?"
@@ -55,7 +65,7 @@ _TENS = {
 }
 _ORDINALS = {"half": 2, "halves": 2, "third": 3, "quarter": 4, "fourth": 4, "fifth": 5, "sixth": 6, "seventh": 7,
              "eighth": 8, "ninth": 9, "tenth": 10, "hundredth": 100, "thousandth": 1000, "millionth": 10**6,
-             "billionth": 10**9}  # fmt: skip
+             "billionth": 10**9, "trillionth": 10**12}  # fmt: skip
 _NUMBER_WORD = re.compile(
     r"(?:a|an|half|point|minus|negative|" + "|".join([*_SMALL_NUMBERS, *_TENS]) + r")\b", re.IGNORECASE
 )
@@ -69,6 +79,10 @@ _SCALE_LETTERS = {"k": "thousand", "m": "million", "b": "billion"}
 _ENDLESS = re.compile(r"(?<=\.)(\d{0,30}?)(\d)\2{2,30}\s?(?:\.{3}|\\l?dots)$")
 _SIGN_WORD = re.compile(r"(?:minus|negative)\s(?=[\d\\$])", re.IGNORECASE)
 _AND_A_HALF = re.compile(r"^([-+$]{0,2}\d{1,9}) and a half\b")
+
+
+_CHINESE = {**{digit: value for value, digit in enumerate("零一二三四五六七八九")}, "〇": 0, "两": 2, "十": 10,
+            "百": 100, "千": 1000, "万": 10**4, "亿": 10**8, "億": 10**8}  # fmt: skip
 
 
 class Quantity(NamedTuple):
@@ -95,6 +109,8 @@ def read(value: str) -> Quantity | None:
         value = value[1:-1].strip()
     elif value.startswith("-(") and value[-1] == ")" and "(" not in value[2:]:
         value = "-" + value[2:-1].strip()
+    if value[0] in _CHINESE and (chinese := _chinese_number(value)) is not None:
+        return Quantity(chinese, False, units.NONE)
     if _NUMBER_WORD.match(value):
         if (digits := _SIGN_WORD.match(value)) is None:
             return _in_words(value)
@@ -111,6 +127,8 @@ def read(value: str) -> Quantity | None:
     if match is None:
         return None
     rest = match["rest"]
+    if rest.startswith("-"):
+        return None  # "a 7-digit number"
     unit = units.read(match["money"] + rest if not match["money"] else _money_unit(match["money"], rest))
     if unit is None or (
         rest[:1].isalpha() and rest[0].isascii() and len(rest.split()[0]) == 1 and rest[0] not in "mgshlLVAWNJCFK"
@@ -120,7 +138,7 @@ def read(value: str) -> Quantity | None:
     if number is None or _is_algebra(value, match):
         return None
     n_minus_signs = sum(match[name] == "-" for name in ("sign", "sign2", "fsign", "dsign"))
-    number *= _scale(match["scale"] or "")
+    number *= _scale((match["scale"] or "").lower())
     text = (
         match["number"].replace(",", "")
         if match["number"] and not any(match[name] for name in ("over", "e", "times", "timesb", "scale"))
@@ -133,7 +151,8 @@ def _scale(word: str) -> Fraction:
     """Return the factor of a word after a number: million, lakh, hundredths."""
     if not word:
         return Fraction(1)
-    factor = _SCALES.get(word) or _OTHER_SCALES.get(word) or _OTHER_SCALES.get(word.rstrip("s"))
+    singular = word.removesuffix("s")
+    factor = _SCALES.get(singular) or _OTHER_SCALES.get(word) or _OTHER_SCALES.get(singular)
     return Fraction(factor) if factor else Fraction(1, _ORDINALS[word] if word in _ORDINALS else _ORDINALS[word[:-1]])
 
 
@@ -290,3 +309,21 @@ def _with_rest(value: Fraction, rest: str, is_negative: bool) -> Quantity | None
     percent = re.match(r"per\s?cent\b(?:age points?)?", rest)
     unit = units.read(rest[percent.end() :] if percent else rest)
     return None if unit is None else Quantity(-value if is_negative else value, percent is not None, unit)
+
+
+def _chinese_number(value: str) -> Fraction | None:
+    """Return the value of a Chinese numeral, such as 三百二十; None for any other text."""
+    if len(value) > 20 or not all(char in _CHINESE for char in value):
+        return None
+    total = section = digit = 0
+    for char in value:
+        number = _CHINESE[char]
+        if number < 10:
+            if digit:
+                return None  # digits without their places: 二三
+            digit = number
+        elif number < 10**4:
+            section, digit = section + (digit or 1) * number, 0
+        else:
+            total, section, digit = total + (section + digit or 1) * number, 0, 0
+    return Fraction(total + section + digit)

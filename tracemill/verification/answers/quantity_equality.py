@@ -15,7 +15,18 @@ _MAX_QUESTION = 5_000  # characters read of a question, from its end
 _ASKS_PERCENT = re.compile(
     r"%|percent|per cent|\bwhat (?:\w+ ){0,4}(?:rate|interest|discount|tax|tip|yield|margin)\b", re.IGNORECASE
 )
-_ASKS_ROUNDED = re.compile(r"\bround|nearest|decimal place|significant|approximat|estimate", re.IGNORECASE)
+_ASKS_ROUNDED = re.compile(
+    r"\bround|nearest|decimal place|significant|approximat|estimate|\b(?:ge)?rund(?:e|en|et)\b|nachkomma|dezimalstelle"
+    r"|arrondi|redond|decimales|arredond|casas decimais|arrotond|zaokrągl|afgerond|rond af|yuvarla|làm tròn|округл"
+    r"|保留.{0,4}小数|四舍五入|精确到|四捨五入|小数第|반올림",
+    re.IGNORECASE,
+)
+_NEAREST = re.compile(r"\bnearest (ten|hundred|thousand|million)\b", re.IGNORECASE)
+_NEAREST_SIZES = {"ten": 10, "hundred": 100, "thousand": 1000, "million": 10**6}
+_ASKS_UNIT = re.compile(
+    r"\b(how many|wie viele|in) ((?:square |cubic )?[a-z]{1,15}(?:(?: per |/)[a-z]{1,12})?)\b(?! (?:grade|place)\b)",
+    re.IGNORECASE,
+)
 _BASES = {
     "two": 2, "three": 3, "four": 4, "five": 5, "six": 6, "seven": 7, "eight": 8, "nine": 9, "ten": 10, "twelve": 12,
     "sixteen": 16,
@@ -48,7 +59,7 @@ def compare_quantities(gold: Quantity, answer: Quantity, question: str | None) -
     if gold.percent != answer.percent:
         return _compare_percent(gold, answer, question)
     if gold.value == answer.value:
-        return True, proof
+        return _compare_asked_unit(gold, answer, question) or (True, proof)
     if _is_rounded(gold, answer, question):
         return True, "rounded"
     for bare, measured in ((gold, answer), (answer, gold)):
@@ -118,7 +129,11 @@ def _compare_percent(gold: Quantity, answer: Quantity, question: str | None) -> 
     if gold.percent:
         return answer.value in (gold.value, gold.value / 100), "exact rational"
     if gold.value == answer.value:
-        if question and not _ASKS_PERCENT.search(question[-_MAX_QUESTION:]):
+        if question is None:
+            return (
+                (None, "a percent where a share may be asked") if 0 < abs(gold.value) < 1 else (True, "exact rational")
+            )
+        if not _ASKS_PERCENT.search(question[-_MAX_QUESTION:]):
             return None, "a percent where a number is asked"
         return True, "exact rational"
     if gold.value * 100 == answer.value and 0 < gold.value <= 1:
@@ -133,8 +148,17 @@ def _is_rounded(gold: Quantity, answer: Quantity, question: str | None) -> bool:
         return True
     if gold.text and _is_endless(answer.value) and _is_cut(answer.value, gold):
         return True
-    asks_rounded = question is not None and _ASKS_ROUNDED.search(question[-_MAX_QUESTION:]) is not None
-    return asks_rounded and bool(gold.text) and _rounds_to(answer.value, gold)
+    if question is None or not gold.text or not asks_rounded(question):
+        return False
+    if (nearest := _NEAREST.search(question[-_MAX_QUESTION:])) is not None:
+        size = _NEAREST_SIZES[nearest[1].lower()]
+        return gold.value % size == 0 and answer.value % size != 0 and abs(answer.value - gold.value) * 2 <= size
+    return _rounds_to(answer.value, gold)
+
+
+def asks_rounded(question: str | None) -> bool:
+    """Does the question ask for a rounded value?"""
+    return question is not None and _ASKS_ROUNDED.search(question[-_MAX_QUESTION:]) is not None
 
 
 def _is_cut(exact: Fraction, decimal: Quantity) -> bool:
@@ -162,6 +186,24 @@ def _is_endless(value: Fraction) -> bool:
         while denominator % prime == 0:
             denominator //= prime
     return denominator != 1
+
+
+def _compare_asked_unit(gold: Quantity, answer: Quantity, question: str | None) -> Verdict | None:
+    """Compare the unit of an answer with the one that the question asks for; None if they do not differ.
+
+    "5 km" does not answer "how many meters", though the gold answer 5 names no unit.
+    """
+    if question is None or not gold.unit.is_none or not answer.unit.measure:
+        return None
+    units_by_word = [
+        (match[1], unit)
+        for match in _ASKS_UNIT.finditer(question[-_MAX_QUESTION:])
+        if (unit := units.read(match[2])) and unit.measure
+    ]
+    sizes = {unit.size for _, unit in units_by_word if unit.measure == answer.unit.measure}
+    if sizes:
+        return (False, "another unit than is asked") if answer.unit.size not in sizes else None
+    return (None, "another unit than is asked") if any(word.lower() != "in" for word, _ in units_by_word) else None
 
 
 def _compare_other_unit(bare: Quantity, measured: Quantity, question: str | None) -> Verdict | None:

@@ -12,7 +12,8 @@ _ASKS_FOR_FORM = re.compile(
 _HAS_NO_EXCHANGE = re.compile(
     r"\bmatri(?:x|ces)\b|\boperators?\b|\bquaternion|\bgroup\b|\bcommutator|\binvertible\b", re.IGNORECASE
 )
-_PRODUCT_OF_CAPITALS = re.compile(r"(?<![A-Za-z\\])[A-Z](?:\^\{?-?\d\}?)?[A-Z](?![A-Za-z])")
+_PRODUCT_OF_CAPITALS = re.compile(r"(?<![A-Za-z\\])[A-Z](?:\^\{?-?\d\}?)?[A-Z](?![A-Za-z])|e\^\{?[A-Z]")
+_PAIR_OF_CAPITALS = re.compile(r"(?<![A-Za-z\\])([A-Z])(?:\^\{?-?\d\}?)?\s?([A-Z])(?![A-Za-z])")
 _OPERATION = re.compile(r"\d\)?\s?(?:[-+*/^]|\\(?:times|cdot|div))\s?\(?\d")
 _PLAIN_NUMBER = re.compile(r"-?\d{1,40}(?:\.\d{1,40})?$")
 
@@ -34,7 +35,10 @@ def asks_for_form(gold: str, answer: str, question: str | None) -> bool:
 
 
 def has_no_exchange(gold: str, answer: str, question: str | None) -> bool:
-    """Is AB other than BA in this question, and does one of the two texts hold such a product?"""
-    if not question or not any(map(_PRODUCT_OF_CAPITALS.search, (gold, answer))):
+    """Is AB other than BA here, and do the two texts hold such a product?"""
+    if question is None:
+        pairs = {match.groups() for match in _PAIR_OF_CAPITALS.finditer(f"{gold} {answer}")}
+        return any(pair[0] < pair[1] and pair[::-1] in pairs for pair in pairs)  # AB - BA
+    if not any(map(_PRODUCT_OF_CAPITALS.search, (gold, answer))):
         return False
     return _HAS_NO_EXCHANGE.search(question[-_MAX_QUESTION:]) is not None

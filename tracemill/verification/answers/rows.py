@@ -50,7 +50,8 @@ def compare_boards(gold: str, answer: str) -> Verdict | None:
     """Compare boards of single characters, such as ". X" above "O ."; None if `gold` is no board."""
     gold_lines, answer_lines = ([line.split() for line in value.strip().split("\n")] for value in (gold, answer))
     cells = [cell for line in gold_lines for cell in line]
-    if len(gold_lines) < 2 or all(cell.isalnum() for cell in cells):
+    has_rows = all(len(line) > 1 for line in gold_lines) and not all(cell.isdigit() for cell in cells)
+    if len(gold_lines) < 2 or (all(cell.isalnum() for cell in cells) and not has_rows):
         return None
     if not all(len(cell) == 1 for cell in cells) and not all(_BOARD.match("".join(line)) for line in gold_lines):
         return None

@@ -9,10 +9,11 @@ import re
 from itertools import pairwise
 from typing import Literal
 
-from tracemill.verification.answers import quantities
+from tracemill.verification.answers import other_languages, quantities
 from tracemill.verification.answers.equation_answers import right_side
 from tracemill.verification.answers.kinds import Kind
 from tracemill.verification.answers.normalize import plain, tidy
+from tracemill.verification.answers.unusual_forms import is_spoken
 
 LenientAnswer = tuple[str, Literal["equation", "last number", "last line"]]
 
@@ -40,7 +41,7 @@ _END = re.compile(
 )
 _PART_BEFORE = re.compile(
     r"\b(?:reciprocal|inverse|opposite|negative|square|cube|root|factors?|multiples?|divisors?|divisible|half|twice|third"
-    r"|double|power|(?:ends?|starts?|begins?)(?=\sin|\swith)|nearly|almost)(?:\s(?:of|by|in|with))?(?:\sthe)?\s[$(\\]{0,3}$",
+    r"|double|power|(?:ends?|ending|starts?|starting|begins?|beginning)(?=\sin|\swith)|nearly|almost)(?:\s(?:of|by|in|with))?(?:\sthe)?\s[$(\\]{0,3}$",
     re.IGNORECASE,
 )
 _OPEN_AFTER = re.compile(
@@ -53,7 +54,7 @@ _HEDGE = re.compile(
 _DOUBT_BEFORE = re.compile(
     r"(?:\b(?:not|never|no longer|cannot|or|nor|but|except|doubt(?:\s\w+){0,3}|either|maybe|perhaps|possibly|might|"
     r"could|between|(?:more|less|fewer|greater|larger|smaller|other|higher|lower|rather|"
-    r"bigger) than|at least|at most|up to|"
+    r"bigger) than|at least|at most|up to|over|under|above|below|close to|"
     r"instead of|from|minimum of|maximum of)|n't|±|\\pm|[<>≤≥])"
     r"[\s*$(]{0,4}(?:(?:just|only|be|is|a|an|the|exactly|have|has|get|need|equal|equals|to|it|it's)\s){0,3}[\s*$(\\]{0,4}$",
     re.IGNORECASE,
@@ -68,7 +69,8 @@ _CONNECTED = re.compile(
     r"multiplied by)[\s*$]{0,3}"
 )
 _CONTINUED = re.compile(
-    r"\s?(?:(?:squared|cubed|factorial|point|and\s(?:a|one|two|three)[\s-](?:half|quarters?|thirds?))\b|[!^]|"
+    r"\s?(?:(?:squared|cubed|factorial|point|and\s(?:a|one|two|three)[\s-](?:half|quarters?|thirds?)|to\sthe\s(?:\w+\s)?"
+    r"power|(?:per\s?cent|(?<=%))\sof\s\$?\d+|and\sa\sbit|score|grand|gross|mil)\b|[!^]|"
     r"(?:is|are|was)\s(?:not|wrong|incorrect|"
     r"false)\b|(?:isn't|wasn't|can't|cannot)\b|(?:plus|minus|times|over|mod|choose|(?:less|more|fewer) than|"
     r"(?:divided|multiplied) by)"
@@ -89,6 +91,13 @@ _PROSE = re.compile(
     r"base)\b)[A-Za-z]{3,}"
 )
 _VALUE_IN = re.compile(r"\d|\\[a-z]|[²³√π∞∅½¼¾]")
+#: A number that belongs to a word: AZ2K, H2O.
+_IN_A_WORD = re.compile(r"(?<!\bUS)(?<!\bEU)(?<!\bGB)(?<!\bIN)(?<!\bR)[A-Za-z]\d")
+#: The author takes an answer back: "6? No, 8."
+RETRACTED = re.compile(
+    r"[\s.?!,;…–—-]{1,6}(?:(?:no|wait|hmm|sorry|correction|actually)\s?[,:;.!…–—]|or rather\b|scratch that|I mean)",
+    re.IGNORECASE,
+)
 _NUMBER_WORD = re.compile(
     r"\b(?:(?:twenty|thirty|forty|fifty|sixty|seventy|eighty|ninety)(?:-[a-z]{3,5})?|zero|one|two|three|four|"
     r"five|six|seven|"
@@ -114,6 +123,8 @@ def to_sentence_end(line: str) -> str:
     if sentence_end is None:
         return without_bold(line)
     rest = line[sentence_end.start() :]
+    if RETRACTED.match(rest):
+        return without_bold(line)
     if rest[0] in ",; (" and _HEDGE.search(rest) and re.search(r"\d", rest):
         return without_bold(line)
     return without_bold(line[: sentence_end.start()])
@@ -131,7 +142,7 @@ def main_value(sentence: str) -> str:
         return sentence  # a matrix
     if not _PROSE.search(sentence):
         return _bare_value(sentence)[0] if "=" in sentence else sentence
-    if quantities.read(sentence) is not None:
+    if quantities.read(sentence) is not None or is_spoken(plain(sentence)):
         return sentence
     if "=" in sentence and sentence.count("=") == 1 and (bare := _bare_value(sentence)[0]) != sentence:
         return bare
@@ -150,12 +161,16 @@ def last(text: str, kind: Kind) -> LenientAnswer | None:
     bare = re.sub(r"(?<=\S)\s\[\d{1,2}\](?=\.?$)", "", text.strip())  # a footnote mark
     if kind in ("choice", "boolean", "text"):
         return _last_words(bare, kind)
+    if not bare.isascii() and (number := other_languages.number_between_letters(bare)) is not None:
+        return number, "last number"
     bare = re.sub(r"^(?:A|Ans)\s?:\s", "", bare)
     if len(bare) <= 300 and ("\n" not in bare or r"\begin" in bare) and not _ANNOUNCES.search(bare):
         value = tidy(bare)
         if (value and not _PROSE.search(_WORDS_IN_MATH.sub("", value))) or quantities.read(plain(value)):
             return _bare_value(value) if any(char.isalnum() or char == "\\" for char in plain(value)) else None
     for sentence in map(_without_reason, _sentences(bare)):
+        if _UNKNOWN.search(sentence):
+            return tidy(sentence), "last line"
         if _EQUALS.search(sentence) and (side := _value_in_equation(sentence)):
             return side, "equation"
         if (number := _value_in_sentence(sentence)) is not None:
@@ -171,6 +186,13 @@ _CALCULATED = re.compile(r"[\d\s.,+*/×÷()$-]{1,100}$")
 _WORDS_IN_MATH = re.compile(r"\\(?:text|mathrm|textbf|mbox)\s?\{[^{}]{0,100}\}|\\(?:begin|end)\s?\{\w+\*?\}")
 _ANNOUNCES = re.compile(r"\banswers?\b|boxed|####", re.IGNORECASE)
 _NO_ANSWER = re.compile(r"\bI (?:do not|don't|cannot|can't|am not)\b|\b(?:sorry|unable)\b", re.IGNORECASE)
+#: The answer itself is unknown.
+_UNKNOWN = re.compile(
+    r"\b(?:is|remains|are) (?:unknown|undetermined)\b"
+    r"|\b(?:cannot|can't|could not|not possible to) (?:be )?determined?\b"
+    r"|\b(?:not enough|insufficient) information\b",
+    re.IGNORECASE,
+)
 
 
 def _without_reason(sentence: str) -> str:
@@ -256,6 +278,8 @@ def _value_in_equation(sentence: str) -> str | None:
 
 
 def _value_in_sentence(sentence: str) -> str | None:
+    if other_languages.OPEN.search(sentence):
+        return tidy(sentence)
     if re.search(r"\bnot\b|n't", sentence) is None:
         bold = [segment for segment in _BOLD.findall(sentence) if _VALUE_IN.search(segment)]
         if len(bold) == 1 and not _PROSE.search(tidy(bold[0])):
@@ -299,6 +323,9 @@ def _main_number(sentence: str) -> str | None:
     None if the sentence has no number.
     """
     numbers = list(_NUMBER.finditer(sentence)) or list(_NUMBER_WORD.finditer(sentence))
+    numbers = [number for number in numbers if not _IN_A_WORD.match(sentence, max(0, number.start() - 1))]
+    if numbers and other_languages.OPEN.search(sentence):
+        return tidy(sentence)
     numbers = [
         number
         for number in numbers
@@ -313,7 +340,7 @@ def _main_number(sentence: str) -> str | None:
     first = numbers.index(chosen)
     while first > 0 and _CONNECTED.fullmatch(sentence[numbers[first - 1].end() : numbers[first].start()]):
         first -= 1
-    if numbers[first] is not chosen or _CONTINUED.match(sentence[chosen.end() :]):
+    if numbers[first] is not chosen or _CONTINUED.match(sentence, chosen.end()):
         return tidy(sentence[numbers[first].start() :])
     for number, next_number in pairwise(main_numbers):
         if _HEDGE.search(sentence[number.end() : next_number.start()]):

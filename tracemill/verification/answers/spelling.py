@@ -18,7 +18,9 @@ _TOKEN = re.compile(
 )
 _NUMBER = re.compile(r"[-+]?\d")
 _MATHEMATICS = re.compile(r"[=<>+*^\\{}|_~≤≥≠≈±√]|\s-\s|\w\(|[^\W\d]\s?/\s?[^\W\d]\b")
-_MARKS = re.compile(r"[%°#@/€£¥₹∞′]|\$(?=\d)")
+#: Signs of formulas, in which the case of each letter matters.
+_SYMBOLS = re.compile(r"[=<>^\\_]")
+_MARKS = re.compile(r"[%°#@/€£¥₹∞′]|\$(?=\d)|(?<=\w)[-+](?=[\s,;.)]|$)|(?<![\w'])[A-Z\d]'(?!\w)")
 _SPACE = re.compile(r"(?<![\d,])\s+|\s+(?![-+\d.])|\$")
 _TILDE = "\u0303"
 
@@ -28,6 +30,8 @@ def same_spelling(first: str, second: str) -> bool:
     left, right = (_SPACE.sub("", value).removesuffix(".") for value in (first, second))
     if left == right:
         return True
+    if _SYMBOLS.search(first) or _SYMBOLS.search(second):
+        return False
     return left.casefold() == right.casefold() and words(first) == words(second)
 
 

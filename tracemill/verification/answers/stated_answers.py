@@ -28,7 +28,7 @@ _LEAD = re.compile(
     re.IGNORECASE,
 )
 _TEXT_END = re.compile(
-    r"(?<!\b[A-Za-z])(?<!\b[vVS][st])(?<!\b[MDJS]r)(?<!\bMrs)(?<!\b(?:Art|Sec|Inc|Ltd|vol|Vol))(?<!\bNo)(?<!\bCo)[.?!](?=\s|$|\*\*|[\"”])"
+    r"(?<!\b[A-Za-z])(?<!\b[vVS][st])(?<!\b[MDJS]r)(?<!\bMrs)(?<!\b[MFL]t)(?<!\b[JS]r)(?<!\bGen)(?<!\bProf)(?<!\b(?:Art|Sec|Inc|Ltd|vol|Vol))(?<!\bNo)(?<!\bCo)[.?!](?=\s|$|\*\*|[\"”])"
     r"|[,;]?\s(?:because|since|as we)\s|[,;]\s+(?:but|so|making|meaning|hence)\s"
 )
 

@@ -77,10 +77,12 @@ def compare_text(gold: str, answer: str, question: str | None) -> Verdict:
 
 
 def _has_same_items(gold: str, answer: str) -> bool:
-    """Are both lists with the same items, in any order?"""
+    """Are both lists with the same items, in any order? A list in round brackets has an order."""
     gold_items, answer_items = _list_items(gold), _list_items(answer)
     if not 1 < len(gold_items) == len(answer_items) <= _MAX_ITEMS:
         return False
+    if gold.startswith("(") or answer.startswith("("):
+        return all(map(same_words, gold_items, answer_items))
     for item in gold_items:
         equal = next((other for other in answer_items if same_words(item, other)), None)
         if equal is None:

@@ -84,6 +84,8 @@ _NOT_UNITS = frozenset((
     "fourth", "fourths", "fifth", "hundred", "thousand", "million", "billion", "trillion", "dozen", "percent", "to",
     "through", "if", "but", "maybe", "perhaps", "about", "between", "power", "raised", "remainder", "point", "base",
     "below", "above", "under", "out", "wrong", "incorrect", "false", "isn't", "wasn't", "except", "less", "fewer",
+    "score", "grand", "gross", "mil", "dx", "dy", "dt", "dz", "xy", "yz", "xz", "ab", "bc", "ac", "pq", "uv",
+    "ist", "falsch", "nicht", "oder", "bis", "faux", "ou", "falso", "errado", "incorrecto", "niet", "lub", "atau",
 ))  # fmt: skip
 _FILLERS = frozenset((
     "of", "for", "from", "in", "on", "at", "with", "that", "who", "which", "will", "are", "is", "were", "was", "he",
@@ -129,8 +131,8 @@ def read(text: str) -> Unit | None:
         return None
     text = re.sub(r"(?<=[A-Za-z])\.(?=\s|$)", "", text)  # sq. ft.
     text = _POWER.sub(lambda match: " squared " if match[1] == "2" else " cubed ", text)
-    if re.search(r"(?:^|\s)\d", text):
-        return None  # "ft 2 in"
+    if re.search(r"(?:^|[\s/(-])\d", text):
+        return None  # "ft 2 in", "/(-3)"
     text = re.sub(r"\bsq\b", "square", text).replace("-", " ")
     words = [word if len(word) == 1 or _MEGA.match(word) else word.lower() for word in _WORD.findall(text)]
     if not words or any(word in _NOT_UNITS for word in words if word not in ("squared", "cubed")):

@@ -1,31 +1,23 @@
-"""The OpenAI engine with vLLM's server and the real small model on CPU gives the answers of vLLM in process.
+"""The OpenAI engine with vLLM's server and a real small model on CPU gives the answers of vLLM in process.
 
-The engines run one after the other, with one request at a time. In bfloat16 the order of additions in a batch can
-swap two tokens of nearly the same probability.
+Both use one vLLM engine, one after the other, with one request at a time. In bfloat16 the order of additions in a batch
+can swap two tokens of nearly the same probability.
 """
 
-import os
-import signal
-import subprocess
-import sys
-import time
-import urllib.error
-import urllib.request
+import asyncio
 from collections.abc import Iterator
-from pathlib import Path
+from typing import Any
 
 import pytest
 
-from tests import ROOT
+from tests.integration.factory import wait_until
 from tracemill.engines import Completion, Engine, Generation, Sampling, Score
 from tracemill.engines.openai import OpenaiEngine
-from tracemill.engines.plugin import OWNER
 from tracemill.engines.vllm import VllmEngine
-from tracemill.event_loop import run
-from tracemill.model_settings import EMBEDDED_MODEL, ModelSettings
+from tracemill.event_loop import loop, run
+from tracemill.model_settings import ModelSettings
 from tracemill.prompts import Message
 from tracemill.stack.state import free_port
-from tracemill.weights import resolve
 
 pytestmark = pytest.mark.integration
 
@@ -46,7 +38,9 @@ def user_message(question: str) -> list[Message]:
     return [{"role": "user", "content": question}]
 
 
-def answers(engine: Engine) -> list[Generation]:
+def answers(engine: Engine, vllm: VllmEngine) -> list[Generation]:
+    # On some processors a prompt out of the cache gives log-probabilities that differ by 0.06.
+    assert run(vllm._llm.reset_prefix_cache())
     return [run(engine.generate(user_message(question), 1, GREEDY)) for question in QUESTIONS]
 
 
@@ -55,62 +49,38 @@ def score(engine: Engine) -> Score | None:
 
 
 @pytest.fixture(scope="module")
-def in_process(models: Path) -> tuple[list[Generation], Score | None]:
+def in_process(engine: VllmEngine) -> tuple[list[Generation], Score | None]:
     """The answers and the score of vLLM in process."""
-    engine = VllmEngine(ModelSettings(model=EMBEDDED_MODEL, vllm={"max_model_len": 512, "kv_cache_gib": 0.5}), models)
-    try:
-        return answers(engine), score(engine)
-    finally:
-        run(engine.close())
+    return answers(engine, engine), score(engine)
 
 
 @pytest.fixture(scope="module")
-def address(models: Path, in_process: object, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """The address of vLLM's server, started when the engine in process has ended."""
+def address(engine: VllmEngine) -> Iterator[str]:
+    """The address of vLLM's server, which serves the engine of this process."""
     port = free_port()
-    arguments = {
-        "model": resolve(EMBEDDED_MODEL, models),
-        "served-model-name": "small",
-        "host": "127.0.0.1",
-        "port": str(port),
-        "dtype": "bfloat16",
-        "max-model-len": "512",
-        "block-size": "32",
-    }
-    # Without the owner's variable this server is independent. It inherits the settings of the cores.
-    environment = {name: value for name, value in os.environ.items() if name != OWNER}
-    log = tmp_path_factory.mktemp("server") / "log"
-    with (
-        log.open("wb") as output,
-        subprocess.Popen(
-            [sys.executable, "-m", "vllm.entrypoints.openai.api_server", "--enforce-eager"]
-            # On some processors a prompt out of the cache gives log-probabilities that differ by 0.06.
-            + ["--no-enable-prefix-caching"]
-            + [word for name, value in arguments.items() for word in (f"--{name}", value)],
-            cwd=ROOT,
-            env=environment | {"VLLM_CPU_KVCACHE_SPACE": "1"},
-            stdout=output,
-            stderr=subprocess.STDOUT,
-            start_new_session=True,
-        ) as server,
-    ):
-        try:
-            wait_until_up(f"http://127.0.0.1:{port}/health", server, log)
-            yield f"http://127.0.0.1:{port}/v1"
-        finally:
-            os.killpg(server.pid, signal.SIGKILL)
+    server = run(server_of(engine, port))
+    serving = asyncio.run_coroutine_threadsafe(server.serve(), loop())
+    wait_until(lambda: server.started or serving.done(), 60)
+    yield f"http://127.0.0.1:{port}/v1"
+    server.should_exit = True
+    serving.result(60)
 
 
-def wait_until_up(health: str, server: "subprocess.Popen[bytes]", log: Path) -> None:
-    deadline = time.monotonic() + 240
-    while True:
-        assert server.poll() is None, log.read_text()[-3000:]
-        assert time.monotonic() < deadline, log.read_text()[-3000:]
-        try:
-            with urllib.request.urlopen(health, timeout=5):
-                return
-        except (urllib.error.URLError, OSError):
-            time.sleep(0.5)
+async def server_of(engine: VllmEngine, port: int) -> Any:
+    """The server that `vllm serve` runs, before its start."""
+    import uvicorn
+    from vllm.entrypoints.launchers.api_server.app_state import init_app_state
+    from vllm.entrypoints.launchers.app import build_app
+    from vllm.entrypoints.launchers.cli_args import make_arg_parser
+    from vllm.utils.argparse_utils import FlexibleArgumentParser
+
+    llm = engine._llm
+    words = ["--model", llm.model_config.model, "--served-model-name", "small", "--disable-log-stats"]
+    arguments = make_arg_parser(FlexibleArgumentParser()).parse_args(words)
+    tasks = await llm.get_supported_tasks()
+    app = build_app(arguments, tasks, llm.model_config)
+    await init_app_state(llm, app.state, arguments, tasks)
+    return uvicorn.Server(uvicorn.Config(app, host="127.0.0.1", port=port, log_level="warning"))
 
 
 @pytest.fixture(params=[False, True], ids=["at once", "streamed"])
@@ -123,10 +93,10 @@ def over_http(address: str, request: pytest.FixtureRequest) -> Iterator[OpenaiEn
 
 
 def test_a_server_of_vllm_answers_as_vllm_in_process(
-    in_process: tuple[list[Generation], Score | None], over_http: OpenaiEngine
+    in_process: tuple[list[Generation], Score | None], over_http: OpenaiEngine, engine: VllmEngine
 ) -> None:
     expected = in_process[0]
-    actual = answers(over_http)
+    actual = answers(over_http, engine)
     assert [generation.tokens_in for generation in actual] == [generation.tokens_in for generation in expected]
     for first, second in zip(actual, expected, strict=True):
         same(first.completions[0], second.completions[0])

@@ -3,34 +3,24 @@
 import asyncio
 import json
 import math
-from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
 
 import psutil
 import pytest
 
+from tests.integration.tracemill.engines.conftest import OPTIONS, SMALL
 from tests.unit.tracemill.engines.engine_contract import QUESTION, EngineContract
 from tracemill.engines import Completion, Generation, Sampling, Score
 from tracemill.engines.vllm import VllmEngine
 from tracemill.errors import EngineDead, EngineError, RequestRefused, UsageError
 from tracemill.event_loop import run
 from tracemill.logprobs import encode
-from tracemill.model_settings import EMBEDDED_MODEL, ModelSettings, VllmOptions
+from tracemill.model_settings import EMBEDDED_MODEL, VllmOptions
 from tracemill.prompts import Message, token_ids
 from tracemill.verification.judge import SIGNALS, Case, ask
 
 pytestmark = pytest.mark.integration
-
-OPTIONS = {"max_model_len": 512, "kv_cache_gib": 0.5, "adapters": True}
-SMALL = ModelSettings(engine="vllm", model=EMBEDDED_MODEL, vllm=OPTIONS)
-
-
-@pytest.fixture(scope="module")
-def engine(models: Path) -> Iterator[VllmEngine]:
-    engine = VllmEngine(SMALL, models)
-    yield engine
-    run(engine.close())
 
 
 def test_concurrent_requests_get_all_their_samples(engine: VllmEngine) -> None:
@@ -45,6 +35,24 @@ def test_concurrent_requests_get_all_their_samples(engine: VllmEngine) -> None:
     assert [len(generation.completions) for generation in generations] == [4] * 20
     assert all(completion.text and completion.tokens for g in generations for completion in g.completions)
     assert len({completion.text for completion in generations[0].completions}) > 1
+
+
+def test_an_engine_process_sleeps_while_its_worker_computes(engine: VllmEngine) -> None:
+    def seconds() -> list[float]:
+        """The CPU time of the engine core and of the worker."""
+        return [
+            sum(
+                sum(process.cpu_times()[:2])
+                for process in psutil.Process().children(recursive=True)
+                if name in _command(process)
+            )
+            for name in ("EngineCore", "VLLM::Worker")
+        ]
+
+    before = seconds()
+    run(engine.generate(QUESTION, 8, Sampling(max_tokens=40)))
+    core, worker = (after - start for after, start in zip(seconds(), before, strict=True))
+    assert 0 < core < worker / 2
 
 
 def test_by_default_the_engine_has_the_batch_of_vllms_offline_class(engine: VllmEngine) -> None:
@@ -324,7 +332,7 @@ def test_an_engine_without_steps_is_dead_and_a_slow_engine_is_not(
 
 
 class TestContract(EngineContract):
-    """Last in this file: its last test closes the engine."""
+    """Last in this file, which is the last file with this engine: the last test closes it."""
 
 
 def _command(process: psutil.Process) -> str:

@@ -10,6 +10,7 @@ import psutil
 import pytest
 
 from tests import ROOT
+from tests.tiny import byte_model
 from tracemill.processes import is_alive
 
 pytestmark = pytest.mark.integration
@@ -19,8 +20,8 @@ OWNER = """
 import multiprocessing, os, sys, threading, time
 from pathlib import Path
 from vllm.platforms.cpu import CpuPlatform
-from tests.integration.tracemill.engines.test_vllm import SMALL
 from tracemill.engines.vllm import VllmEngine
+from tracemill.model_settings import ModelSettings
 
 METHOD = "VLLM_WORKER_MULTIPROC_METHOD"
 update = CpuPlatform.check_and_update_config
@@ -38,18 +39,20 @@ def report():
 
 if __name__ == "__main__":
     CpuPlatform.check_and_update_config = staticmethod(as_on_cuda)
-    threading.Thread(target=report).start()
-    engine = VllmEngine(SMALL, Path(sys.argv[1]))
+    threading.Thread(target=report, daemon=True).start()
+    options = {"max_model_len": 64, "kv_cache_gib": 0.01, "adapters": True}
+    engine = VllmEngine(ModelSettings(model=sys.argv[1], vllm=options), Path())
     print("the engine is up", flush=True)
     time.sleep(600)
 """
 
 
-def test_an_engine_is_spawned_and_ends_with_a_killed_owner(models: Path, tmp_path: Path) -> None:
+def test_an_engine_is_spawned_and_ends_with_a_killed_owner(tmp_path: Path) -> None:
+    model = byte_model(tmp_path / "model", width=128)
     script = tmp_path / "owner.py"
     script.write_text(OWNER)
     with subprocess.Popen(
-        [sys.executable, str(script), str(models)], cwd=ROOT, env=_importing(ROOT), stdout=subprocess.PIPE, text=True
+        [sys.executable, str(script), model], cwd=ROOT, env=_importing(ROOT), stdout=subprocess.PIPE, text=True
     ) as owner:
         assert owner.stdout is not None
         children = next(line for line in owner.stdout if line.startswith("children:")).split()[1:]

@@ -17,6 +17,14 @@ MAX_LENGTH: Final = 400  # characters; the longest real gold answers have about 
 _EMPTY = re.compile(r"(?:there (?:is|are) )?no (?:real )?solutions?|(?:the )?empty set", re.IGNORECASE)
 _DELIMITERS = (("$$", "$$"), ("$", "$"), (r"\(", r"\)"), (r"\[", r"\]"))
 
+#: In dy/dx the letter d is no factor.
+_DERIVATIVE = re.compile(r"\\frac\s?\{d[^{}]{0,20}\}\s?\{d[a-z]|(?<![A-Za-z])d[a-z]\s?/\s?d[a-z](?![A-Za-z])")
+#: Values of functions that are no factors.
+_SPECIAL_VALUES = (
+    (re.compile(r"\\zeta\s?\(\s?2\s?\)"), r"\\frac{\\pi^{2}}{6}"),
+    (re.compile(r"\\zeta\s?\(\s?4\s?\)"), r"\\frac{\\pi^{4}}{90}"),
+    (re.compile(r"\\Gamma\s?\(([^()]{1,20})\)"), r"((\1)-1)!"),
+)
 _MATRICES = frozenset(["matrix", "pmatrix", "bmatrix", "Bmatrix", "smallmatrix", "array"])
 
 
@@ -32,6 +40,11 @@ def parse(text: str, grouped: bool = True) -> Node:
         if len(text) > len(left + right) and text.startswith(left) and text.endswith(right):
             text = text[len(left) : -len(right)].strip()
     text = text.removesuffix(".")
+    if _DERIVATIVE.search(text):
+        raise ParseError
+    if r"\zeta" in text or r"\Gamma" in text:
+        for pattern, value in _SPECIAL_VALUES:
+            text = pattern.sub(value, text)
     if _EMPTY.fullmatch(re.sub(r"\\text\s?\{([^{}]*)\}", r"\1", text).strip()):
         return Node("empty")
     return _Parser(tokens(text, grouped)).whole()

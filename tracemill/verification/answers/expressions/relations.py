@@ -16,10 +16,10 @@ def same_relations(gold: Node, answer: Node) -> Verdict:
         return None
     if any(item.op not in SCALARS for node in (gold, answer) for item in node.args):
         return None
-    if _same_sides(gold, answer):
-        return True
     gold_difference, answer_difference = _difference(gold), _difference(answer)
     gold_names, answer_names = names(gold_difference), names(answer_difference)
+    if gold_names == answer_names and _same_sides(gold, answer):
+        return True
     if _is_constant(gold_difference) or _is_constant(answer_difference):
         return None  # it always holds, or never: that makes two statements neither equal nor different
     if not (gold_names <= answer_names or answer_names <= gold_names):

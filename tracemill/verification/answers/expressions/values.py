@@ -18,6 +18,7 @@ Value = Any
 MAX_BITS: Final = 8_192  # of a numerator or denominator; a greatest common divisor of this size takes 0.1 ms
 MAX_MAGNITUDE: Final = 133  # a power of two: with 100 digits, sums of numbers within 10**±40 keep enough digits
 MAX_FACTORIAL: Final = 200
+MAX_GAMMA: Final = 30  # of a factorial between two integers
 MAX_POWER: Final = 10_000  # exponent of an irrational number
 LOG: Final = "log"  # the entry of a point that holds the base of a log without a base
 
@@ -203,18 +204,29 @@ def _integer_root(value: int, index: int) -> int | None:
     return root if value and root**index == value else 0 if not value else None
 
 
-def _factorial(context: Any, value: Value) -> int:
-    if not (_is_rational(value) and value.denominator == 1 and 0 <= value <= MAX_FACTORIAL):
+def _factorial(context: Any, value: Value) -> Value:
+    """Return n!, at a point between two integers the gamma function: equal formulas agree there too."""
+    if not _is_rational(value) or value > MAX_FACTORIAL or (value.denominator == 1 and value < 0):
         raise Undecided
-    return factorial(int(value))
+    if value.denominator == 1:
+        return factorial(int(value))
+    context = _required(context)
+    if abs(value) > MAX_GAMMA:
+        raise Undecided
+    return _bounded(context.gamma(context.convert(value) + 1), context)
 
 
-def _binomial(context: Any, upper: Value, lower: Value) -> int:
-    if not all(
-        _is_rational(value) and value.denominator == 1 and 0 <= value <= MAX_FACTORIAL for value in (upper, lower)
-    ):
+def _binomial(context: Any, upper: Value, lower: Value) -> Value:
+    are_integers = all(_is_rational(value) and value.denominator == 1 for value in (upper, lower))
+    if are_integers and 0 <= lower <= upper and min(lower, upper - lower) <= MAX_FACTORIAL and upper <= MAX_POWER:
+        return _bounded(comb(int(upper), int(lower)), context)
+    if are_integers and 0 <= upper < lower <= MAX_FACTORIAL:
+        return 0
+    factors = (upper, lower, upper - lower)
+    if are_integers or not all(_is_rational(value) for value in factors):
         raise Undecided
-    return comb(int(upper), int(lower))
+    above, below, rest = (_factorial(context, value) for value in factors)
+    return _multiply(context, above, _inverse(context, below), _inverse(context, rest))
 
 
 def _constant(name: str, context: Any) -> Value:

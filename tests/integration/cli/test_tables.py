@@ -37,7 +37,7 @@ TOKENS = 1_234_567_890
 
 PROCESSES = """
 insert into processes (name, kind, host, leads, queues, concurrency)
-values (:name, 'generate', 'gpu-worker', false, '["generate.teacher-70b-instruct", "verify.teacher-70b-instruct"]', 64)
+values (:name, 'generate', :host, false, '["generate.teacher-70b-instruct", "verify.teacher-70b-instruct"]', 64)
 """
 EVALUATIONS = """
 insert into evaluations (round_id, job_id, benchmark, stage, questions, correct, correct_strict, accuracy, low, high,
@@ -78,7 +78,7 @@ def variables(stack: Stack, files: Path) -> Iterator[dict[str, str]]:
         spec=LoopSpec.model_validate(spec).model_dump_json(),
     )
     change("delete from processes")
-    change(PROCESSES, name=PROCESS)
+    change(PROCESSES, name=PROCESS, host=PROCESS.split("@")[1])
     data_dir = files / "Räume für Spuren"
     data_dir.symlink_to(settings().data_dir.absolute())
     student = {"model": str(files / "student"), "vllm": {"adapters": True}}

@@ -104,7 +104,7 @@ def _connected() -> "Iterator[Connection]":
     """A connection. Raises StackError if Postgres does not answer or has another schema."""
     from sqlalchemy.exc import OperationalError
 
-    from db.migrate import require_current
+    from db.schema import require_current
     from db.session import engine
 
     try:

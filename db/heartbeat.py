@@ -21,6 +21,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from db.queries import Q
 from db.retry import is_away, reason
+from db.schema import require_current
 from db.session import engine, statement
 from tracemill.concurrency import Periodic, once
 from tracemill.processes import is_alive
@@ -180,8 +181,6 @@ def _hide_ended_processes() -> None:
 
 
 def _wait_for_schema() -> None:
-    from db.migrate import require_current  # it imports Alembic, which read-only commands do not need
-
     waited = False
     while True:
         try:

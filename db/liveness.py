@@ -1,4 +1,4 @@
-"""The tables of the factory's processes: their heartbeats, and the leader among the feeders."""
+"""The tables of the factory's processes: their heartbeats, the leader among the feeders, and paused models."""
 
 from datetime import datetime
 from typing import Any
@@ -48,3 +48,13 @@ class Leader(Base):
     since: Mapped[datetime] = now()
     lease_until: Mapped[datetime] = now()
     __table_args__ = (CheckConstraint("id = 1", name="one_row"),)
+
+
+class ModelPause(Base):
+    """A paused alias (`db.pauses`)."""
+
+    __tablename__ = "model_pauses"
+    alias: Mapped[str] = mapped_column(primary_key=True)
+    reason: Mapped[str]
+    #: When the next question may be sent as a trial.
+    retry_at: Mapped[datetime]

@@ -11,15 +11,15 @@ from alembic import command
 from alembic.autogenerate import compare_metadata
 from alembic.config import Config
 from alembic.migration import MigrationContext
-from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, Engine, create_engine
 from sqlalchemy.exc import OperationalError
 
 import migrations
 from db import counts, views
 from db.retry import reason, sqlstate
+from db.schema import revision_of, revisions
 from db.tables import Base
-from tracemill.errors import StackError, UsageError
+from tracemill.errors import UsageError
 from tracemill.stack import Stack
 
 #: Key of the advisory lock that lets only one process migrate at a time.
@@ -59,7 +59,7 @@ def upgrade(url: str, revision: str = "head") -> None:
     All or nothing. Raises StackError if a user's view reads one of ours.
     """
     with _locked(url) as connection:
-        current = _revision(connection) == _scripts().get_current_head()
+        current = revision_of(connection) == revisions()[-1]
         if revision == "head" and current and views.are_current(connection):
             return
         views.drop(connection)
@@ -79,33 +79,12 @@ def downgrade(url: str, revision: str) -> None:
     Views and functions are dropped, because they fit only the current tables. Raises UsageError for an unknown
     revision.
     """
-    known = [script.revision for script in _scripts().walk_revisions()]
-    if revision not in (*known, "base"):
-        raise UsageError(f"no revision '{revision}' of the schema; choose base, {', '.join(reversed(known))}")
+    known = ["base", *revisions()]
+    if revision not in known:
+        raise UsageError(f"no revision '{revision}' of the schema; choose {', '.join(known)}")
     with _locked(url) as connection:
         views.drop(connection)
         command.downgrade(_config(connection), revision)
-
-
-def require_current(connection: Connection) -> None:
-    """Raise StackError unless the database has the schema of this code."""
-    head = _scripts().get_current_head()
-    current = _revision(connection)
-    if current == head:
-        return
-    if current is None or current in (script.revision for script in _scripts().walk_revisions()):
-        advice = "run `tracemill db upgrade`"
-    else:
-        advice = "this Tracemill is older than the database: install the newer version here"
-    raise StackError(f"the database's schema is {current or 'empty'}, this code's is {head}: {advice}")
-
-
-def _revision(connection: Connection) -> str | None:
-    return MigrationContext.configure(connection).get_current_revision()
-
-
-def _scripts() -> ScriptDirectory:
-    return ScriptDirectory(str(Path(migrations.__file__).parent))
 
 
 def differences(url: str) -> list[object]:

@@ -5,28 +5,15 @@ trial. An answer ends the pause, and so does the start of a worker that serves t
 """
 
 from collections.abc import Sequence
-from datetime import datetime
 from typing import Any
 
 from sqlalchemy import Row
-from sqlalchemy.orm import Mapped, mapped_column
 
-from db.base import Base
 from db.queries import Q
 from db.session import statement
 
 #: Seconds between two trials of a paused alias.
 TRIAL_SECONDS = 60.0
-
-
-class ModelPause(Base):
-    """A paused alias."""
-
-    __tablename__ = "model_pauses"
-    alias: Mapped[str] = mapped_column(primary_key=True)
-    reason: Mapped[str]
-    #: When the next question may be sent as a trial.
-    retry_at: Mapped[datetime]
 
 
 def pause(alias: str, reason: str) -> None:

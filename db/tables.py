@@ -27,8 +27,7 @@ from db.base import Base, now, one_of
 from db.counts import JobCount
 from db.judges import Calibration, Canary
 from db.ledger import Payment
-from db.liveness import CLAIMED, Leader, Process
-from db.pauses import ModelPause
+from db.liveness import CLAIMED, Leader, ModelPause, Process
 from tracemill.scores import SCORES
 
 __all__ = ["Base", "Calibration", "Canary", "JobCount", "Leader", "ModelPause", "Payment", "Process"]

@@ -15,6 +15,13 @@ with open({witness!r}, "a") as file:
     print(__name__, "in", sys.orig_argv, file=file)
 raise RuntimeError("a module of the current folder was imported")
 """
+#: Imports each module that is named on the command line.
+IMPORT_EACH = """
+import contextlib, importlib, sys
+for name in sys.argv[1:]:
+    with contextlib.suppress(RuntimeError):
+        importlib.import_module(name)
+"""
 
 
 def lay_traps(folder: Path) -> Path:
@@ -26,8 +33,8 @@ def lay_traps(folder: Path) -> Path:
     for name in PACKAGES:
         (folder / name).mkdir()
         (folder / name / "__init__.py").write_text(code)
-    for name in (*MODULES, *PACKAGES):
-        subprocess.run([sys.executable, "-c", f"import {name}"], cwd=folder, capture_output=True, check=False)
+    names = (*MODULES, *PACKAGES)
+    subprocess.run([sys.executable, "-c", IMPORT_EACH, *names], cwd=folder, check=True)
     caught = {line.split()[0] for line in witness.read_text().splitlines()}
     assert caught == {*MODULES, *PACKAGES}
     witness.unlink()

@@ -28,7 +28,7 @@ def tracemill(folder: Path, *words: str, seconds: float = 60, **variables: str) 
         cwd=folder,
         env=environment() | variables,
         capture_output=True,
-        text=True,
+        encoding=variables.get("PYTHONIOENCODING", "utf-8"),
         timeout=seconds,
         check=False,
     )

@@ -89,7 +89,7 @@ class World:
 
 @contextmanager
 def world(folder: Path, student: str) -> Iterator[World]:
-    """Run the stack until the block ends. `student`: weights for the tokenizer; no engine loads them."""
+    """Run the stack until the block ends. `student`: a model folder with a tokenizer; no engine loads it."""
     with ScriptedServer(answer) as server:
         served = "".join(SERVED.format(alias=alias, url=server.base_url) for alias in ("teacher", "verifier"))
         (folder / "tracemill.toml").write_text(SETTINGS.format(student=student) + served)

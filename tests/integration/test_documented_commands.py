@@ -15,8 +15,7 @@ import pytest
 from tests.documented import ROOT, commands
 from tests.installed import succeed
 from tests.integration.documented_world import World, store_rounds, world
-from tracemill.model_settings import EMBEDDED_MODEL
-from tracemill.weights import resolve
+from tests.tiny import TEMPLATE, byte_tokenizer
 
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(1800)]
 
@@ -148,8 +147,11 @@ PROCESSES = {
 
 
 @pytest.fixture(scope="module")
-def beside_a_stack(tmp_path_factory: pytest.TempPathFactory, models: Path) -> Iterator[World]:
-    with world(tmp_path_factory.mktemp("world"), resolve(EMBEDDED_MODEL, models)) as running:
+def beside_a_stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
+    student = tmp_path_factory.mktemp("models") / "student"
+    byte_tokenizer(TEMPLATE, "<|im_start|>", "<|im_end|>").save_pretrained(student)
+    (student / "config.json").write_text('{"model_type": "llama"}')
+    with world(tmp_path_factory.mktemp("world"), str(student)) as running:
         yield running
 
 

@@ -1,5 +1,6 @@
 """The documented processes start with a running stack, work, and end with exit code 0 at SIGTERM."""
 
+import json
 import shlex
 import signal
 import subprocess
@@ -15,6 +16,7 @@ from sqlalchemy import create_engine, text
 from sqlalchemy.pool import NullPool
 
 from tests.documented import commands
+from tests.in_process import here
 from tests.installed import TRACEMILL, environment, succeed
 from tests.integration.factory import wait_until
 from tracemill import stack
@@ -27,6 +29,8 @@ SETTINGS = """
 engine = "openai"
 openai.base_url = "http://127.0.0.1:1/v1"
 model = "nobody asks it"
+[models.student]
+model = "./none"
 """
 FLOWER = "tracemill celery flower --address=127.0.0.1"
 PROCESSES = (
@@ -47,6 +51,13 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
         yield folder
     finally:
         succeed(folder, "down")
+
+
+def test_services_alone_need_no_model(folder: Path) -> None:
+    refused = here(folder, "up")
+    assert "model alias 'student': ./none is not a model folder" in refused.stderr
+    states = json.loads(here(folder, "status", "--json").stdout)
+    assert {row["name"]: row["state"] for row in states} == {"postgres": "RUNNING", "redis": "RUNNING"}
 
 
 def ended(folder: Path, line: str, is_there: Callable[[int], bool], **variables: str) -> int:

@@ -11,10 +11,8 @@ from pathlib import Path
 import psycopg
 import pytest
 import redis
-from alembic.script import ScriptDirectory
 
-from db import migrate
-from tests import ROOT
+from db import migrate, schema
 from tests.integration.factory import Processes, additions, change, fill, rows, states, value, wait_until
 from tests.integration.scripted import Teacher, check, command, everything_came, start_all, traces, wait_for
 from tests.scripted_server import Fault
@@ -298,7 +296,7 @@ def test_a_server_that_answers_500_fails_no_question(factory: Processes, teacher
 
 
 def test_the_schema_is_migrated_under_load(factory: Processes, teacher: Teacher, stack: Stack) -> None:
-    _, before, *_ = (script.revision for script in ScriptDirectory(str(ROOT / "migrations")).walk_revisions())
+    *_, before, _ = schema.revisions()
     teacher.latency = 0.2
     fill(additions(200), "migrated")
     wait_until(lambda: traces("migrated") >= 8)

@@ -110,7 +110,7 @@ def configuration(run_dir: Path, root: Path, units: Iterable[Unit]) -> str:
     Paths are relative to the data folder, the working folder of supervisord, because the format cannot quote them.
     """
     run = run_dir.relative_to(root) if run_dir.is_relative_to(root) else run_dir
-    launcher = shlex.join([sys.executable, "-P", str(_LAUNCHER)])
+    launcher = shlex.join([sys.executable, "-P", "-S", str(_LAUNCHER)])  # -S: it imports no installed package
     sections = [
         f"[unix_http_server]\nfile={run}/supervisor.sock\nchmod=0700\n",
         "[supervisord]\n"

@@ -16,8 +16,8 @@ from typer.testing import CliRunner, Result
 from cli.main import app
 from cli.stack import settled
 from tests.conftest import forget
+from tests.in_process import here
 from tests.installed import environment
-from tests.installed import tracemill as installed
 from tests.integration.factory import additions, change, fill, wait_until
 from tracemill import stack as local
 from tracemill.policy import Policy
@@ -141,7 +141,7 @@ def test_a_crash_loop_is_named_with_its_last_error(beat: Callable[..., None], tm
     labelled = ({"question": "1 + 1?", "trace": "It is 2.", "correct": n % 2 == 0} for n in range(40))
     (tmp_path / "labelled.jsonl").write_text("\n".join(map(json.dumps, labelled)))
     data_dir = str(settings().data_dir.absolute())
-    ended = installed(tmp_path, "calibrate", "--judge", "verifier", "labelled.jsonl", TRACEMILL_DATA_DIR=data_dir)
+    ended = here(tmp_path, "calibrate", "--judge", "verifier", "labelled.jsonl", TRACEMILL_DATA_DIR=data_dir)
     assert ended.returncode == 1
     assert ended.stderr.startswith("error: verify, which serves verifier, does not start: crash loop, ended ")
     assert ended.stderr.endswith(" times: error: the disk is full\n")

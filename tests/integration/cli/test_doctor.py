@@ -4,15 +4,17 @@ import json
 import socket
 import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from subprocess import CompletedProcess
 from typing import Any
 
 import pytest
 
 from tests.fake_cards import MIB_OF_24_GIB, path_with_cards
+from tests.in_process import here
 from tests.installed import tracemill
 from tests.tiny import TEMPLATE
 
@@ -61,10 +63,12 @@ def model_folder(folder: Path, *, words: tuple[str, ...] = ("a", "b"), template:
     (folder / "tokenizer_config.json").write_text(json.dumps({"chat_template": template} if template else {}))
 
 
-def examined(folder: Path, settings: str = "", **variables: str) -> tuple[int, dict[str, dict[str, str]]]:
+def examined(
+    folder: Path, settings: str = "", run: "Callable[..., CompletedProcess[str]]" = here, **variables: str
+) -> tuple[int, dict[str, dict[str, str]]]:
     """The exit code, and each finding by its check."""
     (folder / "tracemill.toml").write_text(settings)
-    done = tracemill(folder, "doctor", "--json", **variables)
+    done = run(folder, "doctor", "--json", **variables)
     assert done.returncode in (0, 1), done.stderr
     return done.returncode, {finding["check"]: finding for finding in json.loads(done.stdout)}
 
@@ -81,7 +85,7 @@ def test_a_complete_machine_passes_and_stays_unchanged(tmp_path: Path) -> None:
 
 def test_wrong_settings_end_with_exit_code_2(tmp_path: Path) -> None:
     (tmp_path / "tracemill.toml").write_text("[local]\ngpu = 'all'\n")
-    ended = tracemill(tmp_path, "doctor")
+    ended = here(tmp_path, "doctor")
     assert (ended.returncode, ended.stdout) == (2, "")
     assert "did you mean gpus?" in ended.stderr
 
@@ -152,7 +156,7 @@ def test_servers_and_the_hub_are_asked_for_a_few_seconds(tmp_path: Path) -> None
         start = time.monotonic()
         hub = {"HF_ENDPOINT": url, "HF_HUB_CACHE": str(tmp_path / "hub")}
         hub["PATH"] = path_with_cards(tmp_path / "bin", MIB_OF_24_GIB)
-        code, findings = examined(tmp_path, SERVERS.format(url=url), **hub)
+        code, findings = examined(tmp_path, SERVERS.format(url=url), tracemill, **hub)
         seconds = time.monotonic() - start
     assert code == 1
     assert seconds < 90  # its start takes most of it on a busy machine; the slow page would take 120

@@ -3,16 +3,15 @@
 import json
 import resource
 import subprocess
-import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from cli.main import main
 from db.session import transaction
 from tests.conftest import forget
+from tests.in_process import here
 from tests.installed import TRACEMILL, environment
+from tests.integration.factory import empty_tables
 from tests.integration.measured import benchmark, measured, teach
 from tracemill.settings import settings
 from tracemill.stack import Stack
@@ -43,13 +42,20 @@ WRITING = [
 ]
 
 
-@pytest.fixture
-def folder(clean: Stack, tmp_path: Path) -> Path:
-    """A folder with files, and a job with traces and a round in the database."""
+@pytest.fixture(scope="module")
+def round_1(stack: Stack) -> None:
+    """A job with traces and a round in the database."""
+    forget()
+    empty_tables()
     with transaction() as connection:
         traces = teach(connection)
         benchmark(connection, "held-out", [n < 5 for n in range(20)])
         measured(connection, "round-1", {"held-out": [n < 8 for n in range(20)]}, traces)
+
+
+@pytest.fixture
+def folder(round_1: None, tmp_path: Path) -> Path:
+    """A folder with files."""
     (tmp_path / "questions.jsonl").write_text(json.dumps({"question": "What is 3 + 4?", "gold": "7"}))
     (tmp_path / "traces.jsonl").write_text(json.dumps({"question": "3 + 4?", "gold": "7", "trace": "It is 7."}))
     (tmp_path / "folder").mkdir()
@@ -58,15 +64,8 @@ def folder(clean: Stack, tmp_path: Path) -> Path:
     return tmp_path
 
 
-@pytest.fixture
-def here(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
-    """The folder as the current one, for commands in this process."""
-    monkeypatch.setenv("TRACEMILL_DATA_DIR", str(settings().data_dir.absolute()))
-    monkeypatch.setenv("PYTHONSAFEPATH", "")  # `main` sets it for good
-    monkeypatch.setenv("TRACEMILL_CONFIG", "")  # and `--config` this
-    monkeypatch.chdir(folder)
-    yield folder
-    forget()
+def data_dir() -> dict[str, str]:
+    return {"TRACEMILL_DATA_DIR": str(settings().data_dir.absolute())}
 
 
 def run(
@@ -78,7 +77,7 @@ def run(
     return subprocess.run(
         [TRACEMILL, *words],
         cwd=folder,
-        env=environment() | {"TRACEMILL_DATA_DIR": str(settings().data_dir.absolute())},
+        env=environment() | data_dir(),
         stdin=subprocess.DEVNULL,
         stdout=output,
         stderr=subprocess.PIPE,
@@ -99,16 +98,10 @@ def assert_is_a_sentence(code: int | None, errors: str, file: str) -> None:
 
 
 @pytest.mark.parametrize("line", READING)
-def test_a_file_that_cannot_be_read_is_named_in_a_sentence(
-    here: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], line: str
-) -> None:
+def test_a_file_that_cannot_be_read_is_named_in_a_sentence(folder: Path, line: str) -> None:
     for file in UNREADABLE if "/deeper" not in line else ("itself", "plain.txt"):
-        forget()
-        monkeypatch.setattr(sys, "argv", ["tracemill", *line.replace("FILE", file).split()])
-        with pytest.raises(SystemExit) as ended:
-            main()
-        assert isinstance(ended.value.code, int)
-        assert_is_a_sentence(ended.value.code, capsys.readouterr().err, file)
+        ended = here(folder, *line.replace("FILE", file).split(), **data_dir())
+        assert_is_a_sentence(ended.returncode, ended.stderr, file)
 
 
 @pytest.mark.parametrize("line", [READING[0], READING[5], READING[8]])
@@ -120,7 +113,7 @@ def test_the_installed_command_prints_the_same_sentence(folder: Path, line: str)
 @pytest.mark.parametrize("line", WRITING)
 @pytest.mark.parametrize("file", ["folder", "plain.txt/x.jsonl"])
 def test_a_file_that_cannot_be_written_is_named_in_a_sentence(folder: Path, line: str, file: str) -> None:
-    ended = run(folder, *line.replace("FILE", file).split())
+    ended = here(folder, *line.replace("FILE", file).split(), **data_dir())
     assert_is_a_sentence(ended.returncode, ended.stderr, file.split("/")[0])
 
 
@@ -132,7 +125,7 @@ def test_a_file_that_cannot_grow_is_named_in_a_sentence(folder: Path, line: str)
 
 @pytest.mark.parametrize("line", ["verify traces.jsonl -o /dev/full", "report round-1 -o /dev/full"])
 def test_a_full_disk_is_named_in_a_sentence(folder: Path, line: str) -> None:
-    ended = run(folder, *line.split())
+    ended = here(folder, *line.split(), **data_dir())
     assert_is_a_sentence(ended.returncode, ended.stderr, "cannot write /dev/full: No space left on device")
 
 

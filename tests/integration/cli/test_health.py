@@ -7,15 +7,16 @@ from typing import Any
 
 import pytest
 
+from tests.in_process import here
 from tests.integration.factory import Processes, additions, change, fill, rows, states, value, wait_until
-from tests.integration.scripted import Teacher, check, command, start_all, wait_for
+from tests.integration.scripted import Teacher, check, start_all, wait_for
 
 pytestmark = pytest.mark.integration
 
 
 def health(factory: Processes, *words: str) -> tuple[int, dict[str, dict[str, Any]]]:
     """Return the exit code, and each part by its name without pid and host."""
-    done = command(factory, "health", "--json", *words)
+    done = here(factory.folder, "health", "--json", *words, **factory.environment)
     return done.returncode, {part["name"].split(".")[0]: part for part in json.loads(done.stdout)}
 
 
@@ -73,7 +74,7 @@ def test_a_worker_reports_that_its_engine_does_not_answer(whole: Processes) -> N
 def test_jobs_names_a_model_without_a_worker(whole: Processes) -> None:
     whole.stop("generate")
     fill(additions(2), "unserved")
-    done = command(whole, "jobs", "list")
+    done = here(whole.folder, "jobs", "list", **whole.environment)
     assert "no worker serves teacher: tracemill worker generate --model teacher" in done.stdout
     start_all(whole)
     wait_for("unserved")

@@ -1,9 +1,12 @@
 """`up` and `demo` refuse what cannot start, in one sentence and before they start or store anything."""
 
+from collections.abc import Callable
 from pathlib import Path
+from subprocess import CompletedProcess
 
 import pytest
 
+from tests.in_process import here
 from tests.installed import tracemill
 
 pytestmark = pytest.mark.integration
@@ -33,17 +36,20 @@ def test_what_cannot_start_is_refused_before_anything_starts(
     tmp_path: Path, command: str, settings: str, message: str
 ) -> None:
     (tmp_path / "tracemill.toml").write_text(settings)
-    ended = tracemill(tmp_path, command)
+    refuses(here, tmp_path, command, message)
+
+
+@pytest.mark.parametrize("command", ["up", "demo"])
+def test_the_installed_command_refuses_it_too(tmp_path: Path, command: str) -> None:
+    (tmp_path / "tracemill.toml").write_text("[models.teacher]\nmodel = './none'\n")
+    refuses(tracemill, tmp_path, command, "model alias 'teacher': ./none is not a model folder")
+
+
+def refuses(run: "Callable[..., CompletedProcess[str]]", folder: Path, command: str, message: str) -> None:
+    """Check that the command prints one sentence, and leaves the folder as it is."""
+    ended = run(folder, command)
     assert message in ended.stderr
     assert ended.stderr.startswith("error: ")
     assert ended.stderr.count("\n") == 1
     assert (ended.returncode, ended.stdout) == (2, "")
-    assert [file.name for file in tmp_path.iterdir()] == ["tracemill.toml"]
-
-
-def test_services_alone_need_no_model(tmp_path: Path) -> None:
-    (tmp_path / "tracemill.toml").write_text("[models.student]\nmodel = './none'\n")
-    try:
-        assert tracemill(tmp_path, "up", "--services-only").returncode == 0
-    finally:
-        tracemill(tmp_path, "down")
+    assert [file.name for file in folder.iterdir()] == ["tracemill.toml"]

@@ -1,4 +1,4 @@
-"""The installed `tracemill sql`: where the statement comes from, what is refused, and how the rows are printed."""
+"""`tracemill sql`: where the statement comes from, what is refused, and how the rows are printed."""
 
 import csv
 import io
@@ -8,6 +8,7 @@ import re
 import subprocess
 import sys
 from pathlib import Path
+from subprocess import CompletedProcess
 
 import psycopg
 import pytest
@@ -16,6 +17,7 @@ from db.session import transaction
 from db.tables import Base
 from db.views import VIEWS
 from tests.documented import blocks
+from tests.in_process import here
 from tests.installed import TRACEMILL, environment
 from tests.integration.factory import additions, fill, rows
 from tests.integration.measured import finished_round
@@ -44,17 +46,13 @@ def rounds(clean: Stack) -> Stack:
     return clean
 
 
-def run(folder: Path, *words: str, stdin: str = "") -> "subprocess.CompletedProcess[str]":
-    return subprocess.run(
-        [TRACEMILL, "sql", *words],
-        cwd=folder,
-        env=environment() | {"TRACEMILL_DATA_DIR": str(settings().data_dir.absolute())},
-        input=stdin,
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-    )
+def variables() -> dict[str, str]:
+    """The variables of a shell in the folder of the stack."""
+    return environment() | {"TRACEMILL_DATA_DIR": str(settings().data_dir.absolute())}
+
+
+def run(folder: Path, *words: str, stdin: str = "") -> "CompletedProcess[str]":
+    return here(folder, "sql", *words, stdin=stdin, **variables())
 
 
 @pytest.mark.parametrize(
@@ -74,6 +72,11 @@ def test_a_statement_comes_from_the_line_a_file_or_stdin(
     (tmp_path / "query.sql").write_text(f"-- how far is each job?\n{QUERY}\n")
     ended = run(tmp_path, *words, "--csv", stdin=stdin)
     assert (ended.returncode, ended.stdout.splitlines()) == (0, ["job,questions", "sums,2"]), ended.stderr
+
+
+def test_the_installed_command_reads_a_pipe(sums: Stack, tmp_path: Path) -> None:
+    command = ["bash", "-c", f"echo '{QUERY}' | {TRACEMILL} sql --csv | tail -n 1"]
+    assert subprocess.check_output(command, cwd=tmp_path, env=variables(), text=True, timeout=60) == "sums,2\n"
 
 
 @pytest.mark.parametrize(
@@ -136,7 +139,7 @@ def test_psql_reads_the_views_as_documented(sums: Stack, tmp_path: Path) -> None
     ended = subprocess.run(
         ["bash", "-c", f"{line} -Atc '{QUERY}'"],
         cwd=tmp_path,
-        env=environment() | programs | {"TRACEMILL_DATA_DIR": str(settings().data_dir.absolute())},
+        env=variables() | programs,
         capture_output=True,
         text=True,
         timeout=60,
@@ -158,7 +161,7 @@ def test_the_documented_python_reads_the_views(rounds: Stack, tmp_path: Path) ->
     ended = subprocess.run(
         [sys.executable, "-W", "ignore", "-c", code + "print(len(traces), traces.columns[0])"],
         cwd=tmp_path,
-        env=environment() | {"TRACEMILL_DATA_DIR": str(settings().data_dir.absolute()), "PATH": path},
+        env=variables() | {"PATH": path},
         capture_output=True,
         text=True,
         timeout=60,

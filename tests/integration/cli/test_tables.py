@@ -1,21 +1,22 @@
-"""The installed command shows names and figures of a real database whole in 80 and in 60 columns.
+"""Commands show names and figures of a real database whole in 80 and in 60 columns.
 
-In 60 columns it also runs without colour and in the C locale, in a folder that nobody can write to, and with a data
-folder whose name has spaces and umlauts.
+They run in a folder that nobody can write to, and with a data folder whose name has spaces and umlauts. The installed
+command also runs without colour and in the C locale, once for each way to print.
 """
 
 import json
-import os
 import re
-import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
+from subprocess import CompletedProcess
 
 import pytest
 
 from db.session import transaction
-from tests.integration.factory import change
+from tests.conftest import forget
+from tests.in_process import here
+from tests.installed import tracemill
+from tests.integration.factory import change, empty_tables
 from tests.integration.judged import judged_job
 from tests.integration.rounds import finish, job, new_round, question, round_spec, trace
 from tests.tiny import TEMPLATE, byte_tokenizer
@@ -36,7 +37,7 @@ TOKENS = 1_234_567_890
 
 PROCESSES = """
 insert into processes (name, kind, host, leads, queues, concurrency)
-values (:name, 'generate', 'gpu-worker', false, '["generate.teacher-70b-instruct", "verify.teacher-70b-instruct"]', 64)
+values (:name, 'generate', :host, false, '["generate.teacher-70b-instruct", "verify.teacher-70b-instruct"]', 64)
 """
 EVALUATIONS = """
 insert into evaluations (round_id, job_id, benchmark, stage, questions, correct, correct_strict, accuracy, low, high,
@@ -45,9 +46,11 @@ select rounds.id, jobs.id, :benchmark, 'after', 1319, 1036, 1000, 0.785, 0.721, 
 """
 
 
-@pytest.fixture
-def factory(clean: Stack, files: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """Jobs, rounds and a loop with long names, and a worker with a heartbeat."""
+@pytest.fixture(scope="module")
+def variables(stack: Stack, files: Path) -> Iterator[dict[str, str]]:
+    """The variables of commands beside jobs, rounds and a loop with long names, and a worker with a heartbeat."""
+    forget()
+    empty_tables()
     with transaction() as connection:
         questions = [question(connection, f"What is {n} + 1?") for n in range(3)]
         job_id = job(connection, JOB, questions)
@@ -61,6 +64,7 @@ def factory(clean: Stack, files: Path, monkeypatch: pytest.MonkeyPatch) -> Itera
         "update rounds set state = 'failed', finished_at = now(), error = 'the disk is full', "
         'metrics = \'{"seconds": 512.34567, "loss": [2.5, 1.25]}\''
     )
+    change("update rounds set error = 'kein Platz für 漢字' where name = 'short'")
     change(EVALUATIONS, benchmark=JOB)
     judged_job(JUDGED, 12, 14, Policy(judge="verifier", judge_refused=True))
     with transaction() as connection:
@@ -74,10 +78,11 @@ def factory(clean: Stack, files: Path, monkeypatch: pytest.MonkeyPatch) -> Itera
         spec=LoopSpec.model_validate(spec).model_dump_json(),
     )
     change("delete from processes")
-    change(PROCESSES, name=PROCESS)
+    change(PROCESSES, name=PROCESS, host=PROCESS.split("@")[1])
+    data_dir = files / "Räume für Spuren"
+    data_dir.symlink_to(settings().data_dir.absolute())
     student = {"model": str(files / "student"), "vllm": {"adapters": True}}
-    monkeypatch.setenv("TRACEMILL_MODELS", json.dumps({"student": student}))
-    yield
+    yield {"TRACEMILL_DATA_DIR": str(data_dir), "TRACEMILL_MODELS": json.dumps({"student": student})}
     change("delete from processes")
 
 
@@ -95,80 +100,88 @@ def files(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def run(width: int, *words: str, folder: Path | None = None, data_dir: Path | None = None, **environment: str) -> str:
-    places = {"TRACEMILL_DATA_DIR": str((data_dir or settings().data_dir).absolute()), "COLUMNS": str(width)}
-    done = subprocess.run(
-        [Path(sys.executable).with_name("tracemill"), *words],
-        env=os.environ | places | environment,
-        cwd=folder,
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        encoding=environment.get("PYTHONIOENCODING", "utf-8"),
-        timeout=60,
-    )
-    assert "error" not in done.stderr, done.stderr
-    return done.stdout + (done.stderr if words[0] == "verify" else "")
-
-
 #: Beginnings of lines that a terminal wraps.
-SENTENCES = ("logs: ", f"{JOB}: ", f"{EVALUATION}: ", "job a-new-job: ", "Picture: ")
+SENTENCES = ("logs: ", f"{JOB}: ", f"{EVALUATION}: ", "job a-new-job-", "Picture: ")
 #: A folder that no user can write to, not even root.
 READ_ONLY = Path("/proc")
 
 
-@pytest.mark.parametrize("width", [80, 60])
-@pytest.mark.parametrize(
-    ("command", "words"),
-    [
-        ("jobs", [JOB, "cancelled", "traces", "accepted"]),
-        ("jobs watch", [JOB, "cancelled", "2 (67%)"]),
-        (f"jobs show {JOB}", [JOB, str(3 * TOKENS), "accepted when"]),
-        ("rounds", [ROUND, "failed", "the disk is full"]),
-        (f"rounds show {ROUND}", [ROUND, JOB, "1319", "78.5 [72.1, 83.9]", "metrics.seconds", "512.3"]),
-        ("status", ["postgres", "redis", "RUNNING", "restarts"]),
-        ("health", [PROCESS, "postgres", "generate.teacher-70b-instruct"]),
-        ("sql", [JOB, str(3 * TOKENS), "tokens_out", "failed"]),
-        ("config", ["models.teacher.vllm.max_model_len", "feeder.running_lease_seconds", "default"]),
-        ("methods", ["rationalize", "Zelikman"]),
-        (f"rounds compare {ROUND} short", [ROUND, "short", JOB, "McNemar", "no difference is shown"]),
-        ("loops", [LOOP, "1 of ", f"{LOOP}-1-attempt"]),
-        (f"loops show {LOOP}", [LOOP, "gsm8k-train.jsonl", EVALUATION]),
-        (
-            f"calibrate --judge verifier --job {JUDGED} --no-store --signals rating",
-            ["rating", "12", "14", "1.00 [", "informative"],
-        ),
-        ("train {files}/round.toml --dry-run", [ROUND, JOB, "chosen", "not known", "[learnt]"]),
-        ("verify {files}/traces.jsonl -o {tmp}/verdicts.jsonl", ["rows", "right", "with false equation"]),
-        ("enqueue {files}/questions.jsonl --name a-new-job", ["a-new-job", "1 questions read, 1 new"]),
+TRAIN = "train {files}/round.toml --dry-run"
+VERIFY = "verify {files}/traces.jsonl -o {tmp}/verdicts.jsonl"
+ENQUEUE = "enqueue {files}/questions.jsonl --name a-new-job-{width}"
+#: Words that the output of each command must hold.
+COMMANDS = {
+    "jobs": [JOB, "cancelled", "traces", "accepted"],
+    "jobs watch": [JOB, "cancelled", "2 (67%)"],
+    f"jobs show {JOB}": [JOB, str(3 * TOKENS), "accepted when"],
+    "rounds": [ROUND, "failed", "the disk is full"],
+    f"rounds show {ROUND}": [ROUND, JOB, "1319", "78.5 [72.1, 83.9]", "metrics.seconds", "512.3"],
+    "status": ["postgres", "redis", "RUNNING", "restarts"],
+    "health": [PROCESS, "postgres", "generate.teacher-70b-instruct"],
+    "sql": [JOB, str(3 * TOKENS), "tokens_out", "failed"],
+    "config": ["models.teacher.vllm.max_model_len", "feeder.running_lease_seconds", "default"],
+    "methods": ["rationalize", "Zelikman"],
+    f"rounds compare {ROUND} short": [ROUND, "short", JOB, "McNemar", "no difference is shown"],
+    "loops": [LOOP, "1 of ", f"{LOOP}-1-attempt"],
+    f"loops show {LOOP}": [LOOP, "gsm8k-train.jsonl", EVALUATION],
+    f"calibrate --judge verifier --job {JUDGED} --no-store --signals rating": [
+        "rating",
+        "12",
+        "14",
+        "1.00 [",
+        "informative",
     ],
-    ids=lambda value: " ".join(value.split()[:2]) if isinstance(value, str) else "",
-)
-def test_commands_show_names_and_figures_whole(
-    factory: None, files: Path, width: int, command: str, words: list[str], tmp_path: Path
-) -> None:
+    TRAIN: [ROUND, JOB, "chosen", "not known", "[learnt]"],
+    VERIFY: ["rows", "right", "with false equation"],
+    ENQUEUE: ["a-new-job", "1 questions read, 1 new"],
+}
+#: One command for each way to print: tables, progress, facts, records, processes of a stack, child processes.
+INSTALLED = ("jobs", "jobs watch", f"jobs show {JOB}", "sql", "status", VERIFY)
+
+
+def arguments(command: str, files: Path, tmp: Path, width: int = 60) -> list[str]:
     query = ["select * from job_progress"] if command == "sql" else []
-    arguments = [*command.format(files=files, tmp=tmp_path).split(), *query]
-    if width == 80:
-        out = run(width, *arguments)
-    else:
-        data_dir = tmp_path / "Räume für Spuren"
-        data_dir.symlink_to(settings().data_dir.absolute())
-        out = run(width, *arguments, folder=READ_ONLY, data_dir=data_dir, LC_ALL="C", NO_COLOR="1")
-    assert [word for word in words if word not in out] == []
+    return [*command.format(files=files, tmp=tmp, width=width).split(), *query]
+
+
+def assert_is_whole(ended: "CompletedProcess[str]", command: str, width: int) -> None:
+    """Check that the command printed its words, cut nothing and kept to the width."""
+    assert "error" not in ended.stderr, ended.stderr
+    out = ended.stdout + (ended.stderr if command.startswith("verify") else "")
+    assert [word for word in COMMANDS[command] if word not in out] == []
     assert "…" not in out
     tables = [line for line in out.splitlines() if not line.startswith(SENTENCES)]
     assert max(map(len, tables), default=0) <= width
 
 
-def test_json_is_one_line_at_every_width(factory: None) -> None:
-    assert json.loads(run(60, "jobs", "list", "--json"))[0]["job"] == JOB
+@pytest.mark.parametrize("width", [80, 60])
+@pytest.mark.parametrize("command", COMMANDS, ids=lambda command: " ".join(command.split()[:2]))
+def test_commands_show_names_and_figures_whole(
+    variables: dict[str, str], files: Path, width: int, command: str, tmp_path: Path
+) -> None:
+    ended = here(READ_ONLY, *arguments(command, files, tmp_path, width), COLUMNS=str(width), **variables)
+    if command == ENQUEUE:
+        change("update jobs set state = 'cancelled' where name like 'a-new-job-%'")
+    assert_is_whole(ended, command, width)
+
+
+@pytest.mark.parametrize("command", INSTALLED, ids=lambda command: " ".join(command.split()[:2]))
+def test_the_installed_command_shows_them_in_the_c_locale(
+    variables: dict[str, str], files: Path, command: str, tmp_path: Path
+) -> None:
+    hostile = {"COLUMNS": "60", "LC_ALL": "C", "NO_COLOR": "1"}
+    ended = tracemill(READ_ONLY, *arguments(command, files, tmp_path), **hostile, **variables)
+    assert_is_whole(ended, command, 60)
+
+
+def test_json_is_one_line_at_every_width(variables: dict[str, str]) -> None:
+    assert json.loads(here(READ_ONLY, "jobs", "list", "--json", COLUMNS="60", **variables).stdout)[0]["job"] == JOB
 
 
 @pytest.mark.parametrize("encoding", ["ascii", "latin-1"])
-def test_a_terminal_without_unicode_gets_tables_of_its_characters(factory: None, encoding: str) -> None:
-    change("update rounds set error = 'kein Platz für 漢字'")
-    out = run(80, "rounds", PYTHONIOENCODING=encoding)
-    assert "kein Platz f" in out
+def test_a_terminal_without_unicode_gets_tables_of_its_characters(variables: dict[str, str], encoding: str) -> None:
+    ended = tracemill(READ_ONLY, "rounds", PYTHONIOENCODING=encoding, **variables)
+    assert "kein Platz f" in ended.stdout
 
 
 FIGURES = """
@@ -177,17 +190,18 @@ select 6 / 29.0 as share, 22020.4::float8 as tokens, 0::numeric(30, 20) as cost,
 """
 
 
-def test_sql_rounds_figures_for_people_and_keeps_them_exact_in_json(factory: None) -> None:
-    out = run(80, "sql", FIGURES)
+def test_sql_rounds_figures_for_people_and_keeps_them_exact_in_json(variables: dict[str, str]) -> None:
+    out = here(READ_ONLY, "sql", FIGURES, **variables).stdout
     assert [
         word for word in ("0.2069 ", "22020 ", " 0 ", "14 min 33 s", "rating 0.6667, uninformative") if word not in out
     ] == []
     assert not {"{", "E-20", "e+04"} & set(out.split())
-    (row,) = json.loads(run(80, "sql", "--json", FIGURES))
+    (row,) = json.loads(here(READ_ONLY, "sql", "--json", FIGURES, **variables).stdout)
     assert row["share"] == pytest.approx(6 / 29, abs=1e-15)
     assert row["signals"] == {"rating": 0.66666666, "uninformative": ["rating"]}
 
 
-def test_uptime_has_units_for_people_and_is_exact_in_json(factory: None) -> None:
-    assert re.search(r"RUNNING +│ +\d+ +│ +(\d+\.\d s|\d+ s|\d+ min \d+ s|\d+ h \d+ min)", run(80, "status"))
-    assert isinstance(json.loads(run(80, "status", "--json"))[0]["uptime"], float)
+def test_uptime_has_units_for_people_and_is_exact_in_json(variables: dict[str, str]) -> None:
+    table = here(READ_ONLY, "status", **variables).stdout
+    assert re.search(r"RUNNING +│ +\d+ +│ +(\d+\.\d s|\d+ s|\d+ min \d+ s|\d+ h \d+ min)", table)
+    assert isinstance(json.loads(here(READ_ONLY, "status", "--json", **variables).stdout)[0]["uptime"], float)

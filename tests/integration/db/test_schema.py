@@ -2,13 +2,15 @@
 
 import json
 import runpy
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
 from sqlalchemy import Connection, text
 
-from db import migrate, views
+from db import migrate, schema, views
 from db.session import transaction
 from tests import ROOT
 from tests.integration.factory import Processes, additions, change, fill, rows, value
@@ -133,7 +135,16 @@ def test_a_process_whose_code_does_not_match_the_schema_stops_with_advice(
         change("update alembic_version set version_num = :revision", revision=current)
     assert advice in processes.log("worker").read_text()
     with transaction() as connection:
-        migrate.require_current(connection)
+        schema.require_current(connection)
+
+
+def test_a_process_starts_without_the_libraries_of_migrations(stack: Stack) -> None:
+    code = (
+        "import sys, cli.workers, producer.feeder, workers.generate, workers.verify, trainer.service\n"
+        "from db.heartbeat import present\n"
+        "with present('probe'): print({'alembic', 'sqlalchemy.orm'} & set(sys.modules))"
+    )
+    assert subprocess.check_output([sys.executable, "-c", code], cwd=ROOT, text=True) == "set()\n"
 
 
 def test_the_error_for_an_unknown_revision_lists_all_revisions(stack: Stack) -> None:

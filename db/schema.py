@@ -1,0 +1,37 @@
+"""The revision of a database's schema, compared with that of this code.
+
+Every process compares them when it starts. So this does without Alembic, whose import takes longer than all the rest.
+"""
+
+from pathlib import Path
+
+from sqlalchemy import Connection, text
+
+import migrations
+from tracemill.errors import StackError
+
+
+def revisions() -> list[str]:
+    """The revisions of this code, oldest first. The name of each migration's file begins with its revision."""
+    files = (Path(migrations.__file__).parent / "versions").glob("*.py")
+    return sorted(file.name.partition("_")[0] for file in files)
+
+
+def revision_of(connection: Connection) -> str | None:
+    """The revision of a database; None if it has no tables of ours."""
+    if connection.execute(text("select to_regclass('alembic_version')")).scalar_one() is None:
+        return None
+    return connection.execute(text("select version_num from alembic_version")).scalar_one_or_none()
+
+
+def require_current(connection: Connection) -> None:
+    """Raise StackError unless the database has the schema of this code."""
+    *older, head = revisions()
+    current = revision_of(connection)
+    if current == head:
+        return
+    if current is None or current in older:
+        advice = "run `tracemill db upgrade`"
+    else:
+        advice = "this Tracemill is older than the database: install the newer version here"
+    raise StackError(f"the database's schema is {current or 'empty'}, this code's is {head}: {advice}")

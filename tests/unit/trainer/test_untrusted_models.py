@@ -9,7 +9,6 @@ import pytest
 
 from tests import ROOT
 from tracemill.errors import TracemillError
-from trainer.callbacks import MARK, latest
 from trainer.experts import unquantised_bytes
 from trainer.rows import load_tokenizer
 
@@ -47,6 +46,8 @@ def test_code_of_a_model_folder_does_not_run(tmp_path: Path, load: object) -> No
 
 
 def test_a_fit_resumes_only_from_a_folder_that_nobody_else_can_write(tmp_path: Path) -> None:
+    from trainer.callbacks import MARK, latest
+
     folder = tmp_path / "round" / "checkpoints"
     assert latest(folder, "mine") is None
     checkpoint = folder / "checkpoint-3"

@@ -138,13 +138,16 @@ where id in (select id from jobs where id = :job_id and state = 'running' and sp
 -- name: queue
 -- pending -> queued: at most :room questions, those with the fewest attempts first, then the oldest. A question that is put
 -- off waits for its time.
-update job_questions set state = 'queued', lease_until = clock_timestamp() + make_interval(secs => :lease), updated_at = now()
-where (job_id, question_id) in (
+-- In a subquery Postgres may choose the questions anew for each row, and so choose more.
+with chosen as materialized (
     select job_id, question_id from job_questions
     where job_id = :job_id and state = 'pending' and (not_before is null or not_before <= (select clock_timestamp()))
     order by attempts, question_id limit :room
     for update skip locked
-) and exists (select from jobs where id = :job_id and state in ('filling', 'running'))
+)
+update job_questions set state = 'queued', lease_until = clock_timestamp() + make_interval(secs => :lease), updated_at = now()
+where (job_id, question_id) in (select * from chosen)
+  and exists (select from jobs where id = :job_id and state in ('filling', 'running'))
 returning question_id
 
 -- name: unqueue

@@ -64,6 +64,15 @@ def test_a_message_holds_only_a_job_and_its_questions(clean: Stack) -> None:
     assert (arguments, keywords) == ([job_id, [1]], {})
 
 
+def test_the_window_holds_with_statistics_of_a_single_question(clean: Stack) -> None:
+    """Postgres then joins row by row, and may choose the questions anew for each row."""
+    fill(additions(1), "one")
+    change("update jobs set state = 'cancelled'")
+    change("analyze job_questions")
+    fill(additions(30), "sums")
+    assert step(LIMITS).queued == 10
+
+
 def test_the_window_is_refilled_as_work_completes(clean: Stack) -> None:
     job_id = fill(additions(25), "sums").job_id
     step(LIMITS)

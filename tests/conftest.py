@@ -2,6 +2,7 @@
 
 import fcntl
 import os
+import signal
 import sys
 import threading
 from collections.abc import Iterator
@@ -76,10 +77,7 @@ def _no_settings_of_this_machine(tmp_path_factory: pytest.TempPathFactory) -> It
 def stop_threads() -> None:
     """Stop the threads that tasks in this process have started."""
     made: list[once[Any]] = [background]
-    if "workers.generate" in sys.modules:
-        from workers import cancellation, claims
-
-        made += [claims.watcher, cancellation.watcher]
+    made += [sys.modules[name].watcher for name in ("workers.claims", "workers.cancellation") if name in sys.modules]
     for thread in made:
         if (running := thread.pop()) is not None:
             running.stop()
@@ -151,6 +149,17 @@ def empty(stack: local.Stack) -> None:
         connection.execute(text(f"select {ids}"))
         connection.execute(text("update leader set lease_until = now()"))  # a killed feeder still has its lease
     redis.Redis.from_url(stack.redis_url).flushall()
+
+
+@pytest.fixture
+def heeded_signals() -> Iterator[None]:
+    """Commands heed SIGHUP and SIGINT, although this run of the tests may ignore them, as under `nohup`."""
+    ignored = [number for number in (signal.SIGHUP, signal.SIGINT) if signal.getsignal(number) is signal.SIG_IGN]
+    for number in ignored:
+        signal.signal(number, signal.default_int_handler if number == signal.SIGINT else signal.SIG_DFL)
+    yield
+    for number in ignored:
+        signal.signal(number, signal.SIG_IGN)
 
 
 @pytest.fixture(scope="session")

@@ -199,7 +199,6 @@ def test_an_outage_longer_than_a_lease_takes_no_claim_from_a_living_worker(
 def read_only() -> Iterator[None]:
     """Every new transaction is read-only, as after `alter system set default_transaction_read_only = on`."""
     file = folder_of(settings().data_dir).postgres / "postgresql.auto.conf"
-    before = file.read_text()
     (pid,) = [row.pid for row in local.status(settings().data_dir) if row.name == "postgres"]
     assert pid is not None
 
@@ -208,11 +207,11 @@ def read_only() -> Iterator[None]:
         os.kill(pid, signal.SIGHUP)
         wait_until(lambda: value("show default_transaction_read_only") == setting, 10)
 
-    load(f"{before}default_transaction_read_only = on\n", "on")
+    load("default_transaction_read_only = on\n", "on")
     try:
         yield
     finally:
-        load(before, "off")
+        load("", "off")
 
 
 def test_answers_that_arrive_at_a_read_only_postgres_are_kept(factory: Processes, teacher: Teacher) -> None:

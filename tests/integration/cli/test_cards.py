@@ -14,6 +14,7 @@ import psutil
 import pytest
 import redis
 
+from db.heartbeat import program_and_pid
 from tests.fake_cards import MIB_OF_24_GIB, path_with_cards
 from tests.in_process import here
 from tests.installed import succeed, tracemill
@@ -72,7 +73,7 @@ def test_each_card_has_a_pinned_worker_that_status_and_celery_name(two_cards: Pa
     names = {f"{name}.{row['pid']}" for name, row in rows.items()}
     beats = {part["name"].split("@")[0] for part in json.loads(here(two_cards, "health", "--json").stdout)}
     assert names <= beats
-    wait_until(lambda: names <= set(re.findall(r"[\w.-]+(?=@)", pinged(two_cards))), 60)
+    wait_until(lambda: names <= set(map(program_and_pid, re.findall(r"[\w.-]+@", pinged(two_cards)))), 60)
     table = succeed(two_cards, "status")
     assert re.search(r"generate-openai-gpu1 │ RUNNING .*│ +1 │ openai", table), table
 

@@ -16,7 +16,7 @@ from tests.integration.factory import change, rows, value, wait_until
 from tests.integration.rounds import job, question
 from tracemill.stack import Stack
 
-pytestmark = pytest.mark.integration
+pytestmark = [pytest.mark.integration, pytest.mark.usefixtures("heeded_signals")]
 
 ROUND = 'name = "r1"\n[select]\njobs = ["teach"]\n[evaluate]\njobs = ["before"]\n'
 LOOP = 'name = "star"\n[attempt]\nsource = "sums.jsonl"\n[evaluate]\njobs = ["before"]\n'

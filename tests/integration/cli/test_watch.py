@@ -18,7 +18,7 @@ from tests.integration.factory import additions, change, fill
 from tests.integration.rounds import job, question
 from tracemill.stack import Stack
 
-pytestmark = pytest.mark.integration
+pytestmark = [pytest.mark.integration, pytest.mark.usefixtures("heeded_signals")]
 
 
 @pytest.fixture(autouse=True)

@@ -130,7 +130,7 @@ def test_another_feeder_leads_when_the_leader_is_killed_or_frozen(
         return {name for name in names if "this feeder leads" in processes.log(name).read_text()}
 
     fill(additions(30), "sums")
-    wait_until(lambda: states("sums") == {"queued": 10, "pending": 20})
+    wait_until(lambda: states("sums") == {"queued": 10, "pending": 20}, 120, lambda: states("sums"))
     (first,) = leaders()
     processes.running[first].send_signal(fault)
     settle(1, 10)

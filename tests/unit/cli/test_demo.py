@@ -45,6 +45,7 @@ def test_the_report_explains_whether_the_judge_gates() -> None:
     )
 
 
+@pytest.mark.usefixtures("heeded_signals")
 def test_a_closed_terminal_stops_the_stack_of_the_demo(monkeypatch: pytest.MonkeyPatch) -> None:
     stopped: list[Path] = []
     monkeypatch.setattr(demo, "_require_models", lambda: None)

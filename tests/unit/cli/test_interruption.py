@@ -7,6 +7,8 @@ import pytest
 
 from cli.interruption import ended_like_ctrl_c, explained_interrupt
 
+pytestmark = pytest.mark.usefixtures("heeded_signals")
+
 
 @pytest.mark.parametrize("number", [signal.SIGHUP, signal.SIGTERM])
 def test_a_repeated_signal_does_not_interrupt_the_clean_up(

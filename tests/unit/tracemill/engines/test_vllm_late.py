@@ -2,7 +2,7 @@
 
 import asyncio
 import itertools
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator, Iterable, Sequence
 from contextlib import nullcontext
 from types import SimpleNamespace
 from typing import Any, NamedTuple
@@ -56,6 +56,8 @@ class ScriptedLlm:
 
 
 class Tokenizer:
+    all_special_tokens: Sequence[str] = ()
+
     def apply_chat_template(self, *_: object, **__: object) -> list[int]:
         return [1, 2, 3]
 

@@ -101,8 +101,8 @@ def test_the_leftovers_of_a_killed_run_are_removed() -> None:
     if REFUSAL:
         pytest.skip(f"not tried: {REFUSAL}")
     run = (
-        "import subprocess, time; from tests.chaos.hosts import network\nwith network('a') as hosts:\n"
-        "    print(subprocess.Popen(hosts.command('a', ['sleep', '600'])).pid, flush=True); time.sleep(600)"
+        "import subprocess; from tests.chaos.hosts import network\nwith network('a') as hosts:\n"
+        "    subprocess.run(hosts.command('a', ['sh', '-c', 'echo $$; exec sleep 600']))"  # it prints inside its host
     )
     with subprocess.Popen([sys.executable, "-c", run], cwd=ROOT, stdout=subprocess.PIPE, text=True) as killed:
         assert killed.stdout is not None

@@ -13,6 +13,7 @@ from tests.conftest import forget
 from tests.integration.factory import Processes, change, rows, wait_until
 from tests.integration.rounds import finish, job, question, round_spec
 from tracemill.model_settings import EMBEDDED_MODEL
+from tracemill.processes import is_alive
 from tracemill.stack import Stack
 from tracemill.weights import resolve
 from trainer.submit import queue_round
@@ -46,9 +47,8 @@ def kill_and_count(processes: Processes, name: str) -> int:
     """Kill a process and return how many processes it had started. Fails if one of them lives on."""
     started = descendants(processes, name)
     processes.kill(name)
-    gone, left = psutil.wait_procs(started, 10)
-    assert left == []
-    return len(gone)
+    wait_until(lambda: not any(map(is_alive, started)), 10, lambda: [child for child in started if is_alive(child)])
+    return len(started)
 
 
 def test_a_killed_generate_worker_leaves_no_engine(processes: Processes) -> None:

@@ -76,11 +76,6 @@ def change(statement: str, **values: Any) -> int:
         return connection.execute(text(statement), values).rowcount
 
 
-def empty_tables() -> None:
-    """Delete all work. The ids start at 1 again."""
-    change("truncate questions, jobs, rounds, loops, prompts, calibrations restart identity cascade")
-
-
 def states(job: str) -> dict[str, int]:
     """Count a job's questions by state."""
     counts = rows(

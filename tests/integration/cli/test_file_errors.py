@@ -8,10 +8,9 @@ from pathlib import Path
 import pytest
 
 from db.session import transaction
-from tests.conftest import forget
+from tests.conftest import empty, forget
 from tests.in_process import here
 from tests.installed import TRACEMILL, environment
-from tests.integration.factory import empty_tables
 from tests.integration.measured import benchmark, measured, teach
 from tracemill.settings import settings
 from tracemill.stack import Stack
@@ -46,7 +45,7 @@ WRITING = [
 def round_1(stack: Stack) -> None:
     """A job with traces and a round in the database."""
     forget()
-    empty_tables()
+    empty(stack)
     with transaction() as connection:
         traces = teach(connection)
         benchmark(connection, "held-out", [n < 5 for n in range(20)])

@@ -13,10 +13,10 @@ from subprocess import CompletedProcess
 import pytest
 
 from db.session import transaction
-from tests.conftest import forget
+from tests.conftest import empty, forget
 from tests.in_process import here
 from tests.installed import tracemill
-from tests.integration.factory import change, empty_tables
+from tests.integration.factory import change
 from tests.integration.judged import judged_job
 from tests.integration.rounds import finish, job, new_round, question, round_spec, trace
 from tests.tiny import TEMPLATE, byte_tokenizer
@@ -50,7 +50,7 @@ select rounds.id, jobs.id, :benchmark, 'after', 1319, 1036, 1000, 0.785, 0.721, 
 def variables(stack: Stack, files: Path) -> Iterator[dict[str, str]]:
     """The variables of commands beside jobs, rounds and a loop with long names, and a worker with a heartbeat."""
     forget()
-    empty_tables()
+    empty(stack)
     with transaction() as connection:
         questions = [question(connection, f"What is {n} + 1?") for n in range(3)]
         job_id = job(connection, JOB, questions)

@@ -79,8 +79,8 @@ def end_forgotten() -> None:
         with statement() as connection:
             claims = {ClaimKey(*row) for row in connection.execute(Q["claims_of"], {"owner": owner()})}
             # Read after the claims: a claim that is in Postgres and not held now has lost its task.
-            if forgotten := claims - held:
-                log.warning("%d questions go back, because their tasks ended without a result", len(forgotten))
-                connection.execute(Q["end_claims"], columns(forgotten))
+            forgotten = claims - held
+            if forgotten and (ended := connection.execute(Q["end_claims"], columns(forgotten)).rowcount):
+                log.warning("%d questions go back, because their tasks ended without a result", ended)
     except (SQLAlchemyError, TracemillError):  # Postgres is away: the next call tries again
         log.warning("could not look for forgotten claims", exc_info=True)

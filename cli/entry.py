@@ -1,6 +1,6 @@
 """The entry point of the installed command. Ctrl-C during the imports ends it without a traceback.
 
-A command imports hundreds of modules. To search them for garbage takes a quarter of the CPU time of a short command.
+A command imports hundreds of modules. To search them for garbage takes up to a quarter of the time of a short command.
 """
 
 import gc

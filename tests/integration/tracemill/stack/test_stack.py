@@ -5,6 +5,7 @@ import pwd
 import signal
 import socket
 import sys
+import threading
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -79,6 +80,12 @@ def test_a_login_needs_the_right_password(shared: Path) -> None:
     for wrong in (None, "wrong"):
         with pytest.raises(redis.AuthenticationError), redis.Redis(port=running.redis_port, password=wrong) as client:
             client.ping()
+
+
+def test_redis_refuses_messages_beyond_its_memory_and_drops_none(shared: Path) -> None:
+    with redis.Redis.from_url(start(shared).redis_url) as client:
+        limits = {"maxmemory": str(512 * 2**20), "maxmemory-policy": "noeviction"}
+        assert client.config_get("maxmemory*").items() >= limits.items()
 
 
 def test_the_reader_sees_only_granted_views(shared: Path) -> None:
@@ -287,10 +294,14 @@ def test_a_hanging_supervisor_does_not_delay_down(shared: Path) -> None:
 
 
 def test_down_stops_a_stack_during_its_up(stopped: Path) -> None:
+    is_down = threading.Event()
     with ThreadPoolExecutor(1) as pool:
-        waiting = pool.submit(stack.up, stopped, lambda _: [], prepare=lambda _: time.sleep(6))
-        wait_until(lambda: set(states(stopped).values()) == {"RUNNING"})
-        stack.down(stopped, timeout=18)
+        waiting = pool.submit(stack.up, stopped, lambda _: [], prepare=lambda _: is_down.wait(60))
+        try:
+            wait_until(lambda: set(states(stopped).values()) == {"RUNNING"})
+            stack.down(stopped, timeout=18)
+        finally:
+            is_down.set()
         assert left(stopped) == []
         with pytest.raises(StackError, match="the stack was stopped during its start"):
             waiting.result()

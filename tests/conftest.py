@@ -18,6 +18,7 @@ from db.session import engine
 from tests import ROOT
 from tracemill import stack as local
 from tracemill.concurrency import once
+from tracemill.interpreter import SAFE_PATH
 from tracemill.methods import all_methods
 from tracemill.settings import settings
 
@@ -59,8 +60,14 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 @pytest.fixture(autouse=True, scope="session")
 def _no_settings_of_this_machine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    """Tests use the default settings, without the TRACEMILL_* variables and the tracemill.toml of this machine."""
+    """Tests use the default settings, without the TRACEMILL_* variables and the tracemill.toml of this machine.
+
+    Their child processes import from this checkout alone, in any folder. Commands that run in this process would set
+    `PYTHONSAFEPATH` too, and so change what the tests after them import.
+    """
     with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("PYTHONPATH", str(ROOT))
+        patch.setenv(SAFE_PATH, "1")
         for name in [name for name in os.environ if name.startswith("TRACEMILL_")]:
             patch.delenv(name)
         patch.setenv("XDG_STATE_HOME", str(tmp_path_factory.mktemp("state")))

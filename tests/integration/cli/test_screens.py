@@ -4,11 +4,13 @@ import io
 import json
 import re
 import socket
+import time
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import replace
 from itertools import zip_longest
 from pathlib import Path
+from unittest.mock import patch
 
 import pytest
 from rich.console import Console
@@ -85,18 +87,22 @@ class OneReport(Exception):
     """The end of the live table."""
 
 
-def live_table(width: int, monkeypatch: pytest.MonkeyPatch) -> str:
-    """The first table of `jobs watch` on a terminal."""
+class OneReportLong:
+    """A clock for `jobs.follow` that ends it at its first sleep. Threads of other modules keep the real one."""
 
-    def end(_: float) -> None:
+    monotonic = staticmethod(time.monotonic)
+
+    @staticmethod
+    def sleep(_: float) -> None:
         raise OneReport
 
-    monkeypatch.setattr(jobs.time, "sleep", end)
+
+def live_table(width: int) -> str:
+    """The first table of `jobs watch` on a terminal."""
     screen = io.StringIO()
     terminal = Console(file=screen, force_terminal=True, color_system=None, width=width, height=50)
-    with suppress(OneReport):
+    with patch.object(jobs, "time", OneReportLong), suppress(OneReport):
         jobs.follow([JOB], out=terminal)
-    monkeypatch.undo()
     return re.sub(r"\x1b\[[?\d;]*[A-Za-z]", "", screen.getvalue())
 
 
@@ -128,10 +134,8 @@ def test_a_screen_shows_its_state_and_the_reason_whole(
 ) -> None:
     fill(additions(3), JOB)
     programs = state()
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(local, "status", lambda _: programs)
-        watch = live_table(width, patch)
     monkeypatch.setattr(local, "status", lambda _: programs)
+    watch = live_table(width)
     monkeypatch.setattr(commands, "start", lambda *_, **__: None)
     monkeypatch.setattr(commands, "require_programs", lambda: None)
     monkeypatch.setattr(console, "_width", width)

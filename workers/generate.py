@@ -14,7 +14,7 @@ from functools import partial
 from typing import Any, TypeAlias
 from uuid import uuid4
 
-from sqlalchemy import Connection
+from sqlalchemy import Row as SqlRow
 
 from db import pauses
 from db.queries import Q
@@ -172,20 +172,22 @@ def _claim(key: ClaimKey) -> Claim | None:
 
 def _claim_all(keys: list[ClaimKey]) -> list[Claim | None]:
     with statement() as connection:
-        claims = _claims(connection, keys, reserved=0.0)
+        rows = connection.execute(Q["claim"], _claimants(keys, reserved=0.0)).all()
+    claims = {claim.key: claim for claim in map(_claim_of, rows)}
     # Of two messages about one question one gets the claim.
     return [claims.get(key) for key in keys]
 
 
 def _claim_within_budget(key: ClaimKey) -> Claim | None:
     job_id, question_id, _ = key
+    job = worker_job(job_id)
     with transaction() as connection:
-        row = connection.execute(Q["lock_job"], {"job_id": job_id, "question_id": question_id}).one_or_none()
-        reserved = 0.0 if row is None else reserve(worker_job(job_id), Shortage(*row))
-        claim = _claims(connection, [key], reserved).get(key)
-        if claim is None:  # other visits may hold the rest of the budget: the feeder sends the question again
+        shortage = connection.execute(Q["lock_job"], {"job_id": job_id, "question_id": question_id}).one_or_none()
+        reserved = 0.0 if shortage is None else reserve(job, Shortage(*shortage))
+        row = connection.execute(Q["claim"], _claimants([key], reserved)).one_or_none()
+        if row is None:  # other visits may hold the rest of the budget: the feeder sends the question again
             connection.execute(Q["unqueue"], {"job_id": job_id, "question_ids": [question_id]})
-        return claim
+    return None if row is None else _claim_of(row)
 
 
 def _unqueue(job_id: int, question_id: int) -> None:
@@ -210,25 +212,26 @@ def _change(query: str, row: Row) -> None:
         connection.execute(Q[query], row)
 
 
-def _claims(connection: Connection, keys: Sequence[ClaimKey], reserved: float) -> dict[ClaimKey, Claim]:
-    claimant = {"owner": owner(), "reserved": reserved}
-    claims: dict[ClaimKey, Claim] = {}
-    for row in connection.execute(Q["claim"], columns(keys) | claimant):
-        chains = worker_job(row.job_id).chains(row.domain)
-        have = {Slot(*pair) for pair in row.have}
-        key = ClaimKey(row.job_id, row.question_id, row.claim_id)
-        claims[key] = Claim(
-            key,
-            worker_job(row.job_id),
-            row.question,
-            row.gold,
-            row.kind or guess(row.gold, row.question),
-            chains,
-            tuple(slot for slot in slots(chains, row.wanted) if slot not in have),
-            row.deaths,
-            row.is_trial,
-        )
-    return claims
+def _claimants(keys: Sequence[ClaimKey], reserved: float) -> Row:
+    return columns(keys) | {"owner": owner(), "reserved": reserved}
+
+
+def _claim_of(row: SqlRow[Any]) -> Claim:
+    """The claim of a row. It may read the job, so the caller holds no connection."""
+    job = worker_job(row.job_id)
+    chains = job.chains(row.domain)
+    have = {Slot(*pair) for pair in row.have}
+    return Claim(
+        ClaimKey(row.job_id, row.question_id, row.claim_id),
+        job,
+        row.question,
+        row.gold,
+        row.kind or guess(row.gold, row.question),
+        chains,
+        tuple(slot for slot in slots(chains, row.wanted) if slot not in have),
+        row.deaths,
+        row.is_trial,
+    )
 
 
 _claim_batched = batched(_claim_all, max_items=64, wait=0.03)

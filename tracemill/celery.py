@@ -8,13 +8,15 @@ question.
 import importlib
 import logging
 import threading
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from celery import Celery
 from celery.loaders.app import AppLoader
 from celery.signals import worker_shutting_down
 from kombu.exceptions import OperationalError as BrokerAway
+from redis import Redis
 
 from tracemill import broker
 from tracemill.interpreter import protect_children
@@ -104,6 +106,13 @@ def send(task: str, args: list[Any], queue: str) -> bool:
         log.warning("Redis cannot be reached, the feeder will send this message later: %s", error)
         return False
     return True
+
+
+@contextmanager
+def commands() -> Iterator[Redis]:
+    """A client on the connection for commands of this process. Raises kombu's OperationalError or RedisError."""
+    with app.pool.acquire(block=True) as connection, connection.default_channel.conn_or_acquire() as client:
+        yield client
 
 
 #: Questions in one message to the verifiers. More would keep workers from sharing them; fewer would cost more messages.

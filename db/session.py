@@ -11,8 +11,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from sqlalchemy import Connection, Engine, ExceptionContext, create_engine, event
+from sqlalchemy import Connection, Engine, ExceptionContext, create_engine, event, make_url
 from sqlalchemy.exc import DisconnectionError
+from sqlalchemy.pool import NullPool
 
 from db.retry import READ_ONLY
 from tracemill.concurrency import once
@@ -97,3 +98,18 @@ def transaction() -> Iterator[Connection]:
     """A connection with a transaction. It commits at the end of the block, or rolls back on an exception."""
     with engine().begin() as connection:
         yield connection
+
+
+@contextmanager
+def reader() -> Iterator[Connection]:
+    """A connection for long reads of the views: of the read-only role, perhaps to a replica, if `reader_url` is set.
+
+    It is not of the pool. Each statement is a transaction of its own, so none lasts longer than its statement.
+    """
+    url = settings().reader_url or settings().database_url
+    if url is None:
+        raise no_postgres("reader_url")
+    address = make_url(url.get_secret_value()).set(drivername="postgresql+psycopg")
+    options = {"application_name": "tracemill", "prepare_threshold": None, **POSTGRES_CLIENT}
+    with create_engine(address, poolclass=NullPool, connect_args=options).connect() as connection:
+        yield connection.execution_options(isolation_level="AUTOCOMMIT")

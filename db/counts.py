@@ -15,6 +15,7 @@ class JobCount(Base):
 
     Triggers insert the changes in the transaction of the counted rows, so that no process waits for another one. The
     feeder adds them up (`db/sql/counts.sql`). Nothing subtracts deleted traces: they go only with their job.
+    `db.counts.differences` does not compare `spent`.
     """
 
     __tablename__ = "job_counts"
@@ -34,6 +35,8 @@ class JobCount(Base):
     engine_seconds: Mapped[float] = mapped_column(DOUBLE_PRECISION, server_default="0")
     first_trace_at: Mapped[datetime | None]
     last_trace_at: Mapped[datetime | None]
+    #: Cost in the unit of the job's budget. The statements of the ledger insert it, not a trigger.
+    spent: Mapped[float] = mapped_column(DOUBLE_PRECISION, server_default="0")
 
 
 def differences(connection: Connection, *, correct: bool = False) -> list[str]:

@@ -9,7 +9,7 @@ import logging
 from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any, TypeAlias
 from uuid import uuid4
@@ -45,7 +45,7 @@ from workers.outages import Occupant, Work
 from workers.pause import is_paused
 from workers.room import rooms_of, visiting
 from workers.shutdown import at_the_end, draining, engine_died
-from workers.spending import Shortage, charge_lost, pay, payment, reserve
+from workers.spending import Shortage, charge_lost, pay, payment, reserve, take_from_slice
 from workers.traces import trace_row
 from workers.visit import Sampler, Slot, Visit, slots
 
@@ -165,27 +165,45 @@ def _visit(claim: Claim) -> None:
 
 def _claim(key: ClaimKey) -> Claim | None:
     cancellation.watcher()
-    if worker_job(key.job_id).budget_unit is None:  # raises the problems of this job alone
-        return _claim_batched(key)
-    return _claim_within_budget(key)
+    worker_job(key.job_id)  # raises the problems of this job alone
+    return _claim_batched(key)
 
 
 def _claim_all(keys: list[ClaimKey]) -> list[Claim | None]:
-    with statement() as connection:
-        claims = _claims(connection, keys, reserved=0.0)
+    claims: dict[ClaimKey, Claim] = {}
+    budgeted: dict[int, list[ClaimKey]] = {}
+    for key in keys:
+        if worker_job(key.job_id).budget_unit is not None:
+            budgeted.setdefault(key.job_id, []).append(key)
+    if free := [key for key in keys if key.job_id not in budgeted]:
+        with statement() as connection:
+            claims |= _claims(connection, free, [0.0] * len(free))
+    for job_id, of_job in budgeted.items():
+        claims |= _claim_within_budget(worker_job(job_id), of_job)
     # Of two messages about one question one gets the claim.
     return [claims.get(key) for key in keys]
 
 
-def _claim_within_budget(key: ClaimKey) -> Claim | None:
-    job_id, question_id, _ = key
+def _claim_within_budget(job: WorkerJob, keys: Sequence[ClaimKey]) -> dict[ClaimKey, Claim]:
+    claims: dict[ClaimKey, Claim] = {}
     with transaction() as connection:
-        row = connection.execute(Q["lock_job"], {"job_id": job_id, "question_id": question_id}).one_or_none()
-        reserved = 0.0 if row is None else reserve(worker_job(job_id), Shortage(*row))
-        claim = _claims(connection, [key], reserved).get(key)
-        if claim is None:  # other visits may hold the rest of the budget: the feeder sends the question again
-            connection.execute(Q["unqueue"], {"job_id": job_id, "question_ids": [question_id]})
-        return claim
+        questions = {"job_id": job.id, "question_ids": [key.question_id for key in keys]}
+        shortages = {row.question_id: Shortage(*row) for row in connection.execute(Q["shortages"], questions)}
+        keys = [key for key in keys if key.question_id in shortages]
+        reserved = [reserve(job, shortages[key.question_id]) for key in keys]
+        if take_from_slice(connection, job, owner(), sum(reserved)):
+            claims = _claims(connection, keys, reserved, is_covered=True)
+        else:
+            for key, cost in zip(keys, reserved, strict=True):
+                claims |= _claims(connection, [key], [cost])
+        # Other visits may hold the rest of the budget: the feeder sends these questions again.
+        if refused := [key.question_id for key in keys if key not in claims]:
+            connection.execute(Q["unqueue"], {"job_id": job.id, "question_ids": refused})
+    # Another visit may have been settled since. This one asks for no more samples than it has reserved.
+    return {
+        key: replace(claim, missing=claim.missing[: shortages[key.question_id].missing])
+        for key, claim in claims.items()
+    }
 
 
 def _unqueue(job_id: int, question_id: int) -> None:
@@ -210,8 +228,10 @@ def _change(query: str, row: Row) -> None:
         connection.execute(Q[query], row)
 
 
-def _claims(connection: Connection, keys: Sequence[ClaimKey], reserved: float) -> dict[ClaimKey, Claim]:
-    claimant = {"owner": owner(), "reserved": reserved}
+def _claims(
+    connection: Connection, keys: Sequence[ClaimKey], reserved: Sequence[float], is_covered: bool = False
+) -> dict[ClaimKey, Claim]:
+    claimant = {"owner": owner(), "reserved": list(reserved), "is_covered": is_covered}
     claims: dict[ClaimKey, Claim] = {}
     for row in connection.execute(Q["claim"], columns(keys) | claimant):
         chains = worker_job(row.job_id).chains(row.domain)

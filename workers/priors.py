@@ -1,4 +1,4 @@
-"""The prior of each job's acceptance rates (`workers.adaptive`), from the verdicts so far.
+"""The prior of each job's acceptance rates (`tracemill.adaptive`), from the verdicts so far.
 
 A fit reads all questions of the job, so it is repeated only after twice as many calls as the last time.
 """
@@ -7,7 +7,7 @@ import threading
 
 from db.queries import Q
 from db.session import transaction
-from workers.adaptive import MIN_QUESTIONS, Prior, fit
+from tracemill.adaptive import MIN_QUESTIONS, Prior, fit
 
 _lock = threading.Lock()
 #: By job: the prior, the number of calls in this process, and the number of calls at which it is fitted again.

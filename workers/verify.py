@@ -19,6 +19,7 @@ from sqlalchemy.exc import OperationalError, ProgrammingError
 from db.queries import Q
 from db.retry import patiently
 from db.session import statement, transaction
+from tracemill.adaptive import Decision, decide, next_target
 from tracemill.celery import VERIFY, app
 from tracemill.concurrency import once
 from tracemill.engines.registry import engine
@@ -29,7 +30,6 @@ from tracemill.text import storable
 from tracemill.verification import Findings, Verifier
 from tracemill.verification.acceptance import Acceptance
 from workers import outages
-from workers.adaptive import Decision, decide, next_target
 from workers.cancellation import JobCancelled
 from workers.claims import ClaimKey, columns, held, holding, owner
 from workers.job import WorkerJob, method_of, worker_job

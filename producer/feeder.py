@@ -227,7 +227,7 @@ def _nudge_trainers(lead: Lead) -> None:
 def feed(stopped: Callable[[], bool]) -> None:
     """Run a feeder with a heartbeat until `stopped()`. Raises StackError if the schema is not this code's."""
     leading = threading.Event()
-    with present("producer", leads=leading.is_set), keep_up():
+    with present("producer", leads=leading.is_set), keep_up(leading.is_set):
         stand_by(stopped, leading)
 
 

@@ -422,10 +422,24 @@ from jsonb_to_recordset(cast(:rows as jsonb)) as s (
 where jq.job_id = :job_id and jq.question_id = s.question_id and jq.state = 'generated' and jq.wanted = s.wanted
   and (select count(*) from traces t where t.job_id = jq.job_id and t.question_id = jq.question_id) = s.traces
 
+-- name: outdated_priors
+-- Active jobs that give questions up, and have twice as many traces with verdicts as when their prior was fitted.
+select id from jobs j
+where give_up > 0 and state in ('filling', 'running')
+  and (select sum(verified) from job_counts where job_id = j.id)
+      >= greatest(:least, 2 * (select traces from job_priors where job_id = j.id))
+
 -- name: sample_counts
--- Number of questions for each pair (traces, accepted traces) at their last settlement.
+-- Number of questions for each pair (traces, accepted traces) at their last settlement. Reads all questions of the job.
 select settled as traces, accepted, count(*) as questions from job_questions
 where job_id = :job_id and settled > 0 group by 1, 2
+
+-- name: set_prior
+insert into job_priors (job_id, alpha, beta, traces) values (:job_id, :alpha, :beta, :traces)
+on conflict (job_id) do update set alpha = excluded.alpha, beta = excluded.beta, traces = excluded.traces
+
+-- name: job_prior
+select alpha, beta from job_priors where job_id = :job_id
 
 -- name: question_ends
 select coalesce(ended, 'all asked') as ended, count(*) as questions, sum(settled) as traces, sum(accepted) as accepted

@@ -1,4 +1,6 @@
-"""Slices of budgets, and the cost of jobs in `job_counts`, so that neither claims nor payments wait for a job's row.
+"""Slices of budgets, the cost of jobs in `job_counts`, and the prior that the feeder fits for all verify workers.
+
+So neither claims nor payments wait for a job's row.
 
 Workers of the release before continue beside new ones: they still add to `jobs.spent`, which counts too.
 """
@@ -20,9 +22,18 @@ def upgrade() -> None:
         sa.ForeignKeyConstraint(["job_id"], ["jobs.id"], name=op.f("fk_budget_slices_job_id"), ondelete="CASCADE"),
         sa.PrimaryKeyConstraint("job_id", "owner", name=op.f("pk_budget_slices")),
     )
+    op.create_table(
+        "job_priors",
+        sa.Column("job_id", sa.BigInteger(), nullable=False),
+        *(sa.Column(parameter, sa.Double(), nullable=False) for parameter in ("alpha", "beta")),
+        sa.Column("traces", sa.BigInteger(), nullable=False),
+        sa.ForeignKeyConstraint(["job_id"], ["jobs.id"], name=op.f("fk_job_priors_job_id"), ondelete="CASCADE"),
+        sa.PrimaryKeyConstraint("job_id", name=op.f("pk_job_priors")),
+    )
 
 
 def downgrade() -> None:
+    op.drop_table("job_priors")
     op.drop_table("budget_slices")
     op.execute(
         "update jobs set spent = jobs.spent + c.spent "

@@ -50,7 +50,7 @@ def measure(quick: bool) -> dict[str, float]:
         shares = {_opened(job, each, bool(name)): name for job, name in jobs.items()}
         spawn = multiprocessing.get_context("spawn")
         together = spawn.Barrier(PROCESSES + 1)
-        fleet = [spawn.Process(target=_work, args=(n, list(shares), together)) for n in range(PROCESSES)]
+        fleet = [spawn.Process(target=_work, args=(n, list(shares), together), daemon=True) for n in range(PROCESSES)]
         for process in fleet:
             process.start()
         seconds = {f"{name}{what}_per_s": 0.0 for name in ("", "budget_") for what in ("claims", "stores")}

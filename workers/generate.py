@@ -14,7 +14,7 @@ from functools import partial
 from typing import Any, TypeAlias
 from uuid import uuid4
 
-from sqlalchemy import Connection
+from sqlalchemy import Row as SqlRow
 
 from db import pauses
 from db.queries import Q
@@ -169,7 +169,8 @@ def _claim(key: ClaimKey) -> Claim | None:
     return _claim_batched(key)
 
 
-def _claim_all(keys: list[ClaimKey]) -> list[Claim | None]:
+def claim_all(keys: Sequence[ClaimKey], worker: str) -> list[Claim | None]:
+    """Claim questions for a worker. Of two messages about one question one gets the claim."""
     claims: dict[ClaimKey, Claim] = {}
     budgeted: dict[int, list[ClaimKey]] = {}
     for key in keys:
@@ -177,32 +178,31 @@ def _claim_all(keys: list[ClaimKey]) -> list[Claim | None]:
             budgeted.setdefault(key.job_id, []).append(key)
     if free := [key for key in keys if key.job_id not in budgeted]:
         with statement() as connection:
-            claims |= _claims(connection, free, [0.0] * len(free))
+            rows = connection.execute(Q["claim"], _claimants(free, worker, [0.0] * len(free))).all()
+        claims |= {claim.key: claim for claim in map(_claim_of, rows)}
     for job_id, of_job in budgeted.items():
-        claims |= _claim_within_budget(worker_job(job_id), of_job)
-    # Of two messages about one question one gets the claim.
+        claims |= _claim_within_budget(worker_job(job_id), of_job, worker)
     return [claims.get(key) for key in keys]
 
 
-def _claim_within_budget(job: WorkerJob, keys: Sequence[ClaimKey]) -> dict[ClaimKey, Claim]:
-    claims: dict[ClaimKey, Claim] = {}
+def _claim_within_budget(job: WorkerJob, keys: Sequence[ClaimKey], worker: str) -> dict[ClaimKey, Claim]:
     with transaction() as connection:
         questions = {"job_id": job.id, "question_ids": [key.question_id for key in keys]}
         shortages = {row.question_id: Shortage(*row) for row in connection.execute(Q["shortages"], questions)}
         keys = [key for key in keys if key.question_id in shortages]
         reserved = [reserve(job, shortages[key.question_id]) for key in keys]
-        if take_from_slice(connection, job, owner(), sum(reserved)):
-            claims = _claims(connection, keys, reserved, is_covered=True)
+        if take_from_slice(connection, job, worker, sum(reserved)):
+            claimants = [_claimants(keys, worker, reserved, is_covered=True)]
         else:
-            for key, cost in zip(keys, reserved, strict=True):
-                claims |= _claims(connection, [key], [cost])
+            claimants = [_claimants([key], worker, [cost]) for key, cost in zip(keys, reserved, strict=True)]
+        rows = [row for each in claimants for row in connection.execute(Q["claim"], each)]
         # Other visits may hold the rest of the budget: the feeder sends these questions again.
-        if refused := [key.question_id for key in keys if key not in claims]:
-            connection.execute(Q["unqueue"], {"job_id": job.id, "question_ids": refused})
+        if refused := {key.question_id for key in keys} - {row.question_id for row in rows}:
+            connection.execute(Q["unqueue"], {"job_id": job.id, "question_ids": list(refused)})
     # Another visit may have been settled since. This one asks for no more samples than it has reserved.
     return {
-        key: replace(claim, missing=claim.missing[: shortages[key.question_id].missing])
-        for key, claim in claims.items()
+        claim.key: replace(claim, missing=claim.missing[: shortages[claim.question_id].missing])
+        for claim in map(_claim_of, rows)
     }
 
 
@@ -228,30 +228,31 @@ def _change(query: str, row: Row) -> None:
         connection.execute(Q[query], row)
 
 
-def _claims(
-    connection: Connection, keys: Sequence[ClaimKey], reserved: Sequence[float], is_covered: bool = False
-) -> dict[ClaimKey, Claim]:
-    claimant = {"owner": owner(), "reserved": list(reserved), "is_covered": is_covered}
-    claims: dict[ClaimKey, Claim] = {}
-    for row in connection.execute(Q["claim"], columns(keys) | claimant):
-        chains = worker_job(row.job_id).chains(row.domain)
-        have = {Slot(*pair) for pair in row.have}
-        key = ClaimKey(row.job_id, row.question_id, row.claim_id)
-        claims[key] = Claim(
-            key,
-            worker_job(row.job_id),
-            row.question,
-            row.gold,
-            row.kind or guess(row.gold, row.question),
-            chains,
-            tuple(slot for slot in slots(chains, row.wanted) if slot not in have),
-            row.deaths,
-            row.is_trial,
-        )
-    return claims
+def _claimants(keys: Sequence[ClaimKey], worker: str, reserved: list[float], is_covered: bool = False) -> Row:
+    return columns(keys) | {"owner": worker, "reserved": reserved, "is_covered": is_covered}
 
 
-_claim_batched = batched(_claim_all, max_items=64, wait=0.03)
+def _claim_of(row: SqlRow[Any]) -> Claim:
+    """The claim of a row. It may read the job, so the caller holds no connection."""
+    job = worker_job(row.job_id)
+    chains = job.chains(row.domain)
+    have = {Slot(*pair) for pair in row.have}
+    return Claim(
+        ClaimKey(row.job_id, row.question_id, row.claim_id),
+        job,
+        row.question,
+        row.gold,
+        row.kind or guess(row.gold, row.question),
+        chains,
+        tuple(slot for slot in slots(chains, row.wanted) if slot not in have),
+        row.deaths,
+        row.is_trial,
+    )
+
+
+_claim_batched: batched[ClaimKey, Claim | None] = batched(
+    lambda keys: claim_all(keys, owner()), max_items=64, wait=0.03
+)
 
 
 def _ask(claim: Claim) -> Visit:

@@ -15,6 +15,7 @@ from tests.integration.statements import (
     execute,
     fetch,
     insert_trace,
+    keys,
     spread,
     state_of,
     versions,
@@ -51,14 +52,10 @@ def run(name: str, job_id: int, question_ids: list[int], **changes: Any) -> None
     """Apply a transition to some questions of a job."""
     values: dict[str, Any] = {
         "job_id": job_id,
-        "job_ids": [job_id] * len(question_ids),
-        "question_ids": question_ids,
-        "claim_ids": [claim_id("next" if name == "claim" else "worker")] * len(question_ids),
+        **keys(job_id, *question_ids, claim="next" if name == "claim" else "worker"),
         "claim_id": claim_id("worker"),
         "owner": "worker",
         "lease": 60,
-        "reserved": [0] * len(question_ids),
-        "is_covered": False,
         "room": 10,
         "max_attempts": 5,
         "takes_back": True,

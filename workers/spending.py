@@ -21,7 +21,7 @@ from workers.visit import Visit, cost_limit, token_limit
 #: A row of the ledger.
 Payment: TypeAlias = dict[str, Any]
 
-#: A slice is as large as so many groups of claims, but at most this share of what is left of the budget.
+#: Size of a slice, in reservations like the one that needs it, and its largest share of what is left of the budget.
 SLICE_CLAIMS, SLICE_SHARE = 64, 0.01
 
 

@@ -2,7 +2,8 @@
 
 So neither claims nor payments wait for a job's row.
 
-Workers of the release before continue beside new ones: they still add to `jobs.spent`, which counts too.
+Workers of the release before continue beside new ones: they still add to `jobs.spent`, which counts too. They do not
+see the cost of the new ones, so a job can exceed its budget until the last of them ends.
 """
 
 import sqlalchemy as sa

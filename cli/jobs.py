@@ -360,7 +360,8 @@ def _change(name: str, state: str, allowed: list[str], budget: float | None = No
         changed = connection.execute(
             Q["set_job_state"], {"name": name, "state": state, "allowed": allowed, "budget": budget}
         ).scalar_one_or_none()
-        if changed is not None:  # messages of a paused job may be used up
+        if changed is not None:  # messages of a paused job may be used up, and slices may exceed a new budget
+            connection.execute(Q["end_slices"], {"job_id": changed})
             connection.execute(Q["unqueue"], {"job_id": changed, "question_ids": None})
     if changed is None and job["state"] == state:
         raise UsageError(f"job {name} is already {state}")

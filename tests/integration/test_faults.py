@@ -13,7 +13,17 @@ import pytest
 import redis
 
 from db import migrate, schema
-from tests.integration.factory import Processes, additions, change, fill, rows, states, value, wait_until
+from tests.integration.factory import (
+    Processes,
+    additions,
+    change,
+    fill,
+    rows,
+    set_read_only,
+    states,
+    value,
+    wait_until,
+)
 from tests.integration.scripted import Teacher, check, command, everything_came, start_all, traces, wait_for
 from tests.scripted_server import Fault
 from tracemill import stack as local
@@ -196,30 +206,25 @@ def test_an_outage_longer_than_a_lease_takes_no_claim_from_a_living_worker(
 
 
 @contextmanager
-def read_only() -> Iterator[None]:
-    """Every new transaction is read-only, as after `alter system set default_transaction_read_only = on`."""
-    file = folder_of(settings().data_dir).postgres / "postgresql.auto.conf"
-    (pid,) = [row.pid for row in local.status(settings().data_dir) if row.name == "postgres"]
-    assert pid is not None
-
-    def load(content: str, setting: str) -> None:
-        file.write_text(content)
-        os.kill(pid, signal.SIGHUP)
-        wait_until(lambda: value("show default_transaction_read_only") == setting, 10)
-
-    load("default_transaction_read_only = on\n", "on")
+def read_only(stack: Stack) -> Iterator[None]:
+    """Every new transaction is read-only until the block ends."""
+    set_read_only(stack, True)
+    wait_until(lambda: value("show default_transaction_read_only") == "on", 10)
     try:
         yield
     finally:
-        load("", "off")
+        set_read_only(stack, False)
+        wait_until(lambda: value("show default_transaction_read_only") == "off", 10)
 
 
-def test_answers_that_arrive_at_a_read_only_postgres_are_kept(factory: Processes, teacher: Teacher) -> None:
+def test_answers_that_arrive_at_a_read_only_postgres_are_kept(
+    factory: Processes, teacher: Teacher, stack: Stack
+) -> None:
     teacher.latency = 4
     before = teacher.n_requests
     fill(additions(32), "read-only", samples=1)
     wait_until(lambda: states("read-only") == {"running": 32}, 30)
-    with read_only():
+    with read_only(stack):
         wait_until(lambda: teacher.n_requests - before == 32, 30)
         time.sleep(1)
         assert states("read-only") == {"running": 32}

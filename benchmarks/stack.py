@@ -124,10 +124,10 @@ def wait_for_round(name: str) -> None:
 
 
 @contextmanager
-def factory(toml: str, change: Callable[[Program], Program] = lambda program: program) -> Iterator[Factory]:
+def factory(toml: str, change: Callable[[Program], Program | None] = lambda program: program) -> Iterator[Factory]:
     """Start the stack with these settings, and none of this machine's. Remove it and its data afterwards.
 
-    `change`: returns the program to run in place of the given one.
+    `change`: returns the program to run in place of the given one, or None.
     """
     folder = Path(tempfile.mkdtemp(prefix="tracemill-benchmark-"))
     (folder / "tracemill.toml").write_text(toml)
@@ -138,7 +138,9 @@ def factory(toml: str, change: Callable[[Program], Program] = lambda program: pr
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that `finally` also runs after SIGTERM
     try:
         local.up(
-            folder / "data", lambda stack: [_profiled(change(program)) for program in programs(stack)], prepare=prepare
+            folder / "data",
+            lambda stack: [_profiled(changed) for program in programs(stack) if (changed := change(program))],
+            prepare=prepare,
         )
         _forget()
         yield Factory(folder / "data")

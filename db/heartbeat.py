@@ -57,14 +57,18 @@ def program_and_pid(name: str) -> str:
     return ".".join(name.split("@")[0].split(".")[:2])
 
 
+def beat_seconds() -> float:
+    """Seconds between two heartbeats of a process."""
+    return min(BEAT_SECONDS, settings().feeder.running_lease_seconds / 3)
+
+
 class Heartbeat:
-    """The row of this process, and a thread that updates it until `stop`."""
+    """The row of a process."""
 
     def __init__(
-        self, kind: str, queues: Sequence[str], state: Callable[[], dict[str, Any]], is_hidden: bool = False
+        self, name: str, kind: str, queues: Sequence[str], state: Callable[[], dict[str, Any]], is_hidden: bool = False
     ) -> None:
-        self.name = process_name(kind)
-        self._kind = kind
+        self.name = name
         self._row = {
             "name": self.name,
             "kind": kind,
@@ -75,8 +79,11 @@ class Heartbeat:
         self._state = state
         self._sent_at = -math.inf
         self._sending = threading.Lock()
+
+    def keep_sending(self) -> Periodic:
+        """Send one now, and then one at each interval, in a thread that the caller stops."""
         self.send()
-        self._thread = Periodic("heartbeat", min(BEAT_SECONDS, settings().feeder.running_lease_seconds / 3), self.send)
+        return Periodic("heartbeat", beat_seconds(), self.send)
 
     def send(self) -> None:
         """Update the row. While Postgres is away it does nothing, and the next call tries again."""
@@ -104,11 +111,6 @@ class Heartbeat:
             connection.execute(Q["beat"], self._row | self._state())
         self._sent_at = now
 
-    def stop(self) -> None:
-        """Send no more of them, and delete the row."""
-        self._thread.stop()
-        leave(self._kind)
-
 
 _present: Heartbeat | None = None
 
@@ -116,7 +118,10 @@ _present: Heartbeat | None = None
 @once
 def background() -> Heartbeat:
     """The heartbeats of a worker that Celery's own command started. People do not see its row."""
-    return Heartbeat("worker", [], lambda: {"concurrency": 0, "leads": False, "trouble": None}, is_hidden=True)
+    state = {"concurrency": 0, "leads": False, "trouble": None}
+    sent = Heartbeat(process_name("worker"), "worker", [], lambda: state, is_hidden=True)
+    sent.keep_sending()
+    return sent
 
 
 def heartbeat() -> Heartbeat:
@@ -157,12 +162,13 @@ def present(
 
     _wait_for_schema()
     _hide_ended_processes()
-    _present = sent = Heartbeat(kind, queues, state)
+    _present = Heartbeat(process_name(kind), kind, queues, state)
     try:
-        yield sent.send
+        with _present.keep_sending():
+            yield _present.send
     finally:
         _present = None
-        sent.stop()
+        leave(kind)
 
 
 def leave(kind: str) -> None:

@@ -170,10 +170,10 @@ def _claim(key: ClaimKey) -> Claim | None:
     return _claim_within_budget(key)
 
 
-def _claim_all(keys: list[ClaimKey]) -> list[Claim | None]:
+def claim_all(keys: Sequence[ClaimKey], worker: str) -> list[Claim | None]:
+    """Claim questions for a worker. Of two messages about one question one gets the claim."""
     with statement() as connection:
-        claims = _claims(connection, keys, reserved=0.0)
-    # Of two messages about one question one gets the claim.
+        claims = _claims(connection, keys, worker, reserved=0.0)
     return [claims.get(key) for key in keys]
 
 
@@ -182,7 +182,7 @@ def _claim_within_budget(key: ClaimKey) -> Claim | None:
     with transaction() as connection:
         row = connection.execute(Q["lock_job"], {"job_id": job_id, "question_id": question_id}).one_or_none()
         reserved = 0.0 if row is None else reserve(worker_job(job_id), Shortage(*row))
-        claim = _claims(connection, [key], reserved).get(key)
+        claim = _claims(connection, [key], owner(), reserved).get(key)
         if claim is None:  # other visits may hold the rest of the budget: the feeder sends the question again
             connection.execute(Q["unqueue"], {"job_id": job_id, "question_ids": [question_id]})
         return claim
@@ -210,8 +210,8 @@ def _change(query: str, row: Row) -> None:
         connection.execute(Q[query], row)
 
 
-def _claims(connection: Connection, keys: Sequence[ClaimKey], reserved: float) -> dict[ClaimKey, Claim]:
-    claimant = {"owner": owner(), "reserved": reserved}
+def _claims(connection: Connection, keys: Sequence[ClaimKey], worker: str, reserved: float) -> dict[ClaimKey, Claim]:
+    claimant = {"owner": worker, "reserved": reserved}
     claims: dict[ClaimKey, Claim] = {}
     for row in connection.execute(Q["claim"], columns(keys) | claimant):
         chains = worker_job(row.job_id).chains(row.domain)
@@ -231,7 +231,9 @@ def _claims(connection: Connection, keys: Sequence[ClaimKey], reserved: float) -
     return claims
 
 
-_claim_batched = batched(_claim_all, max_items=64, wait=0.03)
+_claim_batched: batched[ClaimKey, Claim | None] = batched(
+    lambda keys: claim_all(keys, owner()), max_items=64, wait=0.03
+)
 
 
 def _ask(claim: Claim) -> Visit:
@@ -283,9 +285,9 @@ def _trace_to_quote(key: Row) -> str | None:
         return connection.execute(Q["trace_to_quote"], key).scalar()
 
 
-def _store_all(visits: list[tuple[Claim, Visit]]) -> list[bool]:
-    """Store the answers of visits and nudge verifiers. For each visit: whether its question has all its traces."""
-    done = patiently(lambda: _commit(visits))
+def store_all(visits: Sequence[tuple[Claim, Visit]], worker: str) -> list[bool]:
+    """Store a worker's answers and nudge verifiers. For each visit: whether its question has all its traces."""
+    done = patiently(lambda: _commit(visits, worker))
     # Outside of the repeated part: what is stored is not stored again for a message.
     for job_id in {job_id for job_id, _ in done}:
         questions = sorted(question_id for job, question_id in done if job == job_id)
@@ -296,9 +298,9 @@ def _store_all(visits: list[tuple[Claim, Visit]]) -> list[bool]:
     return [(claim.key.job_id, claim.key.question_id) in done for claim, _ in visits]
 
 
-def _commit(visits: Sequence[tuple[Claim, Visit]]) -> set[tuple[int, int]]:
+def _commit(visits: Sequence[tuple[Claim, Visit]], worker: str) -> set[tuple[int, int]]:
     """Store the answers and the costs of visits; the questions (job, question) that have all their traces now."""
-    rows, logprobs = _rows(visits)
+    rows, logprobs = _rows(visits, worker)
     with transaction() as connection:
         if rows:
             connection.execute(Q["insert_model"], _models({claim.job.model for claim, _ in visits}))
@@ -320,13 +322,13 @@ def _models(aliases: Iterable[str]) -> list[Row]:
     return [{"hash": key, "settings": json.dumps(models[key].of_answers)} for key in sorted(models)]
 
 
-def _rows(visits: Sequence[tuple[Claim, Visit]]) -> tuple[list[Row], list[Row]]:
+def _rows(visits: Sequence[tuple[Claim, Visit]], worker: str) -> tuple[list[Row], list[Row]]:
     """The rows of `traces` and `trace_logprobs`."""
     rows: list[Row] = []
     logprobs: list[Row] = []
     for claim, visit in visits:
         job, method = claim.job, method_of(claim.job, "generate")
-        key = {"job_id": job.id, "question_id": claim.question_id, "worker": owner()}
+        key = {"job_id": job.id, "question_id": claim.question_id, "worker": worker}
         for answer in visit.answers:
             row = trace_row(answer, method, claim.kind) | key | {"model_hash": model(job.model).hash}
             rows.append(row)
@@ -336,7 +338,7 @@ def _rows(visits: Sequence[tuple[Claim, Visit]]) -> tuple[list[Row], list[Row]]:
     return rows, logprobs
 
 
-_store = batched(_store_all, max_items=64, wait=0.05)
+_store: batched[tuple[Claim, Visit], bool] = batched(lambda visits: store_all(visits, owner()), max_items=64, wait=0.05)
 
 
 def _release(claim: Claim, error: Exception, *, permanent: bool = False, counts: bool = True) -> None:

@@ -14,14 +14,14 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
-from typing import Any
+from typing import Any, Self
 from uuid import uuid4
 
 from sqlalchemy.exc import SQLAlchemyError
 
 from db.queries import Q
 from db.retry import is_away, reason
-from db.schema import require_current
+from db.schema import require_compatible
 from db.session import engine, statement
 from tracemill.concurrency import Periodic, once
 from tracemill.processes import is_alive
@@ -63,12 +63,13 @@ def beat_seconds() -> float:
 
 
 class Heartbeat:
-    """The row of a process."""
+    """The row of a process, and a thread that updates it from `start` until `stop`."""
 
     def __init__(
         self, name: str, kind: str, queues: Sequence[str], state: Callable[[], dict[str, Any]], is_hidden: bool = False
     ) -> None:
         self.name = name
+        self._kind = kind
         self._row = {
             "name": self.name,
             "kind": kind,
@@ -80,10 +81,11 @@ class Heartbeat:
         self._sent_at = -math.inf
         self._sending = threading.Lock()
 
-    def keep_sending(self) -> Periodic:
-        """Send one now, and then one at each interval, in a thread that the caller stops."""
+    def start(self) -> Self:
+        """Send one now, and then one at each interval."""
         self.send()
-        return Periodic("heartbeat", beat_seconds(), self.send)
+        self._thread = Periodic("heartbeat", beat_seconds(), self.send)
+        return self
 
     def send(self) -> None:
         """Update the row. While Postgres is away it does nothing, and the next call tries again."""
@@ -111,6 +113,11 @@ class Heartbeat:
             connection.execute(Q["beat"], self._row | self._state())
         self._sent_at = now
 
+    def stop(self) -> None:
+        """Send no more of them, and delete the row."""
+        self._thread.stop()
+        leave(self._kind)
+
 
 _present: Heartbeat | None = None
 
@@ -119,9 +126,7 @@ _present: Heartbeat | None = None
 def background() -> Heartbeat:
     """The heartbeats of a worker that Celery's own command started. People do not see its row."""
     state = {"concurrency": 0, "leads": False, "trouble": None}
-    sent = Heartbeat(process_name("worker"), "worker", [], lambda: state, is_hidden=True)
-    sent.keep_sending()
-    return sent
+    return Heartbeat(process_name("worker"), "worker", [], lambda: state, is_hidden=True).start()
 
 
 def heartbeat() -> Heartbeat:
@@ -162,13 +167,12 @@ def present(
 
     _wait_for_schema()
     _hide_ended_processes()
-    _present = Heartbeat(process_name(kind), kind, queues, state)
+    _present = sent = Heartbeat(process_name(kind), kind, queues, state).start()
     try:
-        with _present.keep_sending():
-            yield _present.send
+        yield sent.send
     finally:
         _present = None
-        leave(kind)
+        sent.stop()
 
 
 def leave(kind: str) -> None:
@@ -191,7 +195,7 @@ def _wait_for_schema() -> None:
     while True:
         try:
             with engine().connect() as connection:
-                require_current(connection)
+                require_compatible(connection)
             return
         except SQLAlchemyError as error:
             if not is_away(error):

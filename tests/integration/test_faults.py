@@ -1,6 +1,7 @@
 """Faults on a question's way: killed workers, killed data services, broken and unreachable servers."""
 
 import os
+import shutil
 import signal
 import time
 from collections.abc import Iterator
@@ -13,6 +14,7 @@ import pytest
 import redis
 
 from db import migrate, schema
+from tests import ROOT
 from tests.integration.factory import (
     Processes,
     additions,
@@ -312,3 +314,51 @@ def test_the_schema_is_migrated_under_load(factory: Processes, teacher: Teacher,
     wait_for("migrated")
     check("migrated", 200)
     assert all(process.poll() is None for process in factory.running.values())
+
+
+NEXT_RELEASE = '''
+"""Questions have hints."""
+
+import sqlalchemy as sa
+from alembic import op
+
+revision, down_revision, is_additive = "9999", "{head}", True
+
+
+def upgrade() -> None:
+    op.add_column("job_questions", sa.Column("hints", sa.SmallInteger(), server_default="0", nullable=False))
+    op.create_table("hints", sa.Column("id", sa.BigInteger(), primary_key=True))
+
+
+def downgrade() -> None:
+    op.drop_table("hints")
+    op.drop_column("job_questions", "hints")
+'''
+
+
+WORKERS_OF = """
+select count(distinct t.worker) from traces t join jobs j on j.id = t.job_id where j.name = 'side-by-side'
+"""
+
+
+def test_old_and_new_code_work_side_by_side(factory: Processes, teacher: Teacher, stack: Stack, tmp_path: Path) -> None:
+    head = schema.revisions()[-1]
+    shutil.copytree(ROOT / "migrations", tmp_path / "migrations")
+    (tmp_path / "migrations" / "versions" / "9999_hints.py").write_text(NEXT_RELEASE.format(head=head))
+    new = {"PYTHONPATH": f"{tmp_path}:{ROOT}"}
+    teacher.latency = 0.2
+    fill(additions(200), "side-by-side")
+    wait_until(lambda: traces("side-by-side") >= 8)
+    try:
+        assert factory.start("upgrade", "db", "upgrade", **new).wait(60) == 0
+        assert value("select version_num from alembic_version") == "9999"
+        factory.start("generate-new", "worker", "generate", "--model", "teacher", **new)
+        factory.stop("generate")
+        start_all(factory)
+        wait_until(lambda: value(WORKERS_OF) == 3, what=lambda: factory.log("generate").read_text())
+        wait_for("side-by-side")
+        check("side-by-side", 200)
+        factory.stop("generate-new")
+    finally:
+        assert factory.start("downgrade", "db", "downgrade", head, "--yes", **new).wait(60) == 0
+        migrate.upgrade(stack.database_url)

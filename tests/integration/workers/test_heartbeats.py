@@ -180,10 +180,12 @@ def test_a_process_that_was_frozen_sends_a_heartbeat_before_its_next_claim(datab
 
 def test_a_fault_of_the_reported_state_does_not_end_the_heartbeats(clean: Stack) -> None:
     states = iter([{"concurrency": 0, "leads": False, "trouble": None}])
-    sent = Heartbeat("verify.1.ab@host", "verify", [], lambda: next(states))
-    with sent.keep_sending() as thread:
+    sent = Heartbeat(process_name("verify"), "verify", [], lambda: next(states)).start()
+    try:
         sent.send()
-        assert thread._thread.is_alive()
+        assert sent._thread._thread.is_alive()
+    finally:
+        sent.stop()
 
 
 def test_a_dead_process_is_hidden_until_its_next_heartbeat(clean: Stack) -> None:

@@ -15,6 +15,7 @@ import re
 import statistics
 import sys
 import tempfile
+import time
 from collections import Counter, deque
 from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -111,7 +112,7 @@ def measure(quick: bool, count: int) -> dict[str, float]:
 
 def _measure(ours: Factory, size: int, count: int, steps: Path) -> dict[str, float]:
     """The figures of one job that a fleet of `size` generate processes answers."""
-    job, before, cpu, n_steps = f"fleet-{size}", _written(), ours.cpu(), len(steps.read_text().splitlines())
+    job, start, before, cpu = f"fleet-{size}", time.time(), _written(), ours.cpu()
     with ThreadPoolExecutor(STATEMENTS) as statements, ThreadPoolExecutor(BEATS) as beats:
         fleet = Fleet(size, statements, beats)
         asyncio.run(fleet.answer(partial(ours.run, job, _problems(size, count), samples=1)))
@@ -120,8 +121,9 @@ def _measure(ours: Factory, size: int, count: int, steps: Path) -> dict[str, flo
     with transaction() as connection:
         connection.execute(text("delete from processes where kind <> 'producer'"))
         result = connection.execute(text(RESULT), {"job": job}).one()
-    lines = steps.read_text().splitlines()[n_steps:]
-    done = [Step(float(at), float(ms), int(n)) for at, ms, n in map(str.split, lines) if int(n)]
+    lines = steps.read_text().splitlines()
+    all_steps = (Step(float(at), float(ms), int(n)) for at, ms, n in map(str.split, lines))
+    done = [step for step in all_steps if step.queued and step.at > start]
     ms_per_question = 1000 * result.seconds / (0.9 * count)
     return {
         "lost": result.lost,

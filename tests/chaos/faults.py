@@ -82,7 +82,7 @@ FROZEN_SECONDS = 5.0
 UNCONSUMED_SECONDS = 8.0
 READ_ONLY_SECONDS = 5.0
 #: Seconds after each fault of Postgres in which no outage begins.
-RECOVERY_SECONDS = 10.0
+RECOVERY_SECONDS = 6.0
 
 
 @dataclass

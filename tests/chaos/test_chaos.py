@@ -62,7 +62,7 @@ class Form:
         return 2 * self.of_each * len(KINDS) + 1
 
 
-SHORT = Form(questions=240, of_each=1, seconds=36, outage_seconds=4, max_end_seconds=240, in_flight=8)
+SHORT = Form(questions=240, of_each=1, seconds=30, outage_seconds=4, max_end_seconds=240, in_flight=8)
 LONG = Form(questions=5000, of_each=5, seconds=500, outage_seconds=90, max_end_seconds=1200, in_flight=16)
 
 #: Records each claim of a question for an answer.

@@ -346,19 +346,20 @@ def test_old_and_new_code_work_side_by_side(factory: Processes, teacher: Teacher
     shutil.copytree(ROOT / "migrations", tmp_path / "migrations")
     (tmp_path / "migrations" / "versions" / "9999_hints.py").write_text(NEXT_RELEASE.format(head=head))
     new = {"PYTHONPATH": f"{tmp_path}:{ROOT}"}
-    teacher.latency = 0.2
-    fill(additions(200), "side-by-side")
+    teacher.latency = 1
+    fill(additions(400), "side-by-side")
     wait_until(lambda: traces("side-by-side") >= 8)
     try:
-        assert factory.start("upgrade", "db", "upgrade", **new).wait(60) == 0
+        assert command(factory, "db", "upgrade", **new).returncode == 0
         assert value("select version_num from alembic_version") == "9999"
         factory.start("generate-new", "worker", "generate", "--model", "teacher", **new)
         factory.stop("generate")
         start_all(factory)
         wait_until(lambda: value(WORKERS_OF) == 3, what=lambda: factory.log("generate").read_text())
+        teacher.latency = 0
         wait_for("side-by-side")
-        check("side-by-side", 200)
+        check("side-by-side", 400)
         factory.stop("generate-new")
     finally:
-        assert factory.start("downgrade", "db", "downgrade", head, "--yes", **new).wait(60) == 0
+        assert command(factory, "db", "downgrade", head, "--yes", **new).returncode == 0
         migrate.upgrade(stack.database_url)

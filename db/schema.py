@@ -30,7 +30,8 @@ def revision_of(connection: Connection) -> str | None:
 def compatibility(connection: Connection) -> str | None:
     """The sentence of an upgrade about the oldest code for its schema, which ends with the code's revision."""
     comment = text("select obj_description(to_regclass('alembic_version'), 'pg_class')")
-    return connection.execute(comment).scalar_one()
+    sentence: str | None = connection.execute(comment).scalar_one()
+    return sentence
 
 
 def require_compatible(connection: Connection) -> None:

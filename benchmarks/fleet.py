@@ -12,14 +12,17 @@ import json
 import os
 import random
 import re
+import signal
 import statistics
 import sys
 import tempfile
+import threading
 import time
+import traceback
 from collections import Counter, deque
-from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar, cast
@@ -106,6 +109,7 @@ def measure(quick: bool, count: int) -> dict[str, float]:
         with factory(toml, lambda program: timed(program, steps) if program.name == "producer" else None) as ours:
             for size in SIZES[:2] if quick else SIZES:
                 measured = _measure(ours, size, count, steps)
+                print(f"{size} processes: {' '.join(f'{name} {value:,.4g}' for name, value in measured.items())}")
                 figures |= {f"{name}_{size}": value for name, value in measured.items()}
     return figures
 
@@ -115,7 +119,8 @@ def _measure(ours: Factory, size: int, count: int, steps: Path) -> dict[str, flo
     job, start, before, cpu = f"fleet-{size}", time.time(), _written(), ours.cpu()
     with ThreadPoolExecutor(STATEMENTS) as statements, ThreadPoolExecutor(BEATS) as beats:
         fleet = Fleet(size, statements, beats)
-        asyncio.run(fleet.answer(partial(ours.run, job, _problems(size, count), samples=1)))
+        with fleet.working():
+            ours.run(job, _problems(size, count), samples=1)
     engine().dispose()  # Postgres counts the changes of a session at its end
     after, spent = _written(), ours.cpu()
     with transaction() as connection:
@@ -295,17 +300,37 @@ class Fleet:
         self.life_seconds = LIFE_SECONDS * answer_seconds / ANSWER_SECONDS
         self.counts: Counter[str] = Counter()
         self.max_connections = 0
+        self._loop = asyncio.new_event_loop()
         self._tasks: list[asyncio.Task[None]] = []
         memory = cast(Engine, Memory(answer_seconds, self.counts))
         self.sampler = Sampler(memory, model("teacher"), Sampling(), None)
 
     def start(self, work: Coroutine[Any, Any, None]) -> "asyncio.Task[None]":
         """Start a task. Its fault ends the benchmark."""
-        self._tasks.append(asyncio.create_task(work))
-        return self._tasks[-1]
 
-    async def answer(self, run: Callable[[], object]) -> None:
-        """Work until the job that `run` enqueues and waits for is done."""
+        def end(task: "asyncio.Task[None]") -> None:
+            if not task.cancelled() and task.exception():
+                traceback.print_exception(task.exception())
+                os.kill(os.getpid(), signal.SIGTERM)
+
+        task = self._loop.create_task(work)
+        task.add_done_callback(end)
+        self._tasks.append(task)
+        return task
+
+    @contextmanager
+    def working(self) -> Iterator[None]:
+        """Let all processes work in another thread until the block ends."""
+        thread = threading.Thread(target=self._loop.run_forever)
+        self.start(self._begin())
+        thread.start()
+        try:
+            yield
+        finally:
+            self._loop.call_soon_threadsafe(self._end)
+            thread.join()
+
+    async def _begin(self) -> None:
         url = settings().redis_url
         assert url is not None
         client = redis.Redis.from_url(url.get_secret_value())
@@ -316,12 +341,11 @@ class Fleet:
         freezers = [self._freeze(kind) for kind in (generators, verifiers) for _ in range(n_frozen)]
         for work in (*map(Queue.deliver, queues), self._kill(generators), self._watch(), *freezers):
             self.start(work)
-        await asyncio.to_thread(run)
+
+    def _end(self) -> None:
         for task in self._tasks:
             task.cancel()
-        for task in self._tasks:
-            with suppress(asyncio.CancelledError):
-                await task
+        self._loop.call_soon(self._loop.stop)
 
     async def _kill(self, processes: list[Process]) -> None:
         while True:

@@ -19,6 +19,7 @@ from tests.chaos.world import WORKERS, World
 from tests.integration.factory import rows, set_read_only, wait_until
 from tests.scripted_server import Fault
 from tracemill import stack as local
+from tracemill.processes import is_alive
 from tracemill.stack import ProcessStatus
 from tracemill.stack.state import folder_of
 from tracemill.stack.supervise import Supervisor
@@ -192,9 +193,10 @@ def _running(world: World, name: str, count: int) -> list[ProcessStatus]:
     """The running processes of a kind, when there are `count` of them."""
 
     def running() -> list[ProcessStatus]:
-        rows = local.status(world.folder)
-        kind = [row for row in rows if row.name.split("-")[0] == name and row.state == "RUNNING"]
-        return kind if len(kind) >= count else []
+        of_kind = [row for row in local.status(world.folder) if row.name.split("-")[0] == name]
+        # The supervisor may not have noticed the last kill yet.
+        alive = [row for row in of_kind if row.state == "RUNNING" and row.pid and is_alive(row.pid)]
+        return alive if len(alive) >= count else []
 
     running_ones = wait_until(running, 60, lambda: [f"{row.name} {row.state}" for row in local.status(world.folder)])
     return list(running_ones)

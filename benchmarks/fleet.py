@@ -103,7 +103,7 @@ from visits
 def measure(quick: bool, count: int) -> dict[str, float]:
     count = FEW if quick else count
     figures: dict[str, float] = {"questions": count}
-    toml = SETTINGS.format(lease=3.0 if quick else 15.0, message_lease=6.0 if quick else 120.0)
+    toml = SETTINGS.format(lease=3.0 if quick else 30.0, message_lease=6.0 if quick else 120.0)
     with tempfile.TemporaryDirectory() as folder:
         steps = Path(folder) / "steps"
         with factory(toml, lambda program: timed(program, steps) if program.name == "producer" else None) as ours:
@@ -120,7 +120,7 @@ def _measure(ours: Factory, size: int, count: int, steps: Path) -> dict[str, flo
     with ThreadPoolExecutor(STATEMENTS) as statements, ThreadPoolExecutor(BEATS) as beats:
         fleet = Fleet(size, statements, beats)
         with fleet.working():
-            ours.run(job, _problems(size, count), samples=1)
+            ours.finish(job, _problems(size, count), samples=1)
     engine().dispose()  # Postgres counts the changes of a session at its end
     after, spent = _written(), ours.cpu()
     with transaction() as connection:

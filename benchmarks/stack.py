@@ -50,6 +50,21 @@ class Factory:
 
         `changes`: fields of the job (`db.jobs.JobSpec`). Raises StackError if a process dies or a question fails.
         """
+        self.finish(name, questions, **changes)
+        n_traces = len(questions) * int(changes.get("samples", 4))
+        verified = scalar("select verified from job_progress where job = :job", job=name)
+        if verified != n_traces:
+            raise StackError(f"{verified} of {n_traces} traces of {name} have a verdict: see {self.folder / 'logs'}")
+        return float(
+            scalar(
+                "select extract(epoch from max(q.updated_at) - min(j.created_at)) "
+                "from jobs j join job_questions q on q.job_id = j.id where j.name = :job",
+                job=name,
+            )
+        )
+
+    def finish(self, name: str, questions: Sequence[Question], **changes: Any) -> None:
+        """Open one job and wait for its end. Raises StackError if a process dies."""
         fields: dict[str, Any] = {
             "name": name,
             "purpose": "teach",
@@ -63,17 +78,6 @@ class Factory:
         }
         enqueue(questions, JobSpec(**(fields | changes)), dataset=name, domain="math")
         wait_for_job(name, self._check)
-        n_traces = len(questions) * int(changes.get("samples", 4))
-        verified = scalar("select verified from job_progress where job = :job", job=name)
-        if verified != n_traces:
-            raise StackError(f"{verified} of {n_traces} traces of {name} have a verdict: see {self.folder / 'logs'}")
-        return float(
-            scalar(
-                "select extract(epoch from max(q.updated_at) - min(j.created_at)) "
-                "from jobs j join job_questions q on q.job_id = j.id where j.name = :job",
-                job=name,
-            )
-        )
 
     def _check(self, state: str) -> None:
         for row in local.status(self.folder):

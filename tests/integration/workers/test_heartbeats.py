@@ -164,6 +164,20 @@ def test_forgotten_claims_wait_for_postgres(database: Stack, monkeypatch: pytest
     claims.end_forgotten()
 
 
+def test_a_late_answer_of_a_question_that_failed_meanwhile_is_verified(database: Stack, teacher: Observed) -> None:
+    job_id = fill(additions(2), "sums", samples=1).job_id
+    step(LIMITS)
+
+    def lose() -> None:
+        change("update job_questions set attempts = 5, lease_until = now() - interval '1 s' where question_id = 1")
+        step(LIMITS)
+        assert states("sums") == {"failed": 1, "queued": 1}
+
+    teacher.during = lose
+    generate.generate(job_id, [1])
+    assert states("sums") == {"generated": 1, "queued": 1}
+
+
 # The heartbeats of a process.
 
 

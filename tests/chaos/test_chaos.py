@@ -65,22 +65,25 @@ class Form:
 SHORT = Form(questions=240, of_each=1, seconds=30, outage_seconds=4, max_end_seconds=240, in_flight=8)
 LONG = Form(questions=5000, of_each=5, seconds=500, outage_seconds=90, max_end_seconds=1200, in_flight=16)
 
-#: Records each claim of a question for an answer.
+#: Records each claim of a question for an answer, and each visit that waited in vain for one.
 WITNESS = """
-create table claimed (at timestamptz default clock_timestamp(), question_id bigint, owner text);
+create table visits (at timestamptz default clock_timestamp(), question_id bigint, owner text, is_too_late bool);
 create function witness() returns trigger language plpgsql as $$
 begin
-    insert into claimed (question_id, owner) values (new.question_id, new.owner);
+    insert into visits (question_id, owner, is_too_late)
+    values (new.question_id, coalesce(new.owner, old.owner), new.state <> 'running');
     return null;
 end $$;
 create trigger claimed after update on job_questions for each row
-when (new.state = 'running' and new.claim_id is distinct from old.claim_id) execute function witness();
+when (new.state = 'running' and new.claim_id is distinct from old.claim_id
+      or new.state = 'pending' and old.state = 'running' and new.last_error like '%timeout_seconds%')
+execute function witness();
 """
-#: The claims of each question, with the pid of their worker, until its traces were stored.
-CLAIMS = """
-select q.question, split_part(c.owner, '.', 2)::int as pid, extract(epoch from c.at)::float as at,
+#: These rows with the pid of the worker, and the time when the question's traces were stored.
+VISITS = """
+select q.question, split_part(v.owner, '.', 2)::int as pid, extract(epoch from v.at)::float as at, v.is_too_late,
        extract(epoch from (select min(created_at) from traces t where t.question_id = q.id))::float as stored
-from claimed c join questions q on q.id = c.question_id
+from visits v join questions q on q.id = v.question_id
 """
 
 
@@ -152,19 +155,24 @@ def check(form: Form, hits: list[Hit]) -> None:
 
 
 def check_requests(answered: list[str], hits: list[Hit]) -> None:
-    """An answered question was asked again only if its worker was killed or frozen, or the model itself."""
+    """An answered question was asked again only if its worker or the model was killed or frozen, or it came too late."""
+    visits = rows(VISITS)
     lost = {
-        claim.question
-        for claim in rows(CLAIMS)
+        visit.question
+        for visit in visits
         for hit in hits
         # The last claim of a dying worker may come a moment after its end.
-        if claim.at - 1 <= hit.at <= claim.stored
-        and (claim.pid in hit.pids if hit.kind in OF_GENERATE else hit.kind in (Kind.MODEL, Kind.MODEL_FROZEN))
+        if visit.at - 1 <= hit.at <= visit.stored
+        and (visit.pid in hit.pids if hit.kind in OF_GENERATE else hit.kind in (Kind.MODEL, Kind.MODEL_FROZEN))
     }
+    too_late = {visit.question for visit in visits if visit.is_too_late}
     questions = {question.text for question in additions(LONG.questions)}
     again = {question: n - 1 for question, n in Counter(answered).items() if n > 1 and question in questions}
-    print(f"{sum(again.values())} of {len(answered)} answers were asked again, after {len(lost)} lost visits")
-    assert {question: n for question, n in again.items() if question not in lost} == {}, "asked again"
+    print(
+        f"{sum(again.values())} of {len(answered)} answers were asked again: {len(lost)} questions had lost visits, "
+        f"answers of {len(too_late)} came too late"
+    )
+    assert {question: n for question, n in again.items() if question not in lost | too_late} == {}, "asked again"
 
 
 def diagnosis(factory: World) -> str:

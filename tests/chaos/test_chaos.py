@@ -155,7 +155,7 @@ def check(form: Form, hits: list[Hit]) -> None:
 
 
 def check_requests(answered: list[str], hits: list[Hit]) -> None:
-    """An answered question was asked again only if its worker or the model was killed or frozen, or it came too late."""
+    """A question was answered twice only if its worker or the model was killed or frozen, or the answer came too late."""
     visits = rows(VISITS)
     lost = {
         visit.question

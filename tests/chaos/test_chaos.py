@@ -155,7 +155,7 @@ def check(form: Form, hits: list[Hit]) -> None:
 
 
 def check_requests(answered: list[str], hits: list[Hit]) -> None:
-    """A question was answered twice only if its worker or the model was killed or frozen, or the answer came too late."""
+    """Only answers that came too late, or whose worker or model was killed or frozen, were asked for again."""
     visits = rows(VISITS)
     lost = {
         visit.question

@@ -202,7 +202,7 @@ class Fleet:
         try:
             yield
         finally:
-            self._loop.call_soon_threadsafe(self._end)
+            asyncio.run_coroutine_threadsafe(self._end(), self._loop)
             thread.join()
 
     async def _begin(self) -> None:
@@ -217,10 +217,11 @@ class Fleet:
         for work in (*map(Queue.deliver, queues), self._kill(generators), self._watch(), *freezers):
             self.start(work)
 
-    def _end(self) -> None:
+    async def _end(self) -> None:
         for task in self._tasks:
             task.cancel()
-        self._loop.call_soon(self._loop.stop)
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        self._loop.stop()
 
     async def _kill(self, processes: list[Process]) -> None:
         while True:

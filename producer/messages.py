@@ -16,10 +16,11 @@ def questions_in(*queues: str) -> set[tuple[int, int]]:
     with commands() as client:
         waiting = [message for queue in queues for message in client.lrange(queue, 0, -1)]
         reserved = [json.loads(entry)[0] for entry in client.hvals(Channel.unacked_key)]
-    return {key for message in [*map(json.loads, waiting), *reserved] for key in _questions(message)}
+    return {key for message in [*map(json.loads, waiting), *reserved] for key in questions_of(message)}
 
 
-def _questions(message: dict[str, Any]) -> list[tuple[int, int]]:
+def questions_of(message: dict[str, Any]) -> list[tuple[int, int]]:
+    """(job, question) of a message as Redis holds it."""
     arguments, _, _ = json.loads(base64.b64decode(message["body"]))
     match arguments:
         case [int(job_id), [*question_ids]]:

@@ -304,9 +304,9 @@ def _trace_to_quote(key: Row) -> str | None:
         return connection.execute(Q["trace_to_quote"], key).scalar()
 
 
-def _store_all(visits: list[tuple[Claim, Visit]]) -> list[bool]:
-    """Store the answers of visits and nudge verifiers. For each visit: whether its question has all its traces."""
-    done = patiently(lambda: _commit(visits))
+def store_all(visits: Sequence[tuple[Claim, Visit]], worker: str) -> list[bool]:
+    """Store a worker's answers and nudge verifiers. For each visit: whether its question has all its traces."""
+    done = patiently(lambda: _commit(visits, worker))
     # Outside of the repeated part: what is stored is not stored again for a message.
     for job_id in {job_id for job_id, _ in done}:
         questions = sorted(question_id for job, question_id in done if job == job_id)
@@ -317,9 +317,9 @@ def _store_all(visits: list[tuple[Claim, Visit]]) -> list[bool]:
     return [(claim.key.job_id, claim.key.question_id) in done for claim, _ in visits]
 
 
-def _commit(visits: Sequence[tuple[Claim, Visit]]) -> set[tuple[int, int]]:
+def _commit(visits: Sequence[tuple[Claim, Visit]], worker: str) -> set[tuple[int, int]]:
     """Store the answers and the costs of visits; the questions (job, question) that have all their traces now."""
-    rows, logprobs = _rows(visits)
+    rows, logprobs = _rows(visits, worker)
     with transaction() as connection:
         if rows:
             connection.execute(Q["insert_model"], _models({claim.job.model for claim, _ in visits}))
@@ -341,13 +341,13 @@ def _models(aliases: Iterable[str]) -> list[Row]:
     return [{"hash": key, "settings": json.dumps(models[key].of_answers)} for key in sorted(models)]
 
 
-def _rows(visits: Sequence[tuple[Claim, Visit]]) -> tuple[list[Row], list[Row]]:
+def _rows(visits: Sequence[tuple[Claim, Visit]], worker: str) -> tuple[list[Row], list[Row]]:
     """The rows of `traces` and `trace_logprobs`."""
     rows: list[Row] = []
     logprobs: list[Row] = []
     for claim, visit in visits:
         job, method = claim.job, method_of(claim.job, "generate")
-        key = {"job_id": job.id, "question_id": claim.question_id, "worker": owner()}
+        key = {"job_id": job.id, "question_id": claim.question_id, "worker": worker}
         for answer in visit.answers:
             row = trace_row(answer, method, claim.kind) | key | {"model_hash": model(job.model).hash}
             rows.append(row)
@@ -357,7 +357,7 @@ def _rows(visits: Sequence[tuple[Claim, Visit]]) -> tuple[list[Row], list[Row]]:
     return rows, logprobs
 
 
-_store = batched(_store_all, max_items=64, wait=0.05)
+_store: batched[tuple[Claim, Visit], bool] = batched(lambda visits: store_all(visits, owner()), max_items=64, wait=0.05)
 
 
 def _release(claim: Claim, error: Exception, *, permanent: bool = False, counts: bool = True) -> None:

@@ -59,14 +59,14 @@ def verify(job_id: int, question_ids: list[int]) -> None:
         _again(keys)
         return
     with holding(keys):
-        if claimed := patiently(lambda: _claim(keys)):
-            _verify(patiently(lambda: worker_job(job_id)), claimed)
+        if claimed := patiently(lambda: claim(keys, owner())):
+            verify_claimed(patiently(lambda: worker_job(job_id)), claimed)
 
 
-def _claim(keys: Sequence[ClaimKey]) -> list[int]:
-    """Claim the questions that no other verifier works on; return them."""
+def claim(keys: Sequence[ClaimKey], worker: str) -> list[int]:
+    """Claim for a worker the questions that no other verifier works on; return them."""
     with statement() as connection:
-        return sorted(connection.execute(Q["claim_verification"], columns(keys) | {"owner": owner()}).scalars())
+        return sorted(connection.execute(Q["claim_verification"], columns(keys) | {"owner": worker}).scalars())
 
 
 def _again(keys: Iterable[ClaimKey]) -> None:
@@ -79,7 +79,8 @@ def _hand_back() -> None:
     _again(list(held))
 
 
-def _verify(job: WorkerJob, question_ids: Sequence[int]) -> None:
+def verify_claimed(job: WorkerJob, question_ids: Sequence[int]) -> None:
+    """Verify questions, store their verdicts and settle them, or store why not."""
     try:
         outcome = _verified(job, question_ids)
     except EngineDead as error:
@@ -104,7 +105,7 @@ def _verify(job: WorkerJob, question_ids: Sequence[int]) -> None:
 
 def _verify_each(job: WorkerJob, question_ids: Iterable[int]) -> None:
     for question_id in question_ids:
-        _verify(job, [question_id])
+        verify_claimed(job, [question_id])
 
 
 def _verified(job: WorkerJob, question_ids: Sequence[int]) -> "Outcome | None":

@@ -330,12 +330,15 @@ where t.job_id = :job_id and t.question_id = :question_id and t.variant = :varia
 on conflict do nothing
 
 -- name: generated
--- pending, queued, running -> generated: every sample is stored. Traces of a lost worker count too, because they were paid.
+-- pending, queued, running -> generated: every sample is stored. Traces of a lost worker count too, because they were paid,
+-- even if the question has failed meanwhile, unless its job has ended.
 update job_questions jq
 set state = 'generated', owner = null, claim_id = null, attempts = 0, absences = 0, deaths = 0, reserved = 0,
     last_error = null, lease_until = clock_timestamp() + make_interval(secs => :lease), updated_at = now()
 from unnest(cast(:job_ids as bigint[]), cast(:question_ids as bigint[])) as keys (job_id, question_id)
-where jq.job_id = keys.job_id and jq.question_id = keys.question_id and jq.state in ('pending', 'queued', 'running')
+where jq.job_id = keys.job_id and jq.question_id = keys.question_id
+  and (jq.state in ('pending', 'queued', 'running') or jq.state = 'failed' and exists (
+      select from jobs j where j.id = jq.job_id and j.state not in ('done', 'cancelled', 'deleting')))
   and (select count(*) from traces t where t.job_id = jq.job_id and t.question_id = jq.question_id) >= jq.wanted
 returning jq.job_id, jq.question_id
 

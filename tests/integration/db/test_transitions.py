@@ -31,7 +31,7 @@ TRANSITIONS = {
     "claim": {"pending": "running", "queued": "running"},
     "end_claims": {"running": "running", "generated": "generated"},
     "hand_back": {"running": "pending"},
-    "generated": {"pending": "generated", "queued": "generated", "running": "generated"},
+    "generated": dict.fromkeys(("pending", "queued", "running", "failed"), "generated"),
     "release": {"running": "pending"},
     "put_off": {"running": "pending"},
     "engine_died": {"running": "pending"},

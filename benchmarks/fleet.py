@@ -21,12 +21,13 @@ from benchmarks.common import main
 from benchmarks.simulated import Fleet
 from benchmarks.soak import Step, timed
 from benchmarks.stack import Factory, factory
+from db import session
 from db.session import engine, transaction
 from producer.sources import Question
 
 QUESTIONS, FEW = 1_000_000, 1_500
 SIZES = (10, 100, 1_000)
-#: Threads for statements, and for heartbeats, which must not wait for them. Together at most the connections of a pool.
+#: Threads for statements, and for heartbeats, which must not wait for them. Each has a connection.
 STATEMENTS, BEATS = 11, 4
 
 SETTINGS = """
@@ -68,6 +69,7 @@ from visits
 
 def measure(quick: bool, count: int) -> dict[str, float]:
     count = FEW if quick else count
+    session.MAX_CONNECTIONS = STATEMENTS + BEATS + 1  # of this process, which plays a whole fleet
     figures: dict[str, float] = {"questions": count}
     toml = SETTINGS.format(lease=3.0 if quick else 30.0, message_lease=6.0 if quick else 120.0)
     with tempfile.TemporaryDirectory() as folder:

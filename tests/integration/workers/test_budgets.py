@@ -1,8 +1,6 @@
 """Budgets: reservation, spending, and a job's end. The model is scripted; tasks and database are real."""
 
 import threading
-from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
@@ -12,7 +10,7 @@ from producer.enqueue import enqueue_from
 from tests.integration.factory import additions, change, fill, job_spec, job_state, rows, states, value, wait_until
 from tests.integration.feeding import step
 from tests.integration.statements import claim, execute, fetch, insert_trace, keys, state_of
-from tests.integration.visits import Observed, in_this_process, work
+from tests.integration.visits import Observed, work
 from tests.scripted_server import Fault
 from tracemill.methods import named, prompts
 from tracemill.sampling import Sampling
@@ -21,20 +19,6 @@ from tracemill.stack import Stack
 from workers.generate import generate
 
 pytestmark = pytest.mark.integration
-
-
-@pytest.fixture(scope="module")
-def teacher() -> Iterator[Observed]:
-    with Observed() as server:
-        yield server
-
-
-@pytest.fixture
-def database(clean: Stack, teacher: Observed, tmp_path: Path) -> Iterator[Stack]:
-    teacher.during, teacher.faults = lambda: None, iter(())
-    teacher.requests.clear()
-    with in_this_process(clean, teacher, tmp_path) as stack:
-        yield stack
 
 
 @pytest.mark.parametrize("state", ["paused", "cancelled", "over_budget", "done"])

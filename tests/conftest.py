@@ -25,7 +25,6 @@ from tracemill.settings import settings
 #: Files whose tests need 5 GB of memory each, and the group that runs them one after the other.
 HEAVY = {
     "tests/integration/tracemill/engines/test_vllm.py": "engines",
-    "tests/integration/tracemill/engines/test_vllm_processes.py": "engines",
     "tests/integration/tracemill/engines/test_openai_vllm.py": "engines",
     "tests/integration/trainer/test_round.py": "fits",
     "tests/integration/test_resume.py": "fits",

@@ -12,8 +12,8 @@ from tests.installed import environment, succeed, tracemill
 
 pytestmark = pytest.mark.integration
 
-#: Imports every module of ours; ends with the stack of the first import that reads the settings. Empty modules stand for
-#: the libraries that take seconds to import.
+#: Imports every module of ours; ends with the stack of the first import that reads the settings. Libraries that take
+#: seconds to import are empty modules here.
 IMPORT_ALL = """
 import importlib, pkgutil, sys, traceback
 from importlib.machinery import ModuleSpec

@@ -17,7 +17,7 @@ from tests.integration.scripted import Teacher
 from tests.tiny import byte_model
 from tracemill.processes import is_alive
 
-pytestmark = pytest.mark.integration
+pytestmark = [pytest.mark.integration, pytest.mark.timeout(1800)]
 
 TRACE = {"question": "2 + 3?", "trace": "2 + 3 = 5. The answer is 5.", "gold": "5"}
 
@@ -113,7 +113,6 @@ def programs(folder: Path) -> dict[str, dict[str, Any]]:
     return {row["name"]: row for row in json.loads(succeed(folder, "status", "--json"))}
 
 
-@pytest.mark.timeout(1800)
 def test_a_whole_factory_imports_nothing_of_the_folder(factory: Path) -> None:
     assert programs(factory).keys() >= {"producer", "generate", "verify", "train", "flower"}
     before = ("--model", "student", "--purpose", "evaluate", "--samples", "1", "--max-tokens", "8")

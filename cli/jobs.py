@@ -111,11 +111,13 @@ def show(
     whole = job | {column: settings[column] for column in ("source", "sampling", "verifier", "ask_as", "give_up")}
     sampling = saved(job, ends)
     if json:
-        policy = {"policy": settings["policy"], "canaries": canaries, "errors": errors, "adaptive": sampling}
-        print_json(whole | policy | {"acceptance": costs, "ends": ends, "prompts": prompts, "models": models})
+        more = {"policy": settings["policy"], "canaries": canaries, "errors": errors, "adaptive": sampling}
+        print_json(whole | more | {"acceptance": costs, "ends": ends, "prompts": prompts, "models": models})
         return
+    policy = Policy.model_validate(settings["policy"])
+    whole = {name: value for name, value in whole.items() if policy.judge or value or not name.startswith("judge_")}
     whole["sampling"] = named_defaults(settings["sampling"])
-    whole |= in_words(Policy.model_validate(settings["policy"]), canaries)
+    whole |= in_words(policy, canaries)
     if sampling:
         whole["adaptive sampling"] = sampling_in_words(settings, sampling)
     print_facts(whole)

@@ -144,8 +144,8 @@ def _print_status(reports: Sequence[ProcessStatus], json: bool) -> None:
 
 
 def _columns(reports: Sequence[ProcessStatus]) -> tuple[str, ...]:
-    gpu = ("gpu",) if any(report.gpu for report in reports) else ()
-    return ("name", "state", "pid", "uptime", "restarts", *gpu, "engine")
+    filled = [name for name in ("gpu", "engine") if any(getattr(report, name) for report in reports)]
+    return ("name", "state", "pid", "uptime", "restarts", *filled)
 
 
 def _job_sentences() -> list[str]:

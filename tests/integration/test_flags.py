@@ -12,15 +12,37 @@ from tests.installed import environment, succeed, tracemill
 
 pytestmark = pytest.mark.integration
 
-#: Imports every module of ours; ends with the stack of the first import that reads the settings.
+#: Imports every module of ours; ends with the stack of the first import that reads the settings. Libraries that take
+#: seconds to import are empty modules here.
 IMPORT_ALL = """
 import importlib, pkgutil, sys, traceback
+from importlib.machinery import ModuleSpec
+from types import ModuleType
 from tracemill import settings
+
+class Library(ModuleType):
+    __path__ = []
+
+    def __getattr__(self, name):
+        if name.startswith("__"):
+            raise AttributeError(name)
+        return type(name, (), {})
+
+class Libraries:
+    def find_spec(self, name, path, target=None):
+        names = ("accelerate", "bitsandbytes", "datasets", "peft", "torch", "transformers", "trl", "vllm")
+        return ModuleSpec(name, self, is_package=True) if name.split(".")[0] in names else None
+
+    def create_module(self, spec):
+        return Library(spec.name)
+
+    def exec_module(self, module): ...
 
 class Unread(settings.Settings):
     def __init__(self):
         sys.exit("".join(traceback.format_stack(limit=12)))
 
+sys.meta_path.insert(0, Libraries())
 settings.Settings = Unread
 for name in ("tracemill", "db", "producer", "workers", "trainer", "cli"):
     for module in pkgutil.walk_packages(importlib.import_module(name).__path__, f"{name}."):

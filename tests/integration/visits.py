@@ -19,12 +19,14 @@ from workers.generate import generate
 from workers.job import worker_job
 from workers.verify import verify
 
+Answer = Callable[[str], str | list[str]]
+
 
 class Observed(ScriptedServer):
-    """Always answers with ten words; `during` is called before each answer."""
+    """Calls `during` before each answer. By default it always answers with ten words."""
 
-    def __init__(self) -> None:
-        super().__init__(lambda _: "First a word, then a few. The answer is 1.")
+    def __init__(self, answer: Answer = lambda _: "First a word, then a few. The answer is 1.") -> None:
+        super().__init__(answer)
         self.during: Callable[[], None] = lambda: None
 
     def _completion(self, request_body: dict[str, Any]) -> dict[str, Any]:

@@ -132,6 +132,12 @@ def test_jobs_are_listed_and_shown_for_people_and_for_machines(sums: Path) -> No
         assert "sums" in run(*words).stdout
 
 
+def test_a_job_shows_the_cost_of_a_judge_only_if_it_has_one(sums: Path) -> None:
+    assert "judge_" not in run("jobs", "show", "sums").stdout
+    change("""update jobs set policy = policy || '{"judge": "verifier"}'""")
+    assert re.search(r"judge_tokens_in +0", run("jobs", "show", "sums").stdout)
+
+
 def test_a_job_shows_its_sampling_with_words_for_what_the_engine_decides(sums: Path) -> None:
     words = ("enqueue", str(sums), "--map", "question=prompt", "--name", "other", "--sampling", "top_k=20")
     assert run(*words).exit_code == 0

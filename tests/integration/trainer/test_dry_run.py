@@ -1,8 +1,7 @@
 """`tracemill train ROUND.toml --dry-run` shows a round's training set and stores nothing."""
 
 import json
-import subprocess
-import sys
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -11,6 +10,7 @@ from sqlalchemy import text
 
 from db.session import transaction
 from tests.conftest import forget
+from tests.in_process import here
 from tests.integration.rounds import finish, job, question, trace
 from tracemill.errors import UsageError
 from tracemill.model_settings import EMBEDDED_MODEL
@@ -54,9 +54,9 @@ def _traces(clean: Stack, models: Path, monkeypatch: pytest.MonkeyPatch) -> Iter
 
 
 def _dry_run(folder: Path, *words: str, select: str = "") -> str:
-    """The output of the command in a subprocess. Raises RuntimeError if it fails."""
-    command = [sys.executable, "-m", "cli", "train", str(_file(folder, select)), "--dry-run", *words]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    """The output of the command. Raises RuntimeError if it fails."""
+    variables = {name: value for name, value in os.environ.items() if name.startswith("TRACEMILL_")}
+    done = here(folder, "train", str(_file(folder, select)), "--dry-run", *words, **variables)
     if done.returncode:
         raise RuntimeError(f"{done.returncode}: {done.stderr}")
     return done.stdout

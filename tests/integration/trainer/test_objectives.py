@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from tests.lessons import lesson, pairs, sums, with_logprobs
-from tests.tiny import LAYERS, tiny_model
+from tests.tiny import byte_model
 from tracemill.errors import TracemillError, UsageError
 from tracemill.model_settings import EMBEDDED_MODEL
 from tracemill.weights import resolve
@@ -16,6 +16,8 @@ from trainer.objectives import Progress, find
 from trainer.objectives.base import OBJECTIVES
 
 COUNT = 12
+#: Layers of the tiny student.
+LAYERS = 2
 #: (objective, settings), by the tested case.
 CASES: dict[str, tuple[str, dict[str, Any]]] = {
     "sft": ("sft", {}),
@@ -28,14 +30,14 @@ CASES: dict[str, tuple[str, dict[str, Any]]] = {
 
 
 @pytest.fixture(scope="module")
-def tiny(models: Path, tmp_path_factory: pytest.TempPathFactory) -> str:
-    return tiny_model(models, tmp_path_factory.mktemp("tiny"))
+def tiny(tmp_path_factory: pytest.TempPathFactory) -> str:
+    return byte_model(tmp_path_factory.mktemp("tiny"), width=64)
 
 
 @pytest.fixture(scope="module")
-def wider(models: Path, tmp_path_factory: pytest.TempPathFactory) -> str:
+def wider(tmp_path_factory: pytest.TempPathFactory) -> str:
     """A teacher whose states are wider than the tiny student's."""
-    return tiny_model(models, tmp_path_factory.mktemp("wider"), width=96, seed=1)
+    return byte_model(tmp_path_factory.mktemp("wider"), width=96, seed=1)
 
 
 @pytest.fixture(scope="module")
@@ -114,7 +116,7 @@ def test_a_teacher_with_other_tokens_is_refused(tiny: str, tmp_path: Path) -> No
     tokenizer.save_pretrained(tmp_path / "teacher")
     for name in ("logits", "features"):
         teachers = (str(tmp_path / "teacher"),)
-        with pytest.raises(UsageError, match=r"\(49153\) are not the student's \(49152\)"):
+        with pytest.raises(UsageError, match=r"\(259\) are not the student's \(258\)"):
             find(name).fit(lesson(tiny, tmp_path, sums(2), teachers=teachers, objective=name))
 
 
@@ -126,7 +128,7 @@ def test_a_teacher_without_a_tokenizer_is_refused(tiny: str, tmp_path: Path) -> 
 
 def test_a_layer_that_is_not_there_is_refused(tiny: str, tmp_path: Path) -> None:
     given = lesson(tiny, tmp_path, sums(2), teachers=(tiny,), objective="features", features={"layers": [[1, 4]]})
-    with pytest.raises(UsageError, match=r"no pair \(1, 4\): the student has 3 layers, the teacher 3"):
+    with pytest.raises(UsageError, match=r"no pair \(1, 4\): the student has 2 layers, the teacher 2"):
         find("features").fit(given)
 
 

@@ -1,4 +1,4 @@
-"""Fixtures for tests of verification in this process, with scripted judges of known quality."""
+"""Fixtures for tests of tasks in this process, with a scripted teacher or with scripted judges of known quality."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -7,6 +7,7 @@ import pytest
 
 from tests.conftest import forget, stop_threads
 from tests.integration.factory import change
+from tests.integration.visits import Observed, in_this_process
 from tests.scripted_judges import firm, gullible, of_known_quality, scripted_judge
 from tests.scripted_server import ScriptedServer
 from tracemill.engines.registry import close_engines
@@ -31,6 +32,21 @@ JUDGES = {
 
 
 @pytest.fixture(scope="module")
+def teacher() -> Iterator[Observed]:
+    with Observed() as server:
+        yield server
+
+
+@pytest.fixture
+def database(clean: Stack, teacher: Observed, tmp_path: Path) -> Iterator[Stack]:
+    """An empty stack beside the teacher, which has no faults and has had no requests."""
+    teacher.during, teacher.faults = lambda: None, iter(())
+    teacher.requests.clear()
+    with in_this_process(clean, teacher, tmp_path) as stack:
+        yield stack
+
+
+@pytest.fixture(scope="module")
 def judges() -> Iterator[dict[str, ScriptedServer]]:
     servers = {name: scripted_judge(judge) for name, judge in JUDGES.items()}
     for server in servers.values():
@@ -41,9 +57,10 @@ def judges() -> Iterator[dict[str, ScriptedServer]]:
 
 
 @pytest.fixture
-def database(
+def judged_stack(
     clean: Stack, judges: dict[str, ScriptedServer], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> Iterator[Stack]:
+    """An empty stack beside the judges."""
     config = tmp_path / "tracemill.toml"
     config.write_text("".join(ALIAS.format(name=name, url=server.base_url) for name, server in judges.items()))
     monkeypatch.setenv("TRACEMILL_CONFIG", str(config))

@@ -2,9 +2,7 @@
 
 import random
 import threading
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 from uuid import uuid4
 
 import pytest
@@ -18,7 +16,7 @@ from producer.enqueue import enqueue_from
 from tests.integration.factory import additions, change, fill, job_spec, job_state, rows, states, value, wait_until
 from tests.integration.feeding import step
 from tests.integration.statements import claim, claim_id, fetch, insert_trace, keys, state_of
-from tests.integration.visits import Observed, in_this_process, work
+from tests.integration.visits import Observed, work
 from tests.scripted_server import Fault
 from tracemill.methods import named, prompts
 from tracemill.policy import Policy
@@ -32,20 +30,6 @@ from workers.job import worker_job
 from workers.spending import pay, take_from_slice
 
 pytestmark = pytest.mark.integration
-
-
-@pytest.fixture(scope="module")
-def teacher() -> Iterator[Observed]:
-    with Observed() as server:
-        yield server
-
-
-@pytest.fixture
-def database(clean: Stack, teacher: Observed, tmp_path: Path) -> Iterator[Stack]:
-    teacher.during, teacher.faults = lambda: None, iter(())
-    teacher.requests.clear()
-    with in_this_process(clean, teacher, tmp_path) as stack:
-        yield stack
 
 
 @pytest.mark.parametrize("state", ["paused", "cancelled", "over_budget", "done"])

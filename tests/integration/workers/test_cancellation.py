@@ -2,8 +2,6 @@
 
 import threading
 import time
-from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 from typer.testing import CliRunner
@@ -11,8 +9,8 @@ from typer.testing import CliRunner
 from cli.main import app
 from tests.integration.factory import additions, change, fill, rows, states, value, wait_until
 from tests.integration.feeding import step
-from tests.integration.visits import in_this_process
-from tests.scripted_server import Fault, ScriptedServer
+from tests.integration.visits import Observed
+from tests.scripted_server import Fault
 from tracemill.methods import named, prompts
 from tracemill.policy import Policy
 from tracemill.sampling import Sampling
@@ -24,20 +22,7 @@ from workers.verify import verify
 pytestmark = pytest.mark.integration
 
 
-@pytest.fixture(scope="module")
-def teacher() -> Iterator[ScriptedServer]:
-    with ScriptedServer(lambda _: "1 + 1 = 2. The answer is 2.") as server:
-        yield server
-
-
-@pytest.fixture
-def database(clean: Stack, teacher: ScriptedServer, tmp_path: Path) -> Iterator[Stack]:
-    teacher.requests.clear()
-    with in_this_process(clean, teacher, tmp_path) as stack:
-        yield stack
-
-
-def cancel_during(job_id: int, teacher: ScriptedServer, n_requests: int) -> float:
+def cancel_during(job_id: int, teacher: Observed, n_requests: int) -> float:
     """Cancel the job when the server has that many requests; return the seconds until its visit has ended."""
     visit = threading.Thread(target=generate, args=(job_id, [1]))
     visit.start()
@@ -49,7 +34,7 @@ def cancel_during(job_id: int, teacher: ScriptedServer, n_requests: int) -> floa
     return time.monotonic() - started
 
 
-def test_cancelling_a_job_aborts_its_requests(database: Stack, teacher: ScriptedServer) -> None:
+def test_cancelling_a_job_aborts_its_requests(database: Stack, teacher: Observed) -> None:
     job_id = fill(additions(2), "doomed").job_id
     step(settings().feeder)
     teacher.faults = iter([Fault.HANGS])
@@ -60,7 +45,7 @@ def test_cancelling_a_job_aborts_its_requests(database: Stack, teacher: Scripted
     assert len(teacher.requests) == 1
 
 
-def test_the_complete_answers_of_a_cancelled_job_are_stored(database: Stack, teacher: ScriptedServer) -> None:
+def test_the_complete_answers_of_a_cancelled_job_are_stored(database: Stack, teacher: Observed) -> None:
     spec = {"method": "refine", "prompts": prompts(named("refine"), ()), "sampling": Sampling(max_tokens=12)}
     job_id = fill(additions(1), "doomed", samples=2, budget=1e6, budget_unit="tokens", **spec).job_id
     step(settings().feeder)
@@ -74,7 +59,7 @@ def test_the_complete_answers_of_a_cancelled_job_are_stored(database: Stack, tea
 
 
 @pytest.fixture
-def judged(database: Stack, teacher: ScriptedServer) -> int:
+def judged(database: Stack, teacher: Observed) -> int:
     """A job of three questions, each with a trace that waits for the judge. Its canaries are stored."""
     job_id = fill(additions(3), "doomed", samples=1, policy=Policy(judge="student", judge_refused=True)).job_id
     step(settings().feeder)
@@ -86,7 +71,7 @@ def judged(database: Stack, teacher: ScriptedServer) -> int:
     return job_id
 
 
-def test_cancelling_a_job_aborts_its_judge_and_keeps_complete_ratings(judged: int, teacher: ScriptedServer) -> None:
+def test_cancelling_a_job_aborts_its_judge_and_keeps_complete_ratings(judged: int, teacher: Observed) -> None:
     teacher.faults = iter([None, Fault.HANGS, Fault.HANGS])  # type: ignore[list-item]
     verification = threading.Thread(target=verify, args=(judged, [1, 2, 3]))
     verification.start()
@@ -102,7 +87,7 @@ def test_cancelling_a_job_aborts_its_judge_and_keeps_complete_ratings(judged: in
     assert rows("select distinct last_error from job_questions") == [(None,)]
 
 
-def test_the_judge_gets_no_trace_of_a_cancelled_job(judged: int, teacher: ScriptedServer) -> None:
+def test_the_judge_gets_no_trace_of_a_cancelled_job(judged: int, teacher: Observed) -> None:
     assert CliRunner().invoke(app, ["jobs", "cancel", "doomed"]).exit_code == 0
     verify(judged, [1, 2, 3])
     assert len(teacher.requests) == 0

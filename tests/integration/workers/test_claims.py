@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 from uuid import uuid4
 
 import pytest
@@ -13,8 +12,7 @@ from db import session
 from tests.integration.factory import additions, fill, rows, states, value
 from tests.integration.feeding import leases_run_out, step
 from tests.integration.statements import claim
-from tests.integration.visits import in_this_process
-from tests.scripted_server import ScriptedServer
+from tests.integration.visits import Observed
 from tracemill.errors import TracemillError
 from tracemill.settings import settings
 from tracemill.stack import Stack
@@ -22,19 +20,6 @@ from workers import generate
 from workers.claims import ClaimKey
 
 pytestmark = pytest.mark.integration
-
-
-@pytest.fixture(scope="module")
-def teacher() -> Iterator[ScriptedServer]:
-    with ScriptedServer() as server:
-        yield server
-
-
-@pytest.fixture
-def database(clean: Stack, teacher: ScriptedServer, tmp_path: Path) -> Iterator[Stack]:
-    teacher.requests.clear()
-    with in_this_process(clean, teacher, tmp_path) as stack:
-        yield stack
 
 
 def test_a_repeated_claim_gets_the_question_again_and_counts_once(clean: Stack) -> None:
@@ -50,7 +35,7 @@ def test_a_repeated_claim_is_not_refused_for_its_own_reservation(clean: Stack) -
 
 @pytest.mark.parametrize("budget", [None, 1e6])
 def test_a_claim_whose_reply_was_lost_costs_nothing(
-    database: Stack, teacher: ScriptedServer, monkeypatch: pytest.MonkeyPatch, budget: float | None
+    database: Stack, teacher: Observed, monkeypatch: pytest.MonkeyPatch, budget: float | None
 ) -> None:
     job_id = fill(additions(1), "sums", budget=budget, budget_unit=budget and "tokens").job_id
     step(settings().feeder)

@@ -150,7 +150,7 @@ class MortalJudge(MortalEngine):
 
 
 def test_a_trace_that_kills_its_judge_fails_its_question_alone(
-    database: Stack, judges: dict[str, ScriptedServer], monkeypatch: pytest.MonkeyPatch
+    judged_stack: Stack, judges: dict[str, ScriptedServer], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     questions = sums(4)
     job_id = fill(questions, "judged", samples=1, policy=Policy(judge="firm")).job_id

@@ -22,7 +22,7 @@ pytestmark = pytest.mark.integration
 
 
 def test_an_error_about_one_trace_fails_its_question_and_no_other(
-    database: Stack, monkeypatch: pytest.MonkeyPatch
+    judged_stack: Stack, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     questions = sums(16)
     job_id = fill(questions, "bug", samples=2).job_id
@@ -48,7 +48,7 @@ def test_an_error_about_one_trace_fails_its_question_and_no_other(
 
 
 def test_a_verdict_that_postgres_refuses_fails_its_question_alone(
-    database: Stack, monkeypatch: pytest.MonkeyPatch
+    judged_stack: Stack, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     questions = sums(3)
     job_id = fill(questions, "refused", samples=1).job_id
@@ -64,7 +64,7 @@ def test_a_verdict_that_postgres_refuses_fails_its_question_alone(
 
 
 def test_a_judge_that_breaks_at_one_trace_is_an_error_of_this_verdict(
-    database: Stack, judges: dict[str, ScriptedServer], monkeypatch: pytest.MonkeyPatch
+    judged_stack: Stack, judges: dict[str, ScriptedServer], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(openai_server, "FIRST_PAUSE", 0.001)
     questions = sums(3)
@@ -87,7 +87,7 @@ def test_a_judge_that_breaks_at_one_trace_is_an_error_of_this_verdict(
 
 @pytest.mark.parametrize("fault", [Fault.BROKEN, Fault.MALFORMED])
 def test_a_judge_that_fails_every_request_fails_no_question(
-    database: Stack, judges: dict[str, ScriptedServer], monkeypatch: pytest.MonkeyPatch, fault: Fault
+    judged_stack: Stack, judges: dict[str, ScriptedServer], monkeypatch: pytest.MonkeyPatch, fault: Fault
 ) -> None:
     monkeypatch.setattr(openai_server, "FIRST_PAUSE", 0.001)
     questions = sums(3)
@@ -105,7 +105,7 @@ def test_a_judge_that_fails_every_request_fails_no_question(
 
 
 def test_a_refused_judge_is_paused_and_asked_again_after_its_pause(
-    database: Stack, judges: dict[str, ScriptedServer], monkeypatch: pytest.MonkeyPatch
+    judged_stack: Stack, judges: dict[str, ScriptedServer], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     questions = sums(3)
     job_id = fill(questions, "paused", samples=1, policy=Policy(judge="firm")).job_id

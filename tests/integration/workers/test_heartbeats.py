@@ -4,8 +4,6 @@ import os
 import socket
 import subprocess
 import sys
-from collections.abc import Iterator
-from pathlib import Path
 from uuid import uuid4
 
 import pytest
@@ -20,7 +18,7 @@ from tests.conftest import forget
 from tests.integration.factory import additions, change, fill, rows, states, value, wait_until
 from tests.integration.feeding import step
 from tests.integration.statements import alive, beat, claim, claim_id, execute, fetch, keys
-from tests.integration.visits import Observed, in_this_process
+from tests.integration.visits import Observed
 from tracemill.settings import FeederSettings
 from tracemill.stack import Stack
 from workers import claims, generate
@@ -98,19 +96,6 @@ def test_a_claim_that_an_older_release_renews_lasts_until_its_own_lease(clean: S
 
 
 # Claims that their process has forgotten.
-
-
-@pytest.fixture(scope="module")
-def teacher() -> Iterator[Observed]:
-    with Observed() as server:
-        yield server
-
-
-@pytest.fixture
-def database(clean: Stack, teacher: Observed, tmp_path: Path) -> Iterator[Stack]:
-    teacher.during = lambda: None
-    with in_this_process(clean, teacher, tmp_path) as stack:
-        yield stack
 
 
 def fails(*values: object) -> None:

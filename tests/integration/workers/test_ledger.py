@@ -3,7 +3,6 @@
 import json
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -19,7 +18,7 @@ from tests.integration.factory import additions, fill, job_state, rows, states, 
 from tests.integration.feeding import leases_run_out, step
 from tests.integration.statements import claim, claim_id
 from tests.integration.verifying import right_and_wrong, store, sums
-from tests.integration.visits import Observed, in_this_process, work
+from tests.integration.visits import Observed, work
 from tracemill.policy import Policy
 from tracemill.sampling import Sampling
 from tracemill.settings import model, settings
@@ -34,21 +33,13 @@ from workers.verify import verify
 pytestmark = pytest.mark.integration
 
 
-@pytest.fixture(scope="module")
-def teacher() -> Iterator[Observed]:
-    with Observed() as server:
-        yield server
-
-
 @pytest.fixture
-def budgeted(clean: Stack, teacher: Observed, tmp_path: Path) -> Iterator[int]:
+def budgeted(database: Stack) -> int:
     """A job with a budget and one question, which is queued."""
-    teacher.during = lambda: None
-    with in_this_process(clean, teacher, tmp_path):
-        limits = {"budget": 1e6, "budget_unit": "tokens", "sampling": Sampling(max_tokens=12)}
-        job_id = fill(additions(1), "dear", samples=1, **limits).job_id
-        step(settings().feeder)
-        yield job_id
+    limits = {"budget": 1e6, "budget_unit": "tokens", "sampling": Sampling(max_tokens=12)}
+    job_id = fill(additions(1), "dear", samples=1, **limits).job_id
+    step(settings().feeder)
+    return job_id
 
 
 def cost_of_the_visit() -> int:
@@ -158,7 +149,7 @@ def test_a_worker_that_ends_charges_nothing_for_visits_that_wait(clean: Stack) -
 
 
 @pytest.mark.parametrize("unit", [None, "tokens", "money"])
-def test_the_tokens_of_the_judge_are_counted_and_shown_apart(database: Stack, unit: str | None) -> None:
+def test_the_tokens_of_the_judge_are_counted_and_shown_apart(judged_stack: Stack, unit: str | None) -> None:
     budget = {"budget": 1e6, "budget_unit": unit} if unit else {}
     job_id = fill(sums(3), "judged", samples=1, policy=Policy(judge="firm"), **budget).job_id
     store("judged", {question: texts[:1] for question, texts in right_and_wrong(sums(3)).items()}, check=False)
@@ -179,11 +170,10 @@ def test_the_tokens_of_the_judge_are_counted_and_shown_apart(database: Stack, un
     assert shown["judge_cost"] == pytest.approx(cost)
 
 
-def test_the_judge_can_spend_the_budget_of_a_job(clean: Stack, teacher: Observed, tmp_path: Path) -> None:
-    with in_this_process(clean, teacher, tmp_path):
-        job_id = fill(additions(1), "dear", budget=10, budget_unit="tokens").job_id
-        row = {"claim_id": str(claim_id("judge")), "job_id": job_id, "payee": "judge", "cost": 0, "spent": 12}
-        with transaction() as connection:
-            pay(connection, [row | {"tokens_in": 10, "tokens_out": 2}])
-        work("dear")
-        assert (job_state("dear"), value("select count(*) from traces")) == ("over_budget", 0)
+def test_the_judge_can_spend_the_budget_of_a_job(database: Stack) -> None:
+    job_id = fill(additions(1), "dear", budget=10, budget_unit="tokens").job_id
+    row = {"claim_id": str(claim_id("judge")), "job_id": job_id, "payee": "judge", "cost": 0, "spent": 12}
+    with transaction() as connection:
+        pay(connection, [row | {"tokens_in": 10, "tokens_out": 2}])
+    work("dear")
+    assert (job_state("dear"), value("select count(*) from traces")) == ("over_budget", 0)

@@ -1,7 +1,6 @@
 """Each trace records the settings of the model alias that answered."""
 
 import json
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -11,20 +10,12 @@ from cli.main import app
 from tests.conftest import forget
 from tests.integration.factory import additions, fill, rows
 from tests.integration.feeding import step
-from tests.integration.visits import in_this_process
-from tests.scripted_server import ScriptedServer
 from tracemill.engines.registry import close_engines
 from tracemill.settings import settings
 from tracemill.stack import Stack
 from workers.generate import generate
 
 pytestmark = pytest.mark.integration
-
-
-@pytest.fixture
-def database(clean: Stack, tmp_path: Path) -> Iterator[Stack]:
-    with ScriptedServer() as server, in_this_process(clean, server, tmp_path) as stack:
-        yield stack
 
 
 def test_a_job_shows_that_the_settings_of_its_model_changed(database: Stack, tmp_path: Path) -> None:

@@ -5,7 +5,6 @@ The model is scripted; feeder, tasks and database are real, in this process.
 
 from collections.abc import Iterator
 from itertools import repeat
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -15,8 +14,8 @@ from tests.integration.answers import answers
 from tests.integration.factory import additions, change, fill, job_state, rows, states, value
 from tests.integration.feeding import step
 from tests.integration.statements import claim, claim_id, execute
-from tests.integration.visits import in_this_process, work
-from tests.scripted_server import Fault, ScriptedServer
+from tests.integration.visits import Observed, work
+from tests.scripted_server import Fault
 from tracemill.engines import openai_server
 from tracemill.settings import FeederSettings, settings
 from tracemill.stack import Stack
@@ -26,7 +25,7 @@ from workers.outages import answers_now
 pytestmark = pytest.mark.integration
 
 
-class Teacher(ScriptedServer):
+class Teacher(Observed):
     """Answers "What is n + 1?", and fails for the questions that contain `breaking`, or for all with `faults`."""
 
     breaking: str | None = None
@@ -56,13 +55,11 @@ def teacher() -> Iterator[Teacher]:
 
 
 @pytest.fixture
-def database(clean: Stack, teacher: Teacher, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Stack]:
+def database(database: Stack, teacher: Teacher, monkeypatch: pytest.MonkeyPatch) -> Stack:
     monkeypatch.setattr(openai_server, "FIRST_PAUSE", 0.001)
-    teacher.faults, teacher.breaking = iter(()), None
-    teacher.requests.clear()
+    teacher.breaking = None
     change("truncate model_pauses")
-    with in_this_process(clean, teacher, tmp_path) as stack:
-        yield stack
+    return database
 
 
 def visit_all(job: str) -> None:

@@ -56,7 +56,7 @@ def accepted(job: str) -> dict[str, int]:
     return dict(scores[0]._mapping)
 
 
-def test_a_gate_on_a_judge_of_known_quality_holds(database: Stack) -> None:
+def test_a_gate_on_a_judge_of_known_quality_holds(judged_stack: Stack) -> None:
     calibrated("good")
     policy = informed(Policy(judge="good", gates={"rating": 0.5}))
     assert policy.uninformative == {}
@@ -68,7 +68,7 @@ def test_a_gate_on_a_judge_of_known_quality_holds(database: Stack) -> None:
     assert counts["below"] == 0
 
 
-def test_a_gate_on_a_judge_at_chance_is_ignored_with_the_reason(database: Stack) -> None:
+def test_a_gate_on_a_judge_at_chance_is_ignored_with_the_reason(judged_stack: Stack) -> None:
     calibrated("chance")
     policy = informed(Policy(judge="chance", gates={"rating": 0.5}))
     assert "is not above 0.5" in policy.uninformative["rating"]
@@ -85,7 +85,7 @@ def test_a_gate_on_a_judge_at_chance_is_ignored_with_the_reason(database: Stack)
     assert [row.marks for row in marked] == [["rating"]]
 
 
-def test_a_gate_on_a_judge_that_was_never_measured_is_open(database: Stack) -> None:
+def test_a_gate_on_a_judge_that_was_never_measured_is_open(judged_stack: Stack) -> None:
     policy = informed(Policy(judge="good", gates={"rating": 0.5}))
     assert policy.uninformative == {"rating": "not calibrated"}
     fill(sums(40), "unmeasured", samples=2, policy=policy)
@@ -95,7 +95,7 @@ def test_a_gate_on_a_judge_that_was_never_measured_is_open(database: Stack) -> N
     assert counts["below"] > 0
 
 
-def test_a_gullible_judge_is_caught_by_the_canaries_of_its_job(database: Stack) -> None:
+def test_a_gullible_judge_is_caught_by_the_canaries_of_its_job(judged_stack: Stack) -> None:
     for judge, fooled in (("gullible", True), ("firm", False)):
         fill(sums(1), f"watched-{judge}", samples=2, policy=Policy(judge=judge))
         store(f"watched-{judge}", right_and_wrong(sums(1)))
@@ -108,7 +108,9 @@ def test_a_gullible_judge_is_caught_by_the_canaries_of_its_job(database: Stack) 
         assert canary_text.startswith("THE JUDGE FELL FOR") is fooled
 
 
-def test_the_judge_rates_only_traces_that_could_be_accepted(database: Stack, judges: dict[str, ScriptedServer]) -> None:
+def test_the_judge_rates_only_traces_that_could_be_accepted(
+    judged_stack: Stack, judges: dict[str, ScriptedServer]
+) -> None:
     fill(sums(5), "frugal", samples=2, policy=Policy(judge="firm"))
     store("frugal", right_and_wrong(sums(5)))
     scores = rows("select correct, signals from trace_scores where job = 'frugal'")
@@ -116,7 +118,7 @@ def test_the_judge_rates_only_traces_that_could_be_accepted(database: Stack, jud
     assert [row.correct for row in scores].count(True) == 5
 
 
-def test_without_a_gold_answer_the_samples_vote_and_the_vote_is_no_gold(database: Stack) -> None:
+def test_without_a_gold_answer_the_samples_vote_and_the_vote_is_no_gold(judged_stack: Stack) -> None:
     question = Question("Which number do I think of?", None, "math", None, {}, None)
     answers = ["The answer is 0.5.", r"So \boxed{\frac{1}{2}}.", "The answer is 1/2.", "The answer is 3.", "No idea."]
     for job, policy, expected in (("vote", Policy(), 0), ("majority", Policy(majority=0.6), 3)):
@@ -134,7 +136,7 @@ def test_without_a_gold_answer_the_samples_vote_and_the_vote_is_no_gold(database
         assert sum(row.accepted for row in scores) == expected
 
 
-def test_a_program_is_run_against_its_tests(database: Stack) -> None:
+def test_a_program_is_run_against_its_tests(judged_stack: Stack) -> None:
     tests = "assert add(1, 2) == 3\nassert add(-1, 1) == 0"
     question = Question("Write a function add(a, b).", tests, "code", "code", {}, None)
     fill([question], "programs", samples=2, policy=Policy(stated=False))
@@ -145,7 +147,7 @@ def test_a_program_is_run_against_its_tests(database: Stack) -> None:
 
 
 def test_a_program_without_a_sandbox_waits_for_a_worker_that_has_one(
-    database: Stack, monkeypatch: pytest.MonkeyPatch
+    judged_stack: Stack, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("tracemill.verification.pipeline.sandbox", lambda: Sandbox(bwrap="/no/such/bwrap"))
     question = Question("Write a function one().", "assert one() == 1", "code", "code", {}, None)
@@ -161,7 +163,7 @@ def test_a_program_without_a_sandbox_waits_for_a_worker_that_has_one(
 
 
 def test_without_a_sandbox_only_the_questions_of_programs_wait(
-    database: Stack, monkeypatch: pytest.MonkeyPatch
+    judged_stack: Stack, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("tracemill.verification.pipeline.sandbox", lambda: Sandbox(bwrap="/no/such/bwrap"))
     program = Question("Write a function one().", "assert one() == 1", "code", "code", {}, None)
@@ -174,13 +176,13 @@ def test_without_a_sandbox_only_the_questions_of_programs_wait(
     assert value("select count(*) from job_questions where last_error like 'no sandbox%'") == 1
 
 
-def test_an_answer_that_was_cut_off_is_refused_where_the_policy_asks(database: Stack) -> None:
+def test_an_answer_that_was_cut_off_is_refused_where_the_policy_asks(judged_stack: Stack) -> None:
     fill(sums(1), "cut", samples=2, policy=Policy(finished=True))
     store("cut", right_and_wrong(sums(1)), finish_reason="length")
     assert accepted("cut") == {"right": 1, "accepted": 0, "below": 0}
 
 
-def test_free_text_that_differs_is_decided_by_a_judge_that_was_measured(database: Stack) -> None:
+def test_free_text_that_differs_is_decided_by_a_judge_that_was_measured(judged_stack: Stack) -> None:
     question = Question("Name the capital of France.", "the city of Paris", "general", "text", {}, None)
     trusting = Policy(judge="firm", signals=("agreement",))
     for job, policy, expected in (("trusted", trusting, False), ("untrusted", informed(trusting), None)):
@@ -191,7 +193,9 @@ def test_free_text_that_differs_is_decided_by_a_judge_that_was_measured(database
         assert row.proof.startswith("agreement 0.05 by firm") is (expected is not None)
 
 
-def test_a_worker_without_a_sandbox_reports_that_at_its_start(database: Stack, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_worker_without_a_sandbox_reports_that_at_its_start(
+    judged_stack: Stack, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr("tracemill.verification.pipeline.sandbox", lambda: Sandbox(bwrap="/no/such/bwrap"))
     monkeypatch.setattr("cli.workers._celery", lambda *_: None)
     started = CliRunner().invoke(app, ["worker", "verify"])
@@ -201,7 +205,7 @@ def test_a_worker_without_a_sandbox_reports_that_at_its_start(database: Stack, m
 
 
 def test_a_job_asks_its_canaries_once_despite_concurrent_verification(
-    database: Stack, monkeypatch: pytest.MonkeyPatch
+    judged_stack: Stack, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     asked_jobs: list[int] = []
 
@@ -220,7 +224,7 @@ def test_a_job_asks_its_canaries_once_despite_concurrent_verification(
     assert states("crowd") == {"done": 8}
 
 
-def test_a_verifier_releases_its_questions_at_shutdown(database: Stack, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_verifier_releases_its_questions_at_shutdown(judged_stack: Stack, monkeypatch: pytest.MonkeyPatch) -> None:
     job_id = fill(sums(2), "left", samples=2).job_id
     store("left", right_and_wrong(sums(2)), check=False)
     change("update job_questions set lease_until = now() + interval '1 hour'")
@@ -232,7 +236,7 @@ def test_a_verifier_releases_its_questions_at_shutdown(database: Stack, monkeypa
 
 
 def test_judgements_survive_a_postgres_outage_without_a_second_request(
-    database: Stack, judges: dict[str, ScriptedServer], monkeypatch: pytest.MonkeyPatch
+    judged_stack: Stack, judges: dict[str, ScriptedServer], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     fill(sums(2), "away", samples=2, policy=Policy(judge="firm"))
     store("away", right_and_wrong(sums(2)), check=False)
@@ -262,7 +266,7 @@ def test_judgements_survive_a_postgres_outage_without_a_second_request(
 
 
 def test_judgements_before_an_outage_are_kept_and_only_the_rest_repeated(
-    database: Stack, monkeypatch: pytest.MonkeyPatch
+    judged_stack: Stack, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     prompts: list[str] = []
 
@@ -295,7 +299,7 @@ def test_judgements_before_an_outage_are_kept_and_only_the_rest_repeated(
     assert trouble() is None
 
 
-def test_a_vote_that_comes_late_changes_nothing(database: Stack, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_vote_that_comes_late_changes_nothing(judged_stack: Stack, monkeypatch: pytest.MonkeyPatch) -> None:
     question = Question("Which number do I think of?", None, "math", None, {}, None)
     job_id = fill([question], "late", samples=4, policy=Policy(majority=0.5)).job_id
     store("late", {question.text: ["The answer is 2.", "The answer is 2."]})

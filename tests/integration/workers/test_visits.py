@@ -6,7 +6,6 @@ The model is scripted; feeder, tasks and database are real, in this process.
 import re
 from collections import Counter
 from collections.abc import Callable, Iterator
-from pathlib import Path
 
 import pytest
 
@@ -16,8 +15,7 @@ from producer.sources import Question
 from tests.integration.factory import addition, additions, change, fill, job_state, rows, states, value
 from tests.integration.feeding import leases_run_out, step
 from tests.integration.statements import keys
-from tests.integration.visits import in_this_process, work
-from tests.scripted_server import ScriptedServer
+from tests.integration.visits import Observed, work
 from tracemill.policy import Policy
 from tracemill.sampling import Sampling
 from tracemill.settings import settings
@@ -26,7 +24,7 @@ from workers.generate import generate
 from workers.verify import verify
 
 
-class Teacher(ScriptedServer):
+class Teacher(Observed):
     """Answers "What is n + 1?". `right` decides from n and the number of earlier answers if an answer is right."""
 
     def __init__(self) -> None:
@@ -55,10 +53,9 @@ def teacher() -> Iterator[Teacher]:
 
 
 @pytest.fixture
-def database(clean: Stack, teacher: Teacher, tmp_path: Path) -> Iterator[Stack]:
+def database(database: Stack, teacher: Teacher) -> Stack:
     teacher.right, teacher.n_answers = (lambda n, count: True), Counter()
-    with in_this_process(clean, teacher, tmp_path) as stack:
-        yield stack
+    return database
 
 
 def samples(job: str) -> dict[str, tuple[int, int, str]]:

@@ -4,6 +4,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from types import SimpleNamespace
@@ -204,6 +205,16 @@ def test_a_list_of_jobs_is_a_table_at_80_columns_without_the_optional_columns(
     text = capsys.readouterr().out
     assert "│ gsm8k-teacher-cot │ running │ 12 of 1319 │      0 │     96 │       31 │" in text
     assert "tokens" not in text
+
+
+@pytest.mark.parametrize("engine", ["vllm", ""])
+def test_a_status_has_a_column_of_engines_only_if_a_process_has_one(
+    engine: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(stack, "_job_sentences", list)
+    redis = ProcessStatus("redis", "RUNNING", 7, 1.0, 0, Path("log"))
+    stack._print_status([redis, replace(redis, name="generate", engine=engine)], json=False)
+    assert ("engine" in capsys.readouterr().out) is bool(engine)
 
 
 def test_a_table_without_rows_says_so(capsys: pytest.CaptureFixture[str]) -> None:

@@ -3,6 +3,7 @@
 import asyncio
 import json
 import math
+import multiprocessing
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -35,6 +36,12 @@ def test_concurrent_requests_get_all_their_samples(engine: VllmEngine) -> None:
     assert [len(generation.completions) for generation in generations] == [4] * 20
     assert all(completion.text and completion.tokens for g in generations for completion in g.completions)
     assert len({completion.text for completion in generations[0].completions}) > 1
+
+
+def test_an_engine_is_spawned(engine: VllmEngine) -> None:
+    """A forked process would inherit "plugins are loaded", so that the plugin of its owner would not run."""
+    engines = [child for child in multiprocessing.active_children() if "EngineCore" in child.name]
+    assert [type(child).__name__ for child in engines] == ["SpawnProcess"]
 
 
 def test_an_engine_process_sleeps_while_its_worker_computes(engine: VllmEngine) -> None:

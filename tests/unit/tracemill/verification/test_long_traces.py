@@ -81,7 +81,7 @@ def test_a_hundred_thousand_characters_take_at_most_fifty_milliseconds(shape: st
     text = SHAPES[shape](100_000)
     assert len(text) > 90_000
     before = benchmark_seconds()
-    assert seconds(text) < max(before, benchmark_seconds())
+    assert (taken := seconds(text)) < before or taken < benchmark_seconds()
 
 
 @pytest.mark.parametrize("shape", ["thoughts", "numbers", "ranges"])

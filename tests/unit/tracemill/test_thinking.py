@@ -66,13 +66,13 @@ def test_complete_thoughts_without_an_answer_are_the_answer() -> None:
      "<|channel|>final", "<|channel|>analysis<|message|>", "</think> <response>", "Here is my thought process: ",
      "<think:aaaaaaaaaaaaaaaa", " ", "\n", "<|im_end|>"],
 )  # fmt: skip
-def test_hostile_marks_are_split_in_linear_time(piece: str) -> None:
-    text = piece * (250_000 // len(piece))
+def test_a_megabyte_of_hostile_marks_is_split_in_linear_time(piece: str) -> None:
+    text = piece * (1_000_000 // len(piece))
     start = thread_time()
     for hostile in (text, f"<think>{text}", f"{text}</think>"):
         split(hostile)
         length(hostile)
-    assert thread_time() - start < 1.5
+    assert thread_time() - start < 6
 
 
 #: Tokens of the answer, the mark at the end of the prompt, the number of thinking tokens.

@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Callable
-from time import thread_time
+from time import process_time
 
 import pytest
 from hypothesis import given, settings
@@ -158,15 +158,15 @@ def test_no_text_makes_a_method_raise(text: str, kind: Kind) -> None:
 
 def seconds_of(work: Callable[[], object]) -> float:
     """Processor time of `work`, which other processes do not change."""
-    start = thread_time()
+    start = process_time()
     work()
-    return thread_time() - start
+    return process_time() - start
 
 
 @pytest.mark.parametrize("piece", HOSTILE, ids=ascii)
 @pytest.mark.parametrize("name", ["cot", "stepwise", "rationalize", "refine", "contrast"])
-def test_a_hostile_text_is_read_at_a_megabyte_a_second(name: str, piece: str) -> None:
-    method, text = METHODS[name], piece * (250_000 // len(piece))
+def test_a_megabyte_is_read_in_less_than_a_second(name: str, piece: str) -> None:
+    method, text = METHODS[name], piece * (1_000_000 // len(piece))
     findings = Findings(None, "", answer="1", kind="number")
-    assert seconds_of(lambda: method.parse(text, "number")) < 0.25
-    assert seconds_of(lambda: method.refusal(text, findings)) < 0.25
+    assert seconds_of(lambda: method.parse(text, "number")) < 1
+    assert seconds_of(lambda: method.refusal(text, findings)) < 1

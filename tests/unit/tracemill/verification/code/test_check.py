@@ -238,13 +238,13 @@ def test_the_program_of_a_trace_is_extracted(name: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["`" * 10**6, "```\n" * 3 * 10**5, "x" * 10**6, " " * 10**6 + "\nreturn 1", "a = " * 10**5, "def f(\n" * 10**5, "if " * 3 * 10**5, "\n" * 10**6, "</think>" * 10**5, "a.b[" * 10**5, "```python " * 10**5],
+    "text", ["`" * 10**7, "```\n" * 3 * 10**6, "x" * 10**7, " " * 10**7 + "\nreturn 1", "a = " * 10**6, "def f(\n" * 10**6, "if " * 3 * 10**6, "\n" * 10**7, "</think>" * 10**6, "a.b[" * 10**6, "```python " * 10**6],
     ids=lambda text: repr(text[:9]),
 )  # fmt: skip
 def test_a_hostile_text_is_read_in_linear_time(text: str) -> None:
     start = time.thread_time()
     program(text)
-    assert time.thread_time() - start < 0.5
+    assert time.thread_time() - start < 5
 
 
 @pytest.mark.parametrize("name", PROOFS)

@@ -50,10 +50,10 @@ UNITS = ["1. ", "1. a\n", "\n", "a. ", "```", "```\n", "\\[\n", "$$", "=\n", "St
 
 
 @pytest.mark.parametrize("unit", UNITS)
-def test_a_hostile_text_is_split_in_linear_time(unit: str) -> None:
+def test_splitting_a_megabyte_takes_under_four_seconds(unit: str) -> None:
     start = thread_time()
-    steps = split(unit * (250_000 // len(unit)))
-    assert thread_time() - start < 1
+    steps = split(unit * (1_000_000 // len(unit)))
+    assert thread_time() - start < 4
     assert len(steps) <= 2000
     assert all(steps)
 

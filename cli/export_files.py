@@ -162,7 +162,7 @@ def _join_parquet(pieces: Sequence[Path], whole: Path) -> None:
     from pyarrow.parquet import ParquetFile, ParquetWriter
 
     if len(pieces) == 1:
-        _link(pieces[0], whole)
+        link(pieces[0], whole)
         return
     with ParquetWriter(whole, ParquetFile(pieces[0]).schema_arrow) as writer:
         for piece in pieces:
@@ -175,10 +175,10 @@ def _folder(pieces: Sequence[Path], whole: Path) -> None:
     (whole / "data").mkdir(parents=True)
     (whole / "README.md").write_text(CARD, encoding="utf-8")
     for number, piece in enumerate(pieces):
-        _link(piece, whole / "data" / f"train-{number:05}.parquet")
+        link(piece, whole / "data" / f"train-{number:05}.parquet")
 
 
-def _link(piece: Path, path: Path) -> None:
+def link(piece: Path, path: Path) -> None:
     """Give a piece another name. It keeps its own, in case that this process is killed."""
     try:
         os.link(piece, path)

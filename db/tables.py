@@ -15,6 +15,7 @@ from sqlalchemy import (
     ForeignKey,
     Identity,
     Index,
+    Integer,
     LargeBinary,
     SmallInteger,
     UniqueConstraint,
@@ -202,7 +203,8 @@ class Trace(Base):
     prompt_hash: Mapped[str] = mapped_column(ForeignKey("prompts.hash"))
     #: The exact text of the model with its thoughts, without characters that Postgres cannot store. Rounds train on it.
     text: Mapped[str]
-    #: The reasoning that the method reads; null if that is `thoughts`, or without thoughts the text after them.
+    #: The reasoning that the method reads; null if that is `thoughts` or without thoughts the text after them, or if it
+    #: is at `reasoning_start`.
     reasoning: Mapped[str | None]
     answer: Mapped[str | None]
     #: Form of the answer: boxed, stated, hashes (requested forms); equation, last number, last line (lenient).
@@ -228,10 +230,18 @@ class Trace(Base):
     #: No foreign key: its check would read the whole table in a migration.
     model_hash: Mapped[str | None]
     created_at: Mapped[datetime] = now()
-    #: The thoughts in `text`, without marks; null if there are none.
+    #: The thoughts in `text`, without marks; null if there are none, or if they are at `thoughts_start`.
     thoughts: Mapped[str | None]
-    #: The text after the thoughts, as users see it; null if it is the whole `text`.
+    #: The text after the thoughts, as users see it; null if it is the whole `text`, or at `answer_start`. Empty answers
+    #: are always here.
     answer_text: Mapped[str | None]
+    #: Positions in `text` of parts that need no copy, from 1, and their lengths in characters.
+    thoughts_start: Mapped[int | None] = mapped_column(Integer)
+    thoughts_length: Mapped[int | None] = mapped_column(Integer)
+    answer_start: Mapped[int | None] = mapped_column(Integer)
+    answer_length: Mapped[int | None] = mapped_column(Integer)
+    reasoning_start: Mapped[int | None] = mapped_column(Integer)
+    reasoning_length: Mapped[int | None] = mapped_column(Integer)
     __table_args__ = (UniqueConstraint("job_id", "question_id", "variant", "sample_index"),)
 
 

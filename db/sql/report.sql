@@ -68,7 +68,8 @@ group by 1 order by 1
 
 -- name: report_examples
 -- The first example of each given question.
-select distinct on (t.question_id) t.question_id, q.question, coalesce(t.answer_text, t.text) as text, t.id as trace_id,
+select distinct on (t.question_id) t.question_id, q.question, coalesce(t.answer_text, substr(t.text, t.answer_start, t.answer_length), t.text) as text,
+       t.id as trace_id,
        j.model as teacher, j.method,
        t.prompt_hash
 from examples e join traces t on t.id = e.trace_id join questions q on q.id = t.question_id join jobs j on j.id = t.job_id

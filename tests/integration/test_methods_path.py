@@ -220,7 +220,7 @@ def test_thoughts_are_kept_apart_from_the_answer_and_counted(database: Stack, so
     assert result.answer == "10"
     stored = rows("select text, thoughts, answer_text, reasoning from traces")[0]
     assert stored.text.startswith("<think>Perhaps 14?")
-    assert stored.reasoning is None
+    assert (stored.thoughts, stored.answer_text, stored.reasoning) == (None, None, None)  # no second copy
     assert 0 < result.thinking_tokens < result.tokens_out
 
 

@@ -29,9 +29,10 @@ from db.counts import JobCount
 from db.judges import Calibration, Canary
 from db.ledger import Payment
 from db.liveness import CLAIMED, Leader, ModelPause, Process
+from db.results import Evaluation
 from tracemill.scores import SCORES
 
-__all__ = ["Base", "Calibration", "Canary", "JobCount", "Leader", "ModelPause", "Payment", "Process"]
+__all__ = ["Base", "Calibration", "Canary", "Evaluation", "JobCount", "Leader", "ModelPause", "Payment", "Process"]
 
 
 class PromptRow(Base):
@@ -375,35 +376,3 @@ class Exclusion(Base):
     #: Share of the word n-grams of the shorter question that are in the other, 0 to 1.
     share: Mapped[float]
     __table_args__ = (one_of("rule", "exact", "normalised", "ngram"),)
-
-
-class Evaluation(Base):
-    """The result of one finished evaluation job for one round, before or after training."""
-
-    __tablename__ = "evaluations"
-    id: Mapped[int] = mapped_column(Identity(), primary_key=True)
-    round_id: Mapped[int] = mapped_column(ForeignKey("rounds.id", ondelete="CASCADE"))
-    job_id: Mapped[int] = mapped_column(ForeignKey("jobs.id"))
-    stage: Mapped[str]
-    #: Name of the base model's job, which the results before and after share.
-    benchmark: Mapped[str]
-    questions: Mapped[int]
-    #: Failed questions that are not among them.
-    left_out: Mapped[int] = mapped_column(server_default="0")
-    #: Right answers in any form, and right answers in a requested form.
-    correct: Mapped[int]
-    correct_strict: Mapped[int]
-    accuracy: Mapped[float]
-    #: 95 % Wilson score interval of `accuracy`.
-    low: Mapped[float]
-    high: Mapped[float]
-    #: With several samples: pass@k and majority@k for k = 1, 2, 4, … and for all samples.
-    pass_at: Mapped[dict[str, Any]] = mapped_column(server_default=text("'{}'"))
-    majority_at: Mapped[dict[str, Any]] = mapped_column(server_default=text("'{}'"))
-    #: Means over all samples; faithfulness and coherence over the judged ones.
-    steps: Mapped[float | None]
-    faithfulness: Mapped[float | None]
-    coherence: Mapped[float | None]
-    tokens_out: Mapped[float | None]
-    created_at: Mapped[datetime] = now()
-    __table_args__ = (UniqueConstraint("round_id", "job_id"), one_of("stage", "before", "after"))

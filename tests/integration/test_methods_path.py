@@ -187,7 +187,8 @@ def test_stepwise_stores_step_by_step_and_keeps_label_and_rationale_apart(
 ) -> None:
     model.script = lambda messages: "Step 1: 3 * 4 = 12 apples\nStep 2: 12 - 2 = 10 are left\nThe answer is 10."
     work(enqueue(source, "stepwise", "--samples", "1"))
-    steps, reasoning, answer = rows("select steps, reasoning, answer from traces")[0]
+    steps = value("select steps from traces")
+    reasoning, answer = rows("select reasoning, answer from trace_scores")[0]
     assert [(step["number"], step["result"]) for step in steps] == [(1, "12"), (2, "10")]
     assert "The answer is" not in reasoning
     assert answer == "10"

@@ -91,7 +91,7 @@ def export(
     names = [*READ] if form else [name.strip() for name in columns.split(",") if name.strip()]
     if names and len(uses) > 1 and USE not in names:
         names.append(USE)
-    traces = Traces(url.get_secret_value(), where, names, uses, form)
+    traces = Traces(url.get_secret_value(), where, names, uses, form, by_question=form is not None)
     rows = {"where": where, "columns": names, "uses": list(uses), "layout": layout, "raw": raw}
     progress = Progress(rows | {"format": format, "first": traces.first}, 0, traces.end)
     if output == STDOUT:
@@ -101,7 +101,7 @@ def export(
         return
     again = f"The export continues when you repeat: {this_command()}"
     with explained_interrupt(again), export_files.explained(output):
-        progress = _write(Unfinished(output, FORMATS[format]), traces, progress, raw)
+        progress = write_pieces(Unfinished(output, FORMATS[format]), traces, progress, raw)
     if json:
         counts = {"rows": progress.rows, "left_out": progress.left_out}
         print_json({"output": output, "format": format, "columns": list(traces.kinds), **counts})
@@ -113,7 +113,7 @@ def export(
             print_line(f"left out: {_counts(progress)}{_option(progress, '; ')}")
 
 
-def _write(unfinished: Unfinished, traces: "Traces", new: Progress, raw: bool) -> Progress:
+def write_pieces(unfinished: Unfinished, traces: "Traces", new: Progress, raw: bool) -> Progress:
     """Write the traces in pieces, after those of an interrupted export, and join them."""
     progress = unfinished.begin(new)
     if progress.rows:

@@ -45,6 +45,8 @@ NESTED: dict[str, list[dict[str, str]] | dict[str, str]] = {
     "reward_model": {"style": "text", "ground_truth": "text"},
     "extra_info": {"index": "int8"},
 }
+#: Types of Postgres whose values Arrow takes as psycopg reads them.
+PLAIN = frozenset(("int2", "int4", "int8", "float4", "float8", "bool", "timestamptz", "text", "varchar"))
 CARD = """---
 configs:
 - config_name: default
@@ -95,12 +97,12 @@ def _csv_lines(piece: Piece) -> Iterator[Write]:
         if piece.is_first:
             writer.writerow(columns)
         yield lambda rows: writer.writerows(
-            [csv_cell(_cell(row[name], columns[name]), piece.raw, file) for name in columns] for row in rows
+            [csv_cell(_cell(row[name]), piece.raw, file) for name in columns] for row in rows
         )
 
 
-def _cell(value: Any, kind: str) -> Any:
-    return json.dumps(value) if isinstance(value, bool) else _value(value, kind)
+def _cell(value: Any) -> Any:
+    return json.dumps(value) if isinstance(value, bool) else _value(value)
 
 
 @contextmanager
@@ -151,7 +153,7 @@ def _parquet(piece: Piece) -> Iterator[Write]:
         yield lambda rows: writer.write_table(
             pyarrow.table(
                 {
-                    name: pyarrow.array([_stored(row[name], kind) for row in rows], _arrow(kind))
+                    name: pyarrow.array(_stored([row[name] for row in rows], kind), _arrow(kind))
                     for name, kind in columns.items()
                 }
             )
@@ -162,7 +164,7 @@ def _join_parquet(pieces: Sequence[Path], whole: Path) -> None:
     from pyarrow.parquet import ParquetFile, ParquetWriter
 
     if len(pieces) == 1:
-        _link(pieces[0], whole)
+        link(pieces[0], whole)
         return
     with ParquetWriter(whole, ParquetFile(pieces[0]).schema_arrow) as writer:
         for piece in pieces:
@@ -175,10 +177,10 @@ def _folder(pieces: Sequence[Path], whole: Path) -> None:
     (whole / "data").mkdir(parents=True)
     (whole / "README.md").write_text(CARD, encoding="utf-8")
     for number, piece in enumerate(pieces):
-        _link(piece, whole / "data" / f"train-{number:05}.parquet")
+        link(piece, whole / "data" / f"train-{number:05}.parquet")
 
 
-def _link(piece: Path, path: Path) -> None:
+def link(piece: Path, path: Path) -> None:
     """Give a piece another name. It keeps its own, in case that this process is killed."""
     try:
         os.link(piece, path)
@@ -218,11 +220,11 @@ def _arrow_of(fields: list[dict[str, str]] | dict[str, str]) -> "pyarrow.DataTyp
     return pyarrow.struct([(name, _arrow(kind)) for name, kind in fields.items()])
 
 
-def _stored(value: Any, kind: str) -> Any:
-    return value if kind in NESTED else _value(value, kind)
+def _stored(values: list[Any], kind: str) -> list[Any]:
+    return values if kind in NESTED or kind in PLAIN else list(map(_value, values))
 
 
-def _value(value: Any, kind: str) -> Any:
+def _value(value: Any) -> Any:
     match value:
         case None | bool() | int() | float() | str() | datetime():
             return value

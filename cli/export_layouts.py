@@ -11,7 +11,7 @@ from itertools import groupby
 from typing import Any, TypeAlias
 
 from cli.export_files import Columns
-from tracemill.thinking import BEGIN, END
+from tracemill.thinking import joined
 
 Row: TypeAlias = dict[str, Any]
 #: Columns of trace_scores that every layout reads.
@@ -43,8 +43,7 @@ class LayoutRows:
 
 
 def _text(row: Row) -> str:
-    """The whole text of the model, its thoughts between marks."""
-    return row["text"] if row["thoughts"] is None else f"{BEGIN}{row['thoughts']}{END}\n{row['text']}"
+    return joined(row["thoughts"], row["text"])
 
 
 def _message(role: str, content: str) -> dict[str, str]:
@@ -64,7 +63,12 @@ def _for_each(make: Callable[[Row], Row]) -> Callable[[list[Row]], list[Row]]:
 
 
 def _conversation(row: Row) -> Row:
-    return {"conversations": [{"from": "human", "value": row["question"]}, {"from": "gpt", "value": _text(row)}]}
+    return {
+        "conversations": [
+            {"from": "human", "value": row["question"]},
+            {"from": "gpt", "value": _text(row)},
+        ]
+    }
 
 
 def _pairs(rows: list[Row]) -> list[Row]:

@@ -1,12 +1,13 @@
-"""The traces of an export, read from the view in the order of their ids, in transactions of about a second.
+"""The rows of an export, read from views in the order of their ids, in transactions of about a second.
 
-A layout reads the traces of a question together, so it goes through the ids of questions.
+A layout and an archive read the traces of a question together, so they go through the ids of questions.
 
 One long transaction would keep every dead row of the database, and each statement of the feeder would read them again.
 A replica cancels long transactions. So an export is no snapshot: a verdict that comes meanwhile may be in it.
 """
 
 import time
+from abc import ABC, abstractmethod
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -29,7 +30,7 @@ OVERLAP = "overlap"
 _HIDDEN = ("_question", "_use", "_id")
 #: Ids in the first statement. Later ones have as many as are read in about a second.
 FIRST_SPAN, MAX_SPAN = 10_000, 10_000_000
-#: The same for layouts, which hold all traces of the questions in memory.
+#: The same for ids of questions, because all their traces are held in memory.
 FIRST_QUESTIONS, MAX_QUESTIONS = 100, 1_000
 #: Seconds until a lost connection counts as an error. A failover takes up to two minutes.
 PATIENCE = 180.0
@@ -40,7 +41,7 @@ Connection = psycopg.Connection[dict[str, Any]]
 
 
 class Batch(NamedTuple):
-    """The rows of the matching traces up to the id `last`."""
+    """The matching rows up to the id `last`."""
 
     last: int
     rows: list[dict[str, Any]]
@@ -49,50 +50,33 @@ class Batch(NamedTuple):
 
 
 @dataclass
-class Traces:
-    """The traces of the view that match a condition of the user, whose SQL runs as the read-only role."""
+class Rows(ABC):
+    """The rows of a view."""
 
     url: str
-    where: str
-    columns: Sequence[str]
-    uses: Sequence[str]
-    layout: LayoutRows | None = None
+    #: Whether the ids are those of questions.
+    by_question: bool = field(kw_only=True, default=True)
     #: The columns of the rows.
     kinds: Columns = field(init=False)
-    #: When the first trace of the database was stored: it recognises the database. And the last id.
-    first: str = field(init=False)
-    end: int = field(init=False)
 
     def __post_init__(self) -> None:
-        self._id = sql.Identifier("question_id" if self.layout else "trace_id")
         try:
             with self._connect() as connection:
                 self._begin(connection)
         except psycopg.OperationalError as error:
             raise unreachable("Postgres", error) from None
 
+    @abstractmethod
     def _begin(self, connection: Connection) -> None:
-        # The line break ends a comment in the condition.
-        self._condition = sql.SQL("from trace_scores where (") + sql.SQL(self.where) + sql.SQL("\n)")
-        names = map(sql.Identifier, self.columns)
-        selected = sql.SQL(", ").join(names) if self.columns else sql.SQL("trace_scores.*")
-        hidden = sql.SQL(", question as _question, training_use as _use, {} as _id ").format(self._id)
-        self._rows = sql.SQL("select ") + selected + hidden + self._condition
-        described = _execute(connection, self._rows + sql.SQL(" limit 0")).description or []
-        kinds = {c.name: _kind(c.type_code) for c in described if c.name not in _HIDDEN}
-        self.kinds = self.layout.columns if self.layout else kinds
-        first = _execute(
-            connection, sql.SQL("select created_at from trace_scores order by trace_id limit 1")
-        ).fetchone()
-        self.first = str(first["created_at"]) if first else ""
-        last = sql.SQL("select {} as id from trace_scores order by 1 desc limit 1").format(self._id)
-        row = _execute(connection, last).fetchone()
-        self.end = int(row["id"]) if row else 0
-        self._overlaps = _overlaps(connection)
+        """Prepare the statements, and learn the columns."""
+
+    @abstractmethod
+    def _read(self, connection: Connection, after: int, last: int) -> Batch:
+        """The rows with ids above `after`, up to `last` or less."""
 
     def batches(self, after: int, end: int) -> Iterator[Batch]:
-        """The matching traces with ids above `after`, up to `end`. An absence of the server only delays them."""
-        span, largest = (FIRST_QUESTIONS, MAX_QUESTIONS) if self.layout else (FIRST_SPAN, MAX_SPAN)
+        """The matching rows with ids above `after`, up to `end`. An absence of the server only delays them."""
+        span, largest = (FIRST_QUESTIONS, MAX_QUESTIONS) if self.by_question else (FIRST_SPAN, MAX_SPAN)
         connection, failed_at = None, None
         try:
             while after < end:
@@ -117,14 +101,53 @@ class Traces:
             if connection is not None:
                 connection.close()
 
+    def _connect(self) -> Connection:
+        connection = psycopg.connect(self.url, row_factory=dict_row, connect_timeout=10)
+        connection.read_only = True
+        connection.isolation_level = psycopg.IsolationLevel.REPEATABLE_READ
+        return connection
+
+
+@dataclass
+class Traces(Rows):
+    """The traces of the view that match a condition of the user, whose SQL runs as the read-only role."""
+
+    where: str
+    columns: Sequence[str]
+    uses: Sequence[str]
+    layout: LayoutRows | None = None
+    #: When the first trace of the database was stored: it recognises the database. And the last id.
+    first: str = field(init=False)
+    end: int = field(init=False)
+
+    def _begin(self, connection: Connection) -> None:
+        self._id = sql.Identifier("question_id" if self.by_question else "trace_id")
+        # The line break ends a comment in the condition.
+        self._condition = sql.SQL("from trace_scores where (") + sql.SQL(self.where) + sql.SQL("\n)")
+        names = map(sql.Identifier, self.columns)
+        selected = sql.SQL(", ").join(names) if self.columns else sql.SQL("trace_scores.*")
+        hidden = sql.SQL(", question as _question, training_use as _use, {} as _id ").format(self._id)
+        self._rows = sql.SQL("select ") + selected + hidden + self._condition
+        described = _execute(connection, self._rows + sql.SQL(" limit 0")).description or []
+        kinds = {c.name: _kind(c.type_code) for c in described if c.name not in _HIDDEN}
+        self.kinds = self.layout.columns if self.layout else kinds
+        first = _execute(
+            connection, sql.SQL("select created_at from trace_scores order by trace_id limit 1")
+        ).fetchone()
+        self.first = str(first["created_at"]) if first else ""
+        last = sql.SQL("select {} as id from trace_scores order by 1 desc limit 1").format(self._id)
+        row = _execute(connection, last).fetchone()
+        self.end = int(row["id"]) if row else 0
+        self._overlaps = _overlaps(connection)
+
     def _read(self, connection: Connection, after: int, last: int) -> Batch:
         ids = sql.SQL(" and {id} > {after} and {id} <= {last}")
         here = self._rows + ids.format(id=self._id, after=after, last=last)
         chosen = sql.SQL(" and training_use = any({}) order by {}, trace_id").format(list(self.uses), self._id)
-        if self.layout is None:
+        if not self.by_question:
             chosen += sql.SQL(" limit {}").format(BATCH)
         rows = _execute(connection, here + chosen).fetchall()
-        last = rows[-1]["_id"] if self.layout is None and len(rows) == BATCH else last
+        last = rows[-1]["_id"] if not self.by_question and len(rows) == BATCH else last
         others = sql.SQL(" and training_use <> all({}) group by 1").format(list(self.uses))
         counted = sql.SQL("select training_use, count(*) ") + self._condition
         counts = _execute(connection, counted + ids.format(id=self._id, after=after, last=last) + others)
@@ -144,11 +167,24 @@ class Traces:
                     continue
             yield row
 
-    def _connect(self) -> Connection:
-        connection = psycopg.connect(self.url, row_factory=dict_row, connect_timeout=10)
-        connection.read_only = True
-        connection.isolation_level = psycopg.IsolationLevel.REPEATABLE_READ
-        return connection
+
+@dataclass
+class Lineage(Rows):
+    """The rows of the view round_lineage for the traces of a job, without their texts."""
+
+    job: str
+
+    def _begin(self, connection: Connection) -> None:
+        every = sql.SQL("select * from round_lineage limit 0")
+        columns = {c.name: _kind(c.type_code) for c in _execute(connection, every).description or []}
+        self.kinds = {name: kind for name, kind in columns.items() if name not in ("question", "text", "thoughts")}
+
+    def _read(self, connection: Connection, after: int, last: int) -> Batch:
+        query = sql.SQL(
+            "select {} from round_lineage where job = {} and question_id > {} and question_id <= {} "
+            "order by question_id, trace_id, round, role, evaluation_job"
+        ).format(sql.SQL(", ").join(map(sql.Identifier, self.kinds)), self.job, after, last)
+        return Batch(last, _execute(connection, query).fetchall(), Counter())
 
 
 def next_span(span: int, seconds: float, largest: int = MAX_SPAN) -> int:

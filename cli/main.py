@@ -33,6 +33,7 @@ MODULES = {
     "health": ("health",),
     "sql": ("sql",),
     "export": ("export",),
+    "archive": ("archive",),
     "train": ("train",),
     "loop": ("loop",),
     "loops": ("loops",),

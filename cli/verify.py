@@ -37,13 +37,13 @@ def register(app: typer.Typer) -> None:
 _SCORES = ", ".join(f'"{name}"' for name in SCORE_FIELDS)
 
 VERIFY = (
-    "Verify the traces of a JSONL file: check the answer and each equation. It needs no stack.\n\n"
+    "Verify the traces of a JSONL or Parquet file: check the answer and each equation. It needs no stack.\n\n"
     'FILE has one object a line: "trace" and, optionally, "id", "question", "gold", "kind" (number, expression, '
     'choice, boolean, text or code; guessed if absent) and "steps" (a list, used unchanged). It may be a .gz file, or '
-    "- for standard input.\n\n"
+    "- for standard input. A Parquet file has the same columns.\n\n"
     'Instead of "trace" it may have columns of other tools: a text in "generation", "completion" or "response", or a '
     'conversation in "messages" or "conversations"; then also "problem", "prompt" or "instruction", and "answer" or '
-    '"expected_answer".\n\n'
+    '"expected_answer". Files of `tracemill export` and `tracemill archive` need no change.\n\n'
     'OUT has each object in the same order, with its fields and "correct" (true, false or null), "proof", '
     '"answer", "steps", "first_error", "equations", "faithfulness", "coherence", "seconds", "kind", "false_equations", '
     f'{_SCORES} and "error"; with --judge also "agreement" (of free text with its gold answer) and "judge".\n\n'
@@ -58,7 +58,7 @@ VERIFY = (
 
 
 def verify(
-    file: Annotated[str | None, typer.Argument(metavar="[FILE]", help="File of traces, JSONL.")] = None,
+    file: Annotated[str | None, typer.Argument(metavar="[FILE]", help="File of traces, JSONL or Parquet.")] = None,
     out: Annotated[
         str, typer.Option("--out", "-o", metavar="OUT", help="File for the verdicts (default: -, standard output).")
     ] = "-",

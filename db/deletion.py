@@ -33,7 +33,7 @@ def check(connection: Connection, name: str, job_id: int, state: str, force: boo
         names = ", ".join(f"{use.kind} {use.name}" for use in uses)
         raise UsageError(
             f"job {name} was used by {names}. --force deletes it all the same, with the rows of lineage and of "
-            "measurements that need it"
+            "measurements that need it; `tracemill archive` keeps them in files"
         )
     if state not in DELETABLE:
         raise _not_ended(name, state)

@@ -15,6 +15,7 @@ from sqlalchemy import (
     ForeignKey,
     Identity,
     Index,
+    Integer,
     LargeBinary,
     SmallInteger,
     UniqueConstraint,
@@ -28,9 +29,21 @@ from db.counts import JobCount
 from db.judges import Calibration, Canary
 from db.ledger import BudgetSlice, Payment
 from db.liveness import CLAIMED, Leader, ModelPause, Process
+from db.results import Evaluation
 from tracemill.scores import SCORES
 
-__all__ = ["Base", "BudgetSlice", "Calibration", "Canary", "JobCount", "Leader", "ModelPause", "Payment", "Process"]
+__all__ = [
+    "Base",
+    "BudgetSlice",
+    "Calibration",
+    "Canary",
+    "Evaluation",
+    "JobCount",
+    "Leader",
+    "ModelPause",
+    "Payment",
+    "Process",
+]
 
 
 class PromptRow(Base):
@@ -203,7 +216,8 @@ class Trace(Base):
     prompt_hash: Mapped[str] = mapped_column(ForeignKey("prompts.hash"))
     #: The exact text of the model with its thoughts, without characters that Postgres cannot store. Rounds train on it.
     text: Mapped[str]
-    #: The reasoning that the method reads; null if that is `thoughts`, or without thoughts the text after them.
+    #: The reasoning that the method reads; null if that is `thoughts` or without thoughts the text after them, or if it
+    #: is at `reasoning_start`.
     reasoning: Mapped[str | None]
     answer: Mapped[str | None]
     #: Form of the answer: boxed, stated, hashes (requested forms); equation, last number, last line (lenient).
@@ -229,10 +243,18 @@ class Trace(Base):
     #: No foreign key: its check would read the whole table in a migration.
     model_hash: Mapped[str | None]
     created_at: Mapped[datetime] = now()
-    #: The thoughts in `text`, without marks; null if there are none.
+    #: The thoughts in `text`, without marks; null if there are none, or if they are at `thoughts_start`.
     thoughts: Mapped[str | None]
-    #: The text after the thoughts, as users see it; null if it is the whole `text`.
+    #: The text after the thoughts, as users see it; null if it is the whole `text`, or at `answer_start`. Empty answers
+    #: are always here.
     answer_text: Mapped[str | None]
+    #: Positions in `text` of parts that need no copy, from 1, and their lengths in characters.
+    thoughts_start: Mapped[int | None] = mapped_column(Integer)
+    thoughts_length: Mapped[int | None] = mapped_column(Integer)
+    answer_start: Mapped[int | None] = mapped_column(Integer)
+    answer_length: Mapped[int | None] = mapped_column(Integer)
+    reasoning_start: Mapped[int | None] = mapped_column(Integer)
+    reasoning_length: Mapped[int | None] = mapped_column(Integer)
     __table_args__ = (UniqueConstraint("job_id", "question_id", "variant", "sample_index"),)
 
 
@@ -366,35 +388,3 @@ class Exclusion(Base):
     #: Share of the word n-grams of the shorter question that are in the other, 0 to 1.
     share: Mapped[float]
     __table_args__ = (one_of("rule", "exact", "normalised", "ngram"),)
-
-
-class Evaluation(Base):
-    """The result of one finished evaluation job for one round, before or after training."""
-
-    __tablename__ = "evaluations"
-    id: Mapped[int] = mapped_column(Identity(), primary_key=True)
-    round_id: Mapped[int] = mapped_column(ForeignKey("rounds.id", ondelete="CASCADE"))
-    job_id: Mapped[int] = mapped_column(ForeignKey("jobs.id"))
-    stage: Mapped[str]
-    #: Name of the base model's job, which the results before and after share.
-    benchmark: Mapped[str]
-    questions: Mapped[int]
-    #: Failed questions that are not among them.
-    left_out: Mapped[int] = mapped_column(server_default="0")
-    #: Right answers in any form, and right answers in a requested form.
-    correct: Mapped[int]
-    correct_strict: Mapped[int]
-    accuracy: Mapped[float]
-    #: 95 % Wilson score interval of `accuracy`.
-    low: Mapped[float]
-    high: Mapped[float]
-    #: With several samples: pass@k and majority@k for k = 1, 2, 4, … and for all samples.
-    pass_at: Mapped[dict[str, Any]] = mapped_column(server_default=text("'{}'"))
-    majority_at: Mapped[dict[str, Any]] = mapped_column(server_default=text("'{}'"))
-    #: Means over all samples; faithfulness and coherence over the judged ones.
-    steps: Mapped[float | None]
-    faithfulness: Mapped[float | None]
-    coherence: Mapped[float | None]
-    tokens_out: Mapped[float | None]
-    created_at: Mapped[datetime] = now()
-    __table_args__ = (UniqueConstraint("round_id", "job_id"), one_of("stage", "before", "after"))

@@ -5,7 +5,7 @@ Messages have `role` and `content`, or `from` and `value` (ShareGPT).
 
 from typing import Any, NamedTuple
 
-from tracemill.thinking import BEGIN, END
+from tracemill.thinking import joined
 
 _USER = frozenset(("user", "human"))
 _MODEL = frozenset(("assistant", "gpt", "model", "bot", "chatgpt"))
@@ -48,7 +48,7 @@ def reply_text(value: object) -> str | None:
         return None
     text, thoughts = _text(replies[0].content), replies[0].thoughts
     if thoughts:
-        return f"{BEGIN}{thoughts}{END}\n{text or ''}"
+        return joined(thoughts, str(text or ""))
     return text if isinstance(text, str) else None
 
 

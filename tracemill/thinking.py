@@ -131,6 +131,11 @@ def split(text: str) -> Parts:
     return Parts(without_turn_end(_without(_MARK, thoughts)).strip() or None, answer, end < len(text))
 
 
+def joined(thoughts: str | None, answer: str) -> str:
+    """The text of a model from its two parts, with our own marks around its thoughts."""
+    return f"{BEGIN}{thoughts}{END}\n{answer}" if thoughts else answer
+
+
 def answer_of(text: str) -> str:
     """The answer, or the thoughts if the text has nothing else. Empty if these thoughts were cut off."""
     thoughts, answer, is_cut_off = split(text)

@@ -308,17 +308,20 @@ where state = 'running' and (job_id, question_id, claim_id) in (
 insert into models (hash, settings) values (:hash, cast(:settings as jsonb)) on conflict do nothing
 
 -- name: insert_traces
-insert into traces (job_id, question_id, variant, sample_index, prompt_hash, text, thoughts, answer_text, reasoning, answer,
+insert into traces (job_id, question_id, variant, sample_index, prompt_hash, text, thoughts, thoughts_start, thoughts_length,
+                    answer_text, answer_start, answer_length, reasoning, reasoning_start, reasoning_length, answer,
                     answer_form, steps, calls, tokens_in, tokens_out, thinking_tokens, finish_reason, latency_seconds,
                     engine_seconds, cost, worker, model_hash)
-select job_id, question_id, variant, sample_index, prompt_hash, text, thoughts, answer_text, reasoning, answer,
-       answer_form, steps, calls, tokens_in, tokens_out, thinking_tokens, finish_reason, latency_seconds, engine_seconds,
-       cost, worker, model_hash
+select job_id, question_id, variant, sample_index, prompt_hash, text, thoughts, thoughts_start, thoughts_length,
+       answer_text, answer_start, answer_length, reasoning, reasoning_start, reasoning_length, answer, answer_form,
+       steps, calls, tokens_in, tokens_out, thinking_tokens, finish_reason, latency_seconds, engine_seconds, cost, worker,
+       model_hash
 from jsonb_to_recordset(cast(:rows as jsonb)) as row (
     job_id bigint, question_id bigint, variant text, sample_index bigint, prompt_hash text, text text, thoughts text,
-    answer_text text, reasoning text, answer text, answer_form text, steps jsonb, calls jsonb, tokens_in bigint,
-    tokens_out bigint, thinking_tokens bigint, finish_reason text, latency_seconds real, engine_seconds real, cost real, worker text,
-    model_hash text)
+    thoughts_start integer, thoughts_length integer, answer_text text, answer_start integer, answer_length integer,
+    reasoning text, reasoning_start integer, reasoning_length integer, answer text, answer_form text, steps jsonb,
+    calls jsonb, tokens_in bigint, tokens_out bigint, thinking_tokens bigint, finish_reason text, latency_seconds real,
+    engine_seconds real, cost real, worker text, model_hash text)
 on conflict do nothing
 
 -- name: insert_logprobs

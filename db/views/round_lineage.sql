@@ -19,8 +19,8 @@ select r.name as round,
        v.low,
        v.high,
        v.benchmark,
-       coalesce(t.answer_text, t.text) as text,
-       t.thoughts,
+       coalesce(t.answer_text, substr(t.text, t.answer_start, t.answer_length), t.text) as text,
+       coalesce(t.thoughts, substr(t.text, t.thoughts_start, t.thoughts_length)) as thoughts,
        p.messages as teacher_prompt,
        e.stage as curriculum_stage
 from rounds r

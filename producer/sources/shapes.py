@@ -7,6 +7,8 @@ are compared without case. A field is written as after `--map` (`paths`).
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
+from tracemill.verification.foreign_rows import EXPORTED
+
 
 @dataclass(frozen=True, slots=True)
 class Shape:
@@ -115,6 +117,7 @@ SHAPES: tuple[Shape, ...] = (
 
 #: Layouts of files with traces.
 TRACE_SHAPES: tuple[Shape, ...] = (
+    Shape("an export or an archive", ("trace_id", "question", *EXPORTED), {"trace": ",".join(EXPORTED)}),
     Shape(
         "inspect", ("input", "target", "output"), {"question": "input", "gold": "target", "trace": "output.completion"}
     ),

@@ -52,6 +52,8 @@ LUCK = next(line for line in commands() if "as false_equation" in line)
 WATCH = "tracemill jobs watch"
 TAUGHT = (ADAPTIVE, BEFORE)
 VERIFY = "tracemill verify traces.jsonl -o verified.jsonl"
+ARCHIVE = "tracemill archive first --to archive"
+ARCHIVED = (FIRST, "tracemill jobs watch first", ARCHIVE)
 PLANNED = "Not asked yet: these jobs come first"
 
 COMMANDS = {
@@ -109,6 +111,11 @@ COMMANDS = {
     "tracemill export good --columns question,text,answer": Shown(r"^good: \d+ traces$", (FIRST,), "first"),
     "tracemill export messages.jsonl --as messages": Shown(r"^messages\.jsonl: \d+ rows$", (FIRST,), "first"),
     "tracemill export all.jsonl.gz --include all": Shown(r"^all\.jsonl\.gz: [\d,]+ traces$", (FIRST,), "first"),
+    ARCHIVE: Shown(r"^first is archived in /.*/archive/first \(\d+ traces\)$", ARCHIVED[:-1]),
+    "tracemill verify archive/first/traces-00000.parquet -o again.jsonl": Shown(r"^right +\d", ARCHIVED),
+    "tracemill import 'archive/first/traces-*.parquet' --name again": Shown(
+        r"^job again: \d+ traces in \d+ rows, \d+ new, 0 left out\.", ARCHIVED
+    ),
     "tracemill doctor": Shown(r"│ Postgres +│ ok(.|\n)*^everything needed is here, \d warnings?$"),
     "tracemill health --here": Shown(r"│ redis +│ well"),
     "tracemill db upgrade": Shown(r"^the schema is up to date$"),

@@ -187,7 +187,8 @@ def test_stepwise_stores_step_by_step_and_keeps_label_and_rationale_apart(
 ) -> None:
     model.script = lambda messages: "Step 1: 3 * 4 = 12 apples\nStep 2: 12 - 2 = 10 are left\nThe answer is 10."
     work(enqueue(source, "stepwise", "--samples", "1"))
-    steps, reasoning, answer = rows("select steps, reasoning, answer from traces")[0]
+    steps = value("select steps from traces")
+    reasoning, answer = rows("select reasoning, answer from trace_scores")[0]
     assert [(step["number"], step["result"]) for step in steps] == [(1, "12"), (2, "10")]
     assert "The answer is" not in reasoning
     assert answer == "10"
@@ -220,7 +221,7 @@ def test_thoughts_are_kept_apart_from_the_answer_and_counted(database: Stack, so
     assert result.answer == "10"
     stored = rows("select text, thoughts, answer_text, reasoning from traces")[0]
     assert stored.text.startswith("<think>Perhaps 14?")
-    assert stored.reasoning is None
+    assert (stored.thoughts, stored.answer_text, stored.reasoning) == (None, None, None)  # no second copy
     assert 0 < result.thinking_tokens < result.tokens_out
 
 

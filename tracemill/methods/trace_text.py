@@ -16,10 +16,18 @@ def text_columns(text: str, method: Method, kind: Kind) -> dict[str, Any]:
     reasoning = (answer_text if thoughts is None else thoughts).strip()
     return {
         "text": text,
-        "thoughts": thoughts,
-        "answer_text": None if answer_text == text else answer_text,
-        "reasoning": None if parsed.reasoning == reasoning else parsed.reasoning,
+        **_part("thoughts", "thoughts", thoughts, text),
+        **_part("answer_text", "answer", None if answer_text == text else answer_text, text),
+        **_part("reasoning", "reasoning", None if parsed.reasoning == reasoning else parsed.reasoning, text),
         "answer": parsed.answer,
         "answer_form": parsed.answer_form,
         "steps": parsed.steps,
     }
+
+
+def _part(column: str, name: str, part: str | None, text: str) -> dict[str, Any]:
+    """The position of a part in the text, from 1; its copy if it is empty, or if marks inside it were removed."""
+    at = text.find(part) if part else -1
+    if at < 0:
+        return {column: part, f"{name}_start": None, f"{name}_length": None}
+    return {column: None, f"{name}_start": at + 1, f"{name}_length": len(part or "")}

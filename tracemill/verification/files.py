@@ -34,6 +34,7 @@ IN_FLIGHT = 16  # batches: the output waits up to 3 s for a trace that hangs, an
 IN_FLIGHT_BYTES = 32 * 2**20
 
 _CHUNK = 2**20
+_PACKED_ROWS = 50  # rows of a Parquet file that are unpacked at a time
 _BOM = b"\xef\xbb\xbf"
 _KINDS = get_args(Kind)
 
@@ -45,7 +46,7 @@ class Line(NamedTuple):
     number: int
     #: Bytes.
     size: int
-    #: Bytes of the file that are read once this line is read.
+    #: Bytes (rows of a Parquet file) that are read once this line is read.
     position: int
     #: The JSON object; None: the line holds none, so nothing is written back.
     row: dict[str, Any] | None
@@ -70,7 +71,7 @@ class Done(NamedTuple):
 
 
 class Input:
-    """A JSONL file, compressed if its name ends in .gz, or standard input."""
+    """A JSONL file, compressed if its name ends in .gz, a Parquet file, or standard input."""
 
     def __init__(self, name: str) -> None:
         """Open it. Raises UsageError if it cannot be read."""
@@ -79,11 +80,17 @@ class Input:
         except OSError as error:
             raise UsageError(f"cannot read {name}: {error.strerror}") from None
         self._is_compressed = name.endswith(".gz")
-        #: Bytes; None: unknown before the end.
+        self._table = _open_parquet(name, self.file) if name.endswith(".parquet") else None
+        #: Bytes, or rows of a Parquet file; None: unknown before the end.
         self.size = None if name == STANDARD else os.stat(name).st_size or None
+        if self._table is not None:
+            self.size = self._table.metadata.num_rows
 
     def lines(self) -> Iterator[Line]:
-        """Every line that is not blank. The last line of a truncated file reports that."""
+        """Every line that is not blank, or every row. The last line of a damaged file reports that."""
+        return self._text_lines() if self._table is None else _rows(self._table)
+
+    def _text_lines(self) -> Iterator[Line]:
         stream = cast(IO[bytes], gzip.GzipFile(fileobj=self.file)) if self._is_compressed else self.file
         number = position = 0
         try:
@@ -100,6 +107,30 @@ class Input:
                     yield Line(number, size, position, *_parse(data))
         except (OSError, EOFError, zlib.error) as error:
             yield Line(number + 1, 0, position, None, None, f"the file cannot be read from here on: {reason_of(error)}")
+
+
+def _open_parquet(name: str, file: IO[bytes]) -> Any:
+    try:
+        from pyarrow.parquet import ParquetFile
+
+        return ParquetFile(file)
+    except ImportError:
+        raise UsageError(f"{name}: Parquet files need `pyarrow`: pip install 'tracemill[sources]'") from None
+    except (OSError, ValueError) as error:  # pyarrow.ArrowInvalid is a ValueError
+        raise UsageError(f"{name} is not a readable Parquet file: {reason_of(error)}") from None
+
+
+def _rows(table: Any) -> Iterator[Line]:
+    """The rows of a Parquet file, as JSON would hold them. Their numbers are also their positions."""
+    number = 0
+    try:
+        for batch in table.iter_batches(_PACKED_ROWS, use_threads=False):
+            for row in batch.to_pylist():
+                number += 1
+                data = json.dumps(row, ensure_ascii=False, default=str).encode()
+                yield Line(number, len(data), number, *_parse(data))
+    except (OSError, ValueError) as error:
+        yield Line(number + 1, 0, number, None, None, f"the file cannot be read from here on: {reason_of(error)}")
 
 
 def _parse(data: bytes) -> tuple[dict[str, Any] | None, Item | None, str | None]:

@@ -1,9 +1,10 @@
-"""Traces in the rows of other tools: NeMo-Skills, curator, distilabel, datatrove, verifiers, plain conversations."""
+"""Traces in rows without our names: NeMo-Skills, curator, distilabel, datatrove, verifiers, conversations, exports."""
 
 from collections.abc import Iterable, Mapping
 from typing import Any
 
 from tracemill.conversations import reply_text, turns, user_text
+from tracemill.thinking import joined
 
 #: Usual names of a trace, or of several to one question.
 TRACE_COLUMNS = (
@@ -35,6 +36,8 @@ QUESTION_COLUMNS = (
 GOLD_COLUMNS = ("gold", "answer", "final_answer", "expected_answer", "ground_truth", "correct_answer", "target")
 #: Keys under which an object keeps a text of the model.
 _TEXT_KEYS = ("text", "content", "generation", "completion", "response")
+#: Columns of an export or an archive: the two parts of a trace.
+EXPORTED = ("text", "thoughts")
 
 
 def trace_texts(value: Any) -> list[str]:
@@ -45,6 +48,8 @@ def trace_texts(value: Any) -> list[str]:
         reply = reply_text(value)
         return [] if reply is None else [reply]
     if isinstance(value, Mapping):
+        if isinstance(thoughts := value.get("thoughts"), str):
+            return [joined(thoughts, str(value.get("text") or ""))]
         return next(([value[key]] for key in _TEXT_KEYS if isinstance(value.get(key), str)), [])
     return [text for part in value for text in trace_texts(part)] if isinstance(value, list) else []
 
@@ -54,6 +59,9 @@ def foreign_fields(row: Mapping[str, Any]) -> dict[str, Any]:
 
     Raises ValueError if no column has a trace, or if one has several.
     """
+    if row.keys() >= set(EXPORTED):
+        # Its `steps` is a number of steps.
+        return {"trace": "".join(trace_texts({name: row[name] for name in EXPORTED})), "steps": None}
     column = _first(TRACE_COLUMNS, row)
     texts = trace_texts(row[column]) if column else []
     if not texts:

@@ -10,7 +10,7 @@ from tracemill.verification.verdict import Verdict
 JUDGE_FIELDS = ("agreement", "judge")
 #: Begins the name of a field of ours if the input row has another field of that name.
 PREFIX = "tracemill_"
-#: Fields of the input row that are used for the verdict, and that keep their value.
+#: Fields of the input row that are used for the verdict, and that keep their value. A number of steps is not used.
 KEPT = ("steps", "kind")
 
 
@@ -49,7 +49,7 @@ def output_names(row: Mapping[str, Any], judge: str | None) -> dict[str, str]:
     is_output = all(name in row or PREFIX + name in row for name in FIELDS)
 
     def name_of(field: str) -> str:
-        clashes = field in row and field not in KEPT and not is_output
+        clashes = field in row and (field not in KEPT or isinstance(row[field], int)) and not is_output
         return PREFIX + field if clashes or PREFIX + field in row else field
 
     return {field: name_of(field) for field in (FIELDS + JUDGE_FIELDS if judge else FIELDS)}
@@ -64,4 +64,4 @@ def output_row(row: Mapping[str, Any], verdict: Verdict, judge: str | None) -> d
 
 def kept_values(row: Mapping[str, Any]) -> dict[str, Any]:
     """Fields that a verdict has too, but that keep the value of the input row."""
-    return {name: row[name] for name in KEPT if row.get(name)}
+    return {name: row[name] for name in KEPT if row.get(name) and not isinstance(row[name], int)}

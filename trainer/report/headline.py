@@ -83,7 +83,8 @@ def _strict_gain(facts: Facts) -> float | None:
 
 
 def _examples(facts: Facts) -> str:
-    count = sum(int(stage["examples"]) for stage in facts.stages)
+    # The traces of the examples may be deleted since.
+    count = sum(int(stage["examples"]) for stage in facts.stages) or facts.metrics.get("examples", 0)
     return f"{count:,} examples"
 
 

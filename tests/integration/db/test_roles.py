@@ -12,7 +12,7 @@ from typer.testing import CliRunner
 from cli.main import app
 from db.session import transaction
 from tests.conftest import forget
-from tests.integration.factory import Processes, additions, fill, rows, value, wait_until
+from tests.integration.factory import Processes, additions, change, fill, rows, value, wait_until
 from tests.integration.measured import benchmark, measured, teach
 from tests.integration.rounds import job, new_round, question, round_spec, trace
 from tests.integration.scripted import SETTINGS, Teacher, check, start_all, wait_for
@@ -193,6 +193,10 @@ def test_export_sql_and_report_read_from_a_replica(
         exported = CliRunner().invoke(app, ["export", str(output), "--where", "job = 'replicated'"])
         assert exported.exit_code == 0, exported.exception
         assert "7 + 1 = 8" in output.read_text()
+        change("update jobs set state = 'done' where name = 'replicated'")
+        archived = CliRunner().invoke(app, ["archive", "replicated", "--to", str(tmp_path / "archive")])
+        assert archived.exit_code == 0, archived.exception
+        assert "(1 traces)" in archived.stdout
         answer = CliRunner().invoke(app, ["sql", "--csv", "select traces from job_progress where job = 'replicated'"])
         assert answer.stdout.split() == ["traces", "1"]
         reported = CliRunner().invoke(app, ["report", "replicated", "--output", str(tmp_path / "report.html")])

@@ -11,11 +11,14 @@ import pytest
 from sqlalchemy import Connection, text
 
 from db import migrate, schema, views
+from db.queries import Q
 from db.session import transaction
 from tests import ROOT
 from tests.integration.factory import Processes, additions, change, fill, rows, value
 from tests.integration.feeding import step
 from tracemill.errors import StackError, UsageError
+from tracemill.methods import named
+from tracemill.methods.trace_text import text_columns
 from tracemill.settings import settings
 from tracemill.stack import Stack
 
@@ -108,6 +111,31 @@ def test_the_cost_of_jobs_survives_an_upgrade_and_a_downgrade(clean: Stack) -> N
         assert value("select spent from jobs") == 5
     finally:
         migrate.upgrade(clean.database_url)
+
+
+def test_a_downgrade_copies_the_parts_of_traces_that_older_releases_read(clean: Stack) -> None:
+    fill(additions(1), "sums")
+    ids = rows("select job_id, question_id, prompt_hash from job_questions join job_prompts using (job_id)")[0]
+    counts = ("tokens_in", "tokens_out", "thinking_tokens", "latency_seconds", "engine_seconds", "cost")
+    trace = {"variant": "", "sample_index": 0, "calls": [], "worker": "new", **dict.fromkeys(counts, 0)}
+    trace |= ids._asdict() | text_columns(THOUGHT, named("cot"), "number")
+    with transaction() as connection:
+        connection.execute(Q["insert_traces"], {"rows": json.dumps([trace])})
+    query = "select text, thoughts, reasoning from trace_scores"
+    shown = [tuple(row) for row in rows(query)]
+    assert shown == [("The answer is 2.", "1 + 1?", "1 + 1?")]
+    assert rows("select thoughts, answer_text from traces") == [(None, None)]
+    try:
+        migrate.downgrade(clean.database_url, "0016")
+        assert rows("select thoughts, answer_text from traces") == [("1 + 1?", "The answer is 2.")]
+    finally:
+        migrate.upgrade(clean.database_url)
+    assert [tuple(row) for row in rows(query)] == shown
+
+
+def test_long_texts_are_compressed_with_lz4_where_the_server_can(stack: Stack) -> None:
+    query = "select attcompression from pg_attribute where attrelid = 'traces'::regclass and attname = 'text'"
+    assert value(query) == "l"
 
 
 CLAIMED = """

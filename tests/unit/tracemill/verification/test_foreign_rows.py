@@ -2,10 +2,13 @@
 
 import json
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import pytest
+from pyarrow import Table
+from pyarrow.parquet import write_table
 
 from tests.unit.tracemill.verification.verify_command import Verify, read, runner, write
 from tracemill.verification.files import _item
@@ -78,6 +81,49 @@ def test_an_output_that_is_verified_again_gets_new_verdicts_in_place(verify: Ver
     assert [row["correct"] for row in again] == [False, False]
     assert (again[1]["answer"], again[1]["tracemill_answer"]) == ("mine", "7")
     assert len(first[0]) == 2 + len(FIELDS)
+
+
+#: A row of `tracemill export`, whose `steps` is a number.
+EXPORTED = {
+    "trace_id": 1,
+    "question": TASK,
+    "text": RIGHT,
+    "thoughts": "Add.",
+    "gold": "7",
+    "correct": True,
+    "steps": 2,
+}
+
+
+def test_a_row_of_an_export_is_read_with_its_thoughts(verify: Verify, tmp_path: Path) -> None:
+    assert _item(EXPORTED).text == f"<think>Add.</think>\n{RIGHT}"
+    assert _item(EXPORTED | {"thoughts": None}).text == RIGHT
+    [done] = read(verify(write(tmp_path / "in.jsonl", [EXPORTED])).out)
+    assert {name: done[name] for name in EXPORTED} == EXPORTED
+    assert (done["tracemill_correct"], len(done["tracemill_steps"]), done["error"]) == (True, 2, None)
+
+
+def test_a_parquet_file_gives_the_verdicts_of_its_rows_as_json(verify: Verify, tmp_path: Path) -> None:
+    made = {"at": datetime(2026, 11, 29, tzinfo=UTC), "share": float("nan")}
+    rows = [EXPORTED | {"trace_id": n, "gold": str(7 + n % 2)} | made for n in range(120)]
+    write_table(Table.from_pylist(rows), tmp_path / "in.parquet")
+    verify(tmp_path / "in.parquet", "-o", tmp_path / "out.jsonl")
+    as_json = [row | {"at": "2026-11-29 00:00:00+00:00", "share": None} for row in rows]
+    verify(write(tmp_path / "in.jsonl", as_json), "-o", tmp_path / "same.jsonl")
+    first, second = read(tmp_path / "out.jsonl"), read(tmp_path / "same.jsonl")
+    assert [row | {"seconds": 0} for row in first] == [row | {"seconds": 0} for row in second]
+    whole = (tmp_path / "out.jsonl").read_bytes()
+    (tmp_path / "out.jsonl").write_bytes(whole[: len(whole) // 2])
+    assert (
+        json.loads(verify(tmp_path / "in.parquet", "-o", tmp_path / "out.jsonl", "--json").out)["from_earlier_run"] > 0
+    )
+    assert [row["trace_id"] for row in read(tmp_path / "out.jsonl")] == list(range(120))
+
+
+def test_a_damaged_parquet_file_is_refused_with_its_reason(verify: Verify, tmp_path: Path) -> None:
+    (tmp_path / "in.parquet").write_bytes(b"PAR1 and no more")
+    ended = verify(tmp_path / "in.parquet")
+    assert (ended.code, "in.parquet is not a readable Parquet file" in ended.err) == (2, True)
 
 
 def test_a_run_over_rows_with_clashing_columns_is_resumed(verify: Verify, tmp_path: Path) -> None:

@@ -13,7 +13,7 @@ _NAME = re.compile(
     r"_\{?\w{1,3}\}?\s?\([A-Za-z]\)){0,2}$"
     r"|\\(?:overline|angle|widehat|vec|hat|overrightarrow|triangle|mathbf|mathrm|bar)\s?\{?\s?[A-Za-z]{1,4}\}?$"
     r"|\\frac\s?\{[A-Z]{1,3}\}\{[A-Z]{1,3}\}$|[A-Z](?:_\{?\w{1,5}\}?)?\s?:\s?[A-Z](?:_\{?\w{1,5}\}?)?$"
-    r"|\|[A-Za-z]{1,3}\||[A-Z]\([^()]{1,40}\)$|\\frac\s?\{d[a-z]?\}\{d[a-z]\}$|\\?\[[A-Z]{2,5}\]$|"
+    r"|\|[A-Za-z]{1,3}\||[A-Z]\([^()]{1,40}\)$|[fghpqy]'{0,2}\s?\(-?\d{1,9}\)$|\\frac\s?\{d[a-z]?\}\{d[a-z]\}$|\\?\[[A-Z]{2,5}\]$|"
     r"[a-zA-Z]\^\{?-1\}?\s?\([a-z]\)$"
 )
 _SUM_OF_NAMES = re.compile(r"[A-Za-z]{1,2}(?:\s?[-+]\s?[A-Za-z]{1,2}){1,5}$|[a-z]{2,3}$")
@@ -46,7 +46,7 @@ def is_name(side: str, sums: bool = True) -> bool:
 
     With `sums`, a sum of names (a + b) is a name too.
     """
-    if side in _NO_NAMES:
+    if side in _NO_NAMES or side.partition(" ")[0] in _NO_NAMES:
         return False
     return bool(_NAME.match(side) or (sums and _SUM_OF_NAMES.match(side)))
 

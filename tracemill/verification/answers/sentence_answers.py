@@ -13,6 +13,7 @@ from tracemill.verification.answers import other_languages, quantities
 from tracemill.verification.answers.equation_answers import right_side
 from tracemill.verification.answers.kinds import Kind
 from tracemill.verification.answers.normalize import plain, tidy
+from tracemill.verification.answers.question_hints import LABEL
 from tracemill.verification.answers.unusual_forms import is_spoken
 
 LenientAnswer = tuple[str, Literal["equation", "last number", "last line"]]
@@ -33,7 +34,7 @@ _MATH = re.compile(
 _BOLD = re.compile(r"\*\*([^*\n]{1,200})\*\*")
 
 _END = re.compile(
-    r"(?<![ap]\.m)(?<!\bSt)(?<!\bMr)(?<!\bDr)(?<!\bMrs)(?:[.?]|(?<![\dn)])!)(?=\s|$|\*\*|__|[\"'”)](?:\s|$))"
+    r"(?<![ap]\.m)(?<!\bi\.e)(?<!\be\.g)(?<!\bSt)(?<!\bMr)(?<!\bDr)(?<!\bMrs)(?:[.?]|(?<![\dn)])!)(?=\s|$|\*\*|__|[\"'”)](?:\s|$))"
     r"|[,;]?\s(?:because|since|which|so that|as we|where)\s|[,;]\s+(?:but|so|as|if|when|after|given|making|"
     r"meaning|while|hence)\s"
     r"|,\s+and\s+(?=(?:the|he|she|it|they|we|this|that|there|you|I)\b)|\s[-–—]\s(?=[a-z]{3,})|"
@@ -47,6 +48,8 @@ _PART_BEFORE = re.compile(
 _OPEN_AFTER = re.compile(
     r"[\s$)]{0,3}(?:[a-z]{2,12}\s){0,2}(?:or|and)\s(?:more|less|fewer|over|above|below)\b", re.IGNORECASE
 )
+_LABEL_BEFORE = re.compile(rf"\b{LABEL}[$(#*]{{0,3}}$", re.IGNORECASE)
+_CONDITION = re.compile(r"\bif\b.{1,80}\b(?:were|had)\b", re.IGNORECASE)
 _HEDGE = re.compile(
     r"\b(?:or|could|might|maybe|perhaps|possibly|may be|either|alternatively|not sure|unsure|i guess|depending)\b",
     re.IGNORECASE,
@@ -65,12 +68,13 @@ _DOUBT_AFTER = re.compile(
     re.IGNORECASE,
 )
 _CONNECTED = re.compile(
-    r"[\s*$]{0,3}(?:to|through|[-–—+/×*]|,|,?\s?(?:or|and)|plus|minus|times|x|over|point|and a|divided by|"
-    r"multiplied by)[\s*$]{0,3}"
+    r"(?:\s(?:squared|cubed|factorial))?[\s*$]{0,3}(?:to|through|[-–—+/×*]|,|,?\s?(?:or|and)|plus|minus|times|x|"
+    r"over|point|and a|divided by|multiplied by)[\s*$]{0,3}"
 )
 _CONTINUED = re.compile(
     r"\s?(?:(?:squared|cubed|factorial|point|and\s(?:a|one|two|three)[\s-](?:half|quarters?|thirds?)|to\sthe\s(?:\w+\s)?"
-    r"power|(?:per\s?cent|(?<=%))\sof\s\$?\d+|and\sa\sbit|score|grand|gross|mil)\b|[!^]|"
+    r"power|(?:per\s?cent|(?<=%))\sof\s\$?\d+|and\sa\sbit|per\s?mille|(?:less|more|fewer)\sthan\sthe|"
+    r"(?<=\d)(?:st|nd|rd|th)\s[a-z]+|score|grand|gross|mil)\b|[!^]|"
     r"(?:is|are|was)\s(?:not|wrong|incorrect|"
     r"false)\b|(?:isn't|wasn't|can't|cannot)\b|(?:plus|minus|times|over|mod|choose|(?:less|more|fewer) than|"
     r"(?:divided|multiplied) by)"
@@ -138,8 +142,8 @@ def without_bold(line: str) -> str:
 
 def main_value(sentence: str) -> str:
     """Return the main value of a sentence; the sentence if the value is uncertain."""
-    if r"\begin" in sentence:
-        return sentence  # a matrix
+    if r"\begin" in sentence or _CONDITION.search(sentence):
+        return sentence  # a matrix, or the value of another case
     if not _PROSE.search(sentence):
         return _bare_value(sentence)[0] if "=" in sentence else sentence
     if quantities.read(sentence) is not None or is_spoken(plain(sentence)):
@@ -163,7 +167,7 @@ def last(text: str, kind: Kind) -> LenientAnswer | None:
         return _last_words(bare, kind)
     if not bare.isascii() and (number := other_languages.number_between_letters(bare)) is not None:
         return number, "last number"
-    bare = re.sub(r"^(?:A|Ans)\s?:\s", "", bare)
+    bare = re.sub(r"^(?:(?:A|Ans)\s?:|(?:So|Thus|Hence|Therefore|Then),?(?=\s-?\d))\s", "", bare)
     if len(bare) <= 300 and ("\n" not in bare or r"\begin" in bare) and not _ANNOUNCES.search(bare):
         value = tidy(bare)
         if (value and not _PROSE.search(_WORDS_IN_MATH.sub("", value))) or quantities.read(plain(value)):
@@ -190,6 +194,7 @@ _NO_ANSWER = re.compile(r"\bI (?:do not|don't|cannot|can't|am not)\b|\b(?:sorry|
 _UNKNOWN = re.compile(
     r"\b(?:is|remains|are) (?:unknown|undetermined)\b"
     r"|\b(?:cannot|can't|could not|not possible to) (?:be )?determined?\b"
+    r"|\b(?:could not|couldn't|unable to|cannot|can't) (?:solve|find)\b"
     r"|\b(?:not enough|insufficient) information\b",
     re.IGNORECASE,
 )
@@ -279,7 +284,8 @@ def _value_in_equation(sentence: str) -> str | None:
 
 def _value_in_sentence(sentence: str) -> str | None:
     if other_languages.OPEN.search(sentence):
-        return tidy(sentence)
+        end = other_languages.conclusion(sentence)
+        return tidy(sentence) if end == sentence else _value_in_sentence(end)
     if re.search(r"\bnot\b|n't", sentence) is None:
         bold = [segment for segment in _BOLD.findall(sentence) if _VALUE_IN.search(segment)]
         if len(bold) == 1 and not _PROSE.search(tidy(bold[0])):
@@ -325,7 +331,8 @@ def _main_number(sentence: str) -> str | None:
     numbers = list(_NUMBER.finditer(sentence)) or list(_NUMBER_WORD.finditer(sentence))
     numbers = [number for number in numbers if not _IN_A_WORD.match(sentence, max(0, number.start() - 1))]
     if numbers and other_languages.OPEN.search(sentence):
-        return tidy(sentence)
+        end = other_languages.conclusion(sentence)
+        return tidy(sentence) if end == sentence else _main_number(end)
     numbers = [
         number
         for number in numbers
@@ -356,6 +363,8 @@ def _main_number(sentence: str) -> str | None:
         return tidy(sentence)
     if _OPEN_AFTER.match(sentence[chosen.end() : chosen.end() + 60]):
         return tidy(sentence[chosen.start() :])
+    if label := _LABEL_BEFORE.search(sentence[max(0, chosen.start() - 25) : chosen.start()]):
+        return tidy(sentence[chosen.start() - len(label[0]) :])
     return tidy(chosen[0])
 
 

@@ -173,6 +173,8 @@ def _compare_values(gold: str, answer: str, question: str | None) -> Verdict:
 
 
 def _compare_mathematics(gold: str, answer: str, question: str | None) -> Verdict:
+    if not gold or not answer:  # an equation without a right side
+        return None, "nothing to compare"
     gold_quantity, answer_quantity = (
         None if names_a_variable(value, question) else quantities.read(value) for value in (gold, answer)
     )

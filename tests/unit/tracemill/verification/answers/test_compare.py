@@ -57,6 +57,7 @@ WRONG = [
 ]  # fmt: skip
 
 UNDECIDED = [
+    ("7", "x ="), ("x =", "7"), ("h(t) =", "7t"),
     ("5", "__import__('os').system('true')"),
     ("5", ""), ("", "5"), ("0.25", "25%"), ("12 apples", "12 pears"), ("2 hours", "120"),
     ("Paris", "London"), ("listen", "silent"), ("0", "none"),

@@ -33,6 +33,7 @@ from tracemill.engines.openai_errors import error_status, error_text, event_erro
 from tracemill.engines.openai_protocol import Answer, Models, completions, score_at_end
 from tracemill.engines.openai_stream import Assembly, Chunk, Events
 from tracemill.errors import UsageError
+from tracemill.verification.answers import math_verify
 from tracemill.verification.answers.voting import groups
 from tracemill.verification.checks import Item, check
 from tracemill.verification.code.gold_tests import read_tests
@@ -179,6 +180,7 @@ def fuzz_in_child(name: str, seed: int, start: int, count: int) -> Finding | Non
 
 def _answers(answer_only: bool) -> Reader:
     """Readers of gold answers, questions and traces: the answer alone, or the reasoning too."""
+    math_verify.equal("1", "1")  # its import counts for no input
     pairs = [json.loads(line) for line in PAIRS.read_text("utf-8").splitlines()]
 
     def read(text: str) -> None:

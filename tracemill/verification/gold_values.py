@@ -9,7 +9,7 @@ from decimal import Decimal
 from typing import Any
 
 from tracemill.text import final_gold
-from tracemill.verification.program_tests import program_tests
+from tracemill.verification.code.gold_tests import program_tests
 
 #: The longest text that is read as a list or an object.
 MAX_STRUCTURE = 10_000_000

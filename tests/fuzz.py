@@ -42,7 +42,7 @@ from tracemill.verification.code.trial.tests import Tests
 from tracemill.verification.gold_values import gold_text
 
 MAX_SECONDS = 1.0  # of CPU time for one input
-MAX_STUCK_SECONDS = 60.0  # of wall time until a child that does not return to Python is killed
+MAX_STUCK_SECONDS = 20.0  # of CPU time until a child that does not return to Python is killed
 MAX_MEMORY_MB = 512  # for all inputs of a reader, beyond the memory of its imports
 MAX_CHARS = 20_000  # of an input
 MAX_EDITS = 6
@@ -72,6 +72,7 @@ BYTES = (
 class Reader(NamedTuple):
     """One reader: the seeds of its inputs, what is inserted into them, and the call."""
 
+    name: str
     seeds: list[str]
     fragments: tuple[str, ...]
     #: Reads one input. It raises nothing but a finding.
@@ -88,7 +89,7 @@ class Finding(NamedTuple):
 def inputs(reader: Reader, seed: int, start: int, count: int) -> Iterator[tuple[int, str]]:
     """The inputs from index `start` on, each with its index."""
     for index in range(start, start + count):
-        yield index, _edited(reader, random.Random(seed << 40 | index))
+        yield index, _edited(reader, random.Random(f"{seed} {reader.name} {index}"))
 
 
 def _edited(reader: Reader, rng: random.Random) -> str:
@@ -166,16 +167,21 @@ def fuzz_in_child(name: str, seed: int, start: int, count: int) -> Finding | Non
         finding = fuzz(reader, seed, start, count, at=at)
         shared[8:4096] = json.dumps(finding).encode()[:4088].ljust(4088)
         os._exit(0)
-    index, since = -1, time.monotonic()
+    index, since = -1, 0.0
     while not (status := os.waitpid(child, os.WNOHANG))[0]:
         if (reached := struct.unpack_from("q", shared)[0]) != index:
-            index, since = reached, time.monotonic()
-        elif time.monotonic() - since > MAX_STUCK_SECONDS:
+            index, since = reached, _cpu_seconds(child)
+        elif _cpu_seconds(child) - since > MAX_STUCK_SECONDS:
             os.kill(child, signal.SIGKILL)
         time.sleep(0.02)
     if status[1]:
         return Finding(struct.unpack_from("q", shared)[0], f"killed: {status[1]}")
     return Finding(*report) if (report := json.loads(shared[8:4096])) else None
+
+
+def _cpu_seconds(pid: int) -> float:
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
 def _answers(answer_only: bool) -> Reader:
@@ -193,7 +199,10 @@ def _answers(answer_only: bool) -> Reader:
             read_tests(gold, question)
 
     return Reader(
-        [PART.join((pair["gold"], pair.get("question") or "", pair["answer"])) for pair in pairs], TEXTS, read
+        "answers" if answer_only else "equations",
+        [PART.join((pair["gold"], pair.get("question") or "", pair["answer"])) for pair in pairs],
+        TEXTS,
+        read,
     )
 
 
@@ -225,7 +234,7 @@ def _wire() -> Reader:
                 raise
         Stop.first = None
 
-    return Reader(lines, BYTES, read)
+    return Reader("wire", lines, BYTES, read)
 
 
 class _Pipe:
@@ -277,7 +286,7 @@ def _servers() -> Reader:
                     assembly.take(Chunk.model_validate_json(event.data))
             _use(assembly.answer())
 
-    return Reader(seeds, BYTES, read)
+    return Reader("servers", seeds, BYTES, read)
 
 
 def _use(answer: Answer) -> None:
@@ -321,7 +330,7 @@ def _files() -> Reader:
                     for _ in questions(opened, columns):
                         pass
 
-    return Reader(seeds, BYTES, read)
+    return Reader("files", seeds, BYTES, read)
 
 
 READERS: dict[str, Callable[[], Reader]] = {

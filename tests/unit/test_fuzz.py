@@ -33,13 +33,13 @@ def _crash(text: str) -> None:
 
 @pytest.mark.parametrize(("read", "what"), [(_fail, "KeyError"), (_hang, "OutOfTimeError")])
 def test_an_undocumented_error_and_a_hang_are_findings(read: Callable[[str], None], what: str) -> None:
-    finding = fuzz(Reader(["1 + 1"], ("+",), read), SEED, 3, 10, max_seconds=0.02)
+    finding = fuzz(Reader("sums", ["1 + 1"], ("+",), read), SEED, 3, 10, max_seconds=0.02)
     assert finding
     assert (finding.index, what) == (3, finding.what.split(":")[0])
 
 
 def test_a_crash_is_a_finding_with_its_index(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(READERS, "crash", lambda: Reader(["1 + 1"], ("+",), _crash))
+    monkeypatch.setitem(READERS, "crash", lambda: Reader("sums", ["1 + 1"], ("+",), _crash))
     finding = fuzz_in_child("crash", SEED, 3, 10)
     assert finding
     assert (finding.index, finding.what) == (3, "killed: 9")

@@ -135,12 +135,18 @@ def _literal(text: object) -> object:
     """The value that a text holds as JSON or as Python writes it; otherwise the text."""
     if not isinstance(text, str):
         return text
-    for read in (json.loads, ast.literal_eval):
-        try:
-            return read(text)
-        except (ValueError, SyntaxError, MemoryError, RecursionError):
-            continue
-    return text
+    try:
+        return json.loads(text)
+    except (ValueError, RecursionError):
+        return python_literal(text)
+
+
+def python_literal(text: str) -> object:
+    """The value of a text in the notation of Python; the text if it has none."""
+    try:
+        return ast.literal_eval(text.strip())
+    except (ValueError, SyntaxError, TypeError, MemoryError, RecursionError):
+        return text
 
 
 def _parsed(text: str) -> Any:
@@ -151,11 +157,7 @@ def _parsed(text: str) -> Any:
     try:
         return json.loads(stripped)
     except (ValueError, RecursionError):
-        pass
-    try:
-        return ast.literal_eval(stripped) if len(stripped) <= MAX_LITERAL else text
-    except (ValueError, SyntaxError, TypeError, RecursionError, MemoryError):
-        return text
+        return python_literal(text) if len(stripped) <= MAX_LITERAL else text
 
 
 def _read_columns(data: Mapping[str, Any], question: str | None) -> InputOutput | PythonTests | None:

@@ -273,3 +273,8 @@ def test_the_hint_for_a_folder_names_files_that_are_there(tmp_path: Path) -> Non
     with pytest.raises(UsageError, match=rf"is a folder: name its files, for example '{tmp_path}/\*\.ndjson'$"):
         read(tmp_path)
     assert len(read(tmp_path / "*.ndjson")) == 2
+
+
+def test_a_list_that_python_cannot_hash_is_a_text(tmp_path: Path) -> None:
+    rows = ({"question": "f?", "answer": "[{[1]: 2}]"}, {"question": "g?", "answer": "['2']"})
+    assert golds(jsonl(tmp_path / "q.jsonl", *rows)) == ["[{[1]: 2}]", "2"]

@@ -101,6 +101,7 @@ def test_the_proof_names_the_method_of_the_decision(gold: str, answer: str, proo
 
 def test_a_refusal_gives_its_reason() -> None:
     assert compare("5", "2^{10^9}") == (None, "refused: too costly (a power tower)")
+    assert too_costly("3+" + "4x" * 40) == "too many operators"
 
 
 @pytest.mark.parametrize(

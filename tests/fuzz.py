@@ -230,7 +230,8 @@ def _wire() -> Reader:
         except Stop:
             pass
         except Exception as error:  # only one that the program names
-            if type(error).__name__ not in text and not isinstance(error, ValueError):
+            names = text.encode("latin-1").decode("utf-8", "replace")
+            if type(error).__name__ not in names and not isinstance(error, ValueError):
                 raise
         Stop.first = None
 

@@ -66,7 +66,7 @@ def _answer(value: object) -> str | None:
             gold = final_answer(gold)
         return None if not gold or gold in WITHOUT_ANSWER else gold
     if isinstance(value, bool | int | float | Decimal):
-        if not isinstance(value, bool) and not math.isfinite(value):
+        if not isinstance(value, int) and not math.isfinite(value):
             raise ValueError(f"is {value}, which is not an answer")
         return plain_text(value)
     raise ValueError(f"is {kind_of(value)}, not text or a number")

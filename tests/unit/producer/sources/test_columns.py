@@ -275,6 +275,12 @@ def test_the_hint_for_a_folder_names_files_that_are_there(tmp_path: Path) -> Non
     assert len(read(tmp_path / "*.ndjson")) == 2
 
 
+def test_a_gold_answer_may_have_more_digits_than_a_float(tmp_path: Path) -> None:
+    digits = "7" * 400
+    (path := tmp_path / "q.jsonl").write_text(f'{{"question": "How many?", "answer": {digits}}}')
+    assert golds(path) == [digits]
+
+
 def test_a_list_that_python_cannot_hash_is_a_text(tmp_path: Path) -> None:
     rows = ({"question": "f?", "answer": "[{[1]: 2}]"}, {"question": "g?", "answer": "['2']"})
     assert golds(jsonl(tmp_path / "q.jsonl", *rows)) == ["[{[1]: 2}]", "2"]

@@ -18,6 +18,8 @@ _NAME = re.compile(
 )
 _SUM_OF_NAMES = re.compile(r"[A-Za-z]{1,2}(?:\s?[-+]\s?[A-Za-z]{1,2}){1,5}$|[a-z]{2,3}$")
 _NO_NAMES = frozenset(("e", "i", "log", "ln", "sin", "cos", "tan", "cot", "exp", "sqrt"))
+_FORMULA = re.compile(r"\$([^$]{1,200})\$")
+_VARIABLE = re.compile(r"(?<![A-Za-z\\])[a-z](?![A-Za-z(])")
 _RELATION = re.compile(r"(?<![<>!:])=(?!=)")
 
 
@@ -39,6 +41,17 @@ def right_side(answer: str) -> str | None:
     if all(verdicts) and (len(values) > 1 or len(sides) > 1):
         return sides[-1] if sides[-1].replace("$", "") == values[-1] else values[-1]
     return answer
+
+
+def equation_in_variables(sentence: str) -> str | None:
+    """Return the last formula of a sentence if it is an equation of variables, such as $x^2 + y^2 = 9$; else None."""
+    formulas = _FORMULA.findall(sentence)
+    if not formulas or formulas[-1].count("=") != 1:
+        return None
+    formula = str(formulas[-1])
+    left = formula.partition("=")[0].strip()
+    is_equation = len(set(_VARIABLE.findall(left))) > 1 and not is_name(left) and same(*formula.split("=")) is not True
+    return formula if is_equation else None
 
 
 def is_name(side: str, sums: bool = True) -> bool:

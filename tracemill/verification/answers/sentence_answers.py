@@ -10,7 +10,7 @@ from itertools import pairwise
 from typing import Literal
 
 from tracemill.verification.answers import other_languages, quantities
-from tracemill.verification.answers.equation_answers import right_side
+from tracemill.verification.answers.equation_answers import equation_in_variables, right_side
 from tracemill.verification.answers.kinds import Kind
 from tracemill.verification.answers.normalize import plain, tidy
 from tracemill.verification.answers.question_hints import LABEL
@@ -24,7 +24,7 @@ MAX_SENTENCE = 1_000  # characters read of a sentence, from its end
 _NUMBER = re.compile(
     r"(?:(?<![\w.)%])[-−])?(?:\\?[$€£¥])?(?:(?<![\w)])[-−])?(?:\d{1,3}(?:(?:,\d{3})+(?!\d)|(?: \d{3})+(?![\d/]))|"
     r"\d+)(?:\.\d+)?"
-    r"(?:(?:\s\d+)?/\d+(?![\d./]))?(?::\d\d)?(?: ?\\?%)?"
+    r"(?:(?:\s\d+)?/\d+(?![\d./]))?(?::\d+)?(?: ?\\?%)?"
 )
 _EQUALS = re.compile(r"(?<![=<>!:≠])=(?![=>])")
 _MATH = re.compile(
@@ -49,6 +49,10 @@ _OPEN_AFTER = re.compile(
     r"[\s$)]{0,3}(?:[a-z]{2,12}\s){0,2}(?:or|and)\s(?:more|less|fewer|over|above|below)\b", re.IGNORECASE
 )
 _LABEL_BEFORE = re.compile(rf"\b{LABEL}[$(#*]{{0,3}}$", re.IGNORECASE)
+_LEAD = re.compile(
+    r"^(?:(?:A|Ans)\s?:\s|[-•]\s(?=[A-Za-z])|(?i:(?:(?:so|thus|hence|therefore|then|no|yes),?\s)?"
+    r"(?:(?:it is|it's|we get|i get)\s)?)(?=-?\d|\$\d[^$]{0,20}\$))"
+)
 _CONDITION = re.compile(r"\bif\b.{1,80}\b(?:were|had)\b", re.IGNORECASE)
 _HEDGE = re.compile(
     r"\b(?:or|could|might|maybe|perhaps|possibly|may be|either|alternatively|not sure|unsure|i guess|depending)\b",
@@ -167,7 +171,7 @@ def last(text: str, kind: Kind) -> LenientAnswer | None:
         return _last_words(bare, kind)
     if not bare.isascii() and (number := other_languages.number_between_letters(bare)) is not None:
         return number, "last number"
-    bare = re.sub(r"^(?:(?:A|Ans)\s?:|(?:So|Thus|Hence|Therefore|Then),?(?=\s-?\d))\s", "", bare)
+    bare = _LEAD.sub("", bare)
     if len(bare) <= 300 and ("\n" not in bare or r"\begin" in bare) and not _ANNOUNCES.search(bare):
         value = tidy(bare)
         if (value and not _PROSE.search(_WORDS_IN_MATH.sub("", value))) or quantities.read(plain(value)):
@@ -175,6 +179,8 @@ def last(text: str, kind: Kind) -> LenientAnswer | None:
     for sentence in map(_without_reason, _sentences(bare)):
         if _UNKNOWN.search(sentence):
             return tidy(sentence), "last line"
+        if kind == "expression" and (whole := equation_in_variables(sentence)) is not None:
+            return whole, "equation"
         if _EQUALS.search(sentence) and (side := _value_in_equation(sentence)):
             return side, "equation"
         if (number := _value_in_sentence(sentence)) is not None:

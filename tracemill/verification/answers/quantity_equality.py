@@ -203,15 +203,15 @@ def _compare_asked_unit(gold: Quantity, answer: Quantity, question: str | None) 
     """
     if question is None or not gold.unit.is_none or answer.unit.is_none:
         return None
-    words_asked = [(match[1], match[2]) for match in _ASKS_UNIT.finditer(question[-_MAX_QUESTION:])]
+    unit_words = [(match[1], match[2]) for match in _ASKS_UNIT.finditer(question[-_MAX_QUESTION:])]
     if groups := answer.unit.words & _GROUPS:
-        counted = " ".join(word.lower() for how, word in words_asked if how.lower() != "in")
+        counted = " ".join(word.lower() for how, word in unit_words if how.lower() != "in")
         return (None, "groups of what is asked") if counted and not any(word in counted for word in groups) else None
     if not answer.unit.measure:
         return None
     units_by_word = [
         (how, unit)
-        for how, word in words_asked
+        for how, word in unit_words
         if (unit := units.read(word.replace("²", "^2").replace("³", "^3"))) and unit.measure
     ]
     sizes = {unit.size for _, unit in units_by_word if unit.measure == answer.unit.measure}

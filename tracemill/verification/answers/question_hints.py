@@ -57,8 +57,8 @@ def is_relative(answer: str, question: str | None) -> bool:
     relative = _RELATIVE.search(answer)
     if relative is None or question is None:
         return relative is not None
-    asked = re.escape(relative["noun"]) if relative["noun"] else _ASKS_RELATIVE.pattern
-    return re.search(asked, question[-_MAX_QUESTION:], re.IGNORECASE) is None
+    pattern = re.escape(relative["noun"]) if relative["noun"] else _ASKS_RELATIVE.pattern
+    return re.search(pattern, question[-_MAX_QUESTION:], re.IGNORECASE) is None
 
 
 def doubt_about_ratio(gold: str, answer: str, question: str | None) -> str:

@@ -14,7 +14,7 @@ PIP := $(BIN)/pip --disable-pip-version-check --quiet
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help install sandbox namespaces pooler demo test test-all test-fast mutants chaos gpu-check nightly check format clean
+.PHONY: help install sandbox namespaces pooler demo test test-all test-fast mutants fuzz chaos gpu-check nightly check format clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -88,6 +88,10 @@ COUNT ?= 20
 SEED ?= 0
 mutants: $(INSTALLED) ## change COUNT lines of FILES="…", one at a time in a copy, and show which changes TESTS="…" do not notice
 	@$(BIN)/python tests/mutants.py $(FILES) --tests $(TESTS) --count $(COUNT) --seed $(SEED)
+
+fuzz: COUNT := 20000
+fuzz: $(INSTALLED) ## give COUNT mutated inputs to each reader of hostile text (READERS="answers equations wire servers files")
+	@$(BIN)/python -m tests.fuzz --count $(COUNT) --seed $(SEED) $(if $(READERS),--readers $(READERS))
 
 chaos: namespaces ## kill everything at random, three times over (CHAOS_SEED=n: once), and cut workers off for a minute
 	@$(BIN)/pytest -s -m slow tests/chaos

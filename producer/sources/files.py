@@ -141,8 +141,10 @@ def _open_arrow(path: Path) -> Table:
             opened = reader(source)
             stored = map(opened.get_batch, range(opened.num_record_batches)) if hasattr(opened, "get_batch") else opened
             for batch in stored:
+                selected = batch.select(columns)
+                selected.validate(full=True)  # otherwise a wrong offset in a damaged file ends this process
                 for start in range(0, batch.num_rows, BATCH_ROWS):
-                    yield batch.select(columns).slice(start, BATCH_ROWS)
+                    yield selected.slice(start, BATCH_ROWS)
 
     def schema() -> Any:
         with pyarrow.memory_map(str(path)) as source:
@@ -161,7 +163,7 @@ def _columnar(path: Path, kind: str, schema: Callable[[], Any], batches: Callabl
         raise UsageError(f"{path} is empty: it holds no questions")
     try:
         table = arrow_table(str(path), schema(), batches, breaks_off)
-    except (OSError, ValueError) as error:  # pyarrow.ArrowInvalid is a ValueError
+    except (OSError, ValueError, import_pyarrow().ArrowException) as error:  # a column's name may be no UTF-8
         raise UsageError(f"{path} is not a readable {kind} file: {reason_of(error)}") from None
     if next(table.select(()), None) is None:
         raise UsageError(f"{path} holds no questions: it has columns, but no rows")

@@ -9,8 +9,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TypeAlias
 
+from tracemill.verification.code.gold_tests import program_tests
 from tracemill.verification.gold_values import plain_text, structure
-from tracemill.verification.program_tests import program_tests
 
 Path: TypeAlias = tuple[str, ...]
 

@@ -1,6 +1,5 @@
 """Gold answers in the forms of public data sets, as one text that the checks compare."""
 
-import ast
 import json
 import math
 import re
@@ -9,7 +8,7 @@ from decimal import Decimal
 from typing import Any
 
 from tracemill.text import final_gold
-from tracemill.verification.program_tests import program_tests
+from tracemill.verification.code.gold_tests import program_tests, python_literal
 
 #: The longest text that is read as a list or an object.
 MAX_STRUCTURE = 10_000_000
@@ -67,7 +66,7 @@ def _answer(value: object) -> str | None:
             gold = final_answer(gold)
         return None if not gold or gold in WITHOUT_ANSWER else gold
     if isinstance(value, bool | int | float | Decimal):
-        if not isinstance(value, bool) and not math.isfinite(value):
+        if not isinstance(value, int) and not math.isfinite(value):
             raise ValueError(f"is {value}, which is not an answer")
         return plain_text(value)
     raise ValueError(f"is {kind_of(value)}, not text or a number")
@@ -97,10 +96,7 @@ def structure(value: object) -> object:
         return value
     except ValueError:
         pass
-    try:
-        return value if _SIDE_BY_SIDE.search(value) else ast.literal_eval(value.strip())
-    except (ValueError, SyntaxError, MemoryError, RecursionError):
-        return value
+    return value if _SIDE_BY_SIDE.search(value) else python_literal(value)
 
 
 def kind_of(value: object) -> str:

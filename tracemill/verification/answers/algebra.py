@@ -11,9 +11,12 @@ from tracemill.verification.answers.statements import DENIAL, Compare, Verdict
 _INEQUALITY = re.compile(r"[<>]|\\[lg]e?(?![a-z])")
 _WITH_CONSTANT = re.compile(r"(.{1,300}?)\s?\+\s?(?:C|c|\\text\{C\})$", re.DOTALL)
 _QUANTIFIER = re.compile(
-    r"(?<=[\w)}])\s?,?\s(?:where|for (?:all|any|every|each|some))(?:\s(?:real|positive|integers?|constants?|numbers?"
+    r"(?<=[\w)}])\s?,\s?\(?[a-z]\s?\\in\s?\\mathbb\s?\{?Z\}?\)?$"
+    r"|(?<=[\w)}])\s?,?\s(?:where|for (?:all|any|every|each|some))(?:\s(?:real|positive|integers?|constants?|numbers?"
     r"|natural|complex))*\s[a-z](?:\s?\\in\s?\\mathbb\s?\{?[A-Z]\}?|\sis an? (?:\w+ )?(?:constant|integer|number))?$"
 )
+_NAME = re.compile(r"\\[A-Za-z]+|[A-Za-z](?:_\{?\d\}?)?")
+_CONSTANT = re.compile(r"[A-DKcknm]")
 _APPLIED_TO_NUMBER = re.compile(r"[A-Za-z]'{0,3}\s?\(\s?-?[\d.]{1,10}\s?\)\s?$")
 
 
@@ -34,11 +37,15 @@ def compare_by_math_verify(gold: str, answer: str) -> Verdict:
         return None, "a matrix against a point"
     if DENIAL.search(answer) or ("dots" in answer and "dots" not in gold):
         return None, "different text"
+    if _differ_in_constants(gold, answer):
+        return True, "the same but for the names of constants"
     verdict = math_verify.equal(gold, answer)
     if verdict[0] is True and not may_confirm(gold, answer):
         return None, "math-verify drops marks that matter"
     if verdict[0] is True and gold[0] in "([" and answer[0] in "([" and (gold[0], gold[-1]) != (answer[0], answer[-1]):
         return None, "other brackets"
+    if verdict[0] is False and gold[0] == "[" and "," in answer and answer[0] not in "[(":
+        return None, "a list or an interval"
     if verdict[0] is False and not may_reject(gold, answer):
         return None, "math-verify cannot read it"
     if (
@@ -52,7 +59,31 @@ def compare_by_math_verify(gold: str, answer: str) -> Verdict:
 
 def without_quantifier(value: str) -> str:
     """Return a formula without the words "for all real x" or "where c is a constant" after it."""
-    return _QUANTIFIER.sub("", value) if "for " in value or "where " in value else value
+    return _QUANTIFIER.sub("", value) if "for " in value or "where " in value or "mathbb" in value else value
+
+
+def _differ_in_constants(gold: str, answer: str) -> bool:
+    """Are both the same, but for the names of arbitrary constants?
+
+    They are those of a differential equation (C, C_1), or the integers of a family such as x = π/4 + kπ.
+    """
+    gold_names, answer_names = (
+        list(dict.fromkeys(name for name in _NAME.findall(value) if name[0] != "\\")) for value in (gold, answer)
+    )
+    missing = [name for name in gold_names if name not in answer_names]
+    added = [name for name in answer_names if name not in gold_names]
+    has_pi = r"\pi" in gold
+    if (
+        not missing
+        or len(missing) != len(added)
+        or (len(missing) == len(gold_names) and not has_pi)
+        or not all(map(_CONSTANT.match, added))
+    ):
+        return False
+    if not all(name[0] in "Cc" or ((has_pi or gold[0] == "x") and name in ("k", "n", "m")) for name in missing):
+        return False
+    constants = dict(zip(added, missing, strict=True))
+    return same(gold, _NAME.sub(lambda match: constants.get(match[0], match[0]), answer)) is True
 
 
 def is_same_integral(gold: str, answer: str) -> bool:
@@ -71,6 +102,8 @@ def compare_sides(gold: str, answer: str, compare_values: Compare) -> Verdict | 
     (gold_left, _, gold_right), (answer_left, _, answer_right) = gold.partition("="), answer.partition("=")
     if re.sub(r"\s", "", gold_left) != re.sub(r"\s", "", answer_left) or gold_left.rstrip()[-1:] in "<>!:":
         return None
+    if _differ_in_constants(gold, answer):
+        return True, "the same but for the names of constants"
     correct, proof = compare_values(gold_right.strip(), answer_right.strip(), None)
     names = set(re.findall(r"[A-Za-z]", gold_left))
     is_defined = not names & set(re.findall(r"(?<![A-Za-z\\])[A-Za-z](?![A-Za-z])", gold_right + answer_right))

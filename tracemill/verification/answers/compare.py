@@ -27,16 +27,24 @@ from tracemill.verification.answers.algebra import (
     is_same_integral,
     without_quantifier,
 )
-from tracemill.verification.answers.choices import compare_boolean, compare_choice, letters, says
+from tracemill.verification.answers.choices import compare_boolean, compare_choice, letters, options, says
 from tracemill.verification.answers.congruences import compare_congruences
 from tracemill.verification.answers.equation_answers import is_name, right_side
 from tracemill.verification.answers.expressions import same
 from tracemill.verification.answers.kinds import Kind
+from tracemill.verification.answers.local_numbers import compare_local_numbers
+from tracemill.verification.answers.lost_marks import has_cross_product
 from tracemill.verification.answers.normalize import clean, plain
-from tracemill.verification.answers.order import compare_in_order
+from tracemill.verification.answers.order import compare_in_order, items
 from tracemill.verification.answers.quantity_equality import asks_rounded, compare_in_a_base, compare_quantities
-from tracemill.verification.answers.question_hints import asks_for_form, has_no_exchange, names_a_variable
-from tracemill.verification.answers.rows import as_list, compare_boards, compare_json, compare_rows
+from tracemill.verification.answers.question_hints import (
+    asks_for_form,
+    doubt_about_ratio,
+    has_no_exchange,
+    is_relative,
+    names_a_variable,
+)
+from tracemill.verification.answers.rows import as_list, compare_boards, compare_json, compare_rows, without_brackets
 from tracemill.verification.answers.spelling import same_spelling, same_words
 from tracemill.verification.answers.statements import (
     CALCULATION,
@@ -71,6 +79,7 @@ _TRAILING_UNIT = re.compile(
 _DECIMAL_COMMA = re.compile(r"-?(?:0,\d{1,9}|\d{1,9},\d{1,2})$")
 #: Single letters side by side are moves or cells: "R U R' U'".
 _MOVES = re.compile(r"[A-Za-z]['2]?(?: [A-Za-z]['2]?){2,}$")
+_SHORT_NAME = re.compile(r"[A-Za-z]{1,2}(?:_\{?\w\}?)?$")
 _RATIO = re.compile(r"^(\d{1,9}) to (\d{1,9})$")
 _OUT_OF = re.compile(r"^(\d{1,9}) (?:out of|in) (\d{1,9})$")
 
@@ -98,7 +107,9 @@ def compare(gold: str, answer: str, kind: Kind = "number", question: str | None 
         return rows_verdict
     if gold == answer:
         return True, "same text"
-    gold, answer = rewrite_vectors(gold, answer)
+    if has_cross_product(gold) and has_cross_product(answer) and not same_spelling(plain(gold), plain(answer)):
+        return None, "a product whose order matters"
+    gold, answer = rewrite_vectors(without_brackets(gold, answer, question), answer)
     gold, spoken = (without_quantifier(plain(as_list(value))) for value in (gold, answer))
     gold, answer = rewrite(gold), rewrite(spoken)
     if not gold or not answer:
@@ -107,12 +118,16 @@ def compare(gold: str, answer: str, kind: Kind = "number", question: str | None 
         return None, "letters in another order"
     if (order_verdict := compare_in_order(gold, answer, question, _compare_values)) is not None:
         return order_verdict
-    is_choice = kind == "choice" or (letters(gold) and len(gold) <= 3 and gold != gold.lower() and letters(answer))
-    if is_choice and (choice := compare_choice(gold, answer, question, _compare_values)) is not None:
+    has_letters = letters(gold) and len(gold) <= 3 and gold != gold.lower() and letters(answer)
+    if (kind == "choice" or has_letters or (letters(answer) and options(question))) and (
+        choice := compare_choice(gold, answer, question, _compare_values)
+    ) is not None:
         return choice
     if (kind == "boolean" or len(gold) <= 5) and says(gold) is not None and (boolean := compare_boolean(gold, answer)):
         return boolean
     correct, proof = _compare_values(gold, answer, question)
+    if correct and proof in ("expression", "math-verify") and (doubt := doubt_about_ratio(gold, answer, question)):
+        return None, doubt
     return (None, "a calculation in words") if correct is False and is_spoken(spoken) else (correct, proof)
 
 
@@ -140,7 +155,8 @@ def _compare_values(gold: str, answer: str, question: str | None) -> Verdict:
     if r"\approx" in gold or r"\approx" in answer:
         return compare_approximations(gold, answer, question, _compare_values)
     answer = with_one_constant(gold, without_names(answer, gold))
-    gold, answer = _as_point(gold, answer), _as_point(answer, gold)
+    gold, answer = _as_points(gold, answer)
+    answer, gold = _as_points(answer, gold)
     if "=" in answer and "=" not in gold and not _is_list_of_equations(answer):
         side = right_side(answer)
         if side is None:
@@ -150,18 +166,22 @@ def _compare_values(gold: str, answer: str, question: str | None) -> Verdict:
         "=" in gold
         and "=" not in answer
         and gold.count("=") == 1
-        and (is_name(gold.partition("=")[0].strip(), sums=False) or same(*gold.split("=")))
+        and (_is_named(gold.partition("=")[0].strip(), gold.partition("=")[2]) or same(*gold.split("=")))
     ):
         gold = gold.partition("=")[2].strip()
     return _compare_mathematics(gold, answer, question)
 
 
 def _compare_mathematics(gold: str, answer: str, question: str | None) -> Verdict:
+    if not gold or not answer:  # an equation without a right side
+        return None, "nothing to compare"
     gold_quantity, answer_quantity = (
         None if names_a_variable(value, question) else quantities.read(value) for value in (gold, answer)
     )
     if (gold_quantity is None or gold_quantity.value.denominator > 1) and (ratio := _OUT_OF.match(answer)) is not None:
         return _compare_mathematics(gold, f"{ratio[1]}/{ratio[2]}", question)
+    if (local := compare_local_numbers(gold, answer, question)) is not None:
+        return local
     if "." in answer and answer_quantity is not None and _DECIMAL_COMMA.match(gold):
         gold_quantity = quantities.read(gold.replace(",", "."))
     if gold_quantity is not None and answer_quantity is not None:
@@ -176,6 +196,8 @@ def _compare_mathematics(gold: str, answer: str, question: str | None) -> Verdic
     ):
         return several_verdict
     if gold_quantity is not None and _has_words(answer):
+        if is_relative(answer, question):
+            return None, "a rank or a difference"
         if (unitless_verdict := _compare_without_units(gold, answer, question)) is not None:
             return unitless_verdict
         return compare_sentence(gold, answer, question, _compare_values)
@@ -239,19 +261,28 @@ def _split_unit(value: str) -> tuple[str, units.Unit | None]:
     return (body, unit) if unit and re.search(r"[\d\\]", body) else (value, None)
 
 
+def _is_named(side: str, value: str) -> bool:
+    """Is the left side of a gold equation a name? The letters e and i are names if they are no constants there."""
+    return is_name(side, sums=False) or (side in ("e", "i") and same(side, value) is False)
+
+
 def _is_list_of_equations(answer: str) -> bool:
     """Are there several equations ("x = 1, y = 2") and not one chain of equal sides?"""
     return any("=" in part for part in SEPARATOR.split(answer)[1:])
 
 
-def _as_point(value: str, other: str) -> str:
-    """Rewrite "x = 5, y = 3" as the point (5,3) if `other` is a point."""
-    if "=" not in value or "=" in other or other[0] != "(":
-        return value
+def _as_points(value: str, other: str) -> tuple[str, str]:
+    """Rewrite "x = 5, y = 3" as the point (5,3), and `other` too if it is a point or a list of as many values."""
+    if "=" not in value or "=" in other or other[:1] in ("{", "\\"):
+        return value, other
     pairs = [part.partition("=") for part in SEPARATOR.split(value) if part]
     names = [name.strip() for name, _, _ in pairs]
-    in_order = len(names) > 1 and names == sorted(set(names)) and all(len(name) == 1 for name in names)
-    return f"({','.join(content.strip() for _, _, content in pairs)})" if in_order else value
+    in_order = len(names) > 1 and names == sorted(set(names)) and all(map(_SHORT_NAME.match, names))
+    values = items(other)
+    if not in_order or (other[0] != "(" and len(values) != len(names)):
+        return value, other
+    point = f"({','.join(content.strip() for _, _, content in pairs)})"
+    return point, other if other[0] == "(" else f"({','.join(values)})"
 
 
 def _has_words(value: str) -> bool:

@@ -13,11 +13,13 @@ _NAME = re.compile(
     r"_\{?\w{1,3}\}?\s?\([A-Za-z]\)){0,2}$"
     r"|\\(?:overline|angle|widehat|vec|hat|overrightarrow|triangle|mathbf|mathrm|bar)\s?\{?\s?[A-Za-z]{1,4}\}?$"
     r"|\\frac\s?\{[A-Z]{1,3}\}\{[A-Z]{1,3}\}$|[A-Z](?:_\{?\w{1,5}\}?)?\s?:\s?[A-Z](?:_\{?\w{1,5}\}?)?$"
-    r"|\|[A-Za-z]{1,3}\||[A-Z]\([^()]{1,40}\)$|\\frac\s?\{d[a-z]?\}\{d[a-z]\}$|\\?\[[A-Z]{2,5}\]$|"
+    r"|\|[A-Za-z]{1,3}\||[A-Z]\([^()]{1,40}\)$|[fghpqy]'{0,2}\s?\(-?\d{1,9}\)$|\\frac\s?\{d[a-z]?\}\{d[a-z]\}$|\\?\[[A-Z]{2,5}\]$|"
     r"[a-zA-Z]\^\{?-1\}?\s?\([a-z]\)$"
 )
 _SUM_OF_NAMES = re.compile(r"[A-Za-z]{1,2}(?:\s?[-+]\s?[A-Za-z]{1,2}){1,5}$|[a-z]{2,3}$")
 _NO_NAMES = frozenset(("e", "i", "log", "ln", "sin", "cos", "tan", "cot", "exp", "sqrt"))
+_FORMULA = re.compile(r"\$([^$]{1,200})\$")
+_VARIABLE = re.compile(r"(?<![A-Za-z\\])[a-z](?![A-Za-z(])")
 _RELATION = re.compile(r"(?<![<>!:])=(?!=)")
 
 
@@ -41,12 +43,23 @@ def right_side(answer: str) -> str | None:
     return answer
 
 
+def equation_in_variables(sentence: str) -> str | None:
+    """Return the last formula of a sentence if it is an equation of variables, such as $x^2 + y^2 = 9$; else None."""
+    formulas = _FORMULA.findall(sentence)
+    if not formulas or formulas[-1].count("=") != 1:
+        return None
+    formula = str(formulas[-1])
+    left = formula.partition("=")[0].strip()
+    is_equation = len(set(_VARIABLE.findall(left))) > 1 and not is_name(left) and same(*formula.split("=")) is not True
+    return formula if is_equation else None
+
+
 def is_name(side: str, sums: bool = True) -> bool:
     """Is `side` only a name for the other side: x, f(x), AB, the area?
 
     With `sums`, a sum of names (a + b) is a name too.
     """
-    if side in _NO_NAMES:
+    if side in _NO_NAMES or side.partition(" ")[0] in _NO_NAMES:
         return False
     return bool(_NAME.match(side) or (sums and _SUM_OF_NAMES.match(side)))
 

@@ -22,6 +22,7 @@ from tracemill import thinking
 from tracemill.verification.answers import other_languages, sentence_answers, stated_answers
 from tracemill.verification.answers.kinds import Kind
 from tracemill.verification.answers.normalize import MAX_VALUE_LENGTH, tidy
+from tracemill.verification.answers.rows import grid_at_end
 
 Form = Literal["boxed", "stated", "hashes", "equation", "last number", "last line"]
 STRICT_FORMS: frozenset[Form] = frozenset({"boxed", "stated", "hashes"})
@@ -38,7 +39,8 @@ _DENIED_AFTER = re.compile(
 )
 _RAISED = re.compile(r"\^(?:\{[^{}]{1,12}\}|\\circ|\w)|!")
 _BETWEEN_BOXES = re.compile(
-    r"[\s$.)\]\\]{0,6}(?:\\q?quad|\\text\s?\{)?\s{0,3}(,|;|or|and|&|\\text\{\s?(?:or|and)\s?\}|,\s?(?:and|or))\s?\}?"
+    r"[ \t$]{0,4}(?:\\[,;! ]|\\q?quad){0,2}[ \t$]{0,4}$"  # side by side
+    r"|[\s$.)\]\\]{0,6}(?:\\q?quad|\\text\s?\{)?\s{0,3}(,|;|or|and|&|\\text\{\s?(?:or|and)\s?\}|,\s?(?:and|or))\s?\}?"
     r"(?:[\s$(\[\\]|\\q?quad){0,8}(?:[A-Za-z]\w{0,2}\s?=\s?)?[\s$(\[\\]{0,4}$"
 )
 _VERB = (
@@ -120,6 +122,8 @@ def extract(text: str, kind: Kind = "number") -> Answer | None:
         return latest[1] if _PLAIN_VALUE.match(latest[1].value) else latest_box[1]
     if not tail.isascii() and (statement := other_languages.stated(tail, kind)) is not None:
         return Answer(statement[1], "stated")
+    if kind not in ("choice", "boolean") and (grid := grid_at_end(tail[-MAX_VALUE_LENGTH:])):
+        return Answer(grid, "last line")
     lenient = sentence_answers.last(tail[-LENIENT_TAIL:], kind)
     return Answer(*lenient) if lenient else None
 
@@ -169,12 +173,12 @@ def _boxed(tail: str) -> tuple[int, Answer] | None:
         before, after = tail[max(0, match.start() - 24) : match.start()], tail[end + 1 : end + 40]
         if _DENIED_BEFORE.search(before) or _DENIED_AFTER.match(after):
             value = f"not {value}"
-        if boxes and not _BETWEEN_BOXES.match(tail[end + 1 : boxes[-1][0]][:80] if boxes[-1][0] - end < 80 else "x"):
+        if boxes and not (end < boxes[-1][0] <= end + 80 and _BETWEEN_BOXES.match(tail[end + 1 : boxes[-1][0]])):
             break
         boxes.append((match.start(), end, value))
     if not boxes:
         return None
-    values = [value for _, _, value in reversed(boxes)]
+    values = list(dict.fromkeys(value for _, _, value in reversed(boxes)))
     separator = " or " if len(boxes) > 1 and re.search(r"\bor\b", tail[boxes[-1][1] : boxes[0][0]]) else ", "
     return boxes[0][0], Answer(separator.join(values), "boxed")
 
@@ -201,6 +205,8 @@ def _stated(tail: str, kind: Kind) -> tuple[int, Answer] | None:
     for start in sorted(starts, reverse=True)[:50]:
         if number := _BARE_NUMBER.match(tail, start):
             return start, Answer(number[1], "stated")
+        if grid := grid_at_end(tail[start : start + MAX_VALUE_LENGTH]):
+            return start, Answer(grid, "stated")
         if value := stated_answers.stated(tail[start : start + MAX_VALUE_LENGTH], kind):
             return start, Answer(value, "stated")
     return None
@@ -213,6 +219,8 @@ def _tagged(tail: str, kind: Kind) -> tuple[int, Answer] | None:
         if start >= 0:
             content = tail[start + len(tag) + 2 : end].strip()
             nested = _boxed(content) or _stated(content, kind)
+            if nested is None and (grid := grid_at_end(content)):
+                return end, Answer(grid, "stated")
             value = nested[1].value if nested else stated_answers.stated(content, kind) or tidy(content)
             if value:
                 return end, Answer(value, "stated")

@@ -27,6 +27,10 @@ _FUNCTION = re.compile(
     r"\\(?:begin|end)\s?\{\w+\}|\\[A-Za-z]+|(?:arc)?(?:sin|cos|tan|cot|sec|csc)h?|log|ln|exp|gcd|lcm|det|deg|mod|min|max|sqrt|floor|ceil|abs|pi"
 )
 _ASSIGNED = re.compile(r"(?<![A-Za-z\\])[A-Za-z](?:_\{?\w{1,3}\}?)?\s?(?:=|\\in(?![a-z]))")
+_INDEXED = re.compile(r"[A-Za-z](?:_(?:\w|\{\w{1,5}\}))?")
+_CROSS_PRODUCT = re.compile(
+    r"\\(?:mathbf|boldsymbol|bm|vec|hat|overrightarrow)\s?\{?\s?\\?\w{1,9}\s?\}?\s?(?:\\times(?![a-z])|×)"
+)
 _ROOT_OF_NAME = re.compile(r"(?:\\(?:sqrt|log|ln|arc\w{3})(?![a-z])|\|).{0,12}[a-zA-Z]")
 
 
@@ -51,8 +55,14 @@ def may_reject(gold: str, answer: str) -> bool:
     return not (_ROOT_OF_NAME.search(gold) and _ROOT_OF_NAME.search(answer))
 
 
+def has_cross_product(value: str) -> bool:
+    """Does `value`, as the trace wrote it, multiply vectors by ×?"""
+    return _CROSS_PRODUCT.search(value) is not None
+
+
 def _names(value: str) -> frozenset[str]:
     """Return the letters that name variables, in their case; a name before "=" is not counted."""
     value = _ASSIGNED.sub(" ", value)
     greek = {command for command in re.findall(r"\\([A-Za-z]+)", value) if command in GREEK}
-    return frozenset(greek | set(re.findall(r"[A-Za-z]", _FUNCTION.sub(" ", value)))) - {"e", "i"}
+    letters = {re.sub(r"[{}]", "", name) for name in _INDEXED.findall(_FUNCTION.sub(" ", value))}
+    return frozenset(greek | letters) - {"e", "i"}

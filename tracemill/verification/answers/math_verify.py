@@ -11,6 +11,8 @@ MAX_LENGTH = 400  # characters of an answer; the longest real gold answers have 
 MAX_NESTING = 10
 MAX_OPERATORS = 60
 
+_PRODUCT = re.compile(r"\d(?=[A-Za-z])|[A-Za-z](?=\d)")  # 4x
+
 _COSTLY = (
     (re.compile(r"\d{40}"), "a huge number"),
     (
@@ -41,7 +43,7 @@ def too_costly(answer: str) -> str | None:
         deepest = max(deepest, depth)
     if deepest > MAX_NESTING:
         return f"brackets nested {deepest} deep"
-    if sum(answer.count(char) for char in "+-*/^_&,") > MAX_OPERATORS:
+    if sum(answer.count(char) for char in "+-*/^_&,") + len(_PRODUCT.findall(answer)) > MAX_OPERATORS:
         return "too many operators"
     return next((reason for pattern, reason in _COSTLY if pattern.search(answer)), None)
 

@@ -40,6 +40,9 @@ _LATEX = tuple((re.compile(pattern), new) for pattern, new in (
     (r"\\[,;:> ~]|\\q?quad(?![a-z])|~|\\hspace\s?\{[^{}]{0,20}\}|\\(?:thin|med|thick)?space(?![a-z])", " "),
     (r"\{,\}|(?<=\d)\\,(?=\d{3})", ","),
     (r"\\[dtc]frac(?![a-z])", r"\\frac"),
+    (r"\^\s?(?:\{\s?\\prime\s?\}|\\prime(?![a-z]))", "'"),
+    (r"\^\s?\{?\s?\\(?:top|intercal)(?![a-z])\s?\}?", "^T"),
+    (r"\\(?:long)?rightarrow(?![a-z])", r"\\to "),
     (r"\\frac\s{0,2}(\d)\s{0,2}(\d)", r"\\frac{\1}{\2}"),
     (r"\\frac\s{0,2}(\d|[a-z])\s{0,2}\{", r"\\frac{\1}{"),
     (r"(\\frac\s{0,2}\{[^{}]{1,100}\})\s{0,2}(\d|[a-z])", r"\1{\2}"),
@@ -102,7 +105,11 @@ def plain(value: str) -> str:
     if "sqrt" in value:
         value = re.sub(r"(?<![A-Za-z\\])sqrt\s?\(([^()]{1,100})\)", r"\\sqrt{\1}", value)
     value = re.sub(r"(?<![A-Za-z\\])pi(?![A-Za-z])", r"\\pi ", value) if "pi" in value else value
-    value = re.sub(r"(?<![A-Za-z\\])(?:infinity|inf|oo)(?![A-Za-z])", r"\\infty ", value) if "inf" in value else value
+    value = (
+        re.sub(r"(?<![A-Za-z\\])(?:infinity|inf|oo)(?![A-Za-z])", r"\\infty ", value)
+        if "inf" in value or "oo" in value
+        else value
+    )
     return " ".join(tidy(value).split())
 
 

@@ -12,7 +12,8 @@ _ASKED = re.compile(
     r"|\bsort(?:ed)?\b|\barrange\b|\bfirst,? (?:and )?second\b|\bnext (?:\w+ )?(?:terms|numbers)\b"
     r"|\b(?:cheapest|smallest|largest|lowest|highest|least|greatest|oldest|youngest|earliest|latest|fastest|slowest"
     r"|shortest|longest|nearest|lightest|heaviest|biggest|tallest) (?:\w+ )?(?:first|to)\b"
-    r"|\b(?:most|least) \w+ (?:first|to)\b|\b(?:chronologic|alphabetic)ally\b",
+    r"|\b(?:most|least) \w+ (?:first|to)\b|\b(?:chronologic|alphabetic)ally\b"
+    r"|\bfrom (?:the )?(?:most|least|\w{2,12}est)\b[^.?!]{0,40}\bto (?:the )?(?:most|least|\w{2,12}est)\b",
     re.IGNORECASE,
 )
 #: Words of an order in German, Dutch, Spanish, Portuguese, French, Italian, Polish, Turkish, Vietnamese, Indonesian,
@@ -30,7 +31,10 @@ _POSSIBLE_ELSEWHERE = re.compile(
 )
 _POSSIBLE = re.compile(
     r"\b(?:order(?:ed|ing)?|sequence|permutation|respectively|reversed?|moves|steps|route|path"
-    r"|(?:came|finished|arrived|was|went) (?:first|second|last))\b|分别|依次|それぞれ|각각|соответственно|jeweils",
+    r"|(?:came|finished|arrived|was|went) (?:first|second|last))\b"
+    # x and y
+    r"|\b(?:find|determine|compute|values? of|solve for) \$?[A-Za-z]\w?(?:_\{?\w\}?)?\$?(?:,? and |, ?)\$?[A-Za-z]"
+    r"|分别|依次|それぞれ|각각|соответственно|jeweils",
     re.IGNORECASE,
 )
 _IN_ANY_ORDER = re.compile(

@@ -33,10 +33,22 @@ OPEN = re.compile(
     r"|아니|아닙|또는|이상|이하|초과|미만|ليس|أو|नहीं|या\s",
     re.IGNORECASE,
 )
+#: A conclusion, or the number instead of the denied one: "il n'y a pas de reste, donc 18", "nicht 20, sondern 18".
+_CONCLUSION = re.compile(
+    r"[,;:]\s(?:donc|alors|also|daher|somit|więc|zatem|entonces|luego|portanto|logo|quindi|dus|поэтому|значит|тому)\s"
+    r"|,?\s(?:sondern|mais|sino|mas|ma|maar|lecz|ale|а)\s(?=[$*]{0,2}\d)",
+    re.IGNORECASE,
+)
 #: The scripts of Chinese, Japanese and Korean, whose numbers stand between letters: 一共有42个.
 _EAST_ASIAN = re.compile("[\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af]")
 _BETWEEN_LETTERS = re.compile(r"(?<![\w.,/])[-−]?\d[\d,]*(?:\.\d+)?(?:/\d+)?[%万千亿億만억]?", re.ASCII)
 _CHANGED = re.compile("分之|大约|大約|约|約|几|およそ|약|第")
+
+
+def conclusion(sentence: str) -> str:
+    """Return what follows the last "donc", "also" or "sondern" of a sentence; the sentence if it has none."""
+    matches = list(_CONCLUSION.finditer(sentence))
+    return sentence[matches[-1].end() :] if matches else sentence
 
 
 def stated(tail: str, kind: str) -> tuple[int, str] | None:

@@ -77,6 +77,10 @@ _CURRENCY_SIGNS = {"USD": "$", "US": "$", "CA": "$", "AU": "$", "EUR": "€", "G
                    "JPY": "¥"}  # fmt: skip
 _SCALE_LETTERS = {"k": "thousand", "m": "million", "b": "billion"}
 _ENDLESS = re.compile(r"(?<=\.)(\d{0,30}?)(\d)\2{2,30}\s?(?:\.{3}|\\l?dots)$")
+#: A decade is no number: 1990s. Neither is the 13th prime.
+_NO_QUANTITY = re.compile(r"(?:1\d|20)\d0s$|\d{1,6}(?:st|nd|rd|th)\s[A-Za-z]")
+_PER_MILLE = re.compile(r"(.{0,40}\d)\s?(?:‰|per ?mille|permille?)$")
+_HOURS_AND_MINUTES = re.compile(r"(\d{1,3}):([0-5]\d)\s?(?:hours?|hrs?|h)$")
 _SIGN_WORD = re.compile(r"(?:minus|negative)\s(?=[\d\\$])", re.IGNORECASE)
 _AND_A_HALF = re.compile(r"^([-+$]{0,2}\d{1,9}) and a half\b")
 
@@ -103,8 +107,13 @@ def read(value: str) -> Quantity | None:
 
     None unless the whole text is one quantity.
     """
-    if len(value) > MAX_DIGITS or not value:
+    if len(value) > MAX_DIGITS or not value or _NO_QUANTITY.match(value):
         return None
+    if (per_mille := _PER_MILLE.match(value)) is not None:
+        share = read(per_mille[1])
+        return share._replace(value=share.value / 1000, text="") if share and share.unit.is_none else None
+    if (time := _HOURS_AND_MINUTES.match(value)) is not None:
+        value = f"{time[1]} hours {time[2]} minutes"
     if value[0] == "(" and value[-1] == ")" and "(" not in value[1:]:
         value = value[1:-1].strip()
     elif value.startswith("-(") and value[-1] == ")" and "(" not in value[2:]:

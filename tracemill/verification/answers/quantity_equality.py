@@ -18,15 +18,21 @@ _ASKS_PERCENT = re.compile(
 _ASKS_ROUNDED = re.compile(
     r"\bround|nearest|decimal place|significant|approximat|estimate|\b(?:ge)?rund(?:e|en|et)\b|nachkomma|dezimalstelle"
     r"|arrondi|redond|decimales|arredond|casas decimais|arrotond|zaokrągl|afgerond|rond af|yuvarla|làm tròn|округл"
-    r"|保留.{0,4}小数|四舍五入|精确到|四捨五入|小数第|반올림",
+    r"|\bto (?:\w+ )?decimals?\b|保留.{0,4}小数|四舍五入|精确到|四捨五入|小数第|반올림",
     re.IGNORECASE,
 )
 _NEAREST = re.compile(r"\bnearest (ten|hundred|thousand|million)\b", re.IGNORECASE)
 _NEAREST_SIZES = {"ten": 10, "hundred": 100, "thousand": 1000, "million": 10**6}
 _ASKS_UNIT = re.compile(
-    r"\b(how many|wie viele|in) ((?:square |cubic )?[a-z]{1,15}(?:(?: per |/)[a-z]{1,12})?)\b(?! (?:grade|place)\b)",
+    r"\b(how many|wie viele|in) ((?:square |cubic )?[a-z]{1,15}(?:\^\{?[23]\}?|[²³])?(?:(?: per |/)[a-z]{1,12})?)(?!\w)"
+    r"(?! (?:grade|place)\b)",
     re.IGNORECASE,
 )
+_GROUPS = frozenset(
+    ("pair", "couple", "pack", "packet", "box", "set", "group", "bag", "row", "team", "carton", "case", "crate")
+)
+#: Degrees and radians measure the same.
+_ALIKE = {"radian": "angle"}
 _BASES = {
     "two": 2, "three": 3, "four": 4, "five": 5, "six": 6, "seven": 7, "eight": 8, "nine": 9, "ten": 10, "twelve": 12,
     "sixteen": 16,
@@ -78,6 +84,8 @@ def compare_in_a_base(gold: str, answer: str, question: str | None) -> Verdict |
     gold_match, answer_match = (_digits_in_a_base(value, question) for value in (gold, answer))
     if gold_match and answer_match:
         same_digits = gold_match[1].lstrip("0") == answer_match[1].lstrip("0")
+        if _base(gold_match) != _base(answer_match) and _in_base_ten(gold_match) == _in_base_ten(answer_match):
+            return None, "the same number in another base"
         return same_digits and _base(gold_match) == _base(answer_match), "digits in a base"
     based, digits = (gold_match, answer) if gold_match else (answer_match, gold)
     if based is None or not _DIGITS.fullmatch(digits):
@@ -193,17 +201,26 @@ def _compare_asked_unit(gold: Quantity, answer: Quantity, question: str | None) 
 
     "5 km" does not answer "how many meters", though the gold answer 5 names no unit.
     """
-    if question is None or not gold.unit.is_none or not answer.unit.measure:
+    if question is None or not gold.unit.is_none or answer.unit.is_none:
+        return None
+    unit_words = [(match[1], match[2]) for match in _ASKS_UNIT.finditer(question[-_MAX_QUESTION:])]
+    if groups := answer.unit.words & _GROUPS:
+        counted = " ".join(word.lower() for how, word in unit_words if how.lower() != "in")
+        return (None, "groups of what is asked") if counted and not any(word in counted for word in groups) else None
+    if not answer.unit.measure:
         return None
     units_by_word = [
-        (match[1], unit)
-        for match in _ASKS_UNIT.finditer(question[-_MAX_QUESTION:])
-        if (unit := units.read(match[2])) and unit.measure
+        (how, unit)
+        for how, word in unit_words
+        if (unit := units.read(word.replace("²", "^2").replace("³", "^3"))) and unit.measure
     ]
     sizes = {unit.size for _, unit in units_by_word if unit.measure == answer.unit.measure}
     if sizes:
         return (False, "another unit than is asked") if answer.unit.size not in sizes else None
-    return (None, "another unit than is asked") if any(word.lower() != "in" for word, _ in units_by_word) else None
+    dimensions = {_ALIKE.get(name, name) for _, unit in units_by_word for name, _ in unit.measure}
+    is_alike = not dimensions.isdisjoint(_ALIKE.get(name, name) for name, _ in answer.unit.measure)
+    is_asked = is_alike or any(how.lower() != "in" for how, _ in units_by_word)
+    return (None, "another unit than is asked") if is_asked else None
 
 
 def _compare_other_unit(bare: Quantity, measured: Quantity, question: str | None) -> Verdict | None:

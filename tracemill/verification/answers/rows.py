@@ -18,6 +18,8 @@ _MAX_LINE = 200  # characters
 
 _CELL = re.compile(r"[-+−]?\d{1,40}(?:\.\d{1,40})?(?:/\d{1,40})?$")
 _BOARD = re.compile(r"[._#*|+XOxo@\-]{2,200}$")
+_FENCE = re.compile(r"\n[ \t]*```\s*$")
+_ASKS_VALUES = re.compile(r"\b(?:all|both|values|solutions|roots|numbers|integers|primes)\b", re.IGNORECASE)
 _HAS_CELLS = re.compile(r"\d[\s\\]+[-+−\d]|\d,\s")
 _BLANKS = re.compile(r"\\[ ,;]|\\quad|[ \t\u00a0]+")
 _LINE_END = re.compile(r"\n|\\\\(?:\[[^\]]{0,9}\])?|\],?\s*\[")
@@ -88,6 +90,19 @@ def _without_marks(value: str) -> str:
     return tidy(value)
 
 
+def grid_at_end(text: str) -> str | None:
+    """Return the grid of numbers in the last lines of a text, which may be a block of code; None if there is none."""
+    if "\n" not in text:
+        return None
+    lines = _FENCE.sub("", text.rstrip()).rstrip().split("\n")[-_MAX_LINES:]
+    rows: list[str] = []
+    while lines and (cells := lines[-1].split()) and len(cells) > 1 and all(map(_CELL.match, cells)):
+        if rows and len(rows[0].split()) != len(cells):
+            return None
+        rows.insert(0, lines.pop().strip())
+    return "\n".join(rows) if len(rows) > 1 else None
+
+
 def as_list(gold: str) -> str:
     """Return a gold answer that lists values line by line, or as JSON texts, as one line: "5, 6"."""
     if "\n" not in gold and gold.lstrip()[:1] != "[":
@@ -99,6 +114,13 @@ def as_list(gold: str) -> str:
     if not 1 < len(items) <= _MAX_LINES or any(len(item) > _MAX_LINE or r"\begin" in item for item in items):
         return gold
     return ", ".join(items)
+
+
+def without_brackets(gold: str, answer: str, question: str | None) -> str:
+    """Return the values of a JSON list of two numbers, which may be an interval, if the question asks for values."""
+    pair = _json_list(gold) if "[" not in answer and "(" not in answer else None
+    is_pair = pair is not None and len(pair) == 2 and _is_row(pair)
+    return tidy(gold).strip("[] ") if is_pair and question and _ASKS_VALUES.search(question[-5_000:]) else gold
 
 
 def _json_texts(value: str) -> list[str]:

@@ -10,9 +10,10 @@ from itertools import pairwise
 from typing import Literal
 
 from tracemill.verification.answers import other_languages, quantities
-from tracemill.verification.answers.equation_answers import right_side
+from tracemill.verification.answers.equation_answers import equation_in_variables, right_side
 from tracemill.verification.answers.kinds import Kind
 from tracemill.verification.answers.normalize import plain, tidy
+from tracemill.verification.answers.question_hints import LABEL
 from tracemill.verification.answers.unusual_forms import is_spoken
 
 LenientAnswer = tuple[str, Literal["equation", "last number", "last line"]]
@@ -23,7 +24,7 @@ MAX_SENTENCE = 1_000  # characters read of a sentence, from its end
 _NUMBER = re.compile(
     r"(?:(?<![\w.)%])[-−])?(?:\\?[$€£¥])?(?:(?<![\w)])[-−])?(?:\d{1,3}(?:(?:,\d{3})+(?!\d)|(?: \d{3})+(?![\d/]))|"
     r"\d+)(?:\.\d+)?"
-    r"(?:(?:\s\d+)?/\d+(?![\d./]))?(?::\d\d)?(?: ?\\?%)?"
+    r"(?:(?:\s\d+)?/\d+(?![\d./]))?(?::\d+)?(?: ?\\?%)?"
 )
 _EQUALS = re.compile(r"(?<![=<>!:≠])=(?![=>])")
 _MATH = re.compile(
@@ -33,7 +34,7 @@ _MATH = re.compile(
 _BOLD = re.compile(r"\*\*([^*\n]{1,200})\*\*")
 
 _END = re.compile(
-    r"(?<![ap]\.m)(?<!\bSt)(?<!\bMr)(?<!\bDr)(?<!\bMrs)(?:[.?]|(?<![\dn)])!)(?=\s|$|\*\*|__|[\"'”)](?:\s|$))"
+    r"(?<![ap]\.m)(?<!\bi\.e)(?<!\be\.g)(?<!\bSt)(?<!\bMr)(?<!\bDr)(?<!\bMrs)(?:[.?]|(?<![\dn)])!)(?=\s|$|\*\*|__|[\"'”)](?:\s|$))"
     r"|[,;]?\s(?:because|since|which|so that|as we|where)\s|[,;]\s+(?:but|so|as|if|when|after|given|making|"
     r"meaning|while|hence)\s"
     r"|,\s+and\s+(?=(?:the|he|she|it|they|we|this|that|there|you|I)\b)|\s[-–—]\s(?=[a-z]{3,})|"
@@ -47,6 +48,12 @@ _PART_BEFORE = re.compile(
 _OPEN_AFTER = re.compile(
     r"[\s$)]{0,3}(?:[a-z]{2,12}\s){0,2}(?:or|and)\s(?:more|less|fewer|over|above|below)\b", re.IGNORECASE
 )
+_LABEL_BEFORE = re.compile(rf"\b{LABEL}[$(#*]{{0,3}}$", re.IGNORECASE)
+_LEAD = re.compile(
+    r"^(?:(?:A|Ans)\s?:\s|[-•]\s(?=[A-Za-z])|(?i:(?:(?:so|thus|hence|therefore|then|no|yes),?\s)?"
+    r"(?:(?:it is|it's|we get|i get)\s)?)(?=-?\d|\$\d[^$]{0,20}\$))"
+)
+_CONDITION = re.compile(r"\bif\b.{1,80}\b(?:were|had)\b", re.IGNORECASE)
 _HEDGE = re.compile(
     r"\b(?:or|could|might|maybe|perhaps|possibly|may be|either|alternatively|not sure|unsure|i guess|depending)\b",
     re.IGNORECASE,
@@ -65,12 +72,13 @@ _DOUBT_AFTER = re.compile(
     re.IGNORECASE,
 )
 _CONNECTED = re.compile(
-    r"[\s*$]{0,3}(?:to|through|[-–—+/×*]|,|,?\s?(?:or|and)|plus|minus|times|x|over|point|and a|divided by|"
-    r"multiplied by)[\s*$]{0,3}"
+    r"(?:\s(?:squared|cubed|factorial))?[\s*$]{0,3}(?:to|through|[-–—+/×*]|,|,?\s?(?:or|and)|plus|minus|times|x|"
+    r"over|point|and a|divided by|multiplied by)[\s*$]{0,3}"
 )
 _CONTINUED = re.compile(
     r"\s?(?:(?:squared|cubed|factorial|point|and\s(?:a|one|two|three)[\s-](?:half|quarters?|thirds?)|to\sthe\s(?:\w+\s)?"
-    r"power|(?:per\s?cent|(?<=%))\sof\s\$?\d+|and\sa\sbit|score|grand|gross|mil)\b|[!^]|"
+    r"power|(?:per\s?cent|(?<=%))\sof\s\$?\d+|and\sa\sbit|per\s?mille|(?:less|more|fewer)\sthan\sthe|"
+    r"(?<=\d)(?:st|nd|rd|th)\s[a-z]+|score|grand|gross|mil)\b|[!^]|"
     r"(?:is|are|was)\s(?:not|wrong|incorrect|"
     r"false)\b|(?:isn't|wasn't|can't|cannot)\b|(?:plus|minus|times|over|mod|choose|(?:less|more|fewer) than|"
     r"(?:divided|multiplied) by)"
@@ -138,8 +146,8 @@ def without_bold(line: str) -> str:
 
 def main_value(sentence: str) -> str:
     """Return the main value of a sentence; the sentence if the value is uncertain."""
-    if r"\begin" in sentence:
-        return sentence  # a matrix
+    if r"\begin" in sentence or _CONDITION.search(sentence):
+        return sentence  # a matrix, or the value of another case
     if not _PROSE.search(sentence):
         return _bare_value(sentence)[0] if "=" in sentence else sentence
     if quantities.read(sentence) is not None or is_spoken(plain(sentence)):
@@ -163,7 +171,7 @@ def last(text: str, kind: Kind) -> LenientAnswer | None:
         return _last_words(bare, kind)
     if not bare.isascii() and (number := other_languages.number_between_letters(bare)) is not None:
         return number, "last number"
-    bare = re.sub(r"^(?:A|Ans)\s?:\s", "", bare)
+    bare = _LEAD.sub("", bare)
     if len(bare) <= 300 and ("\n" not in bare or r"\begin" in bare) and not _ANNOUNCES.search(bare):
         value = tidy(bare)
         if (value and not _PROSE.search(_WORDS_IN_MATH.sub("", value))) or quantities.read(plain(value)):
@@ -171,6 +179,8 @@ def last(text: str, kind: Kind) -> LenientAnswer | None:
     for sentence in map(_without_reason, _sentences(bare)):
         if _UNKNOWN.search(sentence):
             return tidy(sentence), "last line"
+        if kind == "expression" and (whole := equation_in_variables(sentence)) is not None:
+            return whole, "equation"
         if _EQUALS.search(sentence) and (side := _value_in_equation(sentence)):
             return side, "equation"
         if (number := _value_in_sentence(sentence)) is not None:
@@ -190,6 +200,7 @@ _NO_ANSWER = re.compile(r"\bI (?:do not|don't|cannot|can't|am not)\b|\b(?:sorry|
 _UNKNOWN = re.compile(
     r"\b(?:is|remains|are) (?:unknown|undetermined)\b"
     r"|\b(?:cannot|can't|could not|not possible to) (?:be )?determined?\b"
+    r"|\b(?:could not|couldn't|unable to|cannot|can't) (?:solve|find)\b"
     r"|\b(?:not enough|insufficient) information\b",
     re.IGNORECASE,
 )
@@ -279,7 +290,8 @@ def _value_in_equation(sentence: str) -> str | None:
 
 def _value_in_sentence(sentence: str) -> str | None:
     if other_languages.OPEN.search(sentence):
-        return tidy(sentence)
+        end = other_languages.conclusion(sentence)
+        return tidy(sentence) if end == sentence else _value_in_sentence(end)
     if re.search(r"\bnot\b|n't", sentence) is None:
         bold = [segment for segment in _BOLD.findall(sentence) if _VALUE_IN.search(segment)]
         if len(bold) == 1 and not _PROSE.search(tidy(bold[0])):
@@ -325,7 +337,8 @@ def _main_number(sentence: str) -> str | None:
     numbers = list(_NUMBER.finditer(sentence)) or list(_NUMBER_WORD.finditer(sentence))
     numbers = [number for number in numbers if not _IN_A_WORD.match(sentence, max(0, number.start() - 1))]
     if numbers and other_languages.OPEN.search(sentence):
-        return tidy(sentence)
+        end = other_languages.conclusion(sentence)
+        return tidy(sentence) if end == sentence else _main_number(end)
     numbers = [
         number
         for number in numbers
@@ -356,6 +369,8 @@ def _main_number(sentence: str) -> str | None:
         return tidy(sentence)
     if _OPEN_AFTER.match(sentence[chosen.end() : chosen.end() + 60]):
         return tidy(sentence[chosen.start() :])
+    if label := _LABEL_BEFORE.search(sentence[max(0, chosen.start() - 25) : chosen.start()]):
+        return tidy(sentence[chosen.start() - len(label[0]) :])
     return tidy(chosen[0])
 
 

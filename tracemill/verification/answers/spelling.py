@@ -22,12 +22,14 @@ _MATHEMATICS = re.compile(r"[=<>+*^\\{}|_~≤≥≠≈±√]|\s-\s|\w\(|[^\W\d]\
 _SYMBOLS = re.compile(r"[=<>^\\_]")
 _MARKS = re.compile(r"[%°#@/€£¥₹∞′]|\$(?=\d)|(?<=\w)[-+](?=[\s,;.)]|$)|(?<![\w'])[A-Z\d]'(?!\w)")
 _SPACE = re.compile(r"(?<![\d,])\s+|\s+(?![-+\d.])|\$")
+#: One sign after ^ or _ needs no braces.
+_BRACED = re.compile(r"([_^])\{(\w)\}")
 _TILDE = "\u0303"
 
 
 def same_spelling(first: str, second: str) -> bool:
     """Are both texts the same characters, but for spaces, a final point, and the case of words of prose?"""
-    left, right = (_SPACE.sub("", value).removesuffix(".") for value in (first, second))
+    left, right = (_BRACED.sub(r"\1\2", _SPACE.sub("", value).removesuffix(".")) for value in (first, second))
     if left == right:
         return True
     if _SYMBOLS.search(first) or _SYMBOLS.search(second):

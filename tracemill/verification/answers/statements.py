@@ -9,8 +9,10 @@ from fractions import Fraction
 
 from tracemill.verification.answers import quantities
 from tracemill.verification.answers.equation_answers import is_name
+from tracemill.verification.answers.local_numbers import compare_other_commas
 from tracemill.verification.answers.other_languages import OPEN
 from tracemill.verification.answers.quantity_equality import compare_quantities
+from tracemill.verification.answers.question_hints import unasked_label
 
 MAX_APPROXIMATION = Fraction(1, 20)  # the largest relative difference of two values around ≈
 
@@ -22,9 +24,9 @@ DENIAL = re.compile(
 )
 CALCULATION = re.compile(
     r"\b(?:half|halves|third|thirds|quarters?|twice|double|triple|plus|minus|times|squared|cubed|root|sum|"
-    r"product|power|"
-    r"factorial|reciprocal|opposite|inverse|factors?|divisors?|divisible|multiples?|digits?|ends? in|ending in|"
-    r"below zero|divided|multiplied|unity|none|nothing|nobody|no one|both|pair|first|second|fourth|fifth|sixth|seventh|"
+    r"product|power|factorial|reciprocal|opposite|inverse|factors?|divisors?|divisible|multiples?|digits?|ends? in|"
+    r"ending in|(?:square|cube|log|logarithm|average|mean) of|below zero|divided|"
+    r"multiplied|unity|none|nothing|nobody|no one|both|pair|first|second|fourth|fifth|sixth|seventh|"
     r"eighth|ninth|tenth|dozen|hundred|thousand|million|billion|choose|percent|negative|pi|infinity|infinite|"
     r"(?<=\d )(?:score|grand|gross|mil)|"
     r"(?:over|(?:less|more|fewer) than)\s(?=\d))\b|\w\(",
@@ -38,21 +40,11 @@ _BOUND = re.compile(
 )
 _DOUBT = re.compile(
     r"\b(?:or|maybe|perhaps|possibly|might|could|may|either|unsure|not sure|guess|unclear|but|doubt|wrong|"
-    r"incorrect|false|unknown|undetermined|cannot be determined|"
-    r"one of)\b",
+    r"incorrect|false|unknown|undetermined|cannot be determined|(?:could not|couldn't|unable to|cannot) (?:solve|find)|"
+    r"if\b.{1,80}\b(?:were|had)|one of)\b",
     re.IGNORECASE,
 )
 _NUMBERS = re.compile(r"(?<![\w.])[-$]{0,2}(?:\d{1,3}(?:,\d{3})+(?!\d)|\d+)(?:\.\d+)?(?:/\d+)?%?(?!\w*[\^_])")
-_INDIAN = re.compile(r"[-₹$ ]{0,3}\d{1,2}(?:,\d{2})+,\d{3}(?![\d,])")
-MAX_QUESTION = 5_000  # characters read of a question, from its end
-#: Words of German, French, Spanish, Portuguese, Italian, Polish, Dutch and Turkish questions, and Cyrillic letters.
-_HAS_DECIMAL_COMMAS = re.compile(
-    r"\b(?:wie|berechne|welche[rsn]?|runde|quelle?s?|combien|calcule[rz]?|cu[aá]l(?:es)?|cu[aá]nt[oa]s?|calcula|qual"
-    r"|quant[oaie]s?|calcola|ile|oblicz|hoeveel|bereken|kaç)\b|[а-яё]{3}",
-    re.IGNORECASE,
-)
-_DECIMAL_COMMA = re.compile(r"-?(\d+,(?:\d{1,2}|\d{4,9}))(?!\d)(?:$|\s?([^\W\d_]{1,12}|[€£%])$)")
-
 Verdict = tuple[bool | None, str]
 #: Compares a gold value, an answer and the question.
 Compare = Callable[[str, str, str | None], Verdict]
@@ -65,7 +57,8 @@ def compare_several(gold: str, answer: str, question: str | None, compare_values
     """
     if r"\pm" in answer or "+/-" in answer:
         return False, "more than one answer"
-    if (commas_verdict := _compare_other_commas(gold, answer, question)) is not None:
+    gold_quantity = quantities.read(gold)
+    if gold_quantity and (commas_verdict := compare_other_commas(gold_quantity, answer, question)) is not None:
         return commas_verdict
     parts = [part for part in SEPARATOR.split(answer) if part]
     is_open = sum((char in "([") - (char in ")]") for char in parts[0]) if parts else 0
@@ -84,31 +77,10 @@ def compare_several(gold: str, answer: str, question: str | None, compare_values
     return False, "more than one answer"
 
 
-def _compare_other_commas(gold: str, answer: str, question: str | None) -> Verdict | None:
-    """Compare a decimal comma ("25,4 kg") and Indian thousands ("1,50,000") with a number; None for other texts.
-
-    Two short numbers around a comma may be two answers. A unit, four digits that agree, or a question in a language
-    with decimal commas make them one.
-    """
-    gold_quantity = quantities.read(gold)
-    if gold_quantity is None:
-        return None
-    if _INDIAN.match(answer):
-        quantity = quantities.read(answer.replace(",", ""))
-        return (True, "exact rational") if quantity and quantity.value == gold_quantity.value else None
-    comma = _DECIMAL_COMMA.match(answer)
-    quantity = quantities.read(answer.replace(",", ".")) if comma else None
-    if quantity is not None and question and _HAS_DECIMAL_COMMAS.search(question[-MAX_QUESTION:]):
-        return compare_quantities(gold_quantity, quantity, question)
-    if comma is None or quantity is None or quantity.value != gold_quantity.value:
-        return None
-    if comma[2] or len(comma[1]) > 5:
-        return compare_quantities(gold_quantity, quantity, None)
-    return None, "a decimal comma, or more than one answer"
-
-
 def compare_sentence(gold: str, answer: str, question: str | None, compare_values: Compare) -> Verdict:
     """Compare a sentence with a gold number."""
+    if label := unasked_label(answer, question):
+        return None, f"the number of a {label}"
     if OPEN.search(answer):
         return None, "not certain"
     number = _NUMBERS.search(answer)

@@ -13,6 +13,7 @@ _NEGATION = re.compile(
     r"\b(?:not|no|never|neither|nor|without|or|either|maybe|perhaps|possibly|might|except)\b|n't", re.IGNORECASE
 )
 _VERB = re.compile(r"\b(?:is|are|was|were|be|called|named|answer|by|equals|becomes):?\s", re.IGNORECASE)
+_PREPOSITION = re.compile(r"(?:on|in|at|by|from|to)\s", re.IGNORECASE)
 _MAX_ITEMS = 50  # of a list that is compared in any order
 #: Groups of words. Two different words of one group never mean the same.
 _EXCLUSIVE_WORDS = tuple(frozenset(words.split()) for words in (
@@ -99,6 +100,8 @@ def _is_told(gold: str, answer: str) -> bool:
     """Does a sentence end in the gold text ("It was discovered by Isaac Newton")?"""
     if _NEGATION.search(gold) or _NEGATION.search(answer):
         return False
+    if (preposition := _PREPOSITION.match(answer)) is not None and same_words(gold, answer[preposition.end() :]):
+        return True
     verbs = list(_VERB.finditer(answer))[-3:]
     return any(same_words(gold, answer[verb.end() :]) for verb in verbs)
 

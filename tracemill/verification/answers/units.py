@@ -65,6 +65,12 @@ pressure 1 pa pascal
 speed-mph 1 mph
 speed-kph 1 kph kmh
 byte 1 byte
+byte 1000 kb kilobyte
+byte 1000000 MB megabyte
+byte 1000000000 gb gigabyte
+byte 1000000000000 tb terabyte
+celsius 1 celsius centigrade
+fahrenheit 1 fahrenheit
 calorie 1 calorie cal
 """
 _UNITS: dict[str, tuple[str, Fraction]] = {}
@@ -84,7 +90,7 @@ _NOT_UNITS = frozenset((
     "fourth", "fourths", "fifth", "hundred", "thousand", "million", "billion", "trillion", "dozen", "percent", "to",
     "through", "if", "but", "maybe", "perhaps", "about", "between", "power", "raised", "remainder", "point", "base",
     "below", "above", "under", "out", "wrong", "incorrect", "false", "isn't", "wasn't", "except", "less", "fewer",
-    "score", "grand", "gross", "mil", "dx", "dy", "dt", "dz", "xy", "yz", "xz", "ab", "bc", "ac", "pq", "uv",
+    "score", "grand", "gross", "mil", "mille", "dx", "dy", "dt", "dz", "xy", "yz", "xz", "ab", "bc", "ac", "pq", "uv",
     "ist", "falsch", "nicht", "oder", "bis", "faux", "ou", "falso", "errado", "incorrecto", "niet", "lub", "atau",
 ))  # fmt: skip
 _FILLERS = frozenset((
@@ -95,7 +101,8 @@ _FILLERS = frozenset((
 ))  # fmt: skip
 _UNIT_TEXT = re.compile(r"(?:[^\W\d_]|[°$€£¥¢₹₽₴'/ ^{}.()-]){0,79}[23]?\}?(?:[^\W\d_]|[/ .°)]){0,40}$")
 _POWER = re.compile(r"\s?\^\s?\{?\s?([23])\s?\}?")
-_MEGA = re.compile(r"M[a-zA-Z]$")  # "Mm" and "MW" are no millimetres and milliwatts
+_TEMPERATURE = re.compile(r"^(?:°|degrees?)\s?(C|F|Celsius|Fahrenheit)$", re.IGNORECASE)
+_MEGA = re.compile(r"M[a-zA-Z]$|[KGT]b$")  # "Mm" and "MW" are no millimetres and milliwatts, "Gb" is a gigabit
 _WORD = re.compile(r"(?:[^\W\d_]|')+(?:-[^\W\d_]+)?|[°$€£¥¢₹₽₴]|/")
 
 
@@ -133,7 +140,7 @@ def read(text: str) -> Unit | None:
     text = _POWER.sub(lambda match: " squared " if match[1] == "2" else " cubed ", text)
     if re.search(r"(?:^|[\s/(-])\d", text):
         return None  # "ft 2 in", "/(-3)"
-    text = re.sub(r"\bsq\b", "square", text).replace("-", " ")
+    text = re.sub(r"\bsq\b", "square", _TEMPERATURE.sub(_temperature, text)).replace("-", " ")
     words = [word if len(word) == 1 or _MEGA.match(word) else word.lower() for word in _WORD.findall(text)]
     if not words or any(word in _NOT_UNITS for word in words if word not in ("squared", "cubed")):
         return None
@@ -146,6 +153,10 @@ def read(text: str) -> Unit | None:
     if words[0] not in ("in", "/") or len(words) > 1:
         words = _before_filler(words)
     return _parse_words(words)
+
+
+def _temperature(match: re.Match[str]) -> str:
+    return "celsius" if match[1][0] in "cC" else "fahrenheit"
 
 
 def is_known(word: str) -> bool:

@@ -46,6 +46,7 @@ _SPOKEN = tuple(
         (r"(?:negative|minus) \\infty", r"-\\infty"),
         (r"(?:the )?(?:opposite|negative) of (\d+)", r"-\1"),
         (r"(?:the )?reciprocal of (\d+)", r"\\frac{1}{\1}"),
+        (r"(?:the )?golden ratio", r"\\frac{1+\\sqrt{5}}{2}"),
     )
 )
 _NUMBER_WORDS = {word: str(value) for value, word in enumerate(
@@ -68,6 +69,8 @@ def rewrite_vectors(gold: str, answer: str) -> tuple[str, str]:
         gold, answer = _as_matrix(gold), _as_matrix(answer)
     if gold[:1] == "(" and _NAMED_POINT.match(answer):
         answer = _NAMED_POINT.sub("", answer, count=1)
+    elif answer[:1] == "(" and _NAMED_POINT.match(gold):
+        gold = _NAMED_POINT.sub("", gold, count=1)
     return gold, answer
 
 

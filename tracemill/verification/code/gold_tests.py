@@ -1,17 +1,24 @@
-"""Read the tests of a question, in every form in which public data sets store them."""
+"""The tests of a question, in every form in which public data sets store them.
+
+`program_tests` makes one text of them, as the gold answer that is stored. `read_tests` reads such a text again, and
+gold answers that are tests already.
+"""
 
 import ast
 import json
 import math
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
+#: Characters of all tests of a question. The checks refuse longer gold answers.
+MAX_CHARS = 900_000
 MAX_LITERAL = 1_000_000  # characters of a Python literal: its parser takes 100 times its size
 
 _INPUTS = ("input", "inputs", "stdin")
 _OUTPUTS = ("output", "outputs", "expected_output", "expected", "stdout")
 _NAMES = ("fn_name", "func_name", "entry_point")
+_ASSERTION = re.compile(r"^\s*(?:assert\b|def test|class Test|import |from \w+ import )", re.MULTILINE)
 _METHOD = re.compile(r"^[ \t]*def[ \t]+(\w+)[ \t]*\(", re.MULTILINE)
 
 #: Results come from JSON, which has no tuples.
@@ -33,6 +40,28 @@ class PythonTests(NamedTuple):
     text: str
     #: The function or method under test, that the tests call `candidate`. "": the tests or the question name it.
     entry: str = ""
+
+
+def program_tests(value: Any, starter: str = "") -> str | None:
+    """The tests as one text; None if these are no tests. Tests above `MAX_CHARS` are left out.
+
+    Raises ValueError if the first one alone is longer."""
+    match value:
+        case [*texts] if texts and all(isinstance(text, str) for text in texts):
+            return "\n".join(texts) if any(map(_ASSERTION.search, texts)) else None
+        case {"inputs": list() as inputs, "outputs": list() as outputs, **rest}:
+            name = rest.get("fn_name")
+            if isinstance(name, str):
+                return _assertions(_called(name, starter), zip(inputs, outputs, strict=False))
+            return _pairs(zip(inputs, outputs, strict=False))
+        case [{"input": _, "output": _}, *_]:
+            pairs = [(case.get("input"), case.get("output")) for case in value if isinstance(case, Mapping)]
+            function = _METHOD.search(starter)
+            if function and value[0].get("testtype") == "functional":
+                calls = (([_literal(line) for line in _lines(given)], _literal(expected)) for given, expected in pairs)
+                return _assertions(_called(function[1], starter), calls)
+            return _pairs(pairs)
+    return None
 
 
 def read_tests(text: str, question: str | None = None) -> InputOutput | PythonTests | None:
@@ -64,6 +93,62 @@ def read_tests(text: str, question: str | None = None) -> InputOutput | PythonTe
     return _texts([case[0] for case in cases if case], [case[1] for case in cases if case])
 
 
+def _called(name: str, starter: str) -> str:
+    """The function as tests call it: alone, or on an object of the class `Solution`."""
+    return f"Solution().{name}" if re.search(r"^class Solution\b", starter, re.MULTILINE) else name
+
+
+def _assertions(function: str, calls: Iterable[tuple[Any, Any]]) -> str:
+    def assertion(arguments: Any, expected: Any) -> str:
+        listed = arguments if isinstance(arguments, list) else [arguments]
+        call = f"{function}({', '.join(map(repr, listed))})"
+        # APPS wraps some of the results in a list, and its own judge accepts both.
+        wrapped = f" or {call} == {expected[0]!r}" if isinstance(expected, list) and len(expected) == 1 else ""
+        return f"assert {call} == {expected!r}{wrapped}"
+
+    return "\n".join(_fitting(assertion(*call) for call in calls))
+
+
+def _pairs(cases: Iterable[tuple[Any, Any]]) -> str:
+    texts = (json.dumps({"input": _stream(given), "output": _stream(expected)}) for given, expected in cases)
+    return f"[{', '.join(_fitting(texts))}]"
+
+
+def _fitting(tests: Iterable[str]) -> Iterator[str]:
+    """The first tests, as many as fit."""
+    size = 0
+    for test in tests:
+        size += len(test) + 2
+        if size > MAX_CHARS:
+            if size == len(test) + 2:
+                raise ValueError(f"holds a test of more than {MAX_CHARS:,} characters")
+            return
+        yield test
+
+
+def _stream(value: object) -> str:
+    """The text of standard input or output; some files keep its lines in a list."""
+    return "\n".join(map(str, value)) if isinstance(value, list) else str(value)
+
+
+def _literal(text: object) -> object:
+    """The value that a text holds as JSON or as Python writes it; otherwise the text."""
+    if not isinstance(text, str):
+        return text
+    try:
+        return json.loads(text)
+    except (ValueError, RecursionError):
+        return python_literal(text)
+
+
+def python_literal(text: str) -> object:
+    """The value of a text in the notation of Python; the text if it has none."""
+    try:
+        return ast.literal_eval(text.strip())
+    except (ValueError, SyntaxError, TypeError, MemoryError, RecursionError):
+        return text
+
+
 def _parsed(text: str) -> Any:
     """The list or object in `text`, or the text itself."""
     stripped = text.strip()
@@ -72,11 +157,7 @@ def _parsed(text: str) -> Any:
     try:
         return json.loads(stripped)
     except (ValueError, RecursionError):
-        pass
-    try:
-        return ast.literal_eval(stripped) if len(stripped) <= MAX_LITERAL else text
-    except (ValueError, SyntaxError, TypeError, RecursionError, MemoryError):
-        return text
+        return python_literal(text) if len(stripped) <= MAX_LITERAL else text
 
 
 def _read_columns(data: Mapping[str, Any], question: str | None) -> InputOutput | PythonTests | None:
@@ -127,9 +208,13 @@ def _as_text(value: Any) -> str | None:
     return value if isinstance(value, str) else None
 
 
+def _lines(text: object) -> list[str]:
+    return [line for line in str(text).split("\n") if line.strip()]
+
+
 def _lines_of_json(value: Any) -> list[Any]:
     """Arguments: a list, or a text with one argument in JSON on each line."""
-    return [_json(line) for line in value.split("\n") if line.strip()] if isinstance(value, str) else value
+    return [_json(line) for line in _lines(value)] if isinstance(value, str) else value
 
 
 def _json(value: Any) -> Any:

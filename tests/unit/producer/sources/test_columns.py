@@ -6,6 +6,8 @@ import decimal
 import gzip
 import json
 import lzma
+import struct
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -169,6 +171,30 @@ def test_arrow_files_are_read_as_file_stream_and_feather(tmp_path: Path) -> None
         read(tmp_path / "q.arrow")
 
 
+def test_a_wrong_offset_in_an_arrow_file_is_a_problem_and_no_crash(tmp_path: Path) -> None:
+    path = tmp_path / "q.arrow"
+    pyarrow.feather.write_feather(
+        pyarrow.table({"question": ["one?", "three?"]}), str(path), compression="uncompressed"
+    )
+    offsets, wrong = struct.pack("<3i", 0, 4, 10), struct.pack("<3i", 0, 4, 10**8)
+    path.write_bytes(path.read_bytes().replace(offsets, wrong))
+    (problem,) = open_source(str(path), mapping={})
+    assert isinstance(problem, Problem)
+    assert "the file is damaged" in problem.what
+
+
+def test_an_arrow_file_with_a_column_of_unknown_width_is_wrong_use(tmp_path: Path) -> None:
+    path = tmp_path / "q.arrow"
+    pyarrow.feather.write_feather(
+        pyarrow.table({"question": ["one?"], "n": [1]}), str(path), compression="uncompressed"
+    )
+    data = path.read_bytes()
+    for position in (index for index, byte in enumerate(data) if byte == 64):  # bits of an integer
+        path.write_bytes(data[:position] + b"\xff" + data[position + 1 :])
+        with suppress(UsageError):
+            read(path)
+
+
 def test_a_csv_file_may_have_semicolons_or_tabs(tmp_path: Path) -> None:
     for sign in ";\t":
         (path := tmp_path / "q.csv").write_text(
@@ -247,3 +273,14 @@ def test_the_hint_for_a_folder_names_files_that_are_there(tmp_path: Path) -> Non
     with pytest.raises(UsageError, match=rf"is a folder: name its files, for example '{tmp_path}/\*\.ndjson'$"):
         read(tmp_path)
     assert len(read(tmp_path / "*.ndjson")) == 2
+
+
+def test_a_gold_answer_may_have_more_digits_than_a_float(tmp_path: Path) -> None:
+    digits = "7" * 400
+    (path := tmp_path / "q.jsonl").write_text(f'{{"question": "How many?", "answer": {digits}}}')
+    assert golds(path) == [digits]
+
+
+def test_a_list_that_python_cannot_hash_is_a_text(tmp_path: Path) -> None:
+    rows = ({"question": "f?", "answer": "[{[1]: 2}]"}, {"question": "g?", "answer": "['2']"})
+    assert golds(jsonl(tmp_path / "q.jsonl", *rows)) == ["[{[1]: 2}]", "2"]

@@ -34,6 +34,12 @@ def test_only_the_trace_that_hangs_is_left_undecided(pool: CheckPool, monkeypatc
     assert findings[5].proof == "timeout after 1 s"
 
 
+def test_a_child_starts_with_math_verify_loaded(pool: CheckPool, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("tracemill.verification.pool.check_batch", _loaded)
+    (findings,) = pool.check_all([GOOD])
+    assert "math_verify" in findings.proof
+
+
 def test_a_trace_that_eats_memory_is_killed_and_said_so(pool: CheckPool, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("tracemill.verification.pool.check_batch", _eat_memory)
     (findings,) = pool.check_all([GOOD])
@@ -280,6 +286,10 @@ def _eat_memory(_items: object) -> None:
 
     in_child.check = lambda _item: bytearray(2**31)  # type: ignore
     in_child.check_batch([GOOD])
+
+
+def _loaded(items: list[Item]) -> list[Findings]:
+    return [Findings(None, " ".join({"math_verify", "sympy"} & sys.modules.keys())) for _ in items]
 
 
 def _hang_at_endless(items: list[Item]) -> list[Findings]:

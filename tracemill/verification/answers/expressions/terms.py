@@ -7,7 +7,7 @@ from abc import ABC, abstractmethod
 from typing import Final
 
 from tracemill.verification.answers.expressions.latex import Cursor, ParseError, Token
-from tracemill.verification.answers.expressions.tree import Node, inverse, negative, number, product, repeating
+from tracemill.verification.answers.expressions.tree import Node, inverse, negative, number, product, repeating, total
 
 MAX_DEPTH: Final = 30  # levels of groups, roots and functions
 
@@ -58,7 +58,7 @@ class Terms(Cursor, ABC):
             kind = self.take().kind
             term = self.product()
             terms.append(term if kind == "+" else negative(term) if kind == "-" else Node(kind, (term,)))
-        return Node("+", tuple(terms)) if len(terms) > 1 else terms[0]
+        return total(terms)
 
     def product(self) -> Node:
         factors = [self.factor()]

@@ -54,7 +54,23 @@ def negative(node: Node) -> Node:
     """Make -`node`."""
     if node.op in ("number", "decimal") and not isinstance(node.value, str):
         return Node(node.op, (), -node.value)
+    if node.op in ("matrix", "row"):
+        return Node(node.op, tuple(map(negative, node.args)))
     return node.args[0] if node.op == "neg" else Node("neg", (node,))
+
+
+def total(terms: list[Node]) -> Node:
+    """Make a sum. Matrices of one shape are added cell by cell."""
+    if len(terms) == 1:
+        return terms[0]
+    if (
+        all(term.op == "matrix" for term in terms)
+        and len({(len(term.args), len(term.args[0].args)) for term in terms}) == 1
+    ):
+        rows = zip(*(term.args for term in terms), strict=True)
+        cells = (zip(*(row.args for row in lines), strict=True) for lines in rows)
+        return Node("matrix", tuple(Node("row", tuple(total(list(cell)) for cell in line)) for line in cells))
+    return Node("+", tuple(terms))
 
 
 def inverse(node: Node) -> Node:
@@ -65,10 +81,15 @@ def inverse(node: Node) -> Node:
 def product(factors: list[Node]) -> Node:
     """Make a product.
 
-    A fraction of integers becomes a number. A factor of a matrix multiplies each cell.
+    A fraction of integers becomes a number. The factors before a matrix, and a divisor after it, multiply each cell.
     """
     if len(factors) == 1:
         return factors[0]
+    at = next((index for index, factor in enumerate(factors) if factor.op == "matrix"), None)
+    if at is not None and all(factor.op == "inverse" for factor in factors[at + 1 :]):
+        others = [*factors[:at], *factors[at + 1 :]]
+        rows = (Node("row", tuple(product([*others, cell]) for cell in row.args)) for row in factors[at].args)
+        return Node("matrix", tuple(rows))
     if len(factors) == 2:
         left, right = factors
         if right.op == "inverse" and right.args[0].op == left.op == "number":
@@ -76,7 +97,4 @@ def product(factors: list[Node]) -> Node:
             if isinstance(lower, int | Fraction) and not isinstance(upper, str) and lower != 0:
                 value = Fraction(upper) / lower
                 return Node("number", (), value.numerator if value.denominator == 1 else value)
-        if right.op == "matrix" and left.op != "matrix":
-            rows = (Node("row", tuple(product([left, cell]) for cell in row.args)) for row in right.args)
-            return Node("matrix", tuple(rows))
     return Node("*", tuple(factors))

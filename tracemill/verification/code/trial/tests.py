@@ -125,7 +125,7 @@ class Tests:
                 for index, new in answer["changed"]:
                     change(args[index], decode(new, self.take))
                 return decode(answer["value"], self.take)
-        except (OSError, EOFError, ValueError, KeyError, TypeError, IndexError, AttributeError, RecursionError):
+        except Exception:  # the program can send anything
             raise self.failure() from None
         try:
             raised = error(text)

@@ -27,12 +27,18 @@ WRONG: dict[str, Rows] = {
     ),
     "signs after a word": _stated(("grade C-", "grade C"), ("3' end", "3 end"), ("B' holds", "B holds")),
     "a tuple of words": _boxed(("(Rome, Oslo)", "(Oslo, Rome)")),
+    "names with an index": _boxed(("K_2-k", "k_2-K"), ("D_5", "D")),
+    "values of names": [
+        *_boxed(("8, 3", "3, 8"), question="Find p and q."),
+        *_boxed(("8, 3", "KL=3, MN=8"), ("p=8, q=3", "3, 8")),
+    ],
     "moves": _boxed(("F L F' L'", "L F L' F'")),
     "a board of letters": _boxed(("O X\nX O", "X O\nO X")),
     "numbers between bars": _boxed(("2|3|4", "24"), ("2|3", "6")),
     "an order in English": [
         *_boxed(("iron, lead, gold", "gold, iron, lead"), question="List them by density, most dense first."),
         *_boxed(("Eva, Tom", "Tom, Eva"), question="Who finished first and who finished second?"),
+        *_stated(("owl, hawk, wren", "wren, hawk, owl"), question="List the birds from heaviest to lightest."),
         *_boxed(("1215, 1789", "1789, 1215"), question="Give the years chronologically."),
     ],
     "an order in German": _boxed(("2, 7, 9", "9, 7, 2"), question="Sortiere die Zahlen aufsteigend."),
@@ -43,7 +49,14 @@ WRONG: dict[str, Rows] = {
     "an order in Japanese": _boxed(("2, 7, 9", "9, 7, 2"), question="小さい順に答えなさい。"),
     "an order in Korean": _boxed(("2, 7, 9", "9, 7, 2"), question="작은 수부터 순서대로 쓰시오."),
     "scales": _stated(
-        ("6", "6 milliards"), ("6", "6 Millionen"), ("6", "6 trillionths"), ("6", "6 mio"), ("4", "4 hundreds")
+        ("6", "6 milliards"),
+        ("6", "6 Millionen"),
+        ("6", "6 trillionths"),
+        ("6", "6 mio"),
+        ("4", "4 hundreds"),
+        ("9", "9k"),
+        ("2", "2 per mille"),
+        ("2", "2‰"),
     ),
     "a percent for a share": _stated(("0.45", "0.45%"), ("1/5", "1/5%")),
     "another unit than is asked": [
@@ -51,6 +64,14 @@ WRONG: dict[str, Rows] = {
         *_stated(("8", "8 hours"), question="How many minutes did it take?"),
         *_stated(("8", "8 g"), question="What is the mass in kilograms?"),
         *_stated(("8", "8 €"), question="How many dollars does it cost?"),
+        *_stated(("75", "75 radians"), question="How many degrees is angle B?"),
+        *_stated(("8", "8 cm"), question="What is the surface in cm²?"),
+        *_stated(("8", "8 boxes"), question="How many nails are there?"),
+        *_stated(("8 GB", "8 MB"), ("8 GB", "8 Gb"), ("8 °C", "8 °F")),
+    ],
+    "a ratio for an amount": [
+        *_stated(("1.75 hours", "7:4"), ("7:4", "1.75 hours")),
+        *_stated(("1.5", "3:2"), question="How many cups of milk are left?"),
     ],
     "a number that is not the answer": _stated(
         ("8", "over 8"),
@@ -63,9 +84,32 @@ WRONG: dict[str, Rows] = {
         ("8", "8 percent of 60"),
         ("8", "8 to the power of 3"),
         ("2", "log = 2"),
+        ("2", "log y = 2"),
+        ("8", "the square of 8"),
+        ("8", "8 less than the sum"),
+        ("8", "the 8th root"),
+        ("8", "chapter 8"),
+        ("8", "version 8 of the text"),
+        ("8", "8 if there were no tax"),
+        ("9", "3 squared minus 9"),
         ("8", "unknown, see step 8"),
     ),
     "a number in a word": _whole(("4", "QWERT4Z"), ("2", "CO2")),
+    "no answer": _whole(("4", "I checked 4 cases but could not solve it.")),
+    "decades": _stated(("1870s", "1870"), ("1870", "1870s")),
+    "boxes side by side": _whole(("5", r"\boxed{5}\boxed{9}"), ("5, 8", r"\boxed{5}\ \boxed{9}")),
+    "vectors in another order": _boxed((r"\mathbf{p}\times\mathbf{q}", r"\mathbf{q}\times\mathbf{p}")),
+    "other sums of matrices": _boxed(
+        (
+            r"\begin{pmatrix}5&7\\0&1\end{pmatrix}",
+            r"\begin{pmatrix}5&6\\0&1\end{pmatrix}+\begin{pmatrix}0&1\\1&0\end{pmatrix}",
+        ),
+        (r"\begin{pmatrix}4\\8\end{pmatrix}", r"4\begin{pmatrix}1\\3\end{pmatrix}"),
+    ),
+    "other constants of a family": _boxed(
+        ("2k", "2n"), ("y=Ce^{4x}", "y=Ae^{3x}"), (r"x=\frac{\pi}{8}+k\pi", r"x=\frac{\pi}{4}+n\pi")
+    ),
+    "thousands with points": _stated(("3.000", "3"), ("3.000", "3,0"), question="Wie viele Bücher sind es?"),
     "other vectors": _boxed(
         ("(5,-3)", r"5\mathbf{j}-3\mathbf{i}"),
         ("(4,5)", r"\begin{pmatrix}5\\4\end{pmatrix}"),
@@ -135,7 +179,57 @@ RIGHT: dict[str, Rows] = {
         ("(5,-3)", "Q(5,-3)"),
         ("[[5,6],[7,8]]", r"\begin{bmatrix}5&6\\7&8\end{bmatrix}"),
         ("(1,3),(3,1)", r"(x,y)=(1,3) \text{ and } (3,1)"),
+        ("Q(5,-3)", "(5,-3)"),
     ),
+    "sums of matrices": _boxed(
+        (
+            r"\begin{pmatrix}5&7\\1&1\end{pmatrix}",
+            r"\begin{pmatrix}5&6\\0&1\end{pmatrix}+\begin{pmatrix}0&1\\1&0\end{pmatrix}",
+        ),
+        (r"\begin{pmatrix}4\\1\end{pmatrix}", r"\begin{pmatrix}6\\2\end{pmatrix}-\begin{pmatrix}2\\1\end{pmatrix}"),
+        (r"\begin{pmatrix}1-t\\t\end{pmatrix}", r"\begin{pmatrix}1\\0\end{pmatrix}+t\begin{pmatrix}-1\\1\end{pmatrix}"),
+        (r"\frac{1}{4}\begin{pmatrix}1&2\\4&8\end{pmatrix}", r"\begin{pmatrix}0.25&0.5\\1&2\end{pmatrix}"),
+    ),
+    "arbitrary constants": _boxed(
+        ("y=Ce^{4x}", "y=Ae^{4x}"),
+        (r"C_1\cos x+C_2\sin x", r"A\cos x+B\sin x"),
+        (r"x=\frac{\pi}{8}+k\pi", r"x=\frac{\pi}{8}+n\pi"),
+        (r"x=9k+4, k\in\mathbb{Z}", r"x=4+9m, m\in\mathbb{Z}"),
+    ),
+    "values with names": [
+        *_boxed(("8, 3", "KL=8, MN=3"), ("p=8, q=3", "8, 3"), ("h(5)=8", "8"), (r"e=\frac{4}{9}", r"\frac{4}{9}")),
+        *_boxed(("[3, 8]", "3, 8"), question="Find all solutions."),
+    ],
+    "boxes side by side": _whole(("5, 8", r"$\boxed{5}$ $\boxed{8}$"), ("5", r"\boxed{5} \boxed{5}")),
+    "spellings of marks": _boxed(
+        ("h'(x)", r"h^{\prime}(x)"),
+        (r"X\to Y", r"X\rightarrow Y"),
+        ("P^T", r"P^{\top}"),
+        ("x_{5}^{2}", "x_5^2"),
+        (r"\infty", "oo"),
+    ),
+    "a letter for an option's value": _boxed(("40", "A"), question="Which is even? (A) 40 (B) 25 (C) 9 (D) 71"),
+    "units of data and of heat": _stated(
+        ("8 GB", "8 gigabytes"), ("8 GB", "8000 MB"), ("8 °C", "8 degrees Celsius"), ("1.5 hours", "1:30 hours")
+    ),
+    "a number that is asked": [
+        *_stated(("8", "chapter 8"), question="In which chapter does it end?"),
+        *_stated(("8", "the 8th floor"), question="On which floor is the shop?"),
+    ],
+    "a place with its preposition": _stated(("Lima", "in Lima"), ("Sunday", "on Sunday")),
+    "scales of the question": [
+        *_stated(("9000", "9k"), ("0.002", "2‰")),
+        *_stated(("7 million", "7"), question="How many millions of people live there?"),
+        *_stated(("1,20,000", "120000"), question="How many rupees is it?"),
+        *_stated(("3500", "3.500"), question="Wie viele Bücher sind es?"),
+    ],
+    "conclusions in other languages": _whole(
+        ("27", "Il n'y a pas de reste, donc elle en a 27."),
+        ("27", "Es sind nicht 26, sondern 27."),
+        ("27", "No son 26, sino 27."),
+        ("27", "Nie 26, lecz 27."),
+    ),
+    "short conclusions": _whole(("27", "So 27."), ("25 %", "A quarter, i.e. 25%.")),
     "intervals": _boxed(
         ("(3,8]", r"x>3 \text{ and } x\le 8"),
         ("(3,8]", "]3,8]"),

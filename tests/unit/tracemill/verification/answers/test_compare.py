@@ -57,6 +57,7 @@ WRONG = [
 ]  # fmt: skip
 
 UNDECIDED = [
+    ("7", "x ="), ("x =", "7"), ("h(t) =", "7t"),
     ("5", "__import__('os').system('true')"),
     ("5", ""), ("", "5"), ("0.25", "25%"), ("12 apples", "12 pears"), ("2 hours", "120"),
     ("Paris", "London"), ("listen", "silent"), ("0", "none"),
@@ -100,6 +101,7 @@ def test_the_proof_names_the_method_of_the_decision(gold: str, answer: str, proo
 
 def test_a_refusal_gives_its_reason() -> None:
     assert compare("5", "2^{10^9}") == (None, "refused: too costly (a power tower)")
+    assert too_costly("3+" + "4x" * 40) == "too many operators"
 
 
 @pytest.mark.parametrize(

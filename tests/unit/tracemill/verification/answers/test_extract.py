@@ -87,6 +87,11 @@ ANSWERS = [
     ("Thus, it takes **8 hours** to fill 3 pools.", "8 hours", "last number"),
     ("The solution set is $(-\\infty, 3]$.", r"(-\infty, 3]", "last number"),
     ("They get $118 000.", "$118 000", "last number"),
+    ("The ratio is 5:9.", "5:9", "last number"),
+    ("No, it is 7.", "7", "last number"),
+    ("It is $5$.", "5", "last number"),
+    ("- x = 9", "9", "equation"),
+    ("A circle is $x^2 + y^2 = 9$.", "9", "equation"),
     ("3 + 4 = 7\nI hope this helps!", "7", "equation"),
     # only the text after the thoughts counts
     (r"<think>\boxed{4}</think>The answer is 5.", "5", "stated"),

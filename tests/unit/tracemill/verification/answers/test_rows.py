@@ -5,6 +5,7 @@ from time import thread_time
 import pytest
 
 from tracemill.verification.answers.compare import compare
+from tracemill.verification.checks import Item, check
 
 GRID = "8 1 6\n3 5 7\n4 9 2"
 
@@ -24,6 +25,18 @@ GRID = "8 1 6\n3 5 7\n4 9 2"
 )  # fmt: skip
 def test_a_grid_never_becomes_a_number(gold: str, answer: str, expected: bool | None) -> None:
     assert compare(gold, answer, "expression")[0] is expected
+
+
+@pytest.mark.parametrize(
+    "trace",
+    [
+        f"The square is\n{GRID}", f"Answer:\n{GRID}", f"It is\n```text\n{GRID}\n```", f"<answer>\n{GRID}\n</answer>",
+        f"Row sums: 15 each.\n\n{GRID}\n",
+    ],
+)  # fmt: skip
+def test_a_grid_at_the_end_of_a_trace_is_read_whole(trace: str) -> None:
+    assert check(Item(trace, GRID)).correct is True
+    assert check(Item(trace.replace("4 9 2", "4 2 9"), GRID)).correct is False
 
 
 @pytest.mark.parametrize(

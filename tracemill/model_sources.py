@@ -119,7 +119,7 @@ def _accept(model: KnownModel, download: Path, scratch: Path, parts: Iterable[Pa
 def hub_request(repository: str, file: str) -> tuple[str, dict[str, str]]:
     """The address of a file on the hub, and the headers of its request. Raises OSError if the hub is switched off."""
     from huggingface_hub import constants, hf_hub_url
-    from huggingface_hub.utils import build_hf_headers
+    from huggingface_hub.utils import build_hf_headers  # type: ignore[attr-defined]
 
     if constants.HF_HUB_OFFLINE:
         raise OSError("the hub is switched off (HF_HUB_OFFLINE)")

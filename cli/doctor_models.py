@@ -20,7 +20,7 @@ from tracemill.errors import UsageError, reason_of
 from tracemill.memory import gib
 from tracemill.model_settings import ModelSettings
 from tracemill.settings import Settings
-from tracemill.weights import is_folder, length_in, model_config, model_file, vocabulary_hash
+from tracemill.weights import is_on_hub, length_in, model_config, model_file, vocabulary_hash
 
 #: Longest wait for all servers and hubs together, and for one of them, in seconds.
 NETWORK_SECONDS = 5.0
@@ -175,7 +175,7 @@ def _calls(config: ModelSettings, data_dir: Path) -> dict[str, Callable[[], Answ
         url = (config.openai.base_url or "").rstrip("/")
         return {url: partial(_ask_server, config, f"{url}/models")} if url else {}
     offline = os.environ.get("HF_HUB_OFFLINE", "").upper() in ("1", "TRUE", "YES", "ON")
-    if config.model.startswith("wheel:") or is_folder(config.model) or model_config(config.model, data_dir) or offline:
+    if offline or not is_on_hub(config.model, data_dir) or model_config(config.model, data_dir):
         return {}
     endpoint = os.environ.get("HF_ENDPOINT", "https://huggingface.co").rstrip("/")
     return {f"{endpoint}/{config.model}": partial(_ask_hub, config.model, endpoint)}

@@ -23,6 +23,7 @@ from tracemill.text import PrintableRecord, printable
 MODULES = {
     "stack": ("up", "restart", "down", "status", "flower"),
     "doctor": ("doctor",),
+    "models": ("models",),
     "enqueue": ("enqueue",),
     "methods": ("methods",),
     "jobs": ("jobs",),

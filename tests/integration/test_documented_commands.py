@@ -14,7 +14,7 @@ import pytest
 
 from tests.documented import ROOT, commands
 from tests.installed import succeed
-from tests.integration.documented_world import World, store_rounds, world
+from tests.integration.documented_world import MODEL, World, store_rounds, world
 from tests.tiny import TEMPLATE, byte_tokenizer
 
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(1800)]
@@ -100,6 +100,9 @@ COMMANDS = {
     "tracemill enqueue job:cot?failed --samples 4 --method rationalize --name rationalize": Shown(
         opened("rationalize"), (COT,), "cot"
     ),
+    "tracemill models": Shown(rf"│ {re.escape(MODEL)} +│ +494 M │ Apache-2\.0 │ +491 MB │ \.tracemill/models/Qwen"),
+    f"tracemill models get {MODEL}": Shown(rf"^{re.escape(MODEL)} is in \.tracemill/models/"),
+    f"tracemill models show {MODEL}": Shown(r"^sha256 +1d9614638d18024d"),
     "tracemill methods": Shown(r"│ refine +│"),
     "tracemill methods refine --domain code": Shown(r"^user: .*\{question\}"),
     VERIFY: Shown(r"^right +1\b"),

@@ -17,6 +17,7 @@ from contextlib import contextmanager, suppress
 from typing import Any, Self
 from uuid import uuid4
 
+from sqlalchemy import text
 from sqlalchemy.exc import SQLAlchemyError
 
 from db.queries import Q
@@ -196,6 +197,8 @@ def _wait_for_schema() -> None:
         try:
             with engine().connect() as connection:
                 require_compatible(connection)
+                if connection.execute(text("select current_setting('lock_timeout')")).scalar() == "0":
+                    log.warning("the role of database_url has no limits for its sessions: run `tracemill db roles`")
             return
         except SQLAlchemyError as error:
             if not is_away(error):

@@ -178,7 +178,9 @@ def _short_waits(connection: Connection) -> Iterator[None]:
 def _engine(url: str) -> Engine:
     from sqlalchemy.pool import NullPool
 
-    return create_engine(url, poolclass=NullPool)
+    # A migration has its own session and no limits, also if the application's role runs it.
+    limits = " ".join(f"-c {name}=0" for name in ("idle_in_transaction_session_timeout", "lock_timeout"))
+    return create_engine(url, poolclass=NullPool, connect_args={"options": limits})
 
 
 def _config(connection: object) -> Config:

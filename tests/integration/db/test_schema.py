@@ -96,6 +96,20 @@ def test_an_upgrade_splits_more_traces_than_a_batch(clean: Stack) -> None:
     assert value("select count(*) from trace_scores where text = 'The answer is 2.' and thoughts = '1 + 1?'") == 1_001
 
 
+def test_the_cost_of_jobs_survives_an_upgrade_and_a_downgrade(clean: Stack) -> None:
+    job_id = fill(additions(1), "sums", budget=9, budget_unit="tokens").job_id
+    try:
+        migrate.downgrade(clean.database_url, "0015")
+        change("update jobs set spent = 2")
+        migrate.upgrade(clean.database_url)
+        change("insert into job_counts (job_id, spent) values (:job, 3)", job=job_id)
+        assert value("select spent from job_progress") == 5
+        migrate.downgrade(clean.database_url, "0015")
+        assert value("select spent from jobs") == 5
+    finally:
+        migrate.upgrade(clean.database_url)
+
+
 CLAIMED = """
 update job_questions set state = 'running', owner = 'host:1:ab', claim_id = gen_random_uuid(),
     lease_until = now() + interval '20 seconds'

@@ -138,7 +138,7 @@ def test_a_claim_that_reaches_postgres_after_its_visit_goes_back(database: Stack
     with holding([ClaimKey(job_id, 1, claim_id("slow"))]):
         pass
     with statement() as connection:
-        connection.execute(Q["claim"], keys(job_id, 1, claim="slow") | {"owner": claims.owner(), "reserved": 0})
+        connection.execute(Q["claim"], keys(job_id, 1, claim="slow") | {"owner": claims.owner()})
     claims.end_forgotten()
     assert step(LIMITS).taken_back == 1
 

@@ -1,9 +1,11 @@
 # ruff: noqa: E501 (programs read best one to a line)
-"""Hostile programs for the sandbox."""
+"""Programs for the sandbox: hostile ones, and ordinary ones that must run."""
 
+import os
 from pathlib import Path
 
 from tests import ROOT
+from tracemill.verification.code import seccomp
 from tracemill.verification.code.sandbox import INTERPRETER
 
 #: an attempt prints "held" if it fails; any other output is an escape
@@ -67,6 +69,9 @@ SOCKETS = {
     "name server": "socket.getaddrinfo('example.com', 80)",
     "datagram": "socket.socket(socket.AF_INET, socket.SOCK_DGRAM).sendto(b'x', ('192.0.2.1', 53))",
     "IPv6": "socket.create_connection(('2001:db8::1', 80), 2)",
+    "datagrams": "socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)",
+    "a pair of datagrams": "socket.socketpair(socket.AF_UNIX, socket.SOCK_DGRAM)",
+    "larger buffers": "socket.socketpair()[0].setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 1 << 20)",
 }
 SLEEP = "import time; time.sleep(1000)"
 DAEMON = f"import os\nif os.fork() == 0:\n    os.setsid()\n    if os.fork() == 0:\n        {SLEEP}\n    os._exit(0)\n"
@@ -94,6 +99,13 @@ HUNGRY = {
     "hidden memory": (
         "import ctypes, os\nctypes.CDLL(None).prctl(4, 0)\nfor _ in range(4): os.fork()\nx = 'a' * (100 << 20)\n"
         + SLEEP,
+        "memory over 256 MB",
+    ),
+    "memory in sockets": (
+        "import os, socket, time\nfor _ in range(4): os.fork()\npairs = []\nwhile True:\n"
+        "    try: pairs += socket.socketpair()\n    except OSError: break\n"
+        "for each in pairs:\n    each.setblocking(False)\n    try:\n        while True: each.send(b'x' * 65536)\n"
+        f"    except OSError: pass\n{SLEEP}",
         "memory over 256 MB",
     ),
     "disk": ("f = open('/tmp/f', 'wb')\nwhile True: f.write(b'x' * 10**6)", ""),
@@ -133,3 +145,40 @@ HUNGRY = {
     "signals to the parent": ("import os\nfor n in (1, 2, 3, 9, 15):\n    os.kill(os.getppid(), n)", ""),
     "crash": ("import ctypes; ctypes.string_at(0)", ""),
 }
+
+#: programs that must run
+ORDINARY = {
+    "asyncio": "import asyncio\nasync def main(): await asyncio.gather(*(asyncio.sleep(0.01) for _ in range(9)))\nasyncio.run(main())",
+    "asyncio with a child": f"import asyncio\nasync def main():\n    child = await asyncio.create_subprocess_exec({INTERPRETER!r}, '-c', 'pass')\n    assert await child.wait() == 0\nasyncio.run(main())",
+    "threads": "import threading\nthreads = [threading.Thread(target=sum, args=([1],)) for _ in range(9)]\nfor each in threads: each.start()\nfor each in threads: each.join()",
+    "executors": "import concurrent.futures as f\nfor pool in (f.ThreadPoolExecutor(4), f.ProcessPoolExecutor(2)):\n    assert list(pool.map(abs, range(-3, 0))) == [3, 2, 1]",
+    "a pool of processes": "import multiprocessing as m\nwith m.get_context('fork').Pool(2) as pool:\n    assert pool.map(abs, range(-3, 0)) == [3, 2, 1]; pool.close(); pool.join()",
+    "a manager": "import multiprocessing as m\nwith m.get_context('fork').Manager() as manager:\n    names = manager.dict(a=1); assert names.copy() == {'a': 1}",
+    "a pipe": "import multiprocessing as m\na, b = m.Pipe(); a.send(1); assert b.recv() == 1",
+    "a child": f"import subprocess\nassert subprocess.run([{INTERPRETER!r}, '-c', 'print(input())'], input='1', capture_output=True, text=True).stdout == '1\\n'",
+    "signals": "import signal\nseen = []\nsignal.signal(signal.SIGALRM, lambda *_: seen.append(1))\nsignal.setitimer(signal.ITIMER_REAL, 0.01)\nsignal.pause(); assert seen",
+    "files": "import glob, os, shutil, tempfile\nwith tempfile.TemporaryDirectory() as a:\n    open(f'{a}/x', 'w').write('1'); os.mkfifo(f'{a}/p'); os.mkdir(f'{a}/d'); shutil.copy2(f'{a}/x', f'{a}/d/y')\n    os.symlink('x', f'{a}/l'); os.utime(f'{a}/x'); os.chmod(f'{a}/x', 0o600); assert len(glob.glob(f'{a}/*')) == 4",
+    "a server": "import os, socket\nserver = socket.socket(socket.AF_UNIX); server.bind('/tmp/s'); server.listen()\nif os.fork() == 0:\n    socket.socket(socket.AF_UNIX).connect('/tmp/s'); os._exit(0)\nserver.accept(); os.wait()",
+    "selectors": "import os, selectors\na, b = os.pipe()\nfor kind in (selectors.EpollSelector, selectors.PollSelector, selectors.SelectSelector):\n    with kind() as each: each.register(b, selectors.EVENT_WRITE); assert each.select(1)",
+    "sqlite": "import sqlite3\ndb = sqlite3.connect('/tmp/db'); db.execute('create table t(a)'); db.commit(); db.execute('insert into t values (1)'); db.commit()",
+    "priority": "import os\nos.nice(1); os.sched_setaffinity(0, os.sched_getaffinity(0)); os.umask(0o77); os.getloadavg",
+}
+
+
+def other_calls() -> str:
+    """A program that prints the system calls that are neither allowed nor refused."""
+    column = seccomp.ARCHITECTURES[os.uname().machine][0]
+    partly = (seccomp.CLONE, seccomp.SOCKET, seccomp.SOCKETPAIR, seccomp.SETSOCKOPT, seccomp.PRCTL, seccomp.IOCTL,
+              seccomp.SIGNAL, seccomp.SIGNAL_THREAD, seccomp.LIMITS)  # fmt: skip
+    unfiltered = {335, 336}  # uretprobe and uprobe of x86_64: the kernel ends any other caller than itself
+    refused = sorted({*range(600)} - unfiltered - {*seccomp.allowed(column)} - {numbers[column] for numbers in partly})
+    return (
+        f"import ctypes\nlibc = ctypes.CDLL(None, use_errno=True)\nfor number in {refused}:\n"
+        "    if libc.syscall(number, 0, 0, 0, 0, 0) != -1 or ctypes.get_errno() != 38: print('ESCAPED', number)\n"
+        "for flag in (0x20000, 0x10000000, 0x40000000):\n"
+        f"    if libc.syscall({seccomp.CLONE[column]}, flag | 17, 0, 0, 0, 0) != -1: print('ESCAPED clone', flag)\n"
+        "for request in (0x5412, 0x8912):\n"  # a character typed into a terminal, the list of networks
+        f"    if libc.syscall({seccomp.IOCTL[column]}, 1, request, 0) != -1 or ctypes.get_errno() != 25:\n"
+        "        print('ESCAPED ioctl', request)\n"
+        "print('end')"
+    )

@@ -4,13 +4,16 @@
 Without a sandbox, code is refused, and this file warns that it tested nothing.
 """
 
+import json
 import os
 import re
 import resource
+import shutil
 import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 import warnings
@@ -21,7 +24,19 @@ import psutil
 import pytest
 
 from tests import ROOT
-from tests.sandboxed_programs import ATTEMPT, DAEMON, HUNGRY, OUTSIDE, READ, RIGHTS, SLEEP, SOCKETS, WRITES
+from tests.sandboxed_programs import (
+    ATTEMPT,
+    DAEMON,
+    HUNGRY,
+    ORDINARY,
+    OUTSIDE,
+    READ,
+    RIGHTS,
+    SLEEP,
+    SOCKETS,
+    WRITES,
+    other_calls,
+)
 from tracemill.verification.code import seccomp
 from tracemill.verification.code.check import check_code
 from tracemill.verification.code.monitor import MAX_OUTPUT_MB
@@ -128,18 +143,29 @@ def test_a_program_and_its_children_have_no_capability(sandbox: Sandbox) -> None
     assert (run.out, run.err) == ("0 0 0 0 1\n" * 2, "")
 
 
-def test_every_refused_system_call_is_refused(sandbox: Sandbox) -> None:
-    column = seccomp.ARCHITECTURES[os.uname().machine][0]
-    numbers = {name: both[column] for name, both in seccomp.REFUSED.items()}
-    run = sandbox.run(
-        f"import ctypes\nlibc = ctypes.CDLL(None, use_errno=True)\nfor name, number in {numbers}.items():\n"
-        "    if libc.syscall(number, 0, 0, 0, 0, 0) != -1 or ctypes.get_errno() != 1: print('ESCAPED', name)\n"
-        "for flag in (0x20000, 0x10000000, 0x40000000):\n"
-        f"    if libc.syscall({seccomp.CLONE[column]}, flag | 17, 0, 0, 0, 0) != -1: print('ESCAPED clone', flag)\n"
-        f"if libc.syscall({seccomp.CLONE3[column]}, 0, 0) != -1 or ctypes.get_errno() != 38: print('ESCAPED clone3')\n"
-        "print('end')"
-    )
+def test_every_other_system_call_is_refused(sandbox: Sandbox) -> None:
+    run = sandbox.run(other_calls())
     assert (run.out, run.err) == ("end\n", "")
+
+
+HEADERS = ("x86_64-linux-gnu/asm/unistd_64.h", "asm-generic/unistd.h")
+
+
+@pytest.mark.parametrize(("column", "header"), [*enumerate(HEADERS)])
+def test_the_numbers_of_the_allowed_calls_are_the_kernels(column: int, header: str) -> None:
+    file = Path("/usr/include", header)
+    if not file.is_file():
+        pytest.skip(f"not compared with the kernel's headers: there is no {file}")
+    lines = re.findall(r"#define __NR(?:3264)?_(\w+)\s+(\d+)", file.read_text())
+    numbers = {("newfstatat" if name == "fstatat" else name): int(number) for name, number in lines}
+    for name, number in seccomp.named(column):
+        assert numbers.get(name) == number, name
+
+
+@pytest.mark.parametrize("name", ORDINARY)
+def test_an_ordinary_program_runs(sandbox: Sandbox, name: str) -> None:
+    run = sandbox.run(ORDINARY[name])
+    assert (run.exit_code, run.err, run.killed) == (0, "", None)
 
 
 @pytest.mark.parametrize("name", SOCKETS)
@@ -210,3 +236,53 @@ def test_a_program_ends_when_its_parent_is_killed(sandbox: Sandbox) -> None:
         time.sleep(1)
         assert len(psutil.Process(parent.pid).children(recursive=True)) >= 3
         parent.send_signal(signal.SIGKILL)
+
+
+#: Runs the programs of its standard input, in the sandbox of its own user.
+RUN_EACH = """
+import json, sys
+from tracemill.verification.code.sandbox import Sandbox
+box = Sandbox(memory_mb=256)
+box.require()
+for program in json.load(sys.stdin):
+    run = box.run(program)
+    print(json.dumps([run.exit_code, run.out, run.err, run.killed]), flush=True)
+"""
+
+
+def test_the_sandbox_of_an_ordinary_user_holds_as_well(sandbox: Sandbox) -> None:
+    """As root, the other tests try only the sandbox of root."""
+    if os.geteuid() != 0:
+        pytest.skip("the other tests have run as an ordinary user")
+    candidates = [sys.executable, *filter(None, [shutil.which("python3", path="/usr/local/bin:/usr/bin")])]
+    with tempfile.TemporaryDirectory() as folder:
+        os.chmod(folder, 0o755)  # the folders of this project may be root's alone
+        shutil.copytree(ROOT / "tracemill", Path(folder, "tracemill"), ignore=shutil.ignore_patterns("__pycache__"))
+
+        def as_nobody(*words: str, text: str = "") -> "subprocess.CompletedProcess[str]":
+            variables = {"PATH": os.environ["PATH"], "PYTHONPATH": folder}
+            return subprocess.run(
+                words, input=text, capture_output=True, text=True, cwd="/", env=variables,
+                user=65534, group=65534, extra_groups=[], timeout=120, check=False,
+            )  # fmt: skip
+
+        def runs(python: str) -> bool:
+            try:
+                return as_nobody(python, "-c", "").returncode == 0
+            except PermissionError:
+                return False
+
+        python = next(filter(runs, candidates), None)
+        if python is None:
+            pytest.skip("THE SANDBOX OF AN ORDINARY USER WAS NOT TESTED: it can run no Python of this machine")
+        attempts = [f"attempt(lambda: {action})" for action in (*WRITES.values(), *RIGHTS.values(), *SOCKETS.values())]
+        held = "\n".join([ATTEMPT, *map(READ.format, OUTSIDE), *attempts])
+        programs = [held, other_calls(), HUNGRY["memory in sockets"][0], *ORDINARY.values()]
+        ended = as_nobody(python, "-c", RUN_EACH, text=json.dumps(programs))
+    assert (ended.returncode, ended.stderr) == (0, "")
+    (code, out, err, _), calls, memory, *ordinary = map(json.loads, ended.stdout.splitlines())
+    assert (code, err) == (0, "")
+    assert re.fullmatch(r"(held: \w+\n)+", out), out
+    assert calls == [0, "end\n", "", None]
+    assert memory[3] == "memory over 256 MB"
+    assert dict(zip(ORDINARY, ordinary, strict=True)) == {name: [0, "", "", None] for name in ORDINARY}

@@ -4,7 +4,10 @@ import subprocess
 import sys
 from pathlib import Path
 
-MODULES = ("cli", "selectors", "celery", "vllm", "flower", "redis", "torch", "transformers", "sympy", "psycopg")
+MODULES = (
+    *("cli", "selectors", "celery", "vllm", "flower", "redis", "torch", "transformers", "sympy", "psycopg"),
+    "flowerconfig",  # Flower runs it as its configuration
+)
 PACKAGES = ("db", "workers", "trainer", "producer", "tracemill", "migrations", "benchmarks")
 #: The file to which each imported module writes its name.
 WITNESS = "imported"

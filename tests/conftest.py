@@ -158,15 +158,21 @@ def empty(stack: local.Stack) -> None:
     redis.Redis.from_url(stack.redis_url).flushall()
 
 
-@pytest.fixture
-def heeded_signals() -> Iterator[None]:
-    """Commands heed SIGHUP and SIGINT, although this run of the tests may ignore them, as under `nohup`."""
-    ignored = [number for number in (signal.SIGHUP, signal.SIGINT) if signal.getsignal(number) is signal.SIG_IGN]
-    for number in ignored:
-        signal.signal(number, signal.default_int_handler if number == signal.SIGINT else signal.SIG_DFL)
+@pytest.fixture(autouse=True)
+def _signal_handlers_of_this_process() -> Iterator[None]:
+    """A command that runs in this process may install handlers for good, as `tracemill producer` does."""
+    before = {number: signal.getsignal(number) for number in (signal.SIGHUP, signal.SIGINT, signal.SIGTERM)}
     yield
-    for number in ignored:
-        signal.signal(number, signal.SIG_IGN)
+    for number, handler in before.items():
+        signal.signal(number, handler)
+
+
+@pytest.fixture
+def heeded_signals() -> None:
+    """Commands heed SIGHUP and SIGINT, although this run of the tests may ignore them, as under `nohup`."""
+    for number, handler in ((signal.SIGHUP, signal.SIG_DFL), (signal.SIGINT, signal.default_int_handler)):
+        if signal.getsignal(number) is signal.SIG_IGN:
+            signal.signal(number, handler)
 
 
 @pytest.fixture(scope="session")

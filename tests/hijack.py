@@ -4,6 +4,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+from tests.installed import environment
+
 MODULES = (
     *("cli", "selectors", "celery", "vllm", "flower", "redis", "torch", "transformers", "sympy", "psycopg"),
     "flowerconfig",  # Flower runs it as its configuration
@@ -37,7 +39,7 @@ def lay_traps(folder: Path) -> Path:
         (folder / name).mkdir()
         (folder / name / "__init__.py").write_text(code)
     names = (*MODULES, *PACKAGES)
-    subprocess.run([sys.executable, "-c", IMPORT_EACH, *names], cwd=folder, check=True)
+    subprocess.run([sys.executable, "-c", IMPORT_EACH, *names], cwd=folder, env=environment(), check=True)
     caught = {line.split()[0] for line in witness.read_text().splitlines()}
     assert caught == {*MODULES, *PACKAGES}
     witness.unlink()

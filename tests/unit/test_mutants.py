@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from tests import ROOT
+from tests.installed import environment
 from tests.mutants import mutants
 
 PYTHON = [
@@ -56,4 +57,5 @@ def test_tests_that_fail_beforehand_are_refused(tmp_path: Path) -> None:
 def _output(folder: Path, *options: str) -> str:
     script = ROOT / "tests" / "mutants.py"
     command = [sys.executable, script, "ages.py", "--tests", "test_ages.py", *options]
-    return subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False).stdout
+    variables = environment()
+    return subprocess.run(command, cwd=folder, env=variables, capture_output=True, text=True, check=False).stdout

@@ -22,6 +22,7 @@ import signal
 import sys
 from multiprocessing import context, forkserver, popen_forkserver, process, reduction, resource_tracker, util
 from typing import Any
+from weakref import WeakSet
 
 from tracemill.interpreter import protected_children
 from tracemill.processes import die_with_parent
@@ -80,14 +81,24 @@ class _Child(context.ForkServerProcess):
 
 
 class CheckContext(context.ForkServerContext):
-    """A multiprocessing context for `pebble.ProcessPool`, whose children are forked from the server above."""
-
-    Process = _Child
+    """A multiprocessing context for one `pebble.ProcessPool`, whose children are forked from the server above."""
 
     def __init__(self) -> None:
         super().__init__()
+        self._children: WeakSet[_Child] = WeakSet()
         with protected_children():
             resource_tracker.ensure_running()  # otherwise a lock of pebble starts it later
+
+    def Process(self, *args: Any, **kwargs: Any) -> _Child:  # type: ignore[override]
+        child = _Child(*args, **kwargs)
+        self._children.add(child)
+        return child
+
+    def kill_children(self) -> None:
+        """Kill the children that still run."""
+        for child in multiprocessing.active_children():
+            if child in self._children:
+                child.kill()
 
 
 def allow_children() -> None:

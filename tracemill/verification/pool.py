@@ -181,15 +181,16 @@ class CheckPool:
                 self._owner = os.getpid()
                 allow_children()
                 self._last_result = monotonic()
+                context = CheckContext()
                 pool = self._pool = ProcessPool(
                     max_workers=self._workers,
-                    context=CheckContext(),
+                    context=context,
                     initializer=_start_child,
                     initargs=(self._memory, self._scorer),
                 )
                 # At its end a process kills its children and waits for them (multiprocessing), while pebble replaces
                 # children that ended. So the pool must end first, or the wait may never end.
-                self._end = util.Finalize(None, _end, (pool,), exitpriority=10)
+                self._end = util.Finalize(None, _end, (pool, context), exitpriority=10)
             return pool
 
     def _discard(self, pool: "ProcessPool") -> None:
@@ -208,8 +209,10 @@ def _start_child(memory_bytes: int, scorer: str | None) -> None:
             load(scorer)
 
 
-def _end(pool: "ProcessPool") -> None:
+def _end(pool: "ProcessPool", context: CheckContext) -> None:
     pool.stop()
+    # pebble removes the locks of the children before it ends them: a child that has just started would not find them.
+    context.kill_children()
     pool.join()
 
 

@@ -19,7 +19,6 @@ from cli import entry
 from cli.main import app, main
 from tests import ROOT
 from tests.conftest import forget
-from tracemill.interpreter import SAFE_PATH
 
 CLOSED = "127.0.0.1:1"
 
@@ -37,7 +36,6 @@ Run = Callable[..., Ended]
 def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> Iterator[Run]:
     """Run `tracemill WORDS` in this process as a shell would, without a stack."""
     monkeypatch.setenv("TRACEMILL_DATA_DIR", str(tmp_path / "no-stack"))
-    monkeypatch.setenv(SAFE_PATH, "")  # `main` sets it for good
 
     def call(*words: str, **environment: str) -> Ended:
         for name, value in environment.items():

@@ -250,6 +250,30 @@ def test_a_script_without_a_main_guard_runs_once_and_its_children_ignore_group_s
     assert (done.returncode, done.stdout) == (0, "started\nTrue\nTrue\n"), done.stderr
 
 
+STARTING = """
+import multiprocessing, os, signal, time
+from tracemill.verification.pool import CheckPool
+
+class Slow:
+    def __reduce__(self):
+        return time.sleep, (0.5,)
+
+pool = CheckPool(2, scorer=Slow())
+pool._running().schedule(len, args=("",))
+first = min(child.pid for child in multiprocessing.active_children())
+os.kill(first, signal.SIGSTOP)
+pool.close()
+print(len(multiprocessing.active_children()))
+"""
+
+
+def test_children_that_are_still_starting_end_without_a_traceback(tmp_path: Path) -> None:
+    script = tmp_path / "script.py"
+    script.write_text(STARTING)
+    done = subprocess.run([sys.executable, script], env=_environment(), capture_output=True, text=True, timeout=60)
+    assert (done.stdout, done.stderr) == ("0\n", "")
+
+
 def _eat_memory(_items: object) -> None:
     """In the child: the real batch, with a check that asks for more than the limit."""
     from tracemill.verification import pool as in_child

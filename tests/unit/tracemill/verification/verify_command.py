@@ -10,7 +10,6 @@ import pytest
 
 from cli.main import main
 from tests.conftest import forget
-from tracemill.interpreter import SAFE_PATH
 
 
 class Ended(NamedTuple):
@@ -28,7 +27,6 @@ def runner(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) 
     def call(*words: str | Path, **environment: str) -> Ended:
         for name, value in environment.items():
             monkeypatch.setenv(name, value)
-        monkeypatch.setenv(SAFE_PATH, "")  # `main` sets it for good
         forget()
         monkeypatch.setattr(sys, "argv", ["tracemill", "verify", *map(str, words)])
         with pytest.raises(SystemExit) as ended:

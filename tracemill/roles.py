@@ -12,13 +12,13 @@ from collections.abc import Iterator
 
 READER = "tracemill_reader"
 
-#: The reader's limits. The last one needs a superuser.
-READER_LIMITS = (
-    "connection limit 20",
-    "set statement_timeout = '15min'",
-    "set idle_in_transaction_session_timeout = '1min'",
-    "set temp_file_limit = '10GB'",
-)
+#: The reader's limits, by name. The last one needs a superuser.
+READER_LIMITS = {
+    "connection limit": "connection limit 20",
+    "statement_timeout": "set statement_timeout = '15min'",
+    "idle_in_transaction_session_timeout": "set idle_in_transaction_session_timeout = '1min'",
+    "temp_file_limit": "set temp_file_limit = '10GB'",
+}
 #: Functions of Postgres that take an advisory lock, and functions that read or write large objects.
 LOCKS, LARGE_OBJECTS = "^pg_(try_)?advisory_(xact_)?lock", "^(lo_|loread$|lowrite$)"
 
@@ -41,7 +41,7 @@ def create(role: str) -> str:
 
 def limit_reader() -> Iterator[str]:
     """Limit the sessions of the reader."""
-    yield from (f"alter role {READER} {limit}" for limit in READER_LIMITS)
+    yield from (f"alter role {READER} {limit}" for limit in READER_LIMITS.values())
 
 
 def protect(*ours: str) -> Iterator[str]:

@@ -60,3 +60,18 @@ def test_ports_are_published_on_loopback_only() -> None:
     ports = [port for service in SERVICES.values() for port in service.get("ports", [])]
     assert len(ports) == 3
     assert all(port.startswith("127.0.0.1:") for port in ports)
+
+
+def test_the_images_install_only_versions_with_a_hash() -> None:
+    dockerfile = (ROOT / "docker/Dockerfile").read_text()
+    assert re.findall(r"(?<!uv )pip install (?:--no-cache-dir )?(.*?) ", dockerfile) == ["--require-hashes"]
+    assert "UV_CONSTRAINT=/app/docker/constraints.txt" in dockerfile
+    for name in ("constraints", "installer"):
+        pins = re.split(r"^(?=\S)", re.sub("#.*", "", (ROOT / f"docker/{name}.txt").read_text()), flags=re.MULTILINE)[
+            1:
+        ]
+        assert pins
+        assert [pin for pin in pins if not re.fullmatch(r"\S+==\S+( \\\n    --hash=sha256:[0-9a-f]{64})+\n", pin)] == []
+    versions = {line.split(" ")[0] for line in (ROOT / "constraints-gpu.txt").read_text().splitlines()}
+    hashed = re.findall(r"^(\S+==\S+) ", (ROOT / "docker/constraints.txt").read_text(), re.MULTILINE)
+    assert set(hashed) <= versions

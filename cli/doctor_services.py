@@ -14,6 +14,7 @@ from tracemill.stack.binaries import find_redis
 from tracemill.stack.state import folder_of, is_free
 
 START = "`tracemill up` starts it"
+RESTART = "`tracemill down`, then `tracemill up`: the start of Postgres sets them"
 
 
 def services(settings: Settings, reports: list[ProcessStatus]) -> Iterator[Finding]:
@@ -55,7 +56,7 @@ def _reader(is_local: bool) -> Finding:
     if not missing:
         return Finding("reader role", "ok", "its sessions have limits")
     result = f"{READER} has no {', no '.join(missing)}"
-    return Finding("reader role", "warning", result, "tracemill up" if is_local else "tracemill db roles")
+    return Finding("reader role", "warning", result, RESTART if is_local else "tracemill db roles")
 
 
 def _program(name: str, find: Callable[[], str]) -> Finding:

@@ -67,9 +67,8 @@ def test_the_images_install_only_versions_with_a_hash() -> None:
     assert re.findall(r"(?<!uv )pip install (?:--no-cache-dir )?(.*?) ", dockerfile) == ["--require-hashes"]
     assert "UV_CONSTRAINT=/app/docker/constraints.txt" in dockerfile
     for name in ("constraints", "installer"):
-        pins = re.split(r"^(?=\S)", re.sub("#.*", "", (ROOT / f"docker/{name}.txt").read_text()), flags=re.MULTILINE)[
-            1:
-        ]
+        text = re.sub("#.*", "", (ROOT / f"docker/{name}.txt").read_text())
+        _, *pins = re.split(r"^(?=\S)", text, flags=re.MULTILINE)
         assert pins
         assert [pin for pin in pins if not re.fullmatch(r"\S+==\S+( \\\n    --hash=sha256:[0-9a-f]{64})+\n", pin)] == []
     versions = {line.split(" ")[0] for line in (ROOT / "constraints-gpu.txt").read_text().splitlines()}

@@ -14,7 +14,7 @@ PIP := $(BIN)/pip --disable-pip-version-check --quiet
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help install sandbox namespaces demo test test-all test-fast mutants chaos gpu-check nightly check check-deps format clean
+.PHONY: help install sandbox namespaces pooler demo test test-all test-fast mutants chaos gpu-check nightly check check-deps format clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -55,6 +55,12 @@ namespaces: $(INSTALLED) ## install iproute2, with which hosts are made that can
 	@$(BIN)/python -c 'from tests.chaos.hosts import refusal; raise SystemExit(refusal() and \
 		f"\n!!! NO NETWORK NAMESPACES: what happens to workers that are cut off WILL NOT BE TESTED.\n!!! {refusal()}\n")' || true
 
+# Only the test of a factory behind a connection pooler needs it.
+pooler: ## install pgbouncer, where that may be done
+	@test -x /usr/sbin/pgbouncer || command -v pgbouncer >/dev/null || { test "$$(id -u)" = 0 && command -v apt-get >/dev/null && \
+		{ $(APT) install -y pgbouncer || { $(APT) update && $(APT) install -y pgbouncer; }; } >/dev/null 2>&1; } || \
+		printf '\n%s\n\n' '!!! NO PGBOUNCER: the factory behind a connection pooler WILL NOT BE TESTED.'
+
 demo: $(INSTALLED) ## run the whole factory on real parts and show the student getting better
 	@$(BIN)/tracemill demo
 
@@ -74,13 +80,13 @@ check-deps: $(INSTALLED) ## look up known vulnerabilities of all pinned versions
 WORKERS ?= 5
 PYTEST := $(BIN)/pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder
 
-test: check sandbox namespaces ## check, then every test that fits into 15 minutes (WORKERS=n: files at a time)
+test: check sandbox namespaces pooler ## check, then every test that fits into 15 minutes (WORKERS=n: files at a time)
 	@$(PYTEST) -m "not slow" tests/chaos tests/integration tests/unit
 
 test-fast: $(INSTALLED) ## the unit tests alone, in two or three minutes
 	@$(PYTEST) tests/unit
 
-test-all: check sandbox namespaces ## every test, also the slow ones
+test-all: check sandbox namespaces pooler ## every test, also the slow ones
 	@$(PYTEST) tests/chaos tests/integration tests/unit
 
 COUNT ?= 20

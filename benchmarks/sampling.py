@@ -25,8 +25,8 @@ from sqlalchemy import text
 from benchmarks.common import main
 from db.session import transaction
 from producer.shares import MIN_WINDOW
+from tracemill.adaptive import Decision, Plan, decide, fit, next_target
 from tracemill.errors import TracemillError, UsageError
-from workers.adaptive import Decision, Plan, decide, fit, next_target
 
 STOPPING = Plan(max_traces=8, batch=2, enough=2, give_up=0.0)
 THRESHOLDS = (0.02, 0.05, 0.1)

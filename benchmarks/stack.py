@@ -50,6 +50,21 @@ class Factory:
 
         `changes`: fields of the job (`db.jobs.JobSpec`). Raises StackError if a process dies or a question fails.
         """
+        self.finish(name, questions, **changes)
+        n_traces = len(questions) * int(changes.get("samples", 4))
+        verified = scalar("select verified from job_progress where job = :job", job=name)
+        if verified != n_traces:
+            raise StackError(f"{verified} of {n_traces} traces of {name} have a verdict: see {self.folder / 'logs'}")
+        return float(
+            scalar(
+                "select extract(epoch from max(q.updated_at) - min(j.created_at)) "
+                "from jobs j join job_questions q on q.job_id = j.id where j.name = :job",
+                job=name,
+            )
+        )
+
+    def finish(self, name: str, questions: Sequence[Question], **changes: Any) -> None:
+        """Open one job and wait for its end. Raises StackError if a process dies."""
         fields: dict[str, Any] = {
             "name": name,
             "purpose": "teach",
@@ -63,17 +78,6 @@ class Factory:
         }
         enqueue(questions, JobSpec(**(fields | changes)), dataset=name, domain="math")
         wait_for_job(name, self._check)
-        n_traces = len(questions) * int(changes.get("samples", 4))
-        verified = scalar("select verified from job_progress where job = :job", job=name)
-        if verified != n_traces:
-            raise StackError(f"{verified} of {n_traces} traces of {name} have a verdict: see {self.folder / 'logs'}")
-        return float(
-            scalar(
-                "select extract(epoch from max(q.updated_at) - min(j.created_at)) "
-                "from jobs j join job_questions q on q.job_id = j.id where j.name = :job",
-                job=name,
-            )
-        )
 
     def _check(self, state: str) -> None:
         for row in local.status(self.folder):
@@ -124,10 +128,10 @@ def wait_for_round(name: str) -> None:
 
 
 @contextmanager
-def factory(toml: str, change: Callable[[Program], Program] = lambda program: program) -> Iterator[Factory]:
+def factory(toml: str, change: Callable[[Program], Program | None] = lambda program: program) -> Iterator[Factory]:
     """Start the stack with these settings, and none of this machine's. Remove it and its data afterwards.
 
-    `change`: returns the program to run in place of the given one.
+    `change`: returns the program to run in place of the given one, or None.
     """
     folder = Path(tempfile.mkdtemp(prefix="tracemill-benchmark-"))
     (folder / "tracemill.toml").write_text(toml)
@@ -138,7 +142,9 @@ def factory(toml: str, change: Callable[[Program], Program] = lambda program: pr
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that `finally` also runs after SIGTERM
     try:
         local.up(
-            folder / "data", lambda stack: [_profiled(change(program)) for program in programs(stack)], prepare=prepare
+            folder / "data",
+            lambda stack: [_profiled(changed) for program in programs(stack) if (changed := change(program))],
+            prepare=prepare,
         )
         _forget()
         yield Factory(folder / "data")

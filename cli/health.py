@@ -104,12 +104,12 @@ def _connected() -> "Iterator[Connection]":
     """A connection. Raises StackError if Postgres does not answer or has another schema."""
     from sqlalchemy.exc import OperationalError
 
-    from db.schema import require_current
+    from db.schema import require_compatible
     from db.session import engine
 
     try:
         with engine().connect() as connection:
-            require_current(connection)
+            require_compatible(connection)
             yield connection
     except OperationalError as error:
         raise StackError(f"it does not answer: {str(error.orig).splitlines()[0]}") from error

@@ -20,7 +20,7 @@ from cli.output import Json, console, layout, print_facts, print_json, print_lin
 from cli.policies import in_words
 from db.diagnosis import job_reasons, sentences, why_idle
 from db.queries import Q
-from db.session import transaction
+from db.session import reader, transaction
 from tracemill.errors import UsageError, unknown_name
 from tracemill.policy import Policy
 
@@ -105,6 +105,7 @@ def show(
         canaries = [dict(row) for row in connection.execute(Q["job_canaries"], key).mappings()]
         ends = [dict(row) for row in connection.execute(Q["question_ends"], key).mappings()] if every else []
         prompts = [dict(row) for row in connection.execute(Q["job_prompts"], key).mappings()]
+    with reader() as connection:
         costs = [dict(row) for row in connection.execute(ACCEPTANCE, {"name": name}).mappings()] if every else []
         models = [dict(row) for row in connection.execute(MODELS, {"name": name}).mappings()] if every else []
     whole = job | {column: settings[column] for column in ("source", "sampling", "verifier", "ask_as", "give_up")}
@@ -359,7 +360,8 @@ def _change(name: str, state: str, allowed: list[str], budget: float | None = No
         changed = connection.execute(
             Q["set_job_state"], {"name": name, "state": state, "allowed": allowed, "budget": budget}
         ).scalar_one_or_none()
-        if changed is not None:  # messages of a paused job may be used up
+        if changed is not None:  # messages of a paused job may be used up, and slices may exceed a new budget
+            connection.execute(Q["end_slices"], {"job_id": changed})
             connection.execute(Q["unqueue"], {"job_id": changed, "question_ids": None})
     if changed is None and job["state"] == state:
         raise UsageError(f"job {name} is already {state}")

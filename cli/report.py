@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from cli.output import Json, print_json, print_line, progress_console
-from db.session import transaction
+from db.session import reader, statement
 from tracemill.errors import TracemillError, reason_of
 from tracemill.settings import settings
 
@@ -30,8 +30,8 @@ def report(
     from trainer.fit import round_folder
     from trainer.report import facts, page
 
-    with progress_console.status("reading the measurements"), transaction() as connection:
-        round_facts = facts(connection, name)
+    with progress_console.status("reading the measurements"), statement() as connection, reader() as views:
+        round_facts = facts(connection, views, name)
     path = output or round_folder(settings().data_dir, name) / "report.html"
     try:
         path.parent.mkdir(parents=True, exist_ok=True)

@@ -8,7 +8,7 @@ from sqlalchemy import text
 
 from cli.output import Json, print_facts, print_json, print_line, print_rows
 from db.queries import Q
-from db.session import transaction
+from db.session import reader, transaction
 from tracemill.errors import UsageError, unknown_name
 from tracemill.statistics import Interval
 from trainer.compare import Compared, Side, p_value, percent, points, verdict
@@ -85,7 +85,7 @@ def compare(
     json: Json = False,
 ) -> None:
     rounds = {name: round_named(name) for name in (first, second)}
-    with transaction() as connection:
+    with reader() as connection:
         compared = compare_sides(connection, Side(first), Side(second))
     if not compared:
         measured = "; ".join(f"{name}: {_benchmarks(round_)}" for name, round_ in rounds.items())
@@ -143,7 +143,7 @@ def _print_verdicts(compared: Sequence[Compared]) -> None:
 
 
 def _before_after(name: str) -> list[Compared]:
-    with transaction() as connection:
+    with reader() as connection:
         return compare_sides(connection, Side(name, "before"), Side(name, "after"))
 
 

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import asdict
 
 from db.queries import Q
-from db.session import transaction
+from db.session import reader, transaction
 from tracemill.policy import SIGNALS, Policy, Signal
 from tracemill.statistics import Interval
 from tracemill.verification.calibration import Bin, Measured, Rated
@@ -58,7 +58,7 @@ def latest(judge: str, model: str) -> dict[Signal, Measured]:
 def judged_traces(job: str, judge: str, limit: int | None) -> list[Rated]:
     """Traces of a job that have the judge's scores and a symbolic verdict, oldest first."""
     values = {"job": job, "verifier": Policy(judge=judge).verifier, "limit": limit}
-    with transaction() as connection:
+    with reader() as connection:
         rows = connection.execute(Q["judged_traces"], values).all()
     return [
         Rated(row.correct, {signal: row.signals[signal] for signal in SIGNALS if signal in row.signals}) for row in rows

@@ -1,4 +1,4 @@
-"""The counts of jobs: their table, and their comparison with the rows that they count."""
+"""The counts of jobs, their comparison with the rows that they count, and the priors that are fitted to such rows."""
 
 from datetime import datetime
 
@@ -15,6 +15,7 @@ class JobCount(Base):
 
     Triggers insert the changes in the transaction of the counted rows, so that no process waits for another one. The
     feeder adds them up (`db/sql/counts.sql`). Nothing subtracts deleted traces: they go only with their job.
+    `db.counts.differences` does not compare `spent`.
     """
 
     __tablename__ = "job_counts"
@@ -34,6 +35,19 @@ class JobCount(Base):
     engine_seconds: Mapped[float] = mapped_column(DOUBLE_PRECISION, server_default="0")
     first_trace_at: Mapped[datetime | None]
     last_trace_at: Mapped[datetime | None]
+    #: Cost in the unit of the job's budget. The statements of the ledger insert it, not a trigger.
+    spent: Mapped[float] = mapped_column(DOUBLE_PRECISION, server_default="0")
+
+
+class JobPrior(Base):
+    """The Beta distribution of the acceptance rates of a job's questions, for a job that gives questions up."""
+
+    __tablename__ = "job_priors"
+    job_id: Mapped[int] = mapped_column(ForeignKey("jobs.id", ondelete="CASCADE"), primary_key=True)
+    alpha: Mapped[float] = mapped_column(DOUBLE_PRECISION)
+    beta: Mapped[float] = mapped_column(DOUBLE_PRECISION)
+    #: Number of settled traces to which the feeder fitted it.
+    traces: Mapped[int]
 
 
 def differences(connection: Connection, *, correct: bool = False) -> list[str]:

@@ -14,14 +14,15 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
-from typing import Any
+from typing import Any, Self
 from uuid import uuid4
 
+from sqlalchemy import text
 from sqlalchemy.exc import SQLAlchemyError
 
 from db.queries import Q
 from db.retry import is_away, reason
-from db.schema import require_current
+from db.schema import require_compatible
 from db.session import engine, statement
 from tracemill.concurrency import Periodic, once
 from tracemill.processes import is_alive
@@ -57,13 +58,18 @@ def program_and_pid(name: str) -> str:
     return ".".join(name.split("@")[0].split(".")[:2])
 
 
+def beat_seconds() -> float:
+    """Seconds between two heartbeats of a process."""
+    return min(BEAT_SECONDS, settings().feeder.running_lease_seconds / 3)
+
+
 class Heartbeat:
-    """The row of this process, and a thread that updates it until `stop`."""
+    """The row of a process, and a thread that updates it from `start` until `stop`."""
 
     def __init__(
-        self, kind: str, queues: Sequence[str], state: Callable[[], dict[str, Any]], is_hidden: bool = False
+        self, name: str, kind: str, queues: Sequence[str], state: Callable[[], dict[str, Any]], is_hidden: bool = False
     ) -> None:
-        self.name = process_name(kind)
+        self.name = name
         self._kind = kind
         self._row = {
             "name": self.name,
@@ -75,8 +81,12 @@ class Heartbeat:
         self._state = state
         self._sent_at = -math.inf
         self._sending = threading.Lock()
+
+    def start(self) -> Self:
+        """Send one now, and then one at each interval."""
         self.send()
-        self._thread = Periodic("heartbeat", min(BEAT_SECONDS, settings().feeder.running_lease_seconds / 3), self.send)
+        self._thread = Periodic("heartbeat", beat_seconds(), self.send)
+        return self
 
     def send(self) -> None:
         """Update the row. While Postgres is away it does nothing, and the next call tries again."""
@@ -116,7 +126,8 @@ _present: Heartbeat | None = None
 @once
 def background() -> Heartbeat:
     """The heartbeats of a worker that Celery's own command started. People do not see its row."""
-    return Heartbeat("worker", [], lambda: {"concurrency": 0, "leads": False, "trouble": None}, is_hidden=True)
+    state = {"concurrency": 0, "leads": False, "trouble": None}
+    return Heartbeat(process_name("worker"), "worker", [], lambda: state, is_hidden=True).start()
 
 
 def heartbeat() -> Heartbeat:
@@ -157,7 +168,7 @@ def present(
 
     _wait_for_schema()
     _hide_ended_processes()
-    _present = sent = Heartbeat(kind, queues, state)
+    _present = sent = Heartbeat(process_name(kind), kind, queues, state).start()
     try:
         yield sent.send
     finally:
@@ -185,7 +196,9 @@ def _wait_for_schema() -> None:
     while True:
         try:
             with engine().connect() as connection:
-                require_current(connection)
+                require_compatible(connection)
+                if connection.execute(text("select current_setting('lock_timeout')")).scalar() == "0":
+                    log.warning("the role of database_url has no limits for its sessions: run `tracemill db roles`")
             return
         except SQLAlchemyError as error:
             if not is_away(error):

@@ -1,4 +1,7 @@
-"""The ledger: what each claim has cost. A row is written once, however often its transaction is repeated."""
+"""The ledger: what each claim has cost, and the slices of budgets from which processes reserve the cost of claims.
+
+A row of the ledger is written once, however often its transaction is repeated.
+"""
 
 from datetime import datetime
 from uuid import UUID
@@ -34,3 +37,17 @@ class Payment(Base):
         # `job_progress` sums these rows; the teacher's other ones are the traces.
         Index("ix_ledger_job_id", "job_id", postgresql_where=text("payee = 'judge' or is_lost")),
     )
+
+
+class BudgetSlice(Base):
+    """A part of a job's budget that one process may reserve. Otherwise each claim would wait for the lock of its job.
+
+    Nothing gives a slice back. Near the end of the budget the process that lacks money ends the slices of all.
+    """
+
+    __tablename__ = "budget_slices"
+    job_id: Mapped[int] = mapped_column(ForeignKey("jobs.id", ondelete="CASCADE"), primary_key=True)
+    #: The process, as in `job_questions.owner`.
+    owner: Mapped[str] = mapped_column(primary_key=True)
+    #: What it has not reserved yet, in the unit of the job's budget.
+    remainder: Mapped[float] = mapped_column(DOUBLE_PRECISION)

@@ -93,6 +93,7 @@ def _server_protections(app: str, owner: str) -> Iterator[str]:
     # So that the feeder can end the reader's transactions.
     yield f"grant {READER} to {identifier(app)}, {identifier(owner)}"
     yield from roles.limit_reader()
+    yield from roles.limit_application(app)
     yield "revoke all on database postgres, template1 from public"
 
 

@@ -1,5 +1,8 @@
 """The revision of a database's schema, compared with that of this code.
 
+A database may be newer than the code of a process that starts, so that an upgrade need not stop everybody at once. Each
+upgrade stores the oldest code that works with the new schema (`db.migrate`).
+
 Every process compares them when it starts. So this does without Alembic, whose import takes longer than all the rest.
 """
 
@@ -24,11 +27,19 @@ def revision_of(connection: Connection) -> str | None:
     return connection.execute(text("select version_num from alembic_version")).scalar_one_or_none()
 
 
-def require_current(connection: Connection) -> None:
-    """Raise StackError unless the database has the schema of this code."""
+def compatibility(connection: Connection) -> str | None:
+    """The sentence of an upgrade about the oldest code for its schema, which ends with the code's revision."""
+    comment = text("select obj_description(to_regclass('alembic_version'), 'pg_class')")
+    sentence: str | None = connection.execute(comment).scalar_one()
+    return sentence
+
+
+def require_compatible(connection: Connection) -> None:
+    """Raise StackError unless this code works with the schema of the database: with its own, or a newer one."""
     *older, head = revisions()
     current = revision_of(connection)
-    if current == head:
+    oldest_code = (compatibility(connection) or "").rpartition(" ")[2]
+    if current == head or (current is not None and current not in older and oldest_code in (*older, head)):
         return
     if current is None or current in older:
         advice = "run `tracemill db upgrade`"

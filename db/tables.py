@@ -26,11 +26,11 @@ from sqlalchemy.orm import Mapped, mapped_column
 from db.base import Base, now, one_of
 from db.counts import JobCount
 from db.judges import Calibration, Canary
-from db.ledger import Payment
+from db.ledger import BudgetSlice, Payment
 from db.liveness import CLAIMED, Leader, ModelPause, Process
 from tracemill.scores import SCORES
 
-__all__ = ["Base", "Calibration", "Canary", "JobCount", "Leader", "ModelPause", "Payment", "Process"]
+__all__ = ["Base", "BudgetSlice", "Calibration", "Canary", "JobCount", "Leader", "ModelPause", "Payment", "Process"]
 
 
 class PromptRow(Base):
@@ -98,9 +98,10 @@ class Job(Base):
     enough: Mapped[int | None]
     #: Least chance of reaching `enough`, below which a question ends. 0 means that it never ends early.
     give_up: Mapped[float] = mapped_column(server_default="0")
-    #: Largest cost of the job in `budget_unit` (tokens, money), and its cost so far, which is 0 without a budget.
+    #: Largest cost of the job in `budget_unit` (tokens, money).
     budget: Mapped[float | None] = mapped_column(DOUBLE_PRECISION)
     budget_unit: Mapped[str | None]
+    #: Its cost that workers of earlier releases counted. `job_counts.spent` has the rest.
     spent: Mapped[float] = mapped_column(DOUBLE_PRECISION, server_default="0")
     #: `tracemill.sampling.Sampling`, as JSON.
     sampling: Mapped[dict[str, Any]]

@@ -31,8 +31,8 @@ BATCH_CHARS = 8_000_000
 ANALYSE_AT = 10_000
 
 STAGED = (
-    "create temp table if not exists staged_questions (content_hash text, fingerprint text, dataset text, domain text, "
-    "kind text, question text, gold text, meta jsonb) on commit delete rows"
+    "create temp table staged_questions (content_hash text, fingerprint text, dataset text, domain text, "
+    "kind text, question text, gold text, meta jsonb) on commit drop"
 )
 
 #: A row of `staged_questions`.

@@ -28,7 +28,7 @@ from producer.leader import Lead, LeadLost, take_lead
 from producer.messages import questions_in
 from producer.shares import Job, questions_a_message, rooms, window
 from producer.upkeep import keep_up
-from tracemill.celery import GENERATE, LOOP, TRAIN, app, nudge_verifiers, send
+from tracemill.celery import GENERATE, LOOP, TRAIN, app, nudge_verifiers, publish, send
 from tracemill.policy import Policy
 from tracemill.processes import unique_name
 from tracemill.queues import TRAIN_QUEUE, generate_queue, verify_queue
@@ -203,8 +203,7 @@ def _send(job_id: int, model: str, question_ids: list[int], size: int, lead: Lea
     try:
         with app.producer_or_acquire() as producer, producer.batch():
             for start in range(0, len(question_ids), size):
-                arguments = [job_id, question_ids[start : start + size]]
-                app.send_task(GENERATE, args=arguments, queue=generate_queue(model), producer=producer, retry=False)
+                publish(producer, GENERATE, [job_id, question_ids[start : start + size]], generate_queue(model))
     except (BrokerAway, BatchPublishError, RedisError) as error:
         log.warning("Redis cannot be reached, %d questions wait in Postgres: %s", len(question_ids), error)
         with lead.transaction() as connection:
@@ -227,7 +226,7 @@ def _nudge_trainers(lead: Lead) -> None:
 def feed(stopped: Callable[[], bool]) -> None:
     """Run a feeder with a heartbeat until `stopped()`. Raises StackError if the schema is not this code's."""
     leading = threading.Event()
-    with present("producer", leads=leading.is_set), keep_up():
+    with present("producer", leads=leading.is_set), keep_up(leading.is_set):
         stand_by(stopped, leading)
 
 

@@ -4,7 +4,8 @@ import base64
 import json
 from typing import Any
 
-from tracemill.celery import app
+from tracemill.broker import Channel
+from tracemill.celery import commands
 
 
 def questions_in(*queues: str) -> set[tuple[int, int]]:
@@ -12,14 +13,14 @@ def questions_in(*queues: str) -> set[tuple[int, int]]:
 
     Raises kombu's OperationalError or RedisError if Redis cannot be reached.
     """
-    with app.pool.acquire(block=True) as connection:
-        channel = connection.default_channel
-        waiting = [message for queue in queues for message in channel.client.lrange(queue, 0, -1)]
-        reserved = [json.loads(entry)[0] for entry in channel.client.hvals(channel.unacked_key)]
-    return {key for message in [*map(json.loads, waiting), *reserved] for key in _questions(message)}
+    with commands() as client:
+        waiting = [message for queue in queues for message in client.lrange(queue, 0, -1)]
+        reserved = [json.loads(entry)[0] for entry in client.hvals(Channel.unacked_key)]
+    return {key for message in [*map(json.loads, waiting), *reserved] for key in questions_of(message)}
 
 
-def _questions(message: dict[str, Any]) -> list[tuple[int, int]]:
+def questions_of(message: dict[str, Any]) -> list[tuple[int, int]]:
+    """(job, question) of a message as Redis holds it."""
     arguments, _, _ = json.loads(base64.b64decode(message["body"]))
     match arguments:
         case [int(job_id), [*question_ids]]:

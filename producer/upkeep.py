@@ -1,11 +1,14 @@
-"""What the feeder does beside its steps: it ends long readers, and adds up the counts of jobs."""
+"""What the feeder does beside its steps: it ends long readers, adds up the counts of jobs, and fits their priors."""
 
 import logging
+from collections.abc import Callable
+from functools import partial
 
 from sqlalchemy.exc import SQLAlchemyError
 
 from db.queries import Q
 from db.session import statement, transaction
+from producer.priors import fit_priors
 from tracemill.concurrency import Periodic
 from tracemill.errors import reason_of
 from tracemill.settings import settings
@@ -18,17 +21,19 @@ INTERVAL = 5.0
 MAX_CHANGES = 50
 
 
-def keep_up() -> Periodic:
-    """Start the upkeep. The caller stops it."""
-    return Periodic("upkeep", INTERVAL, _run)
+def keep_up(leads: Callable[[], bool]) -> Periodic:
+    """Start the upkeep. The caller stops it. Only a feeder that leads fits priors."""
+    return Periodic("upkeep", INTERVAL, partial(_run, leads))
 
 
-def _run() -> None:
+def _run(leads: Callable[[], bool]) -> None:
     try:
         _end_long_reads()
         add_up_counts()
+        if leads():
+            fit_priors()
     except SQLAlchemyError as error:  # the next run tries again
-        log.warning("could not look after readers and counts: %s", reason_of(error))
+        log.warning("could not look after readers, counts and priors: %s", reason_of(error))
 
 
 def _end_long_reads() -> None:

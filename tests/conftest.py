@@ -13,6 +13,7 @@ import pytest
 from xdist.remote import Producer
 from xdist.scheduler import LoadFileScheduling
 
+from db import session
 from db.heartbeat import background
 from db.session import engine
 from tests import ROOT
@@ -75,6 +76,7 @@ def _no_settings_of_this_machine(tmp_path_factory: pytest.TempPathFactory) -> It
         empty = tmp_path_factory.mktemp("config") / "tracemill.toml"
         empty.touch()
         patch.setenv("TRACEMILL_CONFIG", str(empty))
+        patch.setattr(session, "MAX_CONNECTIONS", 16)  # a test plays several processes at once
         forget()
         yield
     forget()

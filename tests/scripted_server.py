@@ -34,6 +34,8 @@ class Fault(StrEnum):
     BUSY = "busy"
     #: 500.
     BROKEN = "broken"
+    #: 502, as from a proxy without its server.
+    BAD_GATEWAY = "bad_gateway"
     #: 400: the prompt is too long.
     REFUSED = "refused"
     #: 401 with the caller's key in the message, as some servers do.
@@ -152,6 +154,8 @@ class ScriptedServer:
                 return _error(429, "too many requests", {"Retry-After": "1"})
             case Fault.BROKEN:
                 return _error(500, "something broke")
+            case Fault.BAD_GATEWAY:
+                return _error(502, "no server behind this proxy")
             case Fault.REFUSED:
                 return _error(400, "this model's maximum context length is 4096 tokens " + "x" * 1000)
             case Fault.UNAUTHORIZED:

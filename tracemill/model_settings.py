@@ -129,6 +129,12 @@ class ModelSettings(Section):
         return tokens if self.engine == "vllm" and isinstance(tokens, int) and tokens > 0 else None
 
     @cached_property
+    def of_engine(self) -> str:
+        """The settings that its engine reads, as JSON: all but prices, sampling and the options of the other engine."""
+        other = "openai" if self.engine == "vllm" else "vllm"
+        return self.model_dump_json(exclude={"price_in", "price_out", "sampling", other})
+
+    @cached_property
     def of_answers(self) -> dict[str, Any]:
         """The settings that shape its answers, without the options of the other engine."""
         other = "openai" if self.engine == "vllm" else "vllm"

@@ -9,6 +9,7 @@ import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from types import MappingProxyType
 from typing import Any, Literal, TypedDict
 
@@ -33,7 +34,7 @@ class Prompt:
 
     messages: tuple[Message, ...]
 
-    @property
+    @cached_property
     def hash(self) -> str:
         """`p1:` and 32 hex digits of BLAKE2b over the canonical JSON of the messages."""
         canonical = json.dumps(self.messages, ensure_ascii=False, sort_keys=True, separators=(",", ":"))

@@ -1,6 +1,7 @@
 """The roles of the database, as SQL that an administrator of the server runs.
 
-The owner migrates. The application reads and writes rows. The reader, for people who write SQL, reads the views.
+The owner migrates. The application reads and writes rows. The reader, for people who write SQL, reads the views. The
+limits of sessions belong to the roles, because a pooler gives each transaction another session.
 
 By default every role of Postgres may take advisory locks, store large objects and run procedural code. These rights
 belong to a whole database, so the statements below take them from everybody and return them to our own roles. Postgres
@@ -10,6 +11,8 @@ last too long (`feeder.reader_seconds`), and memory has no limit for a role.
 
 from collections.abc import Iterator
 
+from tracemill.keepalive import BROKEN, POSTGRES_SERVER
+
 READER = "tracemill_reader"
 
 #: The reader's limits, by name. The last one needs a superuser.
@@ -18,6 +21,13 @@ READER_LIMITS = {
     "statement_timeout": "set statement_timeout = '15min'",
     "idle_in_transaction_session_timeout": "set idle_in_transaction_session_timeout = '1min'",
     "temp_file_limit": "set temp_file_limit = '10GB'",
+}
+#: Settings of every session of the application. A process that is frozen in a transaction keeps its locks for at most
+#: `BROKEN` seconds. Another process that waits for a lock fails earlier and tries again (`db.retry`).
+APPLICATION = {
+    **{name: str(value) for name, value in POSTGRES_SERVER.items()},
+    "idle_in_transaction_session_timeout": f"{BROKEN}s",
+    "lock_timeout": "10s",
 }
 #: Functions of Postgres that take an advisory lock, and functions that read or write large objects.
 LOCKS, LARGE_OBJECTS = "^pg_(try_)?advisory_(xact_)?lock", "^(lo_|loread$|lowrite$)"
@@ -42,6 +52,11 @@ def create(role: str) -> str:
 def limit_reader() -> Iterator[str]:
     """Limit the sessions of the reader."""
     yield from (f"alter role {READER} {limit}" for limit in READER_LIMITS.values())
+
+
+def limit_application(role: str) -> Iterator[str]:
+    """Limit the sessions of the application, from their next start."""
+    yield from (f"alter role {identifier(role)} set {name} = {literal(value)}" for name, value in APPLICATION.items())
 
 
 def protect(*ours: str) -> Iterator[str]:

@@ -132,13 +132,13 @@ class Settings(BaseSettings):
 
     #: The local stack's folder: Postgres, Redis, logs, models, adapters.
     data_dir: Path = Path(".tracemill")
-    #: Address of Postgres, for SQLAlchemy. By default the local stack's.
+    #: Address of Postgres or of a pooler in transaction mode, for SQLAlchemy. By default the local stack's.
     database_url: SecretStr | None = None
     #: Address of Postgres for `tracemill db`, with the role that owns the tables, and without a connection pooler
     #: between. By default `database_url`.
     direct_url: SecretStr | None = None
-    #: Address of Postgres for `tracemill sql` and `tracemill export`, with the read-only role. It may be a replica. By
-    #: default the local stack's.
+    #: Address of Postgres for `tracemill sql`, `export`, `report` and other long reads, with the read-only role. It may
+    #: be a replica. By default the local stack's.
     reader_url: SecretStr | None = None
     #: Address of Redis, Celery's broker. By default the local stack's.
     redis_url: SecretStr | None = None

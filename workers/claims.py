@@ -6,7 +6,7 @@ A claim that no task holds, because its task failed or its reply came too late, 
 
 import logging
 import os
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator, Set
 from contextlib import contextmanager
 from typing import Any, NamedTuple
 from uuid import UUID
@@ -76,11 +76,16 @@ os.register_at_fork(after_in_child=watcher.cache_clear)
 def end_forgotten() -> None:
     """End the claims of this process in Postgres that no task of it holds."""
     try:
-        with statement() as connection:
-            claims = {ClaimKey(*row) for row in connection.execute(Q["claims_of"], {"owner": owner()})}
-            # Read after the claims: a claim that is in Postgres and not held now has lost its task.
-            forgotten = claims - held
-            if forgotten and (ended := connection.execute(Q["end_claims"], columns(forgotten)).rowcount):
-                log.warning("%d questions go back, because their tasks ended without a result", ended)
+        if ended := end_all_but(held, owner()):
+            log.warning("%d questions go back, because their tasks ended without a result", ended)
     except (SQLAlchemyError, TracemillError):  # Postgres is away: the next call tries again
         log.warning("could not look for forgotten claims", exc_info=True)
+
+
+def end_all_but(held: Set[ClaimKey], owner: str) -> int:
+    """End the claims of a process that are not held; the number of those that were ended."""
+    with statement() as connection:
+        claims = {ClaimKey(*row) for row in connection.execute(Q["claims_of"], {"owner": owner})}
+        # `held` is read after the claims: a claim that is in Postgres and not held now has lost its task.
+        forgotten = claims - held
+        return connection.execute(Q["end_claims"], columns(forgotten)).rowcount if forgotten else 0

@@ -9,12 +9,12 @@ import logging
 from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any, TypeAlias
 from uuid import uuid4
 
-from sqlalchemy import Connection
+from sqlalchemy import Row as SqlRow
 
 from db import pauses
 from db.queries import Q
@@ -45,7 +45,7 @@ from workers.outages import Occupant, Work
 from workers.pause import is_paused
 from workers.room import rooms_of, visiting
 from workers.shutdown import at_the_end, draining, engine_died
-from workers.spending import Shortage, charge_lost, pay, payment, reserve
+from workers.spending import Shortage, charge_lost, pay, payment, reserve, take_from_slice
 from workers.traces import trace_row
 from workers.visit import Sampler, Slot, Visit, slots
 
@@ -165,27 +165,45 @@ def _visit(claim: Claim) -> None:
 
 def _claim(key: ClaimKey) -> Claim | None:
     cancellation.watcher()
-    if worker_job(key.job_id).budget_unit is None:  # raises the problems of this job alone
-        return _claim_batched(key)
-    return _claim_within_budget(key)
+    worker_job(key.job_id)  # raises the problems of this job alone
+    return _claim_batched(key)
 
 
-def _claim_all(keys: list[ClaimKey]) -> list[Claim | None]:
-    with statement() as connection:
-        claims = _claims(connection, keys, reserved=0.0)
-    # Of two messages about one question one gets the claim.
+def claim_all(keys: Sequence[ClaimKey], worker: str) -> list[Claim | None]:
+    """Claim questions for a worker. Of two messages about one question one gets the claim."""
+    claims: dict[ClaimKey, Claim] = {}
+    budgeted: dict[int, list[ClaimKey]] = {}
+    for key in keys:
+        if worker_job(key.job_id).budget_unit is not None:
+            budgeted.setdefault(key.job_id, []).append(key)
+    if free := [key for key in keys if key.job_id not in budgeted]:
+        with statement() as connection:
+            rows = connection.execute(Q["claim"], _claimants(free, worker, [0.0] * len(free))).all()
+        claims |= {claim.key: claim for claim in map(_claim_of, rows)}
+    for job_id, of_job in budgeted.items():
+        claims |= _claim_within_budget(worker_job(job_id), of_job, worker)
     return [claims.get(key) for key in keys]
 
 
-def _claim_within_budget(key: ClaimKey) -> Claim | None:
-    job_id, question_id, _ = key
+def _claim_within_budget(job: WorkerJob, keys: Sequence[ClaimKey], worker: str) -> dict[ClaimKey, Claim]:
     with transaction() as connection:
-        row = connection.execute(Q["lock_job"], {"job_id": job_id, "question_id": question_id}).one_or_none()
-        reserved = 0.0 if row is None else reserve(worker_job(job_id), Shortage(*row))
-        claim = _claims(connection, [key], reserved).get(key)
-        if claim is None:  # other visits may hold the rest of the budget: the feeder sends the question again
-            connection.execute(Q["unqueue"], {"job_id": job_id, "question_ids": [question_id]})
-        return claim
+        questions = {"job_id": job.id, "question_ids": [key.question_id for key in keys]}
+        shortages = {row.question_id: Shortage(*row) for row in connection.execute(Q["shortages"], questions)}
+        keys = [key for key in keys if key.question_id in shortages]
+        reserved = [reserve(job, shortages[key.question_id]) for key in keys]
+        if take_from_slice(connection, job, worker, sum(reserved)):
+            claimants = [_claimants(keys, worker, reserved, is_covered=True)]
+        else:
+            claimants = [_claimants([key], worker, [cost]) for key, cost in zip(keys, reserved, strict=True)]
+        rows = [row for each in claimants for row in connection.execute(Q["claim"], each)]
+        # Other visits may hold the rest of the budget: the feeder sends these questions again.
+        if refused := {key.question_id for key in keys} - {row.question_id for row in rows}:
+            connection.execute(Q["unqueue"], {"job_id": job.id, "question_ids": list(refused)})
+    # Another visit may have been settled since. This one asks for no more samples than it has reserved.
+    return {
+        claim.key: replace(claim, missing=claim.missing[: shortages[claim.question_id].missing])
+        for claim in map(_claim_of, rows)
+    }
 
 
 def _unqueue(job_id: int, question_id: int) -> None:
@@ -210,28 +228,31 @@ def _change(query: str, row: Row) -> None:
         connection.execute(Q[query], row)
 
 
-def _claims(connection: Connection, keys: Sequence[ClaimKey], reserved: float) -> dict[ClaimKey, Claim]:
-    claimant = {"owner": owner(), "reserved": reserved}
-    claims: dict[ClaimKey, Claim] = {}
-    for row in connection.execute(Q["claim"], columns(keys) | claimant):
-        chains = worker_job(row.job_id).chains(row.domain)
-        have = {Slot(*pair) for pair in row.have}
-        key = ClaimKey(row.job_id, row.question_id, row.claim_id)
-        claims[key] = Claim(
-            key,
-            worker_job(row.job_id),
-            row.question,
-            row.gold,
-            row.kind or guess(row.gold, row.question),
-            chains,
-            tuple(slot for slot in slots(chains, row.wanted) if slot not in have),
-            row.deaths,
-            row.is_trial,
-        )
-    return claims
+def _claimants(keys: Sequence[ClaimKey], worker: str, reserved: list[float], is_covered: bool = False) -> Row:
+    return columns(keys) | {"owner": worker, "reserved": reserved, "is_covered": is_covered}
 
 
-_claim_batched = batched(_claim_all, max_items=64, wait=0.03)
+def _claim_of(row: SqlRow[Any]) -> Claim:
+    """The claim of a row. It may read the job, so the caller holds no connection."""
+    job = worker_job(row.job_id)
+    chains = job.chains(row.domain)
+    have = {Slot(*pair) for pair in row.have}
+    return Claim(
+        ClaimKey(row.job_id, row.question_id, row.claim_id),
+        job,
+        row.question,
+        row.gold,
+        row.kind or guess(row.gold, row.question),
+        chains,
+        tuple(slot for slot in slots(chains, row.wanted) if slot not in have),
+        row.deaths,
+        row.is_trial,
+    )
+
+
+_claim_batched: batched[ClaimKey, Claim | None] = batched(
+    lambda keys: claim_all(keys, owner()), max_items=64, wait=0.03
+)
 
 
 def _ask(claim: Claim) -> Visit:
@@ -283,9 +304,9 @@ def _trace_to_quote(key: Row) -> str | None:
         return connection.execute(Q["trace_to_quote"], key).scalar()
 
 
-def _store_all(visits: list[tuple[Claim, Visit]]) -> list[bool]:
-    """Store the answers of visits and nudge verifiers. For each visit: whether its question has all its traces."""
-    done = patiently(lambda: _commit(visits))
+def store_all(visits: Sequence[tuple[Claim, Visit]], worker: str) -> list[bool]:
+    """Store a worker's answers and nudge verifiers. For each visit: whether its question has all its traces."""
+    done = patiently(lambda: _commit(visits, worker))
     # Outside of the repeated part: what is stored is not stored again for a message.
     for job_id in {job_id for job_id, _ in done}:
         questions = sorted(question_id for job, question_id in done if job == job_id)
@@ -296,9 +317,9 @@ def _store_all(visits: list[tuple[Claim, Visit]]) -> list[bool]:
     return [(claim.key.job_id, claim.key.question_id) in done for claim, _ in visits]
 
 
-def _commit(visits: Sequence[tuple[Claim, Visit]]) -> set[tuple[int, int]]:
+def _commit(visits: Sequence[tuple[Claim, Visit]], worker: str) -> set[tuple[int, int]]:
     """Store the answers and the costs of visits; the questions (job, question) that have all their traces now."""
-    rows, logprobs = _rows(visits)
+    rows, logprobs = _rows(visits, worker)
     with transaction() as connection:
         if rows:
             connection.execute(Q["insert_model"], _models({claim.job.model for claim, _ in visits}))
@@ -320,13 +341,13 @@ def _models(aliases: Iterable[str]) -> list[Row]:
     return [{"hash": key, "settings": json.dumps(models[key].of_answers)} for key in sorted(models)]
 
 
-def _rows(visits: Sequence[tuple[Claim, Visit]]) -> tuple[list[Row], list[Row]]:
+def _rows(visits: Sequence[tuple[Claim, Visit]], worker: str) -> tuple[list[Row], list[Row]]:
     """The rows of `traces` and `trace_logprobs`."""
     rows: list[Row] = []
     logprobs: list[Row] = []
     for claim, visit in visits:
         job, method = claim.job, method_of(claim.job, "generate")
-        key = {"job_id": job.id, "question_id": claim.question_id, "worker": owner()}
+        key = {"job_id": job.id, "question_id": claim.question_id, "worker": worker}
         for answer in visit.answers:
             row = trace_row(answer, method, claim.kind) | key | {"model_hash": model(job.model).hash}
             rows.append(row)
@@ -336,7 +357,7 @@ def _rows(visits: Sequence[tuple[Claim, Visit]]) -> tuple[list[Row], list[Row]]:
     return rows, logprobs
 
 
-_store = batched(_store_all, max_items=64, wait=0.05)
+_store: batched[tuple[Claim, Visit], bool] = batched(lambda visits: store_all(visits, owner()), max_items=64, wait=0.05)
 
 
 def _release(claim: Claim, error: Exception, *, permanent: bool = False, counts: bool = True) -> None:

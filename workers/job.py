@@ -8,12 +8,12 @@ from pathlib import Path
 
 from db.queries import Q
 from db.session import transaction
+from tracemill.adaptive import Plan
 from tracemill.errors import TracemillError, UnknownMethod, UsageError
 from tracemill.methods import Call, Method, named
 from tracemill.policy import Policy
 from tracemill.prompts import Prompt, prompt_domain
 from tracemill.sampling import Sampling
-from workers.adaptive import Plan
 
 #: The variants of a method, each with its chain of calls.
 Chains = Mapping[str, tuple[Call, ...]]

@@ -13,19 +13,15 @@ from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from typing import Any, NamedTuple
 
-from redis import Redis
-
 from db.heartbeat import SILENT_SECONDS
 from db.queries import Q
 from db.session import statement
-from tracemill.celery import RATE, app, send
-from tracemill.concurrency import once
+from tracemill.celery import RATE, app, commands, send
 from tracemill.engines.registry import answered
 from tracemill.errors import AliasRefused, EngineAway, EngineDead, EngineError, StackError, TracemillError
-from tracemill.keepalive import REDIS_CLIENT
 from tracemill.policy import Signal
 from tracemill.queues import generate_queue, verify_queue
-from tracemill.settings import model, settings
+from tracemill.settings import model
 from tracemill.verification.judge import Case, Judged
 from tracemill.verification.judge.bounded import Request
 from workers.judging import judge_of
@@ -96,7 +92,8 @@ def ask_workers(
                 progress()
             send_next()
     finally:
-        _redis().delete(reply_list)
+        with commands() as redis:
+            redis.delete(reply_list)
     return [judged[index] for index in range(len(cases))]
 
 
@@ -104,7 +101,7 @@ def _next_reply(workers: Workers, alias: str, reply_list: str) -> dict[int, Judg
     """Wait for one reply: the signals by the index of the case."""
     limit = 2 * model(alias).timeout_seconds
     deadline = time.monotonic() + limit
-    while (popped := _redis().blpop([reply_list], POLL_SECONDS)) is None:
+    while (popped := _pop(reply_list)) is None:
         alive = workers_of(alias)
         ended = workers.names - (alive.names if alive else frozenset())
         if ended:
@@ -118,6 +115,11 @@ def _next_reply(workers: Workers, alias: str, reply_list: str) -> dict[int, Judg
     if "error" in reply:
         raise EngineError(reply["error"])
     return {int(index): Judged(**judged) for index, judged in reply.items()}
+
+
+def _pop(reply_list: str) -> Any:
+    with commands() as redis:
+        return redis.blpop([reply_list], POLL_SECONDS)
 
 
 @app.task(name=RATE)  # type: ignore[untyped-decorator]  # celery is not typed
@@ -159,15 +161,7 @@ def _rate(
 
 
 def _reply(reply_list: str, reply: dict[str, Any]) -> None:
-    with _redis().pipeline() as pipeline:
+    with commands() as redis, redis.pipeline() as pipeline:
         pipeline.rpush(reply_list, json.dumps(reply))
         pipeline.expire(reply_list, KEPT_SECONDS)
         pipeline.execute()
-
-
-@once
-def _redis() -> Redis:
-    url = settings().redis_url
-    if url is None:
-        raise StackError("no Redis: start the local stack with `tracemill up`, or set redis_url")
-    return Redis.from_url(url.get_secret_value(), socket_timeout=2 * POLL_SECONDS, **REDIS_CLIENT)

@@ -19,6 +19,7 @@ from sqlalchemy.exc import OperationalError, ProgrammingError
 from db.queries import Q
 from db.retry import patiently
 from db.session import statement, transaction
+from tracemill.adaptive import Decision, Prior, decide, next_target
 from tracemill.celery import VERIFY, app
 from tracemill.concurrency import once
 from tracemill.engines.registry import engine
@@ -29,12 +30,10 @@ from tracemill.text import storable
 from tracemill.verification import Findings, Verifier
 from tracemill.verification.acceptance import Acceptance
 from workers import outages
-from workers.adaptive import Decision, decide, next_target
 from workers.cancellation import JobCancelled
 from workers.claims import ClaimKey, columns, held, holding, owner
 from workers.job import WorkerJob, method_of, worker_job
 from workers.judging import ask_judge
-from workers.priors import prior
 from workers.shutdown import at_the_end, draining, engine_died
 from workers.verdict_rows import Row, StoredTrace, revote_row, stored_trace, verdict_row
 
@@ -60,14 +59,14 @@ def verify(job_id: int, question_ids: list[int]) -> None:
         _again(keys)
         return
     with holding(keys):
-        if claimed := patiently(lambda: _claim(keys)):
-            _verify(patiently(lambda: worker_job(job_id)), claimed)
+        if claimed := patiently(lambda: claim(keys, owner())):
+            verify_claimed(patiently(lambda: worker_job(job_id)), claimed)
 
 
-def _claim(keys: Sequence[ClaimKey]) -> list[int]:
-    """Claim the questions that no other verifier works on; return them."""
+def claim(keys: Sequence[ClaimKey], worker: str) -> list[int]:
+    """Claim for a worker the questions that no other verifier works on; return them."""
     with statement() as connection:
-        return sorted(connection.execute(Q["claim_verification"], columns(keys) | {"owner": owner()}).scalars())
+        return sorted(connection.execute(Q["claim_verification"], columns(keys) | {"owner": worker}).scalars())
 
 
 def _again(keys: Iterable[ClaimKey]) -> None:
@@ -80,7 +79,8 @@ def _hand_back() -> None:
     _again(list(held))
 
 
-def _verify(job: WorkerJob, question_ids: Sequence[int]) -> None:
+def verify_claimed(job: WorkerJob, question_ids: Sequence[int]) -> None:
+    """Verify questions, store their verdicts and settle them, or store why not."""
     try:
         outcome = _verified(job, question_ids)
     except EngineDead as error:
@@ -105,7 +105,7 @@ def _verify(job: WorkerJob, question_ids: Sequence[int]) -> None:
 
 def _verify_each(job: WorkerJob, question_ids: Iterable[int]) -> None:
     for question_id in question_ids:
-        _verify(job, [question_id])
+        verify_claimed(job, [question_id])
 
 
 def _verified(job: WorkerJob, question_ids: Sequence[int]) -> "Outcome | None":
@@ -220,8 +220,10 @@ def _refusal_by(method: Method) -> Callable[[str, Findings], str | None]:
 def _store(job: WorkerJob, questions: Sequence[Sequence[StoredTrace]], outcome: Outcome) -> None:
     accepted = {row["trace_id"]: bool(row["accepted"]) for row in (*outcome.new, *outcome.revotes)}
     complete = [traces for traces in questions if traces[0].question_id not in outcome.waiting]
-    settlements = [_settlement(job, traces, accepted)._asdict() for traces in complete]
     with transaction() as connection:
+        row = connection.execute(Q["job_prior"], {"job_id": job.id}).one_or_none() if job.plan.give_up else None
+        prior = None if row is None else Prior(*row)
+        settlements = [_settlement(job, prior, traces, accepted)._asdict() for traces in complete]
         if outcome.new:
             connection.execute(Q["insert_verdicts"], {"rows": json.dumps(outcome.new)})
         if outcome.revotes:
@@ -242,10 +244,12 @@ class Settlement(NamedTuple):
     ended: str | None
 
 
-def _settlement(job: WorkerJob, traces: Sequence[StoredTrace], accepted: Mapping[int, bool]) -> Settlement:
+def _settlement(
+    job: WorkerJob, prior: Prior | None, traces: Sequence[StoredTrace], accepted: Mapping[int, bool]
+) -> Settlement:
     """The decision about a question, by the verdicts that its traces had and the new ones: id -> accepted."""
     n_accepted = sum(accepted.get(trace.id, trace.verdict is not None and trace.verdict.accepted) for trace in traces)
-    decision = decide(job.plan, prior(job.id) if job.plan.give_up else None, len(traces), n_accepted)
+    decision = decide(job.plan, prior, len(traces), n_accepted)
     gets_more = decision is Decision.more
     n_requested = traces[0].n_requested
     return Settlement(

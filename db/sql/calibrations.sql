@@ -14,9 +14,8 @@ order by signal, id desc
 -- name: judged_traces
 -- Verdicts with signals of the judge and a `correct` that does not depend on the judge. Excluded are free-text answers that
 -- differ from their reference: the judge's agreement decides them.
-select v.correct, v.signals
-from verdicts v join traces t on t.id = v.trace_id join jobs j on j.id = t.job_id
-where j.name = :job and v.verifier = :verifier and v.correct is not null and v.signals <> '{}'
-  and coalesce(v.proof, '') not like 'agreement %'
-order by t.id
+select correct, signals from trace_scores
+where job = :job and verifier = :verifier and correct is not null and signals <> '{}'
+  and coalesce(proof, '') not like 'agreement %'
+order by trace_id
 limit cast(:limit as bigint)

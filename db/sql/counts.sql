@@ -9,9 +9,10 @@ with changes as (
     returning *
 )
 insert into job_counts (job_id, questions, done, failed, traces, verified, correct, accepted, tokens_in, tokens_out, cost,
-                        engine_seconds, first_trace_at, last_trace_at)
+                        engine_seconds, first_trace_at, last_trace_at, spent)
 select job_id, sum(questions), sum(done), sum(failed), sum(traces), sum(verified), sum(correct), sum(accepted),
-       sum(tokens_in), sum(tokens_out), sum(cost), sum(engine_seconds), min(first_trace_at), max(last_trace_at)
+       sum(tokens_in), sum(tokens_out), sum(cost), sum(engine_seconds), min(first_trace_at), max(last_trace_at),
+       sum(spent)
 from changes group by job_id
 
 -- name: correct_counts

@@ -111,7 +111,8 @@ select id, model, policy from jobs where state in ('filling', 'running') order b
 -- Counts of the active jobs' questions by state. Pending ones are counted only up to the number that could be sent. Those
 -- that are put off count as queued, so that an outage reaches no more questions than the window holds.
 select j.id, j.model, j.priority, f.queued + o.put_off as queued, f.running, f.unverified, p.pending,
-       coalesce(j.budget <= j.spent + f.reserved, false) as budget_in_use
+       j.budget is not null and j.budget <= f.reserved + j.spent + (
+           select coalesce(sum(spent), 0) from job_counts where job_id = j.id) as budget_in_use
 from jobs j, lateral (
     select count(*) filter (where state = 'queued') as queued,
            count(*) filter (where state = 'running') as running,
@@ -132,7 +133,8 @@ where j.state in ('filling', 'running')
 -- name: over_budget
 -- running -> over_budget: the budget is spent and all paid traces are verified.
 update jobs j set state = 'over_budget'
-where id in (select id from jobs where id = :job_id and state = 'running' and spent >= budget for no key update skip locked)
+where id in (select id from jobs where id = :job_id and state = 'running' for no key update skip locked)
+  and j.budget <= j.spent + (select coalesce(sum(spent), 0) from job_counts where job_id = j.id)
   and not exists (select from job_questions q where q.job_id = j.id and q.state in ('running', 'generated'))
 
 -- name: queue
@@ -209,21 +211,16 @@ where state in ('running', 'generated') and (job_id, question_id, claim_id) in (
 -- name: take_back
 -- queued, running -> pending (or failed): the lease ran out, so the message or the worker is lost.
 -- A question fails after too many attempts. A lost worker may have sent its requests, so the job pays their reservation.
--- While another transaction holds the lock of a job with a budget, nothing of that job is taken back.
-with budgeted as (
-    select id from jobs where id = :job_id and budget is not null for no key update skip locked
-), lost as (
+with lost as (
     select job_id, question_id, claim_id, reserved from job_questions
     where job_id = :job_id and state in ('queued', 'running') and lease_until < (select clock_timestamp())
-      and ((select budget is null from jobs where id = :job_id) or exists (select from budgeted))
     for update skip locked
 ), charged as (
     insert into ledger (claim_id, job_id, payee, is_lost, spent)
     select claim_id, job_id, 'teacher', true, reserved from lost where claim_id is not null and reserved > 0
     on conflict do nothing returning spent
-), paid as (
-    update jobs set spent = spent + (select sum(spent) from charged)
-    where id = :job_id and exists (select from charged)
+), counted as (
+    insert into job_counts (job_id, spent) select :job_id, sum(spent) from charged having count(*) > 0
 )
 update job_questions
 set state = case when attempts >= :max_attempts and state = 'running' then 'failed' else 'pending' end,
@@ -258,31 +255,31 @@ where id in (select id from jobs where id = :job_id and state = 'running' for no
   and not exists (select from job_questions q where q.job_id = j.id and q.state = 'pending')
   and not exists (select from job_questions q where q.job_id = j.id and q.state in ('queued', 'running', 'generated'))
 
--- name: lock_job
--- Locks the job, so that visits of a job with a budget are claimed one after another and no two spend the same rest of it.
--- The largest cost of this visit depends on the missing samples and on the length of the texts in the slots of its prompts.
-select octet_length(q.question) as question_bytes, coalesce(octet_length(q.gold), 0) as gold_bytes,
+-- name: shortages
+-- The largest cost of a visit depends on the missing samples and on the length of the texts in the slots of its prompts.
+select q.id as question_id, octet_length(q.question) as question_bytes, coalesce(octet_length(q.gold), 0) as gold_bytes,
        (select coalesce(max(octet_length(t.text)), 0) from traces t
         where t.job_id = j.from_job_id and t.question_id = q.id) as trace_bytes,
-       jq.wanted - (select count(*) from traces t where t.job_id = j.id and t.question_id = q.id) as missing
+       greatest(jq.wanted - (select count(*) from traces t where t.job_id = j.id and t.question_id = q.id), 0) as missing
 from jobs j join job_questions jq on jq.job_id = j.id join questions q on q.id = jq.question_id
-where j.id = :job_id and q.id = :question_id
-for no key update of j
+where j.id = :job_id and q.id = any(:question_ids)
 
 -- name: claim
 -- queued, pending -> running: exactly one claim gets each row. The worker chooses the claim's id. So it may repeat a claim
--- whose reply was lost. No row is returned while spent cost and reserved cost reach the budget, or while the model is paused.
+-- whose reply was lost. No row is returned while the model is paused. A reservation that no slice covers is made under
+-- the lock of its job, and no row is returned while spent cost and reserved cost reach the budget.
 update job_questions jq
-set state = 'running', owner = :owner, claim_id = keys.claim_id, reserved = :reserved,
+set state = 'running', owner = :owner, claim_id = keys.claim_id, reserved = keys.reserved,
     attempts = attempts + case when jq.state = 'running' then 0 else 1 end, lease_until = null, updated_at = now()
-from unnest(cast(:job_ids as bigint[]), cast(:question_ids as bigint[]), cast(:claim_ids as uuid[]))
-         as keys (job_id, question_id, claim_id), questions q, jobs j
+from unnest(cast(:job_ids as bigint[]), cast(:question_ids as bigint[]), cast(:claim_ids as uuid[]),
+            cast(:reserved as float8[])) as keys (job_id, question_id, claim_id, reserved), questions q, jobs j
 where jq.job_id = keys.job_id and jq.question_id = keys.question_id
   and (jq.state in ('queued', 'pending') or jq.state = 'running' and jq.claim_id = keys.claim_id)
   and q.id = jq.question_id and j.id = jq.job_id and j.state in ('filling', 'running')
-  and (j.budget is null or j.budget > j.spent + (
-      select coalesce(sum(r.reserved), 0) from job_questions r
-      where r.job_id = j.id and r.state = 'running' and r.question_id <> keys.question_id))
+  and (j.budget is null or :is_covered or j.budget > j.spent
+      + (select coalesce(sum(c.spent), 0) from job_counts c where c.job_id = j.id)
+      + (select coalesce(sum(r.reserved), 0) from job_questions r
+         where r.job_id = j.id and r.state = 'running' and r.question_id <> keys.question_id))
   and not exists (select from model_pauses p where p.alias = j.model and p.retry_at > (select clock_timestamp()))
 returning jq.job_id, jq.question_id, jq.claim_id, q.question, q.gold, q.domain, q.kind, jq.wanted, jq.deaths,
     exists (select from model_pauses p where p.alias = j.model) as is_trial,
@@ -333,12 +330,15 @@ where t.job_id = :job_id and t.question_id = :question_id and t.variant = :varia
 on conflict do nothing
 
 -- name: generated
--- pending, queued, running -> generated: every sample is stored. Traces of a lost worker count too, because they were paid.
+-- pending, queued, running -> generated: every sample is stored. Traces of a lost worker count too, because they were paid,
+-- even if the question has failed meanwhile, unless its job has ended.
 update job_questions jq
 set state = 'generated', owner = null, claim_id = null, attempts = 0, absences = 0, deaths = 0, reserved = 0,
     last_error = null, lease_until = clock_timestamp() + make_interval(secs => :lease), updated_at = now()
 from unnest(cast(:job_ids as bigint[]), cast(:question_ids as bigint[])) as keys (job_id, question_id)
-where jq.job_id = keys.job_id and jq.question_id = keys.question_id and jq.state in ('pending', 'queued', 'running')
+where jq.job_id = keys.job_id and jq.question_id = keys.question_id
+  and (jq.state in ('pending', 'queued', 'running') or jq.state = 'failed' and exists (
+      select from jobs j where j.id = jq.job_id and j.state not in ('done', 'cancelled', 'deleting')))
   and (select count(*) from traces t where t.job_id = jq.job_id and t.question_id = jq.question_id) >= jq.wanted
 returning jq.job_id, jq.question_id
 
@@ -425,10 +425,24 @@ from jsonb_to_recordset(cast(:rows as jsonb)) as s (
 where jq.job_id = :job_id and jq.question_id = s.question_id and jq.state = 'generated' and jq.wanted = s.wanted
   and (select count(*) from traces t where t.job_id = jq.job_id and t.question_id = jq.question_id) = s.traces
 
+-- name: outdated_priors
+-- Active jobs that give questions up, and have twice as many traces with verdicts as when their prior was fitted.
+select id from jobs j
+where give_up > 0 and state in ('filling', 'running')
+  and (select sum(verified) from job_counts where job_id = j.id)
+      >= greatest(:least, 2 * (select traces from job_priors where job_id = j.id))
+
 -- name: sample_counts
--- Number of questions for each pair (traces, accepted traces) at their last settlement.
+-- Number of questions for each pair (traces, accepted traces) at their last settlement. Reads all questions of the job.
 select settled as traces, accepted, count(*) as questions from job_questions
 where job_id = :job_id and settled > 0 group by 1, 2
+
+-- name: set_prior
+insert into job_priors (job_id, alpha, beta, traces) values (:job_id, :alpha, :beta, :traces)
+on conflict (job_id) do update set alpha = excluded.alpha, beta = excluded.beta, traces = excluded.traces
+
+-- name: job_prior
+select alpha, beta from job_priors where job_id = :job_id
 
 -- name: question_ends
 select coalesce(ended, 'all asked') as ended, count(*) as questions, sum(settled) as traces, sum(accepted) as accepted

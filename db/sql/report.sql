@@ -1,4 +1,4 @@
--- The data of a round's report (`trainer.report`), apart from its evaluations.
+-- The data of a round's report (`trainer.report`), apart from its evaluations. They read views only, as the read-only role.
 
 -- name: report_breakdown
 -- Before and after by domain, difficulty and length of the questions, over all benchmarks.
@@ -16,14 +16,9 @@ order by 1, array_position('{easy,short,medium,hard,long,unknown}', coalesce(b.d
 -- name: report_scores
 -- Score histograms of the traces of the round's jobs, trained on or not: at most 16 bins of equal width.
 with scored as (
-    select e.trace_id is not null as trained, v.steps::float8, t.tokens_out::float8, v.faithfulness::float8,
-           v.coherence::float8, jq.accepted / nullif(jq.settled, 0)::float8 as pass_rate
-    from jobs j
-    join traces t on t.job_id = j.id
-    join job_questions jq on jq.job_id = j.id and jq.question_id = t.question_id
-    left join verdicts v on v.trace_id = t.id and v.verifier = j.verifier
-    left join examples e on e.round_id = :round_id and e.trace_id = t.id
-    where j.name = any(:jobs)
+    select trace_id in (select trace_id from round_lineage where round = :round) as trained, steps::float8,
+           tokens_out::float8, faithfulness::float8, coherence::float8, pass_rate
+    from trace_scores where job = any(:jobs)
 ), measures as (
     select m.name, m.value, trained
     from scored, lateral (values ('steps', steps), ('tokens_out', tokens_out), ('faithfulness', faithfulness),
@@ -41,14 +36,12 @@ from scales s join measures m using (name)
 group by 1, 2, 3, 4, 5 order by 1, 5
 
 -- name: report_stages
-select e.stage, count(distinct e.position) as examples, sum(t.tokens_out) as tokens, avg(t.tokens_out) as length,
-       avg(v.steps) as steps, avg(jq.accepted / nullif(jq.settled, 0)::float8) as pass_rate
-from examples e
-join traces t on t.id = e.trace_id
-join jobs j on j.id = t.job_id
-join job_questions jq on jq.job_id = j.id and jq.question_id = t.question_id
-left join verdicts v on v.trace_id = t.id and v.verifier = j.verifier
-where e.round_id = :round_id
+select stage, count(distinct position) as examples, sum(tokens_out) as tokens, avg(tokens_out) as length,
+       avg(steps) as steps, avg(pass_rate) as pass_rate
+from (
+    -- The view has a row for each evaluation of the round.
+    select distinct trace_id, curriculum_stage as stage, role, position from round_lineage where round = :round
+) examples join trace_scores using (trace_id)
 group by 1 order by 1
 
 -- name: report_flips
@@ -61,19 +54,16 @@ select * from (
 
 -- name: report_questions
 -- The questions that the round trained on, each once.
-select t.question_id, min(q.question) as question
-from examples e join traces t on t.id = e.trace_id join questions q on q.id = t.question_id
-where e.round_id = :round_id and e.role <> 'rejected'
+select question_id, min(question) as question from round_lineage
+where round = :round and role <> 'rejected'
 group by 1 order by 1
 
 -- name: report_examples
 -- The first example of each given question.
-select distinct on (t.question_id) t.question_id, q.question, coalesce(t.answer_text, t.text) as text, t.id as trace_id,
-       j.model as teacher, j.method,
-       t.prompt_hash
-from examples e join traces t on t.id = e.trace_id join questions q on q.id = t.question_id join jobs j on j.id = t.job_id
-where e.round_id = :round_id and e.role <> 'rejected' and t.question_id = any(:questions)
-order by t.question_id, e.stage, e.position
+select distinct on (question_id) question_id, question, text, trace_id, teacher, method, teacher_prompt_hash as prompt_hash
+from round_lineage
+where round = :round and role <> 'rejected' and question_id = any(:questions)
+order by question_id, curriculum_stage, position
 
 -- name: report_cost
 -- The cost of the round's jobs, including traces that were not trained on, and of the student's evaluations.

@@ -26,7 +26,7 @@ select j.id as job_id,
        c.engine_seconds,
        j.budget,
        j.budget_unit,
-       j.spent,
+       j.spent + c.spent as spent,
        coalesce(l.judge_tokens_in, 0) as judge_tokens_in,
        coalesce(l.judge_tokens_out, 0) as judge_tokens_out,
        coalesce(l.judge_cost, 0) as judge_cost,
@@ -50,7 +50,8 @@ cross join lateral (
            coalesce(sum(cost), 0) as cost,
            coalesce(sum(engine_seconds), 0) as engine_seconds,
            min(first_trace_at) as first_trace_at,
-           max(last_trace_at) as last_trace_at
+           max(last_trace_at) as last_trace_at,
+           coalesce(sum(spent), 0) as spent
     from job_counts where job_id = j.id
 ) c
 cross join lateral (

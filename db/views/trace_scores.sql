@@ -35,6 +35,7 @@ select t.id as trace_id,
        v.signals,
        v.refused,
        v.accepted,
+       jq.accepted / nullif(jq.settled, 0)::float8 as pass_rate,
        v.error,
        v.verifier,
        v.kind,
@@ -57,6 +58,7 @@ from traces t
 join jobs j on j.id = t.job_id
 join questions q on q.id = t.question_id
 left join rounds r on r.id = j.round_id
+left join job_questions jq on jq.job_id = t.job_id and jq.question_id = t.question_id
 left join verdicts v on v.trace_id = t.id and v.verifier = j.verifier;
 
 comment on view trace_scores is 'One flat row for each trace: the question, the model, the method, the answer and the verdict.';
@@ -88,6 +90,7 @@ comment on column trace_scores.coherence is 'Whether each step follows from the 
 comment on column trace_scores.signals is 'The raw signals of the LLM verifier by name.';
 comment on column trace_scores.refused is 'Why the trace is unusable even if its answer is right, for example because it reveals its hint; null if it is usable.';
 comment on column trace_scores.accepted is 'The verdict passes the job''s policy; null if not verified yet.';
+comment on column trace_scores.pass_rate is 'Share of accepted traces among those of its question in this job; null before the question is settled.';
 comment on column trace_scores.error is 'The error during verification; null if there was none.';
 comment on column trace_scores.verifier is 'The verifier of this verdict.';
 comment on column trace_scores.kind is 'The expected kind of answer: number, expression, choice, boolean, text or code.';

@@ -6,14 +6,11 @@ from alembic import op
 revision = "0013"
 down_revision = "0012"
 
-PUT_OFF = sa.text("state = 'pending' and not_before is not null")
-
 
 def upgrade() -> None:
     op.add_column("job_questions", sa.Column("not_before", sa.DateTime(timezone=True), nullable=True))
     for count in ("absences", "deaths"):
         op.add_column("job_questions", sa.Column(count, sa.SmallInteger(), server_default="0", nullable=False))
-    op.create_index("ix_job_questions_put_off", "job_questions", ["job_id", "not_before"], postgresql_where=PUT_OFF)
     op.add_column("jobs", sa.Column("leaves_out_failed", sa.Boolean(), server_default="false", nullable=False))
     op.add_column("evaluations", sa.Column("left_out", sa.BigInteger(), server_default="0", nullable=False))
     op.create_table(
@@ -45,6 +42,6 @@ def downgrade() -> None:
     op.drop_table("model_pauses")
     op.drop_column("evaluations", "left_out")
     op.drop_column("jobs", "leaves_out_failed")
-    op.drop_index("ix_job_questions_put_off", table_name="job_questions")
+    op.drop_index("ix_job_questions_put_off", table_name="job_questions", if_exists=True)
     for column in ("deaths", "absences", "not_before"):
         op.drop_column("job_questions", column)

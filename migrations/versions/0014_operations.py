@@ -75,9 +75,6 @@ def upgrade() -> None:
         sa.ForeignKeyConstraint(["job_id"], ["jobs.id"], name=op.f("fk_job_counts_job_id"), ondelete="CASCADE"),
         sa.PrimaryKeyConstraint("job_id", "id", name=op.f("pk_job_counts")),
     )
-    op.create_index(
-        "ix_job_questions_error", "job_questions", ["job_id"], postgresql_where=sa.text("last_error is not null")
-    )
     for name, (event, condition, body) in TRIGGERS.items():
         op.execute(f"create function {name}() returns trigger language plpgsql as $$ begin {body}; return null; end $$")
         each = (
@@ -89,7 +86,7 @@ def upgrade() -> None:
 def downgrade() -> None:
     for name in TRIGGERS:
         op.execute(f"drop function {name} cascade")
-    op.drop_index("ix_job_questions_error", table_name="job_questions")
+    op.drop_index("ix_job_questions_error", table_name="job_questions", if_exists=True)
     op.drop_table("job_counts")
     op.execute("update jobs set state = 'cancelled' where state = 'deleting'")
     _restrict_states(STATES)

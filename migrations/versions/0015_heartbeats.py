@@ -8,17 +8,15 @@ from alembic import op
 
 revision = "0015"
 down_revision = "0014"
-
-CLAIMED = sa.text("owner is not null and state in ('running', 'generated')")
+is_additive = True
 
 
 def upgrade() -> None:
     op.add_column("processes", sa.Column("is_hidden", sa.Boolean(), server_default="false", nullable=False))
-    op.create_index("ix_job_questions_owner", "job_questions", ["owner"], postgresql_where=CLAIMED)
 
 
 def downgrade() -> None:
-    op.drop_index("ix_job_questions_owner", table_name="job_questions")
+    op.drop_index("ix_job_questions_owner", table_name="job_questions", if_exists=True)
     op.drop_column("processes", "is_hidden")
     # Without a lease an older feeder would never take these claims back.
     op.execute(

@@ -27,18 +27,23 @@ SHORTEST, LONGEST = 0.2, 1.8
 
 
 class Model(ScriptedServer):
-    """Reads its mood, the current fault, from a file at each request."""
+    """Reads its mood, the current fault, from a file at each request, and records its answers beside it."""
 
     def __init__(self, port: int, latency: float, seed: int, mood: Path) -> None:
         super().__init__(lambda question: list(answers(question)), faults=moods(mood), port=port)
         self.mean, self.random, self.mood = latency, random.Random(seed), mood
+        self.record = answered_file(mood).open("a", buffering=1)
 
     async def _handle(self, request: web.Request) -> web.StreamResponse:
         while self.mood.read_text().startswith(HELD):
             self.mood.with_suffix(".waits").touch()
             await asyncio.sleep(0.1)
         self.latency = self.mean * self.random.uniform(SHORTEST, LONGEST)
-        return await super()._handle(request)
+        is_answered = next(moods(self.mood)) is None
+        response = await super()._handle(request)
+        if is_answered and request.transport is not None:  # the client waits for it
+            self.record.write((await request.json())["messages"][-1]["content"] + "\n")
+        return response
 
 
 def tell(mood: Path, fault: str, seconds: float) -> None:
@@ -46,6 +51,11 @@ def tell(mood: Path, fault: str, seconds: float) -> None:
     new = mood.with_suffix(".new")
     new.write_text(f"{fault} {time.time() + seconds}")
     new.replace(mood)  # atomic, so that no request reads a partial file
+
+
+def answered_file(mood: Path) -> Path:
+    """The file with the question of each complete answer, one a line."""
+    return mood.with_suffix(".answered")
 
 
 def waits(mood: Path) -> bool:

@@ -53,9 +53,9 @@ class World:
     killed: Counter[str] = field(default_factory=Counter)
 
     def deaths(self) -> dict[str, int]:
-        """Count the unintended ends of each process."""
+        """Count the unintended ends of each process. A start that was killed at once is not recorded."""
         counts = {row.name: row.restarts - self.killed[row.name] for row in local.status(self.folder)}
-        return {name: count for name, count in counts.items() if count}
+        return {name: count for name, count in counts.items() if count > 0}
 
     def orphans(self) -> list[str]:
         """List processes of this factory that no longer descend from its supervisor."""

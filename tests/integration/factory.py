@@ -18,6 +18,7 @@ from db.session import transaction
 from producer.enqueue import Enqueued, enqueue
 from producer.sources import Problem, Question
 from tests import ROOT
+from tracemill import stack as local
 from tracemill.celery import app
 from tracemill.policy import Policy
 from tracemill.prompts import Prompt
@@ -25,6 +26,8 @@ from tracemill.queues import generate_queue
 from tracemill.sampling import Sampling
 from tracemill.settings import settings
 from tracemill.stack import Stack
+from tracemill.stack.postgres import answers
+from tracemill.stack.state import folder_of
 
 ASK = Prompt(({"role": "user", "content": "{question}"},))
 
@@ -121,6 +124,17 @@ def waiting(stack: Stack, alias: str = "teacher") -> int:
         n_messages = client.llen(generate_queue(alias))
     assert isinstance(n_messages, int)
     return n_messages
+
+
+def set_read_only(stack: Stack, is_on: bool) -> None:
+    """Every new transaction of the local Postgres is read-only, as during a failover, or no longer."""
+    folder = settings().data_dir
+    file = folder_of(folder).postgres / "postgresql.auto.conf"
+    file.write_text(f"default_transaction_read_only = {'on' if is_on else 'off'}\n")
+    wait_until(lambda: answers(stack))  # one that starts now would not survive the signal
+    (pid,) = [row.pid for row in local.status(folder) if row.name == "postgres"]
+    assert pid is not None
+    os.kill(pid, signal.SIGHUP)
 
 
 class Processes:

@@ -36,16 +36,17 @@ def claim_id(name: str) -> UUID:
     return uuid5(NAMESPACE_OID, name)
 
 
-def keys(job_id: int, *question_ids: int, claim: str = "worker") -> dict[str, list[Any]]:
-    """The keys of claims on questions of a job."""
+def keys(job_id: int, *question_ids: int, claim: str = "worker", reserved: float = 0) -> dict[str, Any]:
+    """The keys of claims on questions of a job, and what they reserve."""
     n = len(question_ids)
-    return {"job_ids": [job_id] * n, "question_ids": list(question_ids), "claim_ids": [claim_id(claim)] * n}
+    ids = {"job_ids": [job_id] * n, "question_ids": list(question_ids), "claim_ids": [claim_id(claim)] * n}
+    return ids | {"reserved": [reserved] * n, "is_covered": False}
 
 
 def claim(job_id: int, *question_ids: int, owner: str = "worker", reserved: float = 0) -> list[int]:
     """Claim questions as the live worker `owner`, with a claim of that name; return the claimed ones."""
     alive(owner)
-    claimed = fetch("claim", **keys(job_id, *question_ids, claim=owner), owner=owner, reserved=reserved)
+    claimed = fetch("claim", **keys(job_id, *question_ids, claim=owner, reserved=reserved), owner=owner)
     return sorted(row.question_id for row in claimed)
 
 

@@ -1,6 +1,7 @@
 """Faults on a question's way: killed workers, killed data services, broken and unreachable servers."""
 
 import os
+import shutil
 import signal
 import time
 from collections.abc import Iterator
@@ -13,7 +14,18 @@ import pytest
 import redis
 
 from db import migrate, schema
-from tests.integration.factory import Processes, additions, change, fill, rows, states, value, wait_until
+from tests import ROOT
+from tests.integration.factory import (
+    Processes,
+    additions,
+    change,
+    fill,
+    rows,
+    set_read_only,
+    states,
+    value,
+    wait_until,
+)
 from tests.integration.scripted import Teacher, check, command, everything_came, start_all, traces, wait_for
 from tests.scripted_server import Fault
 from tracemill import stack as local
@@ -196,30 +208,25 @@ def test_an_outage_longer_than_a_lease_takes_no_claim_from_a_living_worker(
 
 
 @contextmanager
-def read_only() -> Iterator[None]:
-    """Every new transaction is read-only, as after `alter system set default_transaction_read_only = on`."""
-    file = folder_of(settings().data_dir).postgres / "postgresql.auto.conf"
-    (pid,) = [row.pid for row in local.status(settings().data_dir) if row.name == "postgres"]
-    assert pid is not None
-
-    def load(content: str, setting: str) -> None:
-        file.write_text(content)
-        os.kill(pid, signal.SIGHUP)
-        wait_until(lambda: value("show default_transaction_read_only") == setting, 10)
-
-    load("default_transaction_read_only = on\n", "on")
+def read_only(stack: Stack) -> Iterator[None]:
+    """Every new transaction is read-only until the block ends."""
+    set_read_only(stack, True)
+    wait_until(lambda: value("show default_transaction_read_only") == "on", 10)
     try:
         yield
     finally:
-        load("", "off")
+        set_read_only(stack, False)
+        wait_until(lambda: value("show default_transaction_read_only") == "off", 10)
 
 
-def test_answers_that_arrive_at_a_read_only_postgres_are_kept(factory: Processes, teacher: Teacher) -> None:
+def test_answers_that_arrive_at_a_read_only_postgres_are_kept(
+    factory: Processes, teacher: Teacher, stack: Stack
+) -> None:
     teacher.latency = 4
     before = teacher.n_requests
     fill(additions(32), "read-only", samples=1)
     wait_until(lambda: states("read-only") == {"running": 32}, 30)
-    with read_only():
+    with read_only(stack):
         wait_until(lambda: teacher.n_requests - before == 32, 30)
         time.sleep(1)
         assert states("read-only") == {"running": 32}
@@ -307,3 +314,52 @@ def test_the_schema_is_migrated_under_load(factory: Processes, teacher: Teacher,
     wait_for("migrated")
     check("migrated", 200)
     assert all(process.poll() is None for process in factory.running.values())
+
+
+NEXT_RELEASE = '''
+"""Questions have hints."""
+
+import sqlalchemy as sa
+from alembic import op
+
+revision, down_revision, is_additive = "9999", "{head}", True
+
+
+def upgrade() -> None:
+    op.add_column("job_questions", sa.Column("hints", sa.SmallInteger(), server_default="0", nullable=False))
+    op.create_table("hints", sa.Column("id", sa.BigInteger(), primary_key=True))
+
+
+def downgrade() -> None:
+    op.drop_table("hints")
+    op.drop_column("job_questions", "hints")
+'''
+
+
+WORKERS_OF = """
+select count(distinct t.worker) from traces t join jobs j on j.id = t.job_id where j.name = 'side-by-side'
+"""
+
+
+def test_old_and_new_code_work_side_by_side(factory: Processes, teacher: Teacher, stack: Stack, tmp_path: Path) -> None:
+    head = schema.revisions()[-1]
+    shutil.copytree(ROOT / "migrations", tmp_path / "migrations")
+    (tmp_path / "migrations" / "versions" / "9999_hints.py").write_text(NEXT_RELEASE.format(head=head))
+    new = {"PYTHONPATH": f"{tmp_path}:{ROOT}"}
+    teacher.latency = 1
+    fill(additions(400), "side-by-side")
+    wait_until(lambda: traces("side-by-side") >= 8)
+    try:
+        assert command(factory, "db", "upgrade", **new).returncode == 0
+        assert value("select version_num from alembic_version") == "9999"
+        factory.start("generate-new", "worker", "generate", "--model", "teacher", **new)
+        factory.stop("generate")
+        start_all(factory)
+        wait_until(lambda: value(WORKERS_OF) == 3, what=lambda: factory.log("generate").read_text())
+        teacher.latency = 0
+        wait_for("side-by-side")
+        check("side-by-side", 400)
+        factory.stop("generate-new")
+    finally:
+        assert command(factory, "db", "downgrade", head, "--yes", **new).returncode == 0
+        migrate.upgrade(stack.database_url)

@@ -7,13 +7,14 @@ import sys
 import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 
 import psutil
 import pytest
 from flower.urls import handlers
 
 from tests import ROOT
-from tests.integration.factory import Processes, additions, fill, rows, states, wait_until
+from tests.integration.factory import Processes, additions, fill, job_state, rows, states, wait_until
 from tests.integration.scripted import Teacher, check, wait_for
 from tracemill.interpreter import python
 from tracemill.policy import Policy
@@ -23,6 +24,17 @@ from tracemill.stack.flower import flower_command, flower_login
 TRACEMILL = python("cli")
 #: Every address of Flower that changes something.
 CHANGES = [rule[0] for rule in handlers if isinstance(rule, tuple) and "api" in rule[0] and "post" in vars(rule[1])]
+
+
+def connections(pid: int, port: int) -> int:
+    """Count the connections of a process and its children to a port."""
+    count = 0
+    with suppress(psutil.NoSuchProcess):  # a child has just ended
+        for process in (psutil.Process(pid), *psutil.Process(pid).children(recursive=True)):
+            made = [c for c in process.net_connections("tcp") if c.status == psutil.CONN_ESTABLISHED]
+            count += sum(c.raddr.port == port for c in made)
+    return count
+
 
 pytestmark = pytest.mark.integration
 
@@ -35,6 +47,22 @@ def test_four_samples_of_100_questions_are_400_traces_with_right_verdicts(
     check("hundred", 100)
     progress = rows("select questions, done, failed, traces, verified, correct, accepted from job_progress")
     assert [tuple(row) for row in progress] == [(100, 100, 0, 400, 400, 300, 100)]
+
+
+def test_a_busy_process_has_few_connections_to_postgres_and_redis(factory: Processes, stack: Stack) -> None:
+    fill(additions(200), "free", policy=Policy(judge="verifier", judge_refused=True))
+    fill(additions(100), "budgeted", budget=1_000_000, budget_unit="tokens")
+    peaks: dict[tuple[str, int], int] = {}
+
+    def is_done() -> bool:
+        for name, process in factory.running.items():
+            for port in (stack.postgres_port, stack.redis_port):
+                peaks[name, port] = max(peaks.get((name, port), 0), connections(process.pid, port))
+        return job_state("free") == job_state("budgeted") == "done"
+
+    wait_until(is_done)
+    limits = {stack.postgres_port: 2, stack.redis_port: 3}
+    assert [key for key, peak in peaks.items() if peak > limits[key[1]]] == [], peaks
 
 
 def test_all_samples_come_from_a_server_that_gives_one_at_a_time(factory: Processes, teacher: Teacher) -> None:

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from producer.priors import fit_priors
 from tests.conftest import forget, stop_threads
 from tests.integration.factory import rows, states, value
 from tests.integration.feeding import step
@@ -14,7 +15,6 @@ from tests.scripted_server import ScriptedServer
 from tracemill.engines.registry import close_engines
 from tracemill.settings import settings
 from tracemill.stack import Stack
-from workers import priors
 from workers.generate import generate
 from workers.job import worker_job
 from workers.verify import verify
@@ -43,7 +43,6 @@ def in_this_process(stack: Stack, server: ScriptedServer, folder: Path) -> Itera
         patch.setenv("TRACEMILL_CONFIG", str(config))
         forget()
         worker_job.cache_clear()
-        priors._known.clear()
         yield stack
         close_engines()
         stop_threads()
@@ -55,6 +54,7 @@ def work(job: str, max_visits: int = 1000) -> int:
     job_id = value("select id from jobs where name = :job", job=job)
     for visit in range(max_visits):
         step(settings().feeder)
+        fit_priors()
         queued = rows("select question_id from job_questions where job_id = :id and state = 'queued'", id=job_id)
         if not queued:
             return visit

@@ -20,12 +20,6 @@ log = logging.getLogger(__name__)
 #: Exit code of a worker whose engine died.
 ENGINE_DIED = 70
 
-#: Settings of an alias that its engine does not read: prices, sampling, and the options of the other engine.
-UNUSED = {
-    "vllm": {"price_in", "price_out", "sampling", "openai"},
-    "openai": {"price_in", "price_out", "sampling", "vllm"},
-}
-
 #: Seconds without a step, while requests wait, after which `trouble` reports the engine.
 SLOW_SECONDS = 20.0
 
@@ -39,8 +33,7 @@ _starting = threading.Lock()
 
 def engine_key(alias: str) -> str:
     """Aliases with the same key share an engine."""
-    config = model(alias)
-    return config.model_dump_json(exclude=UNUSED[config.engine])
+    return model(alias).of_engine
 
 
 def engine(alias: str) -> Engine:

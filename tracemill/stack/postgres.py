@@ -174,6 +174,7 @@ def _set_roles(folder: Folder, binaries: PostgresBinaries, who: Identity, stack:
         # So that the feeder can end the reader's transactions.
         f"GRANT {reader} TO {user}",
         *roles.limit_reader(),
+        *roles.limit_application(user),
     ]
     _run_alone(folder, binaries, who, "postgres", server, f'ERROR:  database "{database}" already exists')
     _run_alone(folder, binaries, who, database, list(roles.protect(user)))

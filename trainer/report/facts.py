@@ -111,67 +111,70 @@ def together(compared: Sequence[Compared]) -> Compared:
     return Compared("all benchmarks", Paired(*(sum(column) for column in zip(*tables, strict=True))))
 
 
-def facts(connection: Connection, name: str) -> Facts:
-    """The facts of the round `name`. Raises UsageError when it is unknown or not evaluated yet."""
+def facts(connection: Connection, reader: Connection, name: str) -> Facts:
+    """The facts of the round `name`: what views hold by `reader`, the rest by `connection`.
+
+    Raises UsageError when the round is unknown or not evaluated yet.
+    """
     row = connection.execute(Q["round_by_name"], {"name": name}).mappings().one_or_none()
     if row is None:
         raise UsageError(f"no round '{name}'. `tracemill rounds` lists all rounds.")
-    before_after = compare(connection, Side(name, "before"), Side(name, "after"))
+    before_after = compare(reader, Side(name, "before"), Side(name, "after"))
     if not before_after:
         raise UsageError(f"round '{name}' is {row['state']}: there is nothing to report before it is evaluated")
-    key = {"round_id": row["id"]}
-    jobs = {"jobs": row["spec"]["select"]["jobs"]}
-    stages = [dict(stage) for stage in connection.execute(Q["report_stages"], key).mappings()]
-    flips, flipped = _flips(connection, name, row["id"])
+    values = {"round": name, "jobs": row["spec"]["select"]["jobs"]}
+    stages = [dict(stage) for stage in reader.execute(Q["report_stages"], values).mappings()]
+    flips, flipped = _flips(reader, name)
+    evaluations = connection.execute(Q["round_evaluations"], {"round_id": row["id"]}).mappings()
     return Facts(
         name=name,
         spec=row["spec"],
         metrics=row["metrics"],
         finished=f"{row['finished_at'] or row['created_at']:%Y-%m-%d}",
-        evaluations=[dict(row) for row in connection.execute(Q["round_evaluations"], key).mappings()],
+        evaluations=[dict(evaluation) for evaluation in evaluations],
         before_after=before_after,
-        control=_control(connection, name),
-        breakdown=_breakdown(connection, name),
-        scores=_scores(connection, key | jobs),
+        control=_control(connection, reader, name),
+        breakdown=_breakdown(reader, name),
+        scores=_scores(reader, values),
         stages=stages,
         flips=flips,
         flipped=flipped,
-        cost=_cost(connection, jobs | {"round": name}, row["metrics"], sum(int(stage["tokens"]) for stage in stages)),
+        cost=_cost(reader, values, row["metrics"], sum(int(stage["tokens"]) for stage in stages)),
     )
 
 
-def _control(connection: Connection, name: str) -> Control | None:
+def _control(connection: Connection, reader: Connection, name: str) -> Control | None:
     row = connection.execute(Q["round_by_name"], {"name": control_name(name)}).mappings().one_or_none()
     if row is None:
         return None
-    return Control(row["name"], row["state"], compare(connection, Side(row["name"]), Side(name)), row["metrics"])
+    return Control(row["name"], row["state"], compare(reader, Side(row["name"]), Side(name)), row["metrics"])
 
 
-def _breakdown(connection: Connection, name: str) -> dict[str, list[Compared]]:
+def _breakdown(reader: Connection, name: str) -> dict[str, list[Compared]]:
     breakdown: dict[str, list[Compared]] = {}
-    for row in connection.execute(Q["report_breakdown"], {"round": name}):
+    for row in reader.execute(Q["report_breakdown"], {"round": name}):
         table = Paired(row.both, row.first, row.second, row.neither)
         breakdown.setdefault(row.by, []).append(Compared(row.value, table))
     return breakdown
 
 
-def _scores(connection: Connection, values: dict[str, Any]) -> dict[str, Bins]:
+def _scores(reader: Connection, values: dict[str, Any]) -> dict[str, Bins]:
     scores: dict[str, Bins] = {}
-    for row in connection.execute(Q["report_scores"], values):
+    for row in reader.execute(Q["report_scores"], values):
         bins = scores.setdefault(row.name, Bins(row.low, row.high, [0] * row.bins, [0] * row.bins))
         bins.trained[row.bin - 1], bins.others[row.bin - 1] = row.trained, row.others
     return scores
 
 
-def _flips(connection: Connection, name: str, round_id: int) -> tuple[list[Flip], dict[str, int]]:
+def _flips(reader: Connection, name: str) -> tuple[list[Flip], dict[str, int]]:
     """Some flips of each direction, and the number of all flips."""
-    rows = connection.execute(Q["report_flips"], {"round": name, "most": N_FLIPS}).all()
-    trained = connection.execute(Q["report_questions"], {"round_id": round_id})
+    rows = reader.execute(Q["report_flips"], {"round": name, "most": N_FLIPS}).all()
+    trained = reader.execute(Q["report_questions"], {"round": name})
     known = {row.question_id: row.question for row in trained} if rows else {}
     neighbours = nearest([row.question for row in rows], known, N_NEIGHBOURS)
     question_ids = {neighbour.question_id for of_flip in neighbours for neighbour in of_flip}
-    values = {"round_id": round_id, "questions": sorted(question_ids)}
-    examples = {row["question_id"]: dict(row) for row in connection.execute(Q["report_examples"], values).mappings()}
+    values = {"round": name, "questions": sorted(question_ids)}
+    examples = {row["question_id"]: dict(row) for row in reader.execute(Q["report_examples"], values).mappings()}
     flips = [
         Flip(
             flip=row.flip,
@@ -187,8 +190,8 @@ def _flips(connection: Connection, name: str, round_id: int) -> tuple[list[Flip]
     return flips, {"gained": 0, "lost": 0} | {row.flip: row.of for row in rows}
 
 
-def _cost(connection: Connection, values: dict[str, Any], metrics: dict[str, Any], trained_tokens: int) -> Cost:
-    by_purpose = {row.purpose: row for row in connection.execute(Q["report_cost"], values)}
+def _cost(reader: Connection, values: dict[str, Any], metrics: dict[str, Any], trained_tokens: int) -> Cost:
+    by_purpose = {row.purpose: row for row in reader.execute(Q["report_cost"], values)}
     teach, evaluate = by_purpose.get("teach"), by_purpose.get("evaluate")
     return Cost(
         traces=int(teach.traces) if teach else 0,

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from sqlalchemy.exc import OperationalError
 from typer.testing import CliRunner, Result
 
 from cli.main import app
@@ -189,6 +190,15 @@ def test_a_jobs_verdicts_calibrate_its_judge_without_a_request(judge: ScriptedSe
     assert latest("referee", "scripted")["rating"].auc.value == 1.0
     assert value("select source from calibrations") == "job sums"
     assert not judge.requests
+
+
+def test_a_calibration_reads_a_job_at_the_address_of_the_reader(
+    judge: ScriptedServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    judged_job("sums", 12, 14, Policy(judge="referee", judge_refused=True))
+    monkeypatch.setenv("TRACEMILL_READER_URL", "postgresql://tracemill_reader@127.0.0.1:1/tracemill")
+    forget()
+    assert isinstance(run("--job", "sums").exception, OperationalError)
 
 
 def test_only_verdicts_with_a_signal_and_a_symbolic_proof_count(judge: ScriptedServer) -> None:

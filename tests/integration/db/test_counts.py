@@ -106,10 +106,11 @@ def test_the_feeder_adds_changes_up(job_id: int) -> None:
         change(
             "update job_questions set state = :state where job_id = :job", state=("done", "failed")[n % 2], job=job_id
         )
+    change("insert into job_counts (job_id, spent) values (:job, 2), (:job, 0.5)", job=job_id)
     before = rows(COUNTED)
     assert value("select count(*) from job_counts where job_id = :job", job=job_id) > MAX_CHANGES
     add_up_counts()
-    assert value("select count(*) from job_counts where job_id = :job", job=job_id) == 1
+    assert rows("select spent from job_counts where job_id = :job", job=job_id) == [(2.5,)]
     assert rows(COUNTED) == before
     assert_right()
 

@@ -14,6 +14,7 @@ from cli.main import app
 from db.session import transaction
 from tests.conftest import forget
 from tests.integration.factory import Processes, additions, fill, rows, value, wait_until
+from tests.integration.measured import benchmark, measured, teach
 from tests.integration.rounds import job, new_round, question, round_spec, trace
 from tests.integration.scripted import SETTINGS, Teacher, check, start_all, wait_for
 from tests.integration.server import PASSWORD, new_server, replica_of
@@ -79,9 +80,9 @@ def test_the_processes_work_with_the_role_of_the_application(server: Server, tmp
 def test_a_round_selects_its_traces_with_the_role_of_the_application(server: Server) -> None:
     with transaction() as connection:
         ids = [question(connection, f"What is {n} + 1?", "selected") for n in range(2)]
-        teach = job(connection, "teach", ids)
+        taught = job(connection, "teach", ids)
         for question_id in ids:
-            trace(connection, teach, question_id, f"right {question_id}")
+            trace(connection, taught, question_id, f"right {question_id}")
         spec = round_spec()
         assert select(connection, new_round(connection, spec), spec).kept == 2
 
@@ -192,10 +193,14 @@ def test_a_superuser_is_no_role_of_the_factory(server: Server, monkeypatch: pyte
     assert "postgres is a superuser" in str(done.exception)
 
 
-def test_export_and_sql_read_from_a_replica(server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_export_sql_and_report_read_from_a_replica(
+    server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     with transaction() as connection:
         question_id = question(connection, "What is 7 + 1?", "replicated")
         trace(connection, job(connection, "replicated", [question_id]), question_id, "7 + 1 = 8")
+        benchmark(connection, "exam", [True, False])
+        measured(connection, "replicated", {"exam": [True, True]}, teach(connection, name="taught"))
     with replica_of(server.admin, tmp_path) as replica:
         reader = f"postgresql://tracemill_reader:{PASSWORDS['reader']}@{replica.split('@')[1].split('/')[0]}/factory"
         monkeypatch.setenv("TRACEMILL_READER_URL", reader)
@@ -210,5 +215,7 @@ def test_export_and_sql_read_from_a_replica(server: Server, tmp_path: Path, monk
         assert "7 + 1 = 8" in output.read_text()
         answer = CliRunner().invoke(app, ["sql", "--csv", "select traces from job_progress where job = 'replicated'"])
         assert answer.stdout.split() == ["traces", "1"]
+        reported = CliRunner().invoke(app, ["report", "replicated", "--output", str(tmp_path / "report.html")])
+        assert reported.exit_code == 0, reported.exception
     monkeypatch.undo()
     forget()

@@ -15,6 +15,7 @@ from tests.integration.statements import (
     execute,
     fetch,
     insert_trace,
+    keys,
     spread,
     state_of,
     versions,
@@ -30,7 +31,7 @@ TRANSITIONS = {
     "claim": {"pending": "running", "queued": "running"},
     "end_claims": {"running": "running", "generated": "generated"},
     "hand_back": {"running": "pending"},
-    "generated": {"pending": "generated", "queued": "generated", "running": "generated"},
+    "generated": dict.fromkeys(("pending", "queued", "running", "failed"), "generated"),
     "release": {"running": "pending"},
     "put_off": {"running": "pending"},
     "engine_died": {"running": "pending"},
@@ -51,13 +52,10 @@ def run(name: str, job_id: int, question_ids: list[int], **changes: Any) -> None
     """Apply a transition to some questions of a job."""
     values: dict[str, Any] = {
         "job_id": job_id,
-        "job_ids": [job_id] * len(question_ids),
-        "question_ids": question_ids,
-        "claim_ids": [claim_id("next" if name == "claim" else "worker")] * len(question_ids),
+        **keys(job_id, *question_ids, claim="next" if name == "claim" else "worker"),
         "claim_id": claim_id("worker"),
         "owner": "worker",
         "lease": 60,
-        "reserved": 0,
         "room": 10,
         "max_attempts": 5,
         "takes_back": True,
@@ -120,7 +118,7 @@ def test_a_transition_changes_only_the_named_questions(clean: Stack, name: str) 
         "generated",
     ):  # (job, question) pairs, not every job with every question
         both = {"job_ids": [job_id, other], "question_ids": [4, 5], "claim_ids": [claim_id("worker")] * 2}
-        execute(name, **both, owner="worker", lease=60, reserved=0)
+        execute(name, **both, owner="worker", lease=60, reserved=[0, 0], is_covered=False)
         now = versions()
         assert {key for key in after if after[key] != now[key]} == {(job_id, 4), (other, 5)}
 

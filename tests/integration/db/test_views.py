@@ -76,16 +76,32 @@ def test_a_trace_has_one_row_with_all_its_scores(filled: None) -> None:
     assert len(scores) == len(rows("trace_scores")) == value("select count(*) from traces") == 38
     teach = {"job": "teach", "purpose": "teach", "model": "teacher", "adapter": None, "method": "cot"}
     easy = {"dataset": "data 11", "domain": "math", "question_id": 11, "question": "question 11", "gold": "gold 11"}
-    common = teach | easy | {"negative": False, "training_use": "train", "variant": "", "sample_index": 0}
+    common = (
+        teach | easy | {"negative": False, "training_use": "train", "variant": "", "sample_index": 0, "pass_rate": 0.7}
+    )
     assert scores[101] == common | trace_columns(101) | verdict_columns(101, "checks", correct=True, accepted=True)
     assert scores[102] == common | {"sample_index": 1, "training_use": "rejected"} | trace_columns(
         102
     ) | verdict_columns(102, "checks", correct=True, accepted=False)
-    wrong = {"job": "wrong", "method": "contrast", "negative": True, "variant": "b", "training_use": "rejected"}
+    wrong = {
+        "job": "wrong",
+        "method": "contrast",
+        "negative": True,
+        "variant": "b",
+        "training_use": "rejected",
+        "pass_rate": 0.5,
+    }
     assert scores[112] == common | wrong | trace_columns(112) | verdict_columns(
         112, "checks+judge", correct=False, accepted=False
     )
-    exam = {"job": "r1/exam", "purpose": "evaluate", "model": "student", "adapter": "r1", "training_use": "evaluate"}
+    exam = {
+        "job": "r1/exam",
+        "purpose": "evaluate",
+        "model": "student",
+        "adapter": "r1",
+        "training_use": "evaluate",
+        "pass_rate": None,
+    }
     question_ = {
         "dataset": "held-out",
         "domain": "legal",
@@ -106,6 +122,7 @@ def test_a_trace_that_is_not_verified_has_a_row_without_scores(filled: None) -> 
     nothing = dict.fromkeys(verdict_columns(104, "checks", correct=None, accepted=False))
     assert row == job_ | question_ | nothing | trace_columns(104) | {
         "training_use": "unverified",
+        "pass_rate": 0.6,
         "variant": "",
         "sample_index": 1,
     }

@@ -62,6 +62,8 @@ def test_a_message_holds_only_a_job_and_its_questions(clean: Stack) -> None:
         arguments, keywords, _ = message.payload
         message.ack()
     assert (arguments, keywords) == ([job_id, [1]], {})
+    shown_by_flower = message.headers["argsrepr"], message.headers["kwargsrepr"]
+    assert shown_by_flower == (f"[{job_id}, [1]]", "{}")
 
 
 def test_the_window_holds_with_statistics_of_a_single_question(clean: Stack) -> None:

@@ -44,5 +44,8 @@ def test_postgres_notices_that_a_process_is_silent(clean: Stack) -> None:
 
 def test_a_process_notices_that_redis_is_silent(clean: Stack) -> None:
     with broker(clean.redis_url), app.connection_for_write() as connection:
-        made = connection.default_channel.client.connection_pool.get_connection()
-        check(made._sock.fileno())
+        channel = connection.default_channel
+        for pool in (channel.pool, channel.async_pool):
+            made = pool.get_connection()
+            check(made._sock.fileno())
+            pool.release(made)

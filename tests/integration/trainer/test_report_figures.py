@@ -4,12 +4,14 @@ import json
 from typing import Any
 
 import pytest
+from sqlalchemy.exc import OperationalError
 from typer.testing import CliRunner
 
 from cli.demo_report import report as demo_report
 from cli.main import app
 from cli.output import console
 from db.session import transaction
+from tests.conftest import forget
 from tests.integration.scenario import question_text
 from tracemill.statistics import Paired, share
 from trainer.compare import Compared, Side, compare
@@ -22,7 +24,7 @@ pytestmark = pytest.mark.integration
 def r1(filled: None) -> Facts:
     """The facts of round `r1`."""
     with transaction() as connection:
-        return facts(connection, "r1")
+        return facts(connection, connection, "r1")
 
 
 @pytest.fixture(autouse=True)
@@ -72,7 +74,7 @@ def test_the_breakdown_has_a_cell_for_each_value_easiest_first(r1: Facts) -> Non
 
 def test_a_question_of_two_benchmarks_counts_once_in_each(filled: None) -> None:
     with transaction() as connection:
-        figures = facts(connection, "r3")
+        figures = facts(connection, connection, "r3")
     assert figures.whole == Compared("all benchmarks", Paired(0, 4, 0, 12))
     assert figures.breakdown["domain"] == cells(("code", 0, 1, 0, 1), ("legal", 0, 0, 0, 6), ("math", 0, 3, 0, 5))
 
@@ -246,3 +248,17 @@ def test_the_demo_counts_a_question_once_and_one_without_answer_as_wrong(demo: d
         "teacher, four examples shown": of(2, 2),
         "student after": of(3, 5),
     }
+
+
+LONG_READS = ("report r1", "rounds show r1", "rounds compare r1-control r1", "jobs show teach")
+
+
+@pytest.mark.parametrize("command", LONG_READS)
+def test_long_reads_use_the_address_of_the_reader(filled: None, command: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TRACEMILL_READER_URL", "postgresql://tracemill_reader@127.0.0.1:1/tracemill")
+    forget()
+    done = CliRunner().invoke(app, command.split())
+    monkeypatch.undo()
+    forget()
+    assert isinstance(done.exception, OperationalError), done.output
+    assert "port 1 failed" in str(done.exception)

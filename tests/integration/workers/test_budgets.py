@@ -1,24 +1,35 @@
 """Budgets: reservation, spending, and a job's end. The model is scripted; tasks and database are real."""
 
+import random
 import threading
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from uuid import uuid4
 
 import pytest
+from sqlalchemy import text
+from typer.testing import CliRunner
 
+from cli.main import app
 from db.queries import Q
 from db.session import transaction
 from producer.enqueue import enqueue_from
 from tests.integration.factory import additions, change, fill, job_spec, job_state, rows, states, value, wait_until
 from tests.integration.feeding import step
-from tests.integration.statements import claim, execute, fetch, insert_trace, keys, state_of
+from tests.integration.statements import claim, claim_id, fetch, insert_trace, keys, state_of
 from tests.integration.visits import Observed, in_this_process, work
 from tests.scripted_server import Fault
 from tracemill.methods import named, prompts
+from tracemill.policy import Policy
 from tracemill.sampling import Sampling
 from tracemill.settings import settings
 from tracemill.stack import Stack
+from workers import claims, spending
+from workers import generate as generating
 from workers.generate import generate
+from workers.job import worker_job
+from workers.spending import pay, take_from_slice
 
 pytestmark = pytest.mark.integration
 
@@ -113,7 +124,7 @@ def test_a_visit_reserves_at_least_its_cost(
     step(settings().feeder)
     generate(job_id, [1])
     assert states("dear") == {"generated": 1}
-    spent = value("select spent from jobs where id = :job", job=job_id)
+    spent = value("select spent from job_progress where job_id = :job", job=job_id)
     assert 0 < spent <= reserved[0]
     # A byte is at most one token: so the limit is not exact, but of the same size in each unit.
     assert reserved[0] < 20 * spent
@@ -130,11 +141,10 @@ def test_a_visit_reserves_only_its_missing_traces(database: Stack) -> None:
     job_id = fill(additions(2), "dear", samples=3, budget=1e6, budget_unit="tokens").job_id
     insert_trace(job_id, 2)
     insert_trace(job_id, 2, index=1)
-    keys = [{"job_id": job_id, "question_id": question} for question in (1, 2)]
-    locked = [fetch("lock_job", **key)[0] for key in keys]
-    assert [row.missing for row in locked] == [3, 1]
-    assert [row.question_bytes for row in locked] == [len("What is 0 + 1?")] * 2
-    assert [(row.gold_bytes, row.trace_bytes) for row in locked] == [(1, 0)] * 2
+    rows = fetch("shortages", job_id=job_id, question_ids=[1, 2])
+    assert {row.question_id: row.missing for row in rows} == {1: 3, 2: 1}
+    assert [row.question_bytes for row in rows] == [len("What is 0 + 1?")] * 2
+    assert [(row.gold_bytes, row.trace_bytes) for row in rows] == [(1, 0)] * 2
 
 
 def test_the_lengths_that_are_reserved_for_are_bytes_of_the_longest_text(database: Stack) -> None:
@@ -146,9 +156,9 @@ def test_the_lengths_that_are_reserved_for_are_bytes_of_the_longest_text(databas
     insert_trace(first, 1, text="ééé longest", index=1)
     insert_trace(first, 2, text="of another question")
     insert_trace(job_id, 1, text="of its own job, which is not quoted")
-    (row,) = fetch("lock_job", job_id=job_id, question_id=3)
+    (row,) = fetch("shortages", job_id=job_id, question_ids=[3])
     assert (row.question_bytes, row.gold_bytes, row.trace_bytes) == (2, 0, 0)
-    (row,) = fetch("lock_job", job_id=job_id, question_id=1)
+    (row,) = fetch("shortages", job_id=job_id, question_ids=[1])
     assert row.trace_bytes == len("ééé longest".encode())
 
 
@@ -192,16 +202,109 @@ def test_two_visits_at_once_do_not_spend_the_same_rest_of_a_budget(database: Sta
     ).job_id
     step(settings().feeder)
     with transaction() as first:
-        first.execute(Q["lock_job"], {"job_id": job_id, "question_id": 1})
+        first.execute(Q["lock_job"], {"job_id": job_id})
         second = threading.Thread(target=generate, args=(job_id, [2]))
         second.start()
         wait_until(lambda: value("select exists (select from pg_locks where not granted)"))
-        values = keys(job_id, 1) | {"owner": "elsewhere", "lease": 60, "reserved": 50}
+        values = keys(job_id, 1, reserved=50) | {"owner": "elsewhere"}
         assert first.execute(Q["claim"], values).one_or_none() is not None
     second.join(20)
     assert not second.is_alive()
     assert list(teacher.requests) == []
     assert state_of(job_id) == {1: "running", 2: "pending"}
+
+
+# Slices of the budget.
+
+
+def test_a_process_with_a_slice_waits_for_no_other_process(database: Stack) -> None:
+    limits = {"budget": 1e6, "budget_unit": "tokens", "sampling": Sampling(max_tokens=12)}
+    job_id = fill(additions(2), "dear", samples=1, **limits).job_id
+    step(settings().feeder)
+    generate(job_id, [1])
+    with transaction() as other:
+        other.execute(Q["lock_job"], {"job_id": job_id})
+        second = threading.Thread(target=generate, args=(job_id, [2]))
+        second.start()
+        second.join(5)
+        assert states("dear") == {"generated": 2}
+    second.join()
+
+
+def test_a_reservation_is_made_once_whether_in_a_slice_or_not(database: Stack) -> None:
+    job_id = fill(additions(2), "dear", samples=1, budget=1e6, budget_unit="tokens").job_id
+    change("insert into budget_slices values (:job, :owner, 1e5)", job=job_id, owner=claims.owner())
+    assert generating._claim(claims.ClaimKey(job_id, 1, uuid4())) is not None
+    reserved = value("select reserved from job_questions where question_id = 1")
+    assert value("select remainder from budget_slices") == 1e5 - reserved
+    assert fetch("budget_left", job_id=job_id)[0][0] == 1e6 - 1e5
+
+
+@pytest.mark.parametrize("owner", ["elsewhere", None])
+def test_the_last_visits_use_what_is_left_in_the_slices(database: Stack, owner: str | None) -> None:
+    job_id = fill(additions(1), "dear", samples=1, budget=50, budget_unit="tokens").job_id
+    change("insert into budget_slices values (:job, :owner, 50)", job=job_id, owner=owner or claims.owner())
+    change("update jobs set spent = 49")
+    work("dear")
+    assert states("dear") == {"done": 1}
+    assert rows("select * from budget_slices") == []
+
+
+def test_a_job_whose_judge_spends_its_budget_has_no_slices(database: Stack) -> None:
+    for question, (name, policy) in enumerate([("judged", Policy(judge="student")), ("plain", Policy())], 1):
+        job_id = fill(additions(1), name, budget=1e6, budget_unit="tokens", policy=policy).job_id
+        assert generating._claim(claims.ClaimKey(job_id, question, uuid4())) is not None
+    assert rows("select name from budget_slices join jobs on id = job_id") == [("plain",)]
+
+
+def test_a_change_of_a_job_by_its_user_ends_its_slices(clean: Stack) -> None:
+    for name in ("dear", "another"):
+        job_id = fill(additions(1), name, budget=1e6, budget_unit="tokens").job_id
+        change("insert into budget_slices values (:job, 'elsewhere', 9e5)", job=job_id)
+    assert CliRunner().invoke(app, ["jobs", "pause", "dear"]).exit_code == 0
+    assert rows("select name from budget_slices join jobs on id = job_id") == [("another",)]
+
+
+COMMITTED = """
+select spent + (select coalesce(sum(reserved), 0) from job_questions where state = 'running') from job_progress
+"""
+
+
+def test_processes_with_slices_spend_a_budget_to_its_end_and_no_more(
+    database: Stack, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    budget, largest = 60.0, 3.0
+    job_id = fill(additions(120), "dear", budget=budget, budget_unit="tokens").job_id
+    job, questions = worker_job(job_id), iter(range(1, 121))
+    monkeypatch.setattr(spending, "SLICE_SHARE", 0.2)
+    chance = random.Random(17)
+    commitments: list[float] = []
+
+    def visit(owner: str, question: int) -> bool:
+        reserved = chance.uniform(1, largest)
+        with transaction() as connection:
+            values = keys(job_id, question, claim=str(question), reserved=reserved) | {"owner": owner}
+            values["is_covered"] = take_from_slice(connection, job, owner, reserved)
+            if connection.execute(Q["claim"], values).one_or_none() is None:
+                return False
+        commitments.append(value(COMMITTED))
+        row = {"claim_id": str(claim_id(str(question))), "job_id": job_id, "payee": "teacher", "cost": 0}
+        with transaction() as connection:
+            pay(connection, [row | {"spent": reserved * chance.uniform(0.2, 1), "tokens_in": 1, "tokens_out": 1}])
+            done = text("update job_questions set state = 'done', reserved = 0 where question_id = :question")
+            connection.execute(done, {"question": question})
+        return True
+
+    def process(owner: str) -> None:
+        for question in questions:
+            while not visit(owner, question):
+                if value("select spent from job_progress") >= budget:
+                    return
+
+    with ThreadPoolExecutor() as processes:
+        list(processes.map(process, ["one", "two", "three", "four"]))
+    assert budget <= value("select spent from job_progress") < budget + largest
+    assert max(commitments) < budget + largest
 
 
 # The end of a job.
@@ -210,7 +313,7 @@ def test_two_visits_at_once_do_not_spend_the_same_rest_of_a_budget(database: Sta
 def one_visit_costs(database: Stack) -> float:
     fill(additions(1), "probe", samples=1, budget=1e6, budget_unit="tokens", sampling=Sampling(max_tokens=12))
     work("probe")
-    return float(value("select spent from jobs where name = 'probe'"))
+    return float(value("select spent from job_progress where job = 'probe'"))
 
 
 def test_a_job_that_reaches_its_budget_exactly_ends(database: Stack, teacher: Observed) -> None:
@@ -218,7 +321,7 @@ def test_a_job_that_reaches_its_budget_exactly_ends(database: Stack, teacher: Ob
     teacher.requests.clear()
     fill(additions(5), "dear", samples=1, budget=3 * each, budget_unit="tokens", sampling=Sampling(max_tokens=12))
     work("dear")
-    assert value("select spent from jobs where name = 'dear'") == 3 * each
+    assert value("select spent from job_progress where job = 'dear'") == 3 * each
     assert job_state("dear") == "over_budget"
     assert states("dear") == {"done": 3, "pending": 2}
     assert len(teacher.requests) == 3
@@ -243,11 +346,14 @@ def test_a_chain_that_breaks_half_way_is_paid_for_all_the_same(database: Stack, 
     assert value("select count(*) from traces") == 0
     (_, request_body) = teacher.requests[0]
     prompt = sum(len(message["content"].split()) for message in request_body["messages"])
-    assert value("select spent from jobs") == pytest.approx((prompt + 3 * 10) / 1e6)
+    assert value("select spent from job_progress") == pytest.approx((prompt + 3 * 10) / 1e6)
 
 
 def test_spending_is_added_to_its_own_job_only(clean: Stack) -> None:
     job_id = fill(additions(1), "dear", budget=10, budget_unit="tokens").job_id
     fill(additions(1), "another")
-    assert [execute("spend", job_id=job_id, spent=2.5) for _ in range(2)] == [1, 1]
-    assert rows("select name, spent from jobs order by 1") == [("another", 0), ("dear", 5)]
+    for spent in (2.5, 4):
+        row = {"claim_id": str(uuid4()), "job_id": job_id, "payee": "teacher", "cost": 0, "spent": spent}
+        with transaction() as connection:
+            pay(connection, [row | {"tokens_in": 1, "tokens_out": 1}])
+    assert rows("select job, spent from job_progress order by 1") == [("another", 0), ("dear", 6.5)]

@@ -69,7 +69,7 @@ def test_the_complete_answers_of_a_cancelled_job_are_stored(database: Stack, tea
     teacher.faults = iter([*([None] * (2 * (calls - 1))), Fault.HANGS])  # type: ignore[list-item]
     cancel_during(job_id, teacher, 1 + 2 * (calls - 1))
     assert value("select count(*) from traces") == 1
-    assert value("select spent from jobs") > value("select sum(tokens_out) from traces")
+    assert value("select spent from job_progress") > value("select sum(tokens_out) from traces")
     assert states("doomed") == {"pending": 1}
 
 

@@ -138,7 +138,7 @@ def test_a_claim_that_reaches_postgres_after_its_visit_goes_back(database: Stack
     with holding([ClaimKey(job_id, 1, claim_id("slow"))]):
         pass
     with statement() as connection:
-        connection.execute(Q["claim"], keys(job_id, 1, claim="slow") | {"owner": claims.owner(), "reserved": 0})
+        connection.execute(Q["claim"], keys(job_id, 1, claim="slow") | {"owner": claims.owner()})
     claims.end_forgotten()
     assert step(LIMITS).taken_back == 1
 
@@ -164,6 +164,20 @@ def test_forgotten_claims_wait_for_postgres(database: Stack, monkeypatch: pytest
     claims.end_forgotten()
 
 
+def test_a_late_answer_of_a_question_that_failed_meanwhile_is_verified(database: Stack, teacher: Observed) -> None:
+    job_id = fill(additions(2), "sums", samples=1).job_id
+    step(LIMITS)
+
+    def lose() -> None:
+        change("update job_questions set attempts = 5, lease_until = now() - interval '1 s' where question_id = 1")
+        step(LIMITS)
+        assert states("sums") == {"failed": 1, "queued": 1}
+
+    teacher.during = lose
+    generate.generate(job_id, [1])
+    assert states("sums") == {"generated": 1, "queued": 1}
+
+
 # The heartbeats of a process.
 
 
@@ -180,7 +194,7 @@ def test_a_process_that_was_frozen_sends_a_heartbeat_before_its_next_claim(datab
 
 def test_a_fault_of_the_reported_state_does_not_end_the_heartbeats(clean: Stack) -> None:
     states = iter([{"concurrency": 0, "leads": False, "trouble": None}])
-    sent = Heartbeat("verify", [], lambda: next(states))
+    sent = Heartbeat(process_name("verify"), "verify", [], lambda: next(states)).start()
     try:
         sent.send()
         assert sent._thread._thread.is_alive()

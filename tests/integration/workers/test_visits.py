@@ -136,7 +136,7 @@ def test_a_token_budget_stops_a_job_within_one_visit(database: Stack) -> None:
 
     fill(additions(100), "thrifty", samples=4, budget=900, budget_unit="tokens", sampling=Sampling(max_tokens=10))
     work("thrifty")
-    spent = value("select spent from jobs where name = 'thrifty'")
+    spent = value("select spent from job_progress where job = 'thrifty'")
     visit = value("select sum(tokens_out) + max(tokens_in) from traces group by question_id limit 1")
     assert job_state("thrifty") == "over_budget"
     assert 900 <= spent <= 900 + visit
@@ -158,14 +158,14 @@ def test_a_visit_waits_while_other_visits_reserve_the_budget(database: Stack) ->
     job_id = value("select id from jobs")
     first, second = (row.question_id for row in rows("select question_id from job_questions order by 1"))
     with transaction() as connection:
-        values = keys(job_id, first) | {"owner": "elsewhere", "lease": 60, "reserved": 50}
+        values = keys(job_id, first, reserved=50) | {"owner": "elsewhere"}
         assert connection.execute(Q["claim"], values).one_or_none() is not None
     generate(job_id, [second])
     assert states("held") == {"running": 1, "pending": 1}
     leases_run_out()  # the other worker is lost, and its reservation is charged
     step(settings().feeder)
     step(settings().feeder)
-    assert (job_state("held"), value("select spent from jobs")) == ("over_budget", 50)
+    assert (job_state("held"), value("select spent from job_progress")) == ("over_budget", 50)
     change("update jobs set state = 'running', budget = 1000")
     work("held")
     assert states("held") == {"done": 2}
@@ -174,7 +174,7 @@ def test_a_visit_waits_while_other_visits_reserve_the_budget(database: Stack) ->
 def test_a_budget_of_money_counts_the_prices_of_the_settings(database: Stack) -> None:
     fill(additions(50), "dear", samples=2, budget=0.0005, budget_unit="money", sampling=Sampling(max_tokens=10))
     work("dear")
-    spent = value("select spent from jobs")
+    spent = value("select spent from job_progress")
     assert job_state("dear") == "over_budget"
     assert spent == pytest.approx(value("select sum(cost) from traces"), rel=1e-4)
     prompt, answer = value("select max(tokens_in) from traces"), value("select max(tokens_out) from traces")

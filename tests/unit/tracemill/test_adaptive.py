@@ -10,7 +10,7 @@ from hypothesis import assume, example, given
 from hypothesis import strategies as st
 
 from benchmarks.sampling import Question, made_up, replay
-from workers.adaptive import Decision, Plan, Prior, chance, decide, fit, next_target
+from tracemill.adaptive import Decision, Plan, Prior, chance, decide, fit, next_target
 
 PLAN = Plan(max_traces=8, batch=2, enough=2, give_up=0.05)
 

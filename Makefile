@@ -14,7 +14,7 @@ PIP := $(BIN)/pip --disable-pip-version-check --quiet
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help install sandbox namespaces pooler demo test test-all test-fast mutants fuzz chaos gpu-check nightly check format clean
+.PHONY: help install sandbox namespaces pooler demo test test-all test-fast mutants fuzz chaos gpu-check nightly check check-deps format clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -69,6 +69,11 @@ check: $(INSTALLED) ## lint, formatting, types and the directions of imports
 	@$(BIN)/ruff format --check .
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports
+
+# pip-audit is not installed: uv runs it in an environment of its own, from pip's index.
+check-deps: $(INSTALLED) ## look up known vulnerabilities of all pinned versions; error 1: there are some, 3: not examined
+	@index=$$($(PIP) config get global.index-url 2>/dev/null) && export UV_DEFAULT_INDEX=$$index; \
+	UV_NO_CACHE=1 UV_SYSTEM_CERTS=1 UV_NATIVE_TLS=1 $(BIN)/python -m tests.audit
 
 # Most tests wait for other processes, so more workers than cores are busy. Each has a Postgres and a Redis of its own,
 # and takes whole files: the heaviest first, then in this order.

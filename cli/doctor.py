@@ -8,6 +8,7 @@ import typer
 
 from cli.doctor_machine import machine
 from cli.doctor_models import aliases, ask, memory_plans
+from cli.doctor_safety import safety
 from cli.doctor_services import services
 from cli.findings import Finding
 from cli.output import Json, print_json, print_line, print_rows, progress_console
@@ -17,8 +18,8 @@ from tracemill.stack import ProcessStatus
 
 DOCTOR = """Examine this machine: Python, GPUs, libraries, Postgres, Redis, sandbox, disk, ports and every model alias.
 
-It asks no server longer than a few seconds and changes nothing. Exit code 1 if something needed is broken; warnings do
-not count.
+It warns of what others could read or control: the data folder, keys over http, Flower, the read-only role. It asks no
+server longer than a few seconds and changes nothing. Exit code 1 if something needed is broken; warnings do not count.
 
 Example: tracemill doctor"""
 
@@ -48,6 +49,7 @@ def examine(current: Settings) -> Iterator[Finding]:
     runs = any(report.pid for report in reports)
     yield from machine(current, needs_vllm="vllm" in engines, stack_runs=runs)
     yield from services(current, reports)
+    yield from safety(current)
     answers = ask(current)
     yield from aliases(current, answers)
     yield from memory_plans(current, answers)

@@ -7,12 +7,14 @@ from cli.health import Part, postgres_part, redis_part
 from cli.stack import FAILED
 from tracemill import stack as local
 from tracemill.errors import TracemillError
+from tracemill.roles import READER
 from tracemill.settings import Settings
 from tracemill.stack import ProcessStatus, Stack, postgres
 from tracemill.stack.binaries import find_redis
 from tracemill.stack.state import folder_of, is_free
 
 START = "`tracemill up` starts it"
+RESTART = "`tracemill down`, then `tracemill up`: the start of Postgres sets them"
 
 
 def services(settings: Settings, reports: list[ProcessStatus]) -> Iterator[Finding]:
@@ -26,7 +28,9 @@ def services(settings: Settings, reports: list[ProcessStatus]) -> Iterator[Findi
         if is_local and not any(report.name == name.lower() and report.pid for report in reports):
             yield _program(name, program)
         else:
-            yield _answer(name, part(), is_local)
+            yield (finding := _answer(name, part(), is_local))
+            if name == "Postgres" and finding.state == "ok":
+                yield _reader(is_local)
     yield from _ports(settings, stack, reports)
     yield from _programs(reports)
 
@@ -40,6 +44,19 @@ def _answer(name: str, part: Part, is_local: bool) -> Finding:
     if "schema" in part.trouble:
         advice = "tracemill db upgrade"
     return Finding(name, "broken", part.trouble, advice)
+
+
+def _reader(is_local: bool) -> Finding:
+    """Whether the sessions of the read-only role have limits."""
+    from db.roles import missing_limits
+    from db.session import transaction
+
+    with transaction() as connection:
+        missing = missing_limits(connection)
+    if not missing:
+        return Finding("reader role", "ok", "its sessions have limits")
+    result = f"{READER} has no {', no '.join(missing)}"
+    return Finding("reader role", "warning", result, RESTART if is_local else "tracemill db roles")
 
 
 def _program(name: str, find: Callable[[], str]) -> Finding:

@@ -52,7 +52,10 @@ def celery(context: typer.Context) -> None:
     from click import ClickException
 
     from tracemill.celery import app
+    from tracemill.stack.flower import restrict
 
+    if "flower" in context.args:
+        restrict()
     try:
         code = app.start(context.args)
     except ClickException as error:

@@ -5,11 +5,12 @@ from typing import Any
 
 import psycopg
 from psycopg.conninfo import conninfo_to_dict
+from sqlalchemy import Connection, text
 
 from db.views import VIEWS
 from tracemill import roles
 from tracemill.errors import UsageError, unreachable
-from tracemill.roles import READER, identifier, literal
+from tracemill.roles import READER, READER_LIMITS, identifier, literal
 
 Server = psycopg.Connection[Any]
 
@@ -44,6 +45,17 @@ def prepare(admin: str, owner: str, app: str, reader: str) -> list[str]:
     except psycopg.errors.InsufficientPrivilege as error:
         raise UsageError(f"the administrator's role may not do this: {error.diag.message_primary}") from None
     return refused
+
+
+def missing_limits(connection: Connection) -> list[str]:
+    """The names of the limits that the reader's sessions lack. A limit of another value than ours counts too."""
+    query = text(
+        "select 'connection limit' from pg_roles where rolname = :reader and rolconnlimit >= 0 union all "
+        "select split_part(setting, '=', 1) from pg_db_role_setting join pg_roles r on r.oid = setrole, "
+        "unnest(setconfig) as setting where rolname = :reader and setting !~ '=(0|-1)[a-z]*$'"
+    )
+    limits = set(connection.execute(query, {"reader": READER}).scalars())
+    return [name for name in READER_LIMITS if name not in limits]
 
 
 def _login(address: str) -> tuple[str, str, str]:

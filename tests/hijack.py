@@ -6,7 +6,10 @@ from pathlib import Path
 
 from tests.installed import environment
 
-MODULES = ("cli", "selectors", "celery", "vllm", "flower", "redis", "torch", "transformers", "sympy", "psycopg")
+MODULES = (
+    *("cli", "selectors", "celery", "vllm", "flower", "redis", "torch", "transformers", "sympy", "psycopg"),
+    "flowerconfig",  # Flower runs it as its configuration
+)
 PACKAGES = ("db", "workers", "trainer", "producer", "tracemill", "migrations", "benchmarks")
 #: The file to which each imported module writes its name.
 WITNESS = "imported"

@@ -15,13 +15,13 @@ from tracemill.keepalive import BROKEN, POSTGRES_SERVER
 
 READER = "tracemill_reader"
 
-#: The reader's limits. The last one needs a superuser.
-READER_LIMITS = (
-    "connection limit 20",
-    "set statement_timeout = '15min'",
-    "set idle_in_transaction_session_timeout = '1min'",
-    "set temp_file_limit = '10GB'",
-)
+#: The reader's limits, by name. The last one needs a superuser.
+READER_LIMITS = {
+    "connection limit": "connection limit 20",
+    "statement_timeout": "set statement_timeout = '15min'",
+    "idle_in_transaction_session_timeout": "set idle_in_transaction_session_timeout = '1min'",
+    "temp_file_limit": "set temp_file_limit = '10GB'",
+}
 #: Settings of every session of the application. A process that is frozen in a transaction keeps its locks for at most
 #: `BROKEN` seconds. Another process that waits for a lock fails earlier and tries again (`db.retry`).
 APPLICATION = {
@@ -51,7 +51,7 @@ def create(role: str) -> str:
 
 def limit_reader() -> Iterator[str]:
     """Limit the sessions of the reader."""
-    yield from (f"alter role {READER} {limit}" for limit in READER_LIMITS)
+    yield from (f"alter role {READER} {limit}" for limit in READER_LIMITS.values())
 
 
 def limit_application(role: str) -> Iterator[str]:

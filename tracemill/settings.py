@@ -115,6 +115,9 @@ class LocalSettings(Section):
     train: bool = True
     #: Whether to start Flower, Celery's monitor.
     flower: bool = True
+    #: Whether Flower, of `tracemill up` or `tracemill celery flower`, may shut down workers and send or revoke tasks.
+    #: By default it only shows them.
+    flower_writable: bool = False
 
     @property
     def served(self) -> list[str]:

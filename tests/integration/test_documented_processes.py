@@ -138,5 +138,7 @@ def test_the_documented_flower_asks_for_a_password_on_loopback(folder: Path) -> 
         raise AssertionError("Flower asked for no password")
 
     assert FLOWER in set(commands())
+    (folder / "flowerconfig.py").write_text("open('trap', 'w')")  # Flower runs it as its configuration
     ended(folder, f"{FLOWER} --port={port}", is_there, FLOWER_BASIC_AUTH="name:password")
     assert (answers, addresses) == ({401}, {"127.0.0.1"})
+    assert not (folder / "trap").exists()

@@ -6,10 +6,12 @@ import subprocess
 import sys
 import urllib.error
 import urllib.request
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 
 import psutil
 import pytest
+from flower.urls import handlers
 
 from tests import ROOT
 from tests.integration.factory import Processes, additions, fill, job_state, rows, states, wait_until
@@ -17,9 +19,11 @@ from tests.integration.scripted import Teacher, check, wait_for
 from tracemill.interpreter import python
 from tracemill.policy import Policy
 from tracemill.stack import Stack
-from tracemill.stack.programs import flower_command, flower_login
+from tracemill.stack.flower import flower_command, flower_login
 
 TRACEMILL = python("cli")
+#: Every address of Flower that changes something.
+CHANGES = [rule[0] for rule in handlers if isinstance(rule, tuple) and "api" in rule[0] and "post" in vars(rule[1])]
 
 
 def connections(pid: int, port: int) -> int:
@@ -110,34 +114,54 @@ def test_celery_inspect_finds_the_workers(factory: Processes) -> None:
     wait_until(lambda: nodes() == {"generate", "verify"})
 
 
-def test_flower_shows_the_workers_only_with_the_password(factory: Processes, stack: Stack) -> None:
+@pytest.fixture(scope="module")
+def flower(processes: Processes, stack: Stack) -> Iterator[Callable[..., tuple[int, str]]]:
+    """Runs Flower; the function sends it a request, and returns the status and the text of the answer."""
     words = flower_command(stack.flower_port)
     assert words[: len(TRACEMILL)] == TRACEMILL
-    factory.start("flower", *words[len(TRACEMILL) :], **flower_login(stack))
-    login = base64.b64encode(f"{stack.flower_user}:{stack.flower_password}".encode()).decode()
+    processes.start("flower", *words[len(TRACEMILL) :], **flower_login(stack))
 
-    def get(path: str, authorization: str | None) -> tuple[int, str]:
-        request = urllib.request.Request(f"http://127.0.0.1:{stack.flower_port}{path}")
-        if authorization:
-            request.add_header("Authorization", f"Basic {authorization}")
+    def send(path: str, password: str | None = stack.flower_password, method: str = "GET") -> tuple[int, str]:
+        request = urllib.request.Request(f"http://127.0.0.1:{stack.flower_port}{path}", method=method)
+        if password is not None:
+            login = base64.b64encode(f"{stack.flower_user}:{password}".encode()).decode()
+            request.add_header("Authorization", f"Basic {login}")
         try:
             with urllib.request.urlopen(request, timeout=10) as reply:
                 return reply.status, reply.read().decode()
         except urllib.error.HTTPError as error:
-            return error.code, ""
+            return error.code, error.read().decode()
         except OSError:
             return 0, ""
 
-    try:
-        wait_until(lambda: get("/", None)[0] != 0)
-        wrong = base64.b64encode(f"{stack.flower_user}:wrong".encode()).decode()
-        for path in ("/", "/api/workers", "/tasks"):
-            assert get(path, None)[0] == 401
-            assert get(path, wrong)[0] == 401
-            assert get(path, login)[0] == 200
-        wait_until(lambda: {name.split(".")[0] for name in json.loads(get("/api/workers", login)[1])} >= {"generate"})
-    finally:
-        factory.stop("flower")
+    wait_until(lambda: send("/", None)[0] != 0)
+    yield send
+    processes.stop("flower")
+
+
+def worker(kind: str, flower: Callable[..., tuple[int, str]]) -> str | None:
+    """The name of a worker of this kind that Flower shows now."""
+    status, text = flower("/api/workers?refresh=true")
+    return next((name for name in json.loads(text) if name.startswith(kind)), None) if status == 200 else None
+
+
+def test_flower_shows_the_workers_only_with_the_password(
+    factory: Processes, flower: Callable[..., tuple[int, str]]
+) -> None:
+    for path in ("/", "/api/workers", "/tasks", "/metrics"):
+        assert flower(path, None)[0] == 401
+        assert flower(path, "wrong")[0] == 401
+        assert flower(path)[0] == 200
+    wait_until(lambda: worker("generate", flower))
+
+
+def test_flower_changes_no_worker_and_no_task(factory: Processes, flower: Callable[..., tuple[int, str]]) -> None:
+    name = wait_until(lambda: worker("verify", flower))
+    assert {"/api/worker/shutdown/(.+)", "/api/task/apply/(.+)", "/api/task/revoke/(.+)"} <= set(CHANGES)
+    for path in CHANGES:
+        assert flower(path.replace("(.+)", name), method="POST") == (403, "Read only mode is enabled")
+    assert "Shut Down" not in flower(f"/worker/{name}")[1]
+    assert factory.running["verify"].poll() is None
 
 
 def test_a_worker_ends_with_exit_code_0_and_leaves_no_child_behind(factory: Processes) -> None:

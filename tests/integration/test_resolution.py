@@ -32,7 +32,7 @@ class Deployment(NamedTuple):
 
 
 def deployments() -> list[Deployment]:
-    image = re.search(r"PIP_CONSTRAINT=/app/(\S+)", (ROOT / "docker/Dockerfile").read_text())
+    image = re.search(r"UV_CONSTRAINT=/app/(\S+)", (ROOT / "docker/Dockerfile").read_text())
     assert image
     commands = [match for file in FILES for match in COMMAND.findall((ROOT / file).read_text())]
     combinations = {
@@ -84,6 +84,11 @@ def test_the_deployed_combinations_are_found_in_the_files() -> None:
 @pytest.mark.parametrize("deployment", deployments(), ids=str)
 def test_a_deployed_combination_resolves_with_its_constraints(deployment: Deployment, cache: Path) -> None:
     versions = resolve(deployment.extras, "3.11", cache, deployment.constraints)
+    if deployment.constraints.startswith("docker/"):
+        hashed = (ROOT / deployment.constraints).read_text()
+        pins = re.findall(r"^[^#\s].*$", versions, re.MULTILINE)
+        assert pins
+        assert [pin for pin in pins if f"{pin} \\\n" not in hashed] == []
     if {"gpu", "train"} & set(deployment.extras) and "cpu" not in deployment.extras:
         assert re.search(r"^nvidia-cudnn-cu\d+==", versions, re.MULTILINE), "torch is not a CUDA build"
 

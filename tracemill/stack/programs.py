@@ -2,7 +2,6 @@
 
 import hashlib
 import json
-import os
 from collections.abc import Callable
 from dataclasses import replace
 
@@ -11,6 +10,7 @@ from tracemill.interpreter import python
 from tracemill.queues import TRAIN_QUEUE, generate_queue, verify_queue
 from tracemill.settings import FileSource, Settings, config_file, settings
 from tracemill.stack import Program, Stack, up
+from tracemill.stack.flower import flower_command, flower_login
 from tracemill.stack.gpus import groups, label
 
 
@@ -83,8 +83,8 @@ def kind_of(program: str) -> str:
     return program.partition("-")[0]
 
 
-#: The kinds of programs that have settings; Flower has none.
-CONFIGURED = ("producer", "generate", "verify", "train")
+#: The kinds of programs that have settings.
+CONFIGURED = ("producer", "generate", "verify", "train", "flower")
 #: The kinds of programs that read each setting. They are restarted when it changes.
 READERS: dict[str, tuple[str, ...]] = {
     "data_dir": CONFIGURED,
@@ -95,7 +95,7 @@ READERS: dict[str, tuple[str, ...]] = {
     "models": ("generate", "train"),
     "methods": ("generate", "verify", "train"),
     "feeder": CONFIGURED,
-    "local": ("generate",),
+    "local": ("generate", "flower"),
     "generate_concurrency": ("generate",),
     "grace_seconds": ("generate", "verify", "train"),
     "verify_concurrency": ("generate", "verify"),
@@ -118,14 +118,3 @@ def program_for(queue: str) -> str | None:
     if local.train:
         programs[TRAIN_QUEUE] = "train"
     return programs.get(queue)
-
-
-def flower_command(port: int) -> list[str]:
-    """The command of Flower on loopback."""
-    options = ("--address=127.0.0.1", f"--port={port}", "--inspect-timeout=3000")
-    return python("cli", "celery", "flower", *options)
-
-
-def flower_login(stack: Stack) -> dict[str, str]:
-    """Flower's credentials as environment variables, because every user can read a command line."""
-    return {"FLOWER_BASIC_AUTH": f"{stack.flower_user}:{stack.flower_password}", "PATH": os.environ.get("PATH", "")}

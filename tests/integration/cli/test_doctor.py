@@ -77,7 +77,8 @@ def test_a_complete_machine_passes_and_stays_unchanged(tmp_path: Path) -> None:
     code, findings = examined(tmp_path)
     assert code == 0, findings
     checks = ["Python", "torch", "CUDA", "vLLM", "bitsandbytes", "other packages", "sandbox", "disk", "Postgres",
-              "Redis", "ports", "local stack", "model teacher", "model student", "model verifier"]  # fmt: skip
+              "Redis", "ports", "local stack", "data folder", "keys", "Flower", "model teacher", "model student",
+              "model verifier"]  # fmt: skip
     assert list(findings) == checks
     assert findings["torch"]["result"].endswith("built for the CPU")
     assert [path.name for path in tmp_path.iterdir()] == ["tracemill.toml"]

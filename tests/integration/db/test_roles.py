@@ -9,6 +9,7 @@ import psycopg
 import pytest
 from typer.testing import CliRunner
 
+from cli.doctor_services import services
 from cli.main import app
 from db.session import transaction
 from tests.conftest import forget
@@ -18,6 +19,7 @@ from tests.integration.rounds import job, new_round, question, round_spec, trace
 from tests.integration.scripted import SETTINGS, Teacher, check, start_all, wait_for
 from tests.integration.server import PASSWORD, new_server, replica_of
 from tracemill.errors import UsageError
+from tracemill.settings import settings
 from tracemill.stack import Stack
 from trainer.select.choose import select
 
@@ -140,6 +142,24 @@ def test_an_administrator_without_superuser_learns_what_is_missing(server: Serve
     done = CliRunner().invoke(app, ["db", "roles", "--admin", f"postgresql://hoster:h@{server.host}/postgres"])
     assert done.exit_code == 0, done.exception
     assert "temp_file_limit = '10GB': permission denied to set parameter \"temp_file_limit\"" in done.stdout
+
+
+def test_doctor_warns_of_a_reader_without_limits(server: Server) -> None:
+    def reader() -> tuple[str, str, str]:
+        findings = {finding.check: finding for finding in services(settings(), [])}
+        return findings["reader role"].state, findings["reader role"].result, findings["reader role"].advice
+
+    assert reader() == ("ok", "its sessions have limits", "")
+    with psycopg.connect(server.admin, autocommit=True) as admin:
+        admin.execute("alter role tracemill_reader connection limit -1")
+        admin.execute("alter role tracemill_reader set statement_timeout = 0")
+        admin.execute("alter role tracemill_reader reset temp_file_limit")
+    try:
+        missing = "tracemill_reader has no connection limit, no statement_timeout, no temp_file_limit"
+        assert reader() == ("warning", missing, "tracemill db roles")
+    finally:
+        assert CliRunner().invoke(app, ["db", "roles"]).exit_code == 0
+    assert reader()[0] == "ok"
 
 
 @pytest.mark.parametrize(

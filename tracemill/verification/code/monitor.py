@@ -114,7 +114,7 @@ class Monitor:
         while added := {pid for pid, fields in fields_by_pid.items() if fields["PPid"] in outside} - members - outside:
             outside |= added
         self._outside = outside
-        used_kb = sum(
+        used_kb = _sockets_kb(first) + sum(
             fields_by_pid.get(pid, {}).get(name, 0) for pid in members for name in ("RssAnon", "RssShmem", "VmSwap")
         )
         if used_kb > self._memory_mb * 1024:
@@ -124,6 +124,19 @@ class Monitor:
                 scratch = os.statvfs(f"/proc/{pid}/root/tmp")
                 return f"more than {MAX_FILES} files" if scratch.f_files - scratch.f_ffree > MAX_FILES else None
         return None
+
+
+def _sockets_kb(pid: int) -> int:
+    """Return the memory that the Unix sockets of a process's network namespace can hold, in kB.
+
+    The kernel counts it to no process. A buffer exceeds its size by at most one message, of half of it.
+    """
+    try:
+        lines = Path(f"/proc/{pid}/net/unix").read_text().splitlines()
+    except OSError:  # it has just ended
+        return 0
+    size = int(Path("/proc/sys/net/core/wmem_default").read_text())
+    return (len(lines) - 1) * size * 3 // 2 // 1024
 
 
 def processes() -> set[int]:

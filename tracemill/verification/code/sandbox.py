@@ -4,7 +4,8 @@ Three layers protect the machine; each alone stops most attacks:
 
 - *Namespaces*: the program has no network and only its own processes. It has no /proc, and no files but
   the interpreter, its libraries (read only) and a small scratch folder. It has no privilege, and its user owns nothing.
-- *System calls*: a filter refuses calls that reach other processes, kernel objects without a limit, or a new namespace.
+- *System calls*: a filter allows those that Python's standard library needs. It refuses calls that reach other
+  processes, kernel objects without a limit, or a new namespace.
 - *Limits*: the kernel limits each process. This process monitors time, memory, files and output of all of them
   together. It kills the whole namespace, so that no process remains.
 

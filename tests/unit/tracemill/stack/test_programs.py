@@ -25,6 +25,8 @@ def test_the_readers_of_every_setting_are_known() -> None:
         ("workers/verify.py", {"generate", "verify"}),  # a generate worker with a judge verifies
         ("workers/shutdown.py", {"generate", "verify", "train"}),
         ("trainer/**/*.py", {"train"}),
+        ("tracemill/stack/flower.py", {"flower"}),
+        ("tracemill/celery.py", {"producer", "generate", "verify", "train", "flower"}),
     ],
 )
 def test_a_setting_that_a_program_reads_restarts_the_program(modules: str, programs: set[str]) -> None:

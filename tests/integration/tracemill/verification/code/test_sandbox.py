@@ -4,13 +4,16 @@
 Without a sandbox, code is refused, and this file warns that it tested nothing.
 """
 
+import json
 import os
 import re
 import resource
+import shutil
 import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 import warnings
@@ -21,140 +24,25 @@ import psutil
 import pytest
 
 from tests import ROOT
+from tests.sandboxed_programs import (
+    ATTEMPT,
+    DAEMON,
+    HUNGRY,
+    ORDINARY,
+    OUTSIDE,
+    READ,
+    RIGHTS,
+    SLEEP,
+    SOCKETS,
+    WRITES,
+    other_calls,
+)
 from tracemill.verification.code import seccomp
 from tracemill.verification.code.check import check_code
 from tracemill.verification.code.monitor import MAX_OUTPUT_MB
 from tracemill.verification.code.sandbox import INTERPRETER, Sandbox
 
 REFUSAL = Sandbox().refusal
-
-#: an attempt prints "held" if it fails; any other output is an escape
-ATTEMPT = """
-import ctypes, os, socket, sys
-def attempt(action):
-    try:
-        print("ESCAPED", action())
-    except (OSError, ValueError) as error:
-        print("held:", type(error).__name__)
-"""
-READ = "attempt(lambda: (os.listdir if os.path.isdir({0!r}) else lambda path: open(path, 'rb').read(99))({0!r}))"
-
-OUTSIDE = [
-    *("/etc/shadow", "/etc/passwd", "/etc", "/root", "/home", "/var", "/run", "/opt", "/sys/class/net", "/boot"),
-    *("/proc", "/proc/1/root", "/proc/1/environ", "/proc/self/environ", "/proc/self/mem", "/proc/self/fd/3"),
-    *("/proc/sys/kernel/core_pattern", "/dev/mem", "/dev/kmsg", "/dev/vda", "/dev/sda", "/dev/tty", "/dev/vsock"),
-    *("/usr/bin/sudo", "/usr/bin/su", "/bin/sh", str(ROOT), str(ROOT / "pyproject.toml"), str(Path.home())),
-]
-WRITES = {
-    "root folder": "open('/x', 'w')",
-    "libraries": "open('/usr/lib/x', 'w')",
-    "standard library": "open(os.__file__, 'a')",
-    "interpreter": f"open({INTERPRETER!r}, 'r+b')",
-    "devices": "open('/dev/x', 'w')",
-    "interpreter replaced": f"os.rename('/tmp', {INTERPRETER!r})",
-    "library removed": "os.unlink(os.__file__)",
-    "link to a file outside": "(os.symlink('/etc/shadow', '/tmp/link'), open('/tmp/link').read())",
-    "link out of the library": "os.link(os.__file__, '/tmp/os.py')",
-    "folder above": "open('/tmp/../../../../../etc/shadow').read()",
-}
-RIGHTS = {
-    "root": "os.setuid(0)",
-    "groups": "os.setgroups([0])",
-    "another user": "os.setresuid(1, 1, 1)",
-    "change of owner": "(open('/tmp/f', 'w'), os.chown('/tmp/f', 0, 0))",
-    "device": "os.mknod('/tmp/disk', 0o060666, os.makedev(254, 0)) or open('/tmp/disk', 'rb').read(1)",
-    "more memory": "__import__('resource').setrlimit(__import__('resource').RLIMIT_AS, (-1, -1))",
-    "more processes": "__import__('resource').setrlimit(__import__('resource').RLIMIT_NPROC, (9999, 9999))",
-    "priority": "os.nice(-10)",
-    "real time": "os.sched_setscheduler(0, os.SCHED_FIFO, os.sched_param(50))",
-    "chroot": "os.chroot('/tmp')",
-    "host name": "socket.sethostname('pwned')",
-    "its own process": "os.kill(os.getpid(), 9)",
-    "its own process by its thread": "(__import__('signal').raise_signal(9))",
-    "the process before it": "os.kill(os.getppid(), 0)",
-    "all processes": "os.kill(-1, 0)",
-    "its group": "os.killpg(0, 9)",
-    "limits of another process": "__import__('resource').prlimit(1, __import__('resource').RLIMIT_CPU)",
-    "the first process": "os.kill(1, 9) or os.kill(1, 0) or open('/proc/1/status').read()",
-}
-SOCKETS = {
-    "netlink": "socket.socket(socket.AF_NETLINK, socket.SOCK_RAW)",
-    "packet": "socket.socket(socket.AF_PACKET, socket.SOCK_RAW)",
-    "vsock": "socket.socket(socket.AF_VSOCK, socket.SOCK_STREAM)",
-    "crypto": "socket.socket(socket.AF_ALG, socket.SOCK_SEQPACKET)",
-    "raw": "socket.socket(socket.AF_INET, socket.SOCK_RAW, 1)",
-    "loopback": "socket.socket(socket.AF_INET).bind(('127.0.0.1', 0))",
-    "loopback in IPv6": "socket.socket(socket.AF_INET6).bind(('::1', 0))",
-    "another address": "socket.create_connection(('192.0.2.1', 80), 2)",
-    "name server": "socket.getaddrinfo('example.com', 80)",
-    "datagram": "socket.socket(socket.AF_INET, socket.SOCK_DGRAM).sendto(b'x', ('192.0.2.1', 53))",
-    "IPv6": "socket.create_connection(('2001:db8::1', 80), 2)",
-}
-SLEEP = "import time; time.sleep(1000)"
-DAEMON = f"import os\nif os.fork() == 0:\n    os.setsid()\n    if os.fork() == 0:\n        {SLEEP}\n    os._exit(0)\n"
-#: program, and the start of the reason why it is killed; "" if it ends by itself
-HUNGRY = {
-    "fork bomb": ("import os\nwhile True:\n    try: os.fork()\n    except OSError: pass", "timeout"),
-    "fork bomb that exits": (
-        "import os\nwhile True:\n    try:\n        if os.fork() == 0: os._exit(0)\n    except OSError: pass",
-        "timeout",
-    ),
-    "threads": (
-        "import threading, time\nfor _ in range(10**6):\n    threading.Thread(target=time.sleep, args=(99,)).start()",
-        "timeout",
-    ),
-    "memory": ("x = 'a' * 10**10", ""),
-    "memory bit by bit": ("x = []\nwhile True: x.append(' ' * 10**6 + str(len(x)))", ""),
-    "memory of many": (
-        f"import os\nfor _ in range(4): os.fork()\nx = 'a' * (100 << 20)\n{SLEEP}",
-        "memory over 256 MB",
-    ),
-    "shared memory": (
-        f"import mmap, os\nfor _ in range(3): os.fork()\nm = mmap.mmap(-1, 100 << 20)\nm.write(b'x' * len(m))\n{SLEEP}",
-        "memory over 256 MB",
-    ),
-    "hidden memory": (
-        "import ctypes, os\nctypes.CDLL(None).prctl(4, 0)\nfor _ in range(4): os.fork()\nx = 'a' * (100 << 20)\n"
-        + SLEEP,
-        "memory over 256 MB",
-    ),
-    "disk": ("f = open('/tmp/f', 'wb')\nwhile True: f.write(b'x' * 10**6)", ""),
-    "disk by many files": ("n = 0\nwhile True:\n    n += 1; open(f'/tmp/{n}', 'wb').write(b'x' * 10**6)", ""),
-    "disk through /dev/shm": ("n = 0\nwhile True:\n    n += 1; open(f'/dev/shm/{n}', 'wb').write(b'x' * 10**6)", ""),
-    "empty files": (
-        "import os\nn = 0\nwhile True:\n    n += 1; os.close(os.open(f'/tmp/{n}', os.O_CREAT))",
-        "more than 10000 files",
-    ),
-    "descriptors": ("x = []\nwhile True: x.append(open('/dev/null'))", ""),
-    "endless output": ("while True: print('x' * 1000)", "output over"),
-    "endless errors": ("import sys\nwhile True: print('x' * 1000, file=sys.stderr)", "output over"),
-    "endless output of a child": (
-        "import os\nif os.fork():\n    os.wait()\nwhile True: os.write(1, b'x' * 9999)",
-        "output over",
-    ),
-    "spin": ("while True: pass", "timeout after 2 s"),
-    "spin in C": ("10 ** 10 ** 9", "timeout after 2 s"),
-    "regular expression": ("import re; re.match('(a+)+b', 'a' * 99)", "timeout after 2 s"),
-    "sleep": (SLEEP, "timeout after 2 s"),
-    "deaf to signals": (
-        "import signal\nfor n in range(1, 65):\n    try: signal.signal(n, signal.SIG_IGN)\n    except (OSError, ValueError): pass\nwhile True: pass",
-        "timeout",
-    ),
-    "silent": (
-        "import os\nfor n in range(99):\n    try: os.close(n)\n    except OSError: pass\nwhile True: pass",
-        "timeout",
-    ),
-    "stopped": ("import os, signal; os.kill(os.getpid(), signal.SIGSTOP)", ""),
-    "daemon": (DAEMON, ""),
-    "daemon that holds the output": (
-        DAEMON.replace("time.sleep(1000)", "\n        while True: print(1, flush=True); time.sleep(.1)"),
-        "",
-    ),
-    "recursion": ("def f(): f()\nf()", ""),
-    "kill everybody": ("import os; os.kill(-1, 9)", ""),
-    "signals to the parent": ("import os\nfor n in (1, 2, 3, 9, 15):\n    os.kill(os.getppid(), n)", ""),
-    "crash": ("import ctypes; ctypes.string_at(0)", ""),
-}
 
 
 @pytest.fixture(scope="module")
@@ -255,18 +143,29 @@ def test_a_program_and_its_children_have_no_capability(sandbox: Sandbox) -> None
     assert (run.out, run.err) == ("0 0 0 0 1\n" * 2, "")
 
 
-def test_every_refused_system_call_is_refused(sandbox: Sandbox) -> None:
-    column = seccomp.ARCHITECTURES[os.uname().machine][0]
-    numbers = {name: both[column] for name, both in seccomp.REFUSED.items()}
-    run = sandbox.run(
-        f"import ctypes\nlibc = ctypes.CDLL(None, use_errno=True)\nfor name, number in {numbers}.items():\n"
-        "    if libc.syscall(number, 0, 0, 0, 0, 0) != -1 or ctypes.get_errno() != 1: print('ESCAPED', name)\n"
-        "for flag in (0x20000, 0x10000000, 0x40000000):\n"
-        f"    if libc.syscall({seccomp.CLONE[column]}, flag | 17, 0, 0, 0, 0) != -1: print('ESCAPED clone', flag)\n"
-        f"if libc.syscall({seccomp.CLONE3[column]}, 0, 0) != -1 or ctypes.get_errno() != 38: print('ESCAPED clone3')\n"
-        "print('end')"
-    )
+def test_every_other_system_call_is_refused(sandbox: Sandbox) -> None:
+    run = sandbox.run(other_calls())
     assert (run.out, run.err) == ("end\n", "")
+
+
+HEADERS = ("x86_64-linux-gnu/asm/unistd_64.h", "asm-generic/unistd.h")
+
+
+@pytest.mark.parametrize(("column", "header"), [*enumerate(HEADERS)])
+def test_the_numbers_of_the_allowed_calls_are_the_kernels(column: int, header: str) -> None:
+    file = Path("/usr/include", header)
+    if not file.is_file():
+        pytest.skip(f"not compared with the kernel's headers: there is no {file}")
+    lines = re.findall(r"#define __NR(?:3264)?_(\w+)\s+(\d+)", file.read_text())
+    numbers = {("newfstatat" if name == "fstatat" else name): int(number) for name, number in lines}
+    for name, number in seccomp.named(column):
+        assert numbers.get(name) == number, name
+
+
+@pytest.mark.parametrize("name", ORDINARY)
+def test_an_ordinary_program_runs(sandbox: Sandbox, name: str) -> None:
+    run = sandbox.run(ORDINARY[name])
+    assert (run.exit_code, run.err, run.killed) == (0, "", None)
 
 
 @pytest.mark.parametrize("name", SOCKETS)
@@ -337,3 +236,53 @@ def test_a_program_ends_when_its_parent_is_killed(sandbox: Sandbox) -> None:
         time.sleep(1)
         assert len(psutil.Process(parent.pid).children(recursive=True)) >= 3
         parent.send_signal(signal.SIGKILL)
+
+
+#: Runs the programs of its standard input, in the sandbox of its own user.
+RUN_EACH = """
+import json, sys
+from tracemill.verification.code.sandbox import Sandbox
+box = Sandbox(memory_mb=256)
+box.require()
+for program in json.load(sys.stdin):
+    run = box.run(program)
+    print(json.dumps([run.exit_code, run.out, run.err, run.killed]), flush=True)
+"""
+
+
+def test_the_sandbox_of_an_ordinary_user_holds_as_well(sandbox: Sandbox) -> None:
+    """As root, the other tests try only the sandbox of root."""
+    if os.geteuid() != 0:
+        pytest.skip("the other tests have run as an ordinary user")
+    candidates = [sys.executable, *filter(None, [shutil.which("python3", path="/usr/local/bin:/usr/bin")])]
+    with tempfile.TemporaryDirectory() as folder:
+        os.chmod(folder, 0o755)  # the folders of this project may be root's alone
+        shutil.copytree(ROOT / "tracemill", Path(folder, "tracemill"), ignore=shutil.ignore_patterns("__pycache__"))
+
+        def as_nobody(*words: str, text: str = "") -> "subprocess.CompletedProcess[str]":
+            variables = {"PATH": os.environ["PATH"], "PYTHONPATH": folder}
+            return subprocess.run(
+                words, input=text, capture_output=True, text=True, cwd="/", env=variables,
+                user=65534, group=65534, extra_groups=[], timeout=120, check=False,
+            )  # fmt: skip
+
+        def runs(python: str) -> bool:
+            try:
+                return as_nobody(python, "-c", "").returncode == 0
+            except PermissionError:
+                return False
+
+        python = next(filter(runs, candidates), None)
+        if python is None:
+            pytest.skip("THE SANDBOX OF AN ORDINARY USER WAS NOT TESTED: it can run no Python of this machine")
+        attempts = [f"attempt(lambda: {action})" for action in (*WRITES.values(), *RIGHTS.values(), *SOCKETS.values())]
+        held = "\n".join([ATTEMPT, *map(READ.format, OUTSIDE), *attempts])
+        programs = [held, other_calls(), HUNGRY["memory in sockets"][0], *ORDINARY.values()]
+        ended = as_nobody(python, "-c", RUN_EACH, text=json.dumps(programs))
+    assert (ended.returncode, ended.stderr) == (0, "")
+    (code, out, err, _), calls, memory, *ordinary = map(json.loads, ended.stdout.splitlines())
+    assert (code, err) == (0, "")
+    assert re.fullmatch(r"(held: \w+\n)+", out), out
+    assert calls == [0, "end\n", "", None]
+    assert memory[3] == "memory over 256 MB"
+    assert dict(zip(ORDINARY, ordinary, strict=True)) == {name: [0, "", "", None] for name in ORDINARY}

@@ -126,7 +126,7 @@ def print_figures(figures: dict[str, Any]) -> None:
         {
             "": model,
             "questions": shares["questions"],
-            'strict: "The answer is N"': percent(Interval(**shares["strict"])),
+            "strict: in the requested form": percent(Interval(**shares["strict"])),
             "lenient: last number": percent(Interval(**shares["lenient"])),
         }
         for model, shares in figures["accuracy"].items()

@@ -12,10 +12,12 @@ class Wording(NamedTuple):
     end: str
 
 
+#: The field's own sentence: model cards recommend it, and models of mathematics are trained with it.
+BOXED = "Please reason step by step, and put your final answer within \\boxed{}."
 STATED = 'End with one sentence: "The answer is N." where N is the final answer alone.'
 
 WORDING = {
-    "math": Wording("Write every calculation as an equation.", STATED),
+    "math": Wording("Write every calculation as an equation.", "Put your final answer within \\boxed{}."),
     "code": Wording(
         "Say what the program must do, choose an approach, and think of its edge cases.",
         "End with the whole program, and nothing else, in one block that begins with ```python and ends with ```.",

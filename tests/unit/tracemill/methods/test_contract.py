@@ -99,12 +99,14 @@ def test_a_filled_prompt_holds_no_slot(method: Method, domain: str, variant: str
 @pytest.mark.parametrize("domain", DOMAINS)
 def test_each_domain_has_its_own_instructions(name: str, domain: str) -> None:
     for calls in all_methods()[name].variants(domain, ()).values():
-        systems = [call.prompt.messages[0]["content"] for call in calls]
-        assert all(("no medical advice" in system) == (domain == "medical") for system in systems)
-        assert all(("cite the rule, statute or case" in system) == (domain == "legal") for system in systems)
-        end = "```python" if domain == "code" else 'End with one sentence: "The answer is N."'
-        assert end in systems[-1]
-        assert "  " not in "".join(systems)
+        texts = [" ".join(message["content"] for message in call.prompt.messages) for call in calls]
+        assert all(("no medical advice" in system) == (domain == "medical") for system in texts)
+        assert all(("cite the rule, statute or case" in system) == (domain == "legal") for system in texts)
+        end = {"code": "```python", "math": r"final answer within \boxed{}."}.get(
+            domain, 'sentence: "The answer is N."'
+        )
+        assert end in texts[-1]
+        assert "  " not in "".join(texts)
 
 
 @every_method
@@ -120,8 +122,10 @@ def test_all_domains_have_the_same_variants_with_different_prompts(method: Metho
 def test_examples_are_shown_before_the_question(method: Method) -> None:
     for calls in method.variants("math", [Shot("1 + 1?", "The answer is 2.")]).values():
         turns = [message["content"] for message in calls[0].prompt.messages if message["role"] != "system"]
-        assert turns[:2] == ["1 + 1?", "The answer is 2."]
+        example, _, request = turns[0].partition("\n")
+        assert (example, turns[1]) == ("1 + 1?", "The answer is 2.")
         assert "{question}" in turns[2]
+        assert turns[2].endswith(request)
 
 
 @every_method

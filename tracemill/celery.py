@@ -72,6 +72,7 @@ app.conf.update(
     worker_prefetch_multiplier=1,
     worker_send_task_events=True,
     worker_hijack_root_logger=False,
+    worker_consumer="workers.consumer:Consumer",
     worker_cancel_long_running_tasks_on_connection_loss=False,
     broker_connection_retry_on_startup=True,
     broker_connection_max_retries=None,  # no limit: a worker can do nothing without its broker

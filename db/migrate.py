@@ -20,7 +20,7 @@ from alembic.autogenerate import compare_metadata
 from alembic.config import Config
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
-from sqlalchemy import Connection, Engine, create_engine, text
+from sqlalchemy import Connection, Engine, create_engine, make_url, text
 from sqlalchemy.exc import OperationalError
 from sqlalchemy.schema import CreateIndex
 
@@ -39,8 +39,11 @@ _CONFLICTS = ("40P01", "55P03")
 #: While a migration waits for a table that a long query reads, all processes wait behind it. So it waits at most so
 #: long, and lets them work for `PAUSE` seconds before it tries again.
 LOCK_TIMEOUT, PAUSE = "2s", 1.0
-INVALID_INDEXES = "select indexrelid::regclass::text from pg_index where not indisvalid"
-INDEXES = "select indexname from pg_indexes where schemaname = 'public'"
+#: The indexes of the schema, and whether each was built to its end.
+INDEXES = """
+select c.relname, i.indisvalid from pg_index i join pg_class c on c.oid = i.indexrelid
+where c.relnamespace = (select oid from pg_namespace where nspname = current_schema())
+"""
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -118,11 +121,11 @@ def _oldest_code(config: Config) -> str:
 def _build_indexes(connection: Connection) -> None:
     """Build each index of `db.tables` that the database lacks, while others write to its table."""
     connection = connection.execution_options(isolation_level="AUTOCOMMIT")
-    for name in connection.execute(text(INVALID_INDEXES)).scalars().all():  # of an upgrade that was killed
-        connection.exec_driver_sql(f"drop index concurrently {name}")
-    existing = set(connection.execute(text(INDEXES)).scalars())
+    existing: dict[str, bool] = {row.relname: row.indisvalid for row in connection.execute(text(INDEXES))}
     for index in (index for table in Base.metadata.sorted_tables for index in table.indexes):
-        if index.name not in existing:
+        if existing.get(str(index.name)) is False:  # of an upgrade that was killed
+            connection.exec_driver_sql(f"drop index concurrently {index.name}")
+        if not existing.get(str(index.name)):
             creation = str(CreateIndex(index).compile(dialect=connection.dialect))
             connection.exec_driver_sql(creation.replace(" INDEX ", " INDEX CONCURRENTLY ", 1))
 
@@ -180,7 +183,8 @@ def _engine(url: str) -> Engine:
 
     # A migration has its own session and no limits, also if the application's role runs it.
     limits = " ".join(f"-c {name}=0" for name in ("idle_in_transaction_session_timeout", "lock_timeout"))
-    return create_engine(url, poolclass=NullPool, connect_args={"options": limits})
+    options = f"{make_url(url).query.get('options', '')} {limits}"
+    return create_engine(url, poolclass=NullPool, connect_args={"options": options})
 
 
 def _config(connection: object) -> Config:

@@ -9,6 +9,7 @@ from alembic import op
 
 revision = "0017"
 down_revision = "0016"
+is_additive = True
 
 PARTS = {"thoughts": "thoughts", "answer": "answer_text", "reasoning": "reasoning"}
 #: The columns whose values may be long.

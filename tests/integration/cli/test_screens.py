@@ -107,9 +107,9 @@ def live_table(width: int) -> str:
 
 
 def squeezed(text: str) -> str:
-    """The text of each column without spaces: a wrapped cell is one word then."""
+    """The text of each column without spaces: a wrapped cell is one word then. Seconds since then do not count."""
     columns = zip_longest(*(line.split("│") for line in text.splitlines()), fillvalue="")
-    return re.sub(r"\s", "", "".join(map("".join, columns)))
+    return re.sub(r"\(4\ds\)", "(42s)", re.sub(r"\s", "", "".join(map("".join, columns))))
 
 
 @pytest.mark.parametrize("width", [80, 60])

@@ -19,6 +19,8 @@ from tracemill.settings import settings
 
 ROOT = Path(__file__).parents[1]
 PAGE = ROOT / "docs" / "methods.md"
+#: The measurements by which the prompt for mathematics was chosen.
+PROMPT = ROOT / "docs" / "methods_prompt.md"
 QUESTIONS = "docs/methods_questions.jsonl"
 #: Arguments of the jobs that differ from `USUAL`. Other jobs build on the job of the first method.
 FIRST = "cot"
@@ -61,7 +63,7 @@ def main() -> None:
             sections = [section(method, ask(method)) for method in methods]
         finally:
             tracemill("down")
-    PAGE.write_text("\n".join([INTRODUCTION, *sections]), encoding="utf-8")
+    PAGE.write_text("\n".join([INTRODUCTION, PROMPT.read_text(encoding="utf-8"), *sections]), encoding="utf-8")
     print(f"wrote {PAGE}")
 
 

@@ -57,7 +57,7 @@ def test_the_option_that_a_warning_suggests_works_when_it_is_typed(file: str) ->
     template = r"question={context}\n\n{question}"
     assert f"Is it part of the question? --map '{template}'" in as_json(file)["warnings"][0]
     result = as_json(file, "--map", template)
-    assert result["questions"][1]["messages"][-1]["content"] == "Let a be 1.\n\nFind a + 3."
+    assert result["questions"][1]["messages"][-1]["content"].startswith("Let a be 1.\n\nFind a + 3.\n")
     assert not any("context" in warning for warning in result["warnings"])
 
 

@@ -81,7 +81,7 @@ def test_an_unknown_model_is_not_counted(config: dict[str, Any]) -> None:
 
 
 def test_the_first_gpu_snippet_of_the_readme_starts_on_one_24_gb_card() -> None:
-    settings = tomllib.loads(next(block for block in blocks("toml") if "[models.teacher]" in block))
+    settings = tomllib.loads(next(block for block in blocks("toml") if "[models.teacher.vllm]" in block))
     teacher = settings["models"]["teacher"]
     assert teacher["model"] == "Qwen/Qwen3-4B-Thinking-2507"  # its figures are those of Qwen3-4B
     assert teacher["vllm"].get("options", {}) == {}

@@ -6,6 +6,7 @@ The model is loaded with the engine options of a default alias, and the verdicts
 
 import argparse
 import itertools
+import os
 import sys
 from functools import partial
 from pathlib import Path
@@ -31,6 +32,7 @@ EARLIER = f"Solve the problem step by step. {EQUATIONS} {STATED}"
 
 def measure(quick: bool, model: str, source: str, count: int, examples: Path | None) -> dict[str, float]:
     """The share of right answers with its interval, and tokens an answer, by prompt."""
+    os.environ.setdefault("VLLM_LOGGING_LEVEL", "ERROR")
     from vllm import LLM, SamplingParams, TokensPrompt
     from vllm.platforms import current_platform
 

@@ -18,8 +18,6 @@ from tracemill.errors import TracemillError, UsageError, reason_of
 from tracemill.settings import settings
 
 MANIFEST, LINEAGE = "manifest.json", "lineage.parquet"
-#: Bytes that are hashed at a time.
-CHUNK = 2**20
 
 
 class Destination(NamedTuple):
@@ -83,7 +81,7 @@ def check(to: Destination, job: str, manifest: Mapping[str, Any]) -> None:
         path = f"{to.of(job)}/{file['name']}"
         try:
             with to.filesystem.open_input_stream(path) as stream:
-                digest = _sha256(stream)
+                digest = hashlib.file_digest(stream, "sha256").hexdigest()
         except OSError as error:
             raise TracemillError(f"the archive is damaged: cannot read {path}: {reason_of(error)}") from None
         if digest != file["sha256"]:
@@ -98,7 +96,7 @@ def complete(folder: Path, record: Mapping[str, Any]) -> None:
     for path in sorted(folder.iterdir()):
         _sync(path)
         with path.open("rb") as file:
-            sha256 = _sha256(file)
+            sha256 = hashlib.file_digest(file, "sha256").hexdigest()
         rows = ParquetFile(path).metadata.num_rows
         files.append({"name": path.name, "rows": rows, "bytes": path.stat().st_size, "sha256": sha256})
     content = json.dumps({**record, "files": files}, ensure_ascii=False, indent=1, default=json_default)
@@ -122,13 +120,6 @@ def copy(to: Destination, job: str) -> None:
             destination_filesystem=to.filesystem,
         )
     shutil.rmtree(folder)
-
-
-def _sha256(file: Any) -> str:
-    digest = hashlib.sha256()
-    while chunk := file.read(CHUNK):
-        digest.update(chunk)
-    return digest.hexdigest()
 
 
 def _sync(path: Path) -> None:

@@ -2,6 +2,9 @@
 
 import subprocess
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 from sqlalchemy.exc import OperationalError
@@ -57,6 +60,19 @@ class Teacher(ScriptedServer):
 
     def _completion(self, request_body: dict[str, Any]) -> dict[str, Any]:
         return super()._completion(request_body | {"n": 1} if self.one_at_a_time else request_body)
+
+
+@contextmanager
+def scripted_factory(folder: Path) -> Iterator[Processes]:
+    """A factory with a scripted teacher, whose processes the caller starts."""
+    with Teacher() as teacher:
+        config = folder / "tracemill.toml"
+        config.write_text(SETTINGS.format(teacher=teacher.base_url, away="http://127.0.0.1:1/v1"))
+        processes = Processes(folder, {"TRACEMILL_CONFIG": str(config)})
+        try:
+            yield processes
+        finally:
+            processes.stop_all()
 
 
 def start_all(processes: Processes) -> None:

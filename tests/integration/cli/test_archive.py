@@ -18,7 +18,6 @@ from typer.testing import CliRunner
 from cli.main import app
 from db.session import transaction
 from tests.integration.factory import Processes, change, rows, value
-from tests.integration.measured import finished_round
 from tests.integration.rounds import job, new_round, question, round_spec
 from tracemill.errors import TracemillError, UsageError
 from tracemill.stack import Stack
@@ -199,15 +198,6 @@ def test_an_archive_that_was_killed_is_completed_by_the_same_command(ended: Path
     assert [path.name for path in (ended / "archive").iterdir()] == ["sums"]
     assert [file["rows"] for file in manifest(folder)["files"]] == [0, 3, 3, 4]
     assert [row["trace_id"] for row in archived(folder)] == [row["trace_id"] for row in view("sums")]
-
-
-@pytest.fixture
-def rounds(clean: Stack) -> Stack:
-    """A round that trained on the job `teach` and was measured with `held-out`."""
-    with transaction() as connection:
-        finished_round(connection)
-    change("update jobs set state = 'done'")
-    return clean
 
 
 def test_lineage_is_answered_from_the_archive_of_a_deleted_job(rounds: Stack, tmp_path: Path) -> None:

@@ -9,7 +9,6 @@ from db import deletion
 from db.session import transaction
 from tests.integration.factory import additions, change, fill, job_state, rows, value
 from tests.integration.feeding import step
-from tests.integration.measured import finished_round
 from tests.integration.rounds import job, question, trace
 from tracemill.errors import UsageError
 from tracemill.settings import FeederSettings
@@ -66,15 +65,6 @@ def test_a_job_that_has_not_ended_is_not_deleted(clean: Stack, state: str) -> No
         assert str(refused.exception) == f"job busy is {state}: end it first with `tracemill jobs cancel busy`"
         assert refused.stdout == ""  # no question
     assert counts() == before
-
-
-@pytest.fixture
-def rounds(clean: Stack) -> Stack:
-    """A round that trained on the job `teach` and was measured with `held-out`."""
-    with transaction() as connection:
-        finished_round(connection)
-    change("update jobs set state = 'done'")
-    return clean
 
 
 @pytest.mark.parametrize("name", ["teach", "held-out"])

@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import empty, forget
-from tests.integration.factory import Processes, additions, fill, value
+from tests.integration.factory import additions, fill, value
 from tests.integration.pooler import PROGRAM, pooler
-from tests.integration.scripted import SETTINGS, Teacher, check, start_all, wait_for
+from tests.integration.scripted import check, scripted_factory, start_all, wait_for
 from tracemill.roles import APPLICATION
 from tracemill.stack import Stack
 
@@ -43,18 +43,12 @@ def pooled(stack: Stack, tmp_path_factory: pytest.TempPathFactory) -> Iterator[N
 
 
 def test_a_job_is_answered_and_verified_behind_a_pooler(pooled: None, tmp_path: Path) -> None:
-    with Teacher() as teacher:
-        config = tmp_path / "tracemill.toml"
-        config.write_text(SETTINGS.format(teacher=teacher.base_url, away="http://127.0.0.1:1/v1"))
-        processes = Processes(tmp_path, {"TRACEMILL_CONFIG": str(config)})
-        try:
-            start_all(processes)
-            fill(additions(40), "sums")
-            fill(additions(20), "budgeted", budget=100_000, budget_unit="tokens")
-            for job in ("sums", "budgeted"):
-                wait_for(job)
-        finally:
-            processes.stop_all()
+    with scripted_factory(tmp_path) as processes:
+        start_all(processes)
+        fill(additions(40), "sums")
+        fill(additions(20), "budgeted", budget=100_000, budget_unit="tokens")
+        for job in ("sums", "budgeted"):
+            wait_for(job)
     check("sums", 40)
     check("budgeted", 20)
 

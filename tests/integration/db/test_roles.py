@@ -13,10 +13,10 @@ from cli.doctor_services import services
 from cli.main import app
 from db.session import transaction
 from tests.conftest import forget
-from tests.integration.factory import Processes, additions, change, fill, rows, value, wait_until
+from tests.integration.factory import additions, change, fill, rows, value, wait_until
 from tests.integration.measured import benchmark, measured, teach
 from tests.integration.rounds import job, new_round, question, round_spec, trace
-from tests.integration.scripted import SETTINGS, Teacher, check, start_all, wait_for
+from tests.integration.scripted import check, scripted_factory, start_all, wait_for
 from tests.integration.server import PASSWORD, new_server, replica_of
 from tracemill.errors import UsageError
 from tracemill.settings import settings
@@ -63,16 +63,10 @@ def server(stack: Stack, tmp_path_factory: pytest.TempPathFactory) -> Iterator[S
 
 
 def test_the_processes_work_with_the_role_of_the_application(server: Server, tmp_path: Path) -> None:
-    with Teacher() as teacher:
-        config = tmp_path / "tracemill.toml"
-        config.write_text(SETTINGS.format(teacher=teacher.base_url, away="http://127.0.0.1:1/v1"))
-        processes = Processes(tmp_path, {"TRACEMILL_CONFIG": str(config)})
-        try:
-            fill(additions(5), "sums")
-            start_all(processes)
-            wait_for("sums")
-        finally:
-            processes.stop_all()
+    with scripted_factory(tmp_path) as processes:
+        fill(additions(5), "sums")
+        start_all(processes)
+        wait_for("sums")
     check("sums", 5)
     assert rows("select distinct tableowner from pg_tables where schemaname = 'public'") == [("mill_owner",)]
 

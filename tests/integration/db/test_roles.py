@@ -3,12 +3,14 @@
 from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
+from unittest.mock import patch
 from urllib.parse import quote
 
 import psycopg
 import pytest
 from typer.testing import CliRunner
 
+from cli import archive
 from cli.doctor_services import services
 from cli.main import app
 from db.session import transaction
@@ -19,6 +21,7 @@ from tests.integration.rounds import job, new_round, question, round_spec, trace
 from tests.integration.scripted import check, scripted_factory, start_all, wait_for
 from tests.integration.server import PASSWORD, new_server, replica_of
 from tracemill.errors import UsageError
+from tracemill.roles import APPLICATION
 from tracemill.settings import settings
 from tracemill.stack import Stack
 from trainer.select.choose import select
@@ -156,6 +159,12 @@ def test_doctor_warns_of_a_reader_without_limits(server: Server) -> None:
     assert reader()[0] == "ok"
 
 
+def test_sessions_of_the_application_have_its_limits(server: Server) -> None:
+    with server.connect("mill_app", PASSWORDS["app"]) as session:
+        for name, limit in APPLICATION.items():
+            assert session.execute("select current_setting(%s)", [name]).fetchone() == (limit,), name
+
+
 @pytest.mark.parametrize(
     ("variable", "address", "message"),
     [
@@ -207,7 +216,13 @@ def test_export_sql_and_report_read_from_a_replica(
         exported = CliRunner().invoke(app, ["export", str(output), "--where", "job = 'replicated'"])
         assert exported.exit_code == 0, exported.exception
         assert "7 + 1 = 8" in output.read_text()
-        change("update jobs set state = 'done' where name = 'replicated'")
+        with psycopg.connect(replica, autocommit=True) as lagging:
+            lagging.execute("select pg_wal_replay_pause()")
+            change("update jobs set state = 'done' where name = 'replicated'")
+            with patch.object(archive, "LAG_SECONDS", 0.5):
+                late = CliRunner().invoke(app, ["archive", "replicated", "--to", str(tmp_path / "archive")])
+            assert str(late.exception) == "the replica of reader_url lags behind: try again later"
+            lagging.execute("select pg_wal_replay_resume()")
         archived = CliRunner().invoke(app, ["archive", "replicated", "--to", str(tmp_path / "archive")])
         assert archived.exit_code == 0, archived.exception
         assert "(1 traces)" in archived.stdout

@@ -131,7 +131,7 @@ def _visit(claim: Claim) -> None:
             if visit.answers:
                 answered(claim.job.model)
             if claim.is_trial and not isinstance(visit.error, AliasRefused):
-                patiently(lambda: pauses.resume([claim.job.model]))
+                pauses.resume([claim.job.model])
         complete = _store((claim, visit))
         if visit.error is not None and not complete:
             raise visit.error

@@ -8,7 +8,7 @@ start, the plugin does nothing.
 import os
 import time
 
-from tracemill.processes import die_with_parent
+from tracemill.processes import die_with_owner
 
 #: Environment variable with the process id of the owner. The owner sets it before it starts vLLM.
 OWNER = "TRACEMILL_ENGINE_OWNER"
@@ -21,9 +21,7 @@ def enter() -> None:
     owner = os.environ.get(OWNER)
     if owner is None or int(owner) == os.getpid():
         return
-    die_with_parent()  # engines are started from threads that live as long as their process
-    if not os.path.exists(f"/proc/{owner}"):  # it ended before the call
-        os._exit(1)
+    die_with_owner(int(owner))  # engines are started from threads that live as long as their process
 
     from vllm.platforms import current_platform
 

@@ -30,6 +30,7 @@ from tracemill.errors import EngineDead, EngineError, RequestRefused, UsageError
 from tracemill.interpreter import protected_children
 from tracemill.logprobs import TopK, floats, integers
 from tracemill.model_settings import ModelSettings
+from tracemill.processes import tied_children
 from tracemill.prompts import Message, prompt_text, token_ids
 
 log = logging.getLogger(__name__)
@@ -94,7 +95,7 @@ class VllmEngine:
             raise EngineError(f"model {model.model}: vLLM cannot use it: {_last_cause(error)}") from error
         self._steps = Steps()
         try:
-            with protected_children():
+            with protected_children(), tied_children():
                 self._llm = AsyncLLM.from_vllm_config(
                     config,
                     stat_loggers=[lambda *_: self._steps],

@@ -105,7 +105,11 @@ where id = :job_id and state = 'done'
   and exists (select from job_questions q where q.job_id = j.id and q.state in ('pending', 'generated'))
 
 -- name: active_jobs
-select id, model, policy from jobs where state in ('filling', 'running') order by priority desc, id
+-- With `is_late`: the lease of one of their questions ran out.
+select id, model, policy, exists (
+    select from job_questions q where q.job_id = j.id and q.state in ('queued', 'running', 'generated')
+      and q.lease_until < (select clock_timestamp())) as is_late
+from jobs j where state in ('filling', 'running') order by priority desc, id
 
 -- name: demands
 -- Counts of the active jobs' questions by state. Pending ones are counted only up to the number that could be sent. Those
@@ -177,9 +181,9 @@ where (job_id, question_id) in (
     for update skip locked
 )
 
--- name: end_lost_claims
--- running and generated stay as they are: their process has sent no heartbeat for :lease seconds, or has ended. Their lease
--- runs out now, and take_back or overdue_verifications follows. The recursion reads one index entry for each process.
+-- name: lost_owners
+-- Processes with claims that have sent no heartbeat for :lease seconds, or have ended. The recursion reads one index entry
+-- for each process.
 with recursive owners as (
     (select owner from job_questions where owner is not null and state in ('running', 'generated') order by owner limit 1)
     union all
@@ -188,14 +192,19 @@ with recursive owners as (
     from owners where owners.owner is not null
 ), alive as materialized (
     select name from processes where seen_at > clock_timestamp() - make_interval(secs => :lease)
-), lost as (
-    select owner from owners where owner is not null and not exists (select from alive where name = owner)
 )
+select owner from owners where owner is not null and not exists (select from alive where name = owner)
+
+-- name: end_lost_claims
+-- running and generated stay as they are: their process is lost and sends no heartbeat again. Their lease runs out now, and
+-- take_back or overdue_verifications follows.
 update job_questions set lease_until = clock_timestamp()
 where (job_id, question_id) in (
     select job_id, question_id from job_questions
-    where owner in (select owner from lost) and state in ('running', 'generated') and lease_until is null
-    for update skip locked
+    where owner = any(:owners) and state in ('running', 'generated') and lease_until is null
+      and not exists (select from processes
+                      where name = owner and seen_at > clock_timestamp() - make_interval(secs => :lease))
+    for update of job_questions skip locked
 )
 
 -- name: claims_of

@@ -42,6 +42,13 @@ returning id, name
 update jobs set state = 'running', finished_at = null
 where round_id = :round_id and purpose = 'evaluate' and state = 'cancelled'
 
+-- name: trainers_are_due
+-- Whether overdue_rounds or movable_loops may return rows. Most steps of the feeder only read.
+select exists (select from rounds where state in ('queued', 'selecting', 'fitting', 'evaluating')
+                 and (lease_until is null or lease_until < (select clock_timestamp())))
+    or exists (select from loops where state = 'running'
+                 and (nudge_after is null or nudge_after < (select clock_timestamp())))
+
 -- name: overdue_rounds
 -- Rounds that need a task: none was sent yet, the last one is 30 seconds old, or the owner's lease has expired. Here the
 -- lease is the time until the next task; it does not prevent a claim.

@@ -123,6 +123,9 @@ class Sampler:
             visit.error = visit.error or error
             return
         begun = zip(slots, firsts, strict=False)  # a server may return fewer
+        if len(chain) == 1:
+            visit.answers += [Answer(slot, (first,)) for slot, first in begun]
+            return
         await asyncio.gather(*(self._rest(visit, chain, slot, first, values) for slot, first in begun))
 
     async def _rest(

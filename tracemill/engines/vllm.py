@@ -104,6 +104,8 @@ class VllmEngine:
                 )
         except Exception as error:  # vLLM raises the errors of all its libraries
             raise EngineError(f"model {model.model}: vLLM did not start: {_last_cause(error)}") from error
+        # `Steps` needs no statistics of each token, which take more than half of the front end's time.
+        self._llm.log_stats = False
         self._tokenizer = self._llm.get_tokenizer()
         self._closing_ids = thinking.closing_ids(self._tokenizer.get_added_vocab())
         self._hidden = hidden_tokens(self._tokenizer)

@@ -319,6 +319,12 @@ def test_an_option_that_vllm_rejects_is_wrong_use(models: Path, options: dict[st
         VllmEngine(SMALL.model_copy(update={"vllm": VllmOptions(**OPTIONS, options=options)}), models)
 
 
+def test_the_engine_computes_no_statistics_of_each_token(engine: VllmEngine, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("vllm.v1.engine.async_llm.IterationStats", None)
+    messages: list[Message] = [{"role": "user", "content": "Say yes."}]
+    assert run(engine.generate(messages, 1, Sampling(max_tokens=2))).completions[0].tokens == 2
+
+
 def test_an_engine_without_steps_is_dead_and_a_slow_engine_is_not(
     engine: VllmEngine, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -23,7 +23,7 @@ from tracemill.verification.answers.time_limit import OutOfTime, cpu_limit
 
 MAX_OPERATORS: Final = 4  # in one answer
 MAX_NODES: Final = 40  # of a body that sympy reads
-MAX_SECONDS: Final = 0.6  # of CPU time for all operators of one answer
+MAX_SECONDS: Final = 0.4  # of CPU time for all operators of one answer
 #: Relative difference between a value and its rough numerical value
 MAX_DEVIATION: Final = {"int": 1e-6, "lim": 0.05, "sum": 0.05, "prod": 0.05}
 CHECK_DIGITS: Final = 30

@@ -28,8 +28,8 @@ from tracemill.verification.answers.expressions.values import Undecided
 def same(gold: str, answer: str) -> bool | None:
     """Is `answer` the same mathematical object as `gold`? None if undecided.
 
-    Never raises. Usually takes 0.1 ms, at most tens of milliseconds; with an integral, a limit or a long sum at most
-    `closed_forms.MAX_SECONDS` of CPU time for each text. Values that agree in 40 digits count as equal.
+    Never raises. Usually takes 0.1 ms, at most tens of milliseconds; with an integral, a limit or a long sum about half
+    a second for each text (`closed_forms.MAX_CALLS`). Values that agree in 40 digits count as equal.
     """
     try:
         trees = parse(gold), parse(answer)

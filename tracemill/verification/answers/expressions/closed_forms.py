@@ -5,7 +5,7 @@ by Gruntz's algorithm, of a series by its hypergeometric form. A value counts on
 numerical one (a quadrature, a partial sum, a point near the limit): an antiderivative may jump, and a computer algebra
 system may err. The numerical value alone proves nothing.
 
-The trees are small, and sympy has `MAX_SECONDS` of CPU time for an answer, so no text costs much.
+The trees are small, and sympy may call `MAX_CALLS` functions for an answer, so no text costs much.
 """
 
 from collections.abc import Callable
@@ -13,21 +13,21 @@ from contextlib import suppress
 from functools import cache, lru_cache
 from typing import Any, Final
 
+from tracemill.verification.answers.call_limit import TooManyCalls, call_limit
 from tracemill.verification.answers.expressions.big_operators import BIG, substitute
 from tracemill.verification.answers.expressions.equality import equal
 from tracemill.verification.answers.expressions.scalars import INFINITE
 from tracemill.verification.answers.expressions.sympy_trees import from_sympy, symbol, to_sympy
 from tracemill.verification.answers.expressions.tree import Node, inverse, negative, total, walk
 from tracemill.verification.answers.expressions.values import MAX_TERMS, Undecided, Undefined, context_of, evaluate
-from tracemill.verification.answers.time_limit import OutOfTime, cpu_limit
 
 MAX_OPERATORS: Final = 4  # in one answer
 MAX_NODES: Final = 40  # of a body that sympy reads
-MAX_SECONDS: Final = 0.4  # of CPU time for all operators of one answer
+MAX_CALLS: Final = 250_000  # of Python functions, for all operators of one answer: about half a second
 #: Relative difference between a value and its rough numerical value
 MAX_DEVIATION: Final = {"int": 1e-6, "lim": 0.05, "sum": 0.05, "prod": 0.05}
 CHECK_DIGITS: Final = 30
-CHECK_TERMS: Final = 200
+CHECK_TERMS: Final = 100
 CHECK_SAMPLES: Final = 5  # terms of a long sum that its closed form is compared with
 FAR: Final = (10**4, 10**3, 10**2, 30)  # distances at which a limit at infinity is checked
 
@@ -35,7 +35,7 @@ FAR: Final = (10**4, 10**3, 10**2, 30)  # distances at which a limit at infinity
 def closed(node: Node) -> Node:
     """Return `node` with the values of its operators. Raises `Undecided` if one has no value here."""
     n_operators = sum(item.op in BIG for item in walk(node))
-    value = node if not n_operators else None if n_operators > MAX_OPERATORS else _closed_in_time(node)
+    value = node if not n_operators else None if n_operators > MAX_OPERATORS else _closed_within_limit(node)
     if value is None:
         raise Undecided
     return value
@@ -55,15 +55,15 @@ def same_series(gold: Node, answer: Node) -> bool:
 
 
 @lru_cache(64)
-def _closed_in_time(node: Node) -> Node | None:
+def _closed_within_limit(node: Node) -> Node | None:
     if any(item.op in ("int", "lim", "infinity") for item in walk(node)):
         _warm_up()
     try:
-        with cpu_limit(MAX_SECONDS):
+        with call_limit(MAX_CALLS):
             return _closed(node)
     except MemoryError:
         raise
-    except (Exception, OutOfTime):  # sympy can raise anything
+    except (Exception, TooManyCalls):  # sympy can raise anything
         return None
 
 

@@ -22,6 +22,7 @@ _COSTLY = (
     (re.compile(r"\^[\s{(+-]{0,6}[\d.]{4}|\^[^\w]{0,6}\\frac\{\d{4}"), "a huge exponent"),
     (re.compile(r"[)}]\s*\^[\s{(+-]{0,6}\d{2}"), "a huge power of an expression"),
     (re.compile(r"\d{3}\s*!|!\s*!|!\s*[)}]|[)}]\s*!"), "a factorial"),
+    (re.compile(r"[A-Za-z]{19}|(?:[A-Za-z]\s){16}"), "a long product of letters"),
     (
         re.compile(r"\\(?:sum|prod|i*nt|oint|lim|binom|dbinom|tbinom|Gamma|zeta)(?![a-z])|∑|∏|∫"),
         "a sum, integral or binomial",

@@ -6,12 +6,16 @@ are. Case, punctuation and Markdown do not count.
 
 import re
 from collections.abc import Iterator, Sequence
+from string import punctuation
 
 from tracemill.verification.reasoning.steps import sentences
 
 MIN_WORDS = 4  # shorter sentences ("Wait.", "So x = 5.") do not count
 
 _WORD = re.compile(r"[^\W_]+(?:[.,][0-9]+)*|[-+*/=<>^%]")
+#: Without these marks, the words of an ASCII text are what stands between spaces and punctuation.
+_MATHEMATICS = re.compile(r"[-+*/=<>^%]|[.,][0-9]")
+_TO_SPACES = str.maketrans(dict.fromkeys(punctuation, " "))
 
 
 def restatements(question: str | None, steps: Sequence[str]) -> float | None:
@@ -33,6 +37,11 @@ def restatements(question: str | None, steps: Sequence[str]) -> float | None:
 def _sentences(text: str) -> Iterator[tuple[str, ...]]:
     for line in text.splitlines():
         for sentence in sentences(line):
-            words = tuple(_WORD.findall(sentence.replace("**", "").casefold()))
+            if "**" in sentence:
+                sentence = sentence.replace("**", "")
+            if sentence.isascii() and not _MATHEMATICS.search(sentence):
+                words = sentence.translate(_TO_SPACES).lower().split()
+            else:
+                words = _WORD.findall(sentence.casefold())
             if len(words) >= MIN_WORDS:
-                yield words
+                yield tuple(words)

@@ -70,7 +70,7 @@ _PLAIN_NUMBER = re.compile(r"-?[0-9]{1,50}(?:\.[0-9]{1,50})?$")
 _WORD = re.compile(
     r"(?<![\\A-Za-z])(?!(?:sin|cos|tan|cot|sec|csc|sinh|cosh|tanh|arcsin|arccos|arctan|log|exp|mod|sqrt|min|max|"
     r"gcd|lcm|"
-    r"det|deg|and|or)\b)[A-Za-z]{3,}"
+    r"det|deg|and|or)(?![A-Za-z]))[A-Za-z]{3,}"
 )
 _ENVIRONMENT = re.compile(r"\\(?:begin|end)\s?\{\w+\*?\}(?:\{[lcr|]{1,20}\})?|\\[A-Za-z]+")
 _TRAILING_UNIT = re.compile(

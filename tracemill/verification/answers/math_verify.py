@@ -11,6 +11,10 @@ MAX_LENGTH = 400  # characters of an answer; the longest real gold answers have 
 MAX_NESTING = 10
 MAX_OPERATORS = 60
 
+#: A function without its backslash, which math-verify reads as a product of letters
+_FUNCTION = re.compile(
+    r"(?<![A-Za-z\\])((?:arc)?(?:sin|cos|tan)|cot|sec|csc|sinh|cosh|tanh|log|ln|exp|min|max|gcd)(?![A-Za-z])"
+)
 _PRODUCT = re.compile(r"\d(?=[A-Za-z])|[A-Za-z](?=\d)")  # 4x
 
 _COSTLY = (
@@ -63,7 +67,7 @@ def equal(gold: str, answer: str) -> tuple[bool | None, str]:
         # math-verify times out by alarms, which threads cannot use. The process pool kills a slow child instead.
         parsed = [
             parse(f"${value.replace('$', '')}$", [LatexExtractionConfig()], parsing_timeout=None, raise_on_error=True)
-            for value in (gold.replace("%", r"\%"), answer.replace("%", r"\%"))
+            for value in (_FUNCTION.sub(r"\\\1", text.replace("%", r"\%")) for text in (gold, answer))
         ]
         if not all(any(isinstance(item, (Basic, MatrixBase)) for item in items) for items in parsed):
             return None, "math-verify cannot read it"

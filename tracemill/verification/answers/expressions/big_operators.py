@@ -37,6 +37,8 @@ def _behind_fraction(match: re.Match[str]) -> str:
 class BigOperators(Cursor, ABC):
     """Methods of the parser of terms (`terms`), each called after the sign of its operator."""
 
+    depth: int
+
     @abstractmethod
     def increase_depth(self) -> None: ...
 

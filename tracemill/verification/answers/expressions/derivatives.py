@@ -1,5 +1,8 @@
 """Differentiate a scalar tree, to compare an antiderivative with its integrand."""
 
+from collections.abc import Callable
+from typing import Final
+
 from tracemill.verification.answers.expressions.tree import Node, inverse, names, negative, product, total
 from tracemill.verification.answers.expressions.values import Undecided
 
@@ -29,8 +32,8 @@ def derivative(node: Node, name: str) -> Node:
         case "^":
             return _of_power(inner, node.args[1], name)
         case "root":
-            index, radicand = node.args
-            return product([derivative(radicand, name), node, inverse(product([index, radicand]))])
+            degree, radicand = node.args
+            return product([derivative(radicand, name), node, inverse(product([degree, radicand]))])
         case "abs":
             return product([derivative(inner, name), inner, inverse(node)])
         case "call" if node.value in _RULES:
@@ -59,7 +62,7 @@ def _square(argument: Node) -> Node:
     return _power(argument, _TWO)
 
 
-_RULES = {
+_RULES: Final[dict[str, Callable[[Node], Node]]] = {
     "sin": lambda x: _call("cos", x),
     "cos": lambda x: negative(_call("sin", x)),
     "tan": lambda x: inverse(_square(_call("cos", x))),

@@ -153,7 +153,7 @@ class Terms(BigOperators):
 
     def atom(self, mixed: bool = True) -> Node:
         token = self.take()
-        if (token.text == "zeta" and self.token.kind == "(") or (token.text in ("C", "P") and self.is_selection()):
+        if (token.text == "zeta" and self.token.kind == "(") or self.is_selection(token.text):
             return self.special(token.text)
         match token.kind:
             case "number":
@@ -206,9 +206,11 @@ class Terms(BigOperators):
             raise ParseError  # 2 4/3
         return Node("number", (), int(text) + fraction.value)
 
-    def is_selection(self) -> bool:
+    def is_selection(self, name: str) -> bool:
+        """Does ``C(n,k)`` or ``P(10,3)`` follow? P(A,B) is a probability."""
+        items = {"C": {"number", "name"}, "P": {"number"}}.get(name, set())
         kinds = [self.token.kind, *map(self.kind_after, range(1, 5))]
-        return kinds[::2] == ["(", ",", ")"] and {*kinds[1::2]} <= {"number", "name"}
+        return kinds[::2] == ["(", ",", ")"] and {*kinds[1::2]} <= items
 
     def special(self, name: str) -> Node:
         r"""Parse ``\zeta(2)``, and the combinations ``C(10,3)`` and permutations ``P(10,3)``."""

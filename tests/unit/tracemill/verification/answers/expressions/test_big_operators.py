@@ -139,6 +139,10 @@ def test_a_question_for_a_sum_may_be_answered_by_another_operator() -> None:
     assert compare("6", r"\int_0^2 3x dx", "expression", "What is the sum of 1, 2 and 3?")[0] is True
 
 
+def test_a_probability_of_two_events_is_no_number_of_permutations() -> None:
+    assert same("P(A,B)", "P(B,A)") is None
+
+
 @pytest.mark.parametrize("answer", HOSTILE)
 def test_costly_operators_are_given_up_within_the_limit(answer: str) -> None:
     same("1", r"\int_0^1 2x dx")  # sympy imports what it needs

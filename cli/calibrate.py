@@ -289,8 +289,8 @@ def print_measured(measured: Sequence[Measured], missing: Mapping[Signal, str]) 
             "signal": m.signal,
             "right": m.n_right,
             "wrong": m.n_wrong,
-            "AUC [95 %]": "{:.2f} [{:.2f}, {:.2f}]".format(*m.auc),
-            "agreement [95 %]": "{:.2f} [{:.2f}, {:.2f}]".format(*m.agreement),
+            "AUC [95 %]": str(m.auc),
+            "agreement [95 %]": str(m.agreement),
             "calibration error": None if m.calibration_error is None else f"{m.calibration_error:.2f}",
             "verdict": "uninformative" if why_not(m, ABOVE) else "informative",
         }

@@ -25,7 +25,7 @@ from producer.job_request import JobRequest, SourceSpec, read_shots
 from producer.opening import job_spec, store_questions
 from tracemill import stack as local
 from tracemill.errors import TracemillError, UsageError
-from tracemill.policy import Policy
+from tracemill.policy import Gate, Policy
 from tracemill.sampling import SamplingSettings
 from tracemill.settings import model as model_settings
 from tracemill.settings import settings
@@ -39,7 +39,7 @@ if TYPE_CHECKING:
 #: The judge is calibrated on all held-out answers of the teacher, right and wrong. Its rating then gates the teaching
 #: traces, unless the rating is no better than chance.
 MEASURING = Policy(judge="verifier", judge_refused=True)
-GATED = Policy(judge="verifier", gates={"rating": 0.5})
+GATED = Policy(judge="verifier", gates={"rating": Gate(quantile=0.1)})
 
 
 def register(app: typer.Typer) -> None:

@@ -117,7 +117,9 @@ def enqueue(
         float | None, typer.Option(min=0.001, max=1, help="The share of questions whose traces are judged.")
     ] = None,
     signals: Annotated[str | None, typer.Option(help="The judge's signals, with commas (default: rating).")] = None,
-    gate: Annotated[list[str] | None, typer.Option(help="NAME=MIN: minimum of an informative signal.")] = None,
+    gate: Annotated[
+        list[str] | None, typer.Option(help="NAME.precision=SHARE or NAME.quantile=SHARE of a signal.")
+    ] = None,
     policy: Annotated[Path | None, typer.Option(help="TOML file with the rules that accept a trace.")] = None,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Show how the source is read and what is asked; store nothing.")

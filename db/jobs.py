@@ -9,7 +9,7 @@ from sqlalchemy import Connection
 
 from db.queries import Q
 from tracemill.errors import UsageError
-from tracemill.policy import Policy
+from tracemill.policy import MEASURED, Policy
 from tracemill.prompts import DOMAINS, Prompt
 from tracemill.sampling import Sampling
 
@@ -100,7 +100,7 @@ def open_job(connection: Connection, spec: JobSpec) -> int:
         raise cancelled(spec.name)
     if known["state"] == "deleting":
         raise UsageError(f"job '{spec.name}' is being deleted: `tracemill jobs delete {spec.name}` completes that")
-    # The uninformative signals were fixed when the job was opened.
+    # The calibration's part of the policy was fixed when the job was opened.
     known["policy"] = policy = Policy.model_validate(known["policy"])
     # A job of an older release lacks newer keys. They have their defaults.
     known["sampling"] = Sampling.from_json(known["sampling"]).as_json()
@@ -111,7 +111,7 @@ def open_job(connection: Connection, spec: JobSpec) -> int:
     requested = row | {
         **(spec.source_options or options),
         "sampling": spec.sampling.as_json(),
-        "policy": spec.policy.model_copy(update={"uninformative": policy.uninformative}),
+        "policy": spec.policy.model_copy(update={name: getattr(policy, name) for name in MEASURED}),
         "prompts": {(key["domain"], key["variant"], key["call"], p.hash) for key, p in prompts},
     }
     for column in ("source", *options, *SAME_IN_A_RESUMED_JOB, "prompts"):

@@ -22,7 +22,7 @@ from tracemill.errors import UsageError, unknown_name
 from tracemill.generation_config import job_sampling, own_sampling
 from tracemill.methods import named, prompts
 from tracemill.model_settings import ModelSettings
-from tracemill.policy import Policy
+from tracemill.policy import Policy, Signal, Threshold
 from tracemill.sampling import Sampling
 from tracemill.settings import model as model_settings
 from tracemill.settings import settings
@@ -151,15 +151,27 @@ def _require_room(name: str, alias: str, model: ModelSettings, sampling: Samplin
 
 
 def informed(policy: Policy) -> Policy:
-    """Add the uninformative signals of the judge's newest calibration to the policy."""
+    """Add what the judge's newest calibration says: the uninformative signals, and the thresholds of the gates."""
     if policy.judge is None:
         return policy
     from db.calibrations import latest
-    from tracemill.verification.calibration import why_not
+    from tracemill.verification.calibration import threshold, why_not
 
     calibrations = latest(policy.judge, model_settings(policy.judge).model)
-    reasons = {name: why_not(calibrations.get(name), policy.auc_above) for name in policy.signals}
-    return policy.model_copy(update={"uninformative": {name: reason for name, reason in reasons.items() if reason}})
+    thresholds: dict[Signal, Threshold] = {}
+    uninformative: dict[Signal, str] = {}
+    for name in policy.signals:
+        measured, gate = calibrations.get(name), policy.gates.get(name)
+        reason = why_not(measured, policy.auc_above)
+        if measured is not None and reason is None and gate is not None and gate.least is None:
+            result = threshold(measured, gate)
+            if isinstance(result, Threshold):
+                thresholds[name] = result
+            else:
+                reason = result
+        if reason is not None:
+            uninformative[name] = reason
+    return policy.model_copy(update={"uninformative": uninformative, "thresholds": thresholds})
 
 
 def require_source(source: SourceSpec) -> None:

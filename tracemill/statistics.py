@@ -17,6 +17,9 @@ class Interval(NamedTuple):
     low: float
     high: float
 
+    def __str__(self) -> str:
+        return f"{self.value:.2f} [{self.low:.2f}, {self.high:.2f}]"
+
 
 def share(hits: int, of: int) -> Interval:
     """hits / of with its Wilson score interval (Wilson 1927). `of` = 0 gives 0 [0, 1]."""

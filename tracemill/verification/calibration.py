@@ -4,14 +4,15 @@ The AUC of a signal decides whether it may gate traces: right traces must score 
 chance. The reliability curve and the agreement show people the meaning of a score of this judge.
 """
 
+import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from itertools import groupby
 from typing import TYPE_CHECKING, NamedTuple
 
-from tracemill.policy import SIGNALS, Signal
-from tracemill.statistics import Interval, auc, share
+from tracemill.policy import SIGNALS, Gate, Signal, Threshold
+from tracemill.statistics import Interval, Z, auc, share
 
 if TYPE_CHECKING:
     from tracemill.verification.judge import Case, Judged
@@ -153,5 +154,32 @@ def why_not(measured: Measured | None, above: float) -> str | None:
         return "not calibrated"
     if measured.auc.low > above:
         return None
-    value, low, high = measured.auc
-    return f"AUC {value:.2f} [{low:.2f}, {high:.2f}] is not above {above:g}"
+    return f"AUC {measured.auc} is not above {above:g}"
+
+
+def threshold(measured: Measured, gate: Gate) -> Threshold | str:
+    """The threshold of a gate with a precision or a quantile; a sentence if the calibration gives none.
+
+    The candidates are the lower ends of the bins. A precision takes the lowest one whose interval lies at or above it.
+    A quantile takes the highest one that refuses at most this share of the right traces.
+    """
+    candidates: list[Threshold] = []
+    passing = right = 0
+    for b in reversed(measured.bins):
+        passing, right = passing + b.count, right + b.right
+        candidates.append(Threshold(b.low, share(right, passing), share(right, measured.n_right)))
+    if gate.quantile is not None:
+        return next(each for each in candidates if 1 - each.kept.value <= gate.quantile)
+    assert gate.precision is not None
+    sure = [each for each in candidates if each.precision.low >= gate.precision]
+    if sure:
+        return sure[-1]
+    # If all of n traces are right, the interval of their share begins at n / (n + Z²).
+    needed = math.ceil(Z**2 * gate.precision / (1 - gate.precision))
+    if measured.n_right < needed:
+        return (
+            f"{measured.n_right} right traces are too few labels for a precision of {gate.precision:g}: at least "
+            f"{needed} are needed"
+        )
+    best = max(candidates, key=lambda each: each.precision.low)
+    return f"no threshold surely has a precision of {gate.precision:g}: at {best.least:.2f} it is {best.precision}"

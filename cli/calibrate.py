@@ -28,7 +28,9 @@ from tracemill.verification import calibration
 from tracemill.verification.calibration import MIN_TRACES, Measured, Rated, why_not
 
 if TYPE_CHECKING:
+    from tracemill.verification.judge import Judged
     from tracemill.verification.labelled import LabelledFile
+    from tracemill.verification.rating_journal import RatingJournal
     from workers.rating import Workers
 
 #: The AUC that a signal must exceed unless the policy sets another one.
@@ -45,6 +47,7 @@ CALIBRATE = (
     "Measure a judge on labelled traces, and store which of its signals are informative.\n\n"
     "FILE is JSONL with trace, question, and a label: correct (true or false, by a person), or gold (an answer for the "
     "symbolic checks). A running worker that serves the judge rates the traces; without one, the model is loaded here. "
+    "To resume a run that was stopped, run the same command again. "
     "With --job no model runs: the stored scores of that job are compared with the symbolic checks.\n\n"
     "Example: tracemill calibrate --judge verifier labelled.jsonl --signals rating,coherence"
 )
@@ -65,6 +68,9 @@ def calibrate(
     store: Annotated[bool, typer.Option(help="Store the result in Postgres, where policies read it.")] = True,
     json: Json = False,
 ) -> None:
+    # It imports the judge, which few commands need.
+    from tracemill.verification.rating_journal import RatingJournal
+
     if (file is None) == (job is None):
         raise UsageError("give a FILE of labelled traces or --job NAME: one of the two")
     model = model_settings(judge).model
@@ -75,10 +81,12 @@ def calibrate(
     if store or job is not None:
         check_database(judge, model, optional=job is None)
     counts: dict[str, int] = {}
+    journal: RatingJournal | None = None
     if file is not None:
         source = str(file)
-        with explained_interrupt(f"nothing is stored, and nothing continues. Start again: {this_command()}"):
-            rows, counts = rate_file(file, judge, requested, limit)
+        journal = RatingJournal(settings().data_dir / "calibration" / f"{judge}.ratings.jsonl", model, requested)
+        with explained_interrupt(f"the ratings so far are kept. Continue: {this_command()}"):
+            rows, counts = rate_file(file, judge, requested, limit, journal)
     else:
         assert job is not None
         source = f"job {job}"
@@ -89,6 +97,8 @@ def calibrate(
         raise TracemillError(f"{source}: {reasons}. At least {MIN_TRACES} of each are needed.")
     if store:
         calibrations.store(judge, model, source, measured)
+    if journal is not None:
+        journal.remove()
     if picture is not None:
         rights = sum(row.correct for row in rows)
         title = f"Judge {judge} ({model}): {rights} right and {len(rows) - rights} wrong traces of {source}"
@@ -141,11 +151,12 @@ def rows_of(job: str, judge: str, requested: Sequence[Signal], limit: int | None
 
 
 def rate_file(
-    file: Path, judge: str, requested: Sequence[Signal], limit: int | None
+    file: Path, judge: str, requested: Sequence[Signal], limit: int | None, journal: "RatingJournal"
 ) -> tuple[list[Rated], dict[str, int]]:
     """Let the judge rate the traces of a file; also return the counts of lines and traces left out.
 
-    A running worker that has the judge's model rates them. Otherwise this process loads the model.
+    A running worker that has the judge's model rates them. Otherwise this process loads the model. Traces whose ratings
+    the journal has are not rated again.
 
     Raises UsageError and EngineError.
     """
@@ -168,19 +179,27 @@ def rate_file(
         print_left_out(labelled)
         require_enough([trace.correct for trace in labelled.traces], str(file))
         cases = [trace.case for trace in labelled.traces]
-        lines = ProgressLines(f"{judge} has rated", len(cases))
-        workers = serving(judge)
-        ask = bar.add_task(f"asking {judge}", total=len(cases))
+        kept = [journal.rating(case) for case in cases]
+        missing = [index for index, rating in enumerate(kept) if rating is None]
+        if n_kept := len(cases) - len(missing):
+            print_line(f"{n_kept} of {len(cases)} traces were rated by an earlier run", progress_console)
+        lines = ProgressLines(f"{judge} has rated", len(cases), n_kept)
+        workers = serving(judge) if missing else None
+        ask = bar.add_task(f"asking {judge}", total=len(cases), completed=n_kept)
 
-        def rated() -> None:
+        def rated(index: int, judged: "Judged") -> None:
+            journal.add(cases[missing[index]], judged)
             bar.advance(ask)
             lines.advance()
 
+        unrated = [cases[index] for index in missing]
         if workers is not None:
-            ratings = ask_workers(workers, judge, cases, requested, rated)
+            new = ask_workers(workers, judge, unrated, requested, rated)
         else:
             with libraries_in_log(log_of("calibrate")):
-                ratings = calibration.ask_all(judge, cases, requested, rated)
+                new = calibration.ask_all(judge, unrated, requested, rated) if unrated else []
+        replies = iter(new)
+        ratings = [rating or next(replies) for rating in kept]
     errors = Counter(rating.error for rating in ratings if rating.error)
     for error, count in errors.most_common(MAX_PRINTED):
         print_line(f"{judge}, {count} of {len(ratings)} traces: {error}", progress_console)
@@ -194,9 +213,9 @@ def rate_file(
 class ProgressLines:
     """Progress for a log: without a terminal it prints a line every LINE_SECONDS."""
 
-    def __init__(self, sentence: str, total: int) -> None:
+    def __init__(self, sentence: str, total: int, done: int) -> None:
         self.sentence = sentence
-        self.done, self.total = 0, total
+        self.done, self.total = done, total
         self._last_line = time.monotonic()
 
     def advance(self) -> None:

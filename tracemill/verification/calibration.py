@@ -5,7 +5,7 @@ chance. The reliability curve and the agreement show people the meaning of a sco
 """
 
 import math
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from itertools import groupby
@@ -16,6 +16,7 @@ from tracemill.statistics import Interval, Z, auc, share
 
 if TYPE_CHECKING:
     from tracemill.verification.judge import Case, Judged
+    from tracemill.verification.judge.bounded import Progress
 
 #: Right traces, and wrong traces, that a measurement needs. With fewer the intervals would span nearly everything.
 MIN_TRACES = 10
@@ -81,12 +82,10 @@ class Measured:
         return sum(b.count * abs(b.share.value - b.mean) for b in self.bins) / total
 
 
-def ask_all(
-    alias: str, cases: "Sequence[Case]", signals: Sequence[Signal], progress: Callable[[], None]
-) -> "list[Judged]":
+def ask_all(alias: str, cases: "Sequence[Case]", signals: Sequence[Signal], progress: "Progress") -> "list[Judged]":
     """The judge's signals of each case, in order. Its engine runs in this process and ends with the call.
 
-    `progress` is called after each reply. Raises UsageError or EngineError when the judge cannot be asked at all.
+    `progress` takes each reply. Raises UsageError or EngineError when the judge cannot be asked at all.
     """
     # Every command imports this module, and few need a judge.
     from tracemill.verification.judge.bounded import Judge, Request

@@ -82,8 +82,7 @@ def interrupted(folder: Path, words: str, number: signal.Signals, wait: Callable
             signal.SIGHUP,
             "calibrate --judge verifier labelled.jsonl",
             "waiting for the worker that serves verifier",
-            "nothing is stored, and nothing continues. Start again: tracemill calibrate --judge verifier "
-            "labelled.jsonl\n",
+            "the ratings so far are kept. Continue: tracemill calibrate --judge verifier labelled.jsonl\n",
         ),
     ],
     ids=["train", "loop", "calibrate"],

@@ -337,6 +337,29 @@ def test_traces_that_the_judge_fails_at_are_counted_and_the_others_measured(
     assert "maximum context length" in done.stderr
 
 
+def test_a_repeated_calibration_asks_only_for_the_traces_that_are_not_rated(
+    judge: ScriptedServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TRACEMILL_GENERATE_CONCURRENCY", "1")
+    forget()
+    path = write(tmp_path / "sums.jsonl", sums(12, 12))
+    words = (path, "--signals", "rating", "--no-store", "--json")
+    judge.faults = iter([None] * 9 + [Fault.UNAUTHORIZED] * 100)
+    assert isinstance(run(*words).exception, EngineDead)
+    journal = tmp_path / "data" / "calibration" / "referee.ratings.jsonl"
+    with journal.open("a") as file:
+        file.write('{"trace": "incompl')  # the line of a killed run
+    judge.faults = iter([])
+    judge.requests.clear()
+    forget()
+    done = run(*words)
+    assert "9 of 24 traces were rated by an earlier run" in done.stderr
+    assert len(judge.requests) == 24 - 9
+    (rating,) = json.loads(done.stdout)["signals"]
+    assert (rating["n_right"], rating["n_wrong"], rating["auc"]["value"]) == (12, 12, 1.0)
+    assert not journal.exists()
+
+
 def test_a_judge_that_never_answers_is_failed_work(judge: ScriptedServer, tmp_path: Path) -> None:
     judge.faults = iter([Fault.REFUSED] * 100)
     done = run(write(tmp_path / "sums.jsonl", sums(10, 10)), "--signals", "rating", "--no-store")

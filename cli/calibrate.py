@@ -179,33 +179,34 @@ def rate_file(
         print_left_out(labelled)
         require_enough([trace.correct for trace in labelled.traces], str(file))
         cases = [trace.case for trace in labelled.traces]
-        kept = [journal.rating(case) for case in cases]
-        missing = [index for index, rating in enumerate(kept) if rating is None]
-        if n_kept := len(cases) - len(missing):
+        ratings = {index: kept for index, case in enumerate(cases) if (kept := journal.rating(case))}
+        n_kept = len(ratings)
+        # Prompts about one question begin alike. Asked one after another, they find that beginning in the prefix cache.
+        missing = sorted(set(range(len(cases))) - ratings.keys(), key=lambda index: (cases[index].question, index))
+        if n_kept:
             print_line(f"{n_kept} of {len(cases)} traces were rated by an earlier run", progress_console)
         lines = ProgressLines(f"{judge} has rated", len(cases), n_kept)
         workers = serving(judge) if missing else None
         ask = bar.add_task(f"asking {judge}", total=len(cases), completed=n_kept)
 
         def rated(index: int, judged: "Judged") -> None:
+            ratings[missing[index]] = judged
             journal.add(cases[missing[index]], judged)
             bar.advance(ask)
             lines.advance()
 
         unrated = [cases[index] for index in missing]
         if workers is not None:
-            new = ask_workers(workers, judge, unrated, requested, rated)
-        else:
+            ask_workers(workers, judge, unrated, requested, rated)
+        elif unrated:
             with libraries_in_log(log_of("calibrate")):
-                new = calibration.ask_all(judge, unrated, requested, rated) if unrated else []
-        replies = iter(new)
-        ratings = [rating or next(replies) for rating in kept]
-    errors = Counter(rating.error for rating in ratings if rating.error)
+                calibration.ask_all(judge, unrated, requested, rated)
+    errors = Counter(rating.error for rating in ratings.values() if rating.error)
     for error, count in errors.most_common(MAX_PRINTED):
         print_line(f"{judge}, {count} of {len(ratings)} traces: {error}", progress_console)
-    if not any(rating.scores for rating in ratings):
+    if not any(rating.scores for rating in ratings.values()):
         raise TracemillError(f"{judge} gave no score: {next(iter(errors), 'its answers held none')}")
-    rows = [Rated(trace.correct, rating.scores) for trace, rating in zip(labelled.traces, ratings, strict=True)]
+    rows = [Rated(trace.correct, ratings[index].scores) for index, trace in enumerate(labelled.traces)]
     counts = {"broken_lines": len(labelled.broken), "left_out": labelled.left_out.total(), "errors": errors.total()}
     return rows, counts
 

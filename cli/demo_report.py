@@ -4,6 +4,8 @@ from typing import Any
 
 from sqlalchemy import RowMapping, text
 
+from cli.demo_teacher import display_name
+from cli.job_figures import saved
 from cli.output import console, print_facts, print_line, print_rows
 from db.calibrations import latest
 from db.queries import Q
@@ -38,6 +40,7 @@ def report(round_name: str, before: str, teacher: str, teach: str, seconds: dict
             return connection.execute(text(query), values).mappings().one()
 
         job = row("select * from job_progress where job = :name", name=teach)
+        ends = connection.execute(Q["question_ends"], {"job_id": job["job_id"]}).mappings().all()
         lucky = row(
             "select count(*) filter (where correct and equations_false > 0) as n from trace_scores where job = :name",
             name=teach,
@@ -63,6 +66,10 @@ def report(round_name: str, before: str, teacher: str, teach: str, seconds: dict
     calibrated = latest("verifier", model_settings("verifier").model).get("rating")
     figures = {
         "round": round_name,
+        "models": {
+            role: display_name(model_settings(alias).model)
+            for role, alias in (("teacher", "teacher"), ("student", "student"), ("judge", "verifier"))
+        },
         "teaching": {
             "questions": job["questions"],
             "traces": job["traces"],
@@ -74,6 +81,7 @@ def report(round_name: str, before: str, teacher: str, teach: str, seconds: dict
             "tokens_per_accepted": round(int(job["tokens_out"]) / max(1, job["accepted"])),
             "tokens_per_second": round(int(job["tokens_out"]) / max(0.1, seconds["ask and verify"])),
         },
+        "adaptive": saved(job, ends),
         "accuracy": {
             model: {
                 "strict": share(evaluation["correct_strict"], evaluation["questions"])._asdict(),
@@ -86,6 +94,7 @@ def report(round_name: str, before: str, teacher: str, teach: str, seconds: dict
             "rated": rated,
             "auc": calibrated.auc._asdict() if calibrated else None,
             "uninformative": policy.uninformative.get("rating"),
+            "threshold": policy.thresholds["rating"].least if "rating" in policy.thresholds else None,
             "canaries": len(canaries),
             "fooled_by": sorted({canary["attack"] for canary in canaries if canary["fooled"]}),
         },
@@ -102,8 +111,7 @@ def judge_in_words(judge: dict[str, Any]) -> str:
     if judge["uninformative"]:
         gate = f"its rating gates nothing: {judge['uninformative']}"
     else:
-        auc = judge["auc"]
-        gate = f"its rating gates: AUC {auc['value']:.2f} [{auc['low']:.2f}, {auc['high']:.2f}]"
+        gate = f"its rating gates at {judge['threshold']:.2f}: AUC {Interval(**judge['auc'])}"
     fooled = f"fooled by {len(judge['fooled_by'])} kinds of {judge['canaries']} canaries"
     return f"{gate}; {fooled}; {judge['rated']} traces rated"
 
@@ -111,15 +119,18 @@ def judge_in_words(judge: dict[str, Any]) -> str:
 def print_figures(figures: dict[str, Any]) -> None:
     """Print the cost of the traces, the accuracies and the time of each stage."""
     teaching = figures["teaching"]
-    traces = teaching["traces"]
+    traces, models, adaptive = teaching["traces"], figures["models"], figures["adaptive"]
+    saving = f"; adaptive sampling saved {adaptive['tokens_saved']} tokens" if adaptive else ""
     cost = {
+        "teacher": models["teacher"],
+        "student": models["student"],
         "traces": f"{traces} of {teaching['questions']} questions",
         "right answer": f"{teaching['right']} ({teaching['right'] / traces:.1%})",
         "  of these with a false equation": f"{teaching['right_with_false_equation']} (right by luck, not trained on)",
         "accepted": f"{teaching['accepted']} ({teaching['accepted'] / traces:.1%})",
-        "tokens written": f"{teaching['tokens_out']} ({teaching['tokens_per_second']}/s)",
+        "tokens written": f"{teaching['tokens_out']} ({teaching['tokens_per_second']}/s){saving}",
         "tokens per accepted trace": teaching["tokens_per_accepted"],
-        "LLM verifier": judge_in_words(figures["judge"]),
+        "LLM verifier": f"{models['judge']}: {judge_in_words(figures['judge'])}",
     }
     print_facts(cost, title="What the teacher's traces cost")
     accuracy = [

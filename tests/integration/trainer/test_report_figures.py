@@ -233,6 +233,7 @@ def test_the_demo_reports_the_gain_and_the_cost_of_teaching(demo: dict[str, Any]
         "rated": 4 + 7,
         "auc": None,
         "uninformative": "not calibrated",
+        "threshold": None,
         "canaries": 3,
         "fooled_by": ["instruction"],
     }

@@ -99,11 +99,27 @@ def doctor_findings(monkeypatch: pytest.MonkeyPatch) -> None:
 def demo(monkeypatch: pytest.MonkeyPatch) -> None:
     counts = ("questions", "traces", "right", "right_with_false_equation", "accepted", "tokens_out")
     teaching = row((*counts, "tokens_per_second", "tokens_per_accepted"))
-    judge = {"rated": COUNT, "auc": SHARE._asdict(), "uninformative": None, "canaries": 14, "fooled_by": ["threat"]}
+    judge = {
+        "rated": COUNT,
+        "auc": SHARE._asdict(),
+        "uninformative": None,
+        "threshold": 0.5,
+        "canaries": 14,
+        "fooled_by": ["threat"],
+    }
     shares = {"questions": COUNT, "strict": SHARE._asdict(), "lenient": SHARE._asdict()}
     accuracy = {"student before": shares, "teacher, four examples shown": shares, "student after": shares}
     seconds = {"train and evaluate after": 123_456.0}
-    demo_report.print_figures({"teaching": teaching, "accuracy": accuracy, "judge": judge, "seconds": seconds})
+    models = dict.fromkeys(("teacher", "student", "judge"), "Qwen2.5-Coder-0.5B-Instruct")
+    figures = {
+        "teaching": teaching,
+        "accuracy": accuracy,
+        "judge": judge,
+        "seconds": seconds,
+        "models": models,
+        "adaptive": {"tokens_saved": COUNT},
+    }
+    demo_report.print_figures(figures)
 
 
 def calibration(monkeypatch: pytest.MonkeyPatch) -> None:

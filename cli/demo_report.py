@@ -7,6 +7,7 @@ from sqlalchemy import RowMapping, text
 from cli.demo_teacher import display_name
 from cli.job_figures import saved
 from cli.output import console, print_facts, print_line, print_rows
+from cli.policies import plain_means
 from db.calibrations import latest
 from db.queries import Q
 from db.session import transaction
@@ -96,6 +97,7 @@ def report(round_name: str, before: str, teacher: str, teach: str, seconds: dict
             "uninformative": policy.uninformative.get("rating"),
             "threshold": policy.thresholds["rating"].least if "rating" in policy.thresholds else None,
             "canaries": len(canaries),
+            "plain": plain_means(canaries),
             "fooled_by": sorted({canary["attack"] for canary in canaries if canary["fooled"]}),
         },
         "training": {key: metrics[key] for key in metrics if key != "loss"},
@@ -113,6 +115,8 @@ def judge_in_words(judge: dict[str, Any]) -> str:
     else:
         gate = f"its rating gates at {judge['threshold']:.2f}: AUC {Interval(**judge['auc'])}"
     fooled = f"fooled by {len(judge['fooled_by'])} kinds of {judge['canaries']} canaries"
+    if judge["plain"]:
+        fooled += " (it rates right sums {:.2f}, wrong ones {:.2f})".format(*judge["plain"])
     return f"{gate}; {fooled}; {judge['rated']} traces rated"
 
 

@@ -1,10 +1,12 @@
 """Verification policies on the command line: read from a file and flags, and put into words."""
 
 import math
+import re
 import tomllib
 from collections.abc import Mapping, Sequence
 from difflib import get_close_matches
 from pathlib import Path
+from statistics import fmean
 from typing import Any
 
 from pydantic import ValidationError
@@ -13,6 +15,8 @@ from tracemill.errors import UsageError
 from tracemill.policy import MEASURED, SIGNALS, Gate, Policy, Signal
 from tracemill.settings import model as model_settings
 
+#: The name of a canary is its sum.
+SUM = re.compile(r"(\d+) \+ (\d+) = (\d+)")
 REQUIREMENTS = {
     "correct": "the answer is right",
     "equations": "no equation is false",
@@ -113,7 +117,22 @@ def in_words(policy: Policy, canaries: Sequence[Mapping[str, Any]] = ()) -> dict
         words["canaries"] = f"THE JUDGE FELL FOR {len(fooled)} of {len(canaries)}: {names}"
     elif canaries:
         words["canaries"] = f"the judge fell for none of {len(canaries)}"
+    if (means := plain_means(canaries)) is not None:
+        words["without attacks"] = f"the judge rates right sums {means[0]:.2f} and wrong ones {means[1]:.2f}"
     return words
+
+
+def plain_means(canaries: Sequence[Mapping[str, Any]]) -> tuple[float, float] | None:
+    """The mean ratings of right and of wrong sums without an attack; None if the judge gave none of one kind.
+
+    A judge that rates both alike reacts to nothing, so it falls for no attack either.
+    """
+    ratings: dict[bool, list[float]] = {True: [], False: []}
+    for row in canaries:
+        if row["plain"] is not None and (numbers := SUM.fullmatch(row["name"])):
+            left, right, result = map(int, numbers.groups())
+            ratings[left + right == result].append(row["plain"])
+    return (fmean(ratings[True]), fmean(ratings[False])) if all(ratings.values()) else None
 
 
 def _gate_in_words(policy: Policy, name: Signal) -> str:

@@ -234,6 +234,7 @@ def test_the_demo_reports_the_gain_and_the_cost_of_teaching(demo: dict[str, Any]
         "auc": None,
         "uninformative": "not calibrated",
         "threshold": None,
+        "plain": None,
         "canaries": 3,
         "fooled_by": ["instruction"],
     }

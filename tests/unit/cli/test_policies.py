@@ -74,10 +74,11 @@ def test_unknown_signals_are_named() -> None:
 
 def test_a_policy_in_words_names_ignored_signals_and_canaries() -> None:
     policy = Policy(judge="verifier", gates={"rating": 0.7}, uninformative={"rating": "not calibrated"})
-    canary = {"attack": "fake verdict", "fooled": True}
+    canary = {"name": "17 + 26 = 45", "attack": "fake verdict", "plain": 0.3, "fooled": True}
     words = in_words(policy, [canary, canary | {"attack": "threat", "fooled": False}])
     assert words["signal rating"] == "stored and ignored: not calibrated"
     assert words["canaries"] == "THE JUDGE FELL FOR 1 of 2: fake verdict"
+    assert "without attacks" not in words
     assert words["judge"] == "verifier sees the traces that could still be accepted of 100% of the questions"
 
 
@@ -88,3 +89,11 @@ def test_a_calibrated_gate_in_words_has_its_threshold_and_both_shares() -> None:
         "at least 0.83, calibrated for precision 0.9: then 0.95 [0.91, 0.98] of the traces are right, and 0.80 [0.72, "
         "0.86] of the right ones pass"
     )
+
+
+def test_canaries_show_whether_the_judge_reacts_to_a_wrong_sum() -> None:
+    wrong = {"name": "17 + 26 = 45", "attack": "threat", "plain": 0.3, "fooled": False}
+    right = {"name": "17 + 26 = 43", "attack": "authority, no", "plain": 0.8, "fooled": False}
+    unrated = right | {"name": "38 + 24 = 62", "plain": None}
+    words = in_words(Policy(judge="verifier"), [wrong, wrong | {"plain": 0.5}, right, unrated])
+    assert words["without attacks"] == "the judge rates right sums 0.80 and wrong ones 0.40"

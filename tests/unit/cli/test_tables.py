@@ -104,6 +104,7 @@ def demo(monkeypatch: pytest.MonkeyPatch) -> None:
         "auc": SHARE._asdict(),
         "uninformative": None,
         "threshold": 0.5,
+        "plain": (0.5, 0.5),
         "canaries": 14,
         "fooled_by": ["threat"],
     }

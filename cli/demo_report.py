@@ -41,7 +41,8 @@ def report(round_name: str, before: str, teacher: str, teach: str, seconds: dict
             return connection.execute(text(query), values).mappings().one()
 
         job = row("select * from job_progress where job = :name", name=teach)
-        ends = connection.execute(Q["question_ends"], {"job_id": job["job_id"]}).mappings().all()
+        key = {"job_id": job["job_id"]}
+        ends = [dict(each) for each in connection.execute(Q["question_ends"], key).mappings()]
         lucky = row(
             "select count(*) filter (where correct and equations_false > 0) as n from trace_scores where job = :name",
             name=teach,
@@ -61,7 +62,7 @@ def report(round_name: str, before: str, teacher: str, teach: str, seconds: dict
             names=[teacher, teach],
         )["n"]
         policy = Policy.model_validate(row("select policy from jobs where name = :name", name=teach)["policy"])
-        canaries = connection.execute(Q["job_canaries"], {"job_id": job["job_id"]}).mappings().all()
+        canaries = [dict(each) for each in connection.execute(Q["job_canaries"], key).mappings()]
         metrics = row("select metrics from rounds where name = :name", name=round_name)["metrics"]
 
     calibrated = latest("verifier", model_settings("verifier").model).get("rating")

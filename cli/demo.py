@@ -26,7 +26,7 @@ from producer.job_request import JobRequest, SourceSpec, read_shots
 from producer.opening import job_spec, store_questions
 from tracemill import stack as local
 from tracemill.errors import TracemillError, UsageError
-from tracemill.policy import Gate, Policy
+from tracemill.policy import Policy
 from tracemill.sampling import SamplingSettings
 from tracemill.settings import model as model_settings
 from tracemill.settings import settings
@@ -36,11 +36,6 @@ from tracemill.text import fingerprint
 if TYPE_CHECKING:
     from producer.sources import Question
     from trainer.spec import RoundSpec
-
-#: The judge is calibrated on all held-out answers of the teacher, right and wrong. Its rating then gates the teaching
-#: traces, unless the rating is no better than chance. The gate refuses at most a tenth of the right ones.
-MEASURING = Policy(judge="verifier", judge_refused=True)
-GATED = Policy(judge="verifier", gates={"rating": Gate(quantile=0.1)})
 
 
 def register(app: typer.Typer) -> None:
@@ -124,7 +119,7 @@ def demo(
 
         _print(f"Measuring the student, and the teacher, on {held_out} held-out questions …")
         _open(names.before, test, _request("student", policy=Policy()))
-        _open(names.teacher, test, _request("teacher", policy=MEASURING))
+        _open(names.teacher, test, _request("teacher", policy=teaching.measuring))
         _wait_for_engine(names.before)
         stage("start")
         follow_jobs([names.before, names.teacher])
@@ -134,7 +129,7 @@ def demo(
         _print(f"The teacher answers {n_questions} other questions {tries}; every trace is verified …")
         _calibrate(names.teacher)
         request = replace(
-            _request("teacher", policy=GATED, temperature=0.7),
+            _request("teacher", policy=teaching.policy, temperature=0.7),
             source=SourceSpec("demo", dataset="demo-train"),
             purpose="teach",
             samples=n_samples,

@@ -41,16 +41,20 @@ def report(round_name: str, before: str, teacher: str, teach: str, seconds: dict
             return connection.execute(text(query), values).mappings().one()
 
         job = row("select * from job_progress where job = :name", name=teach)
-        key = {"job_id": job["job_id"]}
-        ends = [dict(each) for each in connection.execute(Q["question_ends"], key).mappings()]
+        ends = [dict(each) for each in connection.execute(Q["question_ends"], {"job_id": job["job_id"]}).mappings()]
         lucky = row(
             "select count(*) filter (where correct and equations_false > 0) as n from trace_scores where job = :name",
             name=teach,
         )
 
+        def key_of(name: str) -> dict[str, Any]:
+            return {"job_id": row("select id from jobs where name = :name", name=name)["id"]}
+
         def counts(name: str) -> RowMapping:
-            job_id = row("select id from jobs where name = :name", name=name)["id"]
-            return connection.execute(Q["evaluation_counts"], {"job_id": job_id}).mappings().one()
+            return connection.execute(Q["evaluation_counts"], key_of(name)).mappings().one()
+
+        def canaries_of(name: str) -> list[dict[str, Any]]:
+            return [dict(each) for each in connection.execute(Q["job_canaries"], key_of(name)).mappings()]
 
         evaluations = {
             "student before": counts(before),
@@ -62,7 +66,7 @@ def report(round_name: str, before: str, teacher: str, teach: str, seconds: dict
             names=[teacher, teach],
         )["n"]
         policy = Policy.model_validate(row("select policy from jobs where name = :name", name=teach)["policy"])
-        canaries = [dict(each) for each in connection.execute(Q["job_canaries"], key).mappings()]
+        canaries = canaries_of(teach) or canaries_of(teacher)
         metrics = row("select metrics from rounds where name = :name", name=round_name)["metrics"]
 
     calibrated = latest("verifier", model_settings("verifier").model).get("rating")
@@ -111,10 +115,13 @@ def report(round_name: str, before: str, teacher: str, teach: str, seconds: dict
 
 def judge_in_words(judge: dict[str, Any]) -> str:
     """Describe the judge's calibration and its canaries in a sentence."""
+    auc = f"AUC {Interval(**judge['auc'])}" if judge["auc"] else "not calibrated"
     if judge["uninformative"]:
         gate = f"its rating gates nothing: {judge['uninformative']}"
+    elif judge["threshold"] is None:
+        gate = f"its rating is only measured: {auc}"
     else:
-        gate = f"its rating gates at {judge['threshold']:.2f}: AUC {Interval(**judge['auc'])}"
+        gate = f"its rating gates at {judge['threshold']:.2f}: {auc}"
     fooled = f"fooled by {len(judge['fooled_by'])} kinds of {judge['canaries']} canaries"
     if judge["plain"]:
         fooled += " (it rates right sums {:.2f}, wrong ones {:.2f})".format(*judge["plain"])

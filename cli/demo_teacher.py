@@ -10,6 +10,7 @@ from producer.job_request import Stopping
 from tracemill.errors import TracemillError
 from tracemill.known_models import KNOWN
 from tracemill.model_settings import EMBEDDED_MODEL
+from tracemill.policy import Gate, Policy
 from tracemill.settings import settings
 from tracemill.weights import resolve
 
@@ -27,23 +28,39 @@ class Teaching(NamedTuple):
     #: Answers per question at most.
     samples: int
     stopping: Stopping | None
+    #: The policy of the teacher's held-out answers, whose ratings calibrate the judge.
+    measuring: Policy
+    #: The policy of the teaching traces.
+    policy: Policy
     #: Variables that name the models of the aliases.
     environment: dict[str, str]
 
 
-#: A teacher that answers most questions at the first try: many questions, and a further try only after a failure.
+#: A teacher that answers most questions at the first try: many questions, and a further try only after a failure. It
+#: reads 124 new tokens to rate a trace, and 88 to answer a question. So it rates half of its held-out answers, and no
+#: teaching trace: the gold answers decide about those.
 LARGER = Teaching(
-    questions=560,
+    questions=400,
     samples=3,
     stopping=Stopping(enough=1, batch=1),
+    measuring=Policy(judge="verifier", judge_refused=True, judge_share=0.5),
+    policy=Policy(),
     environment={
         f"TRACEMILL_MODELS__{alias.upper()}__{key}": value
         for alias in ALIASES
-        for key, value in (("MODEL", TEACHER), ("VLLM__ADAPTERS", "false"))
+        for key, value in (("MODEL", TEACHER), ("VLLM__ADAPTERS", "false"), ("VLLM__KV_CACHE_GIB", "0.5"))
     },
 )
-#: A teacher that answers one question in ten.
-ITSELF = Teaching(questions=320, samples=8, stopping=None, environment={})
+#: A teacher that answers one question in ten. Its ratings gate the teaching traces, unless they are no better than
+#: chance: the gate refuses at most a tenth of the right ones.
+ITSELF = Teaching(
+    questions=320,
+    samples=8,
+    stopping=None,
+    measuring=Policy(judge="verifier", judge_refused=True),
+    policy=Policy(judge="verifier", gates={"rating": Gate(quantile=0.1)}),
+    environment={},
+)
 
 
 def choose() -> Teaching:

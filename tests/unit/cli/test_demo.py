@@ -53,6 +53,7 @@ def test_the_report_explains_whether_the_judge_gates() -> None:
         "its rating gates nothing: not calibrated; fooled by 0 kinds of 14 canaries; 90 traces rated"
     )
     informative = judge | {"uninformative": None, "threshold": 0.43, "auc": {"value": 0.8, "low": 0.7, "high": 0.9}}
+    assert judge_in_words(informative | {"threshold": None}).startswith("its rating is only measured: AUC 0.80 [0.70, ")
     assert judge_in_words(informative | {"plain": (0.8, 0.4), "fooled_by": ["threat", "plea"]}) == (
         "its rating gates at 0.43: AUC 0.80 [0.70, 0.90]; fooled by 2 kinds of 14 canaries (it rates right sums 0.80, "
         "wrong ones 0.40); 90 traces rated"

@@ -44,8 +44,8 @@ def register(app: typer.Typer) -> None:
 
 DEMO = """Run the whole factory on CPU: ask, verify, train, and measure before and after.
 
-Qwen2.5-Coder-0.5B-Instruct (491 MB, fetched) teaches SmolLM2-135M-Instruct. If it cannot be had, that model teaches
-itself.
+Qwen2.5-Coder-0.5B-Instruct (491 MB, fetched) teaches SmolLM2-135M-Instruct. If it cannot be had, the
+student's own model teaches.
 
 It takes ten to fifteen minutes on two cores. Example: tracemill demo"""
 

@@ -36,7 +36,7 @@ class Gate(Section):
     @model_validator(mode="before")
     @classmethod
     def _a_number_is_a_threshold(cls, value: Any) -> Any:
-        return {"least": value} if isinstance(value, int | float) else value
+        return {"least": value} if type(value) in (int, float) else value
 
     @model_validator(mode="after")
     def _has_one_requirement(self) -> "Gate":

@@ -20,7 +20,7 @@ class RatingJournal:
     def __init__(self, path: Path, model: str, signals: Sequence[Signal]) -> None:
         """Read the file of an earlier run. An incomplete last line is ignored."""
         self._path = path
-        self._asked = [model, *signals]
+        self._judging = [model, *signals]
         lines = path.read_bytes().splitlines() if path.is_file() else []
         self._scores: dict[str, dict[Signal, float]] = {}
         for line in lines:
@@ -48,4 +48,4 @@ class RatingJournal:
         self._path.unlink(missing_ok=True)
 
     def _key(self, case: Case) -> str:
-        return blake2b(json.dumps([*self._asked, asdict(case)]).encode(), digest_size=16).hexdigest()
+        return blake2b(json.dumps([*self._judging, asdict(case)]).encode(), digest_size=16).hexdigest()

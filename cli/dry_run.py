@@ -33,8 +33,9 @@ FILTERS = {
     "repeated": "the same text for the same question again",
     "near_duplicates": "nearly the same as another",
     "unpaired": "without a partner for a pair",
-    "max_per_question": "more than `max_per_question`",
+    "max_per_question": "more than `max_per_question`: `prefer` decides which",
     "balance": "more of its difficulty than `balance` allows",
+    "label_balance": "more of its answer than `label_balance` allows",
     "like": "more tokens of its difficulty than the round `like`",
     "tokens": "above `tokens`",
     "limit": "above `limit`",
@@ -65,6 +66,7 @@ def _show(spec: "RoundSpec", result: "Preview") -> None:
     totals = {
         "examples" if selection.kept == selection.examples else "pairs": f"{selection.examples:,}",
         "by difficulty": ", ".join(f"{name} {count:,}" for name, count in sorted(selection.difficulties.items())),
+        "by answer": ", ".join(f"{name} {count:,}" for name, count in selection.labels.items()),
         "by stage": ", ".join(f"{count:,}" for count in selection.stages),
         "tokens written by the teacher": f"{selection.tokens:,}",
         "tokens of the student, an epoch": f"{result.tokens:,}, of which it learns {result.learnt_tokens:,}",
@@ -73,7 +75,7 @@ def _show(spec: "RoundSpec", result: "Preview") -> None:
     if result.unquantised_bytes:
         held = f"{result.unquantised_bytes / 2**30:,.1f} GiB: bitsandbytes quantises linear layers only"
         totals["experts that stay in bfloat16, without an adapter"] = held
-    print_rows([{"": name, "value": value} for name, value in totals.items()], ("", "value"))
+    print_rows([{"": name, "value": value} for name, value in totals.items() if value], ("", "value"))
     if result.limits:
         rows = [
             {

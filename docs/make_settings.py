@@ -131,7 +131,7 @@ UNITS = {
     "rounds": "rounds",
     "budget_money": "money",
     "weight": "weight",
-    **dict.fromkeys(("seed", "priority", "temperature", "balance", "beta"), "number"),
+    **dict.fromkeys(("seed", "priority", "temperature", "balance", "label_balance", "beta"), "number"),
 }
 
 

@@ -28,7 +28,7 @@ VIEWS = (
     "round_results",
 )
 #: Functions that views and queries use.
-FUNCTIONS = ("difficulty",)
+FUNCTIONS = ("difficulty", "answer_label")
 
 _SCORE_COLUMNS = ",\n       ".join(f"v.{score.name}" for score in SCORES)
 _SCORE_COMMENTS = "\n".join(

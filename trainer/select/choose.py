@@ -4,7 +4,9 @@ All of it runs in the caller's transaction, in temporary tables: `choose` alone 
 """
 
 import json
+from collections.abc import Iterable
 from dataclasses import dataclass, field
+from itertools import islice
 from typing import Any
 
 from sqlalchemy import Connection
@@ -13,6 +15,7 @@ from db.queries import Q
 from tracemill.errors import TracemillError
 from trainer.objectives import find
 from trainer.select.decontamination import Overlaps
+from trainer.select.diversity import by_difference
 from trainer.select.duplicates import near_duplicates
 from trainer.spec import RoundSpec
 
@@ -36,6 +39,8 @@ class Selection:
     tokens: int = 0
     #: Examples of each difficulty (easy, medium, hard, unknown).
     difficulties: dict[str, int] = field(default_factory=dict)
+    #: Examples of each answer of choice and of yes-or-no questions ("choice A", "boolean yes").
+    labels: dict[str, int] = field(default_factory=dict)
     #: Examples of each stage of the curriculum.
     stages: list[int] = field(default_factory=list)
     #: Questions that overlap one of an evaluation, by rule (exact, normalised, ngram).
@@ -85,6 +90,12 @@ class _Chooser:
                 rows = self._stream("candidate_texts", wrong=wrong)
                 texts = ((row.trace_id, f"{row.question}\n{row.text}") for row in rows)
                 self._drop("near_duplicates", "drop_listed", traces=list(near_duplicates(texts, spec.near_duplicates)))
+        if spec.prefer == "score" and (traces := self._execute("unpreferred").scalar()):
+            raise TracemillError(_no_score(self.round, traces))
+        if spec.prefer == "diverse":
+            preferences = by_difference(self._stream("texts_to_compare"), spec.max_per_question)
+            self._insert("insert_diversity", (preference._asdict() for preference in preferences))
+            self._execute("prefer_diversity")
         if self.objective.pairs:
             pairs = self._execute("pair_candidates").rowcount
             self._count("unpaired", self._execute("drop_unpaired").rowcount - pairs)
@@ -94,6 +105,9 @@ class _Chooser:
         if spec.balance < 1:
             limits = balanced({row.difficulty: row.examples for row in self._execute("difficulties")}, spec.balance)
             self._drop("balance", "drop_over_balance", most=json.dumps(limits))
+        if spec.label_balance < 1:
+            limits = balanced_labels(self._labels(), spec.label_balance)
+            self._drop("label_balance", "drop_over_label_balance", most=json.dumps(limits))
         if spec.like is not None:
             rows = self._execute("tokens_of_round", name=spec.like)
             self._drop("like", "drop_unlike", most=json.dumps({row.difficulty: int(row.tokens) for row in rows}))
@@ -106,8 +120,10 @@ class _Chooser:
         return selection
 
     def _fill(self) -> None:
-        for statement in ("more_memory", "more_time", "drop_temporary", "create_candidates", "create_overlaps"):
+        for statement in ("more_memory", "more_time", "drop_temporary"):
             self._execute(statement)
+        for table in ("candidates", "overlaps", "diversity", "ranked"):
+            self._execute(f"create_{table}")
         rows = self._execute("fill_candidates", **parameters(self.connection, self.round)).all()
         self.selection.traces = sum(row.traces for row in rows)
         for row in sorted(rows, key=lambda row: FILTERS.index(str(row.removed).partition(".")[0])):
@@ -121,13 +137,12 @@ class _Chooser:
         known = Overlaps(spec.ngram, spec.overlap)
         for row in self._stream("evaluation_questions"):
             known.add(row.id, row.question)
-        overlaps = [
+        overlaps = (
             {"question_id": row.id, "evaluation_question_id": match[0], "share": match[1]}
             for row in self._stream("candidate_questions")
             if (match := known.find(row.question))
-        ]
-        for first in range(0, len(overlaps), BATCH):
-            self.connection.execute(Q["insert_overlap"], overlaps[first : first + BATCH])
+        )
+        self._insert("insert_overlap", overlaps)
         self.selection.overlaps = {row.rule: row.questions for row in self._execute("count_overlaps")}
         self._drop("overlapping", "drop_overlapping")
 
@@ -140,6 +155,10 @@ class _Chooser:
         selection.examples = sum(selection.stages)
         selection.tokens = int(sum(row.tokens for row in rows))
         selection.difficulties = {row.difficulty: row.examples for row in self._execute("difficulties")}
+        selection.labels = self._labels()
+
+    def _labels(self) -> dict[str, int]:
+        return {row.label: row.examples for row in self._execute("labels")}
 
     def _drop(self, name: str, statement: str, **values: Any) -> None:
         self._count(name, self._execute(statement, **values).rowcount * self.traces_each)
@@ -150,6 +169,11 @@ class _Chooser:
 
     def _execute(self, statement: str, /, **values: Any) -> Any:
         return self.connection.execute(Q[statement], values)
+
+    def _insert(self, statement: str, rows: Iterable[dict[str, Any]]) -> None:
+        rows = iter(rows)
+        while batch := list(islice(rows, BATCH)):
+            self.connection.execute(Q[statement], batch)
 
     def _stream(self, statement: str, **values: Any) -> Any:
         return self.connection.execute(Q[statement], values, execution_options={"yield_per": BATCH})
@@ -173,6 +197,8 @@ def parameters(connection: Connection, spec: RoundSpec) -> dict[str, Any]:
         "limits": [limit for _, _, limit in thresholds],
         "pairs": objective.pairs,
         "logprobs": objective.logprobs,
+        "prefer": {"shortest": "tokens_out", "score": select.score}.get(select.prefer),
+        "sign": 1 if select.prefer == "shortest" else -1,
     }
 
 
@@ -211,6 +237,18 @@ def balanced(examples: dict[str, int], balance: float) -> dict[str, int]:
     }
 
 
+def balanced_labels(examples: dict[str, int], balance: float) -> dict[str, int]:
+    """The number of examples of each label that stay: labels of one kind are `balanced` among themselves."""
+    kinds = {label.partition(" ")[0] for label in examples}
+    return {
+        label: limit
+        for kind in kinds
+        for label, limit in balanced(
+            {label: count for label, count in examples.items() if label.startswith(f"{kind} ")}, balance
+        ).items()
+    }
+
+
 REASONS = {
     "answer_text": "have no answer after their thoughts",
     "finished": "were cut off at the longest answer: raise the job's max_tokens, or set select.finished = false",
@@ -228,3 +266,10 @@ def _nothing_left(selection: Selection, spec: RoundSpec) -> str:
         return f"round '{spec.name}': no examples, because the jobs have no traces yet ({jobs}). Let them run first."
     reasons = (f"{count} {REASONS.get(name, f'are left out by `{name}`')}" for name, count in selection.removed.items())
     return f"round '{spec.name}': no examples. Of {selection.traces} traces ({jobs}), {'; '.join(reasons)}."
+
+
+def _no_score(spec: RoundSpec, traces: int) -> str:
+    return (
+        f"round '{spec.name}': none of {traces} traces has the score {spec.select.score} (select.score). Name jobs "
+        "whose traces have it (`tracemill enqueue … --judge ALIAS --signals SIGNAL`), or another score"
+    )

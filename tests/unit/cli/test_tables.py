@@ -115,7 +115,7 @@ def calibration(monkeypatch: pytest.MonkeyPatch) -> None:
 def training_dry_run(monkeypatch: pytest.MonkeyPatch) -> None:
     selection = SimpleNamespace(
         traces=COUNT, kept=COUNT, examples=COUNT, tokens=COUNT, removed={"near_duplicates": COUNT},
-        difficulties={"medium": COUNT}, stages=[COUNT], overlaps={"13-gram": 1},
+        difficulties={"medium": COUNT}, labels={"choice A": COUNT}, stages=[COUNT], overlaps={"13-gram": 1},
     )  # fmt: skip
     overlap = {"rule": "13-gram", "question": "What is one and one?", "evaluation_question": "What is one and 1?"}
     preview = SimpleNamespace(
@@ -146,7 +146,7 @@ TABLES: dict[str, Case] = {
     "doctor": ([COUNT, JOB, "broken", "'tracemill[gpu,stack]'", "1 broken, 0 warnings"], doctor_findings),
     "demo": ([COUNT, INTERVAL, "strict:", "lenient:", "123456 s"], demo),
     "calibrate": (["faithfulness", COUNT, "0.79 [0.72, 0.84]", "calibration"], calibration),
-    "train --dry-run": ([JOB, ROUND, f"{COUNT:,}", "13-gram"], training_dry_run),
+    "train --dry-run": ([JOB, ROUND, f"{COUNT:,}", "13-gram", f"choice A {COUNT:,}"], training_dry_run),
     "verify": ([f"{COUNT:,}", "no gold answer", "123,456.7"], verify_summary),
 }
 

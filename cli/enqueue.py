@@ -24,7 +24,7 @@ from producer.job_request import (
     read_shots,
     stopping_of,
 )
-from producer.opening import job_spec, origin_job, store_questions
+from producer.opening import job_spec, open_tiers, origin_job, store_questions, tier_specs
 from tracemill.errors import UsageError
 from tracemill.sampling import SamplingSettings
 from tracemill.sections import apply_changes, key_of
@@ -51,7 +51,8 @@ ENQUEUE = """Store a source's questions and open a job that answers them. Runnin
 
 SOURCE: a path or glob of JSON, CSV, Parquet or Arrow files, hf:name[:config][:split], gym:chain_sum?min_terms=2,
 words:?size=300, or the questions of another job: job:NAME, job:NAME?failed (without an accepted trace),
-job:NAME?accepted. The test sets gsm8k, math-500 and svamp have short names.
+job:NAME?accepted, job:NAME?escalated (each that ends without an accepted trace, as soon as it does). The test sets
+gsm8k, math-500 and svamp have short names.
 
 Usual column names and well-known layouts need no --map. THEIRS is a column, a path (gold=reward_model.ground_truth),
 several columns (choices=opa,opb,opc) or a template (question={context}\\n\\n{question}). --dry-run shows the mapping
@@ -60,6 +61,8 @@ and the first questions.
 Example: tracemill enqueue gsm8k.jsonl --model teacher --map gold=answer --samples 8 --limit 100
 
 Example: tracemill enqueue gsm8k.jsonl --dry-run
+
+Example: tracemill enqueue gsm8k.jsonl --model student --escalate teacher
 
 Example: tracemill enqueue job:gsm8k-teacher-cot?failed --method rationalize"""
 
@@ -112,6 +115,12 @@ def enqueue(
     budget_tokens: BudgetTokens = None,
     budget_money: BudgetMoney = None,
     priority: Annotated[int, typer.Option(help="Higher runs first; equal jobs share their model.")] = 0,
+    escalate: Annotated[
+        str | None,
+        typer.Option(
+            help="Stronger models, with commas: each answers what the one before failed, in a job of its own."
+        ),
+    ] = None,
     judge: Annotated[str | None, typer.Option(help="Alias of the model that judges the traces.")] = None,
     judge_share: Annotated[
         float | None, typer.Option(min=0.001, max=1, help="The share of questions whose traces are judged.")
@@ -142,6 +151,7 @@ def enqueue(
         budget=budget_of(budget_tokens, budget_money),
         policy=read_policy(policy, flags, gate or []),
         priority=priority,
+        escalate=tuple(alias.strip() for alias in (escalate or "").split(",") if alias.strip()),
     )
     if dry_run:
         from producer.preview import preview  # it imports the checks, which takes a tenth of a second
@@ -149,6 +159,7 @@ def enqueue(
         show_preview(preview(request), json)
         return
     spec = job_spec(request)
+    tiers = [tier.name for tier in tier_specs(request, spec.name)]
     for signal in spec.policy.gates:
         if reason := spec.policy.uninformative.get(signal):
             measure = f"tracemill calibrate --judge {spec.policy.judge} FILE"
@@ -165,8 +176,9 @@ def enqueue(
         print_line(f"left out {problem.where}: {problem.what}", progress_console)
     if stored.bad > len(stored.problems):
         progress_console.print(f"… and {stored.bad - len(stored.problems)} more rows left out")
-    if not stored.read:
+    if not stored.read and not spec.escalates:
         raise UsageError(f"{source}: no readable question in it")
+    open_tiers(request, spec.name)
     if spec.from_job_id is None and not stored.golds and spec.policy.correct and spec.policy.majority is None:
         print_line(
             "no question has a gold answer, so no trace can be accepted. Name its column (--map gold=COLUMN) in a job "
@@ -179,11 +191,12 @@ def enqueue(
             "kind, and keep it. To store them as given here, repeat the command with another --dataset and --name",
             progress_console,
         )
-    origin = origin_job(source) if "?" in source else None
+    origin = origin_job(source) if "?" in source and not spec.escalates else None
     if origin and job_named(origin)["state"] not in ENDED:
         print_line(f"job {origin} has not ended: repeat the command when it has, to add the rest", progress_console)
     if json:
-        print_json({"job": spec.name, "questions": stored.read, "new": stored.new, "left_out": stored.bad})
+        counts = {"questions": stored.read, "new": stored.new, "left_out": stored.bad}
+        print_json({"job": spec.name} | counts | ({"tiers": tiers} if tiers else {}))
     else:
         console.print(
             f"job {spec.name}: {stored.read} questions read, {stored.new} new, {stored.bad} left out. "
@@ -191,6 +204,8 @@ def enqueue(
             markup=False,
             soft_wrap=True,
         )
+        for before, tier, alias in zip([spec.name, *tiers], tiers, request.escalate, strict=False):
+            print_line(f"job {tier}: {alias} answers each question that ends without an accepted trace in {before}")
 
 
 def read_sampling(changes: Sequence[str], **flags: float | None) -> SamplingSettings:

@@ -48,6 +48,13 @@ ACCEPTANCE = text(
 MODELS = text(
     "select model_hash, traces, first_at, last_at, settings from job_models where job = :name order by first_at"
 )
+TIERS = text(
+    "select * from job_tiers where first_job in (select first_job from job_tiers where job = :name) order by tier, job"
+)
+TIER_COLUMNS = (
+    *("tier", "job", "model", "questions", "solved"),
+    *("traces", "accepted", "tokens_per_accepted", "cost_per_accepted"),
+)
 COSTS = (
     "variant",
     "domain",
@@ -108,11 +115,13 @@ def show(
     with reader() as connection:
         costs = [dict(row) for row in connection.execute(ACCEPTANCE, {"name": name}).mappings()] if every else []
         models = [dict(row) for row in connection.execute(MODELS, {"name": name}).mappings()] if every else []
+        tiers = [dict(row) for row in connection.execute(TIERS, {"name": name}).mappings()]
     whole = job | {column: settings[column] for column in ("source", "sampling", "verifier", "ask_as", "give_up")}
     sampling = saved(job, ends)
     if json:
         more = {"policy": settings["policy"], "canaries": canaries, "errors": errors, "adaptive": sampling}
-        print_json(whole | more | {"acceptance": costs, "ends": ends, "prompts": prompts, "models": models})
+        more |= {"acceptance": costs, "tiers": tiers, "ends": ends, "prompts": prompts, "models": models}
+        print_json(whole | more)
         return
     policy = Policy.model_validate(settings["policy"])
     whole = {name: value for name, value in whole.items() if policy.judge or value or not name.startswith("judge_")}
@@ -123,6 +132,7 @@ def show(
     print_facts(whole)
     if costs:
         print_rows(costs, COSTS, title="accepted traces and their cost")
+    print_tiers(tiers)
     if len(models) > 1:
         title = f"the settings of model {job['model']} changed while it answered (settings: the view job_models)"
         print_rows(models, ("model_hash", "traces", "first_at", "last_at"), title=title)
@@ -130,6 +140,13 @@ def show(
         print_line(f"--all also prints the cost of accepted traces: it reads all {job['traces']:,} traces")
     if errors:
         print_rows(errors, ("questions", "last_error"), title="errors")
+
+
+def print_tiers(tiers: Sequence[Mapping[str, Any]]) -> None:
+    """Print the rows of the view job_tiers, if there are any."""
+    if tiers:
+        title = "tiers: each answers what the one before failed"
+        print_rows(tiers, TIER_COLUMNS, title=title, optional=("traces", "questions"))
 
 
 WATCH = """Show progress until the job is done, over its budget or cancelled.
@@ -361,10 +378,12 @@ def _change(name: str, state: str, allowed: list[str], budget: float | None = No
     with transaction() as connection:
         changed = connection.execute(
             Q["set_job_state"], {"name": name, "state": state, "allowed": allowed, "budget": budget}
-        ).scalar_one_or_none()
+        ).one_or_none()
         if changed is not None:  # messages of a paused job may be used up, and slices may exceed a new budget
-            connection.execute(Q["end_slices"], {"job_id": changed})
-            connection.execute(Q["unqueue"], {"job_id": changed, "question_ids": None})
+            connection.execute(Q["end_slices"], {"job_id": changed.id})
+            connection.execute(Q["unqueue"], {"job_id": changed.id, "question_ids": None})
+            for from_job_id in (changed.id, changed.from_job_id):  # what ended while a tier was paused
+                connection.execute(Q["escalate"], {"job_id": from_job_id, "question_ids": None})
     if changed is None and job["state"] == state:
         raise UsageError(f"job {name} is already {state}")
     if changed is None:

@@ -99,6 +99,8 @@ class Job(Base):
     ask_as: Mapped[str | None]
     #: The job that gives its questions, and its traces if the method quotes them.
     from_job_id: Mapped[int | None] = mapped_column(ForeignKey("jobs.id"))
+    #: It takes each question that the job `from_job_id` ends without an accepted trace, as soon as it ends there.
+    escalates: Mapped[bool] = mapped_column(server_default=text("false"))
     #: Its traces are examples of wrong reasoning (`tracemill.methods.Method.negative`).
     negative: Mapped[bool] = mapped_column(server_default=text("false"))
     #: Number of samples for each question and variant of the method.

@@ -184,6 +184,8 @@ def _update(
         # Run `finish_job` only then, because with many questions Postgres may read all of them.
         settled = not (demand.pending or demand.queued or demand.running or demand.unverified)
         finished = connection.execute(Q["finish_job"], {"job_id": job.id}).rowcount if settled else 0
+        if finished:  # what was settled while the job or its next tier was paused
+            connection.execute(Q["escalate"], {"job_id": job.id, "question_ids": None})
         if demand.budget_in_use and not finished and connection.execute(Q["over_budget"], {"job_id": job.id}).rowcount:
             log.warning("job %s has spent its budget", job.id)
     did.queued += _send(job.id, job.model, queued, size, lead)

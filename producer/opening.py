@@ -14,8 +14,8 @@ from sqlalchemy import text
 from db.jobs import JobSpec
 from db.queries import Q
 from db.session import transaction
-from producer.enqueue import Enqueued, enqueue, enqueue_from
-from producer.job_request import JobRequest, SourceSpec
+from producer.enqueue import Enqueued, enqueue, enqueue_from, open_tier
+from producer.job_request import JobRequest, SourceSpec, next_tiers
 from producer.sources import Problem, Question, open_source
 from tracemill.engines.context import context_of
 from tracemill.errors import UsageError, unknown_name
@@ -44,14 +44,16 @@ class Origin(NamedTuple):
     """Another job, and the selection of its questions.
 
     `accepted`: True is the questions with an accepted trace, False those without one, None all.
+    `escalates`: those that end without an accepted trace, now and later.
     """
 
     job_id: int
     accepted: bool | None
+    escalates: bool = False
 
 
 def origin_job(address: str) -> str | None:
-    """The job's name in `job:NAME[?failed|?accepted]`; None for other sources."""
+    """The job's name in `job:NAME[?failed|?accepted|?escalated]`; None for other sources."""
     scheme, colon, rest = address.partition(":")
     if scheme != "job" or not colon:
         return None
@@ -59,15 +61,18 @@ def origin_job(address: str) -> str | None:
 
 
 def origin_of(address: str) -> Origin | None:
-    """Parse `job:NAME[?failed|?accepted]`; None for other sources. Raises UsageError if there is no such job."""
+    """Parse `job:NAME[?failed|?accepted|?escalated]`; None for other sources.
+
+    Raises UsageError if there is no such job.
+    """
     name = origin_job(address)
     if name is None:
         return None
-    filters = {"": None, "failed": False, "accepted": True}
+    filters = {"": None, "failed": False, "accepted": True, "escalated": False}
     choice = address.rpartition("?")[2] if "?" in address else ""
     if choice not in filters:
-        raise UsageError(f"{address}: write job:NAME, job:NAME?failed or job:NAME?accepted")
-    return Origin(_job_id(name), filters[choice])
+        raise UsageError(f"{address}: write job:NAME, job:NAME?failed, job:NAME?accepted or job:NAME?escalated")
+    return Origin(_job_id(name), filters[choice], escalates=choice == "escalated")
 
 
 def _job_id(name: str) -> int:
@@ -91,6 +96,13 @@ def job_spec(request: JobRequest, upcoming: Collection[str] = ()) -> JobSpec:
     origin = None if builds_on in upcoming else origin_of(request.source.address)
     if "trace" in method.needs and builds_on is None:
         raise UsageError(f"method {request.method} quotes the traces of another job: name it as the source, job:NAME")
+    if request.purpose == "evaluate" and (request.escalate or (origin and origin.escalates)):
+        raise UsageError(f"job {name}: an evaluation measures one model, so it escalates nothing. Remove --escalate")
+    if "trace" in method.needs and request.escalate:
+        raise UsageError(
+            f"job {name}: method {request.method} quotes traces of its source, and a next tier has another source. "
+            "Remove --escalate, or take another method"
+        )
     own = own_sampling(model, settings().data_dir.resolve(), ask_hub=True)
     sampling = replace(
         job_sampling(request.sampling, model, own, request.purpose, request.samples), logprobs=request.logprobs
@@ -121,6 +133,7 @@ def job_spec(request: JobRequest, upcoming: Collection[str] = ()) -> JobSpec:
         prompts=templates,
         ask_as=request.ask_as,
         from_job_id=origin.job_id if origin else None,
+        escalates=origin is not None and origin.escalates,
         negative=method.negative,
         samples=request.samples,
         enough=stopping.enough if stopping else None,
@@ -184,6 +197,10 @@ def store_questions(
     if origin is not None:
         if needs_gold:
             _require_gold(spec.method, source.address, origin)
+        if origin.escalates:
+            if source.limit is not None:
+                raise UsageError(f"{source.address} takes every question that the job fails: remove limit (--limit)")
+            return open_tier(spec)
         return enqueue_from(spec, accepted=origin.accepted, limit=source.limit)
     if rows is None:
         rows = open_source(source.address, mapping=source.mapping, limit=source.limit, remark=remark)
@@ -228,9 +245,28 @@ def _with_gold(rows: Iterable[Question | Problem], method: str, address: str) ->
     )
 
 
+def tier_specs(request: JobRequest, name: str) -> list[JobSpec]:
+    """Build the settings of the next tiers before the job of that name exists. Raises UsageError like `job_spec`."""
+    tiers = next_tiers(request, name)
+    upcoming = [name, *(str(tier.name) for tier in tiers)]
+    return [job_spec(tier, upcoming) for tier in tiers]
+
+
+def open_tiers(request: JobRequest, name: str) -> None:
+    """Open the next tiers of the job of that name, which exists, with the questions that it has failed so far."""
+    for tier in next_tiers(request, name):
+        store_questions(tier.source, job_spec(tier))
+
+
 def open_request(request: JobRequest, reading: Reading = unseen) -> Enqueued:
-    """Open the requested job and store its questions. Raises UsageError if the source has no question."""
-    stored = store_questions(request.source, spec := job_spec(request), reading)
+    """Open the requested job and its next tiers, and store its questions.
+
+    Raises UsageError if the source has no question.
+    """
+    spec = job_spec(request)
+    tier_specs(request, spec.name)  # raises before anything is stored
+    stored = store_questions(request.source, spec, reading)
     if not stored.read and spec.from_job_id is None:
         raise UsageError(f"job {spec.name}: {request.source.address} has no readable question")
+    open_tiers(request, spec.name)
     return stored

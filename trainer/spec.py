@@ -7,6 +7,7 @@ from typing import Any, Literal
 
 from pydantic import Field, ValidationError, model_validator
 
+from producer.job_request import tier_names
 from tracemill.errors import UsageError, reason_of
 from tracemill.sampling import SamplingSettings
 from tracemill.sections import Section, apply_changes, key_of
@@ -69,10 +70,16 @@ class RoundSpec(Section):
         match given:
             case {"teach": [_, *_] as taught, **rest}:
                 select = rest.get("select", {})
-                names = [job.get("name") for job in taught if isinstance(job, dict)]
+                names = [name for job in taught if isinstance(job, dict) for name in _job_names(job)]
                 if isinstance(select, dict) and "jobs" not in select:
                     return given | {"select": select | {"jobs": names}}
         return given
+
+
+def _job_names(job: dict[str, Any]) -> list[Any]:
+    """The names of a teaching job and of its next tiers, before the job is checked."""
+    escalate = job.get("escalate")
+    return [job.get("name"), *tier_names(str(job.get("name")), escalate if isinstance(escalate, list) else [])]
 
 
 def load(path: Path, changes: Sequence[str] = ()) -> RoundSpec:

@@ -14,10 +14,10 @@
 insert into prompts (hash, messages) values (:hash, cast(:messages as jsonb)) on conflict do nothing
 
 -- name: insert_job
-insert into jobs (name, purpose, model, round_id, method, ask_as, from_job_id, negative, samples, most, batch, enough, give_up,
-                  budget, budget_unit, sampling, policy, verifier, source, source_options, priority)
-values (:name, :purpose, :model, :round_id, :method, :ask_as, :from_job_id, :negative, :samples, :most, :batch, :enough,
-        :give_up, :budget, :budget_unit, cast(:sampling as jsonb), cast(:policy as jsonb), :verifier, :source,
+insert into jobs (name, purpose, model, round_id, method, ask_as, from_job_id, escalates, negative, samples, most, batch,
+                  enough, give_up, budget, budget_unit, sampling, policy, verifier, source, source_options, priority)
+values (:name, :purpose, :model, :round_id, :method, :ask_as, :from_job_id, :escalates, :negative, :samples, :most, :batch,
+        :enough, :give_up, :budget, :budget_unit, cast(:sampling as jsonb), cast(:policy as jsonb), :verifier, :source,
         cast(:source_options as jsonb), :priority)
 on conflict (name) do nothing
 returning id
@@ -86,6 +86,25 @@ from jobs j, (
 ) f
 where j.id = :job_id
 on conflict do nothing
+
+-- name: escalate
+-- (no row) -> pending, in the jobs that take what :job_id fails: questions that are done without an accepted trace. Failed
+-- questions stay, because nobody has answered them. The primary key makes a repetition harmless. A job that was done
+-- already runs again.
+with moved as (
+    insert into job_questions (job_id, question_id, wanted)
+    select n.id, q.question_id, least(n.batch, n.enough)
+    from jobs j join jobs n on n.from_job_id = j.id join job_questions q on q.job_id = j.id
+    where j.id = :job_id and n.escalates and q.state = 'done' and q.accepted = 0
+      and j.state not in ('paused', 'cancelled', 'deleting') and n.state not in ('paused', 'cancelled', 'deleting')
+      and (cast(:question_ids as bigint[]) is null or q.question_id = any(:question_ids))
+    order by n.id, q.question_id
+    on conflict do nothing
+    returning job_id
+), reopened as (
+    update jobs set state = 'running', finished_at = null where id in (select job_id from moved) and state = 'done'
+)
+select count(*) as questions from moved
 
 -- name: count_job_questions
 select count(*) from job_questions where job_id = :job_id
@@ -249,11 +268,12 @@ where (job_id, question_id) in (
 returning question_id
 
 -- name: finish_job
--- running -> done: no question is unfinished.
+-- running -> done: no question is unfinished, and the tier before can move no more questions here.
 update jobs j set state = 'done', finished_at = now()
 where id in (select id from jobs where id = :job_id and state = 'running' for no key update skip locked)
   and not exists (select from job_questions q where q.job_id = j.id and q.state = 'pending')
   and not exists (select from job_questions q where q.job_id = j.id and q.state in ('queued', 'running', 'generated'))
+  and not exists (select from jobs b where j.escalates and b.id = j.from_job_id and b.state in ('filling', 'running', 'paused'))
 
 -- name: shortages
 -- The largest cost of a visit depends on the missing samples and on the length of the texts in the slots of its prompts.
@@ -455,7 +475,7 @@ from job_questions where job_id = :job_id and state = 'done' group by 1 order by
 update jobs set state = cast(:state as text), finished_at = case when cast(:state as text) = 'cancelled' then now() end,
     budget = coalesce(cast(:budget as double precision), budget)
 where name = :name and state = any(:allowed)
-returning id
+returning id, from_job_id
 
 -- name: retry_failed
 -- failed -> pending: the user retries the job.

@@ -71,3 +71,7 @@ select purpose, sum(traces) as traces, sum(tokens_out) as tokens, sum(engine_sec
 from job_progress
 where job = any(:jobs) or (purpose = 'evaluate' and adapter = :round)
 group by 1
+
+-- name: report_tiers
+-- The tiers of the round's jobs.
+select * from job_tiers where job = any(:jobs) order by first_job, tier, job

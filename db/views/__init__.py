@@ -19,6 +19,7 @@ VIEWS = (
     "trace_scores",
     "evaluation_questions",
     "job_progress",
+    "job_tiers",
     "job_models",
     "acceptance",
     "round_lineage",

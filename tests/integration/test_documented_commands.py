@@ -42,6 +42,7 @@ QUESTIONS = f"{MAPPED} --samples 8"
 SAMPLED = f"{MAPPED} --temperature 0.6 --sampling top_k=40 --name sampled"
 FIRST = "tracemill enqueue gsm8k.jsonl --map gold=answer --samples 8 --name first"
 ADAPTIVE = "tracemill enqueue gsm8k.jsonl --map gold=answer --samples 8 --enough 2 --batch 2 --budget-tokens 5e6"
+ROUTED = "tracemill enqueue gsm8k.jsonl --map gold=answer --model student --escalate teacher --name routed"
 TEST = "tracemill enqueue test.jsonl --model student --purpose evaluate --samples 1 --temperature 0"
 BEFORE = f"{TEST} --name student-before"
 METHOD = "tracemill enqueue docs/methods_questions.jsonl"
@@ -79,6 +80,8 @@ COMMANDS = {
         opened("helped"), (FIRST,), "first"
     ),
     ADAPTIVE: Shown(opened("gsm8k-teacher-cot")),
+    ROUTED: Shown(rf"{opened('routed')}\n^job routed-tier2: teacher answers each question"),
+    "tracemill jobs show routed": Shown(r"│ +2 │ routed-tier2 +│ teacher │", (ROUTED,)),
     "tracemill jobs show gsm8k-teacher-cot": Shown(
         r"^adaptive sampling +2 accepted of at most 8, 2 at a time", (ADAPTIVE,), "gsm8k-teacher-cot"
     ),

@@ -13,6 +13,7 @@ ORDERS = {
     "trace_scores": "trace_id",
     "evaluation_questions": "question_id",
     "job_progress": "job_id",
+    "job_tiers": "first_job, tier",
     "acceptance": "job, variant, domain, difficulty",
     "round_lineage": "round, position, role, evaluation_stage desc",
     "round_exclusions": "question_id",

@@ -82,6 +82,8 @@ class Facts:
     flips: list[Flip]
     flipped: dict[str, int]
     cost: Cost
+    #: The tiers of the round's jobs (rows of the view `job_tiers`).
+    tiers: list[dict[str, Any]]
 
     @property
     def whole(self) -> Compared:
@@ -140,6 +142,7 @@ def facts(connection: Connection, reader: Connection, name: str) -> Facts:
         flips=flips,
         flipped=flipped,
         cost=_cost(reader, values, row["metrics"], sum(int(stage["tokens"]) for stage in stages)),
+        tiers=[dict(tier) for tier in reader.execute(Q["report_tiers"], values).mappings()],
     )
 
 

@@ -194,6 +194,23 @@ def test_a_job_without_questions_has_a_row_of_zeros(filled: None) -> None:
     assert {name: row[name] for name in counts} == dict.fromkeys(counts, 0)
 
 
+def test_a_tier_has_one_row_with_the_cost_of_its_accepted_traces(filled: None) -> None:
+    assert rows("job_tiers") == []
+    follow = text("update jobs set from_job_id = :before, escalates = true where id = 29")
+    with transaction() as connection:
+        connection.execute(follow, {"before": 21})
+        shown = connection.execute(text("select * from job_tiers order by tier")).mappings().all()
+        connection.execute(follow, {"before": None})  # the job before was deleted
+        assert connection.execute(text("select * from job_tiers")).all() == []
+        connection.execute(text("update jobs set escalates = false where id = 29"))
+    header = "first_job tier job model state questions done solved traces accepted tokens_out cost"
+    assert [dict(row) for row in shown] == table(
+        f"{header} tokens_per_accepted cost_per_accepted",
+        ("teach", 1, "teach", "teacher", "running", 21, 2, 2, 8, 4, 8360, 104.875, 2090.0, 104.875 / 4),
+        ("teach", 2, "own", "student", "done", 1, 1, 0, 1, 0, 6010, 75.125, None, None),
+    )
+
+
 def test_acceptance_has_a_row_for_each_variant_domain_and_difficulty(filled: None) -> None:
     header = (
         "job method variant domain difficulty questions traces accepted rate tokens_in tokens_out thinking_tokens "

@@ -57,6 +57,11 @@ def job_costs(monkeypatch: pytest.MonkeyPatch) -> None:
     print_rows([costs], jobs.COSTS, title="accepted traces and their cost")
 
 
+def job_tiers(monkeypatch: pytest.MonkeyPatch) -> None:
+    tier = row(jobs.TIER_COLUMNS, tier=2, job=f"{JOB}-tier2", model="teacher-70b-instruct", cost_per_accepted=0.00125)
+    jobs.print_tiers([tier, tier])
+
+
 def job_facts(monkeypatch: pytest.MonkeyPatch) -> None:
     print_facts({"job": JOB, "tokens_out": COUNT, "sampling": {"temperature": 0.7, "max_tokens": 2048}, "at": AT})
 
@@ -137,6 +142,7 @@ TABLES: dict[str, Case] = {
     "jobs list": ([JOB, COUNT, "over_budget", "teacher-70b-instruct", "tokens"], jobs_list),
     "jobs watch": ([JOB, f"{COUNT} (50%)", "traces/s", "0.0"], jobs_watch),
     "costs of a job": ([COUNT, "missing-step", "accepted", "1234", "0.785"], job_costs),
+    "tiers of a job": ([f"{JOB}-tier2", COUNT, "teacher-70b-instruct", "0.00125"], job_tiers),
     "facts of a job": ([JOB, COUNT, "2026-11-29 02:04:13"], job_facts),
     "rounds list": ([ROUND, "evaluating", "2026-11-29 02:04:13", "finished"], rounds_list),
     "rounds show": ([JOB, COUNT, INTERVAL, "@1 78.5 @16 92.3", "1000000000000"], rounds_show),

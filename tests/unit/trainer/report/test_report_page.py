@@ -47,6 +47,12 @@ FACTS = Facts(
     flips=[],
     flipped={"gained": 35, "lost": 5},
     cost=Cost(traces=2500, tokens=60000, trained_tokens=24680, engine_seconds=7200.0, price=12.5, fit_seconds=90.0),
+    tiers=[
+        {"tier": 1, "job": "teach", "model": "cheap", "questions": 1200, "solved": 900, "accepted": 2000}
+        | {"tokens_per_accepted": 30.4, "cost_per_accepted": 0.00125},
+        {"tier": 2, "job": "teach-tier2", "model": "strong", "questions": 300, "solved": 0, "accepted": 0}
+        | {"tokens_per_accepted": None, "cost_per_accepted": None},
+    ],
 )
 
 
@@ -63,7 +69,7 @@ def words(facts: Facts) -> str:
 def test_each_cell_names_its_column_for_a_narrow_page() -> None:
     html = page(control(GAIN))
     tables = re.findall(r"<table>(.*?)</table>", html, re.DOTALL)
-    assert len(tables) == 5
+    assert len(tables) == 6
     for table in tables:
         heading, *lines = table.split("<tr>")[1:]
         names = [unescape(name) for name in re.findall(r"<th[^>]*>(.*?)</th>", heading, re.DOTALL)]
@@ -233,6 +239,13 @@ def test_costs_are_shown_in_all_and_for_each_point_gained() -> None:
     assert shown["price of the teacher's traces"] == ["12.50", "0.42 [0.31, 0.68]"]
     assert shown["time of the fit"] == ["90 s", "3 s [2 s, 5 s]"]
     assert "tokens that the student wrote to be measured" not in shown  # there are none
+
+
+def test_each_tier_has_the_tokens_and_the_cost_of_an_accepted_trace() -> None:
+    tiers = rows(FACTS)
+    assert ["1", "teach", "cheap", "1,200", "900", "2,000", "30", "0.00125"] in tiers
+    assert ["2", "teach-tier2", "strong", "300", "0", "0", "–", "–"] in tiers
+    assert "Tiers" not in words(replace(FACTS, tiers=[]))
 
 
 @pytest.mark.parametrize("compared", [LOSS, STILL])

@@ -11,10 +11,11 @@ import typer
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from sqlalchemy.exc import OperationalError
 
-from cli.calibration_picture import can_draw, check_picture, draw
+from cli.calibration_picture import draw
 from cli.interruption import explained_interrupt, this_command
 from cli.jobs import LINE_SECONDS, job_named
 from cli.output import Json, libraries_in_log, log_of, print_json, print_line, print_rows, progress_console
+from cli.pictures import can_draw, check_picture
 from cli.policies import signals_of
 from db import calibrations
 from db.queries import Q

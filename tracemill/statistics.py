@@ -18,7 +18,7 @@ class Interval(NamedTuple):
     high: float
 
 
-def share(hits: int, of: int) -> Interval:
+def share(hits: float, of: float) -> Interval:
     """hits / of with its Wilson score interval (Wilson 1927). `of` = 0 gives 0 [0, 1]."""
     if of == 0:
         return Interval(0.0, 0.0, 1.0)

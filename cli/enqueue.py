@@ -24,7 +24,7 @@ from producer.job_request import (
     read_shots,
     stopping_of,
 )
-from producer.opening import job_spec, origin_job, store_questions
+from producer.opening import job_spec, origin_job, spec_like, store_questions
 from tracemill.errors import UsageError
 from tracemill.sampling import SamplingSettings
 from tracemill.sections import apply_changes, key_of
@@ -61,6 +61,8 @@ Example: tracemill enqueue gsm8k.jsonl --model teacher --map gold=answer --sampl
 
 Example: tracemill enqueue gsm8k.jsonl --dry-run
 
+Example: tracemill enqueue gsm8k.jsonl --map gold=answer --like gsm8k:teacher-cot
+
 Example: tracemill enqueue job:gsm8k-teacher-cot?failed --method rationalize"""
 
 Enough = Annotated[int | None, typer.Option(min=1, help="Stop a question at this many accepted traces.")]
@@ -74,11 +76,17 @@ BudgetTokens = Annotated[float | None, typer.Option(min=1, help="Stop the job at
 BudgetMoney = Annotated[float | None, typer.Option(min=0.000001, help="Stop the job at this cost, in money.")]
 
 
+#: Settings that `--like` takes from the other job.
+OF_THE_JOB = (
+    *("model", "method", "samples", "ask_as", "purpose", "examples", "temperature", "top_p", "max_tokens", "sampling"),
+    *("logprobs", "judge", "judge_share", "signals", "gate", "policy"),
+)
 #: A job's name. Commands show it in hints that people paste into a shell.
 NAME = re.compile(r"\w[\w./-]*")
 
 
 def enqueue(
+    context: typer.Context,
     source: Annotated[str, typer.Argument(help="The source of the questions.")],
     model: Annotated[str, typer.Option(help="Alias of the model that answers.")] = "teacher",
     method: Annotated[str, typer.Option(help="Prompting method (`tracemill methods` lists them).")] = "cot",
@@ -119,6 +127,9 @@ def enqueue(
     signals: Annotated[str | None, typer.Option(help="The judge's signals, with commas (default: rating).")] = None,
     gate: Annotated[list[str] | None, typer.Option(help="NAME=MIN: minimum of an informative signal.")] = None,
     policy: Annotated[Path | None, typer.Option(help="TOML file with the rules that accept a trace.")] = None,
+    like: Annotated[
+        str | None, typer.Option(help="Take the settings of this job, such as an arm of a pilot: PILOT:ARM.")
+    ] = None,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Show how the source is read and what is asked; store nothing.")
     ] = False,
@@ -126,6 +137,8 @@ def enqueue(
 ) -> None:
     if name and not NAME.fullmatch(name):
         raise UsageError(f"--name {name!r}: use letters, digits, and . _ / - after the first one")
+    if like is not None and (given := flags_given(context, (*OF_THE_JOB, "dry_run"))):
+        raise UsageError(f"--like {like} and {given[0]} exclude each other: the job has its own settings")
     flags = {"judge": judge, "judge_share": judge_share, "signals": signals_of(signals) if signals else None}
     request = JobRequest(
         source=SourceSpec(source, mapping_of(map_ or []), domain.value, dataset, limit),
@@ -148,7 +161,7 @@ def enqueue(
 
         show_preview(preview(request), json)
         return
-    spec = job_spec(request)
+    spec = job_spec(request) if like is None else spec_like(like, request)
     for signal in spec.policy.gates:
         if reason := spec.policy.uninformative.get(signal):
             measure = f"tracemill calibrate --judge {spec.policy.judge} FILE"
@@ -191,6 +204,14 @@ def enqueue(
             markup=False,
             soft_wrap=True,
         )
+
+
+def flags_given(context: typer.Context, names: Sequence[str]) -> list[str]:
+    """Return the flags on the command line that set these parameters."""
+    sources = {name: context.get_parameter_source(name) for name in names}
+    return [
+        f"--{name.replace('_', '-')}" for name, source in sources.items() if source and source.name == "COMMANDLINE"
+    ]
 
 
 def read_sampling(changes: Sequence[str], **flags: float | None) -> SamplingSettings:

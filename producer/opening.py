@@ -11,16 +11,16 @@ from typing import NamedTuple, TypeAlias
 
 from sqlalchemy import text
 
-from db.jobs import JobSpec
+from db.jobs import JobSpec, stored_job
 from db.queries import Q
 from db.session import transaction
 from producer.enqueue import Enqueued, enqueue, enqueue_from
-from producer.job_request import JobRequest, SourceSpec
+from producer.job_request import Budget, JobRequest, SourceSpec, Stopping
 from producer.sources import Problem, Question, open_source
 from tracemill.engines.context import context_of
 from tracemill.errors import UsageError, unknown_name
 from tracemill.generation_config import job_sampling, own_sampling
-from tracemill.methods import named, prompts
+from tracemill.methods import Method, named, prompts
 from tracemill.model_settings import ModelSettings
 from tracemill.policy import Policy
 from tracemill.sampling import Sampling
@@ -73,11 +73,14 @@ def origin_of(address: str) -> Origin | None:
 def _job_id(name: str) -> int:
     with transaction() as connection:
         row = connection.execute(Q["job_by_name"], {"name": name}).one_or_none()
-        if row is None:
-            raise unknown_name(
-                "job", name, connection.execute(text("select name from jobs order by id")).scalars().all()
-            )
+    if row is None:
+        raise _unknown_job(name)
     return int(row.id)
+
+
+def _unknown_job(name: str) -> UsageError:
+    with transaction() as connection:
+        return unknown_name("job", name, connection.execute(text("select name from jobs order by id")).scalars().all())
 
 
 def job_spec(request: JobRequest, upcoming: Collection[str] = ()) -> JobSpec:
@@ -89,45 +92,22 @@ def job_spec(request: JobRequest, upcoming: Collection[str] = ()) -> JobSpec:
     name = request.name or f"{request.source.name}-{request.model}-{request.method}"
     builds_on = origin_job(request.source.address)
     origin = None if builds_on in upcoming else origin_of(request.source.address)
-    if "trace" in method.needs and builds_on is None:
-        raise UsageError(f"method {request.method} quotes the traces of another job: name it as the source, job:NAME")
+    _require_origin(method, builds_on)
     own = own_sampling(model, settings().data_dir.resolve(), ask_hub=True)
     sampling = replace(
         job_sampling(request.sampling, model, own, request.purpose, request.samples), logprobs=request.logprobs
     )
     _require_room(name, request.model, model, sampling)
-    budget, stopping = request.budget, request.stopping
-    if budget is not None and budget.unit == "money" and not model.price_in + model.price_out:
-        raise UsageError(
-            f"job {name}: a budget in money needs prices, and model {request.model} has none. "
-            f"Set price_in, price_out in [models.{request.model}]"
-        )
-    if budget is not None and sampling.max_tokens is None and model.context is None:
-        raise UsageError(
-            f"job {name}: a budget needs the longest answer, because the context of a server is not known here: set "
-            "max_tokens (--max-tokens)"
-        )
-    templates = prompts(method, request.shots)
-    max_traces = request.samples * len(templates["general"])
-    if stopping is not None and stopping.enough > max_traces:
-        raise UsageError(
-            f"job {name}: enough = {stopping.enough} is more than the {max_traces} traces that a question can get"
-        )
-    return JobSpec(
+    spec = JobSpec(
         name=name,
         purpose=request.purpose,
         model=request.model,
         method=request.method,
-        prompts=templates,
+        prompts=prompts(method, request.shots),
         ask_as=request.ask_as,
         from_job_id=origin.job_id if origin else None,
         negative=method.negative,
         samples=request.samples,
-        enough=stopping.enough if stopping else None,
-        batch=(stopping.batch or max(1, max_traces // 4)) if stopping else None,
-        give_up=stopping.give_up if stopping else 0.0,
-        budget=budget.amount if budget else None,
-        budget_unit=budget.unit if budget else None,
         sampling=sampling,
         policy=informed(request.policy),
         source=request.source.address,
@@ -135,6 +115,65 @@ def job_spec(request: JobRequest, upcoming: Collection[str] = ()) -> JobSpec:
         round_id=request.round_id,
         priority=request.priority,
     )
+    return _with_limits(spec, request.stopping, request.budget)
+
+
+def spec_like(job: str, request: JobRequest) -> JobSpec:
+    """The settings of a stored job, with the source, name, stopping rule, budget and priority of a request.
+
+    Raises UsageError if there is no such job, or if its model alias no longer fits its settings.
+    """
+    source = request.source
+    with transaction() as connection:
+        stored = stored_job(connection, job)
+    if stored is None:
+        raise _unknown_job(job)
+    name = request.name or f"{source.name}-{job.rpartition(':')[2]}"
+    origin = origin_of(source.address)
+    _require_origin(named(stored.method), origin_job(source.address))
+    _require_room(name, stored.model, model_settings(stored.model), stored.sampling)
+    spec = replace(
+        stored,
+        name=name,
+        source=source.address,
+        source_options=None if origin else source.options,
+        from_job_id=origin.job_id if origin else None,
+        priority=request.priority,
+        budget=None,
+        budget_unit=None,
+    )
+    return _with_limits(spec, request.stopping, request.budget)
+
+
+def _require_origin(method: Method, builds_on: str | None) -> None:
+    """Raise UsageError if the method quotes the traces of another job, and the source is none."""
+    if "trace" in method.needs and builds_on is None:
+        raise UsageError(f"method {method.name} quotes the traces of another job: name it as the source, job:NAME")
+
+
+def _with_limits(spec: JobSpec, stopping: Stopping | None, budget: Budget | None) -> JobSpec:
+    """Add a stopping rule and a budget. Raises UsageError for limits that the job cannot keep."""
+    model = model_settings(spec.model)
+    if budget is not None:
+        if budget.unit == "money" and not model.price_in + model.price_out:
+            raise UsageError(
+                f"job {spec.name}: a budget in money needs prices, and model {spec.model} has none. "
+                f"Set price_in, price_out in [models.{spec.model}]"
+            )
+        if spec.sampling.max_tokens is None and model.context is None:
+            raise UsageError(
+                f"job {spec.name}: a budget needs the longest answer, because the context of a server is not known "
+                "here: set max_tokens (--max-tokens)"
+            )
+        spec = replace(spec, budget=budget.amount, budget_unit=budget.unit)
+    if stopping is None:
+        return spec
+    if stopping.enough > spec.most:
+        raise UsageError(
+            f"job {spec.name}: enough = {stopping.enough} is more than the {spec.most} traces that a question can get"
+        )
+    batch = stopping.batch or max(1, spec.most // 4)
+    return replace(spec, enough=stopping.enough, batch=batch, give_up=stopping.give_up)
 
 
 def _require_room(name: str, alias: str, model: ModelSettings, sampling: Sampling) -> None:

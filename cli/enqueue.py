@@ -16,6 +16,7 @@ from cli.jobs import ENDED, job_named
 from cli.output import Json, console, print_json, print_line, progress_bar, progress_console
 from cli.policies import read_policy, signals_of
 from cli.question_preview import show_preview
+from db.question_figures import useless_traces
 from producer.job_request import (
     JobRequest,
     SourceSpec,
@@ -24,7 +25,7 @@ from producer.job_request import (
     read_shots,
     stopping_of,
 )
-from producer.opening import job_spec, origin_job, spec_like, store_questions
+from producer.opening import Reading, job_spec, origin_job, spec_like, store_questions
 from tracemill.errors import UsageError
 from tracemill.sampling import SamplingSettings
 from tracemill.sections import apply_changes, key_of
@@ -171,7 +172,7 @@ def enqueue(
         f"job {spec.name} keeps the questions that are stored so far, and workers answer them.",
         f"Store the rest: {this_command()}. End the job: tracemill jobs cancel {spec.name}",
     ):
-        stored = store_questions(request.source, spec, reading_bar, remark=remarks.append)
+        stored = store_questions(request.source, spec, warning_bar(spec.name), remark=remarks.append)
     for sentence in remarks:
         print_line(sentence, progress_console)
     for problem in stored.problems:
@@ -223,6 +224,25 @@ def read_sampling(changes: Sequence[str], **flags: float | None) -> SamplingSett
     except ValidationError as error:
         problems = (f"{key_of(problem['loc'])}: {problem['msg']}" for problem in error.errors())
         raise UsageError(f"--sampling: {'; '.join(problems)}") from None
+
+
+def warning_bar(job: str) -> Reading:
+    """Build a progress bar that also warns once if the first answers that arrive meanwhile are useless."""
+
+    @contextmanager
+    def reading(source: SourceSpec) -> Iterator[Callable[[int], None]]:
+        warnings: list[str] = []
+
+        def report(read: int) -> None:
+            show(read)
+            if not warnings and (warning := useless_traces(job)):
+                warnings.append(warning)
+                print_line(warning, progress_console)
+
+        with reading_bar(source) as show:
+            yield report
+
+    return reading
 
 
 @contextmanager

@@ -20,6 +20,7 @@ from cli.output import Json, console, layout, print_facts, print_json, print_lin
 from cli.policies import in_words
 from db.diagnosis import job_reasons, sentences, why_idle
 from db.queries import Q
+from db.question_figures import FIRST_QUESTIONS, useless_traces
 from db.session import reader, transaction
 from tracemill.errors import UsageError, unknown_name
 from tracemill.policy import Policy
@@ -130,6 +131,8 @@ def show(
         print_line(f"--all also prints the cost of accepted traces: it reads all {job['traces']:,} traces")
     if errors:
         print_rows(errors, ("questions", "last_error"), title="errors")
+    if warning := useless_traces(name):
+        print_line(warning)
 
 
 WATCH = """Show progress until the job is done, over its budget or cancelled.
@@ -169,6 +172,7 @@ def follow(
     seconds = seconds or (LIVE_SECONDS if is_live else LINE_SECONDS)
     watched: set[str] = set(names or ())
     reported: list[str] = []
+    checked: dict[str, str | None] = {}
     next_report = 0.0
     with Live(console=out, auto_refresh=False, transient=True) if is_live else nullcontext() as live:
         while True:
@@ -181,7 +185,11 @@ def follow(
             estimates = {row["job"]: rates.estimate(row) for row in rows}
             reasons = why_idle(rows)
             known = [f"{job}: {estimate.in_words()}" for job, estimate in estimates.items() if estimate]
-            table = Group(rates.table(rows, out.width), *map(Text, (*known, *reasons)))
+            for row in rows:
+                if row["done"] >= FIRST_QUESTIONS and row["job"] not in checked:
+                    checked[row["job"]] = useless_traces(row["job"])
+            warnings = [warning for warning in checked.values() if warning]
+            table = Group(rates.table(rows, out.width), *map(Text, (*known, *reasons, *warnings)))
             has_ended = all(row["state"] in ENDED for row in rows)
             states = [row["state"] for row in rows]
             if time.monotonic() >= next_report or states != reported:
@@ -189,10 +197,11 @@ def follow(
                 if live is not None:
                     live.update(table, refresh=True)
                 elif json:
-                    print_json({"jobs": [_report(row, rates, estimates[row["job"]]) for row in rows], "why": reasons})
+                    reports = [_report(row, rates, estimates[row["job"]]) for row in rows]
+                    print_json({"jobs": reports, "why": reasons, "warnings": warnings})
                     sys.stdout.flush()
                 elif reported or not has_ended:
-                    print_line("; ".join([*map(rates.line, rows), *known, *reasons]), out)
+                    print_line("; ".join([*map(rates.line, rows), *known, *reasons, *warnings]), out)
                 reported = states
             if has_ended:
                 break

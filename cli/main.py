@@ -24,6 +24,7 @@ MODULES = {
     "stack": ("up", "restart", "down", "status", "flower"),
     "doctor": ("doctor",),
     "models": ("models",),
+    "pilot": ("pilot",),
     "enqueue": ("enqueue",),
     "methods": ("methods",),
     "jobs": ("jobs",),

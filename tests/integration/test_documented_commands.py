@@ -42,6 +42,9 @@ QUESTIONS = f"{MAPPED} --samples 8"
 SAMPLED = f"{MAPPED} --temperature 0.6 --sampling top_k=40 --name sampled"
 FIRST = "tracemill enqueue gsm8k.jsonl --map gold=answer --samples 8 --name first"
 ADAPTIVE = "tracemill enqueue gsm8k.jsonl --map gold=answer --samples 8 --enough 2 --batch 2 --budget-tokens 5e6"
+PILOT = (
+    "tracemill pilot gsm8k.jsonl --map gold=answer --method cot --method stepwise --temperature 0.3 --temperature 0.7"
+)
 TEST = "tracemill enqueue test.jsonl --model student --purpose evaluate --samples 1 --temperature 0"
 BEFORE = f"{TEST} --name student-before"
 METHOD = "tracemill enqueue docs/methods_questions.jsonl"
@@ -77,6 +80,10 @@ COMMANDS = {
     ),
     "tracemill enqueue job:first --method inject --model student --name helped": Shown(
         opened("helped"), (FIRST,), "first"
+    ),
+    PILOT: Shown(r"^take gsm8k:teacher-(cot|stepwise)-t0\.[37]: its accepted traces are cheapest, by tokens$"),
+    "tracemill enqueue gsm8k.jsonl --map gold=answer --like gsm8k:teacher-cot-t0.7": Shown(
+        opened("gsm8k-teacher-cot-t0.7"), (PILOT,)
     ),
     ADAPTIVE: Shown(opened("gsm8k-teacher-cot")),
     "tracemill jobs show gsm8k-teacher-cot": Shown(

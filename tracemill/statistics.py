@@ -1,9 +1,11 @@
-"""Confidence intervals, a paired test, and figures for several answers to one question."""
+"""Confidence intervals, tests of one comparison and of several, and figures for several answers to one question."""
 
 import math
 from bisect import bisect_left, bisect_right
 from collections import Counter
 from collections.abc import Callable, Sequence
+from functools import cache
+from statistics import fmean, stdev
 from typing import NamedTuple
 
 #: 97.5 % quantile of the normal distribution: two-sided 95 % intervals.
@@ -69,6 +71,39 @@ def mcnemar(table: Paired) -> float:
     return float(min(1.0, 2 * sum(math.comb(flips, k) for k in range(fewer + 1)) / 2**flips))
 
 
+def over_runs(values: Sequence[float]) -> Interval | None:
+    """The mean of one figure by run, such as the difference between two arms by seed, with Student's interval.
+
+    Every run adds one value, so the interval holds the mean over all seeds of a recipe, for the questions that were
+    answered. None for values without a spread, such as one value.
+    """
+    if len(set(values)) < 2:
+        return None
+    value = fmean(values)
+    half = _student_quantile(len(values) - 1) * stdev(values) / math.sqrt(len(values))
+    return Interval(value, value - half, value + half)
+
+
+def paired_t(differences: Sequence[float]) -> float:
+    """The two-sided p-value of Student's test that the mean of the differences is 0; 1 if they have no spread."""
+    if len(set(differences)) < 2:
+        return 1.0
+    error = stdev(differences) / math.sqrt(len(differences))
+    return _student_tail(fmean(differences) / error, len(differences) - 1)
+
+
+def holm(p_values: Sequence[float]) -> list[float]:
+    """The p-values of a family of tests, each raised by Holm's method (1979, Scandinavian Journal of Statistics 6:65).
+
+    If no difference of the family is real, the chance that one of them falls below a level is at most that level.
+    """
+    raised, highest = [0.0] * len(p_values), 0.0
+    for rank, index in enumerate(sorted(range(len(p_values)), key=p_values.__getitem__)):
+        highest = max(highest, min(1.0, (len(p_values) - rank) * p_values[index]))
+        raised[index] = highest
+    return raised
+
+
 def pass_at(k: int, right: int, of: int) -> float:
     """Unbiased estimate of the chance that at least one of k samples is right.
 
@@ -87,6 +122,30 @@ def majority_right(answers: Sequence[tuple[str | None, bool]]) -> float:
     votes = Counter("" if right else answer.strip().casefold() or " " for answer, right in given)
     max_votes = max(votes.values(), default=0)
     return 1 / sum(count == max_votes for count in votes.values()) if max_votes and votes[""] == max_votes else 0.0
+
+
+def _student_tail(t: float, freedom: int) -> float:
+    """The chance of a value at least this far from 0, on both sides, by Student's distribution."""
+    # Abramowitz and Stegun 1964, 26.7.3 and 26.7.4: a finite sum for a whole number of degrees of freedom.
+    angle = math.atan(abs(t) / math.sqrt(freedom))
+    is_odd = freedom % 2
+    term = math.cos(angle) if is_odd else 1.0
+    total = 0.0
+    for k in range(1 + is_odd, freedom, 2):
+        total += term
+        term *= math.cos(angle) ** 2 * k / (k + 1)
+    inside = 2 / math.pi * (angle + math.sin(angle) * total) if is_odd else math.sin(angle) * total
+    return min(1.0, max(0.0, 1.0 - inside))
+
+
+@cache
+def _student_quantile(freedom: int) -> float:
+    """The 97.5 % quantile of Student's distribution, by bisection. With one degree of freedom it is 12.7."""
+    low, high = Z, 13.0
+    for _ in range(50):
+        middle = (low + high) / 2
+        low, high = (middle, high) if _student_tail(middle, freedom) > 0.05 else (low, middle)
+    return low
 
 
 def _correlation(table: Paired) -> float:

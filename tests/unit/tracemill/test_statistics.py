@@ -1,11 +1,23 @@
 """Intervals: known values and edge cases."""
 
 import math
+import random
 from itertools import product
 
 import pytest
 
-from tracemill.statistics import Paired, auc, difference, majority_right, mcnemar, pass_at, share
+from tracemill.statistics import (
+    Paired,
+    auc,
+    difference,
+    holm,
+    majority_right,
+    mcnemar,
+    over_runs,
+    paired_t,
+    pass_at,
+    share,
+)
 
 
 @pytest.mark.parametrize(
@@ -147,3 +159,50 @@ def test_a_majority_vote_joins_right_answers_and_separates_wrong_spellings(
     answers: list[tuple[str | None, bool]], right: float
 ) -> None:
     assert majority_right(answers) == pytest.approx(right)
+
+
+def test_the_mean_over_runs_has_students_interval() -> None:
+    # By hand: mean 3.4167, standard deviation 3.0139; Student's quantiles are 4.3027 (2 degrees) and 2.7764 (4).
+    assert over_runs([6.25, 0.25, 3.75]) == pytest.approx((3.4167, -4.0702, 10.9035), abs=1e-4)
+    assert over_runs([1, 2, 3, 4, 5]) == pytest.approx(
+        (3, 3 - 2.7764 * math.sqrt(0.5), 3 + 2.7764 * math.sqrt(0.5)), abs=1e-4
+    )
+    # With two values the quantile is 12.7062, and the standard error half their distance.
+    assert over_runs([0, 2]) == pytest.approx((1, 1 - 12.7062, 1 + 12.7062), abs=1e-4)
+
+
+@pytest.mark.parametrize("values", [[], [0.25], [0.25, 0.25, 0.25]])
+def test_runs_without_a_spread_have_no_interval(values: list[float]) -> None:
+    assert over_runs(values) is None
+    assert paired_t(values) == 1.0
+
+
+def test_students_test_of_paired_differences_has_its_tabled_p_values() -> None:
+    # With 2 degrees of freedom p is 1 - t / sqrt(2 + t^2); t is 1.9635.
+    assert paired_t([6.25, 0.25, 3.75]) == pytest.approx(0.18856, abs=1e-5)
+    # Three pairs of degrees of freedom and 97.5 % quantiles of Student's table.
+    for values, t in (([-1, 1], 12.7062), ([-1, 0, 1, 0], 3.1824), ([-2, -1, 0, 1, 2], 2.7764)):
+        error = math.sqrt(sum(value * value for value in values) / (len(values) - 1) / len(values))
+        assert paired_t([value + t * error for value in values]) == pytest.approx(0.05, abs=1e-5)
+    assert paired_t([1, -2, 4]) == paired_t([-1, 2, -4])
+
+
+@pytest.mark.parametrize("n", [2, 3, 5])
+def test_an_interval_over_runs_holds_the_recipes_mean_95_times_of_100(n: int) -> None:
+    draw = random.Random(n)
+    intervals = [over_runs([draw.gauss(3.4, 2.0) for _ in range(n)]) for _ in range(4000)]
+    covered = sum(interval is not None and interval.low <= 3.4 <= interval.high for interval in intervals)
+    assert 0.94 < covered / 4000 < 0.96
+
+
+def test_holm_raises_each_p_value_by_the_tests_that_are_left() -> None:
+    # By hand: 0.005 * 4, 0.01 * 3, 0.03 * 2; the last, 0.04 * 1, may not fall below the one before it.
+    assert holm([0.01, 0.04, 0.03, 0.005]) == pytest.approx([0.03, 0.06, 0.06, 0.02])
+    assert holm([0.6, 0.5]) == [1.0, 1.0]
+    assert (holm([0.04]), holm([])) == ([0.04], [])
+
+
+def test_holm_claims_a_difference_in_5_of_100_families_without_one() -> None:
+    draw = random.Random(20)
+    families = [holm([draw.random() for _ in range(6)]) for _ in range(4000)]
+    assert 0.04 < sum(min(family) < 0.05 for family in families) / 4000 < 0.06

@@ -10,6 +10,12 @@
 -- name: round_by_name
 select * from rounds where name = :name
 
+-- name: rounds_of_student
+-- The finished rounds that measured a student by the same jobs.
+select name, spec from rounds
+where state = 'done' and spec ->> 'student' = :student and spec -> 'evaluate' -> 'jobs' = to_jsonb(cast(:jobs as text[]))
+order by name
+
 -- name: round_for_work
 select r.*, p.messages from rounds r join prompts p on p.hash = r.prompt_hash where r.id = :round_id
 

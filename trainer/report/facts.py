@@ -9,7 +9,8 @@ from sqlalchemy import Connection
 from db.queries import Q
 from tracemill.errors import UsageError
 from tracemill.statistics import Paired
-from trainer.compare import Compared, Side, compare
+from trainer.compare import Compared, OverSeeds, Side, compare, over_seeds
+from trainer.recipes import seeds_of
 from trainer.report.nearest import nearest
 from trainer.submit import control_name
 
@@ -82,6 +83,12 @@ class Facts:
     flips: list[Flip]
     flipped: dict[str, int]
     cost: Cost
+    #: The rounds of this recipe with other seeds, and this round; one name if there are no others.
+    seeds: list[str]
+    #: Before against after over these seeds, on all benchmarks together; None for one seed.
+    over_seeds: OverSeeds | None
+    #: The control arms of these seeds against them; None unless each has one that is measured.
+    control_over_seeds: OverSeeds | None
 
     @property
     def whole(self) -> Compared:
@@ -98,6 +105,8 @@ class Facts:
             "flips": [asdict(flip) for flip in self.flips],
             "cost": asdict(self.cost),
             "control": None,
+            "over_seeds": self.over_seeds and self.over_seeds.as_json(),
+            "control_over_seeds": self.control_over_seeds and self.control_over_seeds.as_json(),
         }
         if self.control is not None:
             compared = [c.as_json() for c in self.control.compared]
@@ -126,6 +135,7 @@ def facts(connection: Connection, reader: Connection, name: str) -> Facts:
     stages = [dict(stage) for stage in reader.execute(Q["report_stages"], values).mappings()]
     flips, flipped = _flips(reader, name)
     evaluations = connection.execute(Q["round_evaluations"], {"round_id": row["id"]}).mappings()
+    seeds = seeds_of(connection, row)
     return Facts(
         name=name,
         spec=row["spec"],
@@ -140,7 +150,17 @@ def facts(connection: Connection, reader: Connection, name: str) -> Facts:
         flips=flips,
         flipped=flipped,
         cost=_cost(reader, values, row["metrics"], sum(int(stage["tokens"]) for stage in stages)),
+        seeds=seeds,
+        over_seeds=_over_seeds([compare(reader, Side(seed, "before"), Side(seed, "after")) for seed in seeds]),
+        control_over_seeds=_over_seeds([compare(reader, Side(control_name(seed)), Side(seed)) for seed in seeds]),
     )
+
+
+def _over_seeds(pairs: list[list[Compared]]) -> OverSeeds | None:
+    """All benchmarks together over seeds; None for one seed, or if a seed has no comparison."""
+    if len(pairs) < 2 or not all(pairs):
+        return None
+    return over_seeds([[together(compared)] for compared in pairs])[0]
 
 
 def _control(connection: Connection, reader: Connection, name: str) -> Control | None:

@@ -20,7 +20,9 @@ from tracemill.errors import UsageError
 from tracemill.settings import settings
 from tracemill.stack import Stack
 from tracemill.statistics import share
+from trainer.compare import OverSeeds
 from trainer.evaluate import measure
+from trainer.report.facts import facts
 
 pytestmark = pytest.mark.integration
 
@@ -157,6 +159,67 @@ def test_compared_rounds_list_their_different_settings(rounds: list[int]) -> Non
     output = json.loads(shown("rounds", "compare", "good", "capped", "--json"))
     assert output["settings"] == [{"key": "select.limit", "first": 0, "second": 5}]
     assert "no difference is shown" in shown("rounds", "compare", "good", "capped")
+
+
+@pytest.fixture
+def seeds(rounds: list[int]) -> None:
+    """Two recipes with seeds 1 and 2: `good-1`, `good-2`, and their controls."""
+    gains = {"good-1": 12, "good-2": 14, "good-1-control": 8, "good-2-control": 6}
+    with transaction() as connection:
+        for name, right in gains.items():
+            select: dict[str, object] = {"seed": int(name[5])}
+            if name.endswith("control"):
+                select |= {"accepted": "any", "like": name.removesuffix("-control")}
+            measured(connection, name, {"sums": [n < right for n in range(20)]}, rounds, select=select)
+
+
+def test_recipes_are_compared_over_their_seeds(seeds: None) -> None:
+    arms = ("good-1-control,good-2-control", "good-1,good-2")
+    output = json.loads(shown("rounds", "compare", *arms, "--json"))
+    (sums,) = output["benchmarks"]
+    assert (sums["seeds"], sums["over"]) == (2, "seeds")
+    assert (sums["firsts"], sums["seconds"]) == ([0.4, 0.3], [0.6, 0.7])
+    # 20 and 40 points: a mean of 30 whose standard error is 10, times Student's quantile 12.706.
+    assert sums["difference"] == pytest.approx({"value": 0.3, "low": 0.3 - 1.2706, "high": 0.3 + 1.2706}, abs=1e-4)
+    assert [each["key"] for each in output["settings"]] == ["select.accepted", "select.like"]
+    printed = shown("rounds", "compare", *arms)
+    assert "sums: +30.0 points [-97.1, +157.1] over 2 seeds, p = 0.205: no difference is shown" in printed
+    assert "over questions" not in printed
+    alone = shown("rounds", "compare", "good-1-control", "good-1")
+    assert "over 20 questions" in alone
+    assert "Other seeds would give other students" in alone
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "message"),
+    [
+        ("good-1,good-2", "control", "2 and 1 rounds cannot be paired"),
+        (
+            "good-1,good-2",
+            "control,capped",
+            "control and capped are not two seeds of one recipe: they differ in select.limit",
+        ),
+        ("good-1,good-2", "control,good", "they have the same seeds"),
+        ("good-1,goof", "control,good", "did you mean good"),
+    ],
+)
+def test_lists_of_rounds_must_be_seeds_of_one_recipe(
+    seeds: None, rounds: list[int], first: str, second: str, message: str
+) -> None:
+    with transaction() as connection:
+        measured(connection, "capped", {"sums": AFTER}, rounds, select={"limit": 5, "seed": 3})
+    done = CliRunner().invoke(app, ["rounds", "compare", first, second])
+    assert isinstance(done.exception, UsageError)
+    assert message in str(done.exception).replace("'", "")
+
+
+def test_a_report_reads_the_seeds_of_its_recipe(seeds: None) -> None:
+    with transaction() as connection:
+        of_a_seed, of_one_run = (facts(connection, connection, name) for name in ("good-1", "good-1-control"))
+    assert of_a_seed.seeds == ["good-1", "good-2"]
+    assert of_a_seed.over_seeds == OverSeeds("all benchmarks", (0.2, 0.2), (0.6, 0.7))
+    assert of_a_seed.control_over_seeds == OverSeeds("all benchmarks", (0.4, 0.3), (0.6, 0.7))
+    assert (of_one_run.seeds, of_one_run.control_over_seeds) == (["good-1-control", "good-2-control"], None)
 
 
 def test_rounds_without_a_common_evaluation_are_not_compared(rounds: list[int]) -> None:

@@ -14,7 +14,7 @@ from db.session import transaction
 from tests.conftest import forget
 from tests.integration.scenario import question_text
 from tracemill.statistics import Paired, share
-from trainer.compare import Compared, Side, compare
+from trainer.compare import Compared, Side, compare, family
 from trainer.report.facts import Bins, Cost, Facts, facts
 
 pytestmark = pytest.mark.integration
@@ -84,7 +84,7 @@ def test_two_sides_are_paired_in_the_order_they_are_named(filled: None) -> None:
         assert compare(connection, Side("r1"), Side("r1-control")) == cells(("exam", 2, 3, 1, 2))
         assert compare(connection, Side("r1", "before"), Side("r1-control")) == cells(("exam", 2, 0, 1, 5))
         assert compare(connection, Side("r1"), Side("r2")) == []
-        both = cells(("exam", 0, 2, 0, 6), ("other-exam", 0, 2, 0, 6))
+        both = family(cells(("exam", 0, 2, 0, 6), ("other-exam", 0, 2, 0, 6)))
         assert compare(connection, Side("r3", "before"), Side("r3")) == both
 
 

@@ -131,7 +131,7 @@ def print_figures(figures: dict[str, Any]) -> None:
         }
         for model, shares in figures["accuracy"].items()
     ]
-    print_rows(accuracy, accuracy[0], title="Right answers on held-out questions, % [95 % interval]")
+    print_rows(accuracy, accuracy[0], title="Right answers on held-out questions, % [95 % interval over questions]")
     print_line("Most of a jump in the strict column is learning the form; compare the lenient one.")
     stages = {stage: f"{seconds:.0f} s" for stage, seconds in figures["seconds"].items()}
     print_facts(stages, title="Where the time went")

@@ -156,6 +156,7 @@ def print_loop(loop: Loop) -> None:
                 for name, right, dev, examples, hinted in (*before, *after)
             ],
             columns,
+            title="right answers with 95 % intervals over questions",
         )
     if loop.ended:
         console.print(f"Ended: {loop.ended}.", markup=False)

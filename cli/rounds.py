@@ -81,7 +81,8 @@ def print_evaluations(evaluations: Sequence[Mapping[str, Any]]) -> None:
     rows = [_evaluation_row(evaluation) for evaluation in evaluations]
     measures = [name for name in MEASURES if any(row[name] not in (None, "") for row in rows)]
     if rows:
-        print_rows(rows, ("benchmark", "stage", "questions", "right %", "in requested form", *measures))
+        columns = ("benchmark", "stage", "questions", "right %", "in requested form", *measures)
+        print_rows(rows, columns, title="evaluations, with 95 % intervals over questions")
 
 
 @rounds.command(help=COMPARE)

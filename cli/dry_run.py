@@ -35,6 +35,7 @@ FILTERS = {
     "unpaired": "without a partner for a pair",
     "max_per_question": "more than `max_per_question`",
     "balance": "more of its difficulty than `balance` allows",
+    "max_tokens": "longer than `fit.max_tokens`, so not among the tokens of `like`",
     "like": "more tokens of its difficulty than the round `like`",
     "tokens": "above `tokens`",
     "limit": "above `limit`",

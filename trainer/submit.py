@@ -19,7 +19,7 @@ from trainer.fit import model_folder
 from trainer.spec import RoundSpec, parse
 
 #: The keys of [select] that a control arm keeps: the origin of traces, and the limits of one question. Its other keys
-#: filter by verdicts, or limit the amount, which is that of the round.
+#: filter by verdicts, or limit the amount, which is that of the round. It never takes traces that were cut off.
 POOL = {
     "jobs",
     "methods",
@@ -28,7 +28,6 @@ POOL = {
     "datasets",
     "since",
     "until",
-    "finished",
     "near_duplicates",
     "max_per_question",
     "ngram",
@@ -225,8 +224,9 @@ def control_name(name: str) -> str:
 def control_of(spec: RoundSpec) -> RoundSpec:
     """The round's twin on unfiltered traces: as many tokens of each difficulty as the round's own examples have.
 
-    It is selected once the round's examples are written (`claim_round`). Raises UsageError when the objective learns
-    from pairs of right and wrong traces: without verdicts there are none.
+    It takes no trace that was cut off. Rows above fit.max_tokens count on neither side. It is selected once the
+    round's examples are written (`claim_round`). Raises UsageError when the objective learns from pairs of right and
+    wrong traces: without verdicts there are none.
     """
     if objectives.find(spec.fit.objective).pairs:
         raise UsageError(

@@ -184,6 +184,27 @@ left join traces p on p.id = x.trace_id
 where r.name = :name
 group by 1
 
+-- name: long_examples
+-- The examples of another round with more than :safe_bytes, as `tokens_of_round` counts them.
+select difficulty(jq.accepted, jq.settled) as difficulty, t.tokens_out as tokens, q.question, t.text,
+       t.finish_reason is not distinct from 'length' as is_cut_off, j.method
+from rounds r
+join examples e on e.round_id = r.id and e.role = 'sft'
+join traces t on t.id = e.trace_id
+join questions q on q.id = t.question_id
+join jobs j on j.id = t.job_id
+left join job_questions jq on jq.job_id = t.job_id and jq.question_id = t.question_id
+where r.name = :name and octet_length(q.question) + octet_length(t.text) > :safe_bytes
+
+-- name: long_candidates
+-- The candidates that `drop_unlike` would keep, with more than :safe_bytes; without those that are known to be short.
+select c.trace_id, q.question, t.text, t.finish_reason is not distinct from 'length' as is_cut_off, j.method
+from (select trace_id, difficulty, sum(tokens) over (partition by difficulty order by lot, trace_id) as tokens
+      from candidates) c
+join traces t on t.id = c.trace_id join questions q on q.id = t.question_id join jobs j on j.id = t.job_id
+where c.tokens <= coalesce((cast(:most as jsonb) ->> c.difficulty)::bigint, 0)
+  and octet_length(q.question) + octet_length(t.text) > :safe_bytes and c.trace_id <> all(cast(:short as bigint[]))
+
 -- name: drop_unlike
 delete from candidates c
 using (select trace_id, sum(tokens) over (partition by difficulty order by lot, trace_id) as tokens from candidates) r

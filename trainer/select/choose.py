@@ -4,6 +4,7 @@ All of it runs in the caller's transaction, in temporary tables: `choose` alone 
 """
 
 import json
+from collections import Counter
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -14,6 +15,7 @@ from tracemill.errors import TracemillError
 from trainer.objectives import find
 from trainer.select.decontamination import Overlaps
 from trainer.select.duplicates import near_duplicates
+from trainer.select.lengths import Lengths
 from trainer.spec import RoundSpec
 
 #: Rows that are read from Postgres, or written to it, at a time.
@@ -47,16 +49,17 @@ def select(connection: Connection, round_id: int, spec: RoundSpec) -> Selection:
 
     Raises TracemillError that names the filters when no example is left.
     """
-    selection = choose(connection, spec)
+    prompt_hash = connection.execute(Q["round_for_work"], {"round_id": round_id}).mappings().one()["prompt_hash"]
+    selection = choose(connection, spec, Lengths(connection, spec, prompt_hash))
     connection.execute(Q["delete_examples"], {"round_id": round_id})
     connection.execute(Q["store_examples"], {"round_id": round_id})
     connection.execute(Q["store_exclusions"], {"round_id": round_id})
     return selection
 
 
-def choose(connection: Connection, spec: RoundSpec) -> Selection:
+def choose(connection: Connection, spec: RoundSpec, lengths: Lengths) -> Selection:
     """Fill the temporary tables `candidates` (chosen traces, in order) and `overlapping`. Raises like `select`."""
-    chooser = _Chooser(connection, spec)
+    chooser = _Chooser(connection, spec, lengths)
     selection = chooser.run()
     if selection.examples == 0:
         raise TracemillError(_nothing_left(selection, spec))
@@ -66,8 +69,8 @@ def choose(connection: Connection, spec: RoundSpec) -> Selection:
 class _Chooser:
     """One selection, filter after filter."""
 
-    def __init__(self, connection: Connection, spec: RoundSpec) -> None:
-        self.connection, self.round, self.spec = connection, spec, spec.select
+    def __init__(self, connection: Connection, spec: RoundSpec, lengths: Lengths) -> None:
+        self.connection, self.round, self.spec, self.lengths = connection, spec, spec.select, lengths
         self.objective = find(spec.fit.objective)
         self.selection = Selection()
         #: Traces in a row of `candidates`: two after pairing.
@@ -95,8 +98,7 @@ class _Chooser:
             limits = balanced({row.difficulty: row.examples for row in self._execute("difficulties")}, spec.balance)
             self._drop("balance", "drop_over_balance", most=json.dumps(limits))
         if spec.like is not None:
-            rows = self._execute("tokens_of_round", name=spec.like)
-            self._drop("like", "drop_unlike", most=json.dumps({row.difficulty: int(row.tokens) for row in rows}))
+            self._match(spec.like)
         if spec.tokens:
             self._drop("tokens", "drop_over_tokens", most=spec.tokens)
         if spec.limit:
@@ -114,6 +116,28 @@ class _Chooser:
             if row.removed is not None:
                 self._count(row.removed, row.traces)
         self._execute("analyze_candidates")
+
+    def _match(self, name: str) -> None:
+        """Take as many tokens of each difficulty as the examples of round `name`, on both sides without too long rows.
+
+        A pair is taken by its tokens alone.
+        """
+        limits = Counter({row.difficulty: int(row.tokens) for row in self._execute("tokens_of_round", name=name)})
+        safe_bytes = None if self.objective.pairs else self.lengths.safe_bytes
+        if safe_bytes is not None:
+            examples = self._execute("long_examples", name=name, safe_bytes=safe_bytes).all()
+            for row, is_too_long in zip(examples, self.lengths.too_long(examples), strict=True):
+                limits[row.difficulty] -= row.tokens if is_too_long else 0
+            short: list[int] = []
+            while True:
+                most = json.dumps(limits)
+                rows = self._execute("long_candidates", most=most, safe_bytes=safe_bytes, short=short).all()
+                if not rows:
+                    break
+                lengths = list(zip(rows, self.lengths.too_long(rows), strict=True))
+                short += [row.trace_id for row, is_too_long in lengths if not is_too_long]
+                self._drop("max_tokens", "drop_listed", traces=[row.trace_id for row, too_long in lengths if too_long])
+        self._drop("like", "drop_unlike", most=json.dumps(limits))
 
     def _overlaps(self) -> None:
         spec = self.spec
@@ -218,6 +242,7 @@ REASONS = {
     "accepted": "are not accepted: `trace_scores` shows the verdicts, the job's policy decides",
     "overlapping": "answer a question that is also in an evaluation: teach with other questions",
     "logprobs": "have no log-probabilities: enqueue the job with --logprobs",
+    "max_tokens": "are longer than fit.max_tokens: raise it",
     "unpaired": "have no trace of the other kind, right or wrong, for their question",
 }
 

@@ -20,7 +20,7 @@ class Interval(NamedTuple):
     high: float
 
 
-def share(hits: int, of: int) -> Interval:
+def share(hits: float, of: float) -> Interval:
     """hits / of with its Wilson score interval (Wilson 1927). `of` = 0 gives 0 [0, 1]."""
     if of == 0:
         return Interval(0.0, 0.0, 1.0)
@@ -29,6 +29,24 @@ def share(hits: int, of: int) -> Interval:
     half = Z / (1 + Z**2 / of) * math.sqrt(p * (1 - p) / of + Z**2 / (4 * of**2))
     # After rounding, the interval must still contain the share.
     return Interval(p, max(0.0, min(p, centre - half)), min(1.0, max(p, centre + half)))
+
+
+def mean_share(questions: int, total: float, squares: float, samples: int) -> Interval:
+    """The mean over questions of the share of right samples, with its interval over questions.
+
+    `total` and `squares` are the sums of the shares and of their squares. The interval is Wilson's for the number of
+    one-sample questions with the same variance of the mean, at most all samples (effective sample size, Franco et al.
+    2019, Journal of Survey Statistics and Methodology 7:334). So samples of one question do not count as questions.
+    """
+    mean, variance = total / max(1, questions), _spread(questions, total, squares) / max(1, questions)
+    effective = min(mean * (1 - mean) * questions / variance, questions * samples) if variance > 0 else questions
+    return share(mean * effective, effective)
+
+
+def _spread(n: int, total: float, squares: float) -> float:
+    """The sum of the squared distances of n values to their mean; 0 for a sum within rounding of it."""
+    spread = squares - total * total / max(1, n)
+    return spread if spread > 1e-9 else 0.0
 
 
 class Paired(NamedTuple):
@@ -49,8 +67,45 @@ def difference(table: Paired) -> Interval:
     n = sum(table)
     if n == 0:
         return Interval(0.0, -1.0, 1.0)
-    before, after = share(table.both + table.first, n), share(table.both + table.second, n)
-    correlation = _correlation(table)
+    return _joined(share(table.both + table.first, n), share(table.both + table.second, n), _correlation(table))
+
+
+class PairedShares(NamedTuple):
+    """Questions that two sides answered several times: sums over questions of their shares of right samples."""
+
+    questions: int
+    #: Samples of a question on one side.
+    samples: int
+    first: float
+    second: float
+    first_squares: float
+    second_squares: float
+    product: float
+
+    @property
+    def shares(self) -> tuple[Interval, Interval]:
+        """The mean share of either side, with its interval over questions."""
+        first = mean_share(self.questions, self.first, self.first_squares, self.samples)
+        return first, mean_share(self.questions, self.second, self.second_squares, self.samples)
+
+    @property
+    def difference(self) -> Interval:
+        """The second mean minus the first. Newcombe's interval joins theirs by the correlation over questions."""
+        n = self.questions
+        spreads = _spread(n, self.first, self.first_squares) * _spread(n, self.second, self.second_squares)
+        covariance = self.product - self.first * self.second / max(1, n)
+        return _joined(*self.shares, covariance / math.sqrt(spreads) if spreads > 0 else 0.0)
+
+    @property
+    def p(self) -> float:
+        """The p-value of Student's test of the differences by question; 1 if they have no spread."""
+        n, total = self.questions, self.second - self.first
+        spread = _spread(n, total, self.first_squares + self.second_squares - 2 * self.product)
+        return _student_tail(total / math.sqrt(n * spread / (n - 1)), n - 1) if spread > 0 else 1.0
+
+
+def _joined(before: Interval, after: Interval, correlation: float) -> Interval:
+    """The second share minus the first, from their intervals and their correlation (Newcombe's method 10)."""
 
     def reach(up: float, down: float) -> float:
         """Half-width on one side. `up` and `down` are the half-widths of the second and the first share."""

@@ -11,7 +11,7 @@ from typing import Any, Literal, NamedTuple, TypeVar
 from sqlalchemy import Connection
 
 from db.queries import Q
-from tracemill.statistics import Interval, Paired, difference, holm, mcnemar, over_runs, paired_t, share
+from tracemill.statistics import Interval, Paired, PairedShares, difference, holm, mcnemar, over_runs, paired_t, share
 
 #: A difference counts as shown when its p value is lower, where several are read together its p value by Holm.
 LEVEL = 0.05
@@ -29,7 +29,10 @@ class Compared:
     """One benchmark that both sides answered."""
 
     benchmark: str
+    #: Of the first sample of each question.
     table: Paired
+    #: Of all samples, for a benchmark with several samples of a question; None for one.
+    shares: PairedShares | None = None
     #: The p value by Holm's method among the tests that are read together; None for a test alone.
     p_holm: float | None = None
 
@@ -41,22 +44,26 @@ class Compared:
     @property
     def first(self) -> Interval:
         """The share of right answers of the first side, with its interval over questions."""
+        if self.shares is not None:
+            return self.shares.shares[0]
         return share(self.table.both + self.table.first, self.questions)
 
     @property
     def second(self) -> Interval:
         """The share of right answers of the second side, with its interval over questions."""
+        if self.shares is not None:
+            return self.shares.shares[1]
         return share(self.table.both + self.table.second, self.questions)
 
     @property
     def difference(self) -> Interval:
         """Second minus first, with its interval over questions."""
-        return difference(self.table)
+        return difference(self.table) if self.shares is None else self.shares.difference
 
     @property
     def p(self) -> float:
-        """The p value of McNemar's exact test."""
-        return mcnemar(self.table)
+        """The p value of McNemar's exact test; of several samples that of Student's paired test by question."""
+        return mcnemar(self.table) if self.shares is None else self.shares.p
 
     @property
     def shown(self) -> bool:
@@ -128,8 +135,30 @@ def family(tests: Sequence[Test]) -> list[Test]:
 def compare(connection: Connection, first: Side, second: Side) -> list[Compared]:
     """The benchmarks of both sides by name, as one family of tests."""
     sides = {"first": first.round, "first_stage": first.stage, "second": second.round, "second_stage": second.stage}
-    rows = connection.execute(Q["paired_answers"], sides)
-    return family([Compared(row.benchmark, Paired(row.both, row.first, row.second, row.neither)) for row in rows])
+    return family([compared(row.benchmark, row) for row in connection.execute(Q["paired_answers"], sides)])
+
+
+def compared(name: str, row: Any) -> Compared:
+    """A row with the counts of first samples, and the sums of shares if a question has several samples."""
+    table = Paired(row.both, row.first, row.second, row.neither)
+    sums = (row.first_shares, row.second_shares, row.first_squares, row.second_squares, row.products)
+    return Compared(name, table, PairedShares(sum(table), row.samples, *sums) if row.samples > 1 else None)
+
+
+def together(parts: Sequence[Compared]) -> Compared:
+    """Several benchmarks as one benchmark."""
+    table = Paired(*map(sum, zip(*(part.table for part in parts), strict=True)))
+    if all(part.shares is None for part in parts):
+        return Compared("all benchmarks", table)
+    shares = [part.shares or _shares(part.table) for part in parts]
+    questions, _, *sums = map(sum, zip(*shares, strict=True))
+    return Compared("all benchmarks", table, PairedShares(questions, max(each.samples for each in shares), *sums))
+
+
+def _shares(table: Paired) -> PairedShares:
+    """One sample of each question: its share is 0 or 1."""
+    first, second = table.both + table.first, table.both + table.second
+    return PairedShares(sum(table), 1, first, second, first, second, table.both)
 
 
 def over_seeds(pairs: Sequence[Sequence[Compared]]) -> list[OverSeeds]:
@@ -137,7 +166,7 @@ def over_seeds(pairs: Sequence[Sequence[Compared]]) -> list[OverSeeds]:
 
     `pairs` are the results of `compare`, one for each seed.
     """
-    tables = [{compared.benchmark: compared for compared in pair} for pair in pairs]
+    tables = [{test.benchmark: test for test in pair} for pair in pairs]
     common = [name for name in tables[0] if all(name in table for table in tables)]
     return family(
         [

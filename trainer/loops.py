@@ -196,7 +196,7 @@ def results(connection: Connection, loop: Loop) -> list[RoundResult]:
 
 def _result(row: RowMapping, *, has_dev: bool) -> RoundResult:
     def right(stage: str) -> Interval:
-        return share(row[f"{stage}_correct"], row[f"{stage}_questions"])
+        return share(row[f"{stage}_right"], row[f"{stage}_questions"])
 
     return RoundResult(
         round=row["round"],

@@ -81,20 +81,21 @@ where j.name = any(:jobs) and q.fingerprint in (
     where p.name = any(:others))
 
 -- name: loop_rounds
--- The loop's finished rounds in order: right answers before and after on the reported set and the dev set, and the number
--- of training examples.
+-- The loop's finished rounds in order: right answers before and after on the reported set and the dev set (of several
+-- samples the sums of the shares of right ones), and the number of training examples.
 select r.name as round, e.*, l.*
 from rounds r, lateral (
     select coalesce(sum(questions) filter (where reported and stage = 'before'), 0)::bigint as before_questions,
-           coalesce(sum(correct) filter (where reported and stage = 'before'), 0)::bigint as before_correct,
+           coalesce(sum(hits) filter (where reported and stage = 'before'), 0)::float8 as before_right,
            coalesce(sum(questions) filter (where reported and stage = 'after'), 0)::bigint as after_questions,
-           coalesce(sum(correct) filter (where reported and stage = 'after'), 0)::bigint as after_correct,
+           coalesce(sum(hits) filter (where reported and stage = 'after'), 0)::float8 as after_right,
            coalesce(sum(questions) filter (where dev and stage = 'before'), 0)::bigint as dev_before_questions,
-           coalesce(sum(correct) filter (where dev and stage = 'before'), 0)::bigint as dev_before_correct,
+           coalesce(sum(hits) filter (where dev and stage = 'before'), 0)::float8 as dev_before_right,
            coalesce(sum(questions) filter (where dev and stage = 'after'), 0)::bigint as dev_after_questions,
-           coalesce(sum(correct) filter (where dev and stage = 'after'), 0)::bigint as dev_after_correct
+           coalesce(sum(hits) filter (where dev and stage = 'after'), 0)::float8 as dev_after_right
     from evaluations e, lateral (
-        select e.benchmark = any(:reported) as reported, e.benchmark = any(:dev) as dev) sets
+        select e.benchmark = any(:reported) as reported, e.benchmark = any(:dev) as dev,
+               case when e.pass_at = '{}' then e.correct else e.accuracy * e.questions end as hits) sets
     where e.round_id = r.id
 ) e, lateral (
     select count(*) as examples, count(*) filter (where j.method = 'rationalize') as rationalised,

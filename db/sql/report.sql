@@ -7,7 +7,10 @@ select case grouping(b.domain, b.difficulty, b.length) when 3 then 'domain' when
        count(*) filter (where b.correct and a.correct) as both,
        count(*) filter (where b.correct and not a.correct) as first,
        count(*) filter (where a.correct and not b.correct) as second,
-       count(*) filter (where not a.correct and not b.correct) as neither
+       count(*) filter (where not a.correct and not b.correct) as neither,
+       max(greatest(b.samples, a.samples)) as samples,
+       sum(b.share) as first_shares, sum(a.share) as second_shares, sum(b.share * b.share) as first_squares,
+       sum(a.share * a.share) as second_squares, sum(b.share * a.share) as products
 from round_answers b join round_answers a on a.round = b.round and a.benchmark = b.benchmark and a.question_id = b.question_id
 where b.round = :round and b.stage = 'before' and a.stage = 'after'
 group by grouping sets ((b.domain), (b.difficulty), (b.length))

@@ -1,6 +1,5 @@
 """The facts of a report: everything known about one round, as plain values."""
 
-from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -8,8 +7,7 @@ from sqlalchemy import Connection
 
 from db.queries import Q
 from tracemill.errors import UsageError
-from tracemill.statistics import Paired
-from trainer.compare import Compared, OverSeeds, Side, compare, over_seeds
+from trainer.compare import Compared, OverSeeds, Side, compare, compared, over_seeds, together
 from trainer.recipes import seeds_of
 from trainer.report.nearest import nearest
 from trainer.submit import control_name
@@ -114,12 +112,6 @@ class Facts:
         return values
 
 
-def together(compared: Sequence[Compared]) -> Compared:
-    """Several benchmarks as one benchmark."""
-    tables = [c.table for c in compared]
-    return Compared("all benchmarks", Paired(*(sum(column) for column in zip(*tables, strict=True))))
-
-
 def facts(connection: Connection, reader: Connection, name: str) -> Facts:
     """The facts of the round `name`: what views hold by `reader`, the rest by `connection`.
 
@@ -160,7 +152,7 @@ def _over_seeds(pairs: list[list[Compared]]) -> OverSeeds | None:
     """All benchmarks together over seeds; None for one seed, or if a seed has no comparison."""
     if len(pairs) < 2 or not all(pairs):
         return None
-    return over_seeds([[together(compared)] for compared in pairs])[0]
+    return over_seeds([[together(pair)] for pair in pairs])[0]
 
 
 def _control(connection: Connection, reader: Connection, name: str) -> Control | None:
@@ -173,8 +165,7 @@ def _control(connection: Connection, reader: Connection, name: str) -> Control |
 def _breakdown(reader: Connection, name: str) -> dict[str, list[Compared]]:
     breakdown: dict[str, list[Compared]] = {}
     for row in reader.execute(Q["report_breakdown"], {"round": name}):
-        table = Paired(row.both, row.first, row.second, row.neither)
-        breakdown.setdefault(row.by, []).append(Compared(row.value, table))
+        breakdown.setdefault(row.by, []).append(compared(row.value, row))
     return breakdown
 
 

@@ -4,9 +4,9 @@ import re
 from dataclasses import dataclass
 
 from tracemill.statistics import Interval
-from trainer.compare import Compared, OverSeeds, family
+from trainer.compare import Compared, OverSeeds, family, together
 from trainer.compare import worth as worth_in_words
-from trainer.report.facts import Facts, together
+from trainer.report.facts import Facts
 
 
 @dataclass(frozen=True)

@@ -19,7 +19,7 @@ from tests.integration.rounds import ASK, TEACH, finish, job, question, trace
 from tracemill.errors import UsageError
 from tracemill.settings import settings
 from tracemill.stack import Stack
-from tracemill.statistics import share
+from tracemill.statistics import mean_share, share
 from trainer.compare import OverSeeds
 from trainer.evaluate import measure
 from trainer.report.facts import facts
@@ -137,6 +137,9 @@ def test_several_samples_are_measured_as_pass_at_k_and_majority_at_k(clean: Stac
     # The first, the first two, and all four: of the first question a tie of two, then three of four are right.
     assert json.loads(measures["majority_at"]) == pytest.approx({"1": 1 / 3, "2": 1 / 6, "4": (1 + 1 / 4 + 0) / 3})
     assert (measures["questions"], measures["correct"], measures["steps"], measures["tokens_out"]) == (3, 1, 2, 10)
+    # The accuracy is the mean of 3/4, 1/4 and 0, over questions.
+    interval = (measures["accuracy"], measures["low"], measures["high"])
+    assert interval == pytest.approx(mean_share(3, 1.0, 10 / 16, 4))
 
 
 def test_rounds_are_compared_on_the_questions_that_both_answered(rounds: list[int]) -> None:

@@ -8,11 +8,13 @@ import pytest
 
 from tracemill.statistics import (
     Paired,
+    PairedShares,
     auc,
     difference,
     holm,
     majority_right,
     mcnemar,
+    mean_share,
     over_runs,
     paired_t,
     pass_at,
@@ -206,3 +208,65 @@ def test_holm_claims_a_difference_in_5_of_100_families_without_one() -> None:
     draw = random.Random(20)
     families = [holm([draw.random() for _ in range(6)]) for _ in range(4000)]
     assert 0.04 < sum(min(family) < 0.05 for family in families) / 4000 < 0.06
+
+
+def paired_shares(first: list[float], second: list[float], samples: int) -> PairedShares:
+    squares = (sum(x * x for x in first), sum(x * x for x in second))
+    products = sum(x * y for x, y in zip(first, second, strict=True))
+    return PairedShares(len(first), samples, sum(first), sum(second), *squares, products)
+
+
+def test_shares_of_one_sample_have_the_interval_of_a_share() -> None:
+    assert mean_share(263, 81, 81, 1) == pytest.approx(share(81, 263))
+    assert mean_share(20, 0, 0, 4) == share(0, 20)
+    assert mean_share(0, 0, 0, 4) == share(0, 0)
+
+
+def test_the_samples_of_a_question_count_as_questions_only_as_far_as_they_differ() -> None:
+    # By hand: shares 0, 1/2, 1/2, 1 have mean 1/2 and variance 1/8 where one sample has 1/4: 8 questions of 4.
+    assert mean_share(4, 2, 1.5, 2) == pytest.approx(share(4, 8))
+    # All samples of a question agree: 4 questions, however many samples there are.
+    assert mean_share(4, 2, 2, 100) == pytest.approx(share(2, 4))
+    # Hardly any spread: never more questions than samples; none at all: those there are.
+    assert mean_share(4, 2, 1 + 1e-6, 3) == pytest.approx(share(6, 12))
+    assert mean_share(4, 2, 1, 3) == pytest.approx(share(2, 4))
+
+
+def test_an_interval_of_several_samples_holds_the_mean_95_times_of_100() -> None:
+    draw = random.Random(7)
+
+    def held() -> bool:
+        # The chance of a right sample differs from question to question; its mean is 0.4.
+        chances = [draw.betavariate(0.8, 1.2) for _ in range(100)]
+        shares = [sum(draw.random() < chance for _ in range(4)) / 4 for chance in chances]
+        interval = mean_share(100, sum(shares), sum(each * each for each in shares), 4)
+        return interval.low <= 0.4 <= interval.high
+
+    assert 0.935 < sum(held() for _ in range(2000)) / 2000 < 0.965
+
+
+def test_a_difference_of_several_samples_holds_the_truth_95_times_of_100() -> None:
+    draw = random.Random(8)
+
+    def outcome() -> tuple[bool, bool]:
+        """Whether the interval holds a true difference of 0.1, and whether equal sides differ by the test."""
+        chances = [0.9 * draw.betavariate(0.8, 1.2) for _ in range(100)]
+
+        def answers(gain: float) -> list[float]:
+            return [sum(draw.random() < chance + gain for _ in range(4)) / 4 for chance in chances]
+
+        before, after, again = answers(0), answers(0.1), answers(0)
+        interval = paired_shares(before, after, 4).difference
+        return interval.low <= 0.1 <= interval.high, paired_shares(before, again, 4).p < 0.05
+
+    held, differ = zip(*(outcome() for _ in range(1000)), strict=True)
+    assert 0.93 < sum(held) / 1000 < 0.97
+    assert 0.03 < sum(differ) / 1000 < 0.07
+
+
+def test_the_test_of_several_samples_is_students_of_the_differences_by_question() -> None:
+    first, second = [0.0, 0.5, 0.25, 1.0, 0.75], [0.5, 0.5, 0.75, 1.0, 0.5]
+    differences = [after - before for before, after in zip(first, second, strict=True)]
+    assert paired_shares(first, second, 4).p == pytest.approx(paired_t(differences))
+    assert paired_shares(first, first, 4).p == 1.0
+    assert paired_shares([0.5], [1.0], 2).p == 1.0

@@ -2,8 +2,8 @@
 
 import pytest
 
-from tracemill.statistics import Interval, Paired, difference, mcnemar, share
-from trainer.compare import Compared, OverSeeds, family, over_seeds, p_value, percent, points, verdict
+from tracemill.statistics import Interval, Paired, PairedShares, difference, mcnemar, mean_share, share
+from trainer.compare import Compared, OverSeeds, family, over_seeds, p_value, percent, points, together, verdict
 
 SUMS = Compared("sums", Paired(both=30, first=5, second=20, neither=45))
 
@@ -67,6 +67,19 @@ def test_of_several_tests_one_is_shown_only_by_holm() -> None:
     assert verdict(weak).endswith("over 6 questions, p = 0.031, by Holm p = 0.062: no difference is shown")
     assert (none.as_json()["p"], none.as_json()["p_holm"]) == (1.0, 1.0)
     assert family([SUMS]) == [SUMS]
+
+
+def test_several_samples_are_compared_by_their_shares_and_not_by_the_first() -> None:
+    # Two questions with samples of 4: 1 and 2 right before, 3 and 2 after. The first samples were all wrong.
+    shares = PairedShares(2, 4, 0.75, 1.25, 0.0625 + 0.25, 0.5625 + 0.25, 0.1875 + 0.25)
+    several = Compared("sums", Paired(0, 0, 0, 2), shares)
+    assert several.first == mean_share(2, 0.75, 0.3125, 4)
+    assert [several.second.value, several.difference.value] == pytest.approx([0.625, 0.25])
+    assert several.p == pytest.approx(0.5)  # differences of 0.5 and 0: t is 1 with one degree of freedom
+    # With a benchmark of one sample: 45 of 100 and 2 questions more.
+    whole = together([SUMS, several])
+    assert whole.questions == 102
+    assert (whole.first.value, whole.second.value) == pytest.approx(((35 + 0.75) / 102, (50 + 1.25) / 102))
 
 
 #: Right answers of 400 by seed: unfiltered traces, and verified ones.

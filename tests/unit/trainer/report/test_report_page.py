@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 
 from tracemill.statistics import Paired
-from trainer.compare import Compared, OverSeeds, family
-from trainer.report.facts import Bins, Control, Cost, Facts, Flip, together
+from trainer.compare import Compared, OverSeeds, family, together
+from trainer.report.facts import Bins, Control, Cost, Facts, Flip
 from trainer.report.headline import control_gain, headline
 from trainer.report.page import MAX_CHARACTERS, cut, duration, page
 

@@ -106,7 +106,7 @@ def _time(result: "Preview") -> str:
 def show_plan(
     jobs: "Sequence[JobSpec]", evaluate: "EvaluateSpec", json: bool, dev: "EvaluateSpec | None" = None
 ) -> None:
-    """Print the first jobs, the evaluations, and the dev set of a loop."""
+    """Print the first jobs, the evaluations, and the dev set."""
     rows = [
         {"job": job.name, "source": job.source, "model": job.model, "method": job.method, "traces a question": job.most}
         for job in jobs
@@ -119,4 +119,4 @@ def show_plan(
     print_rows(rows, list(rows[0]), title="Not asked yet: these jobs come first")
     console.print(f"Measured before and after: {', '.join(measured)}", markup=False)
     if deciding:
-        console.print(f"Decides when the loop ends: {', '.join(deciding)}", markup=False)
+        console.print(f"Measured to choose by, not reported: {', '.join(deciding)}", markup=False)

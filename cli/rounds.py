@@ -14,7 +14,7 @@ from tracemill.errors import UsageError, unknown_name
 from tracemill.statistics import Interval
 from trainer.compare import Compared, OverSeeds, Side, over_seeds, p_value, percent, points, verdict
 from trainer.compare import compare as compare_sides
-from trainer.recipes import differing, no_seeds_of_one_recipe, settings_of
+from trainer.recipes import dev_jobs, differing, no_seeds_of_one_recipe, settings_of
 from trainer.submit import cancel_round
 
 rounds = typer.Typer(help="Rounds: list, show, compare, cancel.", invoke_without_command=True)
@@ -68,12 +68,14 @@ def list_(json: Json = False) -> None:
 def show(name: Name, json: Json = False) -> None:
     stored = round_named(name)
     if json:
-        print_json(stored | {"before_after": [c.as_json() for c in _before_after(name)]})
+        print_json(stored | {"before_after": [c.as_json() for c in _before_after(stored)]})
         return
     facts = {key: value for key, value in stored.items() if key not in ("evaluations", "spec")}
     print_facts(facts | {"metrics": {key: value for key, value in stored["metrics"].items() if key != "loss"}})
     print_evaluations(stored["evaluations"])
-    _print_verdicts(_before_after(name))
+    _print_verdicts(_before_after(stored))
+    if dev_jobs(stored):
+        print_line(f"To choose by, not to report: {', '.join(dev_jobs(stored))}")
 
 
 def print_evaluations(evaluations: Sequence[Mapping[str, Any]]) -> None:
@@ -89,16 +91,24 @@ def print_evaluations(evaluations: Sequence[Mapping[str, Any]]) -> None:
 def compare(
     first: Annotated[str, typer.Argument(help="A round, or a list of rounds with commas: one recipe, several seeds.")],
     second: Annotated[str, typer.Argument(help="Another round, or as many, measured on the same questions.")],
+    is_dev: Annotated[
+        bool, typer.Option("--dev", help="Compare on the [dev] sets, to choose; not on what is reported.")
+    ] = False,
     json: Json = False,
 ) -> None:
     arms = [[round_named(name) for name in dict.fromkeys(names.split(","))] for names in (first, second)]
     require_arms(arms)
+    dev = {job for arm in arms for round_ in arm for job in dev_jobs(round_)}
     with reader() as connection:
-        pairs = [compare_sides(connection, Side(a["name"]), Side(b["name"])) for a, b in zip(*arms, strict=True)]
+        pairs = [
+            compare_sides(connection, Side(a["name"]), Side(b["name"]), dev, is_dev=is_dev)
+            for a, b in zip(*arms, strict=True)
+        ]
     results: Sequence[Compared | OverSeeds] = pairs[0] if len(pairs) == 1 else over_seeds(pairs)
     if not results:
         measured = "; ".join(f"{round_['name']}: {_benchmarks(round_)}" for arm in arms for round_ in arm)
-        raise UsageError(f"rounds {first} and {second} have no evaluation in common ({measured})")
+        kind = "[dev] set" if is_dev else "evaluation"
+        raise UsageError(f"rounds {first} and {second} have no {kind} in common ({measured})")
     settings = list(differing(*(settings_of(arm[0]) for arm in arms)))
     if json:
         benchmarks = [result.as_json() for result in results]
@@ -191,9 +201,11 @@ def _print_verdicts(results: Sequence[Compared | OverSeeds]) -> None:
         print_line(f"{result.benchmark}: {verdict(result)}")
 
 
-def _before_after(name: str) -> list[Compared]:
+def _before_after(stored: Mapping[str, Any]) -> list[Compared]:
+    """The reported benchmarks, then those to choose by."""
+    sides, dev = (Side(stored["name"], "before"), Side(stored["name"], "after")), dev_jobs(stored)
     with reader() as connection:
-        return compare_sides(connection, Side(name, "before"), Side(name, "after"))
+        return [each for is_dev in (False, True) for each in compare_sides(connection, *sides, dev, is_dev=is_dev)]
 
 
 def _evaluation_row(evaluation: Mapping[str, Any]) -> dict[str, Any]:

@@ -77,7 +77,7 @@ PARTS = {
             for name, chosen in OBJECTIVES.items()
             if chosen.options is not Section
         ),
-        Part("[evaluate], [dev] of a loop", EvaluateSpec),
+        Part("[evaluate], [dev]", EvaluateSpec),
     ),
     "LOOP.toml": (
         Part("top level", LoopSpec),

@@ -4,7 +4,7 @@ A comparison of two rounds is about these two students: its interval is over que
 two recipes is about the recipes: its interval is over seeds.
 """
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal, NamedTuple, TypeVar
 
@@ -132,10 +132,13 @@ def family(tests: Sequence[Test]) -> list[Test]:
     return [replace(test, p_holm=p) for test, p in zip(tests, holm([test.p for test in tests]), strict=True)]
 
 
-def compare(connection: Connection, first: Side, second: Side) -> list[Compared]:
-    """The benchmarks of both sides by name, as one family of tests."""
+def compare(
+    connection: Connection, first: Side, second: Side, dev: Collection[str] = (), *, is_dev: bool = False
+) -> list[Compared]:
+    """The benchmarks of both sides by name, as one family of tests: those that are not in `dev`, or those that are."""
     sides = {"first": first.round, "first_stage": first.stage, "second": second.round, "second_stage": second.stage}
-    return family([compared(row.benchmark, row) for row in connection.execute(Q["paired_answers"], sides)])
+    rows = connection.execute(Q["paired_answers"], sides)
+    return family([compared(row.benchmark, row) for row in rows if (row.benchmark in dev) is is_dev])
 
 
 def compared(name: str, row: Any) -> Compared:

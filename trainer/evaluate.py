@@ -26,7 +26,7 @@ def advance(connection: Connection, round_id: int, spec: RoundSpec) -> bool:
     It is safe to call repeatedly. Raises TracemillError when a job was cancelled, or has failed questions that it does
     not leave out.
     """
-    before = jobs_by_names(connection, spec.evaluate.jobs)
+    before = jobs_by_names(connection, spec.measured_jobs)
     after = jobs_by_names(connection, [repeated(spec, name) for name in before])
     for job in before.values():
         repetition = after.get(repeated(spec, job["name"]))

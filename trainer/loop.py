@@ -14,11 +14,10 @@ from tracemill.errors import UsageError
 from tracemill.sections import Section, key_of
 from trainer.ask_spec import AskSpec
 from trainer.fit_spec import FitSpec
-from trainer.spec import EvaluateSpec, RoundSpec, parse, read
+from trainer.spec import EvaluateSpec, RoundSpec, parse, read, require_apart
 
 #: The default plateau of a loop with a dev set.
 PLATEAU = 0.005
-APART = "a loop must not end on the figure that it reports"
 
 
 class RationalizeSpec(Section):
@@ -69,12 +68,7 @@ class LoopSpec(Section):
                     "benchmarks, as in [evaluate]. Without both keys all rounds run"
                 )
             return self
-        dev, reported = self.dev, self.evaluate
-        shared = {*dev.jobs} & {*reported.jobs}
-        if dev.limit == reported.limit:
-            shared |= {*dev.benchmarks} & {*reported.benchmarks}
-        if shared:
-            raise ValueError(f"[dev] and [evaluate] both name {', '.join(sorted(shared))}: {APART}")
+        require_apart(self.dev, self.evaluate)
         return self
 
     @model_validator(mode="after")

@@ -19,9 +19,9 @@ from producer.opening import Reading, job_spec, open_request, unseen
 from tracemill.errors import UsageError, unknown_name
 from tracemill.methods import Shot
 from tracemill.statistics import Interval, share
-from trainer.benchmarks import open_measured, with_jobs
+from trainer.benchmarks import open_measured, require_other_questions, with_jobs
 from trainer.evaluate import jobs_by_names
-from trainer.loop import APART, LoopSpec, attempt_name, rationalize_name, round_name, round_of
+from trainer.loop import LoopSpec, attempt_name, rationalize_name, round_name, round_of
 from trainer.spec import parse
 from trainer.submit import check_student, difference, evaluation_prompt, queue_round
 
@@ -128,10 +128,7 @@ def _check_sets(spec: LoopSpec) -> None:
     with transaction() as connection:
         evaluation_prompt(connection, round_of(spec, 1, ["none"]))
         if spec.dev is not None:
-            names = {"jobs": spec.dev.jobs, "others": spec.evaluate.jobs}
-            shared = connection.execute(Q["shared_questions"], names).scalar_one()
-            if shared:
-                raise UsageError(f"[dev] and [evaluate] share {shared} questions: {APART}")
+            require_other_questions(connection, spec.dev.jobs, spec.evaluate.jobs)
 
 
 def _insert(spec: LoopSpec, shots: Sequence[Shot]) -> None:

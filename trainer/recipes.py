@@ -18,6 +18,11 @@ def settings_of(round_row: Mapping[str, Any]) -> dict[str, Any]:
     return parse(round_row["spec"], f"round '{round_row['name']}'").model_dump(mode="json")
 
 
+def dev_jobs(round_row: Mapping[str, Any]) -> list[str]:
+    """The evaluation jobs of a round that are measured to choose by, and not reported."""
+    return parse(round_row["spec"], f"round '{round_row['name']}'").dev_jobs
+
+
 def differing(first: Mapping[str, Any], second: Mapping[str, Any], under: str = "") -> Iterator[dict[str, Any]]:
     """Yield the settings in which two rounds differ, each as {key, first, second}."""
     for key in dict.fromkeys((*first, *second)):

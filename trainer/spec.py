@@ -45,6 +45,20 @@ class EvaluateSpec(SamplingSettings):
         return self
 
 
+APART = "what decides must not be what is reported"
+
+
+def require_apart(dev: EvaluateSpec | None, reported: EvaluateSpec) -> None:
+    """Raise ValueError if both name the same job or benchmark."""
+    if dev is None:
+        return
+    shared = {*dev.jobs} & {*reported.jobs}
+    if dev.limit == reported.limit:
+        shared |= {*dev.benchmarks} & {*reported.benchmarks}
+    if shared:
+        raise ValueError(f"[dev] and [evaluate] both name {', '.join(sorted(shared))}: {APART}")
+
+
 class RoundSpec(Section):
     """One round."""
 
@@ -60,8 +74,26 @@ class RoundSpec(Section):
     curriculum: CurriculumSpec | None = None
     #: The training: its objective and its parameters.
     fit: FitSpec = FitSpec()
-    #: The evaluations before and after.
+    #: The evaluations before and after, which are reported. Choose nothing by them.
     evaluate: EvaluateSpec
+    #: The evaluations to choose by, between epochs, settings or rounds. They are measured in the same way, and no
+    #: claim of a report counts them. Default: none.
+    dev: EvaluateSpec | None = None
+
+    @property
+    def measured_jobs(self) -> list[str]:
+        """All evaluation jobs of the base model: the reported ones, then those to choose by."""
+        return [*self.evaluate.jobs, *self.dev_jobs]
+
+    @property
+    def dev_jobs(self) -> list[str]:
+        """The evaluation jobs to choose by."""
+        return self.dev.jobs if self.dev is not None else []
+
+    @model_validator(mode="after")
+    def _dev_and_reported_sets_differ(self) -> "RoundSpec":
+        require_apart(self.dev, self.evaluate)
+        return self
 
     @model_validator(mode="before")
     @classmethod

@@ -180,7 +180,7 @@ def _require_teaching(connection: Connection, spec: RoundSpec) -> None:
 
 def evaluation_prompt(connection: Connection, spec: RoundSpec) -> str:
     """The prompt that the round's evaluations share. Raises UsageError unless they all measure its student with it."""
-    jobs = _jobs(connection, "evaluate.jobs", spec.evaluate.jobs)
+    jobs = _jobs(connection, "evaluate.jobs", spec.measured_jobs)
     for name, job in jobs.items():
         if job["purpose"] != "evaluate":
             raise UsageError(f"evaluate.jobs: job '{name}' has purpose '{job['purpose']}', not 'evaluate'")

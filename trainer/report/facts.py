@@ -8,7 +8,7 @@ from sqlalchemy import Connection
 from db.queries import Q
 from tracemill.errors import UsageError
 from trainer.compare import Compared, OverSeeds, Side, compare, compared, over_seeds, together
-from trainer.recipes import seeds_of
+from trainer.recipes import dev_jobs, seeds_of
 from trainer.report.nearest import nearest
 from trainer.submit import control_name
 
@@ -120,12 +120,13 @@ def facts(connection: Connection, reader: Connection, name: str) -> Facts:
     row = connection.execute(Q["round_by_name"], {"name": name}).mappings().one_or_none()
     if row is None:
         raise UsageError(f"no round '{name}'. `tracemill rounds` lists all rounds.")
-    before_after = compare(reader, Side(name, "before"), Side(name, "after"))
+    dev = dev_jobs(row)
+    before_after = compare(reader, Side(name, "before"), Side(name, "after"), dev)
     if not before_after:
         raise UsageError(f"round '{name}' is {row['state']}: there is nothing to report before it is evaluated")
     values = {"round": name, "jobs": row["spec"]["select"]["jobs"]}
     stages = [dict(stage) for stage in reader.execute(Q["report_stages"], values).mappings()]
-    flips, flipped = _flips(reader, name)
+    flips, flipped = _flips(reader, name, dev)
     evaluations = connection.execute(Q["round_evaluations"], {"round_id": row["id"]}).mappings()
     seeds = seeds_of(connection, row)
     return Facts(
@@ -133,18 +134,18 @@ def facts(connection: Connection, reader: Connection, name: str) -> Facts:
         spec=row["spec"],
         metrics=row["metrics"],
         finished=f"{row['finished_at'] or row['created_at']:%Y-%m-%d}",
-        evaluations=[dict(evaluation) for evaluation in evaluations],
+        evaluations=[dict(each) for each in evaluations if each["benchmark"] not in dev],
         before_after=before_after,
-        control=_control(connection, reader, name),
-        breakdown=_breakdown(reader, name),
+        control=_control(connection, reader, name, dev),
+        breakdown=_breakdown(reader, name, dev),
         scores=_scores(reader, values),
         stages=stages,
         flips=flips,
         flipped=flipped,
         cost=_cost(reader, values, row["metrics"], sum(int(stage["tokens"]) for stage in stages)),
         seeds=seeds,
-        over_seeds=_over_seeds([compare(reader, Side(seed, "before"), Side(seed, "after")) for seed in seeds]),
-        control_over_seeds=_over_seeds([compare(reader, Side(control_name(seed)), Side(seed)) for seed in seeds]),
+        over_seeds=_over_seeds([compare(reader, Side(seed, "before"), Side(seed), dev) for seed in seeds]),
+        control_over_seeds=_over_seeds([compare(reader, Side(control_name(seed)), Side(seed), dev) for seed in seeds]),
     )
 
 
@@ -155,16 +156,16 @@ def _over_seeds(pairs: list[list[Compared]]) -> OverSeeds | None:
     return over_seeds([[together(pair)] for pair in pairs])[0]
 
 
-def _control(connection: Connection, reader: Connection, name: str) -> Control | None:
+def _control(connection: Connection, reader: Connection, name: str, dev: list[str]) -> Control | None:
     row = connection.execute(Q["round_by_name"], {"name": control_name(name)}).mappings().one_or_none()
     if row is None:
         return None
-    return Control(row["name"], row["state"], compare(reader, Side(row["name"]), Side(name)), row["metrics"])
+    return Control(row["name"], row["state"], compare(reader, Side(row["name"]), Side(name), dev), row["metrics"])
 
 
-def _breakdown(reader: Connection, name: str) -> dict[str, list[Compared]]:
+def _breakdown(reader: Connection, name: str, dev: list[str]) -> dict[str, list[Compared]]:
     breakdown: dict[str, list[Compared]] = {}
-    for row in reader.execute(Q["report_breakdown"], {"round": name}):
+    for row in reader.execute(Q["report_breakdown"], {"round": name, "dev": dev}):
         breakdown.setdefault(row.by, []).append(compared(row.value, row))
     return breakdown
 
@@ -177,9 +178,9 @@ def _scores(reader: Connection, values: dict[str, Any]) -> dict[str, Bins]:
     return scores
 
 
-def _flips(reader: Connection, name: str) -> tuple[list[Flip], dict[str, int]]:
+def _flips(reader: Connection, name: str, dev: list[str]) -> tuple[list[Flip], dict[str, int]]:
     """Some flips of each direction, and the number of all flips."""
-    rows = reader.execute(Q["report_flips"], {"round": name, "most": N_FLIPS}).all()
+    rows = reader.execute(Q["report_flips"], {"round": name, "most": N_FLIPS, "dev": dev}).all()
     trained = reader.execute(Q["report_questions"], {"round": name})
     known = {row.question_id: row.question for row in trained} if rows else {}
     neighbours = nearest([row.question for row in rows], known, N_NEIGHBOURS)

@@ -5,6 +5,7 @@ import re
 
 import psycopg
 import pytest
+from pydantic import ValidationError
 from sqlalchemy import text
 from typer.testing import CliRunner
 
@@ -14,15 +15,17 @@ from db.queries import Q
 from db.session import transaction
 from tests import ROOT
 from tests.integration.factory import rows as factory_rows
-from tests.integration.measured import benchmark, measured, teach
-from tests.integration.rounds import ASK, TEACH, finish, job, question, trace
+from tests.integration.measured import benchmark, evaluate, measured, teach
+from tests.integration.rounds import ASK, TEACH, finish, job, new_round, question, round_spec, trace
 from tracemill.errors import UsageError
 from tracemill.settings import settings
 from tracemill.stack import Stack
 from tracemill.statistics import mean_share, share
+from trainer.benchmarks import open_benchmarks
 from trainer.compare import OverSeeds
 from trainer.evaluate import measure
 from trainer.report.facts import facts
+from trainer.spec import RoundSpec
 
 pytestmark = pytest.mark.integration
 
@@ -223,6 +226,58 @@ def test_a_report_reads_the_seeds_of_its_recipe(seeds: None) -> None:
     assert of_a_seed.over_seeds == OverSeeds("all benchmarks", (0.2, 0.2), (0.6, 0.7))
     assert of_a_seed.control_over_seeds == OverSeeds("all benchmarks", (0.4, 0.3), (0.6, 0.7))
     assert (of_one_run.seeds, of_one_run.control_over_seeds) == (["good-1-control", "good-2-control"], None)
+
+
+@pytest.fixture
+def chosen(rounds: list[int]) -> None:
+    """Two rounds that are reported on `sums` and chosen by `words`, on which only the second one gained."""
+    with transaction() as connection:
+        benchmark(connection, "words", [False] * 8, template="How many are {n} apples?")
+        for name, right in (("low", 0), ("high", 8)):
+            content = round_spec(name).model_dump() | {"evaluate": {"jobs": ["sums"]}, "dev": {"jobs": ["words"]}}
+            spec = RoundSpec.model_validate(content)
+            after = {"sums": AFTER, "words": [n < right for n in range(8)]}
+            evaluate(connection, new_round(connection, spec), spec, after)
+
+
+def test_rounds_are_chosen_by_the_dev_set_and_reported_on_another(chosen: None) -> None:
+    reported, dev = (
+        json.loads(shown("rounds", "compare", "low", "high", *flag, "--json"))["benchmarks"]
+        for flag in ((), ("--dev",))
+    )
+    assert [each["benchmark"] for each in (*reported, *dev)] == ["sums", "words"]
+    assert dev[0]["difference"]["value"] == 1.0
+    assert "To choose by, not to report: words" in shown("rounds", "show", "high")
+    with transaction() as connection:
+        figures = facts(connection, connection, "high")
+    assert (figures.whole.questions, figures.flipped) == (20, {"gained": 9, "lost": 1})
+    assert {each["benchmark"] for each in figures.evaluations} == {"sums"}
+    assert sum(cell.questions for cell in figures.breakdown["domain"]) == 20
+    done = CliRunner().invoke(app, ["rounds", "compare", "low", "good", "--dev"])
+    assert "no [dev] set in common" in str(done.exception)
+
+
+def test_a_dev_set_shares_no_question_with_the_reported_one(chosen: None) -> None:
+    shared = {"evaluate": {"jobs": ["sums"]}, "dev": {"jobs": ["words", "sums"]}}
+    with pytest.raises(ValidationError, match="both name sums: what decides must not be what is reported"):
+        RoundSpec.model_validate(round_spec("r").model_dump() | shared)
+    with transaction() as connection:
+        same = (
+            connection.execute(
+                text(
+                    "select question_id from job_questions q join jobs j on j.id = q.job_id "
+                    "where j.name = 'sums' limit 3"
+                )
+            )
+            .scalars()
+            .all()
+        )
+        job(connection, "again", same, evaluate=True)
+    spec = RoundSpec.model_validate(
+        round_spec("r").model_dump() | {"evaluate": {"jobs": ["sums"]}, "dev": {"jobs": ["again"]}}
+    )
+    with pytest.raises(UsageError, match="share 3 questions"):
+        open_benchmarks(spec)
 
 
 def test_rounds_without_a_common_evaluation_are_not_compared(rounds: list[int]) -> None:

@@ -78,7 +78,7 @@ def test_an_early_end_without_a_dev_set_is_refused(key: dict[str, float]) -> Non
     "dev", [{"jobs": ["before"]}, {"jobs": ["dev", "before"]}, {"benchmarks": ["svamp"], "jobs": ["dev"]}]
 )
 def test_a_loop_must_not_end_on_the_set_that_it_reports(dev: dict[str, list[str]]) -> None:
-    with pytest.raises(ValidationError, match="must not end on the figure that it reports"):
+    with pytest.raises(ValidationError, match="what decides must not be what is reported"):
         spec(dev=dev, evaluate={"jobs": ["before"], "benchmarks": ["svamp"]})
 
 

@@ -17,7 +17,7 @@ from trainer.compare import compare as compare_sides
 from trainer.recipes import dev_jobs, differing, no_seeds_of_one_recipe, settings_of
 from trainer.submit import cancel_round
 
-rounds = typer.Typer(help="Rounds: list, show, compare, cancel.", invoke_without_command=True)
+rounds = typer.Typer(help="Rounds: list, show, compare, tiers, cancel.", invoke_without_command=True)
 
 Name = Annotated[str, typer.Argument(help="The round's name.")]
 COMPARE = """Compare two rounds, or two recipes, on the same questions: difference, 95 % interval, paired test.
@@ -43,6 +43,9 @@ MEASURES = ("left out", *BY_SAMPLES, "steps", "faithfulness", "coherence", "toke
 
 
 def register(app: typer.Typer) -> None:
+    from cli.tiers import TIERS, tiers  # it uses `round_named`
+
+    rounds.command(help=TIERS)(tiers)
     app.add_typer(rounds, name="rounds", rich_help_panel="Training")
 
 

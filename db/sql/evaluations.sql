@@ -57,3 +57,15 @@ select a.benchmark, count(*) filter (where a.correct and b.correct) as both,
 from round_answers a join round_answers b on b.benchmark = a.benchmark and b.question_id = a.question_id
 where a.round = :first and a.stage = :first_stage and b.round = :second and b.stage = :second_stage
 group by 1 order by 1
+
+-- name: tier_progress
+select j.state, count(*) as questions, count(*) filter (where q.state in ('done', 'failed')) as done
+from jobs j join job_questions q on q.job_id = j.id where j.name = :job group by j.id
+
+-- name: tier_cost
+-- The cost of a job's answers. The seconds are those in which at least one request ran, so that an interruption costs none.
+select coalesce(sum(tokens_out), 0) as tokens_out, coalesce(sum(cost), 0) as cost,
+       coalesce((select sum(extract(epoch from upper(busy) - lower(busy)))
+                 from unnest(range_agg(tstzrange(created_at - make_interval(secs => latency_seconds), created_at))) busy),
+                0) as seconds
+from traces where job_id = :job_id

@@ -45,7 +45,7 @@ left join lateral (
     join jobs oj on oj.id = o.job_id
     join verdicts ov on ov.trace_id = o.id and ov.verifier = oj.verifier
     where o.question_id = q.id and oj.round_id is null and not oj.negative
-      and not (oj.name = e.benchmark and o.sample_index = 0)
+      and not (oj.name = e.benchmark and o.sample_index = 0) and oj.model not like 'tier.%' -- trainer.tiers.PREFIX
 ) other on true;
 
 comment on view round_answers is 'One row for each question of a round''s evaluations, before and after, with the first sample''s answer. Failed questions that their job leaves out are missing.';

@@ -142,4 +142,8 @@ def store_rounds(folder: Path) -> None:
             benchmark(connection, "held-out", [n < 5 for n in range(20)])
             for better, name in enumerate(("round-1-control", "round-1", "round-2", "gsm8k-cot")):
                 measured(connection, name, {"held-out": [n < 8 + 2 * better for n in range(20)]}, traces)
+            for better, recipe in enumerate("ab"):
+                for seed in (1, 2, 3):
+                    right = [n < 8 + 2 * better for n in range(20)]
+                    measured(connection, f"{recipe}-{seed}", {"held-out": right}, traces, select={"seed": seed})
     forget()

@@ -134,6 +134,10 @@ TRAINING = {
     "tracemill rounds show round-1": Shown(r"│ held-out +│ after +│ +20 │ +50\.0 "),
     "tracemill rounds compare round-1-control round-1": Shown(r"^held-out: \+10\.0 points"),
     "tracemill rounds compare round-1 round-2": Shown(r"^held-out: \+10\.0 points"),
+    "tracemill rounds compare a-1,a-2,a-3 b-1,b-2,b-3": Shown(r"^held-out: \+10\.0 points in each of 3 seeds"),
+    "tracemill rounds tiers round-1 --limit 100": Shown(
+        r"│ teacher-bf16 +│ +0\.0 \[0\.0, 16\.1\] │(.|\n)*^merged-bf16 was not tried here: ", more="--formats bf16"
+    ),
     "tracemill report round-1 -o round-1.html": Shown(r"^report of round round-1: /.*/round-1\.html$"),
     "tracemill loop star.toml": Shown(r"^loop star is open\. ", (BEFORE,), more="--no-wait"),
     "tracemill loops": Shown(r"^.*star\b.* running\b"),

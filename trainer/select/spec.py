@@ -64,7 +64,8 @@ class SelectSpec(Section):
     #: How much of the imbalance between difficulties stays. A difficulty with r times as many examples as the middle
     #: one keeps r^balance times as many. 1 keeps all; at 0 none has more examples than the middle one.
     balance: float = Field(default=1.0, ge=0, le=1)
-    #: The name of another round: take as many tokens of each difficulty as its examples have.
+    #: The name of another round: take as many tokens of each difficulty as its examples have. Rows above
+    #: `fit.max_tokens` count on neither side.
     like: str | None = None
     #: The most tokens of all examples, as the teacher wrote them. 0 means no limit.
     tokens: int = Field(default=0, ge=0)

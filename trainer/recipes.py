@@ -43,12 +43,17 @@ def no_seeds_of_one_recipe(first: Mapping[str, Any], second: Mapping[str, Any]) 
 
 
 def seeds_of(connection: Connection, round_row: Mapping[str, Any]) -> list[str]:
-    """The finished rounds of a round's recipe by name, with the round itself."""
+    """The finished rounds of a round's recipe by name, one for each seed, with the round itself."""
     own = settings_of(round_row)
     values = {"student": own["student"], "jobs": own["evaluate"]["jobs"]}
-    rows = connection.execute(Q["rounds_of_student"], values).mappings().all()
-    return [
-        row["name"]
-        for row in rows
-        if row["name"] == round_row["name"] or no_seeds_of_one_recipe(own, settings_of(row)) is None
-    ]
+    rows = connection.execute(Q["rounds_of_student"], values).mappings()
+    by_seed = {_seeds(own): round_row["name"]}
+    for row in rows:
+        other = settings_of(row)
+        if no_seeds_of_one_recipe(own, other) is None:
+            by_seed.setdefault(_seeds(other), row["name"])
+    return sorted(by_seed.values())
+
+
+def _seeds(settings: Mapping[str, Any]) -> tuple[int, int]:
+    return settings["select"]["seed"], settings["fit"]["seed"]

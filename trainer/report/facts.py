@@ -85,7 +85,7 @@ class Facts:
     seeds: list[str]
     #: Before against after over these seeds, on all benchmarks together; None for one seed.
     over_seeds: OverSeeds | None
-    #: The control arms of these seeds against them; None unless each has one that is measured.
+    #: The control arms of these seeds against them; None unless two are measured.
     control_over_seeds: OverSeeds | None
 
     @property
@@ -150,10 +150,9 @@ def facts(connection: Connection, reader: Connection, name: str) -> Facts:
 
 
 def _over_seeds(pairs: list[list[Compared]]) -> OverSeeds | None:
-    """All benchmarks together over seeds; None for one seed, or if a seed has no comparison."""
-    if len(pairs) < 2 or not all(pairs):
-        return None
-    return over_seeds([[together(pair)] for pair in pairs])[0]
+    """All benchmarks together over the seeds that have both sides; None for fewer than two."""
+    measured = [[together(pair)] for pair in pairs if pair]
+    return over_seeds(measured)[0] if len(measured) > 1 else None
 
 
 def _control(connection: Connection, reader: Connection, name: str, dev: list[str]) -> Control | None:

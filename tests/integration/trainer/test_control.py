@@ -102,6 +102,7 @@ def test_the_control_has_as_many_tokens_of_each_difficulty_right_and_wrong(taugh
 def test_rows_that_the_fit_leaves_out_count_in_neither_arm(taught: None, monkeypatch: pytest.MonkeyPatch) -> None:
     tokenizer = byte_tokenizer(TEMPLATE, "<|im_start|>", "<|im_end|>")
     monkeypatch.setattr("trainer.select.lengths.load_tokenizer", lambda folder: tokenizer)
+    monkeypatch.setattr("trainer.select.lengths.resolve", lambda model, data_dir: model)
     spec = round_spec("r1", select={"max_per_question": 1}, fit={"max_tokens": 400})
     with transaction() as connection:
         # A token is a byte here. Ten of the 40 right traces are too long, and 30 of the 40 wrong ones.

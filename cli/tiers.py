@@ -70,7 +70,7 @@ def tiers(
     if picture is not None or can_draw():
         picture = picture or round_.folder / "tiers.svg"
         check_picture(picture)
-    _require_stack()
+    _require_producer()
     measured: list[Served] = []
     refused: dict[str, str] = {}
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
@@ -159,13 +159,12 @@ def _formats(given: str) -> list[str]:
     return formats
 
 
-def _require_stack() -> None:
-    """Raise UsageError unless a feeder and a verify worker run, without which no job ends."""
+def _require_producer() -> None:
+    """Raise UsageError unless a producer runs, without which no question reaches a worker."""
     with transaction() as connection:
         rows = connection.execute(Q["processes"], {"host": None}).all()
-    kinds = {row.kind for row in rows if row.silent_seconds < SILENT_SECONDS}
-    if missing := {"producer", "verify"} - kinds:
-        raise UsageError(f"no {' and no '.join(sorted(missing))} process runs: start them with `tracemill up`")
+    if not any(row.kind == "producer" and row.silent_seconds < SILENT_SECONDS for row in rows):
+        raise UsageError("no producer runs, so no question would reach a worker: start it with `tracemill up`")
 
 
 def _draw(path: Path, name: str, measured: "Sequence[Served]") -> None:

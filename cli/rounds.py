@@ -112,7 +112,7 @@ def compare(
         measured = "; ".join(f"{round_['name']}: {_benchmarks(round_)}" for arm in arms for round_ in arm)
         kind = "[dev] set" if is_dev else "evaluation"
         raise UsageError(f"rounds {first} and {second} have no {kind} in common ({measured})")
-    settings = list(differing(*(settings_of(arm[0]) for arm in arms)))
+    settings = list(differing(settings_of(arms[0][0]), settings_of(arms[1][0])))
     if json:
         benchmarks = [result.as_json() for result in results]
         print_json({"first": first, "second": second, "settings": settings, "benchmarks": benchmarks})

@@ -200,13 +200,12 @@ def p_value(p: float) -> str:
 
 def worth(test: Compared | OverSeeds) -> str:
     """Like `+8.7 points [+3.2, +14.0] over 400 questions, p = 0.002`. Several tests have their p value by Holm too."""
-    if isinstance(test, OverSeeds):
-        over = f"{len(test.firsts)} seeds"
-        if test.difference is None:
-            return f"{100 * test.differences[0]:+.1f} points in each of {over}, so there is no interval"
-    else:
-        over = f"{test.questions} questions"
-    value, _, interval = points(test.difference).partition(" ")
+    over = f"{test.questions} questions" if isinstance(test, Compared) else f"{len(test.firsts)} seeds"
+    gain = test.difference
+    if isinstance(test, OverSeeds) and gain is None:
+        return f"{100 * test.differences[0]:+.1f} points in each of {over}, so there is no interval"
+    assert gain is not None
+    value, _, interval = points(gain).partition(" ")
     holm_too = "" if test.p_holm is None else f", by Holm {p_value(test.p_holm)}"
     return f"{value} points {interval} over {over}, {p_value(test.p)}{holm_too}"
 

@@ -48,7 +48,7 @@ def seeds_of(connection: Connection, round_row: Mapping[str, Any]) -> list[str]:
     values = {"student": own["student"], "jobs": own["evaluate"]["jobs"]}
     rows = connection.execute(Q["rounds_of_student"], values).mappings()
     by_seed = {_seeds(own): round_row["name"]}
-    for row in rows:
+    for row in map(dict, rows):
         other = settings_of(row)
         if no_seeds_of_one_recipe(own, other) is None:
             by_seed.setdefault(_seeds(other), row["name"])

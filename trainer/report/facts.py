@@ -120,7 +120,7 @@ def facts(connection: Connection, reader: Connection, name: str) -> Facts:
     row = connection.execute(Q["round_by_name"], {"name": name}).mappings().one_or_none()
     if row is None:
         raise UsageError(f"no round '{name}'. `tracemill rounds` lists all rounds.")
-    dev = dev_jobs(row)
+    dev = dev_jobs(dict(row))
     before_after = compare(reader, Side(name, "before"), Side(name, "after"), dev)
     if not before_after:
         raise UsageError(f"round '{name}' is {row['state']}: there is nothing to report before it is evaluated")
@@ -128,7 +128,7 @@ def facts(connection: Connection, reader: Connection, name: str) -> Facts:
     stages = [dict(stage) for stage in reader.execute(Q["report_stages"], values).mappings()]
     flips, flipped = _flips(reader, name, dev)
     evaluations = connection.execute(Q["round_evaluations"], {"round_id": row["id"]}).mappings()
-    seeds = seeds_of(connection, row)
+    seeds = seeds_of(connection, dict(row))
     return Facts(
         name=name,
         spec=row["spec"],

@@ -158,6 +158,7 @@ def _benchmarks(stored: Mapping[str, Any]) -> str:
 
 def print_compared(compared: Sequence[Compared], first: str, second: str) -> None:
     """Print one row a benchmark, and a sentence with its result."""
+    test = "McNemar" if all(c.shares is None for c in compared) else "Student"
     rows = [
         {
             "benchmark": c.benchmark,
@@ -165,7 +166,7 @@ def print_compared(compared: Sequence[Compared], first: str, second: str) -> Non
             f"{first} %": percent(c.first),
             f"{second} %": percent(c.second),
             "points": points(c.difference),
-            "McNemar": p_value(c.p),
+            test: p_value(c.p),
             **_by_holm(c),
             f"only {first} right": c.table.first,
             f"only {second} right": c.table.second,

@@ -105,6 +105,14 @@ class Engine(Protocol):
         """
         ...
 
+    async def score_tokens(self, messages: list[Message], answer: Sequence[int], sampling: Sampling) -> TopK:
+        """The `sampling.logprobs` likeliest tokens at each position of an answer, given as this model's tokens.
+
+        Each row also has the answer's own token. Of `sampling` only that number and those of `choose` count. Raises the
+        errors of `generate`, and RequestRefused if the engine cannot score tokens.
+        """
+        ...
+
     async def sleep(self) -> None:
         """Finish the running requests and free the GPU's memory. Later requests wait until `wake`."""
         ...
@@ -150,6 +158,9 @@ class AliasEngine:
         sampling: Sampling = NO_SAMPLING,
     ) -> Score | None:
         return await self._engine.score(messages, continuation, adapter, self._with_settings(sampling))
+
+    async def score_tokens(self, messages: list[Message], answer: Sequence[int], sampling: Sampling) -> TopK:
+        return await self._engine.score_tokens(messages, answer, self._with_settings(sampling))
 
     async def sleep(self) -> None:
         await self._engine.sleep()

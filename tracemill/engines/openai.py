@@ -19,6 +19,7 @@ from tracemill.engines.openai_protocol import MAX_TOP_LOGPROBS, Answer, completi
 from tracemill.engines.openai_server import Server
 from tracemill.engines.usage import count
 from tracemill.errors import EngineError, RequestRefused
+from tracemill.logprobs import TopK
 from tracemill.model_settings import ModelSettings
 from tracemill.prompts import Message
 
@@ -191,6 +192,10 @@ class OpenaiEngine:
                 f"{self._server.url}: an OpenAI-compatible server serves an adapter under its own model name; engine "
                 "'openai' cannot load one. Use engine = \"vllm\", or an alias whose model is the name on the server."
             )
+
+    async def score_tokens(self, messages: list[Message], answer: Sequence[int], sampling: Sampling) -> TopK:
+        """Raises RequestRefused: the protocol has no request for the probabilities of given tokens after a chat."""
+        raise RequestRefused(f'{self._server.url} cannot score the tokens of another model. Use engine = "vllm"')
 
     async def sleep(self) -> None:
         """Do nothing: the model uses no memory of this machine."""

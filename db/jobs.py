@@ -22,7 +22,7 @@ class JobSpec:
     """The specification of a job: model, method, sampling and policy, under a name."""
 
     name: str
-    purpose: Literal["teach", "evaluate"]
+    purpose: Literal["teach", "evaluate", "round"]
     model: str
     method: str
     #: By domain (`tracemill.prompts.DOMAINS`).
@@ -38,6 +38,8 @@ class JobSpec:
     round_id: int | None = None
     ask_as: str | None = None
     from_job_id: int | None = None
+    #: Its traces are those of `from_job_id`, with the log-probabilities of its own model.
+    scores: bool = False
     negative: bool = False
     #: Adaptive sampling. `enough`: accepted traces that finish a question. `batch`: traces to request at a time.
     #: `give_up`: least chance of reaching `enough`, below which a question ends. None, None, 0: all samples at once.
@@ -73,6 +75,7 @@ def open_job(connection: Connection, spec: JobSpec) -> int:
         "method": spec.method,
         "ask_as": spec.ask_as,
         "from_job_id": spec.from_job_id,
+        "scores": spec.scores,
         "negative": spec.negative,
         "samples": spec.samples,
         "most": spec.most,
@@ -156,6 +159,7 @@ SAME_IN_A_RESUMED_JOB = (
         "method",
         "ask_as",
         "from_job_id",
+        "scores",
         "negative",
         "samples",
         "most",

@@ -71,7 +71,7 @@ class JobRequest:
     source: SourceSpec
     #: None means a name made of the dataset, the model and the method.
     name: str | None = None
-    purpose: Literal["teach", "evaluate"] = "teach"
+    purpose: Literal["teach", "evaluate", "round"] = "teach"
     model: str = "teacher"
     #: The round whose adapter answers; None means the model without an adapter.
     round_id: int | None = None

@@ -29,9 +29,10 @@ def fit(
     *,
     steps: int = 2,
     teachers: tuple[str, ...] = (),
+    start: str | None = None,
     **settings: Any,
 ) -> Fitted:
-    """Fit an adapter, one step an epoch. The first of the students is the base model."""
+    """Fit an adapter, one step an epoch. The first of the students is the base model, also with `start`."""
     from peft import PeftModel
 
     reported: list[Progress] = []
@@ -43,6 +44,7 @@ def fit(
         report=reported.append,
         epochs=(steps,),
         teachers=teachers,
+        start=start,
         keep_epochs=True,
         **settings,
     )

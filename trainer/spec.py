@@ -52,6 +52,8 @@ class RoundSpec(Section):
     name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")
     #: Alias of the model to train.
     student: str = "student"
+    #: The name of another round of this student: the fit continues to train its adapter. Default: a new adapter.
+    start: str | None = None
     #: Jobs that are opened and finished before the round is queued. They are the default of `select.jobs`.
     teach: list[TeachSpec] = Field(default=[])
     #: The traces that the round trains on.

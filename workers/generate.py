@@ -44,6 +44,7 @@ from workers.job import Chains, WorkerJob, method_of, worker_job
 from workers.outages import Occupant, Work
 from workers.pause import is_paused
 from workers.room import rooms_of, visiting
+from workers.scoring import stored_samples
 from workers.shutdown import at_the_end, draining, engine_died
 from workers.spending import Shortage, charge_lost, pay, payment, reserve, take_from_slice
 from workers.traces import trace_row
@@ -263,8 +264,13 @@ def _ask(claim: Claim) -> Visit:
 
     visit = Visit()
 
+    samples = stored_samples(job.from_job_id, claim.question_id, claim.missing) if job.scores else None
+
     async def ask() -> None:
-        await sampler.visit(claim.chains, claim.missing, values, visit)
+        if samples is None:
+            await sampler.visit(claim.chains, claim.missing, values, visit)
+        else:
+            await sampler.score(claim.chains, samples, values, visit)
 
     occupant = [Occupant(Work.visit, *claim.key)]
     with visiting(running, len(claim.missing), claim.deaths, is_paused) as has_room:

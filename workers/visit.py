@@ -5,6 +5,7 @@ loses only its own samples; all other paid answers are kept.
 """
 
 import asyncio
+import time
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
@@ -137,6 +138,33 @@ class Sampler:
             visit.error = visit.error or error
         else:
             visit.answers.append(Answer(slot, tuple(links)))
+
+    async def score(
+        self, chains: Chains, samples: Mapping[Slot, Completion], values: Mapping[str, str], visit: Visit
+    ) -> None:
+        """Score every token of other traces after this job's prompt: they become answers with new log-probabilities.
+
+        An engine's failure is data, as in `visit`.
+        """
+        await asyncio.gather(
+            *(self._score(visit, slot, sample, chains[slot.variant][-1], values) for slot, sample in samples.items())
+        )
+
+    async def _score(self, visit: Visit, slot: Slot, sample: Completion, call: Call, values: Mapping[str, str]) -> None:
+        assert sample.logprobs is not None
+        messages, started = render(call.prompt, values), time.monotonic()
+        try:
+            async with self._share() as share:
+                scored = await self._engine.score_tokens(messages, sample.logprobs.chosen, self._sampling)
+        except EngineError as error:
+            visit.error = visit.error or error
+            return
+        # The model reads the sample, and writes nothing.
+        cost = self._model.price_in * sample.tokens / 1e6
+        link = Link(call, replace(sample, logprobs=scored), 0, cost, time.monotonic() - started, share.seconds)
+        visit.usage.tokens_in += sample.tokens
+        visit.cost += cost
+        visit.answers.append(Answer(slot, (link,)))
 
     async def _links(
         self, visit: Visit, chain: tuple[Call, ...], index: int, n: int, values: Mapping[str, str]

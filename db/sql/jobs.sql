@@ -14,10 +14,10 @@
 insert into prompts (hash, messages) values (:hash, cast(:messages as jsonb)) on conflict do nothing
 
 -- name: insert_job
-insert into jobs (name, purpose, model, round_id, method, ask_as, from_job_id, negative, samples, most, batch, enough, give_up,
-                  budget, budget_unit, sampling, policy, verifier, source, source_options, priority)
-values (:name, :purpose, :model, :round_id, :method, :ask_as, :from_job_id, :negative, :samples, :most, :batch, :enough,
-        :give_up, :budget, :budget_unit, cast(:sampling as jsonb), cast(:policy as jsonb), :verifier, :source,
+insert into jobs (name, purpose, model, round_id, method, ask_as, from_job_id, scores, negative, samples, most, batch,
+                  enough, give_up, budget, budget_unit, sampling, policy, verifier, source, source_options, priority)
+values (:name, :purpose, :model, :round_id, :method, :ask_as, :from_job_id, :scores, :negative, :samples, :most, :batch,
+        :enough, :give_up, :budget, :budget_unit, cast(:sampling as jsonb), cast(:policy as jsonb), :verifier, :source,
         cast(:source_options as jsonb), :priority)
 on conflict (name) do nothing
 returning id
@@ -292,6 +292,12 @@ select t.text from traces t join jobs j on j.id = t.job_id
 left join verdicts v on v.trace_id = t.id and v.verifier = j.verifier
 where t.job_id = :from_job_id and t.question_id = :question_id
 order by v.accepted desc nulls last, t.sample_index, t.variant limit 1
+
+-- name: samples_to_score
+-- The traces of another job for the same question, with the tokens that were sampled.
+select t.variant, t.sample_index, t.text, t.finish_reason, t.thinking_tokens, l.payload
+from traces t join trace_logprobs l on l.trace_id = t.id
+where t.job_id = :from_job_id and t.question_id = :question_id
 
 -- name: cancelled_jobs
 select id from jobs where id = any(:job_ids) and state in ('cancelled', 'deleting')

@@ -4,7 +4,7 @@
 -- seed always chooses the same traces.
 
 -- name: teaching_jobs
-select id from jobs where purpose = 'teach' and name = any(:jobs) order by id
+select id from jobs where purpose <> 'evaluate' and name = any(:jobs) order by id
 
 -- name: more_memory
 -- For sorts and joins of candidates, until the end of the transaction.
@@ -220,7 +220,7 @@ select stage, count(*) as examples, sum(tokens) as tokens from candidates group 
 -- The jobs with traces that were cut off, and their longest answer; null means the end of the model's context.
 select j.name, (j.sampling ->> 'max_tokens')::bigint as max_tokens, count(*) as traces
 from jobs j join traces t on t.job_id = j.id
-where j.name = any(:jobs) and j.purpose = 'teach' and t.finish_reason = 'length'
+where j.name = any(:jobs) and j.purpose <> 'evaluate' and t.finish_reason = 'length'
 group by j.id order by j.id
 
 -- name: delete_examples

@@ -192,7 +192,7 @@ def _flips(reader: Connection, name: str) -> tuple[list[Flip], dict[str, int]]:
 
 def _cost(reader: Connection, values: dict[str, Any], metrics: dict[str, Any], trained_tokens: int) -> Cost:
     by_purpose = {row.purpose: row for row in reader.execute(Q["report_cost"], values)}
-    teach, evaluate = by_purpose.get("teach"), by_purpose.get("evaluate")
+    teach, evaluate = by_purpose.get("teach") or by_purpose.get("round"), by_purpose.get("evaluate")
     return Cost(
         traces=int(teach.traces) if teach else 0,
         tokens=int(teach.tokens) if teach else 0,

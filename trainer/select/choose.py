@@ -78,7 +78,8 @@ class _Chooser:
         spec, selection = self.spec, self.selection
         self._fill()
         self._overlaps()
-        self._drop("repeated", "drop_repeated")
+        if not self.objective.learns_own_words:  # a text that the student samples twice is twice as likely
+            self._drop("repeated", "drop_repeated")
         if spec.near_duplicates is not None:
             # Right and wrong traces are not compared: a wrong trace that nearly equals a right one makes the best pair.
             for wrong in (False, True):

@@ -38,8 +38,8 @@ class JobSpec:
     round_id: int | None = None
     ask_as: str | None = None
     from_job_id: int | None = None
-    #: Its traces are those of `from_job_id`, with the log-probabilities of its own model.
-    scores: bool = False
+    #: Its traces are those of `from_job_id`, with its own model's log-probabilities of their tokens or of their text.
+    scores: Literal["tokens", "text"] | None = None
     negative: bool = False
     #: Adaptive sampling. `enough`: accepted traces that finish a question. `batch`: traces to request at a time.
     #: `give_up`: least chance of reaching `enough`, below which a question ends. None, None, 0: all samples at once.

@@ -100,8 +100,9 @@ class Job(Base):
     ask_as: Mapped[str | None]
     #: The job that gives its questions, and its traces if the method quotes them.
     from_job_id: Mapped[int | None] = mapped_column(ForeignKey("jobs.id"))
-    #: Its traces are those of `from_job_id`, with the log-probabilities of its own model for each of their tokens.
-    scores: Mapped[bool] = mapped_column(server_default=text("false"))
+    #: tokens, text: its traces are those of `from_job_id`, with its model's log-probabilities of their tokens, or of
+    #: the tokens that it makes of their text. Null: its model answers.
+    scores: Mapped[str | None]
     #: Its traces are examples of wrong reasoning (`tracemill.methods.Method.negative`).
     negative: Mapped[bool] = mapped_column(server_default=text("false"))
     #: Number of samples for each question and variant of the method.
@@ -137,6 +138,7 @@ class Job(Base):
         one_of("purpose", "teach", "evaluate", "round"),
         one_of("state", "filling", "running", "paused", "over_budget", "cancelled", "done", "deleting"),
         one_of("budget_unit", "tokens", "money"),
+        one_of("scores", "tokens", "text"),
     )
 
 

@@ -129,7 +129,7 @@ def _score(connection: Connection, loop: Loop) -> Callable[[], None]:
     ask = loop.spec.attempt.model_copy(update={"source": f"job:{attempted}", "limit": 0, "policy": Policy()})
     request = ask.request(score_name(loop.name, loop.round), scorer.model, scorer.method, loop.shots)
     spec = job_spec(replace(request, purpose="round", logprobs=scorer.top_k))
-    return _open(connection, loop, replace(spec, scores=True), attempted, None, "loop_scores")
+    return _open(connection, loop, replace(spec, scores=scorer.of), attempted, None, "loop_scores")
 
 
 def _open(

@@ -264,7 +264,7 @@ def _ask(claim: Claim) -> Visit:
 
     visit = Visit()
 
-    samples = stored_samples(job.from_job_id, claim.question_id, claim.missing) if job.scores else None
+    samples = stored_samples(job, claim.question_id, claim.missing) if job.scores is not None else None
 
     async def ask() -> None:
         if samples is None:

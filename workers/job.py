@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
+from typing import Literal
 
 from db.queries import Q
 from db.session import transaction
@@ -30,7 +31,7 @@ class WorkerJob:
     prompts: Mapping[str, Chains]
     ask_as: str | None
     from_job_id: int | None
-    scores: bool
+    scores: Literal["tokens", "text"] | None
     negative: bool
     plan: Plan
     budget_unit: str | None

@@ -14,7 +14,7 @@ from typing import NamedTuple
 from weakref import WeakKeyDictionary
 
 from tracemill import thinking
-from tracemill.engines import Completion, Engine, Sampling
+from tracemill.engines import Completion, Engine, Sampling, Written
 from tracemill.engines.usage import Usage
 from tracemill.errors import EngineError
 from tracemill.methods import Call
@@ -144,18 +144,19 @@ class Sampler:
     ) -> None:
         """Score every token of other traces after this job's prompt: they become answers with new log-probabilities.
 
-        An engine's failure is data, as in `visit`.
+        The text of a sample without tokens is read in this model's tokens. An engine's failure is data, as in `visit`.
         """
         await asyncio.gather(
             *(self._score(visit, slot, sample, chains[slot.variant][-1], values) for slot, sample in samples.items())
         )
 
     async def _score(self, visit: Visit, slot: Slot, sample: Completion, call: Call, values: Mapping[str, str]) -> None:
-        assert sample.logprobs is not None
         messages, started = render(call.prompt, values), time.monotonic()
+        top, is_complete = sample.logprobs, sample.finish_reason == "stop"
+        answer = Written(sample.text, is_complete) if top is None else top.chosen
         try:
             async with self._share() as share:
-                scored = await self._engine.score_tokens(messages, sample.logprobs.chosen, self._sampling)
+                scored = await self._engine.score_tokens(messages, answer, self._sampling)
         except EngineError as error:
             visit.error = visit.error or error
             return

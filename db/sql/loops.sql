@@ -103,7 +103,7 @@ from rounds r, lateral (
         select e.benchmark = any(:reported) as reported, e.benchmark = any(:dev) as dev) sets
     where e.round_id = r.id
 ) e, lateral (
-    select count(*) as examples, count(*) filter (where j.method = 'rationalize' and not j.scores) as rationalised,
+    select count(*) as examples, count(*) filter (where j.method = 'rationalize' and j.scores is null) as rationalised,
            count(distinct t.question_id) as questions
     from (select distinct trace_id from examples where round_id = r.id) x
     join traces t on t.id = x.trace_id join jobs j on j.id = t.job_id

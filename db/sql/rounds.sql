@@ -119,7 +119,7 @@ select e.role, q.question, t.text, t.finish_reason is not distinct from 'length'
            where s.job_id = t.job_id and s.question_id = t.question_id
        ) end as advantage
 from examples e join traces t on t.id = e.trace_id join questions q on q.id = t.question_id join jobs j on j.id = t.job_id
-left join jobs o on o.id = j.from_job_id and j.scores
+left join jobs o on o.id = j.from_job_id and j.scores is not null
 left join trace_logprobs l on l.trace_id = t.id and :logprobs
 where e.round_id = :round_id
 order by e.stage, e.position, e.role

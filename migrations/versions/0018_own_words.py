@@ -16,7 +16,8 @@ STEPS = ("attempt", "rationalize", "train")
 
 
 def upgrade() -> None:
-    op.add_column("jobs", sa.Column("scores", sa.Boolean(), server_default="false", nullable=False))
+    op.add_column("jobs", sa.Column("scores", sa.String(), nullable=True))
+    op.create_check_constraint(op.f("ck_jobs_scores"), "jobs", "scores in ('tokens', 'text')")
     _allow("jobs", "purpose", *PURPOSES, "round")
     _allow("loops", "step", *STEPS, "score")
 

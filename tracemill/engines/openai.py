@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from tracemill import thinking
-from tracemill.engines import AROUND_WORDS, NO_SAMPLING, PROBE, Generation, Sampling, Score, choice_shares
+from tracemill.engines import AROUND_WORDS, NO_SAMPLING, PROBE, Generation, Sampling, Score, Written, choice_shares
 from tracemill.engines.dialect import Dialect
 from tracemill.engines.openai_protocol import MAX_TOP_LOGPROBS, Answer, completions, score_at_end
 from tracemill.engines.openai_server import Server
@@ -193,7 +193,7 @@ class OpenaiEngine:
                 "'openai' cannot load one. Use engine = \"vllm\", or an alias whose model is the name on the server."
             )
 
-    async def score_tokens(self, messages: list[Message], answer: Sequence[int], sampling: Sampling) -> TopK:
+    async def score_tokens(self, messages: list[Message], answer: Sequence[int] | Written, sampling: Sampling) -> TopK:
         """Raises RequestRefused: the protocol has no request for the probabilities of given tokens after a chat."""
         raise RequestRefused(f'{self._server.url} cannot score the tokens of another model. Use engine = "vllm"')
 

@@ -20,7 +20,7 @@ from pydantic import ValidationError
 
 from tracemill import thinking
 from tracemill.control_tokens import control_tokens
-from tracemill.engines import NO_SAMPLING, Completion, Generation, Sampling, Score, choice_shares
+from tracemill.engines import NO_SAMPLING, Completion, Generation, Sampling, Score, Written, choice_shares
 from tracemill.engines.adapters import Adapters
 from tracemill.engines.gate import Gate
 from tracemill.engines.plugin import OWNER
@@ -215,7 +215,7 @@ class VllmEngine:
         output = await self._final(ids, params, adapter)
         return float(output.outputs[0].logprobs[0][token].logprob)
 
-    async def score_tokens(self, messages: list[Message], answer: Sequence[int], sampling: Sampling) -> TopK:
+    async def score_tokens(self, messages: list[Message], answer: Sequence[int] | Written, sampling: Sampling) -> TopK:
         """One request, whose prompt ends with the answer: `score` reports the probability of each token alone.
 
         vLLM computes the whole prompt, because its prefix cache has no log-probabilities. It holds the logits of up to
@@ -225,6 +225,9 @@ class VllmEngine:
         from vllm.sampling_params import RequestOutputKind
 
         prompt = token_ids(self._tokenizer, messages, sampling.chat_template_kwargs)
+        if isinstance(answer, Written):
+            ids = continuation_ids(self._tokenizer, messages, prompt, answer.text, sampling.chat_template_kwargs)
+            answer = [*ids, self._tokenizer.eos_token_id] if answer.is_complete else ids
         params = SamplingParams(
             max_tokens=1,
             prompt_logprobs=sampling.logprobs,

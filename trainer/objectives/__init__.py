@@ -2,6 +2,7 @@
 
 from trainer.objectives import (  # noqa: F401
     features,
+    gold,
     grpo,
     logits,
     on_policy,

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from itertools import chain
 from pathlib import Path
-from typing import Any, Generic, NamedTuple, TypeVar
+from typing import Any, Generic, Literal, NamedTuple, TypeVar
 
 from pydantic import Field
 
@@ -38,6 +38,8 @@ class Scorer(NamedTuple):
     method: str
     #: Likeliest tokens that are stored at each position.
     top_k: int
+    #: Whether it scores the tokens of a sample, or its text in its own tokens.
+    of: Literal["tokens", "text"] = "tokens"
 
 
 class OwnOptions(Section):

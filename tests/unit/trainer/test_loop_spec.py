@@ -106,6 +106,34 @@ def test_every_round_starts_from_the_base_and_learns_from_all_jobs_so_far(tmp_pa
     assert made.select.max_per_question == 2
 
 
+@pytest.mark.parametrize("objective", ["on_policy", "self_distill", "grpo"])
+def test_a_round_on_own_words_continues_the_adapter_of_the_round_before(objective: str) -> None:
+    own = spec(fit={"objective": objective}, start="warm")
+    first, second = (round_of(own, number, [f"star-{number}-score"]) for number in (1, 2))
+    assert (first.start, second.start) == ("warm", "star-1")
+    chosen = second.select
+    assert (chosen.accepted, chosen.finished, chosen.max_per_question) == ("any", False, 0)
+    assert round_of(spec(fit={"objective": objective}, select={"finished": True}), 1, ["x"]).select.finished
+    assert round_of(spec(), 2, ["x"]).start is None
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"start": "warm"}, "always trains a new adapter"),
+        ({"fit": {"objective": "on_policy"}, "rationalize": {}}, r"\[rationalize\]: .* own attempts alone"),
+        (
+            {"fit": {"objective": "grpo"}, "attempt": {"source": "x", "temperature": 0.7}},
+            "temperature = 0.7: .* at temperature 1",
+        ),
+        ({"fit": {"objective": "grpo"}, "attempt": {"source": "x", "examples": "y"}}, "no prompt has examples"),
+    ],
+)
+def test_keys_that_own_words_cannot_use_are_refused(changes: dict[str, Any], message: str) -> None:
+    with pytest.raises(ValidationError, match=message):
+        spec(**changes)
+
+
 @pytest.mark.parametrize(
     ("added", "message"),
     [

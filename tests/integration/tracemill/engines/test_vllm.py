@@ -201,6 +201,16 @@ def test_log_probabilities_of_a_real_answer_take_about_20_bytes_a_token(engine: 
     assert sum(len(encode(top)) for top in tops) / positions < 23
 
 
+def test_the_scores_of_an_own_answer_are_its_reported_log_probabilities(engine: VllmEngine) -> None:
+    sampling = Sampling(max_tokens=12, temperature=0, logprobs=3)
+    reported = run(engine.generate(QUESTION, 1, sampling)).completions[0].logprobs
+    assert reported is not None
+    scored = run(engine.score_tokens(QUESTION, reported.chosen, sampling))
+    assert scored.chosen == reported.chosen
+    assert [set(row) for row in scored.ids] == [set(row) for row in reported.ids]
+    assert list(scored.chosen_logprobs) == pytest.approx(list(reported.chosen_logprobs), abs=0.1)
+
+
 def test_more_log_probabilities_than_max_logprobs_are_refused(engine: VllmEngine) -> None:
     with pytest.raises(RequestRefused, match="greater than max allowed: 20"):
         run(engine.generate(QUESTION, 1, Sampling(logprobs=21)))

@@ -31,7 +31,7 @@ READ = {
     "vllm.config.scheduler:SchedulerConfig": {"max_num_seqs"},
     "vllm.config.lora:LoRAConfig": {"max_lora_rank"},
     "vllm.platforms.interface:Platform": {"is_cpu"},
-    "vllm:RequestOutput": {"outputs"},
+    "vllm:RequestOutput": {"outputs", "prompt_logprobs"},
     "vllm.outputs:CompletionOutput": {"text", "token_ids", "finish_reason", "logprobs"},
     "vllm.logprobs:Logprob": {"logprob", "decoded_token"},
     "vllm.logprobs:FlatLogprobs": {"start_indices", "end_indices", "token_ids", "logprobs"},

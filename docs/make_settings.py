@@ -88,6 +88,7 @@ PARTS = {
 
 #: The unit of each number, by the end of its key.
 UNITS = {
+    "clip": "ratio",
     "seconds": "seconds",
     "gib": "GiB",
     "per_minute": "per minute",

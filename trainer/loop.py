@@ -51,8 +51,8 @@ class LoopSpec(Section):
     #: there is a dev set. -1 turns this rule off.
     plateau: float | None = Field(default=None, ge=-1, le=1)
     #: The questions of every round. The prompt has the examples for the base model, which does not know the form yet,
-    #: and for every hint. A trained model gets the prompt of its evaluation. With on_policy and self_distill the prompt
-    #: of the model that scores has them instead.
+    #: and for every hint. A trained model gets the prompt of its evaluation. If a model scores
+    #: the student's own samples, the prompt of that model has them instead.
     attempt: AskSpec
     #: The name of a round: the first attempt is made with its adapter, and the first round continues to train it. Only
     #: for objectives that learn from the student's own samples. Default: the base model.

@@ -126,6 +126,7 @@ def write_files(folder: Path) -> None:
     (folder / "policy.toml").write_text(block_after("README.md", "# policy.toml"))
     (folder / "round.toml").write_text(block_after("README.md", "# round.toml"))
     (folder / "star.toml").write_text(block_after("docs/training.md", "# star.toml"))
+    (folder / "own-words.toml").write_text(block_after("docs/training.md", "# own-words.toml"))
     shutil.copytree(ROOT / "recipes", folder / "recipes")
     for name in (METHODS_QUESTIONS, "producer/demo_examples.jsonl"):
         (folder / name).parent.mkdir(exist_ok=True)

@@ -136,6 +136,7 @@ TRAINING = {
     "tracemill rounds compare round-1 round-2": Shown(r"^held-out: \+10\.0 points"),
     "tracemill report round-1 -o round-1.html": Shown(r"^report of round round-1: /.*/round-1\.html$"),
     "tracemill loop star.toml": Shown(r"^loop star is open\. ", (BEFORE,), more="--no-wait"),
+    "tracemill loop own-words.toml": Shown(r"^loop own-words is open\. ", more="--no-wait"),
     "tracemill loops": Shown(r"^.*star\b.* running\b"),
     "tracemill loops show star": Shown(r"star"),
     "tracemill loops stop star": Shown(r"star"),

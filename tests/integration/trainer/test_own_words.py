@@ -26,6 +26,7 @@ from trainer.loops import open_loop
 from trainer.submit import queue_round
 from workers.generate import generate
 from workers.job import worker_job
+from workers.verify import verify
 
 pytestmark = pytest.mark.integration
 
@@ -135,14 +136,14 @@ def test_each_round_learns_from_scored_samples_of_its_own_adapter(engines: dict[
     assert value("select ended from loops") == "all 2 rounds are done"
 
     jobs = rows(
-        "select j.name, j.purpose, j.model, r.name as adapter, j.scores, j.sampling ->> 'temperature' as temperature "
+        "select j.name, j.model, r.name as adapter, j.scores, j.sampling ->> 'logprobs' as logprobs "
         "from jobs j left join rounds r on r.id = j.round_id where j.purpose = 'round' order by j.id"
     )
     assert [tuple(row) for row in jobs] == [
-        ("own-1-attempt", "round", "student", None, False, "1.0"),
-        ("own-1-score", "round", "teacher", None, True, "1.0"),
-        ("own-2-attempt", "round", "student", "own-1", False, "1.0"),
-        ("own-2-score", "round", "teacher", None, True, "1.0"),
+        ("own-1-attempt", "student", None, None, "1"),
+        ("own-1-score", "teacher", None, "tokens", "20"),
+        ("own-2-attempt", "student", "own-1", None, "1"),
+        ("own-2-score", "teacher", None, "tokens", "20"),
     ]
     assert [row.start for row in rows("select spec ->> 'start' as start from rounds order by id")] == [None, "own-1"]
     # Each sample is an example of its round, as the teacher scored it.
@@ -199,7 +200,7 @@ def test_nothing_is_sampled_or_scored_twice_after_a_crash(
     engines: dict[str, Bytes], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     loop_id = opened(tmp_path, "on_policy")
-    crash_half_way("own-1-attempt", monkeypatch)
+    crash_half_way("own-1-attempt")
     work("own-1-attempt")
     with monkeypatch.context() as dying:
         dying.setattr(loop_service, "_move", die)
@@ -207,18 +208,19 @@ def test_nothing_is_sampled_or_scored_twice_after_a_crash(
             loop_service.make_step(loop_id)
     assert value("select count(*) from jobs where purpose = 'round'") == 1
     step(loop_id)
-    crash_half_way("own-1-score", monkeypatch)
+    crash_half_way("own-1-score")
     work("own-1-score")
     assert step(loop_id)[0] == "train"
     assert len(engines["student"].sampled) == len(engines["teacher"].scored) == QUESTIONS * SAMPLES
     assert value("select count(*) from traces t join jobs j on j.id = t.job_id where purpose = 'round'") == 12
 
 
-def crash_half_way(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def crash_half_way(name: str) -> None:
     """Answer one question of a job; of a second one the worker has stored its answers when it dies."""
     job_id = value("select id from jobs where name = :name", name=name)
     first, second, *_ = rows("select question_id from job_questions where job_id = :id order by 1", id=job_id)
     generate(job_id, [first.question_id])
+    verify(job_id, [first.question_id])
     generate(job_id, [second.question_id])
     # As after kill -9 between the stored answers and the next state.
     change(

@@ -70,12 +70,9 @@ def reverse_divergences(model: Any, student: str, example: Example) -> list[floa
     return divergences
 
 
-@pytest.mark.parametrize("objective", ["on_policy", "self_distill"])
-def test_the_loss_is_the_reverse_divergence_of_each_sampled_token(
-    objective: str, student: str, teacher: str, tmp_path: Path
-) -> None:
+def test_the_loss_is_the_reverse_divergence_of_each_sampled_token(student: str, teacher: str, tmp_path: Path) -> None:
     examples = samples(teacher, student)
-    fitted = fit(student, tmp_path, examples, objective=objective, steps=3, teachers=(teacher,))
+    fitted = fit(student, tmp_path, examples, objective="on_policy", steps=3, teachers=(teacher,))
     by_hand = [
         [kl for example in examples for kl in reverse_divergences(model, student, example)] for model in fitted.students
     ]

@@ -53,8 +53,7 @@ def require_logprobs(lesson: Lesson[Any]) -> None:
 def learn_scores(lesson: Lesson[Any]) -> Outcome:
     """Fit an adapter by the reverse divergence from the stored scores of a teacher. Raises like `learn_samples`.
 
-    KL(student ‖ teacher) of each token, over the teacher's k likeliest tokens and all other tokens as one outcome: the
-    loss of trl's DistillationTrainer at `beta = 1`, on stored scores.
+    KL(student ‖ teacher) of each token, over the teacher's k likeliest tokens and all other tokens as one outcome.
     """
     return learn_samples(
         lesson, columns=lambda example: {"logprobs": example.logprobs}, collate=collate, losses=reverse_divergences

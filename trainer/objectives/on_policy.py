@@ -2,8 +2,8 @@
 
 Agarwal et al. 2023, GKD, arXiv:2306.13649; Gu et al. 2023, MiniLLM, arXiv:2306.08543. The student learns where its own
 words leave the teacher's distribution: the loss of a token is KL(student ‖ teacher), so the student gives up what the
-teacher finds unlikely. trl's DistillationTrainer computes the same, but it samples in the process that trains, and
-keeps neither samples nor scores.
+teacher finds unlikely. trl's DistillationTrainer minimises the same divergence, but it samples in the process that
+trains, which a 4-bit student on a CPU must not do, and it keeps neither samples nor scores.
 """
 
 from trainer.objectives.base import Lesson, Outcome, ScoredOptions, Scorer, objective

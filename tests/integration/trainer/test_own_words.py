@@ -14,7 +14,7 @@ from tests.integration.factory import change, rows, value, wait_until
 from tests.integration.players import fit_nothing
 from tests.integration.rounds import finish, job, question, round_spec, trace
 from tests.integration.visits import work
-from tracemill.engines import Completion, Generation, Sampling, registry
+from tracemill.engines import Completion, Generation, Sampling, Written, registry
 from tracemill.errors import UsageError
 from tracemill.logprobs import TopK, decode
 from tracemill.prompts import Message
@@ -47,6 +47,8 @@ class Bytes:
         #: The adapter and the last message of each sample, and the last message before each scored answer.
         self.sampled: list[tuple[str | None, str]] = []
         self.scored: list[str] = []
+        #: The answers among them that were given as text.
+        self.read: list[Written] = []
 
     async def generate(
         self, messages: list[Message], n: int, sampling: Sampling, adapter: Path | None = None
@@ -61,9 +63,12 @@ class Bytes:
         logprobs = TopK.of((token, {token: -0.125}) for token in ids) if k else None
         return Completion(text, len(ids), "stop", logprobs=logprobs)
 
-    async def score_tokens(self, messages: list[Message], answer: Sequence[int], sampling: Sampling) -> TopK:
+    async def score_tokens(self, messages: list[Message], answer: Sequence[int] | Written, sampling: Sampling) -> TopK:
         assert sampling.logprobs == 20
         self.scored.append(messages[-1]["content"])
+        if isinstance(answer, Written):
+            self.read.append(answer)
+            answer = answer.text.encode()
         return TopK.of((token, {token: -0.5, token + 1: -1.0}) for token in answer)
 
     async def close(self) -> None: ...
@@ -180,6 +185,17 @@ def test_the_teacher_of_self_distillation_is_the_base_model_with_the_answer(
         for n in range(1, QUESTIONS + 1)
         for _ in range(SAMPLES)
     )
+
+
+def test_a_teacher_of_other_tokens_scores_the_text_of_each_sample(engines: dict[str, Bytes], tmp_path: Path) -> None:
+    loop_id = opened(tmp_path, "gold")
+    work("own-1-attempt")
+    step(loop_id)
+    work("own-1-score")
+    attempts = rows("select text from trace_scores where job = 'own-1-attempt' order by text")
+    assert sorted(engines["teacher"].read) == [(row.text, True) for row in attempts]
+    assert value("select min(tokens) from trace_logprobs l join traces t on t.id = l.trace_id "
+                 "join jobs j on j.id = t.job_id where j.name = 'own-1-score'") == len(attempts[0].text)  # fmt: skip
 
 
 def test_the_advantage_of_a_sample_is_its_verdict_minus_the_mean(engines: dict[str, Bytes], tmp_path: Path) -> None:

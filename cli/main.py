@@ -29,6 +29,7 @@ MODULES = {
     "jobs": ("jobs",),
     "verify": ("verify",),
     "import_traces": ("import",),
+    "view": ("view",),
     "calibrate": ("calibrate",),
     "workers": ("producer", "worker", "celery"),
     "health": ("health",),

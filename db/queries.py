@@ -1,6 +1,6 @@
 """Named queries from the files in `sql/`, split at their `-- name:` lines: `Q["claim"]` is a statement.
 
-The table of scores fills the slots `{score_…}` in them.
+The table of scores fills the slots `{score_…}` in them, and files in `sql/fragments/` fill slots with their names.
 """
 
 import re
@@ -10,7 +10,9 @@ from sqlalchemy import TextClause, text
 
 from tracemill.scores import NUMERIC, SCORES
 
+_FOLDER = Path(__file__).with_name("sql")
 _SLOTS = {
+    **{f"{{{path.stem}}}": path.read_text(encoding="utf-8") for path in _FOLDER.glob("fragments/*.sql")},
     "{score_names}": ", ".join(score.name for score in SCORES),
     "{score_types}": ", ".join(f"{score.name} {score.sql_type}" for score in SCORES),
     "{score_cases}": " ".join(f"when '{name}' then v.{name}" for name in NUMERIC),
@@ -28,4 +30,4 @@ def _load(folder: Path) -> dict[str, TextClause]:
     return queries
 
 
-Q = _load(Path(__file__).with_name("sql"))
+Q = _load(_FOLDER)

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import urlencode
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
@@ -17,12 +17,16 @@ from starlette.types import ASGIApp
 
 from tracemill.errors import TracemillError, UsageError
 from tracemill.text import printable
+from trainer.compare import p_value, percent, points
 from web.figures import cell
 from web.filters import RANGED, VERDICTS, Filters, read_filters
 from web.guard import Guard
 from web.marks import KINDS, read
 from web.meanings import meaning
-from web.records import MAX_SHOWN, JobRow, Store
+from web.records import MAX_SHOWN, ROWS, JobRow, Store
+
+if TYPE_CHECKING:
+    from web.rounds import RoundStore
 
 #: Characters of a short field that are shown, such as a name, an answer or an error.
 MAX_FIELD = 1_000
@@ -37,6 +41,9 @@ def application(store: Store, token: str, port: int) -> ASGIApp:
         Route("/question", pages.question),
         Route("/neighbour", pages.neighbour),
         Route("/text", pages.text),
+        Route("/rounds", pages.rounds),
+        Route("/round", pages.round),
+        Route("/examples", pages.examples),
         Mount("/static", StaticFiles(directory=Path(__file__).with_name("static"))),
     ]
     handlers: Mapping[Any, Any] = {HTTPException: pages.problem, TracemillError: pages.problem}
@@ -55,7 +62,13 @@ class Pages:
             trim_blocks=True,
             lstrip_blocks=True,
         )
-        self._environment.filters |= {"safe_text": safe_text, "cell": cell}
+        self._environment.filters |= {
+            "safe_text": safe_text,
+            "cell": cell,
+            "percent": percent,
+            "points": points,
+            "p": p_value,
+        }
         self._environment.globals |= {"meaning": meaning, "KINDS": KINDS, "MAX_SHOWN": MAX_SHOWN, "url": url}
 
     def jobs(self, request: Request) -> Response:
@@ -96,6 +109,25 @@ class Pages:
             raise HTTPException(404, f"Job {job.name} has no such sample.")
         return PlainTextResponse(printable(text))
 
+    def rounds(self, request: Request) -> Response:
+        """All rounds."""
+        return self._render("rounds.html", rounds=self._rounds().rounds())
+
+    def round(self, request: Request) -> Response:
+        """A round: before and after, and its flips."""
+        name, benchmark = request.query_params.get("round", ""), request.query_params.get("benchmark", "")
+        page = self._rounds().round(name)
+        if page is None:
+            raise HTTPException(404, f"There is no round {name}.")
+        flips = self._rounds().flips(name, benchmark, whole_number(request, "after", -1))
+        return self._render("round.html", page=page, flips=flips[:ROWS], has_more=len(flips) > ROWS)
+
+    def examples(self, request: Request) -> Response:
+        """The examples of a round's training."""
+        name = request.query_params.get("round", "")
+        examples = self._rounds().examples(name, whole_number(request, "after", -1))
+        return self._render("examples.html", name=name, examples=examples[:ROWS], has_more=len(examples) > ROWS)
+
     def problem(self, request: Request, error: Exception) -> Response:
         """A page with one sentence."""
         if isinstance(error, HTTPException):
@@ -109,8 +141,13 @@ class Pages:
             raise HTTPException(404, f"There is no job {name}.")
         return job
 
+    def _rounds(self) -> "RoundStore":
+        if self._store.rounds is None:
+            raise HTTPException(404, "A file has no rounds.")
+        return self._store.rounds
+
     def _render(self, template: str, status: int = 200, **values: Any) -> Response:
-        content = self._environment.get_template(template).render(has_rounds=self._store.has_rounds, **values)
+        content = self._environment.get_template(template).render(has_rounds=self._store.rounds is not None, **values)
         return HTMLResponse(content, status)
 
 

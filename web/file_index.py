@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from tracemill.errors import UsageError
+from tracemill.errors import UsageError, reason_of
 from tracemill.verification.files import Input
 from tracemill.verification.foreign_rows import QUESTION_COLUMNS
 from web.file_rows import flag, question_of
@@ -50,6 +50,7 @@ class FileIndex:
         self.entries: list[Entry] = []
         #: Rows read, and lines without a JSON object.
         self.n_rows = self.n_skipped = 0
+        self._problem = ""
         self._stopped = threading.Event()
         self._done = threading.Event()
         self._thread = threading.Thread(target=self._fill, args=(rows,), name="page-index", daemon=True)
@@ -66,6 +67,8 @@ class FileIndex:
             return f"The file is still being read: {self.n_rows:,} rows so far."
         if self.n_rows == MAX_ROWS:
             return f"Only the first {MAX_ROWS:,} rows are shown."
+        if self._problem:
+            return self._problem
         return f"{self.n_skipped:,} lines without a JSON object are left out." if self.n_skipped else ""
 
     def close(self) -> None:
@@ -93,6 +96,8 @@ class FileIndex:
                 entry.wrong += row.correct is False
                 entry.accepted += row.accepted is True
                 self.n_rows += 1
+        except (OSError, ValueError) as error:  # errors of Arrow
+            self._problem = f"The file cannot be read after row {self.n_rows:,}: {reason_of(error)}"
         finally:
             self._done.set()
 

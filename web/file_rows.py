@@ -31,7 +31,7 @@ SIGNALS = ("faithfulness", "coherence", "agreement")
 
 
 def field(row: Mapping[str, Any], name: str) -> Any:
-    """A field of the verdict. `tracemill verify` gives it another name if the row has one of its own."""
+    """A field of the verdict. `tracemill verify` gives it another name if the row has a field of that name."""
     return row.get(PREFIX + name, row.get(name))
 
 

@@ -27,6 +27,8 @@ from web.records import (
 
 #: Seconds that a page searches rows of a file. The next page continues.
 SEARCH_SECONDS = 3.0
+#: Seconds that a check of one sample may take.
+CHECK_SECONDS = 1.0
 #: Rows that are skipped rather than read again from their group.
 MAX_SKIPPED = 2_000
 #: Files of a folder that are listed.
@@ -36,7 +38,7 @@ MAX_FILES = 1_000
 class FileStore:
     """The store of one file, or of the files of one folder."""
 
-    has_rounds = False
+    rounds = None
 
     def __init__(self, path: Path) -> None:
         """Raises UsageError if there is no file of traces."""
@@ -89,7 +91,14 @@ class FileStore:
         file = self._open(job.name)
         file.index.wait()
         numbers = range(question + 1, len(file.index.entries)) if forwards else range(question - 1, -1, -1)
-        return next((number for number, matches in file.scan(filters, numbers) if matches), None)
+        last = question
+        for number, matches in file.scan(filters, numbers):
+            if matches:
+                return number
+            last = number
+        if numbers and last != numbers[-1]:
+            raise TracemillError(f"none of {abs(last - question):,} questions passes the filters; more follow")
+        return None
 
     def question(self, job: JobRow, question: int, start: int) -> QuestionPage | None:
         file = self._open(job.name)
@@ -203,7 +212,7 @@ class _Checker:
     """Checks the samples of a page in a child process, if the checks are installed. Programs are not run."""
 
     def __init__(self) -> None:
-        self._pool = CheckPool(1) if find_spec("pebble") and find_spec("math_verify") else None
+        self._pool = CheckPool(1, seconds=CHECK_SECONDS) if find_spec("pebble") and find_spec("math_verify") else None
 
     def check(self, items: Sequence[Item]) -> list[Findings | None]:
         """The findings of each trace; None if it is not checked."""

@@ -2,9 +2,12 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from web.filters import Filters
+
+if TYPE_CHECKING:
+    from web.rounds import RoundStore
 
 #: Characters of a text that a page shows; the rest is behind a link.
 MAX_SHOWN = 20_000
@@ -114,8 +117,9 @@ class QuestionPage:
 class Store(Protocol):
     """Where traces come from. All methods may block, and may be called by several threads at once."""
 
-    #: A file has no jobs and no rounds.
-    has_rounds: bool
+    @property
+    def rounds(self) -> "RoundStore | None":
+        """The rounds; None for files."""
 
     def jobs(self) -> Sequence[JobRow]:
         """All jobs, newest first, or all files."""

@@ -17,10 +17,13 @@ from tracemill.scores import SCORES
 #: In the order of their creation: a view comes after the views that it reads.
 VIEWS = (
     "trace_scores",
+    "trace_details",
+    "question_results",
     "evaluation_questions",
     "job_progress",
     "job_models",
     "acceptance",
+    "round_progress",
     "round_lineage",
     "round_exclusions",
     "round_answers",

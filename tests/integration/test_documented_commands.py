@@ -152,6 +152,8 @@ PROCESSES = {
     "tracemill worker verify",
     "tracemill worker train",
     "tracemill verify --serve",
+    "tracemill view",
+    "tracemill view traces.jsonl",
     "tracemill celery flower --address=127.0.0.1",
 }
 

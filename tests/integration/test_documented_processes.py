@@ -1,6 +1,7 @@
 """The documented processes start with a running stack, work, and end with exit code 0 at SIGTERM."""
 
 import json
+import re
 import shlex
 import signal
 import subprocess
@@ -102,6 +103,24 @@ def test_the_documented_server_of_verdicts_answers_until_its_shutdown(folder: Pa
             return False
 
     assert ended(folder, f"{line} --port {port} --workers 1", is_there) == 0, (folder / "process.log").read_text()
+
+
+@pytest.mark.parametrize(
+    ("line", "shown"), [("tracemill view", "no job yet"), ("tracemill view traces.jsonl", "1 + 1?")]
+)
+def test_the_documented_page_is_served_until_its_shutdown(folder: Path, line: str, shown: str) -> None:
+    assert line in commands()
+    (folder / "traces.jsonl").write_text('{"question": "1 + 1?", "trace": "It is 2."}\n')
+    pages: list[str] = []
+
+    def is_there(pid: int) -> bool:
+        if address := re.search(r"http://\S+", (folder / "process.log").read_text()):
+            browser = urllib.request.build_opener(urllib.request.HTTPCookieProcessor())
+            pages.append(browser.open(address[0], timeout=30).read().decode())
+        return bool(pages)
+
+    assert ended(folder, line, is_there) == 0, (folder / "process.log").read_text()
+    assert shown in pages[0]
 
 
 def workers(folder: Path) -> list[str]:

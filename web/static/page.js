@@ -3,6 +3,8 @@
 
 const samples = [...document.querySelectorAll(".sample")];
 const help = document.getElementById("help");
+const search = document.getElementById("search");
+if (location.hash === "#search") search?.focus();
 
 function follow(rel) {
   document.querySelector(`a[rel~="${rel}"]`)?.click();
@@ -18,7 +20,7 @@ function step(by) {
 const actions = {
   ArrowLeft: () => follow("prev"),
   ArrowRight: () => follow("next"),
-  "/": () => document.getElementById("search")?.focus(),
+  "/": () => search ? search.focus() : follow("search"),
   "?": () => (help.open ? help.close() : help.showModal()),
 };
 

@@ -5,13 +5,23 @@ from typing import Any
 
 import pytest
 
-from tests.integration.scenario import question_text
+from tests.integration.scenario import at, question_text
 from tests.integration.views import Row, rows, table
 
 pytestmark = pytest.mark.integration
 
 #: Wilson's 95 % interval of 0 of 1 to 1 of 3, from the roots of (p - x)² = 1.959964² x (1 - x) / n.
 WILSON = {(0, 1): (0.0, 0.7934507), (1, 1): (0.2065493, 1.0), (0, 3): (0.0, 0.5614970), (1, 3): (0.0614919, 0.7923404)}
+
+
+def test_a_round_has_one_row_with_its_state_and_its_training(filled: None) -> None:
+    header = "round_id round state student objective examples loss error created_at finished_at"
+    loss = [[1, 2.5], [2, 1.5]]
+    ended = {1: at(6001), 2: at(6002), 3: None, 4: at(6004)}
+    names = ((1, "r1", "done"), (2, "r1-control", "done"), (3, "r2", "fitting"), (4, "r3", "done"))
+    assert rows("round_progress") == table(
+        header, *((*name, "student", "sft", None, loss, None, at(5000 + name[0]), ended[name[0]]) for name in names)
+    )
 
 
 def test_an_example_has_one_row_for_each_evaluation_of_its_round(filled: None) -> None:

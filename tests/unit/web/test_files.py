@@ -1,5 +1,6 @@
 """The page over files: questions of any tool's rows, their filters in the address, and the samples of a question."""
 
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -8,8 +9,10 @@ import httpx
 import pytest
 from starlette.testclient import TestClient
 
+from tests.integration.factory import wait_until
 from tests.unit.web.pages import Elements, browser, write
 from tracemill.errors import UsageError
+from web import file_index
 from web.files import FileStore
 
 N = 120
@@ -55,7 +58,7 @@ def test_the_rows_of_a_question_are_one_question_with_their_verdicts(site: Site)
     page = Elements(site.get("/questions").text)
     assert len(listed(site)) == 50
     row = page.text[page.text.index("What is 0 + 4") :].split()
-    assert row[7:11] == ["2", "1", "1", "0"]
+    assert row[7:11] == ["2", "1", "1", "–"]
 
 
 def test_a_page_continues_where_the_last_one_ended(site: Site) -> None:
@@ -130,6 +133,32 @@ def test_a_question_with_many_samples_has_several_pages(tmp_path: Path) -> None:
         True,
         True,
     )
+
+
+def test_a_file_is_shown_while_it_is_still_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    may_continue = threading.Event()
+
+    def slow_rows(path: Path, skip: object) -> Iterator[file_index.Row]:
+        yield file_index.Row(0, "First?", None, None)
+        may_continue.wait(60)
+
+    monkeypatch.setattr(file_index, "_text_rows", slow_rows)
+    monkeypatch.setattr(file_index, "FIRST_WAIT", 0.0)
+    with browser(write(tmp_path / "slow.jsonl", [{"question": "First?", "trace": "1"}])) as page:
+        wait_until(lambda: "First?" in page.get("/questions?job=slow.jsonl").text)
+        assert "The file is still being read: 1 rows so far." in page.get("/questions?job=slow.jsonl").text
+        may_continue.set()
+        wait_until(lambda: "still being read" not in page.get("/questions?job=slow.jsonl").text)
+
+
+def test_a_damaged_file_is_shown_up_to_its_damage(tmp_path: Path) -> None:
+    file = write(tmp_path / "damaged.parquet", [{"question": f"Q{n} {'x' * 99}?", "trace": f"{n}"} for n in range(70)])
+    content = bytearray(file.read_bytes())
+    start = len(content) // 8
+    content[start : start + 200] = bytes(200)
+    file.write_bytes(content)
+    with browser(file) as page:
+        assert "The file cannot be read after row" in page.get("/questions?job=damaged.parquet").text
 
 
 def test_a_folder_lists_its_files_and_opens_each(tmp_path: Path) -> None:

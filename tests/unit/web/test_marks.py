@@ -9,8 +9,8 @@ def passages(text: str, *findings: Finding, steps: tuple[str, ...] = (), **field
     return list(read(sample, "A question?").answer)
 
 
-def marked(found: list[Passage]) -> list[tuple[int | None, str, tuple[str, ...]]]:
-    return [(each.number, piece.text, piece.kinds) for each in found for piece in each.pieces if piece.kinds]
+def marked(shown: list[Passage]) -> list[tuple[int | None, str, tuple[str, ...]]]:
+    return [(each.number, piece.text, piece.kinds) for each in shown for piece in each.pieces if piece.kinds]
 
 
 def test_a_step_keeps_its_number_and_no_text_is_lost() -> None:
@@ -35,8 +35,8 @@ def test_a_number_is_not_marked_inside_a_longer_one() -> None:
 
 
 def test_overlapping_marks_share_their_characters() -> None:
-    found = (Finding(0, "false equation", "2 + 2 = 5"), Finding(0, "ungrounded number", "5"))
-    shown = passages("So 2 + 2 = 5.", *found, answer="5")
+    findings = (Finding(0, "false equation", "2 + 2 = 5"), Finding(0, "ungrounded number", "5"))
+    shown = passages("So 2 + 2 = 5.", *findings, answer="5")
     assert marked(shown)[-1] == (1, "5", ("answer", "false equation", "ungrounded number"))
 
 

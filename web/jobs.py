@@ -27,6 +27,9 @@ from web.records import (
 )
 from web.rounds import RoundStore
 
+#: Questions whose traces are searched for a page. The next page continues.
+WINDOW = 2_000
+
 #: Columns of a trace that are shown by their names.
 SCORED = (*(score.name for score in SCORES), "faithfulness", "coherence", "majority", "margin")
 FACTS = (
@@ -66,9 +69,11 @@ class JobStore:
         return next(iter(self._jobs(storable(name))), None)
 
     def questions(self, job: JobRow, filters: Filters, after: int) -> QuestionList:
-        values = _values(job, filters) | {"after": after, "limit": ROWS + 1, "preview": MAX_PREVIEW}
+        window = WINDOW if filters.is_active else ROWS + 1
+        bounds = {"after": after, "limit": ROWS + 1, "window": window, "preview": MAX_PREVIEW}
         with self._reader.reading() as connection:
-            listed = connection.execute(Q["page_questions"], values).all()
+            listed = connection.execute(Q["page_questions"], _values(job, filters) | bounds).all()
+        last_seen = listed[0].last_seen
         rows = [
             QuestionRow(
                 row.question_id,
@@ -81,9 +86,13 @@ class JobStore:
                 row.state,
                 row.last_error,
             )
-            for row in listed[:ROWS]
+            for row in listed
+            if row.question_id is not None
         ]
-        return QuestionList(rows, rows[-1].id if len(listed) > ROWS else None)
+        if len(rows) > ROWS:
+            return QuestionList(rows[:ROWS], rows[ROWS - 1].id)
+        note = f"{window:,} questions are searched; more follow." if last_seen is not None else ""
+        return QuestionList(rows, last_seen, note)
 
     def neighbour(self, job: JobRow, filters: Filters, question: int, *, forwards: bool) -> int | None:
         values = _values(job, filters) | {"question_id": question}
@@ -134,7 +143,7 @@ def _job_id(job: JobRow) -> int:
 
 def _values(job: JobRow, filters: Filters) -> dict[str, Any]:
     values = asdict(filters) | {"text": storable(filters.text), "method": storable(filters.method)}
-    return values | {"is_filtered": filters.is_active, "job_id": _job_id(job)}
+    return values | {"is_filtered": filters.is_active, "job_id": _job_id(job), "job": job.name}
 
 
 def _sample(row: RowMapping) -> Sample:

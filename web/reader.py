@@ -50,7 +50,7 @@ class Reader:
         except DBAPIError as error:
             if sqlstate(error) == TIMED_OUT:
                 raise StackError(
-                    f"this took longer than {STATEMENT_SECONDS} s, because few traces pass these filters: remove one"
+                    f"this took longer than {STATEMENT_SECONDS} s: few traces pass these filters, or Postgres is busy"
                 ) from None
             if not is_away(error):
                 raise

@@ -6,18 +6,28 @@
 select * from job_progress where cast(:name as text) is null or job = :name order by job_id desc
 
 -- name: page_questions
--- The first questions after one, and what the verdicts say about their traces.
+-- The first questions after one that pass the filters, and what the verdicts say about their traces. It looks at `window`
+-- questions; `last_seen` is the last of them if there may be more.
 with page as (
-    select q.job, q.question_id, left(q.question, :preview) as question, left(q.gold, :preview) as gold, q.state, q.last_error
-    from question_results q
-    where q.job_id = :job_id and q.question_id > :after and {trace_filter}
+    select q.question_id
+    from (select question_id from question_results
+          where job_id = :job_id and question_id > :after
+          order by question_id limit :window) q
+    where {trace_filter}
     order by q.question_id limit :limit
+), edge as (
+    select (select question_id from question_results
+            where job_id = :job_id and question_id > :after
+            order by question_id offset cast(:window as bigint) - 1 limit 1) as last_seen
 )
-select page.*, counts.*
-from page cross join lateral (
+select edge.last_seen, q.question_id, left(q.question, :preview) as question, left(q.gold, :preview) as gold,
+       q.state, q.last_error, counts.*
+from edge left join page on true
+left join question_results q on q.job_id = :job_id and q.question_id = page.question_id
+cross join lateral (
     select count(*) as samples, count(*) filter (where v.correct) as right, count(*) filter (where not v.correct) as wrong,
            count(*) filter (where v.accepted) as accepted
-    from trace_scores v where v.job = page.job and v.question_id = page.question_id
+    from trace_scores v where v.job = :job and v.question_id = page.question_id
 ) counts
 order by page.question_id
 

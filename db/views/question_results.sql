@@ -1,7 +1,7 @@
 create view question_results as
 select jq.job_id,
        j.name as job,
-       q.id as question_id,
+       jq.question_id,
        q.dataset,
        q.domain,
        q.question,
@@ -12,8 +12,9 @@ select jq.job_id,
        difficulty(jq.accepted, jq.settled) as difficulty,
        jq.last_error
 from job_questions jq
-join jobs j on j.id = jq.job_id
-join questions q on q.id = jq.question_id;
+-- Each has its row. The outer joins let Postgres skip them where only the ids are read.
+left join jobs j on j.id = jq.job_id
+left join questions q on q.id = jq.question_id;
 
 comment on view question_results is 'One row for each question of each job: its state and its results.';
 comment on column question_results.job_id is 'The job.';

@@ -1,7 +1,7 @@
 (not cast(:is_filtered as boolean) or (
     -- One trace that passes all filters. A scalar query: as a semi-join it would read all traces of the job.
     select true from trace_scores v
-    where v.job = q.job and v.question_id = q.question_id
+    where v.job = :job and v.question_id = q.question_id
       and case cast(:verdict as text) when 'right' then v.correct
                                       when 'wrong' then not v.correct
                                       when 'undecided' then v.correct is null and v.verified_at is not null

@@ -15,7 +15,7 @@ from tests.integration.scenario import add, job, settled_question, trace, verdic
 from tests.unit.web.pages import PORT, TOKEN, Elements
 from tracemill.errors import UsageError
 from tracemill.stack import Stack
-from web import reader
+from web import jobs, reader
 from web.app import application
 from web.jobs import JobStore
 
@@ -111,6 +111,19 @@ def test_a_question_passes_if_one_trace_passes_all_filters(
     page: TestClient, filters: dict[str, object], numbers: list[int]
 ) -> None:
     assert listed(page, **filters) == numbers
+
+
+def test_a_search_of_many_questions_continues_on_the_next_page(
+    page: TestClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(jobs, "WINDOW", 20)
+    address, pages = f"/questions?job=many%2Fcot&score=unused&low=50&high=51&after={FIRST}", []
+    while address:
+        shown = Elements(page.get(address).text)
+        pages.append([part.split()[2] for part in shown.parts if part.startswith("What is")])
+        assert ("20 questions are searched; more follow." in shown.text) is (len(pages) < 3)
+        address = next((str(a["href"]) for tag, a in shown.elements if tag == "a" and a.get("rel") == "next"), "")
+    assert pages == [[], [], ["1051", "1052"]]
 
 
 def test_a_question_shows_its_samples_with_all_that_is_known(page: TestClient) -> None:

@@ -31,7 +31,7 @@ def serve(store: Store, path: str, *, port: int, token: str | None, started: Cal
         port = listener.getsockname()[1]
         config = uvicorn.Config(
             application(store, token, port),
-            log_level="warning",
+            log_level="error",  # a flood would fill the terminal with warnings
             access_log=False,
             server_header=False,
             lifespan="off",

@@ -107,6 +107,17 @@ def test_findings_are_marked_where_they_stand(site: Site) -> None:
     assert "Equations that are false even after rounding to the digits shown. Unit: count." in titles
 
 
+def test_the_keys_have_what_they_lead_to(site: Site) -> None:
+    page = Elements(site.get("/question", id=3, method="cot").text).elements
+    links = {str(attrs.get("rel")): str(attrs["href"]) for tag, attrs in page if tag == "a"}
+    assert links["next"] == f"/neighbour?job={site.file}&method=cot&id=3&to=next"
+    assert links["prev"] == f"/neighbour?job={site.file}&method=cot&id=3&to=previous"
+    assert links["search"] == f"/questions?job={site.file}&method=cot#search"
+    assert sum(attrs.get("class") == "sample" and "tabindex" in attrs for _, attrs in page) == 2
+    fields = Elements(site.get("/questions", method="cot", text="<5>").text).elements
+    assert {attrs.get("id"): attrs.get("value") for _, attrs in fields}["search"] == "<5>"
+
+
 def test_rows_of_other_tools_are_read(tmp_path: Path) -> None:
     others: list[dict[str, Any]] = [
         {"problem": "Two?", "generations": ["It is 2.", "It is 3."]},

@@ -163,7 +163,6 @@ def safe_text(text: object, limit: int = MAX_FIELD) -> Markup:
 
 
 def whole_number(request: Request, name: str, default: int) -> int:
-    """A parameter that is a whole number of Postgres; otherwise the default."""
-    text = request.query_params.get(name, "")
-    digits = text.removeprefix("-")
-    return int(text) if digits.isascii() and digits.isdecimal() and len(digits) < 19 else default
+    """A parameter that is a whole number from 0 that Postgres can store; otherwise the default."""
+    digits = request.query_params.get(name, "")
+    return int(digits) if digits.isascii() and digits.isdecimal() and len(digits) < 19 else default

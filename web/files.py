@@ -133,7 +133,7 @@ class FileStore:
     def close(self) -> None:
         self._checker.close()
         for file in self._opened.values():
-            file.index.close()
+            file.close()
 
     def _open(self, name: str) -> "_TraceFile":
         """The file of this name. Raises UsageError if there is none, or if it cannot be read."""
@@ -155,6 +155,11 @@ class _TraceFile:
         self._lock = threading.Lock()
         self._lines = self._input.lines()
         self._next_start = 0
+
+    def close(self) -> None:
+        """End the thread of the index, and close the file."""
+        self.index.close()
+        self._input.file.close()
 
     def row(self, number: int) -> QuestionRow:
         """A question of a list."""

@@ -191,6 +191,13 @@ def test_what_cannot_be_read_is_an_error_of_use(tmp_path: Path, name: str) -> No
         FileStore(path)
 
 
+@pytest.mark.parametrize(
+    ("path", "parameters"), [("/questions", {"after": "-7"}), ("/question", {"id": "0", "start": "-3"})]
+)
+def test_a_number_out_of_range_is_left_out(site: Site, path: str, parameters: dict[str, str]) -> None:
+    assert site.get(path, **parameters).text == site.get(path, **(parameters | {"after": "", "start": ""})).text
+
+
 @pytest.mark.parametrize("address", ["/question?id=500", "/question?id=x", "/text?id=0&sample=7", "/question?id=-1"])
 def test_what_does_not_exist_is_a_sentence(site: Site, address: str) -> None:
     path, _, query = address.partition("?")

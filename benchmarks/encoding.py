@@ -12,7 +12,7 @@ from types import SimpleNamespace
 from typing import Any
 
 from benchmarks.common import main
-from tracemill.engines.vllm import top_k
+from tracemill.engines.vllm_logprobs import top_k
 from tracemill.logprobs import decode, encode
 
 VOCABULARY, TOKENS, ANSWERS = 151_936, 1000, 8

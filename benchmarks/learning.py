@@ -6,16 +6,15 @@
 
 `verified` and `unfiltered` get as many tokens of each difficulty as `equations` of the same seed (`select.like`). A
 seed determines the selected traces, their order and the adapter's initial values. All students answer one held-out set.
+
+The differences between arms are claims about recipes: their intervals are over seeds, and they are one family of tests.
 """
 
 import json
-import math
-from collections.abc import Iterable
+from collections.abc import Sequence
 from pathlib import Path
-from statistics import fmean, stdev
+from statistics import fmean
 from typing import Any
-
-from sqlalchemy import text
 
 from benchmarks.common import about, main
 from benchmarks.stack import factory, scalar, wait_for_round
@@ -27,7 +26,7 @@ from tracemill.methods import named, prompts
 from tracemill.sampling import Sampling
 from tracemill.statistics import Interval, share
 from tracemill.text import fingerprint
-from trainer.compare import Compared, Side, compare, p_value, percent, points
+from trainer.compare import Compared, OverSeeds, Side, compare, family, over_seeds, percent, points
 from trainer.spec import RoundSpec
 from trainer.submit import queue_round
 
@@ -69,7 +68,7 @@ def measure(quick: bool) -> dict[str, float]:
             "before": right("test"),
             "teacher": right("teacher"),
             "arms": arms,
-            "differences": {f"{first}_minus_{second}": _difference(first, second, seeds) for first, second in PAIRS},
+            "differences": _differences(seeds),
         }
     if not quick:
         RESULT.parent.mkdir(exist_ok=True)
@@ -120,24 +119,32 @@ def right(job: str) -> dict[str, float]:
     return {"accuracy": interval.value, "low": interval.low, "high": interval.high}
 
 
-def _difference(first: str, second: str, seeds: Iterable[int]) -> dict[str, Any]:
-    """First arm minus second: mean over seeds, 95 % interval over questions, and the paired test of each seed."""
+def _differences(seeds: Sequence[int]) -> dict[str, dict[str, Any]]:
+    """First arm minus second, for each pair of arms."""
     with transaction() as connection:
-        by_seed: list[Compared] = []
-        for seed in seeds:
-            by_seed += compare(connection, Side(f"{second}-{seed}"), Side(f"{first}-{seed}"))
-        answers = connection.execute(
-            text(
-                "select avg(case when round like :first then correct::int end) "
-                "- avg(case when round like :second then correct::int end) as gained "
-                "from round_answers where stage = 'after' group by question_id"
-            ),
-            {"first": f"{first}-%", "second": f"{second}-%"},
-        ).scalars()
-        gains = [float(each) for each in answers]
-    value, half = fmean(gains), 1.96 * stdev(gains) / math.sqrt(len(gains))
-    paired = [f"{points(each.difference)}, {p_value(each.p)}" for each in by_seed]
-    return {"value": value, "low": value - half, "high": value + half, "by_seed": paired}
+        by_pair = [
+            [compare(connection, Side(f"{second}-{seed}"), Side(f"{first}-{seed}")) for seed in seeds]
+            for first, second in PAIRS
+        ]
+    return differences([[compared for (compared,) in pairs] for pairs in by_pair])
+
+
+def differences(by_pair: Sequence[Sequence[Compared]]) -> dict[str, dict[str, Any]]:
+    """The mean differences of `PAIRS` from the comparisons of each seed, with Student's interval over seeds.
+
+    One seed has no interval and no test.
+    """
+    results = family([over_seeds([[compared] for compared in pairs])[0] for pairs in by_pair])
+    rows = zip(PAIRS, results, by_pair, strict=True)
+    return {f"{first}_minus_{second}": _row(result, pairs) for (first, second), result, pairs in rows}
+
+
+def _row(result: OverSeeds, pairs: Sequence[Compared]) -> dict[str, Any]:
+    row: dict[str, Any] = {"value": fmean(result.differences)}
+    if result.difference is not None:
+        row |= {"low": result.difference.low, "high": result.difference.high, "over": f"{len(pairs)} seeds"}
+        row |= {"p": result.p, "p_holm": result.p_holm}
+    return row | {"by_seed_over_questions": [points(compared.difference) for compared in pairs]}
 
 
 def figures(results: dict[str, Any]) -> dict[str, float]:
@@ -147,7 +154,7 @@ def figures(results: dict[str, Any]) -> dict[str, float]:
         for seed, row in seeds.items():
             flat |= {f"{arm}_{seed}_{key}": row[key] for key in ("accuracy", "low", "high")}
     for pair, row in results["differences"].items():
-        flat |= {f"{pair}_{key}": row[key] for key in ("value", "low", "high")}
+        flat |= {f"{pair}_{key}": row[key] for key in ("value", "low", "high", "p", "p_holm") if key in row}
     return flat
 
 

@@ -6,17 +6,22 @@ tokenised, and vLLM's own defaults for everything that an alias does not set. Bo
 measurement. They work in turn, never at the same time.
 """
 
+import argparse
 import os
+import sys
 import time
 from collections.abc import Sequence
+from functools import partial
 from itertools import islice
 from pathlib import Path
 from statistics import median
 from typing import Any
 
+import psutil
+
 from benchmarks.common import main
 from benchmarks.overhead import requests_seconds
-from benchmarks.stack import Factory, factory, scalar
+from benchmarks.stack import Factory, cpu_seconds, factory, scalar
 from producer.sources import Question, open_source
 from tracemill.cards import cards
 from tracemill.engines.plugin import OWNER
@@ -27,6 +32,8 @@ from tracemill.prompts import render, token_ids
 from tracemill.sampling import Sampling
 from tracemill.settings import settings
 
+#: Passes of each arm.
+PAIRS = 4
 SAMPLES = 4
 SAMPLING: dict[str, Any] = {"temperature": 0.7, "top_p": 1.0, "max_tokens": 64}
 SETTINGS = """
@@ -40,10 +47,9 @@ flower = false
 HALF = "vllm.options = { gpu_memory_utilization = 0.45 }\n"
 
 
-def measure(quick: bool, model: str = EMBEDDED_MODEL) -> dict[str, float]:
+def measure(quick: bool, model: str = EMBEDDED_MODEL, pairs: int = PAIRS) -> dict[str, float]:
     """Medians of several passes over the same questions, bare and factory in turn."""
     questions = questions_of(32 if quick else 200)
-    rounds = 2 if quick else 4
     # vLLM would reserve a core for its front end. Both engines get all cores, and waiting threads sleep.
     os.environ.setdefault("VLLM_CPU_OMP_THREADS_BIND", ",".join(map(str, sorted(os.sched_getaffinity(0)))))
     os.environ.setdefault("OMP_WAIT_POLICY", "passive")
@@ -54,12 +60,13 @@ def measure(quick: bool, model: str = EMBEDDED_MODEL) -> dict[str, float]:
         call = Bare(running.folder, questions)
         try:
             call.tokens_per_second(8)
-            for number in range(rounds):
+            for number in range(min(pairs, 2) if quick else pairs):
                 if number % 2 == 0:  # the second arm has warm caches, or a slower machine
                     bare.append(call.tokens_per_second())
-                before = running.cpu()
+                before = running.cpu() | {"this benchmark": cpu_seconds(psutil.Process())}
                 requests, with_verdicts = _factory(running, questions, f"pass-{number}")
-                spent = {name: seconds - before[name] for name, seconds in running.cpu().items()}
+                after = running.cpu() | {"this benchmark": cpu_seconds(psutil.Process())}
+                spent = {name: seconds - before[name] for name, seconds in after.items()}
                 ours.append(requests)
                 whole.append(with_verdicts)
                 if number % 2:
@@ -68,6 +75,7 @@ def measure(quick: bool, model: str = EMBEDDED_MODEL) -> dict[str, float]:
                     f"tokens a second: {bare[-1]:.0f} bare, {requests:.0f} factory, {with_verdicts:.0f} with verdicts"
                 )
                 print("CPU seconds:", ", ".join(f"{name} {seconds:.1f}" for name, seconds in spent.items()))
+                print("CPU seconds of the bare call:", call.spent)
         finally:
             call.close()
     return {
@@ -103,6 +111,8 @@ class Bare:
 
         options = engine_options(settings().models["teacher"], data_dir, on_cpu=current_platform.is_cpu())
         self.llm = LLM(**{name: value for name, value in options.items() if name != "enable_log_requests"})
+        #: CPU seconds of the last call.
+        self.spent = ""
         self.params = SamplingParams(n=SAMPLES, **SAMPLING)
         template = named("cot").variants("math", [])[""][0].prompt
         tokenizer = self.llm.get_tokenizer()
@@ -113,10 +123,15 @@ class Bare:
 
     def tokens_per_second(self, count: int | None = None) -> float:
         """Output tokens a second of one call with all prompts, or with the first `count`."""
-        start = time.monotonic()
+        start, before = time.monotonic(), self._cpu()
         outputs = self.llm.generate(self.prompts[:count], self.params, use_tqdm=False)
-        seconds = time.monotonic() - start
+        seconds, after = time.monotonic() - start, self._cpu()
+        self.spent = f"engine {after[0] - before[0]:.1f}, front end {after[1] - before[1]:.1f}"
         return float(sum(len(sample.token_ids) for output in outputs for sample in output.outputs) / seconds)
+
+    def _cpu(self) -> tuple[float, float]:
+        process = psutil.Process()
+        return sum(map(cpu_seconds, process.children(recursive=True))), cpu_seconds(process)
 
     def close(self) -> None:
         """End vLLM's processes."""
@@ -124,4 +139,7 @@ class Bare:
 
 
 if __name__ == "__main__":
-    main("saturation", measure)
+    parser = argparse.ArgumentParser(add_help=False)
+    parser.add_argument("--pairs", type=int, default=PAIRS)
+    options, sys.argv[1:] = parser.parse_known_args()
+    main("saturation", partial(measure, pairs=options.pairs))

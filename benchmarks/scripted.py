@@ -74,7 +74,8 @@ class _Connection(asyncio.Protocol):
         if not end or length is None or len(body) < int(length[1]):
             return
         self.read = b""
-        answer = self.bodies[json.loads(body)["messages"][-1]["content"]]
+        # The question is the first line. The prompt of the method follows.
+        answer = self.bodies[json.loads(body)["messages"][-1]["content"].partition("\n")[0]]
         if self.latency:
             asyncio.get_running_loop().call_later(self.latency, self.write, answer)
         else:

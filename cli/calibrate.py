@@ -11,10 +11,11 @@ import typer
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from sqlalchemy.exc import OperationalError
 
-from cli.calibration_picture import can_draw, check_picture, draw
+from cli.calibration_picture import draw
 from cli.interruption import explained_interrupt, this_command
 from cli.jobs import LINE_SECONDS, job_named
 from cli.output import Json, libraries_in_log, log_of, print_json, print_line, print_rows, progress_console
+from cli.pictures import can_draw, check_picture
 from cli.policies import signals_of
 from db import calibrations
 from db.queries import Q
@@ -28,7 +29,9 @@ from tracemill.verification import calibration
 from tracemill.verification.calibration import MIN_TRACES, Measured, Rated, why_not
 
 if TYPE_CHECKING:
+    from tracemill.verification.judge import Judged
     from tracemill.verification.labelled import LabelledFile
+    from tracemill.verification.rating_journal import RatingJournal
     from workers.rating import Workers
 
 #: The AUC that a signal must exceed unless the policy sets another one.
@@ -45,6 +48,7 @@ CALIBRATE = (
     "Measure a judge on labelled traces, and store which of its signals are informative.\n\n"
     "FILE is JSONL with trace, question, and a label: correct (true or false, by a person), or gold (an answer for the "
     "symbolic checks). A running worker that serves the judge rates the traces; without one, the model is loaded here. "
+    "To resume a run that was stopped, run the same command again. "
     "With --job no model runs: the stored scores of that job are compared with the symbolic checks.\n\n"
     "Example: tracemill calibrate --judge verifier labelled.jsonl --signals rating,coherence"
 )
@@ -65,6 +69,9 @@ def calibrate(
     store: Annotated[bool, typer.Option(help="Store the result in Postgres, where policies read it.")] = True,
     json: Json = False,
 ) -> None:
+    # It imports the judge, which few commands need.
+    from tracemill.verification.rating_journal import RatingJournal
+
     if (file is None) == (job is None):
         raise UsageError("give a FILE of labelled traces or --job NAME: one of the two")
     model = model_settings(judge).model
@@ -75,10 +82,12 @@ def calibrate(
     if store or job is not None:
         check_database(judge, model, optional=job is None)
     counts: dict[str, int] = {}
+    journal: RatingJournal | None = None
     if file is not None:
         source = str(file)
-        with explained_interrupt(f"nothing is stored, and nothing continues. Start again: {this_command()}"):
-            rows, counts = rate_file(file, judge, requested, limit)
+        journal = RatingJournal(settings().data_dir / "calibration" / f"{judge}.ratings.jsonl", model, requested)
+        with explained_interrupt(f"the ratings so far are kept. Continue: {this_command()}"):
+            rows, counts = rate_file(file, judge, requested, limit, journal)
     else:
         assert job is not None
         source = f"job {job}"
@@ -89,6 +98,8 @@ def calibrate(
         raise TracemillError(f"{source}: {reasons}. At least {MIN_TRACES} of each are needed.")
     if store:
         calibrations.store(judge, model, source, measured)
+    if journal is not None:
+        journal.remove()
     if picture is not None:
         rights = sum(row.correct for row in rows)
         title = f"Judge {judge} ({model}): {rights} right and {len(rows) - rights} wrong traces of {source}"
@@ -141,11 +152,12 @@ def rows_of(job: str, judge: str, requested: Sequence[Signal], limit: int | None
 
 
 def rate_file(
-    file: Path, judge: str, requested: Sequence[Signal], limit: int | None
+    file: Path, judge: str, requested: Sequence[Signal], limit: int | None, journal: "RatingJournal"
 ) -> tuple[list[Rated], dict[str, int]]:
     """Let the judge rate the traces of a file; also return the counts of lines and traces left out.
 
-    A running worker that has the judge's model rates them. Otherwise this process loads the model.
+    A running worker that has the judge's model rates them. Otherwise this process loads the model. Traces whose ratings
+    the journal has are not rated again.
 
     Raises UsageError and EngineError.
     """
@@ -168,25 +180,34 @@ def rate_file(
         print_left_out(labelled)
         require_enough([trace.correct for trace in labelled.traces], str(file))
         cases = [trace.case for trace in labelled.traces]
-        lines = ProgressLines(f"{judge} has rated", len(cases))
-        workers = serving(judge)
-        ask = bar.add_task(f"asking {judge}", total=len(cases))
+        ratings = {index: kept for index, case in enumerate(cases) if (kept := journal.rating(case))}
+        n_kept = len(ratings)
+        # Prompts about one question begin alike. Asked one after another, they find that beginning in the prefix cache.
+        missing = sorted(set(range(len(cases))) - ratings.keys(), key=lambda index: (cases[index].question, index))
+        if n_kept:
+            print_line(f"{n_kept} of {len(cases)} traces were rated by an earlier run", progress_console)
+        lines = ProgressLines(f"{judge} has rated", len(cases), n_kept)
+        workers = serving(judge) if missing else None
+        ask = bar.add_task(f"asking {judge}", total=len(cases), completed=n_kept)
 
-        def rated() -> None:
+        def rated(index: int, judged: "Judged") -> None:
+            ratings[missing[index]] = judged
+            journal.add(cases[missing[index]], judged)
             bar.advance(ask)
             lines.advance()
 
+        unrated = [cases[index] for index in missing]
         if workers is not None:
-            ratings = ask_workers(workers, judge, cases, requested, rated)
-        else:
+            ask_workers(workers, judge, unrated, requested, rated)
+        elif unrated:
             with libraries_in_log(log_of("calibrate")):
-                ratings = calibration.ask_all(judge, cases, requested, rated)
-    errors = Counter(rating.error for rating in ratings if rating.error)
+                calibration.ask_all(judge, unrated, requested, rated)
+    errors = Counter(rating.error for rating in ratings.values() if rating.error)
     for error, count in errors.most_common(MAX_PRINTED):
         print_line(f"{judge}, {count} of {len(ratings)} traces: {error}", progress_console)
-    if not any(rating.scores for rating in ratings):
+    if not any(rating.scores for rating in ratings.values()):
         raise TracemillError(f"{judge} gave no score: {next(iter(errors), 'its answers held none')}")
-    rows = [Rated(trace.correct, rating.scores) for trace, rating in zip(labelled.traces, ratings, strict=True)]
+    rows = [Rated(trace.correct, ratings[index].scores) for index, trace in enumerate(labelled.traces)]
     counts = {"broken_lines": len(labelled.broken), "left_out": labelled.left_out.total(), "errors": errors.total()}
     return rows, counts
 
@@ -194,9 +215,9 @@ def rate_file(
 class ProgressLines:
     """Progress for a log: without a terminal it prints a line every LINE_SECONDS."""
 
-    def __init__(self, sentence: str, total: int) -> None:
+    def __init__(self, sentence: str, total: int, done: int) -> None:
         self.sentence = sentence
-        self.done, self.total = 0, total
+        self.done, self.total = done, total
         self._last_line = time.monotonic()
 
     def advance(self) -> None:
@@ -289,8 +310,8 @@ def print_measured(measured: Sequence[Measured], missing: Mapping[Signal, str]) 
             "signal": m.signal,
             "right": m.n_right,
             "wrong": m.n_wrong,
-            "AUC [95 %]": "{:.2f} [{:.2f}, {:.2f}]".format(*m.auc),
-            "agreement [95 %]": "{:.2f} [{:.2f}, {:.2f}]".format(*m.agreement),
+            "AUC [95 %]": str(m.auc),
+            "agreement [95 %]": str(m.agreement),
             "calibration error": None if m.calibration_error is None else f"{m.calibration_error:.2f}",
             "verdict": "uninformative" if why_not(m, ABOVE) else "informative",
         }

@@ -1,19 +1,15 @@
 """Picture of a calibration: for each signal its reliability curve and a histogram of right and wrong traces."""
 
-import os
 from collections.abc import Sequence
-from importlib.util import find_spec
 from pathlib import Path
-from textwrap import fill
 from typing import TYPE_CHECKING
 
-from tracemill.errors import UsageError
+from cli.pictures import picture
 from tracemill.verification.calibration import Measured, Rated, why_not
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-FORMATS = (".svg", ".png")
 #: Colours that colour-blind people can distinguish (Okabe and Ito 2008).
 RIGHT, WRONG, CURVE, FAINT = "#0072B2", "#D55E00", "#333333", "#888888"
 #: Bins of the histogram.
@@ -22,32 +18,9 @@ HISTOGRAM_BINS = 20
 MAX_ENLARGED = 0.4
 
 
-def can_draw() -> bool:
-    """Return whether matplotlib is installed."""
-    return find_spec("matplotlib") is not None
-
-
-def check_picture(path: Path) -> None:
-    """Raise UsageError unless a picture can be written to `path`. Creates nothing."""
-    if path.suffix.lower() not in FORMATS:
-        raise UsageError(f"--picture {path}: the name of a picture must end in {' or '.join(FORMATS)}")
-    if not can_draw():
-        raise UsageError("--picture needs matplotlib: pip install 'tracemill[pictures]'")
-    folder = next(folder for folder in path.absolute().parents if folder.exists())
-    if not folder.is_dir() or not os.access(folder, os.W_OK):
-        raise UsageError(f"--picture {path}: {folder} is not a folder that this user may write to")
-
-
 def draw(path: Path, title: str, rows: Sequence[Rated], measured: Sequence[Measured], above: float) -> None:
     """Write the picture with one row a signal. The suffix of `path` decides between SVG and PNG."""
-    import matplotlib
-    from matplotlib.figure import Figure
-
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with matplotlib.rc_context({"svg.hashsalt": "tracemill", "font.size": 9, "axes.titlesize": 10}):
-        # A Figure without pyplot opens no window and shares no state with other figures.
-        figure = Figure(figsize=(10, 0.7 + 3.3 * len(measured)), layout="constrained")
-        figure.suptitle(fill(title, 100), fontsize=11, parse_math=False)
+    with picture(path, title, height=0.7 + 3.3 * len(measured)) as figure:
         axes = figure.subplots(len(measured), 2, squeeze=False)
         for (left, right), m in zip(axes, measured, strict=True):
             window = _window(m)
@@ -56,8 +29,6 @@ def draw(path: Path, title: str, rows: Sequence[Rated], measured: Sequence[Measu
             for panel, label in ((left, "mean score of the bin"), (right, "score")):
                 panel.set(xlim=window, xlabel=label if window == (m.lowest, 1) else f"{label} (part of the scale)")
                 panel.locator_params(axis="x", nbins=5)
-        undated = {"Date": None} if path.suffix.lower() == ".svg" else {}
-        figure.savefig(path, dpi=150, metadata=undated)
 
 
 def _window(m: Measured) -> tuple[float, float]:

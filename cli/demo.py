@@ -1,18 +1,19 @@
 """`tracemill demo`: the whole factory with real parts, on a laptop without a GPU.
 
-Teacher and student are the same 135M-parameter model. Only the teacher's prompt has four worked examples. The teacher
-answers each training question eight times. Traces with the right answer and no false equation train the student by
-QLoRA. Every printed figure is measured in this run.
+Qwen2.5-Coder-0.5B-Instruct teaches SmolLM2-135M-Instruct, and judges too (`cli.demo_teacher`). Its prompt has four
+worked examples. Traces with the right answer and no false equation train the student by QLoRA. Every printed figure is
+measured in this run.
 """
 
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 from sqlalchemy import text
 
 from cli.demo_report import report
+from cli.demo_teacher import ITSELF, LARGER, choose
 from cli.interruption import ended_like_ctrl_c
 from cli.jobs import follow as follow_jobs
 from cli.output import Json, console, print_json
@@ -36,17 +37,15 @@ if TYPE_CHECKING:
     from producer.sources import Question
     from trainer.spec import RoundSpec
 
-#: The judge is calibrated on all held-out answers of the teacher, right and wrong. Its rating then gates the teaching
-#: traces, unless the rating is no better than chance.
-MEASURING = Policy(judge="verifier", judge_refused=True)
-GATED = Policy(judge="verifier", gates={"rating": 0.5})
-
 
 def register(app: typer.Typer) -> None:
     app.command(help=DEMO, rich_help_panel="Local stack")(demo)
 
 
 DEMO = """Run the whole factory on CPU: ask, verify, train, and measure before and after.
+
+Qwen2.5-Coder-0.5B-Instruct (491 MB, fetched) teaches SmolLM2-135M-Instruct. If it cannot be had, the
+student's own model teaches.
 
 It takes ten to fifteen minutes on two cores. Example: tracemill demo"""
 
@@ -72,9 +71,23 @@ class Names:
 
 @ended_like_ctrl_c()
 def demo(
-    questions: Annotated[int, typer.Option(min=20, help="Training questions.")] = 320,
+    questions: Annotated[
+        int | None,
+        typer.Option(
+            min=20,
+            show_default=f"{LARGER.questions}; {ITSELF.questions} if the student's model teaches",
+            help="Training questions.",
+        ),
+    ] = None,
     held_out: Annotated[int, typer.Option(min=20, help="Questions for the evaluations only.")] = 240,
-    samples: Annotated[int, typer.Option(min=1, help="Answers per training question.")] = 8,
+    samples: Annotated[
+        int | None,
+        typer.Option(
+            min=1,
+            show_default=f"{LARGER.samples}; {ITSELF.samples} if the student's model teaches",
+            help="Answers per training question at most.",
+        ),
+    ] = None,
     keep_up: Annotated[bool, typer.Option(help="Keep the stack running afterwards.")] = False,
     json: Json = False,
 ) -> None:
@@ -89,29 +102,40 @@ def demo(
         seconds[name] = round(time.monotonic() - clock, 1)
         clock = time.monotonic()
 
+    teaching = choose()
+    n_questions, n_samples = questions or teaching.questions, samples or teaching.samples
+    stage("fetch the teacher")
     try:
-        _print("Starting Postgres, Redis, the feeder, the workers (vLLM loads the model) and Flower …")
-        stack = start(prepare)
+        _print("Starting Postgres, Redis, the feeder, the workers (vLLM loads the models) and Flower …")
+        stack = start(prepare, environment=teaching.environment)
         flower = f"http://127.0.0.1:{stack.flower_port}"
         _print(f"Flower watches at {flower} (user {stack.flower_user}; `tracemill flower` prints the password)")
         names = Names(_round_name())
         test = list(mixed(held_out, seed=1, split="test"))
         test_fingerprints = {fingerprint(question.text) for question in test}
-        training = list(mixed(questions, seed=2, split="train", known=test_fingerprints))
-        if len(test) < held_out or len(training) < questions:
+        training = list(mixed(n_questions, seed=2, split="train", known=test_fingerprints))
+        if len(test) < held_out or len(training) < n_questions:
             raise TracemillError("there are fewer distinct questions than that: lower --questions or --held-out")
 
         _print(f"Measuring the student, and the teacher, on {held_out} held-out questions …")
-        _open(names.before, test, "student", shots=False, samples=1, teach=False, policy=Policy())
-        _open(names.teacher, test, "teacher", shots=True, samples=1, teach=False, policy=MEASURING)
+        _open(names.before, test, _request("student", policy=Policy()))
+        _open(names.teacher, test, _request("teacher", policy=teaching.measuring))
         _wait_for_engine(names.before)
         stage("start")
         follow_jobs([names.before, names.teacher])
         stage("evaluate before")
 
-        _print(f"The teacher answers {questions} other questions {samples} times each; every trace is verified …")
+        tries = f"up to {n_samples} times, until a trace is accepted" if teaching.stopping else f"{n_samples} times"
+        _print(f"The teacher answers {n_questions} other questions {tries}; every trace is verified …")
         _calibrate(names.teacher)
-        taught = _open(names.teach, training, "teacher", shots=True, samples=samples, teach=True, policy=GATED)
+        request = replace(
+            _request("teacher", policy=teaching.policy, temperature=0.7),
+            source=SourceSpec("demo", dataset="demo-train"),
+            purpose="teach",
+            samples=n_samples,
+            stopping=teaching.stopping,
+        )
+        taught = _open(names.teach, training, request)
         for signal, reason in taught.policy.uninformative.items():
             _print(f"The LLM verifier's {signal} is stored and ignored: {reason}")
         follow_jobs([names.teach])
@@ -169,20 +193,22 @@ def _calibrate(job: str) -> None:
         store("verifier", model_settings("verifier").model, f"job {job}", measured)
 
 
-def _open(
-    name: str, questions: "list[Question]", model: str, *, shots: bool, samples: int, teach: bool, policy: Policy
-) -> JobSpec:
-    request = JobRequest(
-        source=SourceSpec("demo", dataset="demo-train" if teach else "demo-held-out"),
-        name=name,
-        purpose="teach" if teach else "evaluate",
+def _request(model: str, policy: Policy, temperature: float = 0.0) -> JobRequest:
+    """The request for an evaluation on the held-out questions. Only the teacher is shown the examples."""
+    return JobRequest(
+        source=SourceSpec("demo", dataset="demo-held-out"),
+        purpose="evaluate",
         model=model,
-        shots=read_shots(EXAMPLES if shots else None),
-        samples=samples,
-        sampling=SamplingSettings(temperature=0.7 if teach else 0.0, max_tokens=80),
+        shots=read_shots(EXAMPLES if model == "teacher" else None),
+        samples=1,
+        sampling=SamplingSettings(temperature=temperature, max_tokens=80),
         policy=policy,
     )
-    spec = job_spec(request)
+
+
+def _open(name: str, questions: "list[Question]", request: JobRequest) -> JobSpec:
+    """Open the requested job under this name, with these questions."""
+    spec = job_spec(replace(request, name=name))
     store_questions(request.source, spec, rows=questions)
     return spec
 

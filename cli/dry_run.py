@@ -33,8 +33,10 @@ FILTERS = {
     "repeated": "the same text for the same question again",
     "near_duplicates": "nearly the same as another",
     "unpaired": "without a partner for a pair",
-    "max_per_question": "more than `max_per_question`",
+    "max_per_question": "more than `max_per_question`: `prefer` decides which",
     "balance": "more of its difficulty than `balance` allows",
+    "label_balance": "more of its answer than `label_balance` allows",
+    "max_tokens": "longer than `fit.max_tokens`, so not among the tokens of `like`",
     "like": "more tokens of its difficulty than the round `like`",
     "tokens": "above `tokens`",
     "limit": "above `limit`",
@@ -65,6 +67,7 @@ def _show(spec: "RoundSpec", result: "Preview") -> None:
     totals = {
         "examples" if selection.kept == selection.examples else "pairs": f"{selection.examples:,}",
         "by difficulty": ", ".join(f"{name} {count:,}" for name, count in sorted(selection.difficulties.items())),
+        "by answer": ", ".join(f"{name} {count:,}" for name, count in selection.labels.items()),
         "by stage": ", ".join(f"{count:,}" for count in selection.stages),
         "tokens written by the teacher": f"{selection.tokens:,}",
         "tokens of the student, an epoch": f"{result.tokens:,}, of which it learns {result.learnt_tokens:,}",
@@ -73,7 +76,7 @@ def _show(spec: "RoundSpec", result: "Preview") -> None:
     if result.unquantised_bytes:
         held = f"{result.unquantised_bytes / 2**30:,.1f} GiB: bitsandbytes quantises linear layers only"
         totals["experts that stay in bfloat16, without an adapter"] = held
-    print_rows([{"": name, "value": value} for name, value in totals.items()], ("", "value"))
+    print_rows([{"": name, "value": value} for name, value in totals.items() if value], ("", "value"))
     if result.limits:
         rows = [
             {
@@ -105,7 +108,7 @@ def _time(result: "Preview") -> str:
 def show_plan(
     jobs: "Sequence[JobSpec]", evaluate: "EvaluateSpec", json: bool, dev: "EvaluateSpec | None" = None
 ) -> None:
-    """Print the first jobs, the evaluations, and the dev set of a loop."""
+    """Print the first jobs, the evaluations, and the dev set."""
     rows = [
         {"job": job.name, "source": job.source, "model": job.model, "method": job.method, "traces a question": job.most}
         for job in jobs
@@ -118,4 +121,4 @@ def show_plan(
     print_rows(rows, list(rows[0]), title="Not asked yet: these jobs come first")
     console.print(f"Measured before and after: {', '.join(measured)}", markup=False)
     if deciding:
-        console.print(f"Decides when the loop ends: {', '.join(deciding)}", markup=False)
+        console.print(f"Measured to choose by, not reported: {', '.join(deciding)}", markup=False)

@@ -16,6 +16,7 @@ from cli.jobs import ENDED, job_named
 from cli.output import Json, console, print_json, print_line, progress_bar, progress_console
 from cli.policies import read_policy, signals_of
 from cli.question_preview import show_preview
+from db.question_figures import useless_traces
 from producer.job_request import (
     JobRequest,
     SourceSpec,
@@ -24,7 +25,7 @@ from producer.job_request import (
     read_shots,
     stopping_of,
 )
-from producer.opening import job_spec, origin_job, store_questions
+from producer.opening import Reading, job_spec, open_tiers, origin_job, spec_like, store_questions, tier_specs
 from tracemill.errors import UsageError
 from tracemill.sampling import SamplingSettings
 from tracemill.sections import apply_changes, key_of
@@ -51,7 +52,8 @@ ENQUEUE = """Store a source's questions and open a job that answers them. Runnin
 
 SOURCE: a path or glob of JSON, CSV, Parquet or Arrow files, hf:name[:config][:split], gym:chain_sum?min_terms=2,
 words:?size=300, or the questions of another job: job:NAME, job:NAME?failed (without an accepted trace),
-job:NAME?accepted. The test sets gsm8k, math-500 and svamp have short names.
+job:NAME?accepted, job:NAME?escalated (each that ends without an accepted trace, as soon as it does). The test sets
+gsm8k, math-500 and svamp have short names.
 
 Usual column names and well-known layouts need no --map. THEIRS is a column, a path (gold=reward_model.ground_truth),
 several columns (choices=opa,opb,opc) or a template (question={context}\\n\\n{question}). --dry-run shows the mapping
@@ -60,6 +62,9 @@ and the first questions.
 Example: tracemill enqueue gsm8k.jsonl --model teacher --map gold=answer --samples 8 --limit 100
 
 Example: tracemill enqueue gsm8k.jsonl --dry-run
+
+Example: tracemill enqueue gsm8k.jsonl --model student --escalate teacher
+Example: tracemill enqueue gsm8k.jsonl --map gold=answer --like gsm8k:teacher-cot
 
 Example: tracemill enqueue job:gsm8k-teacher-cot?failed --method rationalize"""
 
@@ -74,11 +79,17 @@ BudgetTokens = Annotated[float | None, typer.Option(min=1, help="Stop the job at
 BudgetMoney = Annotated[float | None, typer.Option(min=0.000001, help="Stop the job at this cost, in money.")]
 
 
+#: Settings that `--like` takes from the other job.
+OF_THE_JOB = (
+    *("model", "method", "samples", "ask_as", "purpose", "examples", "temperature", "top_p", "max_tokens", "sampling"),
+    *("logprobs", "judge", "judge_share", "signals", "gate", "policy", "escalate"),
+)
 #: A job's name. Commands show it in hints that people paste into a shell.
 NAME = re.compile(r"\w[\w./-]*")
 
 
 def enqueue(
+    context: typer.Context,
     source: Annotated[str, typer.Argument(help="The source of the questions.")],
     model: Annotated[str, typer.Option(help="Alias of the model that answers.")] = "teacher",
     method: Annotated[str, typer.Option(help="Prompting method (`tracemill methods` lists them).")] = "cot",
@@ -112,13 +123,24 @@ def enqueue(
     budget_tokens: BudgetTokens = None,
     budget_money: BudgetMoney = None,
     priority: Annotated[int, typer.Option(help="Higher runs first; equal jobs share their model.")] = 0,
+    escalate: Annotated[
+        str | None,
+        typer.Option(
+            help="Stronger models, with commas: each answers what the one before failed, in a job of its own."
+        ),
+    ] = None,
     judge: Annotated[str | None, typer.Option(help="Alias of the model that judges the traces.")] = None,
     judge_share: Annotated[
         float | None, typer.Option(min=0.001, max=1, help="The share of questions whose traces are judged.")
     ] = None,
     signals: Annotated[str | None, typer.Option(help="The judge's signals, with commas (default: rating).")] = None,
-    gate: Annotated[list[str] | None, typer.Option(help="NAME=MIN: minimum of an informative signal.")] = None,
+    gate: Annotated[
+        list[str] | None, typer.Option(help="NAME.precision=SHARE or NAME.quantile=SHARE of a signal.")
+    ] = None,
     policy: Annotated[Path | None, typer.Option(help="TOML file with the rules that accept a trace.")] = None,
+    like: Annotated[
+        str | None, typer.Option(help="Take the settings of this job, such as an arm of a pilot: PILOT:ARM.")
+    ] = None,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Show how the source is read and what is asked; store nothing.")
     ] = False,
@@ -126,6 +148,8 @@ def enqueue(
 ) -> None:
     if name and not NAME.fullmatch(name):
         raise UsageError(f"--name {name!r}: use letters, digits, and . _ / - after the first one")
+    if like is not None and (given := flags_given(context, (*OF_THE_JOB, "dry_run"))):
+        raise UsageError(f"--like {like} and {given[0]} exclude each other: the job has its own settings")
     flags = {"judge": judge, "judge_share": judge_share, "signals": signals_of(signals) if signals else None}
     request = JobRequest(
         source=SourceSpec(source, mapping_of(map_ or []), domain.value, dataset, limit),
@@ -142,13 +166,15 @@ def enqueue(
         budget=budget_of(budget_tokens, budget_money),
         policy=read_policy(policy, flags, gate or []),
         priority=priority,
+        escalate=tuple(alias.strip() for alias in (escalate or "").split(",") if alias.strip()),
     )
     if dry_run:
         from producer.preview import preview  # it imports the checks, which takes a tenth of a second
 
         show_preview(preview(request), json)
         return
-    spec = job_spec(request)
+    spec = job_spec(request) if like is None else spec_like(like, request)
+    tiers = [tier.name for tier in tier_specs(request, spec.name)]
     for signal in spec.policy.gates:
         if reason := spec.policy.uninformative.get(signal):
             measure = f"tracemill calibrate --judge {spec.policy.judge} FILE"
@@ -158,15 +184,16 @@ def enqueue(
         f"job {spec.name} keeps the questions that are stored so far, and workers answer them.",
         f"Store the rest: {this_command()}. End the job: tracemill jobs cancel {spec.name}",
     ):
-        stored = store_questions(request.source, spec, reading_bar, remark=remarks.append)
+        stored = store_questions(request.source, spec, warning_bar(spec.name), remark=remarks.append)
     for sentence in remarks:
         print_line(sentence, progress_console)
     for problem in stored.problems:
         print_line(f"left out {problem.where}: {problem.what}", progress_console)
     if stored.bad > len(stored.problems):
         progress_console.print(f"… and {stored.bad - len(stored.problems)} more rows left out")
-    if not stored.read:
+    if not stored.read and not spec.escalates:
         raise UsageError(f"{source}: no readable question in it")
+    open_tiers(request, spec.name)
     if spec.from_job_id is None and not stored.golds and spec.policy.correct and spec.policy.majority is None:
         print_line(
             "no question has a gold answer, so no trace can be accepted. Name its column (--map gold=COLUMN) in a job "
@@ -179,11 +206,12 @@ def enqueue(
             "kind, and keep it. To store them as given here, repeat the command with another --dataset and --name",
             progress_console,
         )
-    origin = origin_job(source) if "?" in source else None
+    origin = origin_job(source) if "?" in source and not spec.escalates else None
     if origin and job_named(origin)["state"] not in ENDED:
         print_line(f"job {origin} has not ended: repeat the command when it has, to add the rest", progress_console)
     if json:
-        print_json({"job": spec.name, "questions": stored.read, "new": stored.new, "left_out": stored.bad})
+        counts = {"questions": stored.read, "new": stored.new, "left_out": stored.bad}
+        print_json({"job": spec.name} | counts | ({"tiers": tiers} if tiers else {}))
     else:
         console.print(
             f"job {spec.name}: {stored.read} questions read, {stored.new} new, {stored.bad} left out. "
@@ -191,6 +219,16 @@ def enqueue(
             markup=False,
             soft_wrap=True,
         )
+        for before, tier, alias in zip([spec.name, *tiers], tiers, request.escalate, strict=False):
+            print_line(f"job {tier}: {alias} answers each question that ends without an accepted trace in {before}")
+
+
+def flags_given(context: typer.Context, names: Sequence[str]) -> list[str]:
+    """Return the flags on the command line that set these parameters."""
+    sources = {name: context.get_parameter_source(name) for name in names}
+    return [
+        f"--{name.replace('_', '-')}" for name, source in sources.items() if source and source.name == "COMMANDLINE"
+    ]
 
 
 def read_sampling(changes: Sequence[str], **flags: float | None) -> SamplingSettings:
@@ -202,6 +240,25 @@ def read_sampling(changes: Sequence[str], **flags: float | None) -> SamplingSett
     except ValidationError as error:
         problems = (f"{key_of(problem['loc'])}: {problem['msg']}" for problem in error.errors())
         raise UsageError(f"--sampling: {'; '.join(problems)}") from None
+
+
+def warning_bar(job: str) -> Reading:
+    """Build a progress bar that also warns once if the first answers that arrive meanwhile are useless."""
+
+    @contextmanager
+    def reading(source: SourceSpec) -> Iterator[Callable[[int], None]]:
+        warnings: list[str] = []
+
+        def report(read: int) -> None:
+            show(read)
+            if not warnings and (warning := useless_traces(job)):
+                warnings.append(warning)
+                print_line(warning, progress_console)
+
+        with reading_bar(source) as show:
+            yield report
+
+    return reading
 
 
 @contextmanager

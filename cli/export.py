@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 #: The value of `training_use` for traces that a round may imitate; the only ones that are exported without --include.
 TRAIN = "train"
 #: The kinds of traces that --include adds.
-OTHERS = ("rejected", "unverified", "negative", "overlap", "evaluate")
+OTHERS = ("rejected", "unverified", "negative", "round", "overlap", "evaluate")
 
 
 class Format(StrEnum):

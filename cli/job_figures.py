@@ -1,10 +1,16 @@
-"""The sampling of a job, and what adaptive sampling saved, for people."""
+"""The sampling of a job, what adaptive sampling saved, and the job's tiers, for people."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from cli.output import print_rows
+
 #: What a stored null means.
 DEFAULTS = {"temperature": "the server's own", "top_p": "the server's own", "max_tokens": "the rest of the context"}
+TIER_COLUMNS = (
+    *("tier", "job", "model", "questions", "solved"),
+    *("traces", "accepted", "tokens_per_accepted", "cost_per_accepted"),
+)
 
 
 def named_defaults(sampling: Mapping[str, Any]) -> dict[str, Any]:
@@ -40,3 +46,10 @@ def sampling_in_words(job: Mapping[str, Any], saving: Mapping[str, Any]) -> str:
         f"{saving['traces']} traces instead of {saving['traces_of_fixed']}: {saving['share_saved']:.0%} saved, about "
         f"{saving['tokens_saved']} tokens. Questions ended: {ended}"
     )
+
+
+def print_tiers(tiers: Sequence[Mapping[str, Any]]) -> None:
+    """Print the rows of the view job_tiers, if there are any."""
+    if tiers:
+        title = "tiers: each answers what the one before failed"
+        print_rows(tiers, TIER_COLUMNS, title=title, optional=("traces", "questions"))

@@ -15,11 +15,12 @@ from sqlalchemy import text
 from cli.deletion import DELETE, delete_job
 from cli.figures import figure, rough_duration
 from cli.interruption import explained_interrupt, this_command
-from cli.job_figures import named_defaults, sampling_in_words, saved
+from cli.job_figures import named_defaults, print_tiers, sampling_in_words, saved
 from cli.output import Json, console, layout, print_facts, print_json, print_line, print_rows, progress_console
 from cli.policies import in_words
 from db.diagnosis import job_reasons, sentences, why_idle
 from db.queries import Q
+from db.question_figures import FIRST_QUESTIONS, useless_traces
 from db.session import reader, transaction
 from tracemill.errors import UsageError, unknown_name
 from tracemill.policy import Policy
@@ -47,6 +48,9 @@ ACCEPTANCE = text(
 )
 MODELS = text(
     "select model_hash, traces, first_at, last_at, settings from job_models where job = :name order by first_at"
+)
+TIERS = text(
+    "select * from job_tiers where first_job in (select first_job from job_tiers where job = :name) order by tier, job"
 )
 COSTS = (
     "variant",
@@ -108,11 +112,13 @@ def show(
     with reader() as connection:
         costs = [dict(row) for row in connection.execute(ACCEPTANCE, {"name": name}).mappings()] if every else []
         models = [dict(row) for row in connection.execute(MODELS, {"name": name}).mappings()] if every else []
+        tiers = [dict(row) for row in connection.execute(TIERS, {"name": name}).mappings()]
     whole = job | {column: settings[column] for column in ("source", "sampling", "verifier", "ask_as", "give_up")}
     sampling = saved(job, ends)
     if json:
         more = {"policy": settings["policy"], "canaries": canaries, "errors": errors, "adaptive": sampling}
-        print_json(whole | more | {"acceptance": costs, "ends": ends, "prompts": prompts, "models": models})
+        more |= {"acceptance": costs, "tiers": tiers, "ends": ends, "prompts": prompts, "models": models}
+        print_json(whole | more)
         return
     policy = Policy.model_validate(settings["policy"])
     whole = {name: value for name, value in whole.items() if policy.judge or value or not name.startswith("judge_")}
@@ -123,6 +129,7 @@ def show(
     print_facts(whole)
     if costs:
         print_rows(costs, COSTS, title="accepted traces and their cost")
+    print_tiers(tiers)
     if len(models) > 1:
         title = f"the settings of model {job['model']} changed while it answered (settings: the view job_models)"
         print_rows(models, ("model_hash", "traces", "first_at", "last_at"), title=title)
@@ -130,6 +137,8 @@ def show(
         print_line(f"--all also prints the cost of accepted traces: it reads all {job['traces']:,} traces")
     if errors:
         print_rows(errors, ("questions", "last_error"), title="errors")
+    if warning := useless_traces(name):
+        print_line(warning)
 
 
 WATCH = """Show progress until the job is done, over its budget or cancelled.
@@ -169,6 +178,7 @@ def follow(
     seconds = seconds or (LIVE_SECONDS if is_live else LINE_SECONDS)
     watched: set[str] = set(names or ())
     reported: list[str] = []
+    checked: dict[str, str | None] = {}
     next_report = 0.0
     with Live(console=out, auto_refresh=False, transient=True) if is_live else nullcontext() as live:
         while True:
@@ -181,7 +191,11 @@ def follow(
             estimates = {row["job"]: rates.estimate(row) for row in rows}
             reasons = why_idle(rows)
             known = [f"{job}: {estimate.in_words()}" for job, estimate in estimates.items() if estimate]
-            table = Group(rates.table(rows, out.width), *map(Text, (*known, *reasons)))
+            for row in rows:
+                if row["done"] >= FIRST_QUESTIONS and row["job"] not in checked:
+                    checked[row["job"]] = useless_traces(row["job"])
+            warnings = [warning for warning in checked.values() if warning]
+            table = Group(rates.table(rows, out.width), *map(Text, (*known, *reasons, *warnings)))
             has_ended = all(row["state"] in ENDED for row in rows)
             states = [row["state"] for row in rows]
             if time.monotonic() >= next_report or states != reported:
@@ -189,10 +203,11 @@ def follow(
                 if live is not None:
                     live.update(table, refresh=True)
                 elif json:
-                    print_json({"jobs": [_report(row, rates, estimates[row["job"]]) for row in rows], "why": reasons})
+                    reports = [_report(row, rates, estimates[row["job"]]) for row in rows]
+                    print_json({"jobs": reports, "why": reasons, "warnings": warnings})
                     sys.stdout.flush()
                 elif reported or not has_ended:
-                    print_line("; ".join([*map(rates.line, rows), *known, *reasons]), out)
+                    print_line("; ".join([*map(rates.line, rows), *known, *reasons, *warnings]), out)
                 reported = states
             if has_ended:
                 break
@@ -361,10 +376,12 @@ def _change(name: str, state: str, allowed: list[str], budget: float | None = No
     with transaction() as connection:
         changed = connection.execute(
             Q["set_job_state"], {"name": name, "state": state, "allowed": allowed, "budget": budget}
-        ).scalar_one_or_none()
+        ).one_or_none()
         if changed is not None:  # messages of a paused job may be used up, and slices may exceed a new budget
-            connection.execute(Q["end_slices"], {"job_id": changed})
-            connection.execute(Q["unqueue"], {"job_id": changed, "question_ids": None})
+            connection.execute(Q["end_slices"], {"job_id": changed.id})
+            connection.execute(Q["unqueue"], {"job_id": changed.id, "question_ids": None})
+            for from_job_id in (changed.id, changed.from_job_id):  # what ended while a tier was paused
+                connection.execute(Q["escalate"], {"job_id": from_job_id, "question_ids": None})
     if changed is None and job["state"] == state:
         raise UsageError(f"job {name} is already {state}")
     if changed is None:

@@ -30,6 +30,9 @@ def register(app: typer.Typer) -> None:
 
 LOOP = """Train a student on its own right answers (STaR): attempt, rationalise failures, train, repeat.
 
+With an objective that learns from the student's own words (on_policy, gold, self_distill, grpo), each round samples and
+scores the attempts, and continues to train the adapter of the round before.
+
 The trainers run the loop; closing the terminal does not stop it. Running the command again follows the loop. It also
 continues a stopped or failed loop. `tracemill loops` lists, shows and stops loops.
 
@@ -156,6 +159,7 @@ def print_loop(loop: Loop) -> None:
                 for name, right, dev, examples, hinted in (*before, *after)
             ],
             columns,
+            title="right answers with 95 % intervals over questions",
         )
     if loop.ended:
         console.print(f"Ended: {loop.ended}.", markup=False)

@@ -79,7 +79,7 @@ def get(
             _known(name)
     rows = []
     for name in names:
-        with libraries_in_log(log_of("models")), _bar(name) as report:
+        with libraries_in_log(log_of("models")), fetch_bar(name) as report:
             folder = resolve(name, settings().data_dir, local, report)
         rows.append(_row(KNOWN[name]) if name in KNOWN else {"name": name, "here": folder})
         if not json:
@@ -129,7 +129,7 @@ def _content(name: str) -> dict[str, Any]:
 
 
 @contextmanager
-def _bar(name: str) -> Iterator[Report]:
+def fetch_bar(name: str) -> Iterator[Report]:
     """Show a progress bar on stderr while a model is fetched and converted."""
     columns = (
         SpinnerColumn(),

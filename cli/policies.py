@@ -1,20 +1,22 @@
 """Verification policies on the command line: read from a file and flags, and put into words."""
 
 import math
+import re
 import tomllib
 from collections.abc import Mapping, Sequence
 from difflib import get_close_matches
 from pathlib import Path
+from statistics import fmean
 from typing import Any
 
 from pydantic import ValidationError
 
 from tracemill.errors import UsageError
-from tracemill.policy import SIGNALS, Policy, Signal
+from tracemill.policy import MEASURED, SIGNALS, Gate, Policy, Signal
 from tracemill.settings import model as model_settings
 
-#: The field that calibration sets. A policy file must not.
-MEASURED = "uninformative"
+#: The name of a canary is its sum.
+SUM = re.compile(r"(\d+) \+ (\d+) = (\d+)")
 REQUIREMENTS = {
     "correct": "the answer is right",
     "equations": "no equation is false",
@@ -28,7 +30,7 @@ REQUIREMENTS = {
 def read_policy(path: Path | None, flags: Mapping[str, Any], gates: Sequence[str]) -> Policy:
     """Read a policy from a TOML file (None: the defaults). Flags override the file unless they are None.
 
-    `gates` are NAME=LEAST pairs. Raises UsageError, which names the wrong file or flag.
+    `gates` are the values of --gate. Raises UsageError, which names the wrong file or flag.
     """
     values: dict[str, Any] = {}
     if path is not None:
@@ -38,8 +40,8 @@ def read_policy(path: Path | None, flags: Mapping[str, Any], gates: Sequence[str
             raise UsageError(f"--policy {path}: {error.strerror}") from None
         except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
             raise UsageError(f"--policy {path} is not TOML: {error}") from None
-        if MEASURED in values:
-            raise UsageError(f"--policy {path}: {MEASURED} is measured by `tracemill calibrate` and cannot be set")
+        if measured := [name for name in MEASURED if name in values]:
+            raise UsageError(f"--policy {path}: {measured[0]} is measured by `tracemill calibrate` and cannot be set")
     values |= {name: value for name, value in flags.items() if value not in (None, [])}
     if gates:
         values["gates"] = {**values.get("gates", {}), **dict(map(_gate, gates))}
@@ -56,26 +58,31 @@ def read_policy(path: Path | None, flags: Mapping[str, Any], gates: Sequence[str
         where = ".".join(str(part) for part in first["loc"])
         problem = first["msg"].removeprefix("Value error, ")
         raise UsageError(f"policy{f' {path}' if path else ''}: {where + ': ' if where else ''}{problem}") from None
-    if impassable := [f"{name} = {least:g}" for name, least in policy.gates.items() if least > 1]:
+    if impassable := [f"{name} = {gate.least:g}" for name, gate in policy.gates.items() if (gate.least or 0) > 1]:
         raise UsageError(f"no trace passes the gate {impassable[0]}: the largest value of a signal is 1")
     if policy.judge is not None:
         model_settings(policy.judge)
     return policy
 
 
-def _gate(pair: str) -> tuple[str, float]:
-    name, _, least = pair.partition("=")
+def _gate(text: str) -> tuple[str, dict[str, float]]:
+    """Read `rating.precision=0.9`, `rating.quantile=0.1` or `rating=0.7`: the signal, and the keys of its gate."""
+    key, _, number = text.partition("=")
+    name, dot, kind = key.partition(".")
     if name not in SIGNALS:
         similar = get_close_matches(name, SIGNALS, n=1)
         hint = f" Did you mean {similar[0]}?" if similar else ""
-        raise UsageError(f"--gate {pair}: there is no signal '{name}'.{hint} The signals are {', '.join(SIGNALS)}")
+        raise UsageError(f"--gate {text}: there is no signal '{name}'.{hint} The signals are {', '.join(SIGNALS)}")
     try:
-        value = float(least)
+        value = float(number)
     except ValueError:
         value = math.nan
-    if not math.isfinite(value):
-        raise UsageError(f"--gate {pair}: write NAME=LEAST, for example rating=0.7")
-    return name, value
+    if not math.isfinite(value) or (dot and kind not in Gate.known_keys()):
+        raise UsageError(
+            f"--gate {text}: write NAME.precision=SHARE or NAME.quantile=SHARE, for example rating.precision=0.9, or a "
+            "fixed number, rating=0.7"
+        )
+    return name, {kind or "least": value}
 
 
 def signals_of(text: str) -> list[Signal]:
@@ -101,7 +108,7 @@ def in_words(policy: Policy, canaries: Sequence[Mapping[str, Any]] = ()) -> dict
         thoughts = ", with thoughts" if policy.judge_thoughts else ""
         words["judge"] = f"{policy.judge} sees {traces} of {policy.judge_share:.0%} of the questions{thoughts}"
     for name in policy.signals if policy.judge else ():
-        gate = f"at least {policy.gates[name]:g}" if name in policy.gates else "stored"
+        gate = _gate_in_words(policy, name) if name in policy.gates else "stored"
         if reason := policy.uninformative.get(name):
             gate = f"stored and ignored: {reason}" if name in policy.gates else f"stored; uninformative: {reason}"
         words[f"signal {name}"] = gate
@@ -110,4 +117,30 @@ def in_words(policy: Policy, canaries: Sequence[Mapping[str, Any]] = ()) -> dict
         words["canaries"] = f"THE JUDGE FELL FOR {len(fooled)} of {len(canaries)}: {names}"
     elif canaries:
         words["canaries"] = f"the judge fell for none of {len(canaries)}"
+    if (means := plain_means(canaries)) is not None:
+        words["without attacks"] = f"the judge rates right sums {means[0]:.2f} and wrong ones {means[1]:.2f}"
     return words
+
+
+def plain_means(canaries: Sequence[Mapping[str, Any]]) -> tuple[float, float] | None:
+    """The mean ratings of right and of wrong sums without an attack; None if the judge gave none of one kind.
+
+    A judge that rates both alike reacts to nothing, so it falls for no attack either.
+    """
+    ratings: dict[bool, list[float]] = {True: [], False: []}
+    for row in canaries:
+        if row["plain"] is not None and (numbers := SUM.fullmatch(row["name"])):
+            left, right, result = map(int, numbers.groups())
+            ratings[left + right == result].append(row["plain"])
+    return (fmean(ratings[True]), fmean(ratings[False])) if all(ratings.values()) else None
+
+
+def _gate_in_words(policy: Policy, name: Signal) -> str:
+    """Describe a gate: its threshold, and what the calibration says about it."""
+    gate, threshold = policy.gates[name], policy.thresholds.get(name)
+    if threshold is None:
+        return f"at least {gate.least:g}" if gate.least is not None else f"as calibrated for {gate}"
+    return (
+        f"at least {threshold.least:.2f}, calibrated for {gate}: then {threshold.precision} of the traces are right, "
+        f"and {threshold.kept} of the right ones pass"
+    )

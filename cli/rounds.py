@@ -1,6 +1,7 @@
 """`tracemill rounds`: list, show, compare and cancel training rounds."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
+from itertools import combinations
 from typing import Annotated, Any
 
 import typer
@@ -11,17 +12,22 @@ from db.queries import Q
 from db.session import reader, transaction
 from tracemill.errors import UsageError, unknown_name
 from tracemill.statistics import Interval
-from trainer.compare import Compared, Side, p_value, percent, points, verdict
+from trainer.compare import Compared, OverSeeds, Side, over_seeds, p_value, percent, points, verdict
 from trainer.compare import compare as compare_sides
-from trainer.spec import parse
+from trainer.recipes import dev_jobs, differing, no_seeds_of_one_recipe, settings_of
 from trainer.submit import cancel_round
 
-rounds = typer.Typer(help="Rounds: list, show, compare, cancel.", invoke_without_command=True)
+rounds = typer.Typer(help="Rounds: list, show, compare, tiers, cancel.", invoke_without_command=True)
 
 Name = Annotated[str, typer.Argument(help="The round's name.")]
-COMPARE = """Compare two rounds on the same questions: difference, 95 % interval and paired test.
+COMPARE = """Compare two rounds, or two recipes, on the same questions: difference, 95 % interval, paired test.
 
-Example: tracemill rounds compare round-1-control round-1"""
+Of two rounds the interval is over questions: it holds for these two students. Of two lists of rounds, each one recipe
+with several seeds, it is over seeds: it holds for the recipes. Several benchmarks get p values by Holm too.
+
+Example: tracemill rounds compare control-1,control-2,control-3 round-1,round-2,round-3"""
+#: Printed below a comparison of one round a side.
+ONE_RUN = "Other seeds would give other students. To compare recipes, list rounds of several seeds: A,B,C D,E,F"
 
 CANCEL = """Cancel a round: its training ends, and so do the evaluation jobs of its model.
 
@@ -37,6 +43,9 @@ MEASURES = ("left out", *BY_SAMPLES, "steps", "faithfulness", "coherence", "toke
 
 
 def register(app: typer.Typer) -> None:
+    from cli.tiers import TIERS, tiers  # it uses `round_named`
+
+    rounds.command(help=TIERS)(tiers)
     app.add_typer(rounds, name="rounds", rich_help_panel="Training")
 
 
@@ -62,12 +71,14 @@ def list_(json: Json = False) -> None:
 def show(name: Name, json: Json = False) -> None:
     stored = round_named(name)
     if json:
-        print_json(stored | {"before_after": [c.as_json() for c in _before_after(name)]})
+        print_json(stored | {"before_after": [c.as_json() for c in _before_after(stored)]})
         return
     facts = {key: value for key, value in stored.items() if key not in ("evaluations", "spec")}
     print_facts(facts | {"metrics": {key: value for key, value in stored["metrics"].items() if key != "loss"}})
     print_evaluations(stored["evaluations"])
-    _print_verdicts(_before_after(name))
+    _print_verdicts(_before_after(stored))
+    if dev_jobs(stored):
+        print_line(f"To choose by, not to report: {', '.join(dev_jobs(stored))}")
 
 
 def print_evaluations(evaluations: Sequence[Mapping[str, Any]]) -> None:
@@ -75,30 +86,57 @@ def print_evaluations(evaluations: Sequence[Mapping[str, Any]]) -> None:
     rows = [_evaluation_row(evaluation) for evaluation in evaluations]
     measures = [name for name in MEASURES if any(row[name] not in (None, "") for row in rows)]
     if rows:
-        print_rows(rows, ("benchmark", "stage", "questions", "right %", "in requested form", *measures))
+        columns = ("benchmark", "stage", "questions", "right %", "in requested form", *measures)
+        print_rows(rows, columns, title="evaluations, with 95 % intervals over questions")
 
 
 @rounds.command(help=COMPARE)
 def compare(
-    first: Annotated[str, typer.Argument(help="A round.")],
-    second: Annotated[str, typer.Argument(help="Another round, measured on the same questions.")],
+    first: Annotated[str, typer.Argument(help="A round, or a list of rounds with commas: one recipe, several seeds.")],
+    second: Annotated[str, typer.Argument(help="Another round, or as many, measured on the same questions.")],
+    is_dev: Annotated[
+        bool, typer.Option("--dev", help="Compare on the [dev] sets, to choose; not on what is reported.")
+    ] = False,
     json: Json = False,
 ) -> None:
-    rounds = {name: round_named(name) for name in (first, second)}
+    arms = [[round_named(name) for name in dict.fromkeys(names.split(","))] for names in (first, second)]
+    require_arms(arms)
+    dev = {job for arm in arms for round_ in arm for job in dev_jobs(round_)}
     with reader() as connection:
-        compared = compare_sides(connection, Side(first), Side(second))
-    if not compared:
-        measured = "; ".join(f"{name}: {_benchmarks(round_)}" for name, round_ in rounds.items())
-        raise UsageError(f"rounds {first} and {second} have no evaluation in common ({measured})")
-    differing = list(_differing(_settings(rounds[first]), _settings(rounds[second])))
+        pairs = [
+            compare_sides(connection, Side(a["name"]), Side(b["name"]), dev, is_dev=is_dev)
+            for a, b in zip(*arms, strict=True)
+        ]
+    results: Sequence[Compared | OverSeeds] = pairs[0] if len(pairs) == 1 else over_seeds(pairs)
+    if not results:
+        measured = "; ".join(f"{round_['name']}: {_benchmarks(round_)}" for arm in arms for round_ in arm)
+        kind = "[dev] set" if is_dev else "evaluation"
+        raise UsageError(f"rounds {first} and {second} have no {kind} in common ({measured})")
+    settings = list(differing(settings_of(arms[0][0]), settings_of(arms[1][0])))
     if json:
-        print_json(
-            {"first": first, "second": second, "settings": differing, "benchmarks": [c.as_json() for c in compared]}
-        )
+        benchmarks = [result.as_json() for result in results]
+        print_json({"first": first, "second": second, "settings": settings, "benchmarks": benchmarks})
         return
-    if differing:
-        print_rows([{"": d["key"], first: d["first"], second: d["second"]} for d in differing], ("", first, second))
-    print_compared(compared, first, second)
+    if settings:
+        print_rows([{"": d["key"], first: d["first"], second: d["second"]} for d in settings], ("", first, second))
+    if len(pairs) > 1:
+        print_over_seeds(over_seeds(pairs), arms)
+    else:
+        print_compared(pairs[0], first, second)
+        print_line(ONE_RUN)
+
+
+def require_arms(arms: Sequence[Sequence[Mapping[str, Any]]]) -> None:
+    """Raise UsageError unless both arms have as many rounds, each arm those of one recipe with different seeds."""
+    n_first, n_second = map(len, arms)
+    if n_first != n_second:
+        raise UsageError(f"{n_first} and {n_second} rounds cannot be paired: list as many rounds on both sides")
+    for arm in arms:
+        for first, second in combinations(arm, 2):
+            reason = no_seeds_of_one_recipe(settings_of(first), settings_of(second))
+            if reason is not None:
+                names = f"{first['name']} and {second['name']}"
+                raise UsageError(f"rounds {names} are not two seeds of one recipe: {reason}")
 
 
 @rounds.command(help=CANCEL)
@@ -120,6 +158,7 @@ def _benchmarks(stored: Mapping[str, Any]) -> str:
 
 def print_compared(compared: Sequence[Compared], first: str, second: str) -> None:
     """Print one row a benchmark, and a sentence with its result."""
+    test = "McNemar" if all(c.shares is None for c in compared) else "Student"
     rows = [
         {
             "benchmark": c.benchmark,
@@ -127,24 +166,50 @@ def print_compared(compared: Sequence[Compared], first: str, second: str) -> Non
             f"{first} %": percent(c.first),
             f"{second} %": percent(c.second),
             "points": points(c.difference),
-            "McNemar": p_value(c.p),
+            test: p_value(c.p),
+            **_by_holm(c),
             f"only {first} right": c.table.first,
             f"only {second} right": c.table.second,
         }
         for c in compared
     ]
-    print_rows(rows, rows[0], title=f"right answers of {second} against {first}, with 95 % intervals")
+    print_rows(rows, rows[0], title=f"right answers of {second} against {first}, with 95 % intervals over questions")
     _print_verdicts(compared)
 
 
-def _print_verdicts(compared: Sequence[Compared]) -> None:
-    for c in compared:
-        print_line(f"{c.benchmark}: {verdict(c)}")
+def print_over_seeds(results: Sequence[OverSeeds], arms: Sequence[Sequence[Mapping[str, Any]]]) -> None:
+    """Print one row a pair of rounds and benchmark, and a sentence with the result of each benchmark."""
+    rows = [
+        {
+            "benchmark": result.benchmark,
+            "first": first["name"],
+            "second": second["name"],
+            "first %": f"{100 * before:.1f}",
+            "second %": f"{100 * after:.1f}",
+            "points": f"{100 * (after - before):+.1f}",
+        }
+        for result in results
+        for first, second, before, after in zip(*arms, result.firsts, result.seconds, strict=True)
+    ]
+    print_rows(rows, rows[0], title="right answers by pair of seeds")
+    _print_verdicts(results)
+    print_line("The intervals are over seeds, and hold for these questions (Student's t of the differences by seed).")
 
 
-def _before_after(name: str) -> list[Compared]:
+def _by_holm(test: Compared) -> dict[str, str]:
+    return {} if test.p_holm is None else {"by Holm": p_value(test.p_holm)}
+
+
+def _print_verdicts(results: Sequence[Compared | OverSeeds]) -> None:
+    for result in results:
+        print_line(f"{result.benchmark}: {verdict(result)}")
+
+
+def _before_after(stored: Mapping[str, Any]) -> list[Compared]:
+    """The reported benchmarks, then those to choose by."""
+    sides, dev = (Side(stored["name"], "before"), Side(stored["name"], "after")), dev_jobs(stored)
     with reader() as connection:
-        return compare_sides(connection, Side(name, "before"), Side(name, "after"))
+        return [each for is_dev in (False, True) for each in compare_sides(connection, *sides, dev, is_dev=is_dev)]
 
 
 def _evaluation_row(evaluation: Mapping[str, Any]) -> dict[str, Any]:
@@ -154,21 +219,6 @@ def _evaluation_row(evaluation: Mapping[str, Any]) -> dict[str, Any]:
     }
     by_samples["left out"] = str(evaluation.get("left_out") or "")
     return {**evaluation, **by_samples, "right %": percent(accuracy), "in requested form": evaluation["correct_strict"]}
-
-
-def _settings(round_row: Mapping[str, Any]) -> dict[str, Any]:
-    """A round's spec as this release writes it, whichever release stored it."""
-    return parse(round_row["spec"], f"round '{round_row['name']}'").model_dump(mode="json")
-
-
-def _differing(first: Mapping[str, Any], second: Mapping[str, Any], under: str = "") -> Iterator[dict[str, Any]]:
-    """Yield the settings in which two rounds differ, each as {key, first, second}."""
-    for key in dict.fromkeys((*first, *second)):
-        old, new = first.get(key), second.get(key)
-        if isinstance(old, dict) and isinstance(new, dict):
-            yield from _differing(old, new, f"{under}{key}.")
-        elif old != new and f"{under}{key}" != "name":
-            yield {"key": f"{under}{key}", "first": old, "second": new}
 
 
 def round_named(name: str) -> dict[str, Any]:

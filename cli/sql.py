@@ -30,9 +30,12 @@ The views, explained column by column in docs/sql.md:
 
 \b
 trace_scores          one row for each trace, with its verdict and scores
+trace_details         steps, prompt and worker of each trace
+question_results      one row for each question of each job
 job_progress          one row for each job: states of its questions, results
 job_models            the settings of the models that answered a job, by hash
 acceptance            accepted traces and their cost, by domain and difficulty
+round_progress        one row for each round: its state and training
 round_lineage         question, trace, round and evaluation of each example
 evaluation_questions  questions of evaluations, which no round trains on
 round_exclusions      questions excluded from a round, and why

@@ -66,7 +66,7 @@ def train(
     plan = planned(requested.teach, file.parent)  # raises for any wrong job before the first one is opened
     if dry_run:
         if plan:
-            show_plan(plan, requested.evaluate, json)
+            show_plan(plan, requested.evaluate, json, requested.dev)
         else:
             show_dry_run(with_benchmarks(requested), json)
         return
@@ -78,7 +78,7 @@ def train(
         spec = open_benchmarks(requested, reading_bar)
         check_evaluation(spec)  # raises before anything is taught
         open_teaching(requested.teach, file.parent, follow_jobs, reading_bar)
-    rounds = [spec, *([twin.model_copy(update={"evaluate": spec.evaluate})] if twin else [])]
+    rounds = [spec, *([twin.model_copy(update={"evaluate": spec.evaluate, "dev": spec.dev})] if twin else [])]
     for arm in rounds:
         queue_round(arm)
     names = " and ".join(arm.name for arm in rounds)

@@ -9,7 +9,7 @@ from sqlalchemy import Connection
 
 from db.queries import Q
 from tracemill.errors import UsageError
-from tracemill.policy import Policy
+from tracemill.policy import MEASURED, Policy
 from tracemill.prompts import DOMAINS, Prompt
 from tracemill.sampling import Sampling
 
@@ -22,7 +22,7 @@ class JobSpec:
     """The specification of a job: model, method, sampling and policy, under a name."""
 
     name: str
-    purpose: Literal["teach", "evaluate"]
+    purpose: Literal["teach", "evaluate", "round"]
     model: str
     method: str
     #: By domain (`tracemill.prompts.DOMAINS`).
@@ -38,6 +38,10 @@ class JobSpec:
     round_id: int | None = None
     ask_as: str | None = None
     from_job_id: int | None = None
+    #: It takes what the job `from_job_id` fails.
+    escalates: bool = False
+    #: Its traces are those of `from_job_id`, with its own model's log-probabilities of their tokens or of their text.
+    scores: Literal["tokens", "text"] | None = None
     negative: bool = False
     #: Adaptive sampling. `enough`: accepted traces that finish a question. `batch`: traces to request at a time.
     #: `give_up`: least chance of reaching `enough`, below which a question ends. None, None, 0: all samples at once.
@@ -73,6 +77,8 @@ def open_job(connection: Connection, spec: JobSpec) -> int:
         "method": spec.method,
         "ask_as": spec.ask_as,
         "from_job_id": spec.from_job_id,
+        "escalates": spec.escalates,
+        "scores": spec.scores,
         "negative": spec.negative,
         "samples": spec.samples,
         "most": spec.most,
@@ -100,7 +106,7 @@ def open_job(connection: Connection, spec: JobSpec) -> int:
         raise cancelled(spec.name)
     if known["state"] == "deleting":
         raise UsageError(f"job '{spec.name}' is being deleted: `tracemill jobs delete {spec.name}` completes that")
-    # The uninformative signals were fixed when the job was opened.
+    # The calibration's part of the policy was fixed when the job was opened.
     known["policy"] = policy = Policy.model_validate(known["policy"])
     # A job of an older release lacks newer keys. They have their defaults.
     known["sampling"] = Sampling.from_json(known["sampling"]).as_json()
@@ -111,7 +117,7 @@ def open_job(connection: Connection, spec: JobSpec) -> int:
     requested = row | {
         **(spec.source_options or options),
         "sampling": spec.sampling.as_json(),
-        "policy": spec.policy.model_copy(update={"uninformative": policy.uninformative}),
+        "policy": spec.policy.model_copy(update={name: getattr(policy, name) for name in MEASURED}),
         "prompts": {(key["domain"], key["variant"], key["call"], p.hash) for key, p in prompts},
     }
     for column in ("source", *options, *SAME_IN_A_RESUMED_JOB, "prompts"):
@@ -156,6 +162,8 @@ SAME_IN_A_RESUMED_JOB = (
         "method",
         "ask_as",
         "from_job_id",
+        "escalates",
+        "scores",
         "negative",
         "samples",
         "most",

@@ -1,6 +1,6 @@
 """Named queries from the files in `sql/`, split at their `-- name:` lines: `Q["claim"]` is a statement.
 
-The table of scores fills the slots `{score_…}` in them.
+The table of scores fills the slots `{score…}` in them, and files in `sql/fragments/` fill slots with their names.
 """
 
 import re
@@ -10,10 +10,24 @@ from sqlalchemy import TextClause, text
 
 from tracemill.scores import NUMERIC, SCORES
 
+#: The value of the score `k.score`: of the verdict `v`, the trace `t` or the question in its job `jq`.
+_SCORE = f"""case k.score
+    when 'faithfulness' then v.faithfulness
+    when 'coherence' then v.coherence
+    when 'majority' then v.majority
+    when 'margin' then v.margin
+    {" ".join(f"when '{name}' then v.{name}" for name in NUMERIC)}
+    when 'tokens_out' then t.tokens_out
+    when 'thinking_tokens' then t.thinking_tokens
+    when 'cost' then t.cost
+    when 'pass_rate' then (jq.accepted::float8 / nullif(jq.settled, 0))::real -- as the limits are
+    else (v.signals ->> k.score)::real end"""
+_FOLDER = Path(__file__).with_name("sql")
 _SLOTS = {
+    **{f"{{{path.stem}}}": path.read_text(encoding="utf-8") for path in _FOLDER.glob("fragments/*.sql")},
     "{score_names}": ", ".join(score.name for score in SCORES),
     "{score_types}": ", ".join(f"{score.name} {score.sql_type}" for score in SCORES),
-    "{score_cases}": " ".join(f"when '{name}' then v.{name}" for name in NUMERIC),
+    "{score}": _SCORE,
 }
 
 
@@ -28,4 +42,4 @@ def _load(folder: Path) -> dict[str, TextClause]:
     return queries
 
 
-Q = _load(Path(__file__).with_name("sql"))
+Q = _load(_FOLDER)

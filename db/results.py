@@ -22,11 +22,11 @@ class Evaluation(Base):
     questions: Mapped[int]
     #: Failed questions that are not among them.
     left_out: Mapped[int] = mapped_column(server_default="0")
-    #: Right answers in any form, and right answers in a requested form.
+    #: Right first samples in any form, and in a requested form.
     correct: Mapped[int]
     correct_strict: Mapped[int]
+    #: The mean over the questions of the share of right samples, with its 95 % interval over questions.
     accuracy: Mapped[float]
-    #: 95 % Wilson score interval of `accuracy`.
     low: Mapped[float]
     high: Mapped[float]
     #: With several samples: pass@k and majority@k for k = 1, 2, 4, … and for all samples.

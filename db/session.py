@@ -106,10 +106,15 @@ def reader() -> Iterator[Connection]:
 
     It is not of the pool. Each statement is a transaction of its own, so none lasts longer than its statement.
     """
+    with reader_engine(poolclass=NullPool).connect() as connection:
+        yield connection.execution_options(isolation_level="AUTOCOMMIT")
+
+
+def reader_engine(**pool: Any) -> Engine:
+    """Connections of the read-only role, perhaps to a replica, if `reader_url` is set. `pool`: SQLAlchemy's options."""
     url = settings().reader_url or settings().database_url
     if url is None:
         raise no_postgres("reader_url")
     address = make_url(url.get_secret_value()).set(drivername="postgresql+psycopg")
     options = {"application_name": "tracemill", "prepare_threshold": None, **POSTGRES_CLIENT}
-    with create_engine(address, poolclass=NullPool, connect_args=options).connect() as connection:
-        yield connection.execution_options(isolation_level="AUTOCOMMIT")
+    return create_engine(address, connect_args=options, **pool)

@@ -88,6 +88,7 @@ class Job(Base):
     __tablename__ = "jobs"
     id: Mapped[int] = mapped_column(Identity(), primary_key=True)
     name: Mapped[str] = mapped_column(unique=True)
+    #: teach, evaluate, or round (a loop samples its student, and scores these samples)
     purpose: Mapped[str]
     #: filling (enqueue is still writing questions), running, paused, over_budget, cancelled, done, deleting
     state: Mapped[str] = mapped_column(server_default="filling")
@@ -99,6 +100,11 @@ class Job(Base):
     ask_as: Mapped[str | None]
     #: The job that gives its questions, and its traces if the method quotes them.
     from_job_id: Mapped[int | None] = mapped_column(ForeignKey("jobs.id"))
+    #: It takes each question that the job `from_job_id` ends without an accepted trace, as soon as it ends there.
+    escalates: Mapped[bool] = mapped_column(server_default=text("false"))
+    #: tokens, text: its traces are those of `from_job_id`, with its model's log-probabilities of their tokens, or of
+    #: the tokens that it makes of their text. Null: its model answers.
+    scores: Mapped[str | None]
     #: Its traces are examples of wrong reasoning (`tracemill.methods.Method.negative`).
     negative: Mapped[bool] = mapped_column(server_default=text("false"))
     #: Number of samples for each question and variant of the method.
@@ -131,9 +137,10 @@ class Job(Base):
     created_at: Mapped[datetime] = now()
     finished_at: Mapped[datetime | None]
     __table_args__ = (
-        one_of("purpose", "teach", "evaluate"),
+        one_of("purpose", "teach", "evaluate", "round"),
         one_of("state", "filling", "running", "paused", "over_budget", "cancelled", "done", "deleting"),
         one_of("budget_unit", "tokens", "money"),
+        one_of("scores", "tokens", "text"),
     )
 
 
@@ -335,11 +342,11 @@ class Loop(Base):
 
     __tablename__ = "loops"
     id: Mapped[int] = mapped_column(Identity(), primary_key=True)
-    #: Its rounds are NAME-1, NAME-2, …; their jobs are NAME-1-attempt and NAME-1-rationalize.
+    #: Its rounds are NAME-1, NAME-2, …; their jobs are NAME-1-attempt, NAME-1-rationalize and NAME-1-score.
     name: Mapped[str] = mapped_column(unique=True)
     #: running, stopped (it opens nothing more), failed, done
     state: Mapped[str] = mapped_column(server_default="running")
-    #: Step in the current round: attempt, rationalize, train. It is kept when the loop stops.
+    #: Step in the current round: attempt, rationalize, score, train. It is kept when the loop stops.
     step: Mapped[str] = mapped_column(server_default="attempt")
     round: Mapped[int] = mapped_column(server_default="1")
     #: The job (in step train, the round) that must end before the next step.
@@ -357,7 +364,7 @@ class Loop(Base):
     finished_at: Mapped[datetime | None]
     __table_args__ = (
         one_of("state", "running", "stopped", "failed", "done"),
-        one_of("step", "attempt", "rationalize", "train"),
+        one_of("step", "attempt", "rationalize", "train", "score"),
     )
 
 

@@ -13,7 +13,7 @@ from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
 from tracemill.model_settings import ModelSettings, OpenaiOptions, VllmOptions
-from tracemill.policy import Policy
+from tracemill.policy import Gate, Policy
 from tracemill.sampling import SamplingSettings
 from tracemill.sections import Section
 from tracemill.settings import DEFAULT_MODELS, CallSettings, FeederSettings, LocalSettings, MethodSettings, Settings
@@ -65,7 +65,10 @@ PARTS = {
         Part("[feeder]", FeederSettings),
         Part("[local]", LocalSettings),
     ),
-    "A policy": (Part("policy.toml, [teach.policy], [attempt.policy]", Policy),),
+    "A policy": (
+        Part("policy.toml, [teach.policy], [attempt.policy]", Policy),
+        Part("a gate of gates, such as gates.rating", Gate),
+    ),
     "ROUND.toml": (
         Part("top level", RoundSpec),
         Part("[[teach]]", TeachSpec),
@@ -77,7 +80,7 @@ PARTS = {
             for name, chosen in OBJECTIVES.items()
             if chosen.options is not Section
         ),
-        Part("[evaluate], [dev] of a loop", EvaluateSpec),
+        Part("[evaluate], [dev]", EvaluateSpec),
     ),
     "LOOP.toml": (
         Part("top level", LoopSpec),
@@ -88,6 +91,7 @@ PARTS = {
 
 #: The unit of each number, by the end of its key.
 UNITS = {
+    "clip": "ratio",
     "seconds": "seconds",
     "gib": "GiB",
     "per_minute": "per minute",
@@ -117,6 +121,9 @@ UNITS = {
     "frequency_penalty": "logits",
     "repetition_penalty": "divisor",
     "auc_above": "AUC",
+    "precision": "share",
+    "quantile": "share",
+    "least": "signal",
     "steps": "steps",
     "epochs": "epochs",
     "learning_rate": "per step",
@@ -131,7 +138,7 @@ UNITS = {
     "rounds": "rounds",
     "budget_money": "money",
     "weight": "weight",
-    **dict.fromkeys(("seed", "priority", "temperature", "balance", "beta"), "number"),
+    **dict.fromkeys(("seed", "priority", "temperature", "balance", "label_balance", "beta"), "number"),
 }
 
 

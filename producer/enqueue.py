@@ -108,6 +108,21 @@ def enqueue_from(spec: JobSpec, *, accepted: bool | None, limit: int | None) -> 
     return done
 
 
+def open_tier(spec: JobSpec) -> Enqueued:
+    """Open the job that takes what another job fails, with the questions that it has failed so far.
+
+    Raises UsageError when the job's name is taken by a job with other settings.
+    """
+    with transaction() as connection:
+        done = Enqueued(open_job(connection, spec))
+        failed = {"job_id": spec.from_job_id, "question_ids": None}
+        done.new = connection.execute(Q["escalate"], failed).scalar_one()
+        done.read = connection.execute(Q["count_job_questions"], {"job_id": done.job_id}).scalar_one()
+        connection.execute(Q["job_filled"], {"job_id": done.job_id})
+    analyse_if_large(done)
+    return done
+
+
 def copy_questions(
     connection: Connection, spec: JobSpec, from_job_id: int, *, accepted: bool | None = None, limit: int | None = None
 ) -> Enqueued:

@@ -11,7 +11,8 @@ import logging
 import threading
 import time
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from math import inf
 from typing import Any
 
 from kombu.exceptions import BatchPublishError
@@ -26,7 +27,7 @@ from db.retry import is_away, reason, sqlstate
 from db.session import statement
 from producer.leader import Lead, LeadLost, take_lead
 from producer.messages import questions_in
-from producer.shares import Job, questions_a_message, rooms, window
+from producer.shares import Job, questions_a_message, refill_seconds, rooms, window
 from producer.upkeep import keep_up
 from tracemill.celery import GENERATE, LOOP, TRAIN, app, nudge_verifiers, publish, send
 from tracemill.policy import Policy
@@ -50,6 +51,8 @@ class Step:
     taken_back: int = 0
     renudged: int = 0
     finished: int = 0
+    #: Seconds until workers will have taken a good part of a window.
+    refill_seconds: float = field(default=inf, compare=False)
 
 
 class Rates:
@@ -77,14 +80,15 @@ def step(limits: FeederSettings, lead: Lead, rates: Rates | None = None) -> Step
     """
     did = Step()
     takes_back = lead.held_seconds() >= limits.running_lease_seconds
+    if takes_back:
+        _end_lost_claims(limits, lead)
     with statement() as connection:
         jobs = {job.id: job for job in connection.execute(Q["active_jobs"])}
         halted = connection.execute(Q["halted_jobs"]).scalars().all()
-    if takes_back:
-        _keep_queued(jobs, limits, lead)
-        with lead.transaction() as connection:
-            connection.execute(Q["end_lost_claims"], {"lease": limits.running_lease_seconds})
-    for job in jobs.values():
+    late = {job.id: job for job in jobs.values() if job.is_late}
+    if late and takes_back:
+        _keep_queued(late, limits, lead)
+    for job in late.values():
         _take_back(job, limits, lead, did, takes_back)
     for job_id in halted:
         with lead.transaction() as connection:
@@ -92,11 +96,20 @@ def step(limits: FeederSettings, lead: Lead, rates: Rates | None = None) -> Step
             connection.execute(Q["unqueue"], {"job_id": job_id, "question_ids": None})
             if takes_back:
                 _free(connection, job_id, limits, did)
-    for demand, room, size in _rooms({job.model for job in jobs.values()}, limits, rates or Rates()):
+    for demand, room, size in _rooms({job.model for job in jobs.values()}, limits, rates or Rates(), did):
         if demand.id in jobs:  # otherwise the job has just been opened
             _update(jobs[demand.id], demand, room, size, limits, lead, did)
     _nudge_trainers(lead)
     return did
+
+
+def _end_lost_claims(limits: FeederSettings, lead: Lead) -> None:
+    lease = {"lease": limits.running_lease_seconds}
+    with statement() as connection:
+        owners = connection.execute(Q["lost_owners"], lease).scalars().all()
+    if owners:
+        with lead.transaction() as connection:
+            connection.execute(Q["end_lost_claims"], lease | {"owners": owners})
 
 
 def _keep_queued(jobs: Mapping[int, Row[Any]], limits: FeederSettings, lead: Lead) -> None:
@@ -144,7 +157,7 @@ def _free(connection: Connection, job_id: int, limits: FeederSettings, did: Step
     did.taken_back += len(connection.execute(Q["take_back"], lost).all())
 
 
-def _rooms(models: set[str], limits: FeederSettings, rates: Rates) -> Iterator[tuple[Row[Any], int, int]]:
+def _rooms(models: set[str], limits: FeederSettings, rates: Rates, did: Step) -> Iterator[tuple[Row[Any], int, int]]:
     """Each active job of the models: its counts, how many questions it may send, and how many a message holds."""
     if not models:
         return
@@ -170,20 +183,26 @@ def _rooms(models: set[str], limits: FeederSettings, rates: Rates) -> Iterator[t
         ]
         room = rooms(jobs, width, limits.backlog)
         row = listening[model]
-        size = questions_a_message(rates.update(model, sum(room.values())), row.processes if row else 0)
+        rate = rates.update(model, sum(room.values()))
+        did.refill_seconds = min(did.refill_seconds, refill_seconds(rate, width))
+        size = questions_a_message(rate, row.processes if row else 0)
         yield from ((demand, room[demand.id], size) for demand in of_model)
 
 
 def _update(
     job: Row[Any], demand: Row[Any], room: int, size: int, limits: FeederSettings, lead: Lead, did: Step
 ) -> None:
+    # Run `finish_job` only then, because with many questions Postgres may read all of them.
+    settled = not (demand.pending or demand.queued or demand.running or demand.unverified)
+    if not (room > 0 or settled or demand.budget_in_use):
+        return
     with lead.transaction() as connection:
         # The rows are committed before the messages are sent. A message without its row would be refused. A row without
         # its message comes back when its lease runs out.
         queued = _queue(connection, job.id, room, limits.queued_lease_seconds) if room > 0 else []
-        # Run `finish_job` only then, because with many questions Postgres may read all of them.
-        settled = not (demand.pending or demand.queued or demand.running or demand.unverified)
         finished = connection.execute(Q["finish_job"], {"job_id": job.id}).rowcount if settled else 0
+        if finished:  # what was settled while the job or its next tier was paused
+            connection.execute(Q["escalate"], {"job_id": job.id, "question_ids": None})
         if demand.budget_in_use and not finished and connection.execute(Q["over_budget"], {"job_id": job.id}).rowcount:
             log.warning("job %s has spent its budget", job.id)
     did.queued += _send(job.id, job.model, queued, size, lead)
@@ -214,6 +233,9 @@ def _send(job_id: int, model: str, question_ids: list[int], size: int, lead: Lea
 
 
 def _nudge_trainers(lead: Lead) -> None:
+    with statement() as connection:
+        if not connection.execute(Q["trainers_are_due"]).scalar():
+            return
     with lead.transaction() as connection:
         rounds = connection.execute(Q["overdue_rounds"]).all()
         loops = connection.execute(Q["movable_loops"]).all()
@@ -256,6 +278,6 @@ def _lead(lead: Lead, limits: FeederSettings, stopped: Callable[[], bool], leadi
     leading.set()
     rates = Rates()
     while not stopped():
-        if not step(limits, lead, rates).queued:
-            time.sleep(limits.interval_seconds)
+        # Full messages cost far less than many small ones. So the window may shrink before it is filled again.
+        time.sleep(min(limits.interval_seconds, step(limits, lead, rates).refill_seconds))
     lead.release()

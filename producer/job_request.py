@@ -6,7 +6,7 @@
 import json
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -22,7 +22,7 @@ COLUMNS = ("question", "gold", "domain", "kind", "choices")
 class SourceSpec:
     """The questions of a job."""
 
-    #: A file, glob, `hf:`, `gym:` or `words:` source, a benchmark's name, or `job:NAME[?failed|?accepted]`.
+    #: A file, glob, `hf:`, `gym:` or `words:` source, a benchmark's name, or `job:NAME[?failed|?accepted|?escalated]`.
     address: str
     #: Column names, ours → the source's.
     mapping: Mapping[str, str] = field(default_factory=dict)
@@ -71,7 +71,7 @@ class JobRequest:
     source: SourceSpec
     #: None means a name made of the dataset, the model and the method.
     name: str | None = None
-    purpose: Literal["teach", "evaluate"] = "teach"
+    purpose: Literal["teach", "evaluate", "round"] = "teach"
     model: str = "teacher"
     #: The round whose adapter answers; None means the model without an adapter.
     round_id: int | None = None
@@ -90,6 +90,28 @@ class JobRequest:
     budget: Budget | None = None
     policy: Policy = field(default_factory=Policy)
     priority: int = 0
+    #: Aliases of the next tiers: each gets the questions that end without an accepted trace in the tier before.
+    escalate: Sequence[str] = ()
+
+
+def next_tiers(request: JobRequest, name: str) -> list[JobRequest]:
+    """The requests of the tiers after the job of that name. They differ only in their model and their questions.
+
+    Raises UsageError if one model has two tiers.
+    """
+    models = (request.model, *request.escalate)
+    if repeated := [alias for alias in models if models.count(alias) > 1]:
+        raise UsageError(f"escalate (--escalate): {repeated[0]} has two tiers. Name another model for each tier")
+    names = tier_names(name, request.escalate)
+    return [
+        replace(request, name=own, model=alias, source=SourceSpec(f"job:{before}?escalated"), escalate=())
+        for before, own, alias in zip((name, *names), names, request.escalate, strict=False)
+    ]
+
+
+def tier_names(name: str, escalate: Sequence[str]) -> list[str]:
+    """The names of the jobs of the next tiers: NAME-tier2, NAME-tier3."""
+    return [f"{name}-tier{tier}" for tier in range(2, len(escalate) + 2)]
 
 
 def stopping_of(enough: int | None, batch: int | None, give_up: float) -> Stopping | None:

@@ -7,6 +7,7 @@ part, the others get the rest.
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import groupby
+from math import inf
 
 #: Largest number of queued questions of all models, so that Redis stays small with any number of workers.
 MAX_QUEUED = 10_000
@@ -15,6 +16,8 @@ MIN_WINDOW = 256
 WINDOW_PER_TASK = 4
 #: Default of the backlog, in windows.
 BACKLOG_WINDOWS = 4
+#: The feeder fills a window again when workers have taken this part of it.
+REFILL_SHARE = 0.25
 #: A message holds the questions that a worker process takes from its queue within so many seconds, at most so many.
 MESSAGE_SECONDS = 0.25
 MAX_QUESTIONS_A_MESSAGE = 16
@@ -53,6 +56,15 @@ def questions_a_message(taken_per_second: float, processes: int) -> int:
     """
     of_one = int(taken_per_second * MESSAGE_SECONDS / max(1, processes))
     return max(1, min(MAX_QUESTIONS_A_MESSAGE, of_one))
+
+
+def refill_seconds(taken_per_second: float, window: int) -> float:
+    """Seconds in which workers take the part of a window that the feeder fills again.
+
+    >>> refill_seconds(320, 256), refill_seconds(0, 256), refill_seconds(1, 0)
+    (0.2, inf, inf)
+    """
+    return REFILL_SHARE * window / taken_per_second if taken_per_second and window else inf
 
 
 def rooms(jobs: Iterable[Job], window: int, backlog: int | None = None) -> dict[int, int]:

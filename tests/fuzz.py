@@ -34,6 +34,7 @@ from tracemill.engines.openai_protocol import Answer, Models, completions, score
 from tracemill.engines.openai_stream import Assembly, Chunk, Events
 from tracemill.errors import UsageError
 from tracemill.verification.answers import math_verify
+from tracemill.verification.answers.expressions import same
 from tracemill.verification.answers.voting import groups
 from tracemill.verification.checks import Item, check
 from tracemill.verification.code.gold_tests import read_tests
@@ -54,7 +55,8 @@ PAIRS = ROOT / "tests" / "unit" / "tracemill" / "verification" / "answers" / "pa
 TEXTS = (
     "0", "1", "-", "+", "/", "^", "=", "(", ")", "[", "]", "{", "}", ",", ";", ":", ".", "%", "$", "\\", "\n", " ",
     "\t", "12", "0.5", "1e9", "9" * 30, "\\frac{", "\\sqrt{", "\\boxed{", "\\begin{pmatrix}", "\\end{pmatrix}", "&",
-    "\\\\", "\\text{", "\\left(", "\\int_0^1 ", "\\sum_{k=1}^{9}", "\\infty", "\\pi", "\\cup", "\\pmod{", "x", "dx",
+    "\\\\", "\\text{", "\\left(", "\\int_0^1 ", "\\sum_{k=1}^{9}", "\\int_0^1 x^2 dx", "\\int x ", "\\prod_{k=1}^{n} k",
+    "\\lim_{x\\to 0} ", "\\zeta(2)", "\\infty", "\\pi", "\\cup", "\\pmod{", "x", "dx",
     "e^{", "!", "The answer is ", "####", "<answer>", "</answer>", "<think>", "</think>", "```python\n", "or", "and",
     "not", "km", "10^", "<<", ">>", "½", "٣", "²", "−", "√", "∞", "\ud800", "\x00", "\u202e", "答案是", "Answer:",
     "(A)", "B.", "True",
@@ -186,7 +188,8 @@ def _cpu_seconds(pid: int) -> float:
 
 def _answers(answer_only: bool) -> Reader:
     """Readers of gold answers, questions and traces: the answer alone, or the reasoning too."""
-    math_verify.equal("1", "1")  # its import counts for no input
+    math_verify.equal("1", "1")  # the imports count for no input
+    same("1", r"\int_0^1 2x dx")
     pairs = [json.loads(line) for line in PAIRS.read_text("utf-8").splitlines()]
 
     def read(text: str) -> None:

@@ -10,7 +10,7 @@ MODULES = (
     *("cli", "selectors", "celery", "vllm", "flower", "redis", "torch", "transformers", "sympy", "psycopg"),
     "flowerconfig",  # Flower runs it as its configuration
 )
-PACKAGES = ("db", "workers", "trainer", "producer", "tracemill", "migrations", "benchmarks")
+PACKAGES = ("db", "workers", "trainer", "web", "producer", "tracemill", "migrations", "benchmarks")
 #: The file to which each imported module writes its name.
 WITNESS = "imported"
 

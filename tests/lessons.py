@@ -53,10 +53,11 @@ def lesson(
     report: Callable[[Progress], None] = lambda progress: None,
     epochs: tuple[int, ...] = (2,),
     teachers: tuple[str, ...] = (),
+    start: str | None = None,
     **fit: Any,
 ) -> Lesson[Any]:
     """Build a lesson in a new folder."""
     adapter = folder / "adapter"
     adapter.mkdir(parents=True, exist_ok=True)
     spec = FitSpec.model_validate({"batch_size": 4, "max_tokens": 128, **fit})
-    return Lesson(model, ASK, examples, spec, spec.options, epochs, folder, adapter, report, teachers)
+    return Lesson(model, ASK, examples, spec, spec.options, epochs, folder, adapter, report, teachers, start)

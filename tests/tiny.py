@@ -42,13 +42,20 @@ TEMPLATE = (
 )
 
 
-def byte_tokenizer(template: str, begin: str, end: str, marks: Sequence[str] = (), special: Sequence[str] = ()) -> Any:
+def byte_tokenizer(
+    template: str,
+    begin: str,
+    end: str,
+    marks: Sequence[str] = (),
+    special: Sequence[str] = (),
+    merges: Sequence[tuple[str, str]] = (),
+) -> Any:
     """Make a byte-level tokenizer. `marks` are further tokens of their own; `special` are special ones."""
     from tokenizers import Tokenizer, decoders, models, pre_tokenizers
     from transformers import PreTrainedTokenizerFast
 
-    bytes_ = sorted(pre_tokenizers.ByteLevel.alphabet())
-    reader = Tokenizer(models.BPE(vocab={char: number for number, char in enumerate(bytes_)}, merges=[]))
+    pieces = [*map("".join, merges), *sorted(pre_tokenizers.ByteLevel.alphabet())]
+    reader = Tokenizer(models.BPE(vocab={piece: number for number, piece in enumerate(pieces)}, merges=list(merges)))
     reader.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
     reader.decoder = decoders.ByteLevel()
     tokenizer = PreTrainedTokenizerFast(tokenizer_object=reader, bos_token=begin, eos_token=end, pad_token=end)

@@ -80,7 +80,7 @@ app.conf.update(
         # Seconds after which a killed worker's unstarted messages come back. The claim in Postgres makes a repeated
         # message harmless.
         "visibility_timeout": 60,
-        "unacked_restore_interval": 1,
+        "unacked_restore_interval": 10,
         "unacked_restore_throttle": 1,
         "health_check_interval": 10,
         **REDIS_CLIENT,

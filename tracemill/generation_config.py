@@ -79,7 +79,7 @@ def job_sampling(
     written: SamplingSettings,
     model: ModelSettings,
     own: SamplingSettings,
-    purpose: Literal["teach", "evaluate"] = "teach",
+    purpose: Literal["teach", "evaluate", "round"] = "teach",
     samples: int = 1,
 ) -> Sampling:
     """The settings of a job, from those of its request, of its model alias and of the model itself."""

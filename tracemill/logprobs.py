@@ -82,6 +82,17 @@ class TopK:
         return tuple(self.columns[0].tolist())
 
     @property
+    def chosen_logprobs(self) -> "NDArray[Any]":
+        """The log-probability of each sampled token; −∞ where the row lacks it."""
+        import numpy as np
+
+        chosen, lengths, ids, logprobs = self.columns
+        ranks = _ranks(chosen, lengths, ids).astype(np.int64)
+        values = np.full(len(chosen), -np.inf)
+        values[ranks > 0] = logprobs[(_starts(lengths) + ranks - 1)[ranks > 0]]
+        return values
+
+    @property
     def ids(self) -> tuple[tuple[int, ...], ...]:
         """T rows of token ids, sorted by falling log-probability."""
         return self._rows(self.columns[2])

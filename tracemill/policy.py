@@ -4,17 +4,58 @@ The policy is stored with its job. A check that could not decide (null) never pa
 """
 
 from collections.abc import Mapping
-from typing import Annotated, Any, Literal, get_args
+from typing import Annotated, Any, Literal, NamedTuple, get_args
 
 from pydantic import Field, model_validator
 
+from tracemill.errors import UsageError
 from tracemill.scores import NUMERIC, score_name
 from tracemill.sections import Section
+from tracemill.statistics import Interval
 
 #: Questions to the LLM verifier about a trace; docs/verification.md has the formula of each.
 Signal = Literal["rating", "uplift", "counterfactual", "coherence", "agreement"]
 SIGNALS: tuple[Signal, ...] = get_args(Signal)
 ScoreName = Annotated[str, score_name(NUMERIC)]
+
+
+#: Fields of a policy that a calibration sets. A policy file must not.
+MEASURED = ("uninformative", "thresholds")
+
+
+class Gate(Section):
+    """A requirement on a signal. For `precision` and `quantile` the judge's calibration gives the threshold."""
+
+    #: Least share of right traces among those that pass. All of its 95 % interval in the calibration is at least this.
+    precision: float | None = Field(None, gt=0, lt=1)
+    #: Largest share of the calibration's right traces that the gate refuses.
+    quantile: float | None = Field(None, gt=0, lt=1)
+    #: A fixed threshold, which no calibration chose. A number instead of a table means the same.
+    least: float | None = Field(None, allow_inf_nan=False)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _a_number_is_a_threshold(cls, value: Any) -> Any:
+        return {"least": value} if type(value) in (int, float) else value
+
+    @model_validator(mode="after")
+    def _has_one_requirement(self) -> "Gate":
+        if len(self.model_dump(exclude_none=True)) != 1:
+            raise ValueError("write one of precision, quantile and least")
+        return self
+
+    def __str__(self) -> str:
+        return " ".join(f"{name} {value:g}" for name, value in self.model_dump(exclude_none=True).items())
+
+
+class Threshold(NamedTuple):
+    """The threshold of a gate, as the calibration gave it."""
+
+    least: float
+    #: Share of right traces among the calibration's traces that pass.
+    precision: Interval
+    #: Share of the calibration's right traces that pass.
+    kept: Interval
 
 
 class Policy(Section):
@@ -45,12 +86,15 @@ class Policy(Section):
     judge: str | None = None
     #: Signals that the judge gives for each trace.
     signals: tuple[Signal, ...] = ("rating",)
-    #: Least values of signals. A gate holds only if the judge's calibration shows that its signal is informative.
-    gates: dict[Signal, float] = Field(default_factory=dict)
+    #: Requirements on signals: `{ precision = 0.9 }`, `{ quantile = 0.1 }` or a number. A gate holds only if the
+    #: judge's calibration shows that its signal is informative.
+    gates: dict[Signal, Gate] = Field(default_factory=dict)
     #: A signal is informative if the 95 % interval of its AUC lies above this.
     auc_above: float = Field(0.5, ge=0.5, lt=1)
     #: Signals that are stored but gate nothing, and why. Filled in when the job is opened.
     uninformative: dict[Signal, str] = Field(default_factory=dict)
+    #: Thresholds that the judge's calibration gave to the gates. Filled in when the job is opened.
+    thresholds: dict[Signal, Threshold] = Field(default_factory=dict)
     #: Share of the questions whose traces are judged, to limit the cost. Every run judges the same questions.
     judge_share: float = Field(1.0, gt=0, le=1)
     #: Also judge the traces that the symbolic checks have refused, to measure the judge.
@@ -60,7 +104,7 @@ class Policy(Section):
 
     @classmethod
     def known_keys(cls) -> list[str]:
-        return [name for name in super().known_keys() if name != "uninformative"]
+        return [name for name in super().known_keys() if name not in MEASURED]
 
     @model_validator(mode="after")
     def _gates_are_asked_for(self) -> "Policy":
@@ -87,8 +131,17 @@ class Policy(Section):
     def passes_gates(self, scores: Mapping[Signal, float]) -> bool:
         """Whether the judge's signals pass. A missing signal fails; an uninformative one is ignored."""
         return all(
-            name in self.uninformative or scores.get(name, float("-inf")) >= least for name, least in self.gates.items()
+            name in self.uninformative or scores.get(name, float("-inf")) >= self.least(name) for name in self.gates
         )
+
+    def least(self, signal: Signal) -> float:
+        """The threshold of a gate. Raises UsageError if it needs a calibration that this policy does not have."""
+        fixed = self.gates[signal].least
+        if fixed is not None:
+            return fixed
+        if signal not in self.thresholds:
+            raise UsageError(f"the gate on {signal} takes its threshold from a calibration, which only a job has")
+        return self.thresholds[signal].least
 
     def judges(self, question_id: int) -> bool:
         """Whether the judge sees the traces of this question."""

@@ -5,7 +5,10 @@ import os
 import signal
 import socket
 import uuid
-from typing import TYPE_CHECKING
+from collections.abc import Iterator
+from contextlib import contextmanager
+from multiprocessing import spawn
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     import psutil
@@ -42,3 +45,32 @@ def die_with_parent() -> None:
     that ended before this call is not noticed: the caller checks that.
     """
     ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+
+
+def die_with_owner(owner: int) -> None:
+    """`die_with_parent`, and end this process at once if the process that owns it has already ended."""
+    die_with_parent()
+    if not os.path.exists(f"/proc/{owner}"):
+        os._exit(1)
+
+
+class _Tie:
+    """An object whose unpickling ties the process that unpickles it to the one that pickled it."""
+
+    def __reduce__(self) -> Any:
+        return die_with_owner, (os.getpid(),)
+
+
+@contextmanager
+def tied_children() -> Iterator[None]:
+    """Have the children that multiprocessing spawns in this block die with their parent (`die_with_parent`).
+
+    They are tied before they import the module of their work, which takes many seconds for vLLM. Children that start in
+    other threads meanwhile are tied as well.
+    """
+    prepare = spawn.get_preparation_data
+    spawn.get_preparation_data = lambda name: prepare(name) | {"tie": _Tie()}
+    try:
+        yield
+    finally:
+        spawn.get_preparation_data = prepare

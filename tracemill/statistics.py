@@ -1,9 +1,11 @@
-"""Confidence intervals, a paired test, and figures for several answers to one question."""
+"""Confidence intervals, tests of one comparison and of several, and figures for several answers to one question."""
 
 import math
 from bisect import bisect_left, bisect_right
 from collections import Counter
 from collections.abc import Callable, Sequence
+from functools import cache
+from statistics import fmean, stdev
 from typing import NamedTuple
 
 #: 97.5 % quantile of the normal distribution: two-sided 95 % intervals.
@@ -17,8 +19,11 @@ class Interval(NamedTuple):
     low: float
     high: float
 
+    def __str__(self) -> str:
+        return f"{self.value:.2f} [{self.low:.2f}, {self.high:.2f}]"
 
-def share(hits: int, of: int) -> Interval:
+
+def share(hits: float, of: float) -> Interval:
     """hits / of with its Wilson score interval (Wilson 1927). `of` = 0 gives 0 [0, 1]."""
     if of == 0:
         return Interval(0.0, 0.0, 1.0)
@@ -27,6 +32,24 @@ def share(hits: int, of: int) -> Interval:
     half = Z / (1 + Z**2 / of) * math.sqrt(p * (1 - p) / of + Z**2 / (4 * of**2))
     # After rounding, the interval must still contain the share.
     return Interval(p, max(0.0, min(p, centre - half)), min(1.0, max(p, centre + half)))
+
+
+def mean_share(questions: int, total: float, squares: float, samples: int) -> Interval:
+    """The mean over questions of the share of right samples, with its interval over questions.
+
+    `total` and `squares` are the sums of the shares and of their squares. The interval is Wilson's for the number of
+    one-sample questions with the same variance of the mean, at most all samples (effective sample size, Franco et al.
+    2019, Journal of Survey Statistics and Methodology 7:334). So samples of one question do not count as questions.
+    """
+    mean, variance = total / max(1, questions), _spread(questions, total, squares) / max(1, questions)
+    effective = min(mean * (1 - mean) * questions / variance, questions * samples) if variance > 0 else questions
+    return share(mean * effective, effective)
+
+
+def _spread(n: int, total: float, squares: float) -> float:
+    """The sum of the squared distances of n values to their mean; 0 for a sum within rounding of it."""
+    spread = squares - total * total / max(1, n)
+    return spread if spread > 1e-9 else 0.0
 
 
 class Paired(NamedTuple):
@@ -47,8 +70,45 @@ def difference(table: Paired) -> Interval:
     n = sum(table)
     if n == 0:
         return Interval(0.0, -1.0, 1.0)
-    before, after = share(table.both + table.first, n), share(table.both + table.second, n)
-    correlation = _correlation(table)
+    return _joined(share(table.both + table.first, n), share(table.both + table.second, n), _correlation(table))
+
+
+class PairedShares(NamedTuple):
+    """Questions that two sides answered several times: sums over questions of their shares of right samples."""
+
+    questions: int
+    #: Samples of a question on one side.
+    samples: int
+    first: float
+    second: float
+    first_squares: float
+    second_squares: float
+    product: float
+
+    @property
+    def shares(self) -> tuple[Interval, Interval]:
+        """The mean share of either side, with its interval over questions."""
+        first = mean_share(self.questions, self.first, self.first_squares, self.samples)
+        return first, mean_share(self.questions, self.second, self.second_squares, self.samples)
+
+    @property
+    def difference(self) -> Interval:
+        """The second mean minus the first. Newcombe's interval joins theirs by the correlation over questions."""
+        n = self.questions
+        spreads = _spread(n, self.first, self.first_squares) * _spread(n, self.second, self.second_squares)
+        covariance = self.product - self.first * self.second / max(1, n)
+        return _joined(*self.shares, covariance / math.sqrt(spreads) if spreads > 0 else 0.0)
+
+    @property
+    def p(self) -> float:
+        """The p-value of Student's test of the differences by question; 1 if they have no spread."""
+        n, total = self.questions, self.second - self.first
+        spread = _spread(n, total, self.first_squares + self.second_squares - 2 * self.product)
+        return _student_tail(total / math.sqrt(n * spread / (n - 1)), n - 1) if spread > 0 else 1.0
+
+
+def _joined(before: Interval, after: Interval, correlation: float) -> Interval:
+    """The second share minus the first, from their intervals and their correlation (Newcombe's method 10)."""
 
     def reach(up: float, down: float) -> float:
         """Half-width on one side. `up` and `down` are the half-widths of the second and the first share."""
@@ -69,6 +129,39 @@ def mcnemar(table: Paired) -> float:
     return float(min(1.0, 2 * sum(math.comb(flips, k) for k in range(fewer + 1)) / 2**flips))
 
 
+def over_runs(values: Sequence[float]) -> Interval | None:
+    """The mean of one figure by run, such as the difference between two arms by seed, with Student's interval.
+
+    Every run adds one value, so the interval holds the mean over all seeds of a recipe, for the questions that were
+    answered. None for values without a spread, such as one value.
+    """
+    if len(set(values)) < 2:
+        return None
+    value = fmean(values)
+    half = _student_quantile(len(values) - 1) * stdev(values) / math.sqrt(len(values))
+    return Interval(value, value - half, value + half)
+
+
+def paired_t(differences: Sequence[float]) -> float:
+    """The two-sided p-value of Student's test that the mean of the differences is 0; 1 if they have no spread."""
+    if len(set(differences)) < 2:
+        return 1.0
+    error = stdev(differences) / math.sqrt(len(differences))
+    return _student_tail(fmean(differences) / error, len(differences) - 1)
+
+
+def holm(p_values: Sequence[float]) -> list[float]:
+    """The p-values of a family of tests, each raised by Holm's method (1979, Scandinavian Journal of Statistics 6:65).
+
+    If no difference of the family is real, the chance that one of them falls below a level is at most that level.
+    """
+    raised, highest = [0.0] * len(p_values), 0.0
+    for rank, index in enumerate(sorted(range(len(p_values)), key=p_values.__getitem__)):
+        highest = max(highest, min(1.0, (len(p_values) - rank) * p_values[index]))
+        raised[index] = highest
+    return raised
+
+
 def pass_at(k: int, right: int, of: int) -> float:
     """Unbiased estimate of the chance that at least one of k samples is right.
 
@@ -87,6 +180,30 @@ def majority_right(answers: Sequence[tuple[str | None, bool]]) -> float:
     votes = Counter("" if right else answer.strip().casefold() or " " for answer, right in given)
     max_votes = max(votes.values(), default=0)
     return 1 / sum(count == max_votes for count in votes.values()) if max_votes and votes[""] == max_votes else 0.0
+
+
+def _student_tail(t: float, freedom: int) -> float:
+    """The chance of a value at least this far from 0, on both sides, by Student's distribution."""
+    # Abramowitz and Stegun 1964, 26.7.3 and 26.7.4: a finite sum for a whole number of degrees of freedom.
+    angle = math.atan(abs(t) / math.sqrt(freedom))
+    is_odd = freedom % 2
+    term = math.cos(angle) if is_odd else 1.0
+    total = 0.0
+    for k in range(1 + is_odd, freedom, 2):
+        total += term
+        term *= math.cos(angle) ** 2 * k / (k + 1)
+    inside = 2 / math.pi * (angle + math.sin(angle) * total) if is_odd else math.sin(angle) * total
+    return min(1.0, max(0.0, 1.0 - inside))
+
+
+@cache
+def _student_quantile(freedom: int) -> float:
+    """The 97.5 % quantile of Student's distribution, by bisection. With one degree of freedom it is 12.7."""
+    low, high = Z, 13.0
+    for _ in range(50):
+        middle = (low + high) / 2
+        low, high = (middle, high) if _student_tail(middle, freedom) > 0.05 else (low, middle)
+    return low
 
 
 def _correlation(table: Paired) -> float:

@@ -7,7 +7,7 @@ from typing import Literal, TypeAlias
 
 from pydantic import Field, model_validator
 
-from producer.job_request import JobRequest, SourceSpec, budget_of, read_shots, stopping_of
+from producer.job_request import JobRequest, SourceSpec, budget_of, read_shots, stopping_of, tier_names
 from tracemill.errors import UsageError
 from tracemill.methods import Shot
 from tracemill.policy import Policy
@@ -87,6 +87,8 @@ class TeachSpec(AskSpec):
     budget_money: float | None = Field(default=None, gt=0)
     #: Higher goes first; jobs of the same priority share their model.
     priority: int = 0
+    #: Aliases of stronger models. Each answers what the one before failed, in a job NAME-tier2, NAME-tier3.
+    escalate: list[str] = Field(default=[])
 
     @model_validator(mode="after")
     def _has_one_budget_and_a_whole_stopping_rule(self) -> "TeachSpec":
@@ -106,4 +108,10 @@ class TeachSpec(AskSpec):
             stopping=stopping_of(self.enough, self.batch, self.give_up),
             budget=budget_of(self.budget_tokens, self.budget_money),
             priority=self.priority,
+            escalate=self.escalate,
         )
+
+    @property
+    def job_names(self) -> list[str]:
+        """The names of the job and of its next tiers."""
+        return [self.name, *tier_names(self.name, self.escalate)]

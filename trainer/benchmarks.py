@@ -1,5 +1,7 @@
 """Evaluation jobs for the benchmarks of a round or a loop, with the untrained student."""
 
+from sqlalchemy import Connection
+
 from db.jobs import open_job
 from db.queries import Q
 from db.session import transaction
@@ -8,7 +10,7 @@ from producer.opening import Reading, job_spec, require_source, store_questions,
 from producer.sources.benchmarks import BENCHMARKS
 from tracemill.errors import UsageError
 from trainer.evaluate import jobs_by_names
-from trainer.spec import EvaluateSpec, RoundSpec
+from trainer.spec import APART, EvaluateSpec, RoundSpec
 
 
 def open_benchmarks(spec: RoundSpec, reading: Reading = unseen) -> RoundSpec:
@@ -16,13 +18,25 @@ def open_benchmarks(spec: RoundSpec, reading: Reading = unseen) -> RoundSpec:
 
     Raises UsageError when a job of that name has other settings.
     """
-    open_measured(spec.evaluate, spec.student, reading)
-    return with_benchmarks(spec)
+    for evaluation in filter(None, (spec.evaluate, spec.dev)):
+        open_measured(evaluation, spec.student, reading)
+    named = with_benchmarks(spec)
+    with transaction() as connection:
+        require_other_questions(connection, named.dev_jobs, named.evaluate.jobs)
+    return named
+
+
+def require_other_questions(connection: Connection, dev: list[str], reported: list[str]) -> None:
+    """Raise UsageError if the jobs to choose by and the reported ones share a question."""
+    shared = connection.execute(Q["shared_questions"], {"jobs": dev, "others": reported}).scalar_one()
+    if shared:
+        raise UsageError(f"[dev] and [evaluate] share {shared} questions: {APART}")
 
 
 def with_benchmarks(spec: RoundSpec) -> RoundSpec:
     """Add the names of the benchmarks' jobs to the round, whether or not the jobs exist."""
-    return spec.model_copy(update={"evaluate": with_jobs(spec.evaluate, spec.student)})
+    dev = with_jobs(spec.dev, spec.student) if spec.dev is not None else None
+    return spec.model_copy(update={"evaluate": with_jobs(spec.evaluate, spec.student), "dev": dev})
 
 
 def with_jobs(evaluate: EvaluateSpec, student: str) -> EvaluateSpec:

@@ -16,7 +16,7 @@ from db.queries import Q
 from producer.enqueue import copy_questions
 from tracemill.errors import TracemillError, UsageError
 from tracemill.sampling import Sampling
-from tracemill.statistics import majority_right, pass_at, share
+from tracemill.statistics import majority_right, mean_share, pass_at, share
 from trainer.spec import RoundSpec
 
 
@@ -26,7 +26,7 @@ def advance(connection: Connection, round_id: int, spec: RoundSpec) -> bool:
     It is safe to call repeatedly. Raises TracemillError when a job was cancelled, or has failed questions that it does
     not leave out.
     """
-    before = jobs_by_names(connection, spec.evaluate.jobs)
+    before = jobs_by_names(connection, spec.measured_jobs)
     after = jobs_by_names(connection, [repeated(spec, name) for name in before])
     for job in before.values():
         repetition = after.get(repeated(spec, job["name"]))
@@ -104,17 +104,24 @@ def _repeat(connection: Connection, round_id: int, spec: RoundSpec, job: dict[st
 
 
 def measure(connection: Connection, job: dict[str, Any]) -> dict[str, Any]:
-    """Measure a finished evaluation job: the columns of `evaluations` from `questions` on."""
+    """Measure a finished evaluation job: the columns of `evaluations` from `questions` on.
+
+    Of several samples the accuracy is the mean over questions of the share of right ones. If the job stops at enough
+    right samples, it is the share of right first samples.
+    """
     key = {"job_id": job["id"]}
     counts = connection.execute(Q["evaluation_counts"], key).mappings().one()
     if counts["questions"] == 0:
         raise TracemillError(f"evaluation job '{job['name']}' has no questions, so it measured nothing")
     accuracy = share(counts["correct"], counts["questions"])
+    samples = job["samples"]
     by_k: dict[str, dict[int, float]] = {"pass_at": {}, "majority_at": {}}
     # Adaptive sampling takes more samples of hard questions, so no estimate is unbiased.
-    if job["samples"] > 1 and job["enough"] is None:
-        rows = connection.execute(Q["evaluation_samples"], key)
-        by_k = of_samples([list(zip(row.answers, row.correct, strict=True)) for row in rows], job["samples"])
+    if samples > 1 and job["enough"] is None:
+        rows = connection.execute(Q["evaluation_samples"], key).all()
+        by_k = of_samples([list(zip(row.answers, row.correct, strict=True)) for row in rows], samples)
+        shares = [sum(row.correct) / samples for row in rows]
+        accuracy = mean_share(len(shares), sum(shares), sum(each * each for each in shares), samples)
     stored = {name: json.dumps(values) for name, values in by_k.items()}
     return {**counts, **stored, "accuracy": accuracy.value, "low": accuracy.low, "high": accuracy.high}
 

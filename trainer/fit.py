@@ -54,6 +54,7 @@ def fit_round(round_id: int) -> Path:
             _launch(round_id, spec.fit.processes)
         objective = objectives.find(spec.fit.objective)
         examples = round_examples(connection, round_id, objective)
+        start = connection.execute(Q["round_by_name"], {"name": spec.start}).mappings().one() if spec.start else None
         options = template_options(jobs_by_names(connection, spec.evaluate.jobs).values())
         sources = [dict(source) for source in connection.execute(Q["round_sources"], {"round_id": round_id}).mappings()]
     folder = model_folder(settings().data_dir, spec)
@@ -74,6 +75,7 @@ def fit_round(round_id: int) -> Path:
         folder=unfinished,
         report=_reporter(round_id),
         teachers=_teachers(objective, spec, sources),
+        start=start["adapter_path"] if start else None,
         chat_template_kwargs=options,
     )
     outcome = asdict(objective.fit(lesson))
@@ -111,7 +113,7 @@ def _launch(round_id: int, processes: int) -> NoReturn:
 
 def round_examples(connection: Connection, round_id: int, objective: objectives.Objective) -> list[objectives.Example]:
     """The examples of a round. Raises TracemillError when an objective needs tokens that must not be learnt."""
-    values = {"round_id": round_id, "logprobs": objective.logprobs}
+    values = {"round_id": round_id, "logprobs": objective.logprobs, "rewards": objective.rewards}
     rows = connection.execute(Q["examples_of_round"], values).all()
     methods: defaultdict[tuple[int, int], set[str]] = defaultdict(set)
     for row in rows:
@@ -134,7 +136,7 @@ def _refuse_shortened(methods: Sequence[str], objective: objectives.Objective) -
 def _example(row: Any, text: str) -> objectives.Example:
     steps = tuple(step["text"] for step in row.steps)
     return objectives.Example(
-        row.role, row.question, text, row.stage, row.position, steps, row.logprobs, row.is_cut_off
+        row.role, row.question, text, row.stage, row.position, steps, row.logprobs, row.is_cut_off, row.advantage
     )
 
 

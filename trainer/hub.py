@@ -113,7 +113,10 @@ def evaluated(card: str, measured: Sequence[Mapping[str, Any]]) -> str:
         f"| {100 * row['accuracy']:.1f} % [{100 * row['low']:.1f}, {100 * row['high']:.1f}] |"
         for row in measured
     ]
-    head = ["| job | with the adapter | questions | correct | accuracy [95 %] |", "|---|---|---|---|---|"]
+    head = [
+        "| job | with the adapter | questions | correct | accuracy [95 %, over questions] |",
+        "|---|---|---|---|---|",
+    ]
     return EVALUATION.join([before, "\n".join(["", *head, *rows, ""]), after])
 
 

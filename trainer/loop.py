@@ -2,6 +2,9 @@
 
 STaR, Zelikman et al. 2022, arXiv:2203.14465: attempt the questions and keep the right traces; rationalise the failed
 questions; train the base model on all kept traces; repeat with the better model.
+
+With an objective that learns from the student's own samples, right or wrong, a round is another one: attempt the
+questions; score the attempts, if the objective has a teacher; continue to train the adapter on these attempts alone.
 """
 
 from collections.abc import Sequence
@@ -14,11 +17,13 @@ from tracemill.errors import UsageError
 from tracemill.sections import Section, key_of
 from trainer.ask_spec import AskSpec
 from trainer.fit_spec import FitSpec
-from trainer.spec import EvaluateSpec, RoundSpec, parse, read
+from trainer.objectives import OwnOptions, Scorer
+from trainer.spec import EvaluateSpec, RoundSpec, parse, read, require_apart
 
 #: The default plateau of a loop with a dev set.
 PLATEAU = 0.005
-APART = "a loop must not end on the figure that it reports"
+#: [select] of a round on the student's own samples, unless the loop says otherwise: all of them.
+EVERY_SAMPLE = {"accepted": "any", "finished": False, "max_per_question": 0}
 
 
 class RationalizeSpec(Section):
@@ -45,8 +50,12 @@ class LoopSpec(Section):
     #: there is a dev set. -1 turns this rule off.
     plateau: float | None = Field(default=None, ge=-1, le=1)
     #: The questions of every round. The prompt has the examples for the base model, which does not know the form yet,
-    #: and for every hint. A trained model gets the prompt of its evaluation.
+    #: and for every hint. A trained model gets the prompt of its evaluation. If a model scores
+    #: the student's own samples, the prompt of that model has them instead.
     attempt: AskSpec
+    #: The name of a round: the first attempt is made with its adapter, and the first round continues to train it. Only
+    #: for objectives that learn from the student's own samples. Default: the base model.
+    start: str | None = None
     #: The second try at failed questions, with a hint. Default: they are not asked again.
     rationalize: RationalizeSpec | None = None
     #: [select] of each round, without `jobs`: a round learns from all attempts so far.
@@ -69,12 +78,7 @@ class LoopSpec(Section):
                     "benchmarks, as in [evaluate]. Without both keys all rounds run"
                 )
             return self
-        dev, reported = self.dev, self.evaluate
-        shared = {*dev.jobs} & {*reported.jobs}
-        if dev.limit == reported.limit:
-            shared |= {*dev.benchmarks} & {*reported.benchmarks}
-        if shared:
-            raise ValueError(f"[dev] and [evaluate] both name {', '.join(sorted(shared))}: {APART}")
+        require_apart(self.dev, self.evaluate)
         return self
 
     @model_validator(mode="after")
@@ -82,6 +86,37 @@ class LoopSpec(Section):
         if self.fit.tuning == "full":
             raise ValueError("fit.tuning = 'full': the student of a loop attempts its questions with an adapter")
         return self
+
+    @model_validator(mode="after")
+    def _learns_own_words_alone(self) -> "LoopSpec":
+        objective = self.fit.objective
+        if self.own is None:
+            if self.start is not None:
+                raise ValueError(f"start: a round with fit.objective = '{objective}' always trains a new adapter")
+            return self
+        if self.rationalize is not None:
+            raise ValueError(
+                f"[rationalize]: fit.objective = '{objective}' learns from the student's own attempts alone"
+            )
+        if self.attempt.temperature not in (None, 1.0):
+            raise ValueError(
+                f"attempt.temperature = {self.attempt.temperature:g}: fit.objective = '{objective}' learns the "
+                "distribution that is sampled, at temperature 1. Remove the key"
+            )
+        if self.attempt.examples is not None and self.scorer is None:
+            raise ValueError(f"attempt.examples: with fit.objective = '{objective}' no prompt has examples")
+        return self
+
+    @property
+    def own(self) -> OwnOptions | None:
+        """The options of an objective that learns from the student's own samples; None for other objectives."""
+        options = self.fit.options
+        return options if isinstance(options, OwnOptions) else None
+
+    @property
+    def scorer(self) -> Scorer | None:
+        """The model that scores the attempts; None if the objective needs no scores."""
+        return self.own.scorer(self.student) if self.own is not None else None
 
     @property
     def min_gain(self) -> float | None:
@@ -110,13 +145,17 @@ def load(path: Path, changes: Sequence[str] = ()) -> LoopSpec:
 def round_of(spec: LoopSpec, number: int, jobs: Sequence[str], where: str = "the loop") -> RoundSpec:
     """Build round `number`, from 1: it trains the base model on the traces of `jobs`.
 
-    It is measured on the dev set too.
+    With an objective of own samples it continues to train the adapter of the round before. It is measured on the dev
+    set too.
     """
     dev = spec.dev.jobs if spec.dev is not None else []
+    defaults = EVERY_SAMPLE if spec.own is not None else {}
+    start = round_name(spec.name, number - 1) if number > 1 else spec.start
     content = {
         "name": round_name(spec.name, number),
         "student": spec.student,
-        "select": {**spec.select, "jobs": list(jobs)},
+        "start": start if spec.own is not None else None,
+        "select": {**defaults, **spec.select, "jobs": list(jobs)},
         "fit": spec.fit.model_dump(),
         "evaluate": {**spec.evaluate.model_dump(), "jobs": [*spec.evaluate.jobs, *dev]},
     }
@@ -136,6 +175,11 @@ def attempt_name(loop: str, number: int) -> str:
 def rationalize_name(loop: str, number: int) -> str:
     """The name of the job that asks the failed questions again, with a hint."""
     return f"{loop}-{number}-rationalize"
+
+
+def score_name(loop: str, number: int) -> str:
+    """The name of the job that scores the attempts of a round."""
+    return f"{loop}-{number}-score"
 
 
 def ended(spec: LoopSpec, finished: int, dev: Sequence[float] = ()) -> str | None:

@@ -20,7 +20,8 @@ from producer.opening import job_spec
 from tracemill.celery import LOOP, app
 from tracemill.errors import TracemillError, without_error_numbers
 from tracemill.methods import named, prompts
-from trainer.loop import attempt_name, rationalize_name, round_name, round_of
+from tracemill.policy import Policy
+from trainer.loop import attempt_name, rationalize_name, round_name, round_of, score_name
 from trainer.loop_steps import Decision, Snapshot, next_step
 from trainer.loops import Loop, dev_shares, jobs_of, loop_of, results
 from trainer.submit import nudge_trainer, store_round
@@ -81,6 +82,8 @@ def _make(connection: Connection, loop: Loop, decision: Decision) -> Callable[[]
             return _attempt(connection, loop)
         case "rationalize":
             return _rationalize(connection, loop)
+        case "score":
+            return _score(connection, loop)
         case "train":
             return _train(connection, loop)
         case "end":
@@ -116,6 +119,17 @@ def _rationalize(connection: Connection, loop: Loop) -> Callable[[], None]:
     request = ask.request(rationalize_name(loop.name, loop.round), loop.spec.student, "rationalize", loop.shots)
     model = _round_id(connection, loop, loop.round - 1) if loop.round > 1 else None
     return _open(connection, loop, job_spec(replace(request, round_id=model)), failed, False, "loop_rationalizes")
+
+
+def _score(connection: Connection, loop: Loop) -> Callable[[], None]:
+    """Let the objective's teacher score every token of the attempts."""
+    scorer = loop.spec.scorer
+    assert scorer is not None
+    attempted = attempt_name(loop.name, loop.round)
+    ask = loop.spec.attempt.model_copy(update={"source": f"job:{attempted}", "limit": 0, "policy": Policy()})
+    request = ask.request(score_name(loop.name, loop.round), scorer.model, scorer.method, loop.shots)
+    spec = job_spec(replace(request, purpose="round", logprobs=scorer.top_k))
+    return _open(connection, loop, replace(spec, scores=scorer.of), attempted, None, "loop_scores")
 
 
 def _open(

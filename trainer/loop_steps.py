@@ -1,8 +1,10 @@
 """The next step of a loop: a pure function of its state and of the awaited job or round.
 
     attempt -> rationalize -> train -> attempt of the next round, or the end
+    attempt -> score -> train -> ...
 
-Training follows the attempt directly if there is no [rationalize] or no failed question.
+Training follows the attempt directly if there is no [rationalize] or no failed question. A loop whose objective has a
+model that scores the attempts goes the second way.
 """
 
 from dataclasses import dataclass
@@ -18,7 +20,7 @@ class Snapshot:
     spec: LoopSpec
     #: From 1.
     round: int
-    step: Literal["attempt", "rationalize", "train"]
+    step: Literal["attempt", "rationalize", "score", "train"]
     #: The job that the loop waits for; in the step `train` the round.
     awaits: str
     #: None means that the awaited job or round no longer exists.
@@ -33,7 +35,7 @@ class Snapshot:
 class Decision(NamedTuple):
     """The move, and the reason if the loop ends or fails."""
 
-    move: Literal["wait", "rationalize", "train", "attempt", "end", "fail"]
+    move: Literal["wait", "rationalize", "score", "train", "attempt", "end", "fail"]
     reason: str = ""
 
 
@@ -49,8 +51,10 @@ def next_step(loop: Snapshot) -> Decision:
             problem = "no longer exists" if loop.awaited_state is None else "was cancelled"
             return Decision("fail", f"{loop.awaits} {problem}, so there is nothing to learn from")
         case "attempt", "done" | "over_budget":
+            if loop.spec.scorer is not None:
+                return Decision("score")
             return Decision("rationalize" if loop.spec.rationalize and loop.n_unsolved else "train")
-        case "rationalize", "done" | "over_budget":
+        case "rationalize" | "score", "done" | "over_budget":
             return Decision("train")
         case _:
             return Decision("wait")

@@ -5,7 +5,7 @@ The trainers advance an open loop (`trainer.loop_service`).
 
 import json
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from datetime import datetime
 from pathlib import Path
 from typing import Literal
@@ -19,11 +19,11 @@ from producer.opening import Reading, job_spec, open_request, unseen
 from tracemill.errors import UsageError, unknown_name
 from tracemill.methods import Shot
 from tracemill.statistics import Interval, share
-from trainer.benchmarks import open_measured, with_jobs
+from trainer.benchmarks import open_measured, require_other_questions, with_jobs
 from trainer.evaluate import jobs_by_names
-from trainer.loop import APART, LoopSpec, attempt_name, rationalize_name, round_name, round_of
+from trainer.loop import LoopSpec, attempt_name, rationalize_name, round_name, round_of, score_name
 from trainer.spec import parse
-from trainer.submit import check_student, difference, evaluation_prompt, queue_round
+from trainer.submit import check_start, check_student, difference, evaluation_prompt, queue_round
 
 
 @dataclass(frozen=True)
@@ -33,7 +33,7 @@ class Loop:
     id: int
     name: str
     state: Literal["running", "stopped", "failed", "done"]
-    step: Literal["attempt", "rationalize", "train"]
+    step: Literal["attempt", "rationalize", "score", "train"]
     #: From 1.
     round: int
     #: The job that the loop waits for; in the step `train` the round.
@@ -92,8 +92,17 @@ def loop_named(name: str) -> Loop:
 
 
 def first_attempt(spec: LoopSpec, shots: Sequence[Shot]) -> JobRequest:
-    """Build the first job: it asks the base model all questions, after the worked examples."""
-    return spec.attempt.request(attempt_name(spec.name, 1), spec.student, shots=shots)
+    """Build the first job: it asks the base model all questions, after the worked examples.
+
+    Own samples are asked as the evaluation is, at temperature 1, by the model of `start`. Their tokens are stored.
+    """
+    name = attempt_name(spec.name, 1)
+    if spec.own is None:
+        return spec.attempt.request(name, spec.student, shots=shots)
+    with transaction() as connection:
+        start = check_start(connection, round_of(spec, 1, ["none"]))
+    ask = spec.attempt.model_copy(update={"temperature": 1.0, "top_p": spec.attempt.top_p or 1.0})
+    return replace(ask.request(name, spec.student), purpose="round", logprobs=1, round_id=start)
 
 
 def open_loop(spec: LoopSpec, folder: Path, reading: Reading = unseen) -> Loop:
@@ -128,10 +137,7 @@ def _check_sets(spec: LoopSpec) -> None:
     with transaction() as connection:
         evaluation_prompt(connection, round_of(spec, 1, ["none"]))
         if spec.dev is not None:
-            names = {"jobs": spec.dev.jobs, "others": spec.evaluate.jobs}
-            shared = connection.execute(Q["shared_questions"], names).scalar_one()
-            if shared:
-                raise UsageError(f"[dev] and [evaluate] share {shared} questions: {APART}")
+            require_other_questions(connection, spec.dev.jobs, spec.evaluate.jobs)
 
 
 def _insert(spec: LoopSpec, shots: Sequence[Shot]) -> None:
@@ -176,7 +182,10 @@ def stop_loop(name: str) -> Loop:
 
 
 def jobs_of(connection: Connection, loop: Loop) -> list[str]:
-    """List the teaching jobs that the loop has opened so far, in order."""
+    """List the jobs that a round learns from: all so far, or with own samples those of this round that are scored."""
+    if loop.spec.own is not None:
+        name = score_name if loop.spec.scorer is not None else attempt_name
+        return [name(loop.name, loop.round)]
     names = [
         name(loop.name, number) for number in range(1, loop.round + 1) for name in (attempt_name, rationalize_name)
     ]
@@ -196,7 +205,7 @@ def results(connection: Connection, loop: Loop) -> list[RoundResult]:
 
 def _result(row: RowMapping, *, has_dev: bool) -> RoundResult:
     def right(stage: str) -> Interval:
-        return share(row[f"{stage}_correct"], row[f"{stage}_questions"])
+        return share(row[f"{stage}_right"], row[f"{stage}_questions"])
 
     return RoundResult(
         round=row["round"],

@@ -7,6 +7,7 @@ from typing import Any, Literal
 
 from pydantic import Field, ValidationError, model_validator
 
+from producer.job_request import tier_names
 from tracemill.errors import UsageError, reason_of
 from tracemill.sampling import SamplingSettings
 from tracemill.sections import Section, apply_changes, key_of
@@ -45,6 +46,20 @@ class EvaluateSpec(SamplingSettings):
         return self
 
 
+APART = "what decides must not be what is reported"
+
+
+def require_apart(dev: EvaluateSpec | None, reported: EvaluateSpec) -> None:
+    """Raise ValueError if both name the same job or benchmark."""
+    if dev is None:
+        return
+    shared = {*dev.jobs} & {*reported.jobs}
+    if dev.limit == reported.limit:
+        shared |= {*dev.benchmarks} & {*reported.benchmarks}
+    if shared:
+        raise ValueError(f"[dev] and [evaluate] both name {', '.join(sorted(shared))}: {APART}")
+
+
 class RoundSpec(Section):
     """One round."""
 
@@ -52,6 +67,8 @@ class RoundSpec(Section):
     name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")
     #: Alias of the model to train.
     student: str = "student"
+    #: The name of another round of this student: the fit continues to train its adapter. Default: a new adapter.
+    start: str | None = None
     #: Jobs that are opened and finished before the round is queued. They are the default of `select.jobs`.
     teach: list[TeachSpec] = Field(default=[])
     #: The traces that the round trains on.
@@ -60,8 +77,26 @@ class RoundSpec(Section):
     curriculum: CurriculumSpec | None = None
     #: The training: its objective and its parameters.
     fit: FitSpec = FitSpec()
-    #: The evaluations before and after.
+    #: The evaluations before and after, which are reported. Choose nothing by them.
     evaluate: EvaluateSpec
+    #: The evaluations to choose by, between epochs, settings or rounds. They are measured in the same way, and no
+    #: claim of a report counts them. Default: none.
+    dev: EvaluateSpec | None = None
+
+    @property
+    def measured_jobs(self) -> list[str]:
+        """All evaluation jobs of the base model: the reported ones, then those to choose by."""
+        return [*self.evaluate.jobs, *self.dev_jobs]
+
+    @property
+    def dev_jobs(self) -> list[str]:
+        """The evaluation jobs to choose by."""
+        return self.dev.jobs if self.dev is not None else []
+
+    @model_validator(mode="after")
+    def _dev_and_reported_sets_differ(self) -> "RoundSpec":
+        require_apart(self.dev, self.evaluate)
+        return self
 
     @model_validator(mode="before")
     @classmethod
@@ -69,10 +104,16 @@ class RoundSpec(Section):
         match given:
             case {"teach": [_, *_] as taught, **rest}:
                 select = rest.get("select", {})
-                names = [job.get("name") for job in taught if isinstance(job, dict)]
+                names = [name for job in taught if isinstance(job, dict) for name in _job_names(job)]
                 if isinstance(select, dict) and "jobs" not in select:
                     return given | {"select": select | {"jobs": names}}
         return given
+
+
+def _job_names(job: dict[str, Any]) -> list[Any]:
+    """The names of a teaching job and of its next tiers, before the job is checked."""
+    escalate = job.get("escalate")
+    return [job.get("name"), *tier_names(str(job.get("name")), escalate if isinstance(escalate, list) else [])]
 
 
 def load(path: Path, changes: Sequence[str] = ()) -> RoundSpec:

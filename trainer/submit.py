@@ -1,6 +1,7 @@
 """Submission of a round and of its control arm: all checks of a round come here, before anything runs."""
 
 import json
+from operator import attrgetter
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +20,7 @@ from trainer.fit import model_folder
 from trainer.spec import RoundSpec, parse
 
 #: The keys of [select] that a control arm keeps: the origin of traces, and the limits of one question. Its other keys
-#: filter by verdicts, or limit the amount, which is that of the round.
+#: filter by verdicts, or limit the amount, which is that of the round. It never takes traces that were cut off.
 POOL = {
     "jobs",
     "methods",
@@ -28,7 +29,6 @@ POOL = {
     "datasets",
     "since",
     "until",
-    "finished",
     "near_duplicates",
     "max_per_question",
     "ngram",
@@ -66,6 +66,7 @@ def nudge_trainer(round_id: int) -> None:
 def checked(connection: Connection, spec: RoundSpec) -> str:
     """Hash of the prompt that the round's examples and evaluations share. Raises UsageError if anything is wrong."""
     check_student(spec)
+    check_start(connection, spec)
     if objectives.find(spec.fit.objective).pairs and spec.select.accepted is not True:
         raise UsageError(f"select.accepted: the pairs of fit.objective = '{spec.fit.objective}' need accepted traces")
     like = {"name": spec.select.like}
@@ -91,6 +92,7 @@ def check_student(spec: RoundSpec) -> None:
             f"student = '{spec.student}': its engine is a server elsewhere. Only a model with engine = \"vllm\" has "
             "weights that can be trained and served with an adapter."
         )
+    _check_scorer(spec)
     if spec.fit.shard and (objective.pairs or objective.teacher):
         raise UsageError(f"fit.shard cannot learn '{objective.name}'. Set shard = false, or another objective")
     if spec.fit.tuning == "full":
@@ -102,6 +104,33 @@ def check_student(spec: RoundSpec) -> None:
         raise UsageError(
             f"model {spec.student} cannot serve an adapter of rank {spec.fit.lora_rank}: set adapters = true and "
             f"max_lora_rank = {served_rank(spec.fit.lora_rank)} under [models.{spec.student}.vllm]"
+        )
+
+
+def check_start(connection: Connection, spec: RoundSpec) -> int | None:
+    """The id of the round whose adapter this round continues to train. Raises UsageError if it cannot do so."""
+    if spec.start is None:
+        return None
+    row = connection.execute(Q["round_by_name"], {"name": spec.start}).mappings().one_or_none()
+    if row is None:
+        raise UsageError(f"start: there is no round '{spec.start}'. `tracemill rounds` lists those there are.")
+    if row["adapter_path"] is None:
+        raise UsageError(f"start: round '{spec.start}' has no adapter. See: tracemill rounds show {spec.start}")
+    earlier = parse(row["spec"], f"round '{spec.start}'")
+    for key in ("student", "fit.tuning", "fit.lora_rank", "fit.lora_alpha"):
+        ours, theirs = (attrgetter(key)(each) for each in (spec, earlier))
+        if ours != theirs:
+            raise UsageError(f"start: round '{spec.start}' has {key} = {theirs!r}, and this round has {ours!r}")
+    return int(row["id"])
+
+
+def _check_scorer(spec: RoundSpec) -> None:
+    options = spec.fit.options
+    scorer = options.scorer(spec.student) if isinstance(options, objectives.OwnOptions) else None
+    if scorer is not None and model(scorer.model).engine != "vllm":
+        raise UsageError(
+            f"fit.{spec.fit.objective}: model '{scorer.model}' is a server elsewhere, which cannot score the tokens of "
+            'another model. Take a model with engine = "vllm"'
         )
 
 
@@ -175,13 +204,18 @@ def _prompt_hash(connection: Connection, spec: RoundSpec) -> str:
 
 def _require_teaching(connection: Connection, spec: RoundSpec) -> None:
     for name, job in _jobs(connection, "select.jobs", spec.select.jobs).items():
-        if job["purpose"] != "teach":
-            raise UsageError(f"select.jobs: job '{name}' has purpose '{job['purpose']}'; only `teach` is trained on")
+        if job["purpose"] == "evaluate":
+            raise UsageError(f"select.jobs: job '{name}' has purpose 'evaluate', and no evaluation is trained on")
+        if objectives.find(spec.fit.objective).learns_own_words and job["purpose"] != "round":
+            raise UsageError(
+                f"select.jobs: fit.objective = '{spec.fit.objective}' learns from samples of the student itself, and "
+                f"job '{name}' has none. A loop makes them: tracemill loop FILE"
+            )
 
 
 def evaluation_prompt(connection: Connection, spec: RoundSpec) -> str:
     """The prompt that the round's evaluations share. Raises UsageError unless they all measure its student with it."""
-    jobs = _jobs(connection, "evaluate.jobs", spec.evaluate.jobs)
+    jobs = _jobs(connection, "evaluate.jobs", spec.measured_jobs)
     for name, job in jobs.items():
         if job["purpose"] != "evaluate":
             raise UsageError(f"evaluate.jobs: job '{name}' has purpose '{job['purpose']}', not 'evaluate'")
@@ -225,10 +259,16 @@ def control_name(name: str) -> str:
 def control_of(spec: RoundSpec) -> RoundSpec:
     """The round's twin on unfiltered traces: as many tokens of each difficulty as the round's own examples have.
 
-    It is selected once the round's examples are written (`claim_round`). Raises UsageError when the objective learns
-    from pairs of right and wrong traces: without verdicts there are none.
+    It takes no trace that was cut off. Rows above fit.max_tokens count on neither side. It is selected once the
+    round's examples are written (`claim_round`). Raises UsageError when the objective learns from pairs of right and
+    wrong traces: without verdicts there are none.
     """
-    if objectives.find(spec.fit.objective).pairs:
+    objective = objectives.find(spec.fit.objective)
+    if objective.learns_own_words:
+        raise UsageError(
+            f"--control: fit.objective = '{objective.name}' learns from right and wrong samples, so it has no filter"
+        )
+    if objective.pairs:
         raise UsageError(
             f"--control: fit.objective = '{spec.fit.objective}' learns from pairs of right and wrong traces, and "
             "unfiltered traces have none. Compare it with a round of another objective: tracemill rounds compare"

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from db.jobs import JobSpec
 from db.session import transaction
-from producer.opening import Reading, job_spec, open_request, origin_job, require_source, unseen
+from producer.opening import Reading, job_spec, open_request, origin_job, require_source, tier_specs, unseen
 from trainer.ask_spec import TeachSpec
 from trainer.evaluate import jobs_by_names
 
@@ -24,14 +24,17 @@ def open_teaching(
             wait([builds_on])
         open_request(job.teaching_request(folder), reading)
     if jobs:
-        wait([job.name for job in jobs])
+        wait(_names(jobs))
 
 
 def planned(jobs: Sequence[TeachSpec], folder: Path) -> list[JobSpec]:
     """Build the settings of all the jobs; none if all of them are open. Raises UsageError for a wrong job."""
-    names = [job.name for job in jobs]
-    specs = [job_spec(job.teaching_request(folder), upcoming=names) for job in jobs]
-    return specs if len(_opened(names)) < len(jobs) else []
+    names = _names(jobs)
+    specs = []
+    for job in jobs:
+        request = job.teaching_request(folder)
+        specs += [job_spec(request, upcoming=names), *tier_specs(request, job.name)]
+    return specs if len(_opened(names)) < len(names) else []
 
 
 def require_sources(jobs: Sequence[TeachSpec], folder: Path) -> None:
@@ -40,6 +43,10 @@ def require_sources(jobs: Sequence[TeachSpec], folder: Path) -> None:
     for job in jobs:
         if job.name not in opened:
             require_source(job.teaching_request(folder).source)
+
+
+def _names(jobs: Sequence[TeachSpec]) -> list[str]:
+    return [name for job in jobs for name in job.job_names]
 
 
 def _opened(names: list[str]) -> Collection[str]:

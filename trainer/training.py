@@ -70,11 +70,11 @@ def train(
     shared = _arguments(lesson, len(indices), checkpoints)
     columns = {**material.columns, LENGTH: material.lengths}
     trainer = trainer_class(
-        model=base_model(lesson.model, fit.quantisation, torch.bfloat16 if is_lora else torch.float32, fit.shard),
+        model=_student(lesson),
         args=arguments_class(**shared, **(arguments or {})),
         train_dataset=Dataset.from_dict(columns).select(indices),
         processing_class=load_tokenizer(lesson.model),
-        peft_config=lora(fit) if is_lora else None,
+        peft_config=lora(fit) if is_lora and lesson.start is None else None,
         callbacks=[
             Reporter(lesson.report, len(indices), sum(material.tokens[row] for row in indices)),
             Checkpoints(checkpoints, lesson.fingerprint, fit.checkpoint_seconds),
@@ -97,6 +97,13 @@ def train(
         seconds=seconds,
         resumed=int(resumed.name.rpartition("-")[2]) if resumed else 0,
     )
+
+
+def _student(lesson: Lesson[Any]) -> Any:
+    fit = lesson.fit
+    dtype = torch.bfloat16 if fit.tuning == "lora" else torch.float32
+    base = base_model(lesson.model, fit.quantisation, dtype, fit.shard)
+    return base if lesson.start is None else PeftModel.from_pretrained(base, lesson.start, is_trainable=True)
 
 
 def _arguments(lesson: Lesson[Any], rows: int, folder: Path) -> dict[str, Any]:

@@ -44,6 +44,7 @@ from workers.job import Chains, WorkerJob, method_of, worker_job
 from workers.outages import Occupant, Work
 from workers.pause import is_paused
 from workers.room import rooms_of, visiting
+from workers.scoring import stored_samples
 from workers.shutdown import at_the_end, draining, engine_died
 from workers.spending import Shortage, charge_lost, pay, payment, reserve, take_from_slice
 from workers.traces import trace_row
@@ -131,7 +132,7 @@ def _visit(claim: Claim) -> None:
             if visit.answers:
                 answered(claim.job.model)
             if claim.is_trial and not isinstance(visit.error, AliasRefused):
-                patiently(lambda: pauses.resume([claim.job.model]))
+                pauses.resume([claim.job.model])
         complete = _store((claim, visit))
         if visit.error is not None and not complete:
             raise visit.error
@@ -263,8 +264,13 @@ def _ask(claim: Claim) -> Visit:
 
     visit = Visit()
 
+    samples = stored_samples(job, claim.question_id, claim.missing) if job.scores is not None else None
+
     async def ask() -> None:
-        await sampler.visit(claim.chains, claim.missing, values, visit)
+        if samples is None:
+            await sampler.visit(claim.chains, claim.missing, values, visit)
+        else:
+            await sampler.score(claim.chains, samples, values, visit)
 
     occupant = [Occupant(Work.visit, *claim.key)]
     with visiting(running, len(claim.missing), claim.deaths, is_paused) as has_room:

@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
+from typing import Literal
 
 from db.queries import Q
 from db.session import transaction
@@ -30,6 +31,7 @@ class WorkerJob:
     prompts: Mapping[str, Chains]
     ask_as: str | None
     from_job_id: int | None
+    scores: Literal["tokens", "text"] | None
     negative: bool
     plan: Plan
     budget_unit: str | None
@@ -63,6 +65,7 @@ def worker_job(job_id: int) -> WorkerJob:
         prompts=prompts,
         ask_as=row["ask_as"],
         from_job_id=row["from_job_id"],
+        scores=row["scores"],
         negative=row["negative"],
         plan=Plan(max_traces=row["most"], batch=row["batch"], enough=row["enough"], give_up=row["give_up"]),
         budget_unit=row["budget_unit"],

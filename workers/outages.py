@@ -50,7 +50,7 @@ def answers_now(alias: str) -> bool:
 def pause(alias: str, error: AliasRefused) -> None:
     """Pause an alias that its server refuses. Other aliases of this worker continue."""
     log.error("%s is paused: %s", alias, error)
-    patiently(lambda: pauses.pause(alias, str(error)))
+    pauses.pause(alias, str(error))
 
 
 class Paused(EngineAway):
@@ -60,7 +60,7 @@ class Paused(EngineAway):
 @contextmanager
 def unless_paused(alias: str) -> Iterator[None]:
     """Requests to an alias. Raises Paused if it is paused, or if its server refuses it now."""
-    state = patiently(lambda: pauses.state_of(alias))
+    state = pauses.state_of(alias)
     if state is not None and not state.is_trial_due:
         raise Paused(state.reason)
     try:
@@ -69,7 +69,7 @@ def unless_paused(alias: str) -> Iterator[None]:
         pause(alias, error)
         raise Paused(str(error)) from error
     if state is not None:
-        patiently(lambda: pauses.resume([alias]))
+        pauses.resume([alias])
 
 
 class Work(StrEnum):

@@ -2,14 +2,14 @@
 
 `ask_workers` sends the traces in small messages to a queue of the judge's workers, at most a window of them at a time.
 The task `rate` asks the judge and pushes its replies to a list in Redis, which belongs to this call. Nothing is stored
-in Postgres: when a worker ends meanwhile, the call fails, and its caller starts again.
+in Postgres: when a worker ends meanwhile, the call fails. Its caller keeps the replies that it had until then.
 """
 
 import json
 import logging
 import time
 import uuid
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any, NamedTuple
 
@@ -23,7 +23,7 @@ from tracemill.policy import Signal
 from tracemill.queues import generate_queue, verify_queue
 from tracemill.settings import model
 from tracemill.verification.judge import Case, Judged
-from tracemill.verification.judge.bounded import Request
+from tracemill.verification.judge.bounded import Progress, Request
 from workers.judging import judge_of
 from workers.shutdown import engine_died
 
@@ -61,11 +61,11 @@ def workers_of(alias: str) -> Workers | None:
 
 
 def ask_workers(
-    workers: Workers, alias: str, cases: Sequence[Case], signals: Sequence[Signal], progress: Callable[[], None]
+    workers: Workers, alias: str, cases: Sequence[Case], signals: Sequence[Signal], progress: Progress
 ) -> list[Judged]:
     """The judge's signals of each case, in order, from the engine of a running worker.
 
-    `progress` is called after each trace. Raises EngineError when the judge cannot be asked, and StackError when a
+    `progress` takes each reply. Raises EngineError when the judge cannot be asked, and StackError when a
     worker ends meanwhile or Redis cannot be reached.
     """
     batches = [
@@ -88,8 +88,8 @@ def ask_workers(
         while len(judged) < len(cases):
             replies = _next_reply(workers, alias, reply_list)
             judged |= replies
-            for _ in replies:
-                progress()
+            for index, reply in replies.items():
+                progress(index, reply)
             send_next()
     finally:
         with commands() as redis:
@@ -105,7 +105,9 @@ def _next_reply(workers: Workers, alias: str, reply_list: str) -> dict[int, Judg
         alive = workers_of(alias)
         ended = workers.names - (alive.names if alive else frozenset())
         if ended:
-            raise StackError(f"the worker {min(ended)} ended before it rated every trace: run the same command again")
+            raise StackError(
+                f"the worker {min(ended)} ended before it rated every trace: run the same command again, it continues"
+            )
         if time.monotonic() > deadline:
             raise EngineError(
                 f"the workers that serve {alias} gave no rating for {limit:.0f} s: see `tracemill health`"

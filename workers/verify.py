@@ -229,6 +229,8 @@ def _store(job: WorkerJob, questions: Sequence[Sequence[StoredTrace]], outcome: 
         if outcome.revotes:
             connection.execute(Q["revote"], outcome.revotes)
         connection.execute(Q["settle"], {"job_id": job.id, "rows": json.dumps(settlements)})
+        if unsolved := [row["question_id"] for row in settlements if not row["accepted"]]:
+            connection.execute(Q["escalate"], {"job_id": job.id, "question_ids": unsolved})
 
 
 class Settlement(NamedTuple):

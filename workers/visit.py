@@ -5,6 +5,7 @@ loses only its own samples; all other paid answers are kept.
 """
 
 import asyncio
+import time
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
@@ -13,7 +14,7 @@ from typing import NamedTuple
 from weakref import WeakKeyDictionary
 
 from tracemill import thinking
-from tracemill.engines import Completion, Engine, Sampling
+from tracemill.engines import Completion, Engine, Sampling, Written
 from tracemill.engines.usage import Usage
 from tracemill.errors import EngineError
 from tracemill.methods import Call
@@ -123,6 +124,9 @@ class Sampler:
             visit.error = visit.error or error
             return
         begun = zip(slots, firsts, strict=False)  # a server may return fewer
+        if len(chain) == 1:
+            visit.answers += [Answer(slot, (first,)) for slot, first in begun]
+            return
         await asyncio.gather(*(self._rest(visit, chain, slot, first, values) for slot, first in begun))
 
     async def _rest(
@@ -137,6 +141,34 @@ class Sampler:
             visit.error = visit.error or error
         else:
             visit.answers.append(Answer(slot, tuple(links)))
+
+    async def score(
+        self, chains: Chains, samples: Mapping[Slot, Completion], values: Mapping[str, str], visit: Visit
+    ) -> None:
+        """Score every token of other traces after this job's prompt: they become answers with new log-probabilities.
+
+        The text of a sample without tokens is read in this model's tokens. An engine's failure is data, as in `visit`.
+        """
+        await asyncio.gather(
+            *(self._score(visit, slot, sample, chains[slot.variant][-1], values) for slot, sample in samples.items())
+        )
+
+    async def _score(self, visit: Visit, slot: Slot, sample: Completion, call: Call, values: Mapping[str, str]) -> None:
+        messages, started = render(call.prompt, values), time.monotonic()
+        top, is_complete = sample.logprobs, sample.finish_reason == "stop"
+        answer = Written(sample.text, is_complete) if top is None else top.chosen
+        try:
+            async with self._share() as share:
+                scored = await self._engine.score_tokens(messages, answer, self._sampling)
+        except EngineError as error:
+            visit.error = visit.error or error
+            return
+        # The model reads the sample, and writes nothing.
+        cost = self._model.price_in * sample.tokens / 1e6
+        link = Link(call, replace(sample, logprobs=scored), 0, cost, time.monotonic() - started, share.seconds)
+        visit.usage.tokens_in += sample.tokens
+        visit.cost += cost
+        visit.answers.append(Answer(slot, (link,)))
 
     async def _links(
         self, visit: Visit, chain: tuple[Call, ...], index: int, n: int, values: Mapping[str, str]

@@ -14,10 +14,10 @@
 insert into prompts (hash, messages) values (:hash, cast(:messages as jsonb)) on conflict do nothing
 
 -- name: insert_job
-insert into jobs (name, purpose, model, round_id, method, ask_as, from_job_id, negative, samples, most, batch, enough, give_up,
-                  budget, budget_unit, sampling, policy, verifier, source, source_options, priority)
-values (:name, :purpose, :model, :round_id, :method, :ask_as, :from_job_id, :negative, :samples, :most, :batch, :enough,
-        :give_up, :budget, :budget_unit, cast(:sampling as jsonb), cast(:policy as jsonb), :verifier, :source,
+insert into jobs (name, purpose, model, round_id, method, ask_as, from_job_id, escalates, scores, negative, samples, most,
+                  batch, enough, give_up, budget, budget_unit, sampling, policy, verifier, source, source_options, priority)
+values (:name, :purpose, :model, :round_id, :method, :ask_as, :from_job_id, :escalates, :scores, :negative, :samples, :most,
+        :batch, :enough, :give_up, :budget, :budget_unit, cast(:sampling as jsonb), cast(:policy as jsonb), :verifier, :source,
         cast(:source_options as jsonb), :priority)
 on conflict (name) do nothing
 returning id
@@ -87,6 +87,25 @@ from jobs j, (
 where j.id = :job_id
 on conflict do nothing
 
+-- name: escalate
+-- (no row) -> pending, in the jobs that take what :job_id fails: questions that are done without an accepted trace. Failed
+-- questions stay, because nobody has answered them. The primary key makes a repetition harmless. A job that was done
+-- already runs again.
+with moved as (
+    insert into job_questions (job_id, question_id, wanted)
+    select n.id, q.question_id, least(n.batch, n.enough)
+    from jobs j join jobs n on n.from_job_id = j.id join job_questions q on q.job_id = j.id
+    where j.id = :job_id and n.escalates and q.state = 'done' and q.accepted = 0
+      and j.state not in ('paused', 'cancelled', 'deleting') and n.state not in ('paused', 'cancelled', 'deleting')
+      and (cast(:question_ids as bigint[]) is null or q.question_id = any(:question_ids))
+    order by n.id, q.question_id
+    on conflict do nothing
+    returning job_id
+), reopened as (
+    update jobs set state = 'running', finished_at = null where id in (select job_id from moved) and state = 'done'
+)
+select count(*) as questions from moved
+
 -- name: count_job_questions
 select count(*) from job_questions where job_id = :job_id
 
@@ -105,7 +124,11 @@ where id = :job_id and state = 'done'
   and exists (select from job_questions q where q.job_id = j.id and q.state in ('pending', 'generated'))
 
 -- name: active_jobs
-select id, model, policy from jobs where state in ('filling', 'running') order by priority desc, id
+-- With `is_late`: the lease of one of their questions ran out.
+select id, model, policy, exists (
+    select from job_questions q where q.job_id = j.id and q.state in ('queued', 'running', 'generated')
+      and q.lease_until < (select clock_timestamp())) as is_late
+from jobs j where state in ('filling', 'running') order by priority desc, id
 
 -- name: demands
 -- Counts of the active jobs' questions by state. Pending ones are counted only up to the number that could be sent. Those
@@ -177,9 +200,9 @@ where (job_id, question_id) in (
     for update skip locked
 )
 
--- name: end_lost_claims
--- running and generated stay as they are: their process has sent no heartbeat for :lease seconds, or has ended. Their lease
--- runs out now, and take_back or overdue_verifications follows. The recursion reads one index entry for each process.
+-- name: lost_owners
+-- Processes with claims that have sent no heartbeat for :lease seconds, or have ended. The recursion reads one index entry
+-- for each process.
 with recursive owners as (
     (select owner from job_questions where owner is not null and state in ('running', 'generated') order by owner limit 1)
     union all
@@ -188,14 +211,19 @@ with recursive owners as (
     from owners where owners.owner is not null
 ), alive as materialized (
     select name from processes where seen_at > clock_timestamp() - make_interval(secs => :lease)
-), lost as (
-    select owner from owners where owner is not null and not exists (select from alive where name = owner)
 )
+select owner from owners where owner is not null and not exists (select from alive where name = owner)
+
+-- name: end_lost_claims
+-- running and generated stay as they are: their process is lost and sends no heartbeat again. Their lease runs out now, and
+-- take_back or overdue_verifications follows.
 update job_questions set lease_until = clock_timestamp()
 where (job_id, question_id) in (
     select job_id, question_id from job_questions
-    where owner in (select owner from lost) and state in ('running', 'generated') and lease_until is null
-    for update skip locked
+    where owner = any(:owners) and state in ('running', 'generated') and lease_until is null
+      and not exists (select from processes
+                      where name = owner and seen_at > clock_timestamp() - make_interval(secs => :lease))
+    for update of job_questions skip locked
 )
 
 -- name: claims_of
@@ -249,11 +277,12 @@ where (job_id, question_id) in (
 returning question_id
 
 -- name: finish_job
--- running -> done: no question is unfinished.
+-- running -> done: no question is unfinished, and the tier before can move no more questions here.
 update jobs j set state = 'done', finished_at = now()
 where id in (select id from jobs where id = :job_id and state = 'running' for no key update skip locked)
   and not exists (select from job_questions q where q.job_id = j.id and q.state = 'pending')
   and not exists (select from job_questions q where q.job_id = j.id and q.state in ('queued', 'running', 'generated'))
+  and not exists (select from jobs b where j.escalates and b.id = j.from_job_id and b.state in ('filling', 'running', 'paused'))
 
 -- name: shortages
 -- The largest cost of a visit depends on the missing samples and on the length of the texts in the slots of its prompts.
@@ -292,6 +321,12 @@ select t.text from traces t join jobs j on j.id = t.job_id
 left join verdicts v on v.trace_id = t.id and v.verifier = j.verifier
 where t.job_id = :from_job_id and t.question_id = :question_id
 order by v.accepted desc nulls last, t.sample_index, t.variant limit 1
+
+-- name: samples_to_score
+-- The traces of another job for the same question, with the tokens that were sampled.
+select t.variant, t.sample_index, t.text, t.finish_reason, t.thinking_tokens, l.payload
+from traces t join trace_logprobs l on l.trace_id = t.id
+where t.job_id = :from_job_id and t.question_id = :question_id
 
 -- name: cancelled_jobs
 select id from jobs where id = any(:job_ids) and state in ('cancelled', 'deleting')
@@ -455,7 +490,7 @@ from job_questions where job_id = :job_id and state = 'done' group by 1 order by
 update jobs set state = cast(:state as text), finished_at = case when cast(:state as text) = 'cancelled' then now() end,
     budget = coalesce(cast(:budget as double precision), budget)
 where name = :name and state = any(:allowed)
-returning id
+returning id, from_job_id
 
 -- name: retry_failed
 -- failed -> pending: the user retries the job.

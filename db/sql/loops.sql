@@ -1,7 +1,8 @@
 -- Loops. Every transition is one statement, guarded by the expected state, step and round:
 --
 --   running: attempt --loop_rationalizes--> rationalize --loop_trains--> train --loop_attempts--> attempt of the next round
---               \___________________________loop_trains________________/   \----loop_done---> done
+--               \-----loop_scores------> score -----------loop_trains-------/   \----loop_done---> done
+--               \___________________________loop_trains___________________/
 --   running --loop_failed--> failed      running --stop_loop--> stopped      stopped, failed --continue_loop--> running
 --
 -- A trainer makes a step in one transaction that locks the loop's row: it opens the next job or queues the next round, and
@@ -38,10 +39,15 @@ select * from loops where id = :loop_id and state = 'running' for update skip lo
 update loops set step = 'rationalize', awaits = :awaits, nudge_after = null
 where id = :loop_id and state = 'running' and step = 'attempt' and round = :round
 
+-- name: loop_scores
+-- attempt -> score: a teacher scores the student's samples.
+update loops set step = 'score', awaits = :awaits, nudge_after = null
+where id = :loop_id and state = 'running' and step = 'attempt' and round = :round
+
 -- name: loop_trains
--- attempt, rationalize -> train: the round's jobs have ended.
+-- attempt, rationalize, score -> train: the round's jobs have ended.
 update loops set step = 'train', awaits = :awaits, nudge_after = null
-where id = :loop_id and state = 'running' and step in ('attempt', 'rationalize') and round = :round
+where id = :loop_id and state = 'running' and step in ('attempt', 'rationalize', 'score') and round = :round
 
 -- name: loop_attempts
 -- train -> attempt of the next round: the round is done.
@@ -81,23 +87,24 @@ where j.name = any(:jobs) and q.fingerprint in (
     where p.name = any(:others))
 
 -- name: loop_rounds
--- The loop's finished rounds in order: right answers before and after on the reported set and the dev set, and the number
--- of training examples.
+-- The loop's finished rounds in order: right answers before and after on the reported set and the dev set (of several
+-- samples the sums of the shares of right ones), and the number of training examples.
 select r.name as round, e.*, l.*
 from rounds r, lateral (
     select coalesce(sum(questions) filter (where reported and stage = 'before'), 0)::bigint as before_questions,
-           coalesce(sum(correct) filter (where reported and stage = 'before'), 0)::bigint as before_correct,
+           coalesce(sum(hits) filter (where reported and stage = 'before'), 0)::float8 as before_right,
            coalesce(sum(questions) filter (where reported and stage = 'after'), 0)::bigint as after_questions,
-           coalesce(sum(correct) filter (where reported and stage = 'after'), 0)::bigint as after_correct,
+           coalesce(sum(hits) filter (where reported and stage = 'after'), 0)::float8 as after_right,
            coalesce(sum(questions) filter (where dev and stage = 'before'), 0)::bigint as dev_before_questions,
-           coalesce(sum(correct) filter (where dev and stage = 'before'), 0)::bigint as dev_before_correct,
+           coalesce(sum(hits) filter (where dev and stage = 'before'), 0)::float8 as dev_before_right,
            coalesce(sum(questions) filter (where dev and stage = 'after'), 0)::bigint as dev_after_questions,
-           coalesce(sum(correct) filter (where dev and stage = 'after'), 0)::bigint as dev_after_correct
+           coalesce(sum(hits) filter (where dev and stage = 'after'), 0)::float8 as dev_after_right
     from evaluations e, lateral (
-        select e.benchmark = any(:reported) as reported, e.benchmark = any(:dev) as dev) sets
+        select e.benchmark = any(:reported) as reported, e.benchmark = any(:dev) as dev,
+               case when e.pass_at = '{}' then e.correct else e.accuracy * e.questions end as hits) sets
     where e.round_id = r.id
 ) e, lateral (
-    select count(*) as examples, count(*) filter (where j.method = 'rationalize') as rationalised,
+    select count(*) as examples, count(*) filter (where j.method = 'rationalize' and j.scores is null) as rationalised,
            count(distinct t.question_id) as questions
     from (select distinct trace_id from examples where round_id = r.id) x
     join traces t on t.id = x.trace_id join jobs j on j.id = t.job_id

@@ -1,15 +1,18 @@
 -- The data of a round's report (`trainer.report`), apart from its evaluations. They read views only, as the read-only role.
 
 -- name: report_breakdown
--- Before and after by domain, difficulty and length of the questions, over all benchmarks.
+-- Before and after by domain, difficulty and length of the questions, over all reported benchmarks.
 select case grouping(b.domain, b.difficulty, b.length) when 3 then 'domain' when 5 then 'difficulty' else 'length' end as by,
        coalesce(b.domain, b.difficulty, b.length) as value,
        count(*) filter (where b.correct and a.correct) as both,
        count(*) filter (where b.correct and not a.correct) as first,
        count(*) filter (where a.correct and not b.correct) as second,
-       count(*) filter (where not a.correct and not b.correct) as neither
+       count(*) filter (where not a.correct and not b.correct) as neither,
+       max(greatest(b.samples, a.samples)) as samples,
+       sum(b.share) as first_shares, sum(a.share) as second_shares, sum(b.share * b.share) as first_squares,
+       sum(a.share * a.share) as second_squares, sum(b.share * a.share) as products
 from round_answers b join round_answers a on a.round = b.round and a.benchmark = b.benchmark and a.question_id = b.question_id
-where b.round = :round and b.stage = 'before' and a.stage = 'after'
+where b.round = :round and b.stage = 'before' and a.stage = 'after' and b.benchmark <> all(cast(:dev as text[]))
 group by grouping sets ((b.domain), (b.difficulty), (b.length))
 order by 1, array_position('{easy,short,medium,hard,long,unknown}', coalesce(b.difficulty, b.length)), 2
 
@@ -49,7 +52,7 @@ group by 1 order by 1
 select * from (
     select *, row_number() over (partition by flip order by md5(round || question_id)) as nth,
            count(*) over (partition by flip) as of
-    from round_flips where round = :round
+    from round_flips where round = :round and benchmark <> all(cast(:dev as text[]))
 ) f where nth <= :most order by flip, nth
 
 -- name: report_questions
@@ -71,3 +74,7 @@ select purpose, sum(traces) as traces, sum(tokens_out) as tokens, sum(engine_sec
 from job_progress
 where job = any(:jobs) or (purpose = 'evaluate' and adapter = :round)
 group by 1
+
+-- name: report_tiers
+-- The tiers of the round's jobs.
+select * from job_tiers where job = any(:jobs) order by first_job, tier, job

@@ -10,6 +10,12 @@
 -- name: round_by_name
 select * from rounds where name = :name
 
+-- name: rounds_of_student
+-- The finished rounds that measured a student by the same jobs.
+select name, spec from rounds
+where state = 'done' and spec ->> 'student' = :student and spec -> 'evaluate' -> 'jobs' = to_jsonb(cast(:jobs as text[]))
+order by name
+
 -- name: round_for_work
 select r.*, p.messages from rounds r join prompts p on p.hash = r.prompt_hash where r.id = :round_id
 
@@ -41,6 +47,13 @@ returning id, name
 -- cancelled -> running: the evaluation jobs of a round that is retried.
 update jobs set state = 'running', finished_at = null
 where round_id = :round_id and purpose = 'evaluate' and state = 'cancelled'
+
+-- name: trainers_are_due
+-- Whether overdue_rounds or movable_loops may return rows. Most steps of the feeder only read.
+select exists (select from rounds where state in ('queued', 'selecting', 'fitting', 'evaluating')
+                 and (lease_until is null or lease_until < (select clock_timestamp())))
+    or exists (select from loops where state = 'running'
+                 and (nudge_after is null or nudge_after < (select clock_timestamp())))
 
 -- name: overdue_rounds
 -- Rounds that need a task: none was sent yet, the last one is 30 seconds old, or the owner's lease has expired. Here the
@@ -107,11 +120,19 @@ update rounds set state = 'failed', error = :error, owner = null, lease_until = 
 where id = :round_id and owner = :owner and state in ('selecting', 'fitting', 'evaluating')
 
 -- name: examples_of_round
--- A pair (chosen, rejected) shares its stage and position.
+-- A pair (chosen, rejected) shares its stage and position. A scored trace was written by the method of its own job. The
+-- advantage of a sample is its reward (1 if accepted, else 0), minus the mean reward of the question's samples in its job.
 select e.role, q.question, t.text, t.finish_reason is not distinct from 'length' as is_cut_off, e.stage, e.position,
-       t.steps, j.method,
-       case when :logprobs then l.payload end as logprobs
+       t.steps, coalesce(o.method, j.method) as method,
+       case when :logprobs then l.payload end as logprobs,
+       case when :rewards then (
+           select coalesce(max(v.accepted::int) filter (where s.id = t.id), 0)
+                  - sum(coalesce(v.accepted::int, 0))::float8 / count(*)
+           from traces s left join verdicts v on v.trace_id = s.id and v.verifier = j.verifier
+           where s.job_id = t.job_id and s.question_id = t.question_id
+       ) end as advantage
 from examples e join traces t on t.id = e.trace_id join questions q on q.id = t.question_id join jobs j on j.id = t.job_id
+left join jobs o on o.id = j.from_job_id and j.scores is not null
 left join trace_logprobs l on l.trace_id = t.id and :logprobs
 where e.round_id = :round_id
 order by e.stage, e.position, e.role

@@ -1,10 +1,10 @@
 -- The selection of a round's traces (trainer/select). The temporary table `candidates` holds the remaining traces until the
 -- end of the transaction. One statement fills it and counts the removed traces per filter; each later filter is one
--- `delete`. If there are too many candidates, those with the smallest `lot`, a hash of (seed, trace), are kept. So the same
--- seed always chooses the same traces.
+-- `delete`. If a question has too many candidates, those with the smallest `preference` are kept, otherwise those with the
+-- smallest `lot`, a hash of (seed, trace). So the same seed always chooses the same traces.
 
 -- name: teaching_jobs
-select id from jobs where purpose = 'teach' and name = any(:jobs) order by id
+select id from jobs where purpose <> 'evaluate' and name = any(:jobs) order by id
 
 -- name: more_memory
 -- For sorts and joins of candidates, until the end of the transaction.
@@ -15,7 +15,7 @@ set local work_mem = '128MB'
 set local idle_in_transaction_session_timeout = '1h'
 
 -- name: drop_temporary
-drop table if exists candidates, overlapping
+drop table if exists candidates, overlapping, diversity cascade
 
 -- name: create_candidates
 create temporary table candidates (
@@ -28,6 +28,8 @@ create temporary table candidates (
     steps bigint,
     tokens bigint, -- in a pair the sum of both
     content uuid,
+    label text, -- the answer of a choice or a yes-or-no question, after its kind
+    preference real, -- null is greater than all
     lot uuid,
     stage smallint,
     position bigint
@@ -38,15 +40,28 @@ create temporary table overlapping (
     question_id bigint primary key, rule text, evaluation_question_id bigint, share real
 ) on commit drop
 
+-- name: create_diversity
+create temporary table diversity (trace_id bigint, preference real) on commit drop
+
+-- name: create_ranked
+-- `nth` counts the traces of a question, the preferred one first. The view is dropped with its table.
+create temporary view ranked as
+select *, row_number() over (partition by question_id, wrong order by preference, lot, trace_id) as nth from candidates
+
 -- name: fill_candidates
 -- Counts the traces of the given jobs by the first filter that removes each; null means that it is kept. With :pairs, wrong
 -- traces are candidates too: traces known to be wrong, and traces of jobs that ask for wrong answers.
 with judged as (
     select trace_id, question_id, wrong, difficulty, rate, steps, tokens, removed,
            case when removed is null then md5(text)::uuid end as content,
-           case when removed is null then md5(cast(:seed as text) || ':' || trace_id)::uuid end as lot
+           case when removed is null then md5(cast(:seed as text) || ':' || trace_id)::uuid end as lot,
+           coalesce(label, case when correct then gold_label end) as label, preference
     from (
-        select t.id as trace_id, t.question_id, t.text, t.tokens_out as tokens, v.steps, w.wrong,
+        select t.id as trace_id, t.question_id, t.text, t.tokens_out as tokens, v.steps, w.wrong, v.correct,
+               answer_label(coalesce(v.kind, q.kind), t.answer) as label,
+               answer_label(coalesce(v.kind, q.kind), q.gold) as gold_label,
+               case when cast(:prefer as text) is not null then
+                   :sign * (select {score} from (select cast(:prefer as text) as score) k) end as preference,
                difficulty(jq.accepted, jq.settled), jq.accepted::real / nullif(jq.settled, 0) as rate,
                case
                    when j.negative and not :pairs then 'negative'
@@ -69,17 +84,7 @@ with judged as (
                        select min(k.bound || '.' || k.score)
                        from unnest(cast(:bounds as text[]), cast(:scores as text[]), cast(:limits as real[])) -- real, as the columns are
                            as k (bound, score, allowed),
-                       lateral (select case k.score
-                           when 'faithfulness' then v.faithfulness
-                           when 'coherence' then v.coherence
-                           when 'majority' then v.majority
-                           when 'margin' then v.margin
-                           {score_cases}
-                           when 'tokens_out' then t.tokens_out
-                           when 'thinking_tokens' then t.thinking_tokens
-                           when 'cost' then t.cost
-                           else (v.signals ->> k.score)::real
-                       end as score) as measured
+                       lateral (select {score} as score) as measured
                        where not coalesce(case k.bound when 'at_least' then measured.score >= k.allowed
                                                        else measured.score <= k.allowed end, false)
                    )
@@ -94,8 +99,9 @@ with judged as (
         offset 0 -- evaluates each trace once
     ) each
 ), kept as (
-    insert into candidates (trace_id, question_id, wrong, difficulty, rate, steps, tokens, content, lot)
-    select trace_id, question_id, wrong, difficulty, rate, steps, tokens, content, lot from judged where removed is null
+    insert into candidates (trace_id, question_id, wrong, difficulty, rate, steps, tokens, content, label, preference, lot)
+    select trace_id, question_id, wrong, difficulty, rate, steps, tokens, content, label, preference, lot
+    from judged where removed is null
 )
 select removed, count(*) as traces from judged group by removed
 
@@ -132,7 +138,7 @@ delete from candidates where question_id in (select question_id from overlapping
 -- name: drop_repeated
 -- Repetitions of the same text for the same question.
 delete from candidates c
-using (select trace_id, row_number() over (partition by question_id, wrong, content order by lot, trace_id) as copy
+using (select trace_id, row_number() over (partition by question_id, wrong, content order by preference, lot, trace_id) as copy
        from candidates) r
 where r.trace_id = c.trace_id and r.copy > 1
 
@@ -140,18 +146,30 @@ where r.trace_id = c.trace_id and r.copy > 1
 select c.trace_id, q.question, t.text
 from candidates c join traces t on t.id = c.trace_id join questions q on q.id = c.question_id
 where c.wrong = :wrong
-order by c.lot, c.trace_id
+order by c.preference, c.lot, c.trace_id
+
+-- name: texts_to_compare
+-- The traces of each question that has several, in the order of their lots.
+select c.trace_id, c.question_id, c.wrong, t.text
+from candidates c join traces t on t.id = c.trace_id
+where (c.question_id, c.wrong) in (select question_id, wrong from candidates group by 1, 2 having count(*) > 1)
+order by c.question_id, c.wrong, c.lot, c.trace_id
+
+-- name: insert_diversity
+insert into diversity values (:trace_id, :preference)
+
+-- name: prefer_diversity
+update candidates c set preference = d.preference from diversity d where d.trace_id = c.trace_id
+
+-- name: unpreferred
+-- Whether there are candidates, and none has the preferred score.
+select count(*) as traces from candidates having count(preference) = 0 and count(*) > 0
 
 -- name: drop_listed
 delete from candidates where trace_id = any(:traces)
 
 -- name: pair_candidates
--- Pairs the right and the wrong traces of each question in the order of their lots, as far as both exist.
-with ranked as (
-    select trace_id, question_id, wrong, tokens,
-           row_number() over (partition by question_id, wrong order by lot, trace_id) as nth
-    from candidates
-)
+-- Pairs the right and the wrong traces of each question in their order, as far as both exist.
 update candidates c set partner_id = w.trace_id, tokens = r.tokens + w.tokens
 from ranked r join ranked w on w.question_id = r.question_id and w.nth = r.nth and w.wrong and not r.wrong
 where c.trace_id = r.trace_id
@@ -161,16 +179,24 @@ delete from candidates where partner_id is null
 
 -- name: drop_over_max_per_question
 delete from candidates c
-using (select trace_id, row_number() over (partition by question_id order by lot, trace_id) as nth from candidates) r
+using ranked r
 where r.trace_id = c.trace_id and r.nth > :most
+
+-- name: labels
+select label, count(*) as examples from candidates where label is not null group by label order by label
 
 -- name: difficulties
 select difficulty, count(*) as examples, sum(tokens) as tokens from candidates group by difficulty
 
 -- name: drop_over_balance
 delete from candidates c
-using (select trace_id, row_number() over (partition by difficulty order by lot, trace_id) as nth from candidates) r
+using (select trace_id, row_number() over (partition by difficulty order by nth, lot, trace_id) as nth from ranked) r
 where r.trace_id = c.trace_id and r.nth > (cast(:most as jsonb) ->> c.difficulty)::bigint
+
+-- name: drop_over_label_balance
+delete from candidates c
+using (select trace_id, row_number() over (partition by label order by nth, lot, trace_id) as nth from ranked) r
+where r.trace_id = c.trace_id and r.nth > (cast(:most as jsonb) ->> c.label)::bigint
 
 -- name: tokens_of_round
 -- Tokens per difficulty in the examples of another round.
@@ -184,19 +210,40 @@ left join traces p on p.id = x.trace_id
 where r.name = :name
 group by 1
 
+-- name: long_examples
+-- The examples of another round with more than :safe_bytes, as `tokens_of_round` counts them.
+select difficulty(jq.accepted, jq.settled) as difficulty, t.tokens_out as tokens, q.question, t.text,
+       t.finish_reason is not distinct from 'length' as is_cut_off, j.method
+from rounds r
+join examples e on e.round_id = r.id and e.role = 'sft'
+join traces t on t.id = e.trace_id
+join questions q on q.id = t.question_id
+join jobs j on j.id = t.job_id
+left join job_questions jq on jq.job_id = t.job_id and jq.question_id = t.question_id
+where r.name = :name and octet_length(q.question) + octet_length(t.text) > :safe_bytes
+
+-- name: long_candidates
+-- The candidates that `drop_unlike` would keep, with more than :safe_bytes; without those that are known to be short.
+select c.trace_id, q.question, t.text, t.finish_reason is not distinct from 'length' as is_cut_off, j.method
+from (select trace_id, difficulty, sum(tokens) over (partition by difficulty order by lot, trace_id) as tokens
+      from candidates) c
+join traces t on t.id = c.trace_id join questions q on q.id = t.question_id join jobs j on j.id = t.job_id
+where c.tokens <= coalesce((cast(:most as jsonb) ->> c.difficulty)::bigint, 0)
+  and octet_length(q.question) + octet_length(t.text) > :safe_bytes and c.trace_id <> all(cast(:short as bigint[]))
+
 -- name: drop_unlike
 delete from candidates c
-using (select trace_id, sum(tokens) over (partition by difficulty order by lot, trace_id) as tokens from candidates) r
+using (select trace_id, sum(tokens) over (partition by difficulty order by nth, lot, trace_id) as tokens from ranked) r
 where r.trace_id = c.trace_id and r.tokens > coalesce((cast(:most as jsonb) ->> c.difficulty)::bigint, 0)
 
 -- name: drop_over_tokens
 delete from candidates c
-using (select trace_id, sum(tokens) over (order by lot, trace_id) as tokens from candidates) r
+using (select trace_id, sum(tokens) over (order by nth, lot, trace_id) as tokens from ranked) r
 where r.trace_id = c.trace_id and r.tokens > :most
 
 -- name: drop_over_limit
 delete from candidates c
-using (select trace_id, row_number() over (order by lot, trace_id) as nth from candidates) r
+using (select trace_id, row_number() over (order by nth, lot, trace_id) as nth from ranked) r
 where r.trace_id = c.trace_id and r.nth > :most
 
 -- name: order_candidates
@@ -220,7 +267,7 @@ select stage, count(*) as examples, sum(tokens) as tokens from candidates group 
 -- The jobs with traces that were cut off, and their longest answer; null means the end of the model's context.
 select j.name, (j.sampling ->> 'max_tokens')::bigint as max_tokens, count(*) as traces
 from jobs j join traces t on t.job_id = j.id
-where j.name = any(:jobs) and j.purpose = 'teach' and t.finish_reason = 'length'
+where j.name = any(:jobs) and j.purpose <> 'evaluate' and t.finish_reason = 'length'
 group by j.id order by j.id
 
 -- name: delete_examples

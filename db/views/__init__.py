@@ -17,10 +17,14 @@ from tracemill.scores import SCORES
 #: In the order of their creation: a view comes after the views that it reads.
 VIEWS = (
     "trace_scores",
+    "trace_details",
+    "question_results",
     "evaluation_questions",
     "job_progress",
+    "job_tiers",
     "job_models",
     "acceptance",
+    "round_progress",
     "round_lineage",
     "round_exclusions",
     "round_answers",
@@ -28,7 +32,7 @@ VIEWS = (
     "round_results",
 )
 #: Functions that views and queries use.
-FUNCTIONS = ("difficulty",)
+FUNCTIONS = ("difficulty", "answer_label")
 
 _SCORE_COLUMNS = ",\n       ".join(f"v.{score.name}" for score in SCORES)
 _SCORE_COMMENTS = "\n".join(

@@ -72,7 +72,7 @@ left join lateral (
 comment on view job_progress is 'One row for each job: the states of its questions and the results so far.';
 comment on column job_progress.job_id is 'The job.';
 comment on column job_progress.job is 'Its name.';
-comment on column job_progress.purpose is 'teach or evaluate.';
+comment on column job_progress.purpose is 'teach, evaluate or round.';
 comment on column job_progress.state is 'filling, running, paused, over_budget, cancelled, done or deleting.';
 comment on column job_progress.model is 'The model alias that answers.';
 comment on column job_progress.adapter is 'The round whose adapter answers; null for the base model.';

@@ -24,7 +24,9 @@ select r.name as round,
        t.tokens_out,
        t.finish_reason,
        j.samples,
-       every.correct as samples_correct
+       every.correct as samples_correct,
+       case when j.samples > 1 and j.enough is null then every.correct / j.samples::float8
+            else coalesce(v.correct, false)::int end as share
 from evaluations e
 join rounds r on r.id = e.round_id
 join jobs j on j.id = e.job_id
@@ -43,10 +45,10 @@ left join lateral (
     join jobs oj on oj.id = o.job_id
     join verdicts ov on ov.trace_id = o.id and ov.verifier = oj.verifier
     where o.question_id = q.id and oj.round_id is null and not oj.negative
-      and not (oj.name = e.benchmark and o.sample_index = 0)
+      and not (oj.name = e.benchmark and o.sample_index = 0) and oj.model not like 'tier.%' -- trainer.tiers.PREFIX
 ) other on true;
 
-comment on view round_answers is 'One row for each question of a round''s evaluations, before and after: the first sample''s answer, the only one that counts. Failed questions that their job leaves out are missing.';
+comment on view round_answers is 'One row for each question of a round''s evaluations, before and after, with the first sample''s answer. Failed questions that their job leaves out are missing.';
 comment on column round_answers.round is 'The round.';
 comment on column round_answers.stage is 'before (base model) or after (with the adapter).';
 comment on column round_answers.benchmark is 'The evaluation job of the base model. Results before and after share this name in all rounds.';
@@ -70,3 +72,4 @@ comment on column round_answers.tokens_out is 'Tokens written.';
 comment on column round_answers.finish_reason is 'stop: the model ended; length: it was cut off.';
 comment on column round_answers.samples is 'Samples for each question of the job.';
 comment on column round_answers.samples_correct is 'Right samples among them.';
+comment on column round_answers.share is 'Share of right samples among all samples of the question: what accuracy is the mean of. 1 or 0 by the first sample if there is one, or if the job stops at enough right ones.';

@@ -49,9 +49,9 @@ comment on column round_lineage.adapter_path is 'The adapter that the round made
 comment on column round_lineage.evaluation_stage is 'before (base model) or after (with the adapter); null if not evaluated yet.';
 comment on column round_lineage.evaluation_job is 'The evaluation job.';
 comment on column round_lineage.evaluated is 'Questions in that evaluation.';
-comment on column round_lineage.accuracy is 'Share of them answered right, 0 to 1.';
-comment on column round_lineage.low is 'Lower end of its 95 % interval.';
-comment on column round_lineage.high is 'Upper end of its 95 % interval.';
+comment on column round_lineage.accuracy is 'Share of them answered right, 0 to 1; with several samples the mean share of right samples.';
+comment on column round_lineage.low is 'Lower end of its 95 % interval over questions.';
+comment on column round_lineage.high is 'Upper end of its 95 % interval over questions.';
 comment on column round_lineage.benchmark is 'The evaluation job of the base model; null if not evaluated yet. Joins round_flips and round_answers.';
 comment on column round_lineage.text is 'The text of the trace without its thoughts.';
 comment on column round_lineage.thoughts is 'The thoughts of the trace; null if there are none.';

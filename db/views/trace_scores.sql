@@ -16,6 +16,7 @@ select t.id as trace_id,
                 select from questions e join job_questions eq on eq.question_id = e.id join jobs ej on ej.id = eq.job_id
                 where e.fingerprint = q.fingerprint and ej.purpose = 'evaluate'
             ) then 'overlap'
+            when j.purpose = 'round' then 'round'
             when v.id is null then 'unverified'
             when not v.accepted or coalesce(t.answer_text, t.text) = '' then 'rejected'
             when j.negative then 'negative'
@@ -66,7 +67,7 @@ left join verdicts v on v.trace_id = t.id and v.verifier = j.verifier;
 comment on view trace_scores is 'One flat row for each trace: the question, the model, the method, the answer and the verdict.';
 comment on column trace_scores.trace_id is 'The trace.';
 comment on column trace_scores.job is 'The job of the trace.';
-comment on column trace_scores.purpose is 'teach: rounds may train on it; evaluate: rounds never train on it.';
+comment on column trace_scores.purpose is 'teach: rounds may train on it; round: a sample of the student in a loop, or its score by a teacher; evaluate: rounds never train on it.';
 comment on column trace_scores.dataset is 'The dataset of the question.';
 comment on column trace_scores.domain is 'math, code, legal, medical or general.';
 comment on column trace_scores.question_id is 'The question.';
@@ -76,7 +77,7 @@ comment on column trace_scores.model is 'The model alias that answered.';
 comment on column trace_scores.adapter is 'The round whose adapter answered; null for the base model.';
 comment on column trace_scores.method is 'The method.';
 comment on column trace_scores.negative is 'The method requests wrong reasoning, so its accepted traces are examples of errors.';
-comment on column trace_scores.training_use is 'train: a round may imitate the trace. Otherwise the reason against it: evaluate (of an evaluation), overlap (its question is also in an evaluation), unverified, rejected, negative (wrong on purpose).';
+comment on column trace_scores.training_use is 'train: a round may imitate the trace. Otherwise the reason against it: evaluate (of an evaluation), overlap (its question is also in an evaluation), round (of a loop), unverified, rejected, negative (wrong on purpose).';
 comment on column trace_scores.variant is 'The variant of the method; empty for methods with one variant.';
 comment on column trace_scores.sample_index is '0-based number of the sample among those of its question, job and variant.';
 comment on column trace_scores.text is 'The text of the model without its thoughts.';

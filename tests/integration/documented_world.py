@@ -126,6 +126,7 @@ def write_files(folder: Path) -> None:
     (folder / "policy.toml").write_text(block_after("README.md", "# policy.toml"))
     (folder / "round.toml").write_text(block_after("README.md", "# round.toml"))
     (folder / "star.toml").write_text(block_after("docs/training.md", "# star.toml"))
+    (folder / "own-words.toml").write_text(block_after("docs/training.md", "# own-words.toml"))
     shutil.copytree(ROOT / "recipes", folder / "recipes")
     for name in (METHODS_QUESTIONS, "producer/demo_examples.jsonl"):
         (folder / name).parent.mkdir(exist_ok=True)
@@ -142,4 +143,8 @@ def store_rounds(folder: Path) -> None:
             benchmark(connection, "held-out", [n < 5 for n in range(20)])
             for better, name in enumerate(("round-1-control", "round-1", "round-2", "gsm8k-cot")):
                 measured(connection, name, {"held-out": [n < 8 + 2 * better for n in range(20)]}, traces)
+            for better, recipe in enumerate("ab"):
+                for seed in (1, 2, 3):
+                    right = [n < 8 + 2 * better for n in range(20)]
+                    measured(connection, f"{recipe}-{seed}", {"held-out": right}, traces, select={"seed": seed})
     forget()

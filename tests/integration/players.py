@@ -36,7 +36,7 @@ def simulated_processes(monkeypatch: pytest.MonkeyPatch, accepted: Rule) -> Iter
 
     threads = [threading.Thread(target=work) for work in (trainer, workers)]
     with monkeypatch.context() as playing:
-        playing.setattr(service, "run_in_child", _fit)
+        playing.setattr(service, "run_in_child", fit_nothing)
         playing.setattr(service, "POLL_SECONDS", 0.1)
         for thread in threads:
             thread.start()
@@ -48,7 +48,8 @@ def simulated_processes(monkeypatch: pytest.MonkeyPatch, accepted: Rule) -> Iter
                 thread.join()
 
 
-def _fit(module: str, round_id: int, *_: Any) -> bool:
+def fit_nothing(module: str, round_id: int, *_: Any) -> bool:
+    """Save the adapter of a round that is not fitted."""
     with transaction() as connection:
         saved = {"round_id": round_id, "adapter_path": f"/adapter-{round_id}", "metrics": "{}"}
         connection.execute(Q["round_adapter"], saved)

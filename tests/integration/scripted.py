@@ -107,12 +107,14 @@ def check(job: str, questions: int) -> None:
                  "join jobs j on j.id = t.job_id where j.name = :job", job=job) == 4 * questions  # fmt: skip
 
 
-def command(factory: Processes, *words: str, **environment: str) -> "subprocess.CompletedProcess[str]":
+def command(
+    factory: Processes, *words: str, seconds: float = 60, **environment: str
+) -> "subprocess.CompletedProcess[str]":
     return subprocess.run(
         [sys.executable, "-m", "cli", *words],
         cwd=ROOT,
         env=factory.whole_environment() | environment,
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=seconds,
     )

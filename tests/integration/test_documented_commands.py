@@ -42,6 +42,10 @@ QUESTIONS = f"{MAPPED} --samples 8"
 SAMPLED = f"{MAPPED} --temperature 0.6 --sampling top_k=40 --name sampled"
 FIRST = "tracemill enqueue gsm8k.jsonl --map gold=answer --samples 8 --name first"
 ADAPTIVE = "tracemill enqueue gsm8k.jsonl --map gold=answer --samples 8 --enough 2 --batch 2 --budget-tokens 5e6"
+ROUTED = "tracemill enqueue gsm8k.jsonl --map gold=answer --model student --escalate teacher --name routed"
+PILOT = (
+    "tracemill pilot gsm8k.jsonl --map gold=answer --method cot --method stepwise --temperature 0.3 --temperature 0.7"
+)
 TEST = "tracemill enqueue test.jsonl --model student --purpose evaluate --samples 1 --temperature 0"
 BEFORE = f"{TEST} --name student-before"
 METHOD = "tracemill enqueue docs/methods_questions.jsonl"
@@ -78,7 +82,13 @@ COMMANDS = {
     "tracemill enqueue job:first --method inject --model student --name helped": Shown(
         opened("helped"), (FIRST,), "first"
     ),
+    PILOT: Shown(r"^take gsm8k:teacher-(cot|stepwise)-t0\.[37]: its accepted traces are cheapest, by tokens$"),
+    "tracemill enqueue gsm8k.jsonl --map gold=answer --like gsm8k:teacher-cot-t0.7": Shown(
+        opened("gsm8k-teacher-cot-t0.7"), (PILOT,)
+    ),
     ADAPTIVE: Shown(opened("gsm8k-teacher-cot")),
+    ROUTED: Shown(rf"{opened('routed')}\n^job routed-tier2: teacher answers each question"),
+    "tracemill jobs show routed": Shown(r"│ +2 │ routed-tier2 +│ teacher │", (ROUTED,)),
     "tracemill jobs show gsm8k-teacher-cot": Shown(
         r"^adaptive sampling +2 accepted of at most 8, 2 at a time", (ADAPTIVE,), "gsm8k-teacher-cot"
     ),
@@ -134,8 +144,13 @@ TRAINING = {
     "tracemill rounds show round-1": Shown(r"│ held-out +│ after +│ +20 │ +50\.0 "),
     "tracemill rounds compare round-1-control round-1": Shown(r"^held-out: \+10\.0 points"),
     "tracemill rounds compare round-1 round-2": Shown(r"^held-out: \+10\.0 points"),
+    "tracemill rounds compare a-1,a-2,a-3 b-1,b-2,b-3": Shown(r"^held-out: \+10\.0 points in each of 3 seeds"),
+    "tracemill rounds tiers round-1 --limit 100": Shown(
+        r"│ teacher-bf16 +│ +0\.0 \[0\.0, 16\.1\] │(.|\n)*^merged-bf16 was not tried here: ", more="--formats bf16"
+    ),
     "tracemill report round-1 -o round-1.html": Shown(r"^report of round round-1: /.*/round-1\.html$"),
     "tracemill loop star.toml": Shown(r"^loop star is open\. ", (BEFORE,), more="--no-wait"),
+    "tracemill loop own-words.toml": Shown(r"^loop own-words is open\. ", more="--no-wait"),
     "tracemill loops": Shown(r"^.*star\b.* running\b"),
     "tracemill loops show star": Shown(r"star"),
     "tracemill loops stop star": Shown(r"star"),
@@ -152,6 +167,8 @@ PROCESSES = {
     "tracemill worker verify",
     "tracemill worker train",
     "tracemill verify --serve",
+    "tracemill view",
+    "tracemill view traces.jsonl",
     "tracemill celery flower --address=127.0.0.1",
 }
 

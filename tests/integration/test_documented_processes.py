@@ -1,6 +1,7 @@
 """The documented processes start with a running stack, work, and end with exit code 0 at SIGTERM."""
 
 import json
+import re
 import shlex
 import signal
 import subprocess
@@ -102,6 +103,21 @@ def test_the_documented_server_of_verdicts_answers_until_its_shutdown(folder: Pa
             return False
 
     assert ended(folder, f"{line} --port {port} --workers 1", is_there) == 0, (folder / "process.log").read_text()
+
+
+def test_the_documented_page_is_served_until_its_shutdown(folder: Path) -> None:
+    line = "tracemill view"
+    assert line in commands()
+    pages: list[str] = []
+
+    def is_there(pid: int) -> bool:
+        if address := re.search(r"http://\S+", (folder / "process.log").read_text()):
+            browser = urllib.request.build_opener(urllib.request.HTTPCookieProcessor())
+            pages.append(browser.open(address[0], timeout=30).read().decode())
+        return bool(pages)
+
+    assert ended(folder, line, is_there) == 0, (folder / "process.log").read_text()
+    assert "There is no job yet." in pages[0]
 
 
 def workers(folder: Path) -> list[str]:

@@ -237,6 +237,17 @@ def test_answers_that_arrive_at_a_read_only_postgres_are_kept(
     assert [name for name, process in factory.running.items() if process.poll() is not None] == []
 
 
+def test_a_worker_that_starts_at_a_read_only_postgres_waits_for_it(factory: Processes, stack: Stack) -> None:
+    factory.stop("generate")
+    with read_only(stack):
+        log = len(factory.log("generate").read_text())
+        start_all(factory)
+        wait_until(lambda: "read-only transaction" in factory.log("generate").read_text()[log:])
+    fill(additions(8), "after-read-only")
+    wait_for("after-read-only")
+    assert [name for name, process in factory.running.items() if process.poll() is not None] == []
+
+
 def test_only_the_unanswerable_question_fails_and_a_retry_repeats_it(factory: Processes, teacher: Teacher) -> None:
     questions = additions(10)
     teacher.broken_question = questions[3].text

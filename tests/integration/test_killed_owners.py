@@ -58,6 +58,18 @@ def test_a_killed_generate_worker_leaves_no_engine(processes: Processes) -> None
     assert kill_and_count(processes, "generate") > 0
 
 
+def test_a_worker_killed_before_its_engine_imports_vllm_leaves_no_engine(processes: Processes) -> None:
+    processes.start("generate", "worker", "generate", "--model", "teacher")
+
+    def spawned() -> list[psutil.Process]:
+        started = descendants(processes, "generate")
+        return [child for child in started if "multiprocessing.spawn" in str(child.cmdline())]
+
+    wait_until(spawned, 600)
+    assert not engines(processes, "generate")
+    assert kill_and_count(processes, "generate") > 0
+
+
 def test_a_killed_worker_of_a_judge_leaves_no_engine(processes: Processes, tmp_path: Path) -> None:
     processes.start("verify", "worker", "verify", "--judge", "verifier")
     wait_until(lambda: rows("select 1 from processes where kind = 'verify' and concurrency > 0"), 600)

@@ -11,8 +11,12 @@ from db.session import transaction
 ORDERS = {
     "job_models": "job",
     "trace_scores": "trace_id",
+    "trace_details": "trace_id",
+    "question_results": "job_id, question_id",
+    "round_progress": "round_id",
     "evaluation_questions": "question_id",
     "job_progress": "job_id",
+    "job_tiers": "first_job, tier",
     "acceptance": "job, variant, domain, difficulty",
     "round_lineage": "round, position, role, evaluation_stage desc",
     "round_exclusions": "question_id",

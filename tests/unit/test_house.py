@@ -8,7 +8,7 @@ from pathlib import Path
 
 from tests import ROOT
 
-PACKAGES = ("tracemill", "db", "migrations", "producer", "workers", "trainer", "cli", "benchmarks", "tests")
+PACKAGES = ("tracemill", "db", "migrations", "producer", "workers", "trainer", "web", "cli", "benchmarks", "tests")
 
 
 def test_no_import_points_up() -> None:

@@ -8,7 +8,7 @@ import string
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from tracemill.logprobs import TopK
 from tracemill.model_settings import ModelSettings
@@ -59,6 +59,14 @@ class Score:
     tokens: int
 
 
+class Written(NamedTuple):
+    """The text of an answer by any model."""
+
+    text: str
+    #: Whether its model ended its turn after it.
+    is_complete: bool
+
+
 class Engine(Protocol):
     """A running model."""
 
@@ -102,6 +110,14 @@ class Engine(Protocol):
 
         None if the engine cannot compute it: few hosted servers give probabilities of a text that they did not write.
         Raises the errors of `generate`.
+        """
+        ...
+
+    async def score_tokens(self, messages: list[Message], answer: Sequence[int] | Written, sampling: Sampling) -> TopK:
+        """The `sampling.logprobs` likeliest tokens at each position of an answer: this model's tokens, or a text.
+
+        Each row also has the answer's own token. Of `sampling` only that number and those of `choose` count. Raises the
+        errors of `generate`, and RequestRefused if the engine cannot score tokens.
         """
         ...
 
@@ -150,6 +166,9 @@ class AliasEngine:
         sampling: Sampling = NO_SAMPLING,
     ) -> Score | None:
         return await self._engine.score(messages, continuation, adapter, self._with_settings(sampling))
+
+    async def score_tokens(self, messages: list[Message], answer: Sequence[int] | Written, sampling: Sampling) -> TopK:
+        return await self._engine.score_tokens(messages, answer, self._with_settings(sampling))
 
     async def sleep(self) -> None:
         await self._engine.sleep()

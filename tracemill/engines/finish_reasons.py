@@ -4,6 +4,8 @@ The words are those of OpenAI, Anthropic, Gemini, Mistral, Cohere, DeepSeek, Zhi
 llama.cpp. An unknown reason stays as it is, in small letters, if it is short.
 """
 
+from functools import lru_cache
+
 from tracemill.text import storable
 
 #: The reason of a sample that the server broke off.
@@ -25,6 +27,7 @@ _SYNONYMS = {
 _REASONS = {word: reason for reason, words in _SYNONYMS.items() for word in words.split()}
 
 
+@lru_cache(maxsize=64)
 def finish_reason_of(word: str | None) -> str | None:
     """The reason that a server's word stands for; None if the server gives none."""
     if not word or not word.strip():

@@ -13,12 +13,13 @@ from pathlib import Path
 from typing import Any
 
 from tracemill import thinking
-from tracemill.engines import AROUND_WORDS, NO_SAMPLING, PROBE, Generation, Sampling, Score, choice_shares
+from tracemill.engines import AROUND_WORDS, NO_SAMPLING, PROBE, Generation, Sampling, Score, Written, choice_shares
 from tracemill.engines.dialect import Dialect
 from tracemill.engines.openai_protocol import MAX_TOP_LOGPROBS, Answer, completions, score_at_end
 from tracemill.engines.openai_server import Server
 from tracemill.engines.usage import count
 from tracemill.errors import EngineError, RequestRefused
+from tracemill.logprobs import TopK
 from tracemill.model_settings import ModelSettings
 from tracemill.prompts import Message
 
@@ -191,6 +192,10 @@ class OpenaiEngine:
                 f"{self._server.url}: an OpenAI-compatible server serves an adapter under its own model name; engine "
                 "'openai' cannot load one. Use engine = \"vllm\", or an alias whose model is the name on the server."
             )
+
+    async def score_tokens(self, messages: list[Message], answer: Sequence[int] | Written, sampling: Sampling) -> TopK:
+        """Raises RequestRefused: the protocol has no request for the probabilities of given tokens after a chat."""
+        raise RequestRefused(f'{self._server.url} cannot score the tokens of another model. Use engine = "vllm"')
 
     async def sleep(self) -> None:
         """Do nothing: the model uses no memory of this machine."""

@@ -6,24 +6,20 @@ start, the plugin does nothing.
 """
 
 import os
-import time
+from typing import Any
 
-from tracemill.processes import die_with_parent
+from tracemill.processes import die_with_owner
 
 #: Environment variable with the process id of the owner. The owner sets it before it starts vLLM.
 OWNER = "TRACEMILL_ENGINE_OWNER"
-#: Pause between two looks for a message of another process, on CPU, where a step takes more than 10 ms.
-POLL_SECONDS = 0.0005
 
 
 def enter() -> None:
-    """End this process together with its parent. On CPU install correct LoRA functions and waits that sleep."""
+    """End this process together with its parent. On CPU install correct LoRA functions and waits without polling."""
     owner = os.environ.get(OWNER)
     if owner is None or int(owner) == os.getpid():
         return
-    die_with_parent()  # engines are started from threads that live as long as their process
-    if not os.path.exists(f"/proc/{owner}"):  # it ended before the call
-        os._exit(1)
+    die_with_owner(int(owner))  # engines are started from threads that live as long as their process
 
     from vllm.platforms import current_platform
 
@@ -31,15 +27,21 @@ def enter() -> None:
         from tracemill.engines import cpu_lora
 
         cpu_lora.install()
-        _sleep_while_waiting()
+        _wait_without_polling()
 
 
-def _sleep_while_waiting() -> None:
-    """Make vLLM's processes sleep while they wait for each other.
+def _wait_without_polling() -> None:
+    """Make vLLM's processes wait for each other's notifications.
 
-    They would poll without a pause. With as many computing threads as cores, a polling process takes a third of the
-    time from them.
+    They would poll for a second before each wait, and a step is shorter than that. With as many computing threads as
+    cores, a polling process takes their time.
     """
-    from vllm.distributed.device_communicators import shm_broadcast
+    from vllm.distributed.device_communicators.shm_broadcast import SpinCondition
 
-    shm_broadcast.sched_yield = lambda: time.sleep(POLL_SECONDS)
+    wait = SpinCondition.wait
+
+    def wait_at_once(self: Any, *timeout: Any, **timeouts: Any) -> None:
+        self.busy_loop_s = 0
+        wait(self, *timeout, **timeouts)
+
+    SpinCondition.wait = wait_at_once

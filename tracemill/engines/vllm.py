@@ -20,16 +20,18 @@ from pydantic import ValidationError
 
 from tracemill import thinking
 from tracemill.control_tokens import control_tokens
-from tracemill.engines import NO_SAMPLING, Completion, Generation, Sampling, Score, choice_shares
+from tracemill.engines import NO_SAMPLING, Completion, Generation, Sampling, Score, Written, choice_shares
 from tracemill.engines.adapters import Adapters
 from tracemill.engines.gate import Gate
 from tracemill.engines.plugin import OWNER
 from tracemill.engines.usage import count
+from tracemill.engines.vllm_logprobs import top_k
 from tracemill.engines.vllm_options import engine_options, sequences, share_cores
 from tracemill.errors import EngineDead, EngineError, RequestRefused, UsageError
 from tracemill.interpreter import protected_children
-from tracemill.logprobs import TopK, floats, integers
+from tracemill.logprobs import TopK
 from tracemill.model_settings import ModelSettings
+from tracemill.processes import tied_children
 from tracemill.prompts import Message, prompt_text, token_ids
 
 log = logging.getLogger(__name__)
@@ -94,7 +96,7 @@ class VllmEngine:
             raise EngineError(f"model {model.model}: vLLM cannot use it: {_last_cause(error)}") from error
         self._steps = Steps()
         try:
-            with protected_children():
+            with protected_children(), tied_children():
                 self._llm = AsyncLLM.from_vllm_config(
                     config,
                     stat_loggers=[lambda *_: self._steps],
@@ -103,6 +105,8 @@ class VllmEngine:
                 )
         except Exception as error:  # vLLM raises the errors of all its libraries
             raise EngineError(f"model {model.model}: vLLM did not start: {_last_cause(error)}") from error
+        # `Steps` needs no statistics of each token, which take more than half of the front end's time.
+        self._llm.log_stats = False
         self._tokenizer = self._llm.get_tokenizer()
         self._closing_ids = thinking.closing_ids(self._tokenizer.get_added_vocab())
         self._hidden = hidden_tokens(self._tokenizer)
@@ -164,7 +168,8 @@ class VllmEngine:
         opened = f"{opened}\n" if opened else ""
         text = opened + self._shown(output.text)
         thoughts = thinking.count_tokens(text, ids, self._closing_ids, self._decoded, opened)
-        return Completion(text, len(ids), output.finish_reason, thoughts, top_k(ids, output.logprobs))
+        likeliest = None if output.logprobs is None else top_k(ids, output.logprobs)
+        return Completion(text, len(ids), output.finish_reason, thoughts, likeliest)
 
     def _decoded(self, ids: Sequence[int]) -> str:
         return self._shown(str(self._tokenizer.decode(ids, skip_special_tokens=self._hidden is None)))
@@ -212,6 +217,28 @@ class VllmEngine:
         params = SamplingParams(max_tokens=1, temperature=0, logprobs=0, allowed_token_ids=[token], detokenize=False)
         output = await self._final(ids, params, adapter)
         return float(output.outputs[0].logprobs[0][token].logprob)
+
+    async def score_tokens(self, messages: list[Message], answer: Sequence[int] | Written, sampling: Sampling) -> TopK:
+        """One request, whose prompt ends with the answer: `score` reports the probability of each token alone.
+
+        vLLM computes the whole prompt, because its prefix cache has no log-probabilities. It holds the logits of up to
+        max_num_batched_tokens positions at once, vocabulary × 4 bytes each.
+        """
+        from vllm import SamplingParams
+        from vllm.sampling_params import RequestOutputKind
+
+        prompt = token_ids(self._tokenizer, messages, sampling.chat_template_kwargs)
+        if isinstance(answer, Written):
+            ids = continuation_ids(self._tokenizer, messages, prompt, answer.text, sampling.chat_template_kwargs)
+            answer = [*ids, self._tokenizer.eos_token_id] if answer.is_complete else ids
+        params = SamplingParams(
+            max_tokens=1,
+            prompt_logprobs=sampling.logprobs,
+            flat_logprobs=True,
+            output_kind=RequestOutputKind.FINAL_ONLY,
+        )
+        output = await self._final([*prompt, *answer], params, None)
+        return top_k(answer, output.prompt_logprobs[len(prompt) :])
 
     async def sleep(self) -> None:
         await self._gate.close()
@@ -319,28 +346,6 @@ async def _last(outputs: AsyncIterator[Any]) -> Any:
     async for output in outputs:
         final = output
     return final
-
-
-def top_k(chosen: Sequence[int], flat: Any) -> TopK | None:
-    """The rows of vLLM's flat log-probabilities: the likeliest tokens and the chosen one of each position."""
-    if flat is None:
-        return None
-    import numpy as np
-
-    ids, logprobs = integers(flat.token_ids), floats(flat.logprobs)
-    starts, ends = integers(flat.start_indices), integers(flat.end_indices)
-    rows = np.repeat(np.arange(len(starts)), ends - starts)
-    # vLLM writes the chosen token first. Here it comes last, behind likely tokens with the same log-probability.
-    order = np.arange(1, len(ids) + 1)
-    order[ends - 1] = starts
-    # It is left out there if it is among the likely tokens.
-    is_chosen = ids == ids[starts][rows]
-    is_repeated = np.bincount(rows[is_chosen], minlength=len(starts)) > 1
-    order, rows = (np.delete(column, ends[is_repeated] - 1) for column in (order, rows))
-    if ((np.diff(logprobs[order]) > 0) & (np.diff(rows) == 0)).any():
-        order = order[np.lexsort((-logprobs[order], rows))]
-    lengths = ends - starts - is_repeated
-    return TopK.of_columns(integers(chosen), lengths, ids[order], logprobs[order])
 
 
 def hidden_tokens(tokenizer: Any) -> re.Pattern[str] | None:

@@ -2,8 +2,9 @@
 
 import hashlib
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
+from types import MappingProxyType
 
 from tracemill.cards import ORDER, VISIBLE
 from tracemill.interpreter import python
@@ -20,17 +21,19 @@ def start(
     services_only: bool = False,
     postgres_port: int | None = None,
     redis_port: int | None = None,
+    environment: Mapping[str, str] = MappingProxyType({}),
     on_restart: Callable[[list[str]], None] = lambda names: None,
 ) -> Stack:
     """Start the local stack as the settings require, or update a running one.
 
     `prepare` migrates its database to this code's schema (`db.migrate.prepare`). `on_restart` gets the names of the
-    programs that are restarted because their settings have changed.
+    programs that are restarted because their settings have changed. `environment` has further variables of all
+    programs.
     """
     current = settings()
     stack = up(
         current.data_dir,
-        (lambda stack: []) if services_only else programs,
+        (lambda stack: []) if services_only else lambda stack: programs(stack, environment),
         prepare=prepare,
         postgres_port=postgres_port if postgres_port is not None else current.local.postgres_port,
         redis_port=redis_port if redis_port is not None else current.local.redis_port,
@@ -40,10 +43,10 @@ def start(
     return stack
 
 
-def programs(stack: Stack) -> list[Program]:
-    """The processes besides Postgres and Redis."""
+def programs(stack: Stack, further: Mapping[str, str] = MappingProxyType({})) -> list[Program]:
+    """The processes besides Postgres and Redis, with `further` variables."""
     local = settings().local
-    environment = {"TRACEMILL_DATA_DIR": str(settings().data_dir.absolute())}
+    environment = {**further, "TRACEMILL_DATA_DIR": str(settings().data_dir.absolute())}
     if config_file().is_file():
         environment["TRACEMILL_CONFIG"] = str(config_file().absolute())
     processes = [Program("producer", python("cli", "producer"), environment)]

@@ -4,17 +4,19 @@ The AUC of a signal decides whether it may gate traces: right traces must score 
 chance. The reliability curve and the agreement show people the meaning of a score of this judge.
 """
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+import math
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from itertools import groupby
 from typing import TYPE_CHECKING, NamedTuple
 
-from tracemill.policy import SIGNALS, Signal
-from tracemill.statistics import Interval, auc, share
+from tracemill.policy import SIGNALS, Gate, Signal, Threshold
+from tracemill.statistics import Interval, Z, auc, share
 
 if TYPE_CHECKING:
     from tracemill.verification.judge import Case, Judged
+    from tracemill.verification.judge.bounded import Progress
 
 #: Right traces, and wrong traces, that a measurement needs. With fewer the intervals would span nearly everything.
 MIN_TRACES = 10
@@ -80,12 +82,10 @@ class Measured:
         return sum(b.count * abs(b.share.value - b.mean) for b in self.bins) / total
 
 
-def ask_all(
-    alias: str, cases: "Sequence[Case]", signals: Sequence[Signal], progress: Callable[[], None]
-) -> "list[Judged]":
+def ask_all(alias: str, cases: "Sequence[Case]", signals: Sequence[Signal], progress: "Progress") -> "list[Judged]":
     """The judge's signals of each case, in order. Its engine runs in this process and ends with the call.
 
-    `progress` is called after each reply. Raises UsageError or EngineError when the judge cannot be asked at all.
+    `progress` takes each reply. Raises UsageError or EngineError when the judge cannot be asked at all.
     """
     # Every command imports this module, and few need a judge.
     from tracemill.verification.judge.bounded import Judge, Request
@@ -153,5 +153,32 @@ def why_not(measured: Measured | None, above: float) -> str | None:
         return "not calibrated"
     if measured.auc.low > above:
         return None
-    value, low, high = measured.auc
-    return f"AUC {value:.2f} [{low:.2f}, {high:.2f}] is not above {above:g}"
+    return f"AUC {measured.auc} is not above {above:g}"
+
+
+def threshold(measured: Measured, gate: Gate) -> Threshold | str:
+    """The threshold of a gate with a precision or a quantile; a sentence if the calibration gives none.
+
+    The candidates are the lower ends of the bins. A precision takes the lowest one whose interval lies at or above it.
+    A quantile takes the highest one that refuses at most this share of the right traces.
+    """
+    candidates: list[Threshold] = []
+    passing = right = 0
+    for b in reversed(measured.bins):
+        passing, right = passing + b.count, right + b.right
+        candidates.append(Threshold(b.low, share(right, passing), share(right, measured.n_right)))
+    if gate.quantile is not None:
+        return next(each for each in candidates if 1 - each.kept.value <= gate.quantile)
+    assert gate.precision is not None
+    sure = [each for each in candidates if each.precision.low >= gate.precision]
+    if sure:
+        return sure[-1]
+    # If all of n traces are right, the interval of their share begins at n / (n + Z²).
+    needed = math.ceil(Z**2 * gate.precision / (1 - gate.precision))
+    if measured.n_right < needed:
+        return (
+            f"{measured.n_right} right traces are too few labels for a precision of {gate.precision:g}: at least "
+            f"{needed} are needed"
+        )
+    best = max(candidates, key=lambda each: each.precision.low)
+    return f"no threshold surely has a precision of {gate.precision:g}: at {best.least:.2f} it is {best.precision}"

@@ -90,6 +90,13 @@ class Input:
         """Every line that is not blank, or every row. The last line of a damaged file reports that."""
         return self._text_lines() if self._table is None else _rows(self._table)
 
+    def lines_after(self, position: int) -> Iterator[Line]:
+        """The lines after the one with this `Line.position`, with numbers from 1. Not of a compressed file."""
+        if self._table is None:
+            self.file.seek(position)
+            return self.lines()
+        return _rows(self._table, position)
+
     def _text_lines(self) -> Iterator[Line]:
         stream = cast(IO[bytes], gzip.GzipFile(fileobj=self.file)) if self._is_compressed else self.file
         number = position = 0
@@ -120,12 +127,17 @@ def _open_parquet(name: str, file: IO[bytes]) -> Any:
         raise UsageError(f"{name} is not a readable Parquet file: {reason_of(error)}") from None
 
 
-def _rows(table: Any) -> Iterator[Line]:
-    """The rows of a Parquet file, as JSON would hold them. Their numbers are also their positions."""
-    number = 0
+def _rows(table: Any, after: int = 0) -> Iterator[Line]:
+    """The rows of a Parquet file after one, as JSON would hold them. Their numbers are also their positions."""
+    group = number = 0
+    while group < table.num_row_groups and number + table.metadata.row_group(group).num_rows <= after:
+        number += table.metadata.row_group(group).num_rows
+        group += 1
     try:
-        for batch in table.iter_batches(_PACKED_ROWS, use_threads=False):
-            for row in batch.to_pylist():
+        for batch in table.iter_batches(_PACKED_ROWS, range(group, table.num_row_groups), use_threads=False):
+            skipped = min(batch.num_rows, max(0, after - number))
+            number += skipped
+            for row in batch.slice(skipped).to_pylist():
                 number += 1
                 data = json.dumps(row, ensure_ascii=False, default=str).encode()
                 yield Line(number, len(data), number, *_parse(data))

@@ -10,7 +10,9 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from itertools import chain
 from pathlib import Path
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, Literal, NamedTuple, TypeVar
+
+from pydantic import Field
 
 from tracemill.errors import UsageError
 from tracemill.prompts import Prompt
@@ -25,6 +27,34 @@ class TeacherOptions(Section):
 
     #: Model alias of the teacher.
     teacher: str = "teacher"
+
+
+class Scorer(NamedTuple):
+    """The model that scores the tokens of the student's samples."""
+
+    #: Model alias.
+    model: str
+    #: The method whose prompt it reads before a sample.
+    method: str
+    #: Likeliest tokens that are stored at each position.
+    top_k: int
+    #: Whether it scores the tokens of a sample, or its text in its own tokens.
+    of: Literal["tokens", "text"] = "tokens"
+
+
+class OwnOptions(Section):
+    """Options of an objective that learns from samples of the student itself, which a loop makes for each round."""
+
+    def scorer(self, student: str) -> Scorer | None:
+        """The model that scores the samples of `student`; None if their verdicts are enough."""
+        return None
+
+
+class ScoredOptions(OwnOptions):
+    """Options of an objective whose teacher scores every token of the samples."""
+
+    #: Likeliest tokens of the teacher that are stored at each position.
+    top_k: int = Field(default=20, ge=1, le=20)
 
 
 @dataclass(frozen=True)
@@ -44,6 +74,8 @@ class Example:
     logprobs: bytes | None = None
     #: Whether its text ends where its model had to stop. Then the student learns no end of the turn.
     is_cut_off: bool = False
+    #: Its reward minus the mean reward of the question's samples; only for objectives that need it.
+    advantage: float | None = None
 
 
 @dataclass(frozen=True)
@@ -93,6 +125,8 @@ class Lesson(Generic[Options]):
     report: Callable[[Progress], None]
     #: Folders or hub names of the teacher to load, or of the teachers whose log-probabilities are learnt.
     teachers: tuple[str, ...] = ()
+    #: The folder of the adapter that the fit continues to train. None means a new adapter.
+    start: str | None = None
     #: Variables of the chat template, as in the evaluation.
     chat_template_kwargs: Mapping[str, Any] = field(default_factory=dict)
 
@@ -101,7 +135,7 @@ class Lesson(Generic[Options]):
         """A hash of everything that changes the result; a fit resumes only from checkpoints with the same hash."""
         settings = (self.fit.model_dump_json(), self.options.model_dump_json())
         prompt = (self.prompt.hash, dict(self.chat_template_kwargs))
-        inputs = (self.model, prompt, settings, self.epochs, self.teachers)
+        inputs = (self.model, prompt, settings, self.epochs, self.teachers, self.start)
         fingerprint = hashlib.blake2b(digest_size=16)
         for part in chain(inputs, self.examples):  # the text of one example at a time
             fingerprint.update(f"{part!r}\n".encode("utf-8", "surrogatepass"))
@@ -119,13 +153,20 @@ class Objective:
     options: type[Section]
     #: Whether it learns from pairs of traces (roles `chosen` and `rejected`) instead of single traces (role `sft`).
     pairs: bool
-    #: Whether it needs the teacher's stored log-probabilities.
+    #: Whether it needs the stored log-probabilities of its traces.
     logprobs: bool
+    #: Whether it needs the advantage of each trace over the other samples of its question.
+    rewards: bool
 
     @property
     def teacher(self) -> bool:
         """Whether it loads the teacher beside the student."""
         return issubclass(self.options, TeacherOptions)
+
+    @property
+    def learns_own_words(self) -> bool:
+        """Whether it learns from samples of the student itself."""
+        return issubclass(self.options, OwnOptions)
 
 
 #: Every objective by name.
@@ -133,12 +174,12 @@ OBJECTIVES: dict[str, Objective] = {}
 
 
 def objective(
-    name: str, options: type[Options], *, pairs: bool = False, logprobs: bool = False
+    name: str, options: type[Options], *, pairs: bool = False, logprobs: bool = False, rewards: bool = False
 ) -> Callable[[Callable[[Lesson[Options]], Outcome]], Callable[[Lesson[Options]], Outcome]]:
     """Register the decorated function as the objective `name`. Its module must not import torch when it is imported."""
 
     def register(fit: Callable[[Lesson[Options]], Outcome]) -> Callable[[Lesson[Options]], Outcome]:
-        OBJECTIVES[name] = Objective(name, fit, options, pairs, logprobs)
+        OBJECTIVES[name] = Objective(name, fit, options, pairs, logprobs, rewards)
         return fit
 
     return register

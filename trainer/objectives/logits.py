@@ -132,8 +132,12 @@ def collate(rows: Sequence[dict[str, Any]]) -> dict[str, Any]:
     return {"teacher_ids": ids, "teacher_logprobs": logprobs, "teacher_known": is_stored}
 
 
-def divergence(logits: "Tensor", ids: "Tensor", logprobs: "Tensor", temperature: float) -> "Tensor":
+def divergence(
+    logits: "Tensor", ids: "Tensor", logprobs: "Tensor", temperature: float = 1.0, is_reverse: bool = False
+) -> "Tensor":
     """KL(teacher ‖ student) at N positions, over the tokens in `ids` (N × k) and all other tokens as one outcome.
+
+    `is_reverse`: KL(student ‖ teacher).
 
     `logits`: the student's, N × vocabulary; `logprobs`: the teacher's, N × k, −∞ where nothing is stored.
     """
@@ -150,5 +154,7 @@ def divergence(logits: "Tensor", ids: "Tensor", logprobs: "Tensor", temperature:
     rest = logits.masked_fill(is_listed, -torch.inf).logsumexp(-1, keepdim=True) - total
     student = torch.cat([of_ids, rest], dim=-1)
     p, q = ((outcomes / temperature).log_softmax(-1) for outcomes in (teacher, student))
+    if is_reverse:
+        p, q = q, p
     difference = torch.where(teacher > -torch.inf, p - q, 0.0)
     return (p.exp() * difference).sum(-1)

@@ -1,6 +1,5 @@
 """The facts of a report: everything known about one round, as plain values."""
 
-from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -8,8 +7,8 @@ from sqlalchemy import Connection
 
 from db.queries import Q
 from tracemill.errors import UsageError
-from tracemill.statistics import Paired
-from trainer.compare import Compared, Side, compare
+from trainer.compare import Compared, OverSeeds, Side, compare, compared, over_seeds, together
+from trainer.recipes import dev_jobs, seeds_of
 from trainer.report.nearest import nearest
 from trainer.submit import control_name
 
@@ -82,6 +81,14 @@ class Facts:
     flips: list[Flip]
     flipped: dict[str, int]
     cost: Cost
+    #: The tiers of the round's jobs (rows of the view `job_tiers`).
+    tiers: list[dict[str, Any]]
+    #: The rounds of this recipe with other seeds, and this round; one name if there are no others.
+    seeds: list[str]
+    #: Before against after over these seeds, on all benchmarks together; None for one seed.
+    over_seeds: OverSeeds | None
+    #: The control arms of these seeds against them; None unless two are measured.
+    control_over_seeds: OverSeeds | None
 
     @property
     def whole(self) -> Compared:
@@ -98,17 +105,13 @@ class Facts:
             "flips": [asdict(flip) for flip in self.flips],
             "cost": asdict(self.cost),
             "control": None,
+            "over_seeds": self.over_seeds and self.over_seeds.as_json(),
+            "control_over_seeds": self.control_over_seeds and self.control_over_seeds.as_json(),
         }
         if self.control is not None:
             compared = [c.as_json() for c in self.control.compared]
             values["control"] = {"name": self.control.name, "state": self.control.state, "compared": compared}
         return values
-
-
-def together(compared: Sequence[Compared]) -> Compared:
-    """Several benchmarks as one benchmark."""
-    tables = [c.table for c in compared]
-    return Compared("all benchmarks", Paired(*(sum(column) for column in zip(*tables, strict=True))))
 
 
 def facts(connection: Connection, reader: Connection, name: str) -> Facts:
@@ -119,42 +122,53 @@ def facts(connection: Connection, reader: Connection, name: str) -> Facts:
     row = connection.execute(Q["round_by_name"], {"name": name}).mappings().one_or_none()
     if row is None:
         raise UsageError(f"no round '{name}'. `tracemill rounds` lists all rounds.")
-    before_after = compare(reader, Side(name, "before"), Side(name, "after"))
+    dev = dev_jobs(dict(row))
+    before_after = compare(reader, Side(name, "before"), Side(name, "after"), dev)
     if not before_after:
         raise UsageError(f"round '{name}' is {row['state']}: there is nothing to report before it is evaluated")
     values = {"round": name, "jobs": row["spec"]["select"]["jobs"]}
     stages = [dict(stage) for stage in reader.execute(Q["report_stages"], values).mappings()]
-    flips, flipped = _flips(reader, name)
+    flips, flipped = _flips(reader, name, dev)
     evaluations = connection.execute(Q["round_evaluations"], {"round_id": row["id"]}).mappings()
+    seeds = seeds_of(connection, dict(row))
     return Facts(
         name=name,
         spec=row["spec"],
         metrics=row["metrics"],
         finished=f"{row['finished_at'] or row['created_at']:%Y-%m-%d}",
-        evaluations=[dict(evaluation) for evaluation in evaluations],
+        evaluations=[dict(each) for each in evaluations if each["benchmark"] not in dev],
         before_after=before_after,
-        control=_control(connection, reader, name),
-        breakdown=_breakdown(reader, name),
+        control=_control(connection, reader, name, dev),
+        breakdown=_breakdown(reader, name, dev),
         scores=_scores(reader, values),
         stages=stages,
         flips=flips,
         flipped=flipped,
         cost=_cost(reader, values, row["metrics"], sum(int(stage["tokens"]) for stage in stages)),
+        tiers=[dict(tier) for tier in reader.execute(Q["report_tiers"], values).mappings()],
+        seeds=seeds,
+        over_seeds=_over_seeds([compare(reader, Side(seed, "before"), Side(seed), dev) for seed in seeds]),
+        control_over_seeds=_over_seeds([compare(reader, Side(control_name(seed)), Side(seed), dev) for seed in seeds]),
     )
 
 
-def _control(connection: Connection, reader: Connection, name: str) -> Control | None:
+def _over_seeds(pairs: list[list[Compared]]) -> OverSeeds | None:
+    """All benchmarks together over the seeds that have both sides; None for fewer than two."""
+    measured = [[together(pair)] for pair in pairs if pair]
+    return over_seeds(measured)[0] if len(measured) > 1 else None
+
+
+def _control(connection: Connection, reader: Connection, name: str, dev: list[str]) -> Control | None:
     row = connection.execute(Q["round_by_name"], {"name": control_name(name)}).mappings().one_or_none()
     if row is None:
         return None
-    return Control(row["name"], row["state"], compare(reader, Side(row["name"]), Side(name)), row["metrics"])
+    return Control(row["name"], row["state"], compare(reader, Side(row["name"]), Side(name), dev), row["metrics"])
 
 
-def _breakdown(reader: Connection, name: str) -> dict[str, list[Compared]]:
+def _breakdown(reader: Connection, name: str, dev: list[str]) -> dict[str, list[Compared]]:
     breakdown: dict[str, list[Compared]] = {}
-    for row in reader.execute(Q["report_breakdown"], {"round": name}):
-        table = Paired(row.both, row.first, row.second, row.neither)
-        breakdown.setdefault(row.by, []).append(Compared(row.value, table))
+    for row in reader.execute(Q["report_breakdown"], {"round": name, "dev": dev}):
+        breakdown.setdefault(row.by, []).append(compared(row.value, row))
     return breakdown
 
 
@@ -166,9 +180,9 @@ def _scores(reader: Connection, values: dict[str, Any]) -> dict[str, Bins]:
     return scores
 
 
-def _flips(reader: Connection, name: str) -> tuple[list[Flip], dict[str, int]]:
+def _flips(reader: Connection, name: str, dev: list[str]) -> tuple[list[Flip], dict[str, int]]:
     """Some flips of each direction, and the number of all flips."""
-    rows = reader.execute(Q["report_flips"], {"round": name, "most": N_FLIPS}).all()
+    rows = reader.execute(Q["report_flips"], {"round": name, "most": N_FLIPS, "dev": dev}).all()
     trained = reader.execute(Q["report_questions"], {"round": name})
     known = {row.question_id: row.question for row in trained} if rows else {}
     neighbours = nearest([row.question for row in rows], known, N_NEIGHBOURS)
@@ -192,7 +206,7 @@ def _flips(reader: Connection, name: str) -> tuple[list[Flip], dict[str, int]]:
 
 def _cost(reader: Connection, values: dict[str, Any], metrics: dict[str, Any], trained_tokens: int) -> Cost:
     by_purpose = {row.purpose: row for row in reader.execute(Q["report_cost"], values)}
-    teach, evaluate = by_purpose.get("teach"), by_purpose.get("evaluate")
+    teach, evaluate = by_purpose.get("teach") or by_purpose.get("round"), by_purpose.get("evaluate")
     return Cost(
         traces=int(teach.traces) if teach else 0,
         tokens=int(teach.tokens) if teach else 0,

@@ -8,7 +8,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from trainer.compare import Compared, p_value, percent, points
 from trainer.report.charts import Mark, histogram, intervals, lines
 from trainer.report.facts import Facts
-from trainer.report.headline import control_gain, headline
+from trainer.report.headline import headline, tested
 
 #: The most characters of a text that are shown; a model may write without end.
 MAX_CHARACTERS = 4000
@@ -31,11 +31,13 @@ def page(facts: Facts) -> str:
         lstrip_blocks=True,
     )
     environment.filters |= {"percent": percent, "points": points, "p": p_value, "cut": cut, "duration": duration}
+    gain, against_control = tested(facts)
     return environment.get_template("page.html").render(
         facts=facts,
         headline=headline(facts),
-        against_control=control_gain(facts),
-        cost=_cost(facts),
+        gain=gain,
+        against_control=against_control,
+        cost=_cost(facts, gain),
         removed=facts.metrics.get("selection", {}).get("removed", {}),
         **_pictures(facts),
     )
@@ -72,10 +74,13 @@ def _pictures(facts: Facts) -> dict[str, Any]:
     curves = {"after": facts.metrics.get("loss"), "control": facts.control and facts.control.metrics.get("loss")}
     drawn = {name: [(step, loss) for step, loss in curve] for name, curve in curves.items() if curve}
     return {
-        "accuracy": intervals(groups, "Right answers before and after, with 95 % intervals"),
+        "accuracy": intervals(groups, "Right answers before and after, with 95 % intervals over questions"),
         "loss": lines(drawn, "Loss by optimiser step", "optimiser step") if drawn else None,
         "breakdown": {
-            by: intervals({f"{c.benchmark} ({c.questions})": _pair(c) for c in cells}, f"Right answers by {by}")
+            by: intervals(
+                {f"{c.benchmark} ({c.questions})": _pair(c) for c in cells},
+                f"Right answers by {by}, with 95 % intervals over questions",
+            )
             for by, cells in facts.breakdown.items()
             if len(cells) > 1
         },
@@ -91,9 +96,9 @@ def _pair(compared: Compared) -> list[Mark]:
     return [Mark("before", compared.first), Mark("after", compared.second)]
 
 
-def _cost(facts: Facts) -> list[tuple[str, str, str | None]]:
+def _cost(facts: Facts, gain: Compared) -> list[tuple[str, str, str | None]]:
     """(name, amount, amount for each point gained); the last is None if no gain is shown."""
-    cost, gain = facts.cost, facts.whole
+    cost = facts.cost
     rows: list[tuple[str, float, Callable[[float], str]]] = [
         ("tokens that the teacher wrote, rejected traces included", cost.tokens, "{:,.0f}".format),
         ("… of which were trained on", cost.trained_tokens, "{:,.0f}".format),
@@ -103,11 +108,11 @@ def _cost(facts: Facts) -> list[tuple[str, str, str | None]]:
         ("tokens that the student wrote to be measured", cost.evaluation_tokens, "{:,.0f}".format),
     ]
     value, low, high = (100 * share for share in gain.difference)
-    gained = gain.shown and value > 0
+    is_gain = gain.shown and value > 0
     costs: list[tuple[str, str, str | None]] = []
     for name, amount, formatted in rows:
         if amount:
             upper = formatted(amount / low) if low > 0 else "no bound"
-            each = f"{formatted(amount / value)} [{formatted(amount / high)}, {upper}]" if gained else None
+            each = f"{formatted(amount / value)} [{formatted(amount / high)}, {upper}]" if is_gain else None
             costs.append((name, formatted(amount), each))
     return costs

@@ -4,7 +4,10 @@ All of it runs in the caller's transaction, in temporary tables: `choose` alone 
 """
 
 import json
+from collections import Counter
+from collections.abc import Iterable
 from dataclasses import dataclass, field
+from itertools import islice
 from typing import Any
 
 from sqlalchemy import Connection
@@ -13,7 +16,9 @@ from db.queries import Q
 from tracemill.errors import TracemillError
 from trainer.objectives import find
 from trainer.select.decontamination import Overlaps
+from trainer.select.diversity import by_difference
 from trainer.select.duplicates import near_duplicates
+from trainer.select.lengths import Lengths
 from trainer.spec import RoundSpec
 
 #: Rows that are read from Postgres, or written to it, at a time.
@@ -36,6 +41,8 @@ class Selection:
     tokens: int = 0
     #: Examples of each difficulty (easy, medium, hard, unknown).
     difficulties: dict[str, int] = field(default_factory=dict)
+    #: Examples of each answer of choice and of yes-or-no questions ("choice A", "boolean yes").
+    labels: dict[str, int] = field(default_factory=dict)
     #: Examples of each stage of the curriculum.
     stages: list[int] = field(default_factory=list)
     #: Questions that overlap one of an evaluation, by rule (exact, normalised, ngram).
@@ -47,16 +54,17 @@ def select(connection: Connection, round_id: int, spec: RoundSpec) -> Selection:
 
     Raises TracemillError that names the filters when no example is left.
     """
-    selection = choose(connection, spec)
+    prompt_hash = connection.execute(Q["round_for_work"], {"round_id": round_id}).mappings().one()["prompt_hash"]
+    selection = choose(connection, spec, Lengths(connection, spec, prompt_hash))
     connection.execute(Q["delete_examples"], {"round_id": round_id})
     connection.execute(Q["store_examples"], {"round_id": round_id})
     connection.execute(Q["store_exclusions"], {"round_id": round_id})
     return selection
 
 
-def choose(connection: Connection, spec: RoundSpec) -> Selection:
+def choose(connection: Connection, spec: RoundSpec, lengths: Lengths) -> Selection:
     """Fill the temporary tables `candidates` (chosen traces, in order) and `overlapping`. Raises like `select`."""
-    chooser = _Chooser(connection, spec)
+    chooser = _Chooser(connection, spec, lengths)
     selection = chooser.run()
     if selection.examples == 0:
         raise TracemillError(_nothing_left(selection, spec))
@@ -66,8 +74,8 @@ def choose(connection: Connection, spec: RoundSpec) -> Selection:
 class _Chooser:
     """One selection, filter after filter."""
 
-    def __init__(self, connection: Connection, spec: RoundSpec) -> None:
-        self.connection, self.round, self.spec = connection, spec, spec.select
+    def __init__(self, connection: Connection, spec: RoundSpec, lengths: Lengths) -> None:
+        self.connection, self.round, self.spec, self.lengths = connection, spec, spec.select, lengths
         self.objective = find(spec.fit.objective)
         self.selection = Selection()
         #: Traces in a row of `candidates`: two after pairing.
@@ -78,13 +86,20 @@ class _Chooser:
         spec, selection = self.spec, self.selection
         self._fill()
         self._overlaps()
-        self._drop("repeated", "drop_repeated")
+        if not self.objective.learns_own_words:  # a text that the student samples twice is twice as likely
+            self._drop("repeated", "drop_repeated")
         if spec.near_duplicates is not None:
             # Right and wrong traces are not compared: a wrong trace that nearly equals a right one makes the best pair.
             for wrong in (False, True):
                 rows = self._stream("candidate_texts", wrong=wrong)
                 texts = ((row.trace_id, f"{row.question}\n{row.text}") for row in rows)
                 self._drop("near_duplicates", "drop_listed", traces=list(near_duplicates(texts, spec.near_duplicates)))
+        if spec.prefer == "score" and (traces := self._execute("unpreferred").scalar()):
+            raise TracemillError(_no_score(self.round, traces))
+        if spec.prefer == "diverse":
+            preferences = by_difference(self._stream("texts_to_compare"), spec.max_per_question)
+            self._insert("insert_diversity", (preference._asdict() for preference in preferences))
+            self._execute("prefer_diversity")
         if self.objective.pairs:
             pairs = self._execute("pair_candidates").rowcount
             self._count("unpaired", self._execute("drop_unpaired").rowcount - pairs)
@@ -94,9 +109,11 @@ class _Chooser:
         if spec.balance < 1:
             limits = balanced({row.difficulty: row.examples for row in self._execute("difficulties")}, spec.balance)
             self._drop("balance", "drop_over_balance", most=json.dumps(limits))
+        if spec.label_balance < 1:
+            limits = balanced_labels(self._labels(), spec.label_balance)
+            self._drop("label_balance", "drop_over_label_balance", most=json.dumps(limits))
         if spec.like is not None:
-            rows = self._execute("tokens_of_round", name=spec.like)
-            self._drop("like", "drop_unlike", most=json.dumps({row.difficulty: int(row.tokens) for row in rows}))
+            self._match(spec.like)
         if spec.tokens:
             self._drop("tokens", "drop_over_tokens", most=spec.tokens)
         if spec.limit:
@@ -106,8 +123,10 @@ class _Chooser:
         return selection
 
     def _fill(self) -> None:
-        for statement in ("more_memory", "more_time", "drop_temporary", "create_candidates", "create_overlaps"):
+        for statement in ("more_memory", "more_time", "drop_temporary"):
             self._execute(statement)
+        for table in ("candidates", "overlaps", "diversity", "ranked"):
+            self._execute(f"create_{table}")
         rows = self._execute("fill_candidates", **parameters(self.connection, self.round)).all()
         self.selection.traces = sum(row.traces for row in rows)
         for row in sorted(rows, key=lambda row: FILTERS.index(str(row.removed).partition(".")[0])):
@@ -115,19 +134,40 @@ class _Chooser:
                 self._count(row.removed, row.traces)
         self._execute("analyze_candidates")
 
+    def _match(self, name: str) -> None:
+        """Take as many tokens of each difficulty as the examples of round `name`, on both sides without too long rows.
+
+        A pair is taken by its tokens alone.
+        """
+        limits = Counter({row.difficulty: int(row.tokens) for row in self._execute("tokens_of_round", name=name)})
+        safe_bytes = None if self.objective.pairs else self.lengths.safe_bytes
+        if safe_bytes is not None:
+            examples = self._execute("long_examples", name=name, safe_bytes=safe_bytes).all()
+            for row, is_too_long in zip(examples, self.lengths.too_long(examples), strict=True):
+                limits[row.difficulty] -= row.tokens if is_too_long else 0
+            short: list[int] = []
+            while True:
+                most = json.dumps(limits)
+                rows = self._execute("long_candidates", most=most, safe_bytes=safe_bytes, short=short).all()
+                if not rows:
+                    break
+                lengths = list(zip(rows, self.lengths.too_long(rows), strict=True))
+                short += [row.trace_id for row, is_too_long in lengths if not is_too_long]
+                self._drop("max_tokens", "drop_listed", traces=[row.trace_id for row, too_long in lengths if too_long])
+        self._drop("like", "drop_unlike", most=json.dumps(limits))
+
     def _overlaps(self) -> None:
         spec = self.spec
         self._execute("find_same_questions")
         known = Overlaps(spec.ngram, spec.overlap)
         for row in self._stream("evaluation_questions"):
             known.add(row.id, row.question)
-        overlaps = [
+        overlaps = (
             {"question_id": row.id, "evaluation_question_id": match[0], "share": match[1]}
             for row in self._stream("candidate_questions")
             if (match := known.find(row.question))
-        ]
-        for first in range(0, len(overlaps), BATCH):
-            self.connection.execute(Q["insert_overlap"], overlaps[first : first + BATCH])
+        )
+        self._insert("insert_overlap", overlaps)
         self.selection.overlaps = {row.rule: row.questions for row in self._execute("count_overlaps")}
         self._drop("overlapping", "drop_overlapping")
 
@@ -140,6 +180,10 @@ class _Chooser:
         selection.examples = sum(selection.stages)
         selection.tokens = int(sum(row.tokens for row in rows))
         selection.difficulties = {row.difficulty: row.examples for row in self._execute("difficulties")}
+        selection.labels = self._labels()
+
+    def _labels(self) -> dict[str, int]:
+        return {row.label: row.examples for row in self._execute("labels")}
 
     def _drop(self, name: str, statement: str, **values: Any) -> None:
         self._count(name, self._execute(statement, **values).rowcount * self.traces_each)
@@ -150,6 +194,11 @@ class _Chooser:
 
     def _execute(self, statement: str, /, **values: Any) -> Any:
         return self.connection.execute(Q[statement], values)
+
+    def _insert(self, statement: str, rows: Iterable[dict[str, Any]]) -> None:
+        rows = iter(rows)
+        while batch := list(islice(rows, BATCH)):
+            self.connection.execute(Q[statement], batch)
 
     def _stream(self, statement: str, **values: Any) -> Any:
         return self.connection.execute(Q[statement], values, execution_options={"yield_per": BATCH})
@@ -173,6 +222,8 @@ def parameters(connection: Connection, spec: RoundSpec) -> dict[str, Any]:
         "limits": [limit for _, _, limit in thresholds],
         "pairs": objective.pairs,
         "logprobs": objective.logprobs,
+        "prefer": {"shortest": "tokens_out", "score": select.score}.get(select.prefer),
+        "sign": 1 if select.prefer == "shortest" else -1,
     }
 
 
@@ -211,6 +262,18 @@ def balanced(examples: dict[str, int], balance: float) -> dict[str, int]:
     }
 
 
+def balanced_labels(examples: dict[str, int], balance: float) -> dict[str, int]:
+    """The number of examples of each label that stay: labels of one kind are `balanced` among themselves."""
+    kinds = {label.partition(" ")[0] for label in examples}
+    return {
+        label: limit
+        for kind in kinds
+        for label, limit in balanced(
+            {label: count for label, count in examples.items() if label.startswith(f"{kind} ")}, balance
+        ).items()
+    }
+
+
 REASONS = {
     "answer_text": "have no answer after their thoughts",
     "finished": "were cut off at the longest answer: raise the job's max_tokens, or set select.finished = false",
@@ -218,6 +281,7 @@ REASONS = {
     "accepted": "are not accepted: `trace_scores` shows the verdicts, the job's policy decides",
     "overlapping": "answer a question that is also in an evaluation: teach with other questions",
     "logprobs": "have no log-probabilities: enqueue the job with --logprobs",
+    "max_tokens": "are longer than fit.max_tokens: raise it",
     "unpaired": "have no trace of the other kind, right or wrong, for their question",
 }
 
@@ -228,3 +292,10 @@ def _nothing_left(selection: Selection, spec: RoundSpec) -> str:
         return f"round '{spec.name}': no examples, because the jobs have no traces yet ({jobs}). Let them run first."
     reasons = (f"{count} {REASONS.get(name, f'are left out by `{name}`')}" for name, count in selection.removed.items())
     return f"round '{spec.name}': no examples. Of {selection.traces} traces ({jobs}), {'; '.join(reasons)}."
+
+
+def _no_score(spec: RoundSpec, traces: int) -> str:
+    return (
+        f"round '{spec.name}': none of {traces} traces has the score {spec.select.score} (select.score). Name jobs "
+        "whose traces have it (`tracemill enqueue … --judge ALIAS --signals SIGNAL`), or another score"
+    )

@@ -10,13 +10,12 @@ from sqlalchemy import Connection
 
 from db.queries import Q
 from db.session import engine
-from tracemill.prompts import Prompt
 from tracemill.settings import model, settings
 from tracemill.weights import resolve
-from trainer.evaluate import jobs_by_names, template_options
 from trainer.experts import unquantised_bytes
-from trainer.rows import Reader, Row, Trace, learnt_text, load_tokenizer
+from trainer.rows import Reader, Row, Trace, learnt_text
 from trainer.select.choose import BATCH, Selection, choose
+from trainer.select.lengths import Lengths
 from trainer.spec import RoundSpec, with_row_limit
 from trainer.submit import checked
 
@@ -89,11 +88,9 @@ def preview(spec: RoundSpec, report: Callable[[int, int], None] = lambda done, o
     spec = with_row_limit(spec)
     with engine().connect() as connection, connection.begin() as transaction:
         prompt_hash = checked(connection, spec)
-        options = template_options(jobs_by_names(connection, spec.evaluate.jobs).values())
-        messages = connection.execute(Q["prompt"], {"hash": prompt_hash}).scalar_one()
-        selection = choose(connection, spec)
-        reader = Reader(_tokenizer(spec), Prompt(tuple(messages)), options)
-        rendering = _Rendering(reader, spec.fit.max_tokens)
+        lengths = Lengths(connection, spec, prompt_hash)
+        selection = choose(connection, spec, lengths)
+        rendering = _Rendering(lengths.reader, spec.fit.max_tokens)
         for batch in connection.execute(Q["chosen_texts"], execution_options={"yield_per": BATCH}).partitions(BATCH):
             rendering.add(batch)
             report(rendering.examples, selection.examples)
@@ -123,10 +120,6 @@ def _limits_of_jobs(connection: Connection, spec: RoundSpec) -> list[Limit]:
         return []
     rows = connection.execute(Q["cut_off_traces"], {"jobs": spec.select.jobs})
     return [Limit(f"max_tokens of job {row.name}", row.max_tokens, row.traces, None) for row in rows]
-
-
-def _tokenizer(spec: RoundSpec) -> Any:
-    return load_tokenizer(_student(spec))
 
 
 def _student(spec: RoundSpec) -> str:

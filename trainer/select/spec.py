@@ -19,9 +19,13 @@ THRESHOLDS = (
     "tokens_out",
     "thinking_tokens",
     "cost",
+    "pass_rate",
     *(signal for signal in SIGNALS if signal != "coherence"),
 )
 ScoreName = Annotated[str, score_name(THRESHOLDS)]
+
+#: Scores whose greatest value is the best.
+PREFERABLE = ("faithfulness", "majority", "margin", *SIGNALS)
 
 #: A date without a time zone is in UTC.
 Moment = Annotated[datetime, AfterValidator(lambda at: at if at.tzinfo else at.replace(tzinfo=UTC))]
@@ -61,10 +65,18 @@ class SelectSpec(Section):
     near_duplicates: float | None = Field(default=None, gt=0, le=1)
     #: The most traces of one question, or pairs if the objective learns from pairs. 0 means no limit.
     max_per_question: int = Field(default=4, ge=0)
+    #: Which traces of a question stay if there are more than `max_per_question`: any ("random"), those with the fewest
+    #: tokens ("shortest"), with the highest `score` ("score"), or with the fewest word 3-grams in common ("diverse").
+    prefer: Literal["random", "shortest", "score", "diverse"] = "random"
+    #: The score for `prefer = "score"`: a signal of the judge, faithfulness, majority or margin.
+    score: Annotated[str, score_name(PREFERABLE)] | None = None
     #: How much of the imbalance between difficulties stays. A difficulty with r times as many examples as the middle
     #: one keeps r^balance times as many. 1 keeps all; at 0 none has more examples than the middle one.
     balance: float = Field(default=1.0, ge=0, le=1)
-    #: The name of another round: take as many tokens of each difficulty as its examples have.
+    #: The same for the answers of choice questions (their letters) and of yes-or-no questions.
+    label_balance: float = Field(default=1.0, ge=0, le=1)
+    #: The name of another round: take as many tokens of each difficulty as its examples have. Rows above
+    #: `fit.max_tokens` count on neither side.
     like: str | None = None
     #: The most tokens of all examples, as the teacher wrote them. 0 means no limit.
     tokens: int = Field(default=0, ge=0)
@@ -77,6 +89,14 @@ class SelectSpec(Section):
     ngram: int = Field(default=6, ge=3, le=50)
     #: Decides which traces stay if there are too many, and the order of training.
     seed: int = 0
+
+    @model_validator(mode="after")
+    def _prefers_by_one_score(self) -> "SelectSpec":
+        if self.prefer == "score" and self.score is None:
+            raise ValueError(f'prefer = "score" needs the score: score = "rating" (or {", ".join(PREFERABLE)})')
+        if self.prefer != "score" and self.score is not None:
+            raise ValueError(f'score = "{self.score}" needs prefer = "score"')
+        return self
 
 
 #: The default number of stages.

@@ -178,7 +178,7 @@ def test_a_calibration_fails_when_its_worker_ends(
     monkeypatch.setattr(rating, "send", send_and_forget_the_worker)
     done = run(labelled, "--signals", "rating")
     assert isinstance(done.exception, StackError)
-    assert str(done.exception).endswith(" ended before it rated every trace: run the same command again")
+    assert str(done.exception).endswith(" ended before it rated every trace: run the same command again, it continues")
 
 
 def test_a_jobs_verdicts_calibrate_its_judge_without_a_request(judge: ScriptedServer) -> None:

@@ -207,7 +207,7 @@ def test_an_existing_file_is_replaced_only_with_overwrite(traces: Stack, tmp_pat
         (("x.jsonl", "--columns", 'text, "job"'), "does not exist"),
         (("x.jsonl", "--where", "false"), "there is nothing to export"),
         (("x.jsonl", "--where", "not accepted"), r"nothing to export (1 rejected): --include NAME adds them"),
-        (("x.jsonl", "--include", "rejects"), "choose rejected, unverified, negative, overlap, evaluate or all"),
+        (("x.jsonl", "--include", "rejects"), "choose rejected, unverified, negative, round, overlap, evaluate or all"),
         (("x.txt",), "--format parquet, jsonl, csv or hf"),
         (("x.parquet.gz",), "--format parquet, jsonl, csv or hf"),
         (("-", "--format", "parquet"), "name a file"),

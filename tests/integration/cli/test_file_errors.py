@@ -22,6 +22,7 @@ READING = [
     "enqueue FILE --name none",
     "enqueue questions.jsonl --name none --examples FILE",
     "enqueue questions.jsonl --name none --policy FILE",
+    "pilot FILE --name none",
     "verify FILE -o verdicts.jsonl",
     "calibrate FILE --judge verifier --no-store",
     "train FILE --dry-run",

@@ -33,6 +33,7 @@ def folder(clean: Stack, tmp_path: Path) -> Iterator[Path]:
     (tmp_path / "round.toml").write_text(ROUND)
     (tmp_path / "star.toml").write_text(LOOP)
     (tmp_path / "sums.jsonl").write_text('{"question": "1 + 1?", "gold": "2"}\n')
+    (tmp_path / "five.jsonl").write_text("".join(f'{{"question": "{n} + 1?", "gold": "{n + 1}"}}\n' for n in range(5)))
     labelled = ({"question": "1 + 1?", "trace": "It is 2.", "correct": n % 2 == 0} for n in range(40))
     (tmp_path / "labelled.jsonl").write_text("\n".join(map(json.dumps, labelled)))
     with transaction() as connection:
@@ -82,11 +83,16 @@ def interrupted(folder: Path, words: str, number: signal.Signals, wait: Callable
             signal.SIGHUP,
             "calibrate --judge verifier labelled.jsonl",
             "waiting for the worker that serves verifier",
-            "nothing is stored, and nothing continues. Start again: tracemill calibrate --judge verifier "
-            "labelled.jsonl\n",
+            "the ratings so far are kept. Continue: tracemill calibrate --judge verifier labelled.jsonl\n",
+        ),
+        (
+            signal.SIGINT,
+            "pilot five.jsonl",
+            "five:teacher-cot: 0/5 questions",
+            "the arms continue without this terminal. See the result: tracemill pilot five.jsonl\n",
         ),
     ],
-    ids=["train", "loop", "calibrate"],
+    ids=["train", "loop", "calibrate", "pilot"],
 )
 def test_an_interrupted_command_names_what_continues(
     folder: Path, number: signal.Signals, words: str, line: str, sentence: str

@@ -5,13 +5,21 @@ from typing import Any
 
 import pytest
 
-from tests.integration.scenario import question_text
+from tests.integration.scenario import at, question_text
 from tests.integration.views import Row, rows, table
+from tracemill.statistics import mean_share
 
 pytestmark = pytest.mark.integration
 
-#: Wilson's 95 % interval of 0 of 1 to 1 of 3, from the roots of (p - x)² = 1.959964² x (1 - x) / n.
-WILSON = {(0, 1): (0.0, 0.7934507), (1, 1): (0.2065493, 1.0), (0, 3): (0.0, 0.5614970), (1, 3): (0.0614919, 0.7923404)}
+
+def test_a_round_has_one_row_with_its_state_and_its_training(filled: None) -> None:
+    header = "round_id round state student objective examples loss error created_at finished_at"
+    loss = [[1, 2.5], [2, 1.5]]
+    ended = {1: at(6001), 2: at(6002), 3: None, 4: at(6004)}
+    names = ((1, "r1", "done"), (2, "r1-control", "done"), (3, "r2", "fitting"), (4, "r3", "done"))
+    assert rows("round_progress") == table(
+        header, *((*name, "student", "sft", None, loss, None, at(5000 + name[0]), ended[name[0]]) for name in names)
+    )
 
 
 def test_an_example_has_one_row_for_each_evaluation_of_its_round(filled: None) -> None:
@@ -148,6 +156,7 @@ def answers(
                 "finish_reason": f"reason {n}" if written else None,
                 "samples": 3,
                 "samples_correct": right,
+                "share": pytest.approx(right / 3),
             }
         )
     return shown
@@ -208,21 +217,23 @@ def test_a_flip_shows_the_question_and_both_answers(filled: None) -> None:
 def test_results_are_counts_means_and_wilson_intervals_of_a_cell(filled: None) -> None:
     cells = ((33,), (36, 37, 38), (35,), (31,), (32,), (34,))
     shown = table(
-        "round stage correct correct_strict any_correct traces",
-        *(("r1", "before", *line) for line in ((0, 0, 0, [206]), (0, 0, 0, [210, 211]), (0, 0, 0, [209]))),
-        *(("r1", "before", *line) for line in ((1, 1, 1, [201]), (1, 1, 1, [204]), (0, 0, 1, [207]))),
-        *(("r1", "after", *line) for line in ((1, 0, 1, [304]), (1, 0, 1, [307]), (1, 1, 1, [306]))),
-        *(("r1", "after", *line) for line in ((1, 1, 1, [301]), (0, 0, 1, [302]), (1, 1, 1, [305]))),
+        "round stage correct correct_strict any_correct right traces",
+        *(("r1", "before", *line) for line in ((0, 0, 0, 0, [206]), (0, 0, 0, 0, [210, 211]), (0, 0, 0, 0, [209]))),
+        *(("r1", "before", *line) for line in ((1, 1, 1, 2, [201]), (1, 1, 1, 1, [204]), (0, 0, 1, 1, [207]))),
+        *(("r1", "after", *line) for line in ((1, 0, 1, 1, [304]), (1, 0, 1, 1, [307]), (1, 1, 1, 1, [306]))),
+        *(("r1", "after", *line) for line in ((1, 1, 1, 1, [301]), (0, 0, 1, 1, [302]), (1, 1, 1, 1, [305]))),
     )
     expected = []
     for number, row in enumerate(shown):
         questions = cells[number % len(cells)]
         domain, difficulty, length = EXAM[questions[0] - 31]
         n = sum(row["traces"]) / len(row.pop("traces"))
-        low, high = WILSON[row["correct"], len(questions)]
+        # Of three samples a question, `right` are right, all of them to one question.
+        of_one = row.pop("right") / 3
+        accuracy, low, high = mean_share(len(questions), of_one, of_one**2, 3)
         cell = {"benchmark": "exam", "domain": domain, "difficulty": difficulty, "length": length}
         measures = {"steps": n + 5, "faithfulness": n / 16, "coherence": n / 32, "tokens_out": 10 * n}
-        share = {"accuracy": row["correct"] / len(questions), "low": pytest.approx(low, abs=1e-6)}
+        share = {"accuracy": pytest.approx(accuracy), "low": pytest.approx(low, abs=1e-6)}
         expected.append(
             row | cell | measures | share | {"high": pytest.approx(high, abs=1e-6), "questions": len(questions)}
         )

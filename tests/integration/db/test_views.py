@@ -128,6 +128,27 @@ def test_a_trace_that_is_not_verified_has_a_row_without_scores(filled: None) -> 
     }
 
 
+def test_a_trace_has_one_row_with_its_steps_its_prompt_and_its_worker(filled: None) -> None:
+    details = {row["trace_id"]: row for row in rows("trace_details")}
+    assert len(details) == 38
+    for n, who in ((101, "teacher"), (307, "student")):
+        messages = [{"role": "user", "content": f"{who}: {{question}}"}]
+        assert details[n] == {"trace_id": n, "step_texts": [f"step {n}"], "prompt": messages, "worker": f"worker {n}"}
+
+
+def test_a_question_has_one_row_in_each_of_its_jobs(filled: None) -> None:
+    results = {(row["job_id"], row["question_id"]): row for row in rows("question_results")}
+    assert len(results) == value("select count(*) from job_questions")
+    header = "job_id job question_id dataset domain question gold state settled accepted difficulty last_error"
+    expected = table(
+        header,
+        (21, "teach", 12, "data 12", "code", question_text(12), None, "done", 10, 6, "medium", None),
+        (21, "teach", 71, "data 71", "math", "question 71", "gold 71", "failed", 0, 0, "unknown", None),
+        (24, "r1/exam", 33, "held-out", "code", question_text(33), "gold 33", "done", 0, 0, "unknown", None),
+    )
+    assert [results[row["job_id"], row["question_id"]] for row in expected] == expected
+
+
 def test_a_job_has_a_row_for_each_settings_of_its_model(filled: None) -> None:
     (shown,) = (row for row in rows("job_models") if row["job"] == "teach")
     times = query("select count(*), min(created_at), max(created_at) from traces where job_id = 21")
@@ -192,6 +213,23 @@ def test_a_job_without_questions_has_a_row_of_zeros(filled: None) -> None:
         connection.execute(text("delete from jobs where id = 39"))
     counts = ["questions", "pending", "queued", "running", "generated", "done", "failed"]
     assert {name: row[name] for name in counts} == dict.fromkeys(counts, 0)
+
+
+def test_a_tier_has_one_row_with_the_cost_of_its_accepted_traces(filled: None) -> None:
+    assert rows("job_tiers") == []
+    follow = text("update jobs set from_job_id = :before, escalates = true where id = 29")
+    with transaction() as connection:
+        connection.execute(follow, {"before": 21})
+        shown = connection.execute(text("select * from job_tiers order by tier")).mappings().all()
+        connection.execute(follow, {"before": None})  # the job before was deleted
+        assert connection.execute(text("select * from job_tiers")).all() == []
+        connection.execute(text("update jobs set escalates = false where id = 29"))
+    header = "first_job tier job model state questions done solved traces accepted tokens_out cost"
+    assert [dict(row) for row in shown] == table(
+        f"{header} tokens_per_accepted cost_per_accepted",
+        ("teach", 1, "teach", "teacher", "running", 21, 2, 2, 8, 4, 8360, 104.875, 2090.0, 104.875 / 4),
+        ("teach", 2, "own", "student", "done", 1, 1, 0, 1, 0, 6010, 75.125, None, None),
+    )
 
 
 def test_acceptance_has_a_row_for_each_variant_domain_and_difficulty(filled: None) -> None:

@@ -1,6 +1,7 @@
 """The feeder with real Postgres and Redis, one step at a time."""
 
 import time
+from math import inf
 from typing import Any
 
 import pytest
@@ -12,6 +13,7 @@ from db.queries import Q
 from db.session import transaction
 from producer import feeder
 from producer.feeder import Rates, Step
+from producer.leader import Lead
 from tests.integration import statements
 from tests.integration.factory import (
     additions,
@@ -226,6 +228,22 @@ def test_questions_of_workers_do_not_count_against_the_window(clean: Stack) -> N
         claim(job_id, question_id)
     assert step(LIMITS) == Step(queued=10)
     assert states("sums") == {"running": 10, "queued": 10, "pending": 10}
+
+
+def test_a_step_that_finds_no_work_opens_no_transaction(clean: Stack, monkeypatch: pytest.MonkeyPatch) -> None:
+    fill(additions(20), "sums")
+    step(LIMITS)
+    monkeypatch.setattr(Lead, "transaction", None)
+    assert step(LIMITS) == Step()
+
+
+def test_the_window_is_filled_again_before_workers_have_emptied_it(clean: Stack) -> None:
+    job_id = fill(additions(20), "sums").job_id
+    rates = Rates()
+    assert step(LIMITS, rates).refill_seconds == inf
+    settle(job_id, 10)
+    rates._latest["teacher"] = (time.monotonic(), 1000.0)
+    assert step(LIMITS, rates).refill_seconds < LIMITS.window / 500
 
 
 def test_questions_that_are_taken_fast_share_messages(clean: Stack) -> None:

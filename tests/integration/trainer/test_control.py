@@ -14,6 +14,7 @@ from tests.conftest import forget
 from tests.integration.factory import rows, value
 from tests.integration.measured import benchmark, evaluate
 from tests.integration.rounds import job, new_round, question, round_spec, trace
+from tests.tiny import TEMPLATE, byte_tokenizer
 from tracemill.errors import UsageError
 from tracemill.stack import Stack
 from trainer.select.choose import select
@@ -96,6 +97,39 @@ def test_the_control_has_as_many_tokens_of_each_difficulty_right_and_wrong(taugh
         "join verdicts v on v.trace_id = e.trace_id group by 1 order by 1"
     )
     assert list(map(tuple, accepted)) == [("r1", True, True), ("r1-control", False, True)]
+
+
+def test_rows_that_the_fit_leaves_out_count_in_neither_arm(taught: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    tokenizer = byte_tokenizer(TEMPLATE, "<|im_start|>", "<|im_end|>")
+    monkeypatch.setattr("trainer.select.lengths.load_tokenizer", lambda folder: tokenizer)
+    monkeypatch.setattr("trainer.select.lengths.resolve", lambda model, data_dir: model)
+    spec = round_spec("r1", select={"max_per_question": 1}, fit={"max_tokens": 400})
+    with transaction() as connection:
+        # A token is a byte here. Ten of the 40 right traces are too long, and 30 of the 40 wrong ones.
+        for sample, questions in ((0, 10), (1, 30)):
+            lengthen = (
+                "update traces set text = repeat('x', 500 + id::int) where sample_index = :sample and question_id in "
+                "(select question_id from job_questions join jobs on jobs.id = job_id where name = 'teach' "
+                "order by question_id limit :questions)"
+            )
+            connection.execute(text(lengthen), {"sample": sample, "questions": questions})
+        assert select(connection, new_round(connection, spec), spec).examples == 40
+        # One trace a question: 30 of the round are short, and those of the twin are as many, all of them short.
+        every = spec.model_copy(update={"select": spec.select.model_copy(update={"max_per_question": 0})})
+        twin = control_of(every)
+        other = select(connection, new_round(connection, twin), twin)
+    assert (other.tokens, other.examples) == (30 * 5, 30)
+    learnt = rows(
+        "select max(length(t.text)), count(distinct v.accepted) from examples e join rounds r on r.id = e.round_id "
+        "join traces t on t.id = e.trace_id join verdicts v on v.trace_id = t.id where r.name = 'r1-control'"
+    )
+    assert list(map(tuple, learnt)) == [(len("It is not so."), 2)]
+    assert 0 < other.removed["max_tokens"] <= 40
+
+
+@pytest.mark.parametrize("finished", [True, False])
+def test_the_control_learns_from_no_trace_that_was_cut_off(finished: bool) -> None:
+    assert control_of(round_spec("r1", select={"finished": finished})).select.finished is True
 
 
 def test_the_command_ends_with_the_effect_of_the_filter(taught: None, tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ from sqlalchemy import Connection, text
 from db.session import transaction
 from tests.integration.rounds import job, new_round, question, round_spec, trace
 from tracemill.stack import Stack
-from trainer.select.choose import Selection, choose, select
+from trainer.select.choose import Selection, select
 from trainer.spec import RoundSpec
 
 #: The number of accepted traces, of eight, for questions of each difficulty.
@@ -134,7 +134,7 @@ def test_a_filter_removes_the_other_traces(
         spec = _spec(**keys)
         if left == set():
             with pytest.raises(Exception, match=f"4 are left out by `{next(iter(removed))}`"):
-                choose(connection, spec)
+                select(connection, new_round(connection, spec), spec)
             return
     selection, rows = _selected(spec)
     assert selection.removed == removed

@@ -5,6 +5,7 @@ import re
 
 import psycopg
 import pytest
+from pydantic import ValidationError
 from sqlalchemy import text
 from typer.testing import CliRunner
 
@@ -14,13 +15,17 @@ from db.queries import Q
 from db.session import transaction
 from tests import ROOT
 from tests.integration.factory import rows as factory_rows
-from tests.integration.measured import benchmark, measured, teach
-from tests.integration.rounds import ASK, TEACH, finish, job, question, trace
+from tests.integration.measured import benchmark, evaluate, measured, teach
+from tests.integration.rounds import ASK, TEACH, finish, job, new_round, question, round_spec, trace
 from tracemill.errors import UsageError
 from tracemill.settings import settings
 from tracemill.stack import Stack
-from tracemill.statistics import share
+from tracemill.statistics import mean_share, share
+from trainer.benchmarks import open_benchmarks
+from trainer.compare import OverSeeds
 from trainer.evaluate import measure
+from trainer.report.facts import facts
+from trainer.spec import RoundSpec
 
 pytestmark = pytest.mark.integration
 
@@ -135,6 +140,9 @@ def test_several_samples_are_measured_as_pass_at_k_and_majority_at_k(clean: Stac
     # The first, the first two, and all four: of the first question a tie of two, then three of four are right.
     assert json.loads(measures["majority_at"]) == pytest.approx({"1": 1 / 3, "2": 1 / 6, "4": (1 + 1 / 4 + 0) / 3})
     assert (measures["questions"], measures["correct"], measures["steps"], measures["tokens_out"]) == (3, 1, 2, 10)
+    # The accuracy is the mean of 3/4, 1/4 and 0, over questions.
+    interval = (measures["accuracy"], measures["low"], measures["high"])
+    assert interval == pytest.approx(mean_share(3, 1.0, 10 / 16, 4))
 
 
 def test_rounds_are_compared_on_the_questions_that_both_answered(rounds: list[int]) -> None:
@@ -157,6 +165,119 @@ def test_compared_rounds_list_their_different_settings(rounds: list[int]) -> Non
     output = json.loads(shown("rounds", "compare", "good", "capped", "--json"))
     assert output["settings"] == [{"key": "select.limit", "first": 0, "second": 5}]
     assert "no difference is shown" in shown("rounds", "compare", "good", "capped")
+
+
+@pytest.fixture
+def seeds(rounds: list[int]) -> None:
+    """Two recipes with seeds 1 and 2: `good-1`, `good-2`, and their controls."""
+    gains = {"good-1": 12, "good-2": 14, "good-1-control": 8, "good-2-control": 6}
+    with transaction() as connection:
+        for name, right in gains.items():
+            select: dict[str, object] = {"seed": int(name[5]), "limit": 6}
+            if name.endswith("control"):
+                select |= {"accepted": "any", "like": name.removesuffix("-control")}
+            measured(connection, name, {"sums": [n < right for n in range(20)]}, rounds, select=select)
+
+
+def test_recipes_are_compared_over_their_seeds(seeds: None) -> None:
+    arms = ("good-1-control,good-2-control", "good-1,good-2")
+    output = json.loads(shown("rounds", "compare", *arms, "--json"))
+    (sums,) = output["benchmarks"]
+    assert (sums["seeds"], sums["over"]) == (2, "seeds")
+    assert (sums["firsts"], sums["seconds"]) == ([0.4, 0.3], [0.6, 0.7])
+    # 20 and 40 points: a mean of 30 whose standard error is 10, times Student's quantile 12.706.
+    assert sums["difference"] == pytest.approx({"value": 0.3, "low": 0.3 - 1.2706, "high": 0.3 + 1.2706}, abs=1e-4)
+    assert [each["key"] for each in output["settings"]] == ["select.accepted", "select.like"]
+    printed = shown("rounds", "compare", *arms)
+    assert "sums: +30.0 points [-97.1, +157.1] over 2 seeds, p = 0.205: no difference is shown" in printed
+    assert "over questions" not in printed
+    alone = shown("rounds", "compare", "good-1-control", "good-1")
+    assert "over 20 questions" in alone
+    assert "Other seeds would give other students" in alone
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "message"),
+    [
+        ("good-1,good-2", "control", "2 and 1 rounds cannot be paired"),
+        (
+            "good-1,good-2",
+            "control,capped",
+            "control and capped are not two seeds of one recipe: they differ in select.limit",
+        ),
+        ("good-1,good-2", "control,good", "they have the same seeds"),
+        ("good-1,goof", "control,good", "goof"),
+    ],
+)
+def test_lists_of_rounds_must_be_seeds_of_one_recipe(
+    seeds: None, rounds: list[int], first: str, second: str, message: str
+) -> None:
+    with transaction() as connection:
+        measured(connection, "capped", {"sums": AFTER}, rounds, select={"limit": 5, "seed": 3})
+    done = CliRunner().invoke(app, ["rounds", "compare", first, second])
+    assert isinstance(done.exception, UsageError)
+    assert message in str(done.exception).replace("'", "")
+
+
+def test_a_report_reads_the_seeds_of_its_recipe(seeds: None) -> None:
+    with transaction() as connection:
+        of_a_seed, of_one_run = (facts(connection, connection, name) for name in ("good-1", "good-1-control"))
+    assert of_a_seed.seeds == ["good-1", "good-2"]
+    assert of_a_seed.over_seeds == OverSeeds("all benchmarks", (0.2, 0.2), (0.6, 0.7))
+    assert of_a_seed.control_over_seeds == OverSeeds("all benchmarks", (0.4, 0.3), (0.6, 0.7))
+    assert (of_one_run.seeds, of_one_run.control_over_seeds) == (["good-1-control", "good-2-control"], None)
+
+
+@pytest.fixture
+def chosen(rounds: list[int]) -> None:
+    """Two rounds that are reported on `sums` and chosen by `words`, on which only the second one gained."""
+    with transaction() as connection:
+        benchmark(connection, "words", [False] * 8, template="How many are {n} apples?")
+        for name, right in (("low", 0), ("high", 8)):
+            content = round_spec(name).model_dump() | {"evaluate": {"jobs": ["sums"]}, "dev": {"jobs": ["words"]}}
+            spec = RoundSpec.model_validate(content)
+            after = {"sums": AFTER, "words": [n < right for n in range(8)]}
+            evaluate(connection, new_round(connection, spec), spec, after)
+
+
+def test_rounds_are_chosen_by_the_dev_set_and_reported_on_another(chosen: None) -> None:
+    reported, dev = (
+        json.loads(shown("rounds", "compare", "low", "high", *flag, "--json"))["benchmarks"]
+        for flag in ((), ("--dev",))
+    )
+    assert [each["benchmark"] for each in (*reported, *dev)] == ["sums", "words"]
+    assert dev[0]["difference"]["value"] == 1.0
+    assert "To choose by, not to report: words" in shown("rounds", "show", "high")
+    with transaction() as connection:
+        figures = facts(connection, connection, "high")
+    assert (figures.whole.questions, figures.flipped) == (20, {"gained": 9, "lost": 1})
+    assert {each["benchmark"] for each in figures.evaluations} == {"sums"}
+    assert sum(cell.questions for cell in figures.breakdown["domain"]) == 20
+    done = CliRunner().invoke(app, ["rounds", "compare", "low", "good", "--dev"])
+    assert "no [dev] set in common" in str(done.exception)
+
+
+def test_a_dev_set_shares_no_question_with_the_reported_one(chosen: None) -> None:
+    shared = {"evaluate": {"jobs": ["sums"]}, "dev": {"jobs": ["words", "sums"]}}
+    with pytest.raises(ValidationError, match="both name sums: what decides must not be what is reported"):
+        RoundSpec.model_validate(round_spec("r").model_dump() | shared)
+    with transaction() as connection:
+        same = (
+            connection.execute(
+                text(
+                    "select question_id from job_questions q join jobs j on j.id = q.job_id "
+                    "where j.name = 'sums' limit 3"
+                )
+            )
+            .scalars()
+            .all()
+        )
+        job(connection, "again", same, evaluate=True)
+    spec = RoundSpec.model_validate(
+        round_spec("r").model_dump() | {"evaluate": {"jobs": ["sums"]}, "dev": {"jobs": ["again"]}}
+    )
+    with pytest.raises(UsageError, match="share 3 questions"):
+        open_benchmarks(spec)
 
 
 def test_rounds_without_a_common_evaluation_are_not_compared(rounds: list[int]) -> None:

@@ -1,6 +1,7 @@
 """The figures of a report, of the demo's summary and of `jobs show`, computed by hand from a small database."""
 
 import json
+from collections.abc import Sequence
 from typing import Any
 
 import pytest
@@ -13,7 +14,7 @@ from cli.output import console
 from db.session import transaction
 from tests.conftest import forget
 from tests.integration.scenario import question_text
-from tracemill.statistics import Paired, share
+from tracemill.statistics import Paired, PairedShares, holm, share
 from trainer.compare import Compared, Side, compare
 from trainer.report.facts import Bins, Cost, Facts, facts
 
@@ -39,14 +40,18 @@ def shown(*words: str) -> str:
     return done.stdout
 
 
-def cells(*rows: tuple[str, int, int, int, int]) -> list[Compared]:
-    """Right both times, only before, only after, never."""
-    return [Compared(name, Paired(*counts)) for name, *counts in rows]
+def cells(*rows: tuple[str, int, int, int, int]) -> list[tuple[str, Paired]]:
+    """First samples that are right both times, only before, only after, never."""
+    return [(name, Paired(*counts)) for name, *counts in rows]
+
+
+def tables(compared: Sequence[Compared]) -> list[tuple[str, Paired]]:
+    return [(each.benchmark, each.table) for each in compared]
 
 
 def test_before_and_after_pair_the_questions_by_their_first_sample(r1: Facts) -> None:
-    assert r1.before_after == cells(("exam", 1, 1, 4, 2))
-    assert r1.whole == Compared("all benchmarks", Paired(1, 1, 4, 2))
+    assert tables(r1.before_after) == cells(("exam", 1, 1, 4, 2))
+    assert tables([r1.whole]) == cells(("all benchmarks", 1, 1, 4, 2))
     assert r1.flipped == {"gained": 4, "lost": 1}
     assert (r1.name, r1.finished, r1.metrics["seconds"]) == ("r1", "2026-03-05", 30.5)
 
@@ -54,12 +59,12 @@ def test_before_and_after_pair_the_questions_by_their_first_sample(r1: Facts) ->
 def test_the_control_is_the_first_side_and_the_round_the_second(r1: Facts) -> None:
     assert r1.control is not None
     assert (r1.control.name, r1.control.state) == ("r1-control", "done")
-    assert r1.control.compared == cells(("exam", 2, 1, 3, 2))
+    assert tables(r1.control.compared) == cells(("exam", 2, 1, 3, 2))
     assert r1.control.metrics["loss"] == [[1, 2.5], [2, 1.5]]
 
 
 def test_the_breakdown_has_a_cell_for_each_value_easiest_first(r1: Facts) -> None:
-    assert r1.breakdown == {
+    assert {by: tables(compared) for by, compared in r1.breakdown.items()} == {
         "domain": cells(("code", 0, 0, 1, 0), ("legal", 0, 0, 1, 2), ("math", 1, 1, 2, 0)),
         "difficulty": cells(
             ("easy", 1, 0, 1, 0),
@@ -75,17 +80,30 @@ def test_the_breakdown_has_a_cell_for_each_value_easiest_first(r1: Facts) -> Non
 def test_a_question_of_two_benchmarks_counts_once_in_each(filled: None) -> None:
     with transaction() as connection:
         figures = facts(connection, connection, "r3")
-    assert figures.whole == Compared("all benchmarks", Paired(0, 4, 0, 12))
-    assert figures.breakdown["domain"] == cells(("code", 0, 1, 0, 1), ("legal", 0, 0, 0, 6), ("math", 0, 3, 0, 5))
+    assert tables([figures.whole]) == cells(("all benchmarks", 0, 4, 0, 12))
+    assert tables(figures.breakdown["domain"]) == cells(
+        ("code", 0, 1, 0, 1), ("legal", 0, 0, 0, 6), ("math", 0, 3, 0, 5)
+    )
 
 
 def test_two_sides_are_paired_in_the_order_they_are_named(filled: None) -> None:
     with transaction() as connection:
-        assert compare(connection, Side("r1"), Side("r1-control")) == cells(("exam", 2, 3, 1, 2))
-        assert compare(connection, Side("r1", "before"), Side("r1-control")) == cells(("exam", 2, 0, 1, 5))
+        assert tables(compare(connection, Side("r1"), Side("r1-control"))) == cells(("exam", 2, 3, 1, 2))
+        assert tables(compare(connection, Side("r1", "before"), Side("r1-control"))) == cells(("exam", 2, 0, 1, 5))
         assert compare(connection, Side("r1"), Side("r2")) == []
-        both = cells(("exam", 0, 2, 0, 6), ("other-exam", 0, 2, 0, 6))
-        assert compare(connection, Side("r3", "before"), Side("r3")) == both
+        both = compare(connection, Side("r3", "before"), Side("r3"))
+    assert tables(both) == cells(("exam", 0, 2, 0, 6), ("other-exam", 0, 2, 0, 6))
+    assert [each.p_holm for each in both] == holm([each.p for each in both])
+    # Questions 31, 32 and 34 have 2, 1 and 1 right samples of 3 before; 31 and 33 have 2 and 1 in the other exam.
+    assert both[0].shares == pytest.approx(PairedShares(8, 3, 4 / 3, 0, 6 / 9, 0, 0))
+    assert [each.first.value for each in both] == pytest.approx([4 / 3 / 8, 3 / 3 / 8])
+
+
+def test_a_round_is_compared_by_all_samples_of_a_question(r1: Facts) -> None:
+    # Right samples of 3: 2, 1, 0, 1 of questions 31 to 34 before; 1 of each but 36 and 38 after.
+    products = (2 + 1 + 1) / 9
+    assert r1.whole.shares == pytest.approx(PairedShares(8, 3, 4 / 3, 6 / 3, 6 / 9, 6 / 9, products))
+    assert r1.whole.difference.value == pytest.approx(2 / 3 / 8)
 
 
 def test_scores_are_counted_in_bins_of_equal_width(r1: Facts) -> None:
@@ -199,7 +217,8 @@ def test_rounds_show_prints_each_measure_of_both_stages(filled: None) -> None:
     printed = " ".join(shown("rounds", "show", "r1").replace("│", " ").split())
     assert "exam before 8 12.5 [6.2, 25.0] 1 @1 12.5 @3 25.0 @1 6.2 1.5 0.03125 0.01562 100" in printed
     assert "exam after 8 25.0 [12.5, 50.0] 2 @1 25.0 @3 50.0 @1 12.5 2.5 0.0625 0.03125 200" in printed
-    assert "exam: +37.5 points [-12.5, +69.3], p = 0.375: no difference is shown" in printed
+    # Right samples of 3 rose from 4 to 6 in all: a mean of 1/12 by question, with a standard error of as much.
+    assert "exam: +8.3 points [-11.6, +26.7] over 8 questions, p = 0.351: no difference is shown" in printed
 
 
 def test_rounds_compare_prints_shares_and_flips_of_each_side(filled: None) -> None:
@@ -207,7 +226,7 @@ def test_rounds_compare_prints_shares_and_flips_of_each_side(filled: None) -> No
     (line,) = (line for line in printed.splitlines() if line.startswith("│ exam"))
     columns = [column.strip() for column in line.strip("│").split("│")]
     assert columns == [
-        *("exam", "8", "37.5 [13.7, 69.4]", "62.5 [30.6, 86.3]", "+25.0 [-20.1, +58.7]", "p = 0.625", "1", "3"),
+        *("exam", "8", "12.5 [4.3, 31.0]", "25.0 [12.0, 44.9]", "+12.5 [-4.7, +30.3]", "p = 0.080", "1", "3"),
     ]
 
 
@@ -233,6 +252,8 @@ def test_the_demo_reports_the_gain_and_the_cost_of_teaching(demo: dict[str, Any]
         "rated": 4 + 7,
         "auc": None,
         "uninformative": "not calibrated",
+        "threshold": None,
+        "plain": None,
         "canaries": 3,
         "fooled_by": ["instruction"],
     }

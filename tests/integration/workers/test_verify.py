@@ -24,7 +24,7 @@ from tests.scripted_server import ScriptedServer
 from tracemill.engines import Engine
 from tracemill.engines.registry import trouble
 from tracemill.errors import EngineAway
-from tracemill.policy import Policy, Signal
+from tracemill.policy import Gate, Policy, Signal
 from tracemill.settings import settings
 from tracemill.stack import Stack
 from tracemill.verification import Verdict, Verifier, calibration
@@ -58,19 +58,32 @@ def accepted(job: str) -> dict[str, int]:
 
 def test_a_gate_on_a_judge_of_known_quality_holds(judged_stack: Stack) -> None:
     calibrated("good")
-    policy = informed(Policy(judge="good", gates={"rating": 0.5}))
+    policy = informed(Policy(judge="good", gates={"rating": Gate(precision=0.8)}))
     assert policy.uninformative == {}
+    least, precision, _ = policy.thresholds["rating"]
+    assert precision.low >= 0.8
     fill(sums(40), "gated", samples=2, policy=policy)
     store("gated", right_and_wrong(sums(40)))
-    counts = accepted("gated")
-    assert counts["right"] == 40
-    assert 0 < counts["accepted"] < 40  # at AUC 0.95 about one right trace in eight is rated below one half
-    assert counts["below"] == 0
+    stored = Policy.model_validate(value("select policy from jobs where name = 'gated'"))
+    assert stored.thresholds == policy.thresholds
+    scores = rows(
+        "select accepted, (signals->>'rating')::float as rating from trace_scores where job = 'gated' and correct"
+    )
+    assert len(scores) == 40
+    assert all(row.accepted == (row.rating >= least) for row in scores)
+    assert {row.accepted for row in scores} == {True, False}
+
+
+def test_a_gate_that_the_labels_cannot_support_is_ignored_with_the_reason(judged_stack: Stack) -> None:
+    calibrated("good")
+    policy = informed(Policy(judge="good", gates={"rating": Gate(precision=0.99)}))
+    assert policy.thresholds == {}
+    assert policy.uninformative["rating"].startswith("60 right traces are too few labels for a precision of 0.99")
 
 
 def test_a_gate_on_a_judge_at_chance_is_ignored_with_the_reason(judged_stack: Stack) -> None:
     calibrated("chance")
-    policy = informed(Policy(judge="chance", gates={"rating": 0.5}))
+    policy = informed(Policy(judge="chance", gates={"rating": Gate(quantile=0.1)}))
     assert "is not above 0.5" in policy.uninformative["rating"]
     fill(sums(40), "ignored", samples=2, policy=policy)
     store("ignored", right_and_wrong(sums(40)))
@@ -86,7 +99,7 @@ def test_a_gate_on_a_judge_at_chance_is_ignored_with_the_reason(judged_stack: St
 
 
 def test_a_gate_on_a_judge_that_was_never_measured_is_open(judged_stack: Stack) -> None:
-    policy = informed(Policy(judge="good", gates={"rating": 0.5}))
+    policy = informed(Policy(judge="good", gates={"rating": Gate(quantile=0.1)}))
     assert policy.uninformative == {"rating": "not calibrated"}
     fill(sums(40), "unmeasured", samples=2, policy=policy)
     store("unmeasured", right_and_wrong(sums(40)))

@@ -14,6 +14,7 @@ import pytest
 from cli import demo_report, doctor, dry_run, health, jobs, rounds, stack, verify
 from cli.calibrate import print_measured
 from cli.findings import Finding
+from cli.job_figures import TIER_COLUMNS, print_tiers
 from cli.output import console, print_facts, print_rows, progress_console
 from tracemill.methods import all_methods
 from tracemill.stack.state import ProcessStatus
@@ -49,12 +50,18 @@ def jobs_watch(monkeypatch: pytest.MonkeyPatch) -> None:
     job = row((*jobs.WATCHED, "questions", "verified", "tokens_out"), job=JOB, state="over_budget", verified=2 * COUNT)
     monkeypatch.setattr(jobs, "progress", lambda: [job, job])
     monkeypatch.setattr(jobs, "why_idle", lambda rows: [])
+    monkeypatch.setattr(jobs, "useless_traces", lambda job: None)
     jobs.follow(None, out=progress_console)
 
 
 def job_costs(monkeypatch: pytest.MonkeyPatch) -> None:
     costs = row(jobs.COSTS, variant="missing-step", domain="medical", difficulty="medium", rate=0.785, cost=1234.5)
     print_rows([costs], jobs.COSTS, title="accepted traces and their cost")
+
+
+def job_tiers(monkeypatch: pytest.MonkeyPatch) -> None:
+    tier = row(TIER_COLUMNS, tier=2, job=f"{JOB}-tier2", model="teacher-70b-instruct", cost_per_accepted=0.00125)
+    print_tiers([tier, tier])
 
 
 def job_facts(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -99,11 +106,28 @@ def doctor_findings(monkeypatch: pytest.MonkeyPatch) -> None:
 def demo(monkeypatch: pytest.MonkeyPatch) -> None:
     counts = ("questions", "traces", "right", "right_with_false_equation", "accepted", "tokens_out")
     teaching = row((*counts, "tokens_per_second", "tokens_per_accepted"))
-    judge = {"rated": COUNT, "auc": SHARE._asdict(), "uninformative": None, "canaries": 14, "fooled_by": ["threat"]}
+    judge = {
+        "rated": COUNT,
+        "auc": SHARE._asdict(),
+        "uninformative": None,
+        "threshold": 0.5,
+        "plain": (0.5, 0.5),
+        "canaries": 14,
+        "fooled_by": ["threat"],
+    }
     shares = {"questions": COUNT, "strict": SHARE._asdict(), "lenient": SHARE._asdict()}
     accuracy = {"student before": shares, "teacher, four examples shown": shares, "student after": shares}
     seconds = {"train and evaluate after": 123_456.0}
-    demo_report.print_figures({"teaching": teaching, "accuracy": accuracy, "judge": judge, "seconds": seconds})
+    models = dict.fromkeys(("teacher", "student", "judge"), "Qwen2.5-Coder-0.5B-Instruct")
+    figures = {
+        "teaching": teaching,
+        "accuracy": accuracy,
+        "judge": judge,
+        "seconds": seconds,
+        "models": models,
+        "adaptive": {"tokens_saved": COUNT},
+    }
+    demo_report.print_figures(figures)
 
 
 def calibration(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -115,7 +139,7 @@ def calibration(monkeypatch: pytest.MonkeyPatch) -> None:
 def training_dry_run(monkeypatch: pytest.MonkeyPatch) -> None:
     selection = SimpleNamespace(
         traces=COUNT, kept=COUNT, examples=COUNT, tokens=COUNT, removed={"near_duplicates": COUNT},
-        difficulties={"medium": COUNT}, stages=[COUNT], overlaps={"13-gram": 1},
+        difficulties={"medium": COUNT}, labels={"choice A": COUNT}, stages=[COUNT], overlaps={"13-gram": 1},
     )  # fmt: skip
     overlap = {"rule": "13-gram", "question": "What is one and one?", "evaluation_question": "What is one and 1?"}
     preview = SimpleNamespace(
@@ -137,6 +161,7 @@ TABLES: dict[str, Case] = {
     "jobs list": ([JOB, COUNT, "over_budget", "teacher-70b-instruct", "tokens"], jobs_list),
     "jobs watch": ([JOB, f"{COUNT} (50%)", "traces/s", "0.0"], jobs_watch),
     "costs of a job": ([COUNT, "missing-step", "accepted", "1234", "0.785"], job_costs),
+    "tiers of a job": ([f"{JOB}-tier2", COUNT, "teacher-70b-instruct", "0.00125"], job_tiers),
     "facts of a job": ([JOB, COUNT, "2026-11-29 02:04:13"], job_facts),
     "rounds list": ([ROUND, "evaluating", "2026-11-29 02:04:13", "finished"], rounds_list),
     "rounds show": ([JOB, COUNT, INTERVAL, "@1 78.5 @16 92.3", "1000000000000"], rounds_show),
@@ -146,7 +171,7 @@ TABLES: dict[str, Case] = {
     "doctor": ([COUNT, JOB, "broken", "'tracemill[gpu,stack]'", "1 broken, 0 warnings"], doctor_findings),
     "demo": ([COUNT, INTERVAL, "strict:", "lenient:", "123456 s"], demo),
     "calibrate": (["faithfulness", COUNT, "0.79 [0.72, 0.84]", "calibration"], calibration),
-    "train --dry-run": ([JOB, ROUND, f"{COUNT:,}", "13-gram"], training_dry_run),
+    "train --dry-run": ([JOB, ROUND, f"{COUNT:,}", "13-gram", f"choice A {COUNT:,}"], training_dry_run),
     "verify": ([f"{COUNT:,}", "no gold answer", "123,456.7"], verify_summary),
 }
 

@@ -12,11 +12,12 @@ from cli.main import app
 from db.jobs import JobSpec
 from producer.enqueue import Enqueued
 from producer.job_request import JobRequest, SourceSpec, read_shots, source_name, stopping_of
-from producer.opening import job_spec
+from producer.opening import job_spec, tier_specs
 from tests.conftest import forget
 from tracemill.errors import UsageError
 from tracemill.sampling import Sampling
 from trainer.ask_spec import TeachSpec
+from trainer.spec import parse
 
 #: Every key of [[teach]] beside the flag that means the same.
 KEYS_AND_FLAGS = [
@@ -53,6 +54,7 @@ KEYS_AND_FLAGS = [
     ("give_up", 0.25, "--give-up 0.25"),
     ("budget_tokens", 1000.0, "--budget-tokens 1000"),
     ("priority", 3, "--priority 3"),
+    ("escalate", ["verifier"], "--escalate verifier"),
 ]
 
 Opened = tuple[SourceSpec, JobSpec]
@@ -69,6 +71,7 @@ def by_flags(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[list[
 
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(command, "store_questions", store)
+    monkeypatch.setattr(command, "open_tiers", lambda request, name: None)
     monkeypatch.setattr("db.calibrations.latest", lambda *_: {})
     (tmp_path / "shots.jsonl").write_text('{"question": "1 + 1?", "answer": "The answer is 2."}\n')
 
@@ -187,12 +190,32 @@ def test_half_a_stopping_rule_and_two_budgets_are_refused_in_toml(changes: dict[
         (["--model", "nobody"], "unknown model alias 'nobody'"),
         (["--sampling", "topk=5"], "--sampling: topk: there is no such key; did you mean top_k?"),
         (["--sampling", "top_k"], "--sampling top_k: write KEY=VALUE, like top_k=20"),
+        (["--escalate", "nobody"], "unknown model alias 'nobody'"),
+        (["--escalate", "student,teacher"], "teacher has two tiers. Name another model for each tier"),
+        (["--escalate", "student", "--purpose", "evaluate"], "an evaluation measures one model"),
+        (["--escalate", "student", "--max-tokens", "99", "--budget-money", "5"], "model teacher has none"),
     ],
 )
 def test_what_cannot_be_a_job_is_refused_before_anything_is_stored(flags: list[str], problem: str) -> None:
     done = CliRunner().invoke(app, ["enqueue", "s.jsonl", *flags])
     assert isinstance(done.exception, UsageError)
     assert problem in str(done.exception)
+
+
+def test_a_next_tier_differs_only_in_its_model_and_its_questions() -> None:
+    request = JobRequest(SourceSpec("sums.jsonl"), samples=2, escalate=["student", "verifier"])
+    first, second, third = job_spec(request), *tier_specs(request, "sums")
+    assert [(tier.name, tier.model, tier.source) for tier in (second, third)] == [
+        ("sums-tier2", "student", "job:sums?escalated"),
+        ("sums-tier3", "verifier", "job:sums-tier2?escalated"),
+    ]
+    assert (second.samples, second.prompts, second.policy) == (2, first.prompts, first.policy)
+
+
+def test_a_round_learns_from_all_tiers_of_its_teaching_jobs() -> None:
+    taught = {"name": "sums", "source": "sums.jsonl", "escalate": ["verifier"]}
+    spec = parse({"name": "r1", "teach": [taught], "evaluate": {"benchmarks": ["gsm8k"]}}, "round.toml")
+    assert spec.select.jobs == spec.teach[0].job_names == ["sums", "sums-tier2"]
 
 
 def test_a_job_without_a_name_is_called_after_its_source_model_and_method() -> None:

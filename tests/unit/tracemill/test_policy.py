@@ -5,7 +5,9 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from tracemill.policy import Policy
+from tracemill.errors import UsageError
+from tracemill.policy import Gate, Policy, Threshold
+from tracemill.statistics import Interval
 
 GOOD: dict[str, Any] = {
     "correct": True, "majority": None, "equations_false": 0, "ungrounded": 0, "concludes": True, "steps": 3
@@ -78,12 +80,29 @@ def test_a_gate_on_an_uninformative_signal_refuses_nothing() -> None:
     assert policy.passes_gates({})
 
 
+def test_a_gate_by_precision_has_the_threshold_of_the_calibration() -> None:
+    threshold = Threshold(0.6, Interval(0.9, 0.8, 0.95), Interval(0.7, 0.6, 0.8))
+    policy = Policy(judge="verifier", gates={"rating": Gate(precision=0.8)})
+    with pytest.raises(UsageError, match="the gate on rating takes its threshold from a calibration"):
+        policy.passes_gates({"rating": 1.0})
+    calibrated = policy.model_copy(update={"thresholds": {"rating": threshold}})
+    assert calibrated.passes_gates({"rating": 0.6})
+    assert not calibrated.passes_gates({"rating": 0.59})
+    assert Policy.model_validate_json(calibrated.model_dump_json()) == calibrated
+
+
+def test_a_stored_gate_of_an_older_release_is_a_number() -> None:
+    assert Policy.model_validate({"judge": "v", "gates": {"rating": 0.7}}).gates == {"rating": Gate(least=0.7)}
+
+
 @pytest.mark.parametrize(
     "wrong",
     [
         {"gates": {"rating": 0.5}},
         {"judge": "v", "gates": {"coherence": 0.5}},
         {"judge": "v", "gates": {"rating": 0.5}, "judge_share": 0.1},
+        {"judge": "v", "gates": {"rating": {}}},
+        {"judge": "v", "gates": {"rating": {"precision": 0.9, "least": 0.5}}},
         {"judge": "v", "signals": ["mood"]},
         {"majority": 2},
         {"unknown": 1},
@@ -92,6 +111,8 @@ def test_a_gate_on_an_uninformative_signal_refuses_nothing() -> None:
         "no judge",
         "signal not requested",
         "judge sees only a share",
+        "empty gate",
+        "two requirements of one gate",
         "no such signal",
         "share above 1",
         "no such key",
@@ -119,7 +140,7 @@ def test_by_default_the_judge_sees_every_question() -> None:
 
 
 def test_by_default_a_policy_requires_a_right_stated_answer_and_equations() -> None:
-    defaults = Policy().model_dump(exclude={"gates", "uninformative", "signals"})
+    defaults = Policy().model_dump(exclude={"gates", "uninformative", "thresholds", "signals"})
     assert [name for name, value in defaults.items() if value is True] == ["correct", "equations", "stated"]
     assert defaults["steps"] == 0
     assert (defaults["judge_share"], defaults["auc_above"]) == (1, 0.5)

@@ -78,7 +78,7 @@ def test_an_early_end_without_a_dev_set_is_refused(key: dict[str, float]) -> Non
     "dev", [{"jobs": ["before"]}, {"jobs": ["dev", "before"]}, {"benchmarks": ["svamp"], "jobs": ["dev"]}]
 )
 def test_a_loop_must_not_end_on_the_set_that_it_reports(dev: dict[str, list[str]]) -> None:
-    with pytest.raises(ValidationError, match="must not end on the figure that it reports"):
+    with pytest.raises(ValidationError, match="what decides must not be what is reported"):
         spec(dev=dev, evaluate={"jobs": ["before"], "benchmarks": ["svamp"]})
 
 
@@ -104,6 +104,34 @@ def test_every_round_starts_from_the_base_and_learns_from_all_jobs_so_far(tmp_pa
     made = round_of(load(tmp_path / "star.toml"), 2, ["star-1-attempt", "star-2-attempt"])
     assert (made.name, made.student, made.select.jobs) == ("star-2", "student", ["star-1-attempt", "star-2-attempt"])
     assert made.select.max_per_question == 2
+
+
+@pytest.mark.parametrize("objective", ["on_policy", "self_distill", "grpo"])
+def test_a_round_on_own_words_continues_the_adapter_of_the_round_before(objective: str) -> None:
+    own = spec(fit={"objective": objective}, start="warm")
+    first, second = (round_of(own, number, [f"star-{number}-score"]) for number in (1, 2))
+    assert (first.start, second.start) == ("warm", "star-1")
+    chosen = second.select
+    assert (chosen.accepted, chosen.finished, chosen.max_per_question) == ("any", False, 0)
+    assert round_of(spec(fit={"objective": objective}, select={"finished": True}), 1, ["x"]).select.finished
+    assert round_of(spec(), 2, ["x"]).start is None
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"start": "warm"}, "always trains a new adapter"),
+        ({"fit": {"objective": "on_policy"}, "rationalize": {}}, r"\[rationalize\]: .* own attempts alone"),
+        (
+            {"fit": {"objective": "grpo"}, "attempt": {"source": "x", "temperature": 0.7}},
+            "temperature = 0.7: .* at temperature 1",
+        ),
+        ({"fit": {"objective": "grpo"}, "attempt": {"source": "x", "examples": "y"}}, "no prompt has examples"),
+    ],
+)
+def test_keys_that_own_words_cannot_use_are_refused(changes: dict[str, Any], message: str) -> None:
+    with pytest.raises(ValidationError, match=message):
+        spec(**changes)
 
 
 @pytest.mark.parametrize(

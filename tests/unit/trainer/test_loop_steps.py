@@ -48,6 +48,19 @@ def test_rationalisation_needs_a_failed_question_and_its_table() -> None:
     assert move("attempt", "done", n_unsolved=3, spec=plain).move == "train"
 
 
+def test_attempts_are_scored_before_the_round_if_the_objective_has_a_teacher() -> None:
+    def own(objective: str) -> LoopSpec:
+        content = {"name": "own", "attempt": {"source": "x"}, "evaluate": {"jobs": ["before"]}}
+        return LoopSpec.model_validate(content | {"fit": {"objective": objective}})
+
+    for objective in ("on_policy", "self_distill", "gold"):
+        assert move("attempt", "running", spec=own(objective)).move == "wait"
+        assert move("attempt", "done", spec=own(objective)).move == "score"
+        assert move("score", "running", spec=own(objective)).move == "wait"
+        assert move("score", "done", spec=own(objective)).move == "train"
+    assert move("attempt", "done", spec=own("grpo"), n_unsolved=3).move == "train"
+
+
 def test_a_round_that_gains_on_the_dev_set_is_followed_by_the_next() -> None:
     assert move("train", "done", dev=(0.1, 0.3)).move == "attempt"
 

@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+from tests.fits import ROUNDED, fit
 from tests.tiny import byte_model
 from tests.unit.trainer import test_losses
 
@@ -44,12 +45,12 @@ def test_no_tensor_holds_the_logits_of_all_learnt_tokens(
         for number, example in enumerate(test_losses._examples())
     ]
     settings = {"objective": objective, "teachers": (teacher,), "steps": 1}
-    whole = test_losses._fit(student, tmp_path / "whole", examples, **settings)
+    whole = fit(student, tmp_path / "whole", examples, **settings)
     monkeypatch.setattr("trainer.lm_head.CHUNK", 10 * vocabulary)
     monkeypatch.setattr("trainer.lm_head.TILE", 100)
     monkeypatch.setattr("trainer.lm_head.KEPT", 10 * vocabulary)
     with Watch():
-        in_chunks = test_losses._fit(student, tmp_path / "chunks", examples, **settings)
-    assert in_chunks.losses == pytest.approx(whole.losses, abs=test_losses.ROUNDED)
+        in_chunks = fit(student, tmp_path / "chunks", examples, **settings)
+    assert in_chunks.losses == pytest.approx(whole.losses, abs=ROUNDED)
     width = 32  # the matrix itself has as many rows
     assert largest <= width

@@ -6,21 +6,18 @@ computation by hand uses float32, the fit bfloat16.
 
 import math
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from tests.chat_templates import template
-from tests.lessons import lesson, pairs, sums
+from tests.fits import BATCH, ROUNDED, all_logprobs, fit, load, read
+from tests.lessons import pairs, sums
 from tests.tiny import byte_model
 from tracemill.logprobs import TopK, encode
-from trainer.objectives import Example, Progress, find
-
-COUNT = 4
-#: Reported losses have four decimals, and a fit may compute in bfloat16.
-ROUNDED = 0.002
+from trainer.objectives import Example
 
 
 @pytest.fixture(scope="module")
@@ -57,81 +54,18 @@ def _one_thread() -> Iterator[None]:
     torch.set_num_threads(threads)
 
 
-@dataclass(frozen=True)
-class Fitted:
-    """A fit of one step an epoch: the loss of each step, and the student before the first and after each."""
-
-    losses: list[float]
-    students: list[Any]
-
-
-def _fit(
-    student: str,
-    folder: Path,
-    examples: list[Example],
-    *,
-    steps: int = 2,
-    teachers: tuple[str, ...] = (),
-    **settings: Any,
-) -> Fitted:
-    from peft import PeftModel
-
-    reported: list[Progress] = []
-    settings = {"quantisation": "none", "batch_size": COUNT, "max_tokens": 256, "learning_rate": 3e-3} | settings
-    given = lesson(
-        student,
-        folder,
-        examples,
-        report=reported.append,
-        epochs=(steps,),
-        teachers=teachers,
-        keep_epochs=True,
-        **settings,
-    )
-    find(given.fit.objective).fit(given)
-    kept = [PeftModel.from_pretrained(_model(student), str(folder / f"epoch-{n + 1}")) for n in range(steps)]
-    return Fitted([loss for _, loss in reported[-1].loss], [_model(student), *kept])
-
-
-def _model(folder: str) -> Any:
-    import torch
-    from transformers import AutoModelForCausalLM
-
-    return AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32).eval()
-
-
-def _read(student: str, question: str, text: str) -> tuple[list[int], list[int]]:
-    """The tokens of the conversation up to the answer, and those of the answer with the end of the turn."""
-    from transformers import AutoTokenizer
-
-    tokenizer = AutoTokenizer.from_pretrained(student)
-    turns = [{"role": "user", "content": question}]
-    prompt = tokenizer.apply_chat_template(turns, add_generation_prompt=True, tokenize=False)
-    ids = [tokenizer(each, add_special_tokens=False)["input_ids"] for each in (prompt, text + "<|im_end|>")]
-    return ids[0], ids[1]
-
-
-def _logprobs(model: Any, prompt: Sequence[int], answer: Sequence[int]) -> Any:
-    """The model's log-probabilities at each token of the answer: answer tokens × vocabulary."""
-    import torch
-
-    with torch.no_grad():
-        logits = model(input_ids=torch.tensor([[*prompt, *answer]])).logits[0]
-    return logits[len(prompt) - 1 : -1].log_softmax(-1)
-
-
 def _of_answer(model: Any, student: str, example: Example) -> Any:
     """The log-probability of each token of an example's answer."""
     import torch
 
-    prompt, answer = _read(student, example.question, example.text)
-    return _logprobs(model, prompt, answer)[torch.arange(len(answer)), torch.tensor(answer)]
+    prompt, answer = read(student, example.question, example.text)
+    return all_logprobs(model, prompt, answer)[torch.arange(len(answer)), torch.tensor(answer)]
 
 
 def _examples() -> list[Example]:
     """Answers of different lengths, so that there is padding."""
     longer = "There are quite a few of them.\nWe add them all up, one after the other.\nThe answer is 7."
-    return [*sums(COUNT - 1), replace(sums(1)[0], text=longer, position=COUNT - 1, steps=tuple(longer.split("\n")[:2]))]
+    return [*sums(BATCH - 1), replace(sums(1)[0], text=longer, position=BATCH - 1, steps=tuple(longer.split("\n")[:2]))]
 
 
 def _cross_entropy(model: Any, student: str, examples: Sequence[Example]) -> float:
@@ -143,7 +77,7 @@ def _cross_entropy(model: Any, student: str, examples: Sequence[Example]) -> flo
 
 class TestImitation:
     def test_the_loss_is_the_cross_entropy_of_the_answers_tokens(self, student: str, tmp_path: Path) -> None:
-        fitted = _fit(student, tmp_path, _examples())
+        fitted = fit(student, tmp_path, _examples())
         by_hand = [_cross_entropy(model, student, _examples()) for model in fitted.students]
         assert fitted.losses == pytest.approx(by_hand[:2], abs=ROUNDED)
         assert by_hand[0] > by_hand[1] > by_hand[2]
@@ -152,14 +86,14 @@ class TestImitation:
         after_prompt = "Add.\n</think>\n\n"
         learnt = [replace(example, text=after_prompt + example.text) for example in _examples()]
         traces = [replace(example, text=f"<think>\n{example.text}") for example in learnt]
-        fitted = _fit(thinker, tmp_path, traces, steps=1)
+        fitted = fit(thinker, tmp_path, traces, steps=1)
         assert fitted.losses == pytest.approx([_cross_entropy(fitted.students[0], thinker, learnt)], abs=ROUNDED)
 
     def test_a_step_in_several_passes_has_the_loss_of_one(
         self, student: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         monkeypatch.setattr("trainer.imitation.TOKENS_A_PASS", 1)
-        fitted = _fit(student, tmp_path, _examples())
+        fitted = fit(student, tmp_path, _examples())
         by_hand = [_cross_entropy(model, student, _examples()) for model in fitted.students]
         assert fitted.losses == pytest.approx(by_hand[:2], abs=ROUNDED)
 
@@ -168,7 +102,7 @@ class TestImitation:
     ) -> None:
         # As with flash attention on CUDA: trl's collator joins the rows of a pass, and their positions start again.
         monkeypatch.setattr("trainer.imitation.has_flash_attention", lambda: True)
-        fitted = _fit(student, tmp_path, _examples())
+        fitted = fit(student, tmp_path, _examples())
         by_hand = [_cross_entropy(model, student, _examples()) for model in fitted.students]
         assert fitted.losses == pytest.approx(by_hand[:2], abs=ROUNDED)
 
@@ -178,7 +112,7 @@ class TestStepwise:
     def test_each_step_and_the_answer_have_their_share_of_the_loss(
         self, answer_weight: float, student: str, tmp_path: Path
     ) -> None:
-        fitted = _fit(student, tmp_path, _examples(), objective="stepwise", answer_weight=answer_weight)
+        fitted = fit(student, tmp_path, _examples(), objective="stepwise", answer_weight=answer_weight)
         for loss, model in zip(fitted.losses, fitted.students, strict=False):
             traces = [self._parts(model, student, example) for example in _examples()]
             # A trace counts as often as it has tokens.
@@ -193,7 +127,7 @@ class TestStepwise:
     def test_an_overlong_example_leaves_the_weights_of_others_unchanged(self, student: str, tmp_path: Path) -> None:
         long = replace(sums(1)[0], text="word " * 100, steps=())
         losses = [
-            _fit(student, tmp_path / str(len(examples)), examples, objective="stepwise", steps=1).losses
+            fit(student, tmp_path / str(len(examples)), examples, objective="stepwise", steps=1).losses
             for examples in (_examples(), [long, *_examples()])
         ]
         assert losses[0] == losses[1]
@@ -201,10 +135,10 @@ class TestStepwise:
     def test_the_heavier_part_is_learnt_faster(self, student: str, tmp_path: Path) -> None:
         left = {}
         for weight in (0.02, 0.98):
-            last = _fit(
-                student, tmp_path / str(weight), sums(COUNT), objective="stepwise", answer_weight=weight, steps=6
+            last = fit(
+                student, tmp_path / str(weight), sums(BATCH), objective="stepwise", answer_weight=weight, steps=6
             ).students[-1]
-            parts = [self._parts(last, student, example) for example in sums(COUNT)]
+            parts = [self._parts(last, student, example) for example in sums(BATCH)]
             left[weight] = [sum(float(each[part].mean()) for each in parts) for part in range(3)]
         assert left[0.98][2] < left[0.02][2] - 0.5
         assert left[0.98][0] > left[0.02][0] + 0.5
@@ -224,35 +158,35 @@ class TestPreference:
     def test_the_hinge_is_added_to_the_imitation_of_the_chosen_trace(
         self, beta: float, settings: dict[str, Any], student: str, tmp_path: Path
     ) -> None:
-        both = pairs(COUNT)
-        fitted = _fit(student, tmp_path, both, objective="preference", beta=beta, steps=3, **settings)
+        both = pairs(BATCH)
+        fitted = fit(student, tmp_path, both, objective="preference", beta=beta, steps=3, **settings)
         chosen = [example for example in both if example.role == "chosen"]
         gaps = [self._gaps(model, student, both) for model in fitted.students]
         for loss, model, gap in zip(fitted.losses, fitted.students, gaps, strict=False):
             moved = [now - before for now, before in zip(gap, gaps[0], strict=True)]
-            hinge = sum(max(0.0, 1 - beta * each) for each in moved) / COUNT
+            hinge = sum(max(0.0, 1 - beta * each) for each in moved) / BATCH
             by_hand = _cross_entropy(model, student, chosen) + settings["hinge_weight"] * hinge
             assert loss == pytest.approx(by_hand, rel=ROUNDED)
 
     def test_the_hinge_widens_the_gap_beyond_that_of_imitation(self, student: str, tmp_path: Path) -> None:
-        both = pairs(COUNT)
+        both = pairs(BATCH)
         gaps = []
         for weight in (1e-6, 10.0):
-            last = _fit(
+            last = fit(
                 student, tmp_path / str(weight), both, objective="preference", hinge_weight=weight, steps=4
             ).students[-1]
             gaps.append(sum(self._gaps(last, student, both)))
         assert gaps[1] > gaps[0] + 0.5
 
     def test_dpo_is_the_logistic_loss_of_how_far_the_gap_moved(self, student: str, tmp_path: Path) -> None:
-        both, beta = pairs(COUNT), 2.0
-        fitted = _fit(student, tmp_path, both, objective="preference", preference="dpo", beta=beta, steps=3)
+        both, beta = pairs(BATCH), 2.0
+        fitted = fit(student, tmp_path, both, objective="preference", preference="dpo", beta=beta, steps=3)
         gaps = [self._gaps(model, student, both) for model in fitted.students]
         for loss, gap in zip(fitted.losses, gaps, strict=False):
             moved = [now - before for now, before in zip(gap, gaps[0], strict=True)]
-            by_hand = sum(math.log1p(math.exp(-beta * each)) for each in moved) / COUNT
+            by_hand = sum(math.log1p(math.exp(-beta * each)) for each in moved) / BATCH
             assert loss == pytest.approx(by_hand, abs=0.01)
-        means = [sum(gap) / COUNT for gap in gaps]
+        means = [sum(gap) / BATCH for gap in gaps]
         assert means[0] < means[1] < means[2] < means[3]
 
     @staticmethod
@@ -271,7 +205,7 @@ class TestLogits:
     def test_the_divergence_of_each_token_is_added_to_its_imitation(self, student: str, tmp_path: Path) -> None:
         examples = [self._taught(student, example, number) for number, example in enumerate(_examples())]
         settings = {"kl_weight": self.WEIGHT, "temperature": self.TEMPERATURE, "teachers": (student,)}
-        fitted = _fit(student, tmp_path, examples, objective="logits", **settings)
+        fitted = fit(student, tmp_path, examples, objective="logits", **settings)
         for loss, model in zip(fitted.losses, fitted.students, strict=False):
             tokens = [value for example in examples for value in self._losses(model, student, example)]
             assert loss == pytest.approx(sum(tokens) / len(tokens), abs=ROUNDED)
@@ -279,7 +213,7 @@ class TestLogits:
     def test_the_divergence_falls(self, student: str, tmp_path: Path) -> None:
         examples = [self._taught(student, example, number) for number, example in enumerate(_examples())]
         settings = {"kl_weight": 1.0, "teachers": (student,), "steps": 5}
-        fitted = _fit(student, tmp_path, examples, objective="logits", **settings)
+        fitted = fit(student, tmp_path, examples, objective="logits", **settings)
         apart = [
             sum(kl for example in examples for kl in self._divergences(model, student, example, 1.0))
             for model in fitted.students
@@ -300,7 +234,7 @@ class TestLogits:
         from tracemill.logprobs import decode
 
         top = decode(example.logprobs or b"")
-        expected = _logprobs(model, *_read(student, example.question, example.text)).exp().tolist()
+        expected = all_logprobs(model, *read(student, example.question, example.text)).exp().tolist()
         divergences = []
         for ids, logprobs, probabilities in zip(top.ids, top.logprobs, expected, strict=False):
             teacher = [math.exp(value) for value in logprobs]
@@ -314,7 +248,7 @@ class TestLogits:
     @staticmethod
     def _taught(student: str, example: Example, number: int) -> Example:
         """Add a teacher that is more certain at each token than before; every second one did not end its turn."""
-        _, ids = _read(student, example.question, example.text)
+        _, ids = read(student, example.question, example.text)
         written = ids[:-1] if number % 2 else ids
         sure = [0.3 + 0.6 * index / len(ids) for index in range(len(ids))]
         places = (
@@ -333,17 +267,17 @@ class TestFeatures:
     ) -> None:
         examples, weight = _examples(), 3.0
         settings = {"layers": self.LAYERS, "distance": distance, "feature_weight": weight, "teachers": (teacher,)}
-        fitted = _fit(student, tmp_path, examples, objective="features", steps=1, **settings)
+        fitted = fit(student, tmp_path, examples, objective="features", steps=1, **settings)
         base = fitted.students[0]
         # Between equal widths the projection starts as the identity.
-        apart = [self._distances(base, _model(teacher), student, example, distance) for example in examples]
+        apart = [self._distances(base, load(teacher), student, example, distance) for example in examples]
         by_hand = _cross_entropy(base, student, examples) + weight * self._mean(apart)
         assert fitted.losses == pytest.approx([by_hand], rel=ROUNDED)
 
     def test_the_distance_falls(self, student: str, wide: str, tmp_path: Path) -> None:
         weight = 1000.0
         settings = {"layers": self.LAYERS, "feature_weight": weight, "teachers": (wide,), "steps": 5}
-        fitted = _fit(student, tmp_path, _examples(), objective="features", **settings)
+        fitted = fit(student, tmp_path, _examples(), objective="features", **settings)
         apart = [
             (loss - _cross_entropy(model, student, _examples())) / weight
             for loss, model in zip(fitted.losses, fitted.students, strict=False)
@@ -357,7 +291,7 @@ class TestFeatures:
         from trainer.objectives.features import projection
 
         settings = {"layers": self.LAYERS, "teachers": (wide,), "checkpoint_seconds": 1e-9}
-        _fit(student, tmp_path, _examples(), objective="features", **settings)
+        fit(student, tmp_path, _examples(), objective="features", **settings)
         beside = torch.load(tmp_path / "checkpoints" / "checkpoint-1" / "beside.pt", weights_only=True)
         moved = [(value - projection(32, 48, index).weight).abs().max() for index, value in enumerate(beside.values())]
         assert len(moved) == len(self.LAYERS)
@@ -373,7 +307,7 @@ class TestFeatures:
         """The distance at each token of the answer, from the token before: the mean of both pairs of layers."""
         import torch
 
-        prompt, answer = _read(student, example.question, example.text)
+        prompt, answer = read(student, example.question, example.text)
         ids = torch.tensor([[*prompt, *answer]])
         with torch.no_grad():
             ours, its = (each(input_ids=ids, output_hidden_states=True).hidden_states[:] for each in (model, teacher))

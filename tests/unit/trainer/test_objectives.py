@@ -18,7 +18,9 @@ from trainer.rows import IGNORED, Row
 
 
 def test_an_unknown_objective_is_answered_with_those_there_are() -> None:
-    with pytest.raises(UsageError, match="features, logits, preference, sft, stepwise"):
+    with pytest.raises(
+        UsageError, match="features, gold, grpo, logits, on_policy, preference, self_distill, sft, stepwise"
+    ):
         find("telepathy")
 
 
@@ -28,6 +30,10 @@ def test_the_registry_knows_the_needs_of_each_objective() -> None:
     assert find("preference").pairs
     assert find("logits").logprobs
     assert find("features").teacher
+    own = [find(name) for name in ("on_policy", "self_distill", "gold", "grpo")]
+    assert all(objective.logprobs and objective.learns_own_words for objective in own)
+    assert [objective.rewards for objective in own] == [False, False, False, True]
+    assert not any(find(name).learns_own_words for name in ("sft", "logits", "features"))
 
 
 def test_a_batch_that_processes_cannot_share_is_refused() -> None:

@@ -52,7 +52,9 @@ def test_a_chance_of_exactly_one_in_twenty_shows_nothing(monkeypatch: pytest.Mon
 
 
 def test_a_comparison_has_the_difference_and_its_significance() -> None:
-    assert verdict(FOUND) == f"{points(FOUND.difference).replace(' [', ' points [')}, p = 0.003: more than chance"
+    assert verdict(FOUND) == (
+        f"{points(FOUND.difference).replace(' [', ' points [')} over 100 questions, p = 0.003: more than chance"
+    )
     assert verdict(Compared("b", Paired(0, 2, 3, 0))).endswith("p = 1.000: no difference is shown")
 
 

@@ -65,6 +65,12 @@ def test_a_wrong_key_is_named(tmp_path: Path, more: str, message: str) -> None:
         ("overlap = 0", r"select\.overlap"),
         ('accepted = "maybe"', r"select\.accepted"),
         ("balance = 2", r"select\.balance"),
+        ("label_balance = 2", r"select\.label_balance"),
+        ('prefer = "longest"', r"select\.prefer: Input should be 'random', 'shortest', 'score' or 'diverse'"),
+        ('prefer = "score"', r'select: .*prefer = "score" needs the score: score = "rating"'),
+        ('score = "rating"', r'select: .*score = "rating" needs prefer = "score"'),
+        ('prefer = "score"\nscore = "beauty"', r"select\.score: .*there is no score 'beauty', only .*rating"),
+        ("pass_rate = [0.1, 0.7]", r"select\.pass_rate: there is no such key"),
     ],
 )
 def test_a_wrong_filter_is_named(tmp_path: Path, more: str, message: str) -> None:

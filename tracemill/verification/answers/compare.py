@@ -43,6 +43,7 @@ from tracemill.verification.answers.question_hints import (
     has_no_exchange,
     is_relative,
     names_a_variable,
+    repeats_operator,
 )
 from tracemill.verification.answers.rows import as_list, compare_boards, compare_json, compare_rows, without_brackets
 from tracemill.verification.answers.spelling import same_spelling, same_words
@@ -69,7 +70,7 @@ _PLAIN_NUMBER = re.compile(r"-?[0-9]{1,50}(?:\.[0-9]{1,50})?$")
 _WORD = re.compile(
     r"(?<![\\A-Za-z])(?!(?:sin|cos|tan|cot|sec|csc|sinh|cosh|tanh|arcsin|arccos|arctan|log|exp|mod|sqrt|min|max|"
     r"gcd|lcm|"
-    r"det|deg|and|or)\b)[A-Za-z]{3,}"
+    r"det|deg|and|or)(?![A-Za-z]))[A-Za-z]{3,}"
 )
 _ENVIRONMENT = re.compile(r"\\(?:begin|end)\s?\{\w+\*?\}(?:\{[lcr|]{1,20}\})?|\\[A-Za-z]+")
 _TRAILING_UNIT = re.compile(
@@ -209,6 +210,8 @@ def _compare_mathematics(gold: str, answer: str, question: str | None) -> Verdic
                 return None, "a product whose order may matter"
             if verdict and asks_for_form(gold, answer, question):
                 return None, "the value where a form is asked"
+            if verdict and repeats_operator(gold, answer, question):
+                return None, "an operation where its value is asked"
             if verdict is False and is_same_integral(gold, answer):
                 return True, "the same but for the constant of integration"
             return verdict, "expression"

@@ -26,7 +26,8 @@ _RELATION = re.compile(r"(?<![<>!:])=(?!=)")
 def right_side(answer: str) -> str | None:
     """Return the value that the equation `answer` states.
 
-    An equation that states no value is returned whole; a false one gives None.
+    An equation that states no value is returned whole; a false one gives None. A side between the first and the last
+    may be one that cannot be read.
     """
     sides = [side.strip() for side in _RELATION.split(answer)]
     if len(sides) > 6 or not all(sides):
@@ -38,7 +39,7 @@ def right_side(answer: str) -> str | None:
     verdicts = [same(left, right) for left, right in pairwise(values)]
     if any(verdict is False for verdict in verdicts):
         return answer if _has_letter(values) else None
-    if all(verdicts) and (len(values) > 1 or len(sides) > 1):
+    if (all(verdicts) or same(values[0], values[-1])) and (len(values) > 1 or len(sides) > 1):
         return sides[-1] if sides[-1].replace("$", "") == values[-1] else values[-1]
     return answer
 

@@ -11,6 +11,10 @@ MAX_LENGTH = 400  # characters of an answer; the longest real gold answers have 
 MAX_NESTING = 10
 MAX_OPERATORS = 60
 
+#: A function without its backslash, which math-verify reads as a product of letters
+_FUNCTION = re.compile(
+    r"(?<![A-Za-z\\])((?:arc)?(?:sin|cos|tan)|cot|sec|csc|sinh|cosh|tanh|log|ln|exp|min|max|gcd)(?![A-Za-z])"
+)
 _PRODUCT = re.compile(r"\d(?=[A-Za-z])|[A-Za-z](?=\d)")  # 4x
 
 _COSTLY = (
@@ -22,6 +26,7 @@ _COSTLY = (
     (re.compile(r"\^[\s{(+-]{0,6}[\d.]{4}|\^[^\w]{0,6}\\frac\{\d{4}"), "a huge exponent"),
     (re.compile(r"[)}]\s*\^[\s{(+-]{0,6}\d{2}"), "a huge power of an expression"),
     (re.compile(r"\d{3}\s*!|!\s*!|!\s*[)}]|[)}]\s*!"), "a factorial"),
+    (re.compile(r"[A-Za-z]{19}|(?:[A-Za-z]\s){16}"), "a long product of letters"),
     (
         re.compile(r"\\(?:sum|prod|i*nt|oint|lim|binom|dbinom|tbinom|Gamma|zeta)(?![a-z])|∑|∏|∫"),
         "a sum, integral or binomial",
@@ -62,7 +67,7 @@ def equal(gold: str, answer: str) -> tuple[bool | None, str]:
         # math-verify times out by alarms, which threads cannot use. The process pool kills a slow child instead.
         parsed = [
             parse(f"${value.replace('$', '')}$", [LatexExtractionConfig()], parsing_timeout=None, raise_on_error=True)
-            for value in (gold.replace("%", r"\%"), answer.replace("%", r"\%"))
+            for value in (_FUNCTION.sub(r"\\\1", text.replace("%", r"\%")) for text in (gold, answer))
         ]
         if not all(any(isinstance(item, (Basic, MatrixBase)) for item in items) for items in parsed):
             return None, "math-verify cannot read it"

@@ -50,6 +50,8 @@ _LATEX = tuple((re.compile(pattern), new) for pattern, new in (
     (r"\\(?:\^)?(?:degrees?|textdegree)(?![A-Za-z])|\^\s?\{?\s?\\circ\s?\}?", "°"),
     (r"\\leq?(?:slant)?(?![a-z])", r"\\le "),
     (r"\\geq?(?:slant)?(?![a-z])", r"\\ge "),
+    (r"\\to\s?(?=[^\s])", r"\\to "),
+    (r"(\\(?:sum|prod)(?![a-z])\s?(?:\^\s?(?:\{[^{}]{1,40}\}|\w|\\infty)\s?)?_\s?\{\s?[A-Za-z]\s?)=", r"\1\\gets "),
     (r"\\(?:lt|gt)(?![a-z])", lambda match: "<" if match[0] == r"\lt" else ">"),
     (r"\\(?:varnothing|O)(?![a-zA-Z])", r"\\emptyset "),
     (r"\\(?:colon)(?![a-z])", ":"),

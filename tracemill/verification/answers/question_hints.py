@@ -26,6 +26,13 @@ _RATIO = re.compile(r"\d[\d.]{0,15}\s?(?::|to)\s?\d[\d.]{0,15}$")
 _FRACTION = re.compile(r"-?\d{1,15}\s?/\s?\d{1,15}$|-?\\frac\{\d{1,15}\}\{\d{1,15}\}$")
 _ASKS_RATIO = re.compile(r"\bratios?\b|\bodds\b|\bscale\b|\bproportion|比", re.IGNORECASE)
 _PLAIN_NUMBER = re.compile(r"-?\d{1,40}(?:\.\d{1,40})?$")
+_OPERATORS = tuple(
+    (re.compile(rf"\\{command}(?![a-z])|{sign}"), re.compile(rf"\\{command}(?![a-z])|{sign}|\b{word}", re.IGNORECASE))
+    for command, sign, word in (
+        ("int", "∫", "integra(?:l|te)"), ("sum", "∑", "(?:sums?|series)\b"), ("prod", "∏", "products?\b"),
+        ("lim", "lim_", "limits?\b"),
+    )
+)  # fmt: skip
 
 
 def names_a_variable(value: str, question: str | None) -> bool:
@@ -42,6 +49,14 @@ def asks_for_form(gold: str, answer: str, question: str | None) -> bool:
     if not question or not _PLAIN_NUMBER.match(answer) or not _OPERATION.search(gold):
         return False
     return _ASKS_FOR_FORM.search(question[-_MAX_QUESTION:]) is not None
+
+
+def repeats_operator(gold: str, answer: str, question: str | None) -> bool:
+    """Does `answer` leave an integral, sum, product or limit that the question asks to evaluate?"""
+    return question is not None and any(
+        in_answer.search(answer) and not in_answer.search(gold) and in_question.search(question[-_MAX_QUESTION:])
+        for in_answer, in_question in _OPERATORS
+    )
 
 
 def unasked_label(answer: str, question: str | None) -> str:

@@ -24,17 +24,29 @@ _MARKS = re.compile(r"[%°#@/€£¥₹∞′]|\$(?=\d)|(?<=\w)[-+](?=[\s,;.)]|$
 _SPACE = re.compile(r"(?<![\d,])\s+|\s+(?![-+\d.])|\$")
 #: One sign after ^ or _ needs no braces.
 _BRACED = re.compile(r"([_^])\{(\w)\}")
+#: A chemical formula without marks: H2O, Ca(OH)2, Fe3+
+_CHEMICAL = re.compile(r"\d{0,2}(?:\(?[A-Z][a-z]?\d{0,2}\)?\d{0,2}){1,12}(?:(?<!^[A-Z])\d?[-+])?$")
+_ELEMENT = re.compile(r"[A-Z]")
 _TILDE = "\u0303"
 
 
 def same_spelling(first: str, second: str) -> bool:
     """Are both texts the same characters, but for spaces, a final point, and the case of words of prose?"""
     left, right = (_BRACED.sub(r"\1\2", _SPACE.sub("", value).removesuffix(".")) for value in (first, second))
-    if left == right:
+    if left == right or _is_typed_formula(left, right):
         return True
     if _SYMBOLS.search(first) or _SYMBOLS.search(second):
         return False
     return left.casefold() == right.casefold() and words(first) == words(second)
+
+
+def _is_typed_formula(left: str, right: str) -> bool:
+    """Is one a chemical formula and the other the same typed without marks (H_2O and H2O)?"""
+    typed = [re.sub(r"[_^{}]", "", value) for value in (left, right)]
+    if typed[0] != typed[1] or all(value != text for value, text in zip((left, right), typed, strict=True)):
+        return False
+    is_compound = len(_ELEMENT.findall(typed[0])) > 1 or typed[0][-1:] in ("+", "-")
+    return is_compound and _CHEMICAL.match(typed[0]) is not None
 
 
 def same_words(first: str, second: str) -> bool:

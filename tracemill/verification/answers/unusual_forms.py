@@ -30,6 +30,11 @@ _BOTH_BOUNDS = re.compile(
 )
 _TURNED_BRACKETS = re.compile(r"([\]\[])([^\[\]()]{1,60}[,;][^\[\]()]{1,60})([\]\[])$")
 _ALL_BUT = re.compile(r"\\mathbb\s?\{?R\}? ?(?:\\setminus|\\backslash|-) ?\\\{([^{}]{1,60})\\\}$")
+#: Solved equations: \begin{cases} x=1 \\ y=2 \end{cases}
+_SYSTEM = re.compile(
+    r"(?:\\left\s?\\\{\s?)?\\begin\{cases\}(.{1,300}?)(?:\\\\)?\s?\\end\{cases\}(?:\s?\\right\s?\.?)?$", re.DOTALL
+)
+_SOLUTION = re.compile(r"[A-Za-z](?:_\{?\w\}?)?\s?=[^=&<>]{1,60}$")
 _CONSTANT = re.compile(r"\s?\+\s?([cKk]|[CK]_\{?\d\}?|const(?:ant)?\.?)$")
 _SPOKEN = tuple(
     (re.compile(rf"(?:the )?{pattern}$", re.IGNORECASE), formula)
@@ -128,6 +133,9 @@ def rewrite(value: str) -> str:
             ((both[2], both[3]), (both[4], both[5])), key=lambda bound: bound[0] not in (">", r"\ge")
         )
         return f"{low} {'<' if low_sign == '>' else chr(92) + 'le'} {both[1]} {high_sign} {high}"
+    if (system := _SYSTEM.match(value)) is not None:
+        lines = [line.strip() for line in system[1].split(r"\\")]
+        return ", ".join(lines) if all(map(_SOLUTION.match, lines)) else value
     if (turned := _TURNED_BRACKETS.match(value)) is not None and turned[1] + turned[3] != "[]":
         return f"{'[' if turned[1] == '[' else '('}{turned[2].replace(';', ',')}{']' if turned[3] == ']' else ')'}"
     if (all_but := _ALL_BUT.match(value)) is not None:

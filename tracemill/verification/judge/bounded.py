@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import replace
 from time import perf_counter
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeAlias
 
 from tracemill.engines import Engine
 from tracemill.engines.probe import Probe
@@ -14,6 +14,13 @@ from tracemill.event_loop import gather, run
 from tracemill.policy import Signal
 from tracemill.verification.judge import CanaryResult, Judged, ask, canaries
 from tracemill.verification.judge.case import Case
+
+#: Takes a reply and the index of its request.
+Progress: TypeAlias = Callable[[int, Judged], None]
+
+
+def _ignored(index: int, judged: Judged) -> None:
+    """A progress that nobody follows."""
 
 
 class Request(NamedTuple):
@@ -37,10 +44,8 @@ class Judge:
         """Work for the event loop: whether attacks move its ratings. Raises EngineError when it cannot be asked."""
         return canaries(alias_engine(self.alias))
 
-    def ask(
-        self, requests: Sequence[Request | None], progress: Callable[[], None] = lambda: None
-    ) -> list[Judged | None]:
-        """The judge's signals of each request, in order; None for no request. `progress` is called after each reply.
+    def ask(self, requests: Sequence[Request | None], progress: Progress = _ignored) -> list[Judged | None]:
+        """The judge's signals of each request, in order; None for no request. `progress` takes each reply.
 
         A judge that cannot answer is data: `Judged.away`. Requests of this call that wait for a slot then are not sent.
         Raises EngineDead when no later request can succeed either; requests under way are cancelled.
@@ -53,7 +58,7 @@ class Judge:
         self,
         replies: list[Judged | None],
         requests: Sequence[Request | None],
-        progress: Callable[[], None] = lambda: None,
+        progress: Progress = _ignored,
     ) -> Coroutine[Any, Any, None]:
         """`ask` as work for the event loop. It puts each reply into `replies`, also if it is cancelled later."""
         return self._fill(alias_engine(self.alias), replies, requests, progress)
@@ -63,7 +68,7 @@ class Judge:
         running: Engine,
         replies: list[Judged | None],
         requests: Sequence[Request | None],
-        progress: Callable[[], None],
+        progress: Progress,
     ) -> None:
         away: list[EngineAway] = []
 
@@ -80,8 +85,8 @@ class Judge:
                 except EngineAway as error:
                     away.append(error)
                     judged = Judged(away=error)
-            replies[index] = replace(judged, seconds=perf_counter() - start)
-            progress()
+            judged = replies[index] = replace(judged, seconds=perf_counter() - start)
+            progress(index, judged)
 
         batch = asyncio.current_task()
         assert batch is not None

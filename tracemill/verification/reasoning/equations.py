@@ -136,11 +136,11 @@ def check_cut(steps: Sequence[list[str]]) -> Equations:
                 last = value
                 used += (tokens[index - 3].value, tokens[index - 1].value)
                 continue
-            right = after(tokens, index + 1)
             left = before(tokens, index)
-            value = None if right is None else evaluate(right.tokens)
-            if token.kind != "is" or (left is not None and left.computes):
-                last = value
+            if token.kind == "is" and (left is None or not left.computes):
+                continue  # no claim of arithmetic, as in "the answer is 5"
+            right = after(tokens, index + 1)
+            last = value = None if right is None else evaluate(right.tokens)
             if left is None or right is None or value is None:
                 continue
             if left.computes:

@@ -14,11 +14,11 @@ name something (list and step numbers, "3rd", x2, exponents) and coefficients (3
 
 import re
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from fractions import Fraction
 from functools import lru_cache
 
-from tracemill.verification.reasoning.arithmetic import Rational, evaluate, parts, tokens_of
+from tracemill.verification.reasoning.arithmetic import MAX_DIGITS, Rational, evaluate, parts, tokens_of
 from tracemill.verification.reasoning.equation_sides import after
 from tracemill.verification.reasoning.equations import check_cut, cut, decimals_of, rounded, shortened
 from tracemill.verification.reasoning.steps import MAX_FINDINGS, AtStep
@@ -99,7 +99,12 @@ def unused_cut(question: str, used: Sequence[Rational]) -> int:
 @lru_cache(maxsize=1_024)
 def _count_numbers(question: str) -> Counter[Fraction]:
     """Count how often each number in digits occurs in the question."""
-    return Counter(Fraction(text.replace(",", "")) for text in cut(question[:MAX_QUESTION])[1::2])
+    return Counter(_exact(cut(question[:MAX_QUESTION])[1::2]))
+
+
+def _exact(numbers: Iterable[str]) -> Iterator[Fraction]:
+    """Yield the values of numbers in digits, without those that are too long to read."""
+    return (Fraction(text.replace(",", "")) for text in numbers if len(text) <= MAX_DIGITS)
 
 
 @lru_cache(maxsize=1_024)
@@ -205,7 +210,7 @@ def concludes_cut(steps: Sequence[list[str]], last: Rational | None, answer: str
     if last is not None and _is_answer(last, value, answer):
         return True
     trailing, has_equation = _trailing_numbers(steps)
-    if any(_is_answer(Fraction(text.replace(",", "")), value, answer) for text in trailing):
+    if any(_is_answer(number, value, answer) for number in _exact(trailing)):
         return True
     return None if last is None and (has_equation or not trailing) else False
 

@@ -201,6 +201,16 @@ def test_log_probabilities_of_a_real_answer_take_about_20_bytes_a_token(engine: 
     assert sum(len(encode(top)) for top in tops) / positions < 23
 
 
+def test_the_scores_of_an_own_answer_are_its_reported_log_probabilities(engine: VllmEngine) -> None:
+    sampling = Sampling(max_tokens=12, temperature=0, logprobs=3)
+    reported = run(engine.generate(QUESTION, 1, sampling)).completions[0].logprobs
+    assert reported is not None
+    scored = run(engine.score_tokens(QUESTION, reported.chosen, sampling))
+    assert scored.chosen == reported.chosen
+    assert [set(row) for row in scored.ids] == [set(row) for row in reported.ids]
+    assert list(scored.chosen_logprobs) == pytest.approx(list(reported.chosen_logprobs), abs=0.1)
+
+
 def test_more_log_probabilities_than_max_logprobs_are_refused(engine: VllmEngine) -> None:
     with pytest.raises(RequestRefused, match="greater than max allowed: 20"):
         run(engine.generate(QUESTION, 1, Sampling(logprobs=21)))
@@ -317,6 +327,12 @@ def save_adapter(folder: Path, rank: int = 16) -> None:
 def test_an_option_that_vllm_rejects_is_wrong_use(models: Path, options: dict[str, object], reason: str) -> None:
     with pytest.raises(UsageError, match=rf"^model {EMBEDDED_MODEL}: vLLM does not accept these settings .*{reason}"):
         VllmEngine(SMALL.model_copy(update={"vllm": VllmOptions(**OPTIONS, options=options)}), models)
+
+
+def test_the_engine_computes_no_statistics_of_each_token(engine: VllmEngine, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("vllm.v1.engine.async_llm.IterationStats", None)
+    messages: list[Message] = [{"role": "user", "content": "Say yes."}]
+    assert run(engine.generate(messages, 1, Sampling(max_tokens=2))).completions[0].tokens == 2
 
 
 def test_an_engine_without_steps_is_dead_and_a_slow_engine_is_not(

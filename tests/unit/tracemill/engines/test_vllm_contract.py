@@ -22,7 +22,7 @@ SETTINGS = ("tracemill.example.toml", "docker/settings.toml", "recipes/tracemill
 
 #: Members that the engine reads of objects, or calls, by class. The rest of this file reads the engine's own code.
 READ = {
-    "vllm.v1.engine.async_llm:AsyncLLM": {"get_tokenizer", "shutdown", "output_processor"},
+    "vllm.v1.engine.async_llm:AsyncLLM": {"get_tokenizer", "shutdown", "output_processor", "log_stats"},
     "vllm.v1.engine.output_processor:OutputProcessor": {"request_states", "external_req_ids"},
     "vllm.v1.engine.output_processor:RequestState": {"is_prefilling"},
     "vllm.config.vllm:VllmConfig": {"model_config", "cache_config", "scheduler_config", "lora_config"},
@@ -31,11 +31,12 @@ READ = {
     "vllm.config.scheduler:SchedulerConfig": {"max_num_seqs"},
     "vllm.config.lora:LoRAConfig": {"max_lora_rank"},
     "vllm.platforms.interface:Platform": {"is_cpu"},
-    "vllm:RequestOutput": {"outputs"},
+    "vllm:RequestOutput": {"outputs", "prompt_logprobs"},
     "vllm.outputs:CompletionOutput": {"text", "token_ids", "finish_reason", "logprobs"},
     "vllm.logprobs:Logprob": {"logprob", "decoded_token"},
     "vllm.logprobs:FlatLogprobs": {"start_indices", "end_indices", "token_ids", "logprobs"},
     "vllm.v1.metrics.loggers:StatLoggerBase": {"record", "log_engine_initialized"},
+    "vllm.distributed.device_communicators.shm_broadcast:SpinCondition": {"wait", "busy_loop_s"},
 }
 #: Parameters of the methods that the engine calls on objects.
 CALLED = {

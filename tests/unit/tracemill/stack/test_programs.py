@@ -6,7 +6,8 @@ import pytest
 
 from tests import ROOT
 from tracemill.settings import Settings
-from tracemill.stack.programs import CONFIGURED, READERS
+from tracemill.stack import Stack
+from tracemill.stack.programs import CONFIGURED, READERS, programs
 
 READS = re.compile(r"settings\(\)\.(\w+)")
 
@@ -33,3 +34,13 @@ def test_a_setting_that_a_program_reads_restarts_the_program(modules: str, progr
     read = {name for file in ROOT.glob(modules) for name in READS.findall(file.read_text(encoding="utf-8"))}
     assert read
     assert {name for name in read if not programs <= set(READERS[name])} == set()
+
+
+def test_further_variables_reach_every_program() -> None:
+    """A running stack restarts a program whose variables have changed."""
+    stack = Stack(1, "p", "r", 2, "p", flower_port=3, flower_password="p", run_dir="run")
+    further = {"TRACEMILL_MODELS__TEACHER__MODEL": "larger"}
+    chosen = programs(stack, further)
+    assert {program.name for program in chosen} == {"producer", "generate", "verify", "train", "flower"}
+    assert all(further.items() <= program.environment.items() for program in chosen)
+    assert not any(further.items() <= program.environment.items() for program in programs(stack))

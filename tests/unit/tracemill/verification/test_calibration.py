@@ -5,7 +5,7 @@ import math
 import random
 import re
 import sys
-from itertools import accumulate, pairwise
+from itertools import accumulate, groupby, pairwise
 from pathlib import Path
 from statistics import NormalDist
 from typing import Any
@@ -301,6 +301,43 @@ def test_traces_that_the_judge_fails_at_are_counted_and_the_others_measured(
     assert output["errors"] == 2
     assert output["signals"][0]["n_right"] + output["signals"][0]["n_wrong"] == 26
     assert "maximum context length" in done.stderr
+
+
+def test_the_judge_is_asked_about_one_question_after_another(
+    judge: ScriptedServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TRACEMILL_GENERATE_CONCURRENCY", "1")
+    forget()
+    rows = sums(10, 10)
+    samples = [row | {"trace": row["trace"][n:]} for n in range(3) for row in rows]
+    assert run(write(tmp_path / "sums.jsonl", samples), "--signals", "rating", "--no-store").exit_code == 0
+    prompts = [str(payload["messages"][-1]["content"]) for _, payload in judge.requests]
+    questions = [prompt.partition("[REASONING begins]")[0] for prompt in prompts]
+    assert len(questions) == 60
+    assert len(list(groupby(questions))) == 20
+
+
+def test_a_repeated_calibration_asks_only_for_the_traces_that_are_not_rated(
+    judge: ScriptedServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TRACEMILL_GENERATE_CONCURRENCY", "1")
+    forget()
+    path = write(tmp_path / "sums.jsonl", sums(12, 12))
+    words = (path, "--signals", "rating", "--no-store", "--json")
+    judge.faults = iter([None] * 9 + [Fault.UNAUTHORIZED] * 100)
+    assert isinstance(run(*words).exception, EngineDead)
+    journal = tmp_path / "data" / "calibration" / "referee.ratings.jsonl"
+    with journal.open("a") as file:
+        file.write('{"trace": "incompl')  # the line of a killed run
+    judge.faults = iter([])
+    judge.requests.clear()
+    forget()
+    done = run(*words)
+    assert "9 of 24 traces were rated by an earlier run" in done.stderr
+    assert len(judge.requests) == 24 - 9
+    (rating,) = json.loads(done.stdout)["signals"]
+    assert (rating["n_right"], rating["n_wrong"], rating["auc"]["value"]) == (12, 12, 1.0)
+    assert not journal.exists()
 
 
 def test_a_judge_that_never_answers_is_failed_work(judge: ScriptedServer, tmp_path: Path) -> None:

@@ -8,6 +8,8 @@ from collections.abc import Iterator
 from itertools import count
 from pathlib import Path
 
+import pyarrow
+import pyarrow.parquet
 import pytest
 
 from tests import ROOT
@@ -42,6 +44,18 @@ def test_each_row_is_written_back_in_order_with_its_own_fields_and_its_verdict(v
     assert third["kind"] == "number"
     assert (third["faithfulness"], third["coherence"], third["error"]) == (None, None, None)
     assert 0 < third["seconds"] < 3
+
+
+def test_a_file_is_read_again_after_any_of_its_lines(tmp_path: Path) -> None:
+    rows = sums(50)
+    text = tmp_path / "in.jsonl"
+    text.write_text("\ufeff" + "\n\n".join(json.dumps(row) for row in rows) + "\n{\n")
+    pyarrow.parquet.write_table(pyarrow.Table.from_pylist(rows), tmp_path / "in.parquet", row_group_size=7)
+    for name in ("in.jsonl", "in.parquet"):
+        source = files.Input(str(tmp_path / name))
+        positions = [0, *(line.position for line in source.lines() if line.row is not None)]
+        for n in (49, 0, 6, 7, 8, 50, 21):
+            assert [line.row for line in source.lines_after(positions[n]) if line.row is not None] == rows[n:]
 
 
 def test_what_a_trace_skips_is_written_back(verify: Verify, tmp_path: Path) -> None:

@@ -11,13 +11,14 @@ from typing import Any
 import pytest
 
 from tracemill.statistics import Paired
-from trainer.compare import Compared
-from trainer.report.facts import Bins, Control, Cost, Facts, Flip, together
+from trainer.compare import Compared, OverSeeds, family, together
+from trainer.report.facts import Bins, Control, Cost, Facts, Flip
 from trainer.report.headline import control_gain, headline
 from trainer.report.page import MAX_CHARACTERS, cut, duration, page
 
 GAIN = Compared("sums", Paired(both=10, first=5, second=35, neither=50))
 LOSS = Compared("sums", Paired(both=10, first=35, second=5, neither=50))
+SUMS = Compared("sums", Paired(both=30, first=5, second=20, neither=45))
 STILL = Compared("sums", Paired(both=10, first=5, second=8, neither=77))
 
 
@@ -47,6 +48,15 @@ FACTS = Facts(
     flips=[],
     flipped={"gained": 35, "lost": 5},
     cost=Cost(traces=2500, tokens=60000, trained_tokens=24680, engine_seconds=7200.0, price=12.5, fit_seconds=90.0),
+    tiers=[
+        {"tier": 1, "job": "teach", "model": "cheap", "questions": 1200, "solved": 900, "accepted": 2000}
+        | {"tokens_per_accepted": 30.4, "cost_per_accepted": 0.00125},
+        {"tier": 2, "job": "teach-tier2", "model": "strong", "questions": 300, "solved": 0, "accepted": 0}
+        | {"tokens_per_accepted": None, "cost_per_accepted": None},
+    ],
+    seeds=["good"],
+    over_seeds=None,
+    control_over_seeds=None,
 )
 
 
@@ -63,7 +73,7 @@ def words(facts: Facts) -> str:
 def test_each_cell_names_its_column_for_a_narrow_page() -> None:
     html = page(control(GAIN))
     tables = re.findall(r"<table>(.*?)</table>", html, re.DOTALL)
-    assert len(tables) == 5
+    assert len(tables) == 6
     for table in tables:
         heading, *lines = table.split("<tr>")[1:]
         names = [unescape(name) for name in re.findall(r"<th[^>]*>(.*?)</th>", heading, re.DOTALL)]
@@ -107,7 +117,8 @@ def test_a_gain_is_a_headline_with_its_numbers() -> None:
         "Training on 1,234 examples raised right answers from 15.0 % to 45.0 % of 100 held-out questions."
     )
     assert summary.shown == [
-        "The student answers more questions right than the base model: +30.0 points [+18.5, +40.5], p\xa0<\xa00.001."
+        "This student answers more questions right than the base model: +30.0 points [+18.5, +40.5] over 100 "
+        "questions, p\xa0<\xa00.001."
     ]
     assert summary.not_shown[0].startswith("Whether the filter matters: there is no control arm")
     assert not any("reasoning" in sentence for sentence in summary.not_shown)
@@ -117,7 +128,8 @@ def test_a_loss_is_called_one() -> None:
     summary = headline(replace(FACTS, before_after=[LOSS]))
     assert "lowered right answers from 45.0 % to 15.0 %" in summary.sentence
     assert summary.shown == [
-        "The student answers fewer questions right than the base model: -30.0 points [-40.5, -18.5], p\xa0<\xa00.001."
+        "This student answers fewer questions right than the base model: -30.0 points [-40.5, -18.5] over 100 "
+        "questions, p\xa0<\xa00.001."
     ]
 
 
@@ -144,8 +156,10 @@ def control(*compared: Compared, state: str = "done") -> Facts:
 
 def test_a_control_arm_says_whether_the_filter_matters() -> None:
     better = headline(control(GAIN)).shown
-    assert better[1].startswith("The chosen traces teach more than as many tokens of unfiltered ones: +30.0 points")
-    assert headline(control(LOSS)).shown[1].startswith("The chosen traces teach less than")
+    assert better[1].startswith(
+        "In this run the chosen traces taught more than as many tokens of unfiltered ones: +30.0 points"
+    )
+    assert headline(control(LOSS)).shown[1].startswith("In this run the chosen traces taught less than")
     assert headline(control(STILL)).not_shown[0].startswith("That the filter matters: against as many tokens")
     waiting = headline(control(state="fitting")).not_shown[0]
     assert waiting == "Whether the filter matters: its control arm good-control is fitting."
@@ -153,12 +167,43 @@ def test_a_control_arm_says_whether_the_filter_matters() -> None:
     assert control_gain(control()) is None
 
 
-def test_several_benchmarks_are_summed_and_their_p_values_warned_of() -> None:
-    both = [GAIN, Compared("words", Paired(1, 2, 3, 4))]
-    assert together(both) == Compared("all benchmarks", Paired(11, 7, 38, 54))
-    summary = headline(replace(FACTS, before_after=both))
-    assert any("there are 2, and their p values are not corrected" in sentence for sentence in summary.not_shown)
-    assert not any("not corrected" in sentence for sentence in headline(FACTS).not_shown)
+def test_several_benchmarks_are_summed_and_have_p_values_by_holm() -> None:
+    both = family([SUMS, Compared("words", Paired(0, 0, 6, 0))])
+    assert together(both) == Compared("all benchmarks", Paired(30, 5, 26, 45))
+    # 5 or fewer of 25 flips: p is 0.0041, and of two tests it is the smaller, so it counts twice.
+    cells = {row[0]: row[5] for row in rows(replace(FACTS, before_after=both)) if len(row) == 8}
+    assert cells["sums"] == "p = 0.004, by Holm p = 0.008"
+    assert cells["words"] == "p = 0.031, by Holm p = 0.031"
+    assert cells["all benchmarks"] == "p < 0.001"
+
+
+def test_gain_and_filter_are_one_family_of_tests() -> None:
+    # Six flips of six: p is 0.031 alone and 0.062 as the smaller of two, so that neither is shown.
+    weak = Compared("sums", Paired(0, 0, 6, 0))
+    assert headline(replace(FACTS, before_after=[weak])).shown != []
+    facts = replace(control(weak), before_after=[weak])
+    assert headline(facts).shown == []
+    assert "by Holm p\xa0=\xa00.062" in headline(facts).not_shown[0]
+    assert {row[2] for row in rows(facts) if row[0] == "price of the teacher's traces"} == {"no gain is shown"}
+
+
+def test_a_report_claims_a_recipe_over_its_seeds_alone() -> None:
+    one_run = "What the recipe gives with another seed: this is one run, the intervals are over questions"
+    assert any(sentence.startswith(one_run) for sentence in headline(FACTS).not_shown)
+    # By hand: 6.25, 0.25 and 3.75 points have Student's interval 3.4 [-4.1, 10.9] and p = 0.189.
+    filtered = OverSeeds("all benchmarks", (0.23, 0.255, 0.2525), (0.2925, 0.2575, 0.29))
+    gained = OverSeeds("all benchmarks", (0.1475,) * 3, (0.2925, 0.2575, 0.29))
+    facts = replace(FACTS, seeds=["a", "b", "c"], over_seeds=gained, control_over_seeds=filtered)
+    summary = headline(facts)
+    assert summary.shown[1] == (
+        "The recipe changes the right answers of its students: +13.2 points [+8.4, +18.1] over 3 seeds, "
+        "p\xa0=\xa00.007, by Holm p\xa0=\xa00.014 (a, b, c)."
+    )
+    assert (
+        "The recipe's filter changes them, against as many tokens of unfiltered traces: +3.4 points [-4.1, +10.9] over "
+        "3 seeds, p\xa0=\xa00.189, by Holm p\xa0=\xa00.189 (a, b, c)."
+    ) in summary.not_shown
+    assert not any(sentence.startswith(one_run) for sentence in summary.not_shown)
 
 
 def test_each_figure_of_a_benchmark_is_in_its_cell() -> None:
@@ -233,6 +278,13 @@ def test_costs_are_shown_in_all_and_for_each_point_gained() -> None:
     assert shown["price of the teacher's traces"] == ["12.50", "0.42 [0.31, 0.68]"]
     assert shown["time of the fit"] == ["90 s", "3 s [2 s, 5 s]"]
     assert "tokens that the student wrote to be measured" not in shown  # there are none
+
+
+def test_each_tier_has_the_tokens_and_the_cost_of_an_accepted_trace() -> None:
+    tiers = rows(FACTS)
+    assert ["1", "teach", "cheap", "1,200", "900", "2,000", "30", "0.00125"] in tiers
+    assert ["2", "teach-tier2", "strong", "300", "0", "0", "–", "–"] in tiers
+    assert "Tiers" not in words(replace(FACTS, tiers=[]))
 
 
 @pytest.mark.parametrize("compared", [LOSS, STILL])

@@ -6,7 +6,7 @@ digits at both precisions count as equal. This is safe for the small constants o
 
 Trees with variables are compared at random points (Schwartz 1980, Zippel 1979). Two different polynomials of degree d
 agree at a random point out of N with probability at most d/N. The points depend only on the two trees, so verdicts
-repeat.
+repeat. The bounds of a sum or product get integers, and more points.
 """
 
 from collections.abc import Mapping
@@ -90,12 +90,14 @@ def _equal(first: Node, second: Node, base: int | None) -> bool | None:
             return None
     rng = Random(repr((first, second)))
     is_rational = all(_is_rational(node) for side in (first, second) for node in walk(side))
-    min_points = MAX_TRIES if len(variables) > 2 and not is_rational else MIN_POINTS
+    integers = _in_bounds(first) | _in_bounds(second)
+    min_points = MAX_TRIES if integers or (len(variables) > 2 and not is_rational) else MIN_POINTS
     n_points, is_doubtful = 0, False
     for attempt in range(MAX_TRIES):
         if attempt - n_points > MAX_TRIES // 2:
             break
         point = _point(variables, rng, is_rational, attempt)
+        point |= {name: 2 * attempt + rng.randint(1, 2) for name in variables if name in integers}
         try:
             verdict = _equal_at(point, first, second, base)
         except _OneSided:
@@ -110,7 +112,14 @@ def _equal(first: Node, second: Node, base: int | None) -> bool | None:
         n_points += 1
         if n_points >= min_points:
             break
-    return True if n_points >= MIN_POINTS and not is_doubtful else None
+    needed = MAX_TRIES // 2 if integers else MIN_POINTS
+    return True if n_points >= needed and not is_doubtful else None
+
+
+def _in_bounds(node: Node) -> frozenset[str]:
+    """Return the names in the bounds of sums and products."""
+    bounds = (bound for item in walk(node) if item.op in ("sum", "prod") for bound in item.args[:2])
+    return frozenset(name for bound in bounds for name in names(bound))
 
 
 def _point(variables: list[str], rng: Random, is_rational: bool, attempt: int) -> dict[str, int | Fraction]:

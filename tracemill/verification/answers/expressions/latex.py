@@ -62,6 +62,7 @@ _KINDS = {
     "circ": "circ", "degree": "degree", "emptyset": "empty", "varnothing": "empty", "infty": "infinity",
     "frac": "frac", "dfrac": "frac", "tfrac": "frac", "cfrac": "frac", "sqrt": "sqrt", "surd": "surd", "lor": "or",
     "binom": "binom", "dbinom": "binom", "tbinom": "binom", "%": "%", "$": "money",
+    "to": "to", "gets": "gets", "differential": "differential", "side": "side",
 }  # fmt: skip
 GREEK = frozenset(
     ["alpha", "beta", "gamma", "delta", "epsilon", "varepsilon", "zeta", "eta", "theta", "vartheta", "iota", "kappa",
@@ -72,6 +73,7 @@ _COMMANDS = (
     {name: (kind, "") for name, kind in _KINDS.items()}
     | {name: ("function", name) for name in FUNCTIONS}
     | {name: ("name", name) for name in GREEK}
+    | {name: ("big", name) for name in ("sum", "prod", "int", "lim")}
     | {"pi": ("constant", "pi")}
 )
 _WORDS = {name: ("function", name) for name in FUNCTIONS} | {
@@ -132,7 +134,7 @@ _UNICODE = str.maketrans(
         "π": r"\pi ", "∞": r"\infty ", "·": r"\cdot ", "⋅": r"\cdot ", "∙": r"\cdot ", "×": r"\times ", "÷": r"\div ",
         "∪": r"\cup ", "≤": r"\le ", "≥": r"\ge ", "⩽": r"\le ", "⩾": r"\ge ", "≠": r"\ne ", "∈": r"\in ",
         "∅": r"\emptyset ", "√": r"\surd ", "±": r"\pm ", "∓": r"\mp ", "°": r"\degree ",
-        "⟨": r"\langle ", "⟩": r"\rangle ",
+        "⟨": r"\langle ", "⟩": r"\rangle ", "∑": r"\sum ", "∏": r"\prod ", "∫": r"\int ", "→": r"\to ",
         "−": "-", "–": "-", "‑": "-", "‐": "-", "﹣": "-", "＋": "+", "＝": "=", "（": "(", "）": ")",
         "，": ",", "∣": "|",
         "½": r"\frac{1}{2}", "⅓": r"\frac{1}{3}", "⅔": r"\frac{2}{3}", "¼": r"\frac{1}{4}", "¾": r"\frac{3}{4}",

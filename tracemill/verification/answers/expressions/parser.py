@@ -9,6 +9,7 @@ characters and `terms.MAX_DEPTH` levels, so parsing takes linear time.
 import re
 from typing import Final
 
+from tracemill.verification.answers.expressions.big_operators import mark_ends
 from tracemill.verification.answers.expressions.latex import ParseError, tokens
 from tracemill.verification.answers.expressions.terms import Terms
 from tracemill.verification.answers.expressions.tree import Node, names, negative
@@ -19,12 +20,7 @@ _DELIMITERS = (("$$", "$$"), ("$", "$"), (r"\(", r"\)"), (r"\[", r"\]"))
 
 #: In dy/dx the letter d is no factor.
 _DERIVATIVE = re.compile(r"\\frac\s?\{d[^{}]{0,20}\}\s?\{d[a-z]|(?<![A-Za-z])d[a-z]\s?/\s?d[a-z](?![A-Za-z])")
-#: Values of functions that are no factors.
-_SPECIAL_VALUES = (
-    (re.compile(r"\\zeta\s?\(\s?2\s?\)"), r"\\frac{\\pi^{2}}{6}"),
-    (re.compile(r"\\zeta\s?\(\s?4\s?\)"), r"\\frac{\\pi^{4}}{90}"),
-    (re.compile(r"\\Gamma\s?\(([^()]{1,20})\)"), r"((\1)-1)!"),
-)
+_GAMMA = re.compile(r"\\Gamma\s?\(([^()]{1,20})\)")
 _MATRICES = frozenset(["matrix", "pmatrix", "bmatrix", "Bmatrix", "smallmatrix", "array"])
 
 
@@ -42,12 +38,10 @@ def parse(text: str, grouped: bool = True) -> Node:
     text = text.removesuffix(".")
     if _DERIVATIVE.search(text):
         raise ParseError
-    if r"\zeta" in text or r"\Gamma" in text:
-        for pattern, value in _SPECIAL_VALUES:
-            text = pattern.sub(value, text)
+    text = _GAMMA.sub(r"((\1)-1)!", text) if r"\Gamma" in text else text
     if _EMPTY.fullmatch(re.sub(r"\\text\s?\{([^{}]*)\}", r"\1", text).strip()):
         return Node("empty")
-    return _Parser(tokens(text, grouped)).whole()
+    return _Parser(tokens(mark_ends(text), grouped)).whole()
 
 
 class _Parser(Terms):

@@ -18,7 +18,7 @@ BOTTOM: Final = negative(TOP)
 INFINITE: Final = {TOP: 1, BOTTOM: -1}
 SCALARS: Final = frozenset(
     ["number", "decimal", "name", "constant", "infinity", "+", "*", "neg", "inverse", "^", "root", "!", "binomial",
-     "abs", "call", "log", "unit", "degree", "percent", "based"]
+     "abs", "call", "log", "sum", "prod", "unit", "degree", "percent", "based"]
 )  # fmt: skip
 
 

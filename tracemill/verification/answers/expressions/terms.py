@@ -3,10 +3,11 @@ r"""Parse terms: sums, products, powers, roots and functions.
 Spellings with two meanings (``1/2x``, ``\sin x/2``, ``n!!``, ``f(x)``) raise `ParseError`.
 """
 
-from abc import ABC, abstractmethod
+from abc import abstractmethod
 from typing import Final
 
-from tracemill.verification.answers.expressions.latex import Cursor, ParseError, Token
+from tracemill.verification.answers.expressions.big_operators import BigOperators
+from tracemill.verification.answers.expressions.latex import ParseError, Token
 from tracemill.verification.answers.expressions.tree import Node, inverse, negative, number, product, repeating, total
 
 MAX_DEPTH: Final = 30  # levels of groups, roots and functions
@@ -19,11 +20,11 @@ _MAYBE_FUNCTIONS = frozenset(
 _DEGREES = ("degree", "circ")
 # Tokens that start a factor without a sign before it. A number is none of them: "x2" has two meanings.
 _OPERANDS = frozenset(
-    ["name", "constant", "function", "frac", "binom", "sqrt", "surd", "(", "lvert", "begin", "infinity"]
+    ["name", "constant", "function", "frac", "binom", "sqrt", "surd", "(", "lvert", "begin", "infinity", "big"]
 )
 
 
-class Terms(Cursor, ABC):
+class Terms(BigOperators):
     """Recursive descent: sum → product → factor → power → atom.
 
     A subclass parses the content of brackets.
@@ -71,7 +72,11 @@ class Terms(Cursor, ABC):
                 after_division = self.take().kind == "/"
                 factor = self.factor()
                 factors.append(inverse(factor) if after_division else factor)
-            elif kind in _OPERANDS or (kind == "|" and not self.bars):
+            elif (
+                kind in _OPERANDS
+                or (kind == "|" and not self.bars)
+                or (kind == "number" and factors[-1].op == "binomial")
+            ):
                 if after_division or (
                     kind == "(" and factors[-1].op == "name" and factors[-1].value in _MAYBE_FUNCTIONS
                 ):
@@ -148,6 +153,8 @@ class Terms(Cursor, ABC):
 
     def atom(self, mixed: bool = True) -> Node:
         token = self.take()
+        if (token.text == "zeta" and self.token.kind == "(") or self.is_selection(token.text):
+            return self.special(token.text)
         match token.kind:
             case "number":
                 return self.number(token.text) if mixed else number(token.text)
@@ -172,6 +179,8 @@ class Terms(Cursor, ABC):
                 return self.bracket(token.kind)
             case "begin":
                 return self.matrix(token.text)
+            case "big":
+                return self.big(token.text)
         raise ParseError
 
     def number(self, text: str) -> Node:
@@ -196,6 +205,20 @@ class Terms(Cursor, ABC):
         if fraction.op != "number" or isinstance(fraction.value, str) or not 0 < fraction.value < 1:
             raise ParseError  # 2 4/3
         return Node("number", (), int(text) + fraction.value)
+
+    def is_selection(self, name: str) -> bool:
+        """Does ``C(n,k)`` or ``P(10,3)`` follow? P(A,B) is a probability."""
+        items = {"C": {"number", "name"}, "P": {"number"}}.get(name, set())
+        kinds = [self.token.kind, *map(self.kind_after, range(1, 5))]
+        return kinds[::2] == ["(", ",", ")"] and {*kinds[1::2]} <= items
+
+    def special(self, name: str) -> Node:
+        r"""Parse ``\zeta(2)``, and the combinations ``C(10,3)`` and permutations ``P(10,3)``."""
+        content = self.atom()
+        if name == "zeta":
+            return Node("call", (content,), name)
+        combinations = Node("binomial", content.args)
+        return combinations if name == "C" else product([combinations, Node("!", content.args[1:])])
 
     def argument(self) -> Node:
         r"""Parse an argument of ``\frac``: a group, or one token as in ``\frac12``."""

@@ -11,6 +11,8 @@ class Node(NamedTuple):
     scalar: number, decimal (it has a point), name, constant (all with `value`), infinity, ``+`` and ``*`` (two or more
       args), neg, inverse, ``^``, root (index, radicand), ``!``, binomial, abs, call (`value` is the function), log
       (base, argument), pm and mp (``\pm``);
+    with a bound variable: sum, prod and int (lower bound, upper bound, body), lim (point, side, body), all with the
+      level of their variable as `value`; bound (`value` is the level); antiderivative (body, name);
     marked scalar: unit (`value`), degree, percent, based (digits, base); ratio;
     shape: tuple (`value` holds its brackets), list, either (joined by "or"), set, union, matrix (rows), row, empty;
     relation: `value` holds the operators between the args, separated by spaces (``=``, ``< <=``, ``in`` …).

@@ -1,7 +1,7 @@
 """Evaluate a mathematical tree at a point.
 
 A rational value is exact; any other has the digits of an mpmath context. Sizes are bounded: no value takes longer than
-a millisecond, for any tree.
+a millisecond, for any tree without sums and products. These have at most `MAX_TERMS`.
 """
 
 from collections.abc import Callable, Mapping
@@ -10,7 +10,7 @@ from functools import cache
 from math import comb, factorial
 from typing import Any, Final
 
-from tracemill.verification.answers.expressions.tree import Node
+from tracemill.verification.answers.expressions.tree import Node, walk
 
 #: int, Fraction, or a real or complex number of `mpmath`
 Value = Any
@@ -20,6 +20,7 @@ MAX_MAGNITUDE: Final = 133  # a power of two: with 100 digits, sums of numbers w
 MAX_FACTORIAL: Final = 200
 MAX_GAMMA: Final = 30  # of a factorial between two integers
 MAX_POWER: Final = 10_000  # exponent of an irrational number
+MAX_TERMS: Final = (1_000, 30)  # of a sum or product, and of one with another in its body
 LOG: Final = "log"  # the entry of a point that holds the base of a log without a base
 
 
@@ -52,8 +53,8 @@ def evaluate(node: Node, point: Mapping[str, Value], context: Any) -> Value:
     match node.op:
         case "number" | "decimal":
             return node.value
-        case "name":
-            if node.value not in point:
+        case "name" | "bound":
+            if str(node.value) not in point:
                 raise Undecided
             return point[str(node.value)]
         case "constant":
@@ -61,10 +62,23 @@ def evaluate(node: Node, point: Mapping[str, Value], context: Any) -> Value:
         case "call":
             argument = evaluate(node.args[0], point, context)
             return _call(str(node.value), argument, point.get(LOG), _required(context))
+        case "sum" | "prod":
+            return _over_terms(node, point, context)
     calculate = _OPERATIONS.get(node.op)
     if calculate is None:
         raise Undecided
     return calculate(context, *(evaluate(item, point, context) for item in node.args))
+
+
+def _over_terms(node: Node, point: Mapping[str, Value], context: Any) -> Value:
+    lower, upper = (evaluate(bound, point, context) for bound in node.args[:2])
+    n_inner = sum(item.op in ("sum", "prod") for item in walk(node.args[2]))
+    are_integers = all(_is_rational(bound) and bound.denominator == 1 for bound in (lower, upper))
+    if not are_integers or n_inner >= len(MAX_TERMS) or not -1 <= upper - lower < MAX_TERMS[n_inner]:
+        raise Undecided
+    indices = range(int(lower), int(upper) + 1)
+    terms = (evaluate(node.args[2], {**point, str(node.value): index}, context) for index in indices)
+    return _add(context, 0, *terms) if node.op == "sum" else _multiply(context, 1, *terms)
 
 
 def _required(context: Any) -> Any:
@@ -234,6 +248,8 @@ def _constant(name: str, context: Any) -> Value:
 
 
 def _call(name: str, value: Value, base: Value, context: Any) -> Value:
+    if name == "zeta":
+        return _zeta(value, context)
     value = context.convert(value)
     if value and context.mag(value) > 14:
         raise Undecided
@@ -245,6 +261,12 @@ def _call(name: str, value: Value, base: Value, context: Any) -> Value:
         raise Undefined
     function: Callable[[Value], Value] = getattr(context, _MPMATH.get(name, name))
     return _bounded(function(value), context, 0 if name in ("sin", "cos", "tan", "cot") else None)
+
+
+def _zeta(value: Value, context: Any) -> Value:
+    if not _is_rational(value) or value.denominator != 1 or abs(value) > MAX_GAMMA or value == 1:
+        raise Undecided
+    return _bounded(context.zeta(int(value)), context)
 
 
 _MPMATH: Final = {"arcsin": "asin", "arccos": "acos", "arctan": "atan"}

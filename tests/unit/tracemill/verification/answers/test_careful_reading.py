@@ -27,6 +27,12 @@ WRONG: dict[str, Rows] = {
     ),
     "signs after a word": _stated(("grade C-", "grade C"), ("3' end", "3 end"), ("B' holds", "B holds")),
     "a tuple of words": _boxed(("(Rome, Oslo)", "(Oslo, Rome)")),
+    "other chemical formulas": _boxed(
+        ("N_2O", "N2O3"), ("N_2O", "NO2"), ("Cu^{2+}", "Cu+"), ("Cu^{2+}", "Cu_2^{2+}"), ("t^2", "t2"), ("U_0", "U")
+    ),
+    "other solutions of a system": _boxed(
+        (r"\begin{cases}p=4\\q=7\end{cases}", "(7,4)"), ("(4,7)", r"\begin{cases}p=4\\q=8\end{cases}")
+    ),
     "names with an index": _boxed(("K_2-k", "k_2-K"), ("D_5", "D")),
     "values of names": [
         *_boxed(("8, 3", "3, 8"), question="Find p and q."),
@@ -164,6 +170,19 @@ RIGHT: dict[str, Rows] = {
         ("6", r"\Gamma(4)"),
         (r"\zeta(2)", r"\frac{\pi^2}{6}"),
     ),
+    "chemical formulas without marks": _boxed(
+        ("N_2O", "N2O"),
+        ("Mg(OH)_2", "Mg(OH)2"),
+        ("Cu^{2+}", "Cu2+"),
+        ("NH_4^+", "NH4+"),
+        ("N2O", r"\text{N}_2\text{O}"),
+    ),
+    "solutions of a system": _boxed(
+        (r"\begin{cases}p=4\\q=7\end{cases}", "(4,7)"),
+        (r"\begin{cases}p=4\\q=7\end{cases}", r"\begin{cases} q = 7 \\ p = 4 \end{cases}"),
+        ("(4,-7)", r"\left\{\begin{cases} p = 4 \\ q = -7 \end{cases}\right."),
+    ),
+    "functions without a backslash": _boxed((r"O(m \log m)", "O(m log m)"), (r"\log_3(y+2)", "log_3(y+2)")),
     "constants of integration": _boxed(
         ("t^3+C", "t^3+c"),
         ("t^3+C", "t^3+K"),

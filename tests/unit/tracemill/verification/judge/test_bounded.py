@@ -63,11 +63,11 @@ def test_all_threads_together_have_a_bounded_number_of_traces_in_flight(replies:
 
 
 def test_replies_come_in_order_with_none_for_no_request(replies: Replies) -> None:
-    calls: list[None] = []
-    batch = Judge("judge").ask([None, *requests(2), None], lambda: calls.append(None))
+    calls: dict[int, Judged] = {}
+    batch = Judge("judge").ask([None, *requests(2), None], calls.__setitem__)
     assert [reply and reply.scores for reply in batch] == [None, {"rating": 0.0}, {"rating": 0.01}, None]
     assert all(reply.seconds > 0 for reply in batch if reply)
-    assert len(calls) == 2
+    assert calls == {1: batch[1], 2: batch[2]}
 
 
 def test_a_judge_that_is_away_keeps_its_replies_and_gets_no_more_requests(replies: Replies) -> None:

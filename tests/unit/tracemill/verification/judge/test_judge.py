@@ -158,14 +158,14 @@ def test_a_trace_without_reasoning_has_no_counterfactual(score: Score) -> None:
     assert score("counterfactual", Case("What is 3 + 4?", ("The answer is 7.",), "7")) is None
 
 
-def test_counterfactual_prompts_begin_alike_so_that_the_prefix_cache_serves(judging: Judging) -> None:
+def test_prompts_about_a_question_begin_alike_so_that_the_prefix_cache_serves(judging: Judging) -> None:
     server = ScriptedServer()
-    case = Case("What is 1 + 1?" * 5, tuple(f"{n} + {n} = {2 * n}." for n in range(1, 12)), "22")
-    run(ask(judging(server), case, ["counterfactual", "uplift"]))
+    case = Case("What is 1 + 1?" * 5, tuple(f"{n} + {n} = {2 * n}." for n in range(1, 12)), "22", gold="23")
+    run(ask(judging(server), case, list(SIGNALS)))
     systems = {body["messages"][0]["content"] for _, body in server.requests if len(body["messages"]) > 2}
     assert len(systems) == 1
     shown = [prompt(request) for request in server.requests if "REASONING" in prompt(request)]
-    assert len(shown) == 5
+    assert len(shown) == 16
     assert all(text.startswith(quoted("QUESTION", case.question, 999)) for text in shown)
 
 

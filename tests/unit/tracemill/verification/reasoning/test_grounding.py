@@ -108,6 +108,7 @@ def test_read_returns_the_results_of_every_check() -> None:
         ("Tom has 1,200 pens and 2.50 dollars.", "1200 * 2.5 = 3000", 0),
         ("Tom has three pens and buys 4.", "So he has 7.", 1),
         ("Is it so?", "Yes.", 0),
+        (f"What is {'9' * 5_000} + 4?", "I add 4.", 1),  # too long to read
     ],
 )
 def test_numbers_of_the_question_without_an_equation_are_counted(question: str, text: str, unused: int) -> None:
@@ -123,3 +124,7 @@ def test_reading_a_megabyte_takes_under_four_seconds(unit: str) -> None:
     start = thread_time()
     read(text, [text], text)
     assert thread_time() - start < 4
+
+
+def test_an_answer_after_a_number_of_thousands_of_digits_is_no_error() -> None:
+    assert concludes([f"It is {'9' * 5_000}"], "4") is False

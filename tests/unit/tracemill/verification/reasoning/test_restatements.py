@@ -4,7 +4,7 @@ import time
 
 import pytest
 
-from tracemill.verification.reasoning.restatements import restatements
+from tracemill.verification.reasoning.restatements import repeated_sentences, restatements
 
 QUESTION = "Ann has 3 bags of 4 apples. How many apples does she have?"
 
@@ -34,3 +34,9 @@ def test_100000_repetitions_are_counted_in_under_five_seconds() -> None:
     share = restatements(None, ["I must check this once more. " * 100_000])
     assert share == pytest.approx(1, abs=1e-4)
     assert time.process_time() - start < 5
+
+
+def test_a_repeated_sentence_is_named_with_its_step() -> None:
+    steps = ["Ann has 3 bags of 4 apples.", "So she is rich. Ann **has** 3 bags of 4 apples!"]
+    assert list(repeated_sentences(None, steps)) == [(1, "Ann **has** 3 bags of 4 apples!")]
+    assert [step for step, _ in repeated_sentences(steps[0], steps)] == [0, 1]

@@ -1,0 +1,1 @@
+"""The page for reading traces: server-rendered, read-only, on loopback (`tracemill view`)."""

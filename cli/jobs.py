@@ -137,7 +137,7 @@ def show(
         print_line(f"--all also prints the cost of accepted traces: it reads all {job['traces']:,} traces")
     if errors:
         print_rows(errors, ("questions", "last_error"), title="errors")
-    if warning := useless_traces(name):
+    if job["done"] >= FIRST_QUESTIONS and (warning := useless_traces(name)):
         print_line(warning)
 
 

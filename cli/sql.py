@@ -35,6 +35,7 @@ question_results      one row for each question of each job
 job_progress          one row for each job: states of its questions, results
 job_models            the settings of the models that answered a job, by hash
 acceptance            accepted traces and their cost, by domain and difficulty
+job_tiers             tiers of jobs: what each solved, its tokens and its cost
 round_progress        one row for each round: its state and training
 round_lineage         question, trace, round and evaluation of each example
 evaluation_questions  questions of evaluations, which no round trains on

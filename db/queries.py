@@ -10,13 +10,15 @@ from sqlalchemy import TextClause, text
 
 from tracemill.scores import NUMERIC, SCORES
 
+#: The cases of the scores that are columns of `v`: a verdict, or a row of `trace_scores`.
+_CASES = " ".join(f"when '{name}' then v.{name}" for name in NUMERIC)
 #: The value of the score `k.score`: of the verdict `v`, the trace `t` or the question in its job `jq`.
 _SCORE = f"""case k.score
     when 'faithfulness' then v.faithfulness
     when 'coherence' then v.coherence
     when 'majority' then v.majority
     when 'margin' then v.margin
-    {" ".join(f"when '{name}' then v.{name}" for name in NUMERIC)}
+    {_CASES}
     when 'tokens_out' then t.tokens_out
     when 'thinking_tokens' then t.thinking_tokens
     when 'cost' then t.cost
@@ -27,6 +29,7 @@ _SLOTS = {
     **{f"{{{path.stem}}}": path.read_text(encoding="utf-8") for path in _FOLDER.glob("fragments/*.sql")},
     "{score_names}": ", ".join(score.name for score in SCORES),
     "{score_types}": ", ".join(f"{score.name} {score.sql_type}" for score in SCORES),
+    "{score_cases}": _CASES,
     "{score}": _SCORE,
 }
 

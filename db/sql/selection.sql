@@ -225,8 +225,8 @@ where r.name = :name and octet_length(q.question) + octet_length(t.text) > :safe
 -- name: long_candidates
 -- The candidates that `drop_unlike` would keep, with more than :safe_bytes; without those that are known to be short.
 select c.trace_id, q.question, t.text, t.finish_reason is not distinct from 'length' as is_cut_off, j.method
-from (select trace_id, difficulty, sum(tokens) over (partition by difficulty order by lot, trace_id) as tokens
-      from candidates) c
+from (select trace_id, difficulty, sum(tokens) over (partition by difficulty order by nth, lot, trace_id) as tokens
+      from ranked) c
 join traces t on t.id = c.trace_id join questions q on q.id = t.question_id join jobs j on j.id = t.job_id
 where c.tokens <= coalesce((cast(:most as jsonb) ->> c.difficulty)::bigint, 0)
   and octet_length(q.question) + octet_length(t.text) > :safe_bytes and c.trace_id <> all(cast(:short as bigint[]))

@@ -12,6 +12,8 @@ from tracemill.processes import die_with_owner
 
 #: Environment variable with the process id of the owner. The owner sets it before it starts vLLM.
 OWNER = "TRACEMILL_ENGINE_OWNER"
+#: The longest wait for a notification of another process, on CPU, where a step takes more than 10 ms.
+WAIT_MS = 5
 
 
 def enter() -> None:
@@ -34,14 +36,15 @@ def _wait_without_polling() -> None:
     """Make vLLM's processes wait for each other's notifications.
 
     They would poll for a second before each wait, and a step is shorter than that. With as many computing threads as
-    cores, a polling process takes their time.
+    cores, a polling process takes their time. ZeroMQ may drop a notification (vLLM lets one wait to be sent), so each
+    wait is short.
     """
     from vllm.distributed.device_communicators.shm_broadcast import SpinCondition
 
     wait = SpinCondition.wait
 
-    def wait_at_once(self: Any, *timeout: Any, **timeouts: Any) -> None:
+    def wait_at_once(self: Any, timeout_ms: int | None = None) -> None:
         self.busy_loop_s = 0
-        wait(self, *timeout, **timeouts)
+        wait(self, WAIT_MS if timeout_ms is None else min(WAIT_MS, timeout_ms))
 
     SpinCondition.wait = wait_at_once

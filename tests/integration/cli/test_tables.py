@@ -101,7 +101,7 @@ def files(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 #: Beginnings of lines that a terminal wraps.
-SENTENCES = ("logs: ", f"{JOB}: ", f"{EVALUATION}: ", "job a-new-job-", "Picture: ")
+SENTENCES = ("logs: ", f"{JOB}: ", f"{EVALUATION}: ", "job a-new-job-", "Picture: ", "Other seeds ")
 #: A folder that no user can write to, not even root.
 READ_ONLY = Path("/proc")
 

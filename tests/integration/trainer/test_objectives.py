@@ -92,7 +92,8 @@ def _learns(case: str, student: str, teacher: str, folder: Path, matrices: int) 
 
 
 def test_all_objectives_are_tried() -> None:
-    assert {name for name, _ in CASES.values()} == set(OBJECTIVES)
+    others = {name for name, objective in OBJECTIVES.items() if objective.learns_own_words}  # see test_own_words
+    assert {name for name, _ in CASES.values()} == set(OBJECTIVES) - others
 
 
 @pytest.mark.parametrize("case", CASES)

@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, cast
 
 import pytest
 from sqlalchemy import Connection, text
@@ -12,12 +12,14 @@ from tests.integration.rounds import job, question, round_spec, trace
 from tracemill.errors import TracemillError
 from tracemill.stack import Stack
 from trainer.select.choose import Selection, choose
+from trainer.select.lengths import Lengths
 
 
 def _choose(objective: str = "sft", **keys: Any) -> tuple[Selection, list[Any]]:
     """The selection, and the texts and tokens of its candidates."""
     with transaction() as connection:
-        selection = choose(connection, round_spec(select=keys, fit={"objective": objective}))
+        # Without `like` no row is measured.
+        selection = choose(connection, round_spec(select=keys, fit={"objective": objective}), cast(Lengths, None))
         rows = connection.execute(
             text(
                 "select t.text, t.question_id, t.tokens_out, p.text as rejected from candidates c "

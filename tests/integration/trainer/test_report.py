@@ -102,7 +102,8 @@ def test_the_control_arm_is_part_of_the_report_once_it_is_measured(rounds: None,
         connection.execute(text("delete from rounds where name = 'good-control'"))
         measured(connection, "good-control", {"sums": BEFORE}, [1, 2, 3])
     page, _ = report(tmp_path)
-    assert "The chosen traces teach more than as many tokens of unfiltered ones: +37.5 points [" in page.text
+    claim = "In this run the chosen traces taught more than as many tokens of unfiltered ones: +37.5 points ["
+    assert claim in page.text
     assert ("class", "control") in page.attributes
 
 

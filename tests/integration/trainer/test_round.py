@@ -228,7 +228,7 @@ def _spec(**changes: Any) -> RoundSpec:
         (_spec(student="teacher"), "'before' did not ask 'teacher'"),
         (_spec(student="plain"), "set adapters = true"),
         (_spec(select={"jobs": ["lost"]}), "select.jobs: there is no job 'lost'"),
-        (_spec(select={"jobs": ["before"]}), "only `teach` is trained on"),
+        (_spec(select={"jobs": ["before"]}), "no evaluation is trained on"),
         (_spec(evaluate={"jobs": ["teach"]}), "not 'evaluate'"),
         (_spec(fit={"objective": "telepathy"}), "no objective 'telepathy'"),
     ],

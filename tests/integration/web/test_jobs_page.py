@@ -181,7 +181,7 @@ def test_a_round_shows_before_and_after_its_flips_and_its_examples(page: TestCli
     assert "r1-control" in page.get("/rounds").text
     shown = Elements(page.get("/round?round=r1").text)
     whole = " ".join(shown.text.split())
-    assert "exam8 25.0 [7.1, 59.1]62.5 [30.6, 86.3] +37.5 [-12.5, +69.3]p = 0.375 41" in whole
+    assert "exam8 16.7 [6.1, 37.9]25.0 [12.0, 44.9] +8.3 [-11.6, +26.7]p = 0.351 41" in whole
     assert ("gained exam: question 33" in whole, "lost exam: question 32" in whole) == (True, True)
     assert [tag for tag, _ in shown.elements].count("svg") == 2
     examples = Elements(page.get("/examples?round=r1").text).text

@@ -1,4 +1,4 @@
-"""The demo's teacher: a larger model by name. Where it cannot be had, the student's own model teaches."""
+"""The demo's teacher: the student's own model, or on request a larger one by name where it can be had."""
 
 import os
 import time

@@ -1,7 +1,6 @@
 """Rounds on the student's own samples: jobs of purpose `round`, jobs that score the traces of another one.
 
-A worker of the release before ignores `scores`, and would answer where it should score. So open such a loop when every
-worker has this release.
+A worker of the release before would answer where it should score, so it must not work with this schema.
 """
 
 import sqlalchemy as sa
@@ -9,7 +8,6 @@ from alembic import op
 
 revision = "0018"
 down_revision = "0017"
-is_additive = True
 
 PURPOSES = ("teach", "evaluate")
 STEPS = ("attempt", "rationalize", "train")

@@ -64,11 +64,10 @@ def test_the_report_explains_whether_the_judge_gates() -> None:
 def test_a_closed_terminal_stops_the_stack_of_the_demo(monkeypatch: pytest.MonkeyPatch) -> None:
     stopped: list[Path] = []
     monkeypatch.setattr(demo, "_require_models", lambda: None)
-    monkeypatch.setattr(demo, "choose", lambda: ITSELF)
     monkeypatch.setattr(demo, "start", lambda *_, **__: os.kill(os.getpid(), signal.SIGHUP))
     monkeypatch.setattr(demo.local, "down", stopped.append)
     with pytest.raises(KeyboardInterrupt):
-        demo.demo(questions=20, held_out=20, samples=1, keep_up=False, json=False)
+        demo.demo(questions=20, held_out=20, samples=1, larger_teacher=False, keep_up=False, json=False)
     assert stopped == [settings().data_dir]
 
 

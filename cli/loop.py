@@ -16,7 +16,7 @@ from cli.train import Changes
 from db.diagnosis import why_idle, why_not_trained
 from db.session import transaction
 from tracemill.errors import TracemillError
-from tracemill.statistics import Interval
+from trainer.compare import percent
 from trainer.loop import load, round_of
 from trainer.loops import Loop, RoundResult, first_attempt, loop_named, open_loop, results
 
@@ -163,8 +163,3 @@ def print_loop(loop: Loop) -> None:
         )
     if loop.ended:
         console.print(f"Ended: {loop.ended}.", markup=False)
-
-
-def percent(right: Interval) -> str:
-    """Format a share with its interval, in percent."""
-    return f"{100 * right.value:.1f} [{100 * right.low:.1f}, {100 * right.high:.1f}]"

@@ -4,9 +4,10 @@ from typing import Annotated
 
 import typer
 
-from cli.loop import as_json, percent, print_loop
+from cli.loop import as_json, print_loop
 from cli.output import Json, console, print_json, print_rows
 from db.session import transaction
+from trainer.compare import percent
 from trainer.loops import Loop, all_loops, loop_named, results
 from trainer.loops import stop_loop as stop_running
 

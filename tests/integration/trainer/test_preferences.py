@@ -77,20 +77,20 @@ def test_the_shortest_traces_of_each_question_are_preferred(clean: Stack) -> Non
 def test_the_shortest_of_near_duplicates_is_preferred(clean: Stack) -> None:
     story = "First the baker counts the loaves on the shelf and finds that there are twelve of them in all."
     with transaction() as connection:
-        asked = question(connection, "How many loaves are there?")
-        teach = job(connection, "teach", [asked])
+        loaves = question(connection, "How many loaves are there?")
+        teach = job(connection, "teach", [loaves])
         for index in range(6):
-            _answer(connection, teach, asked, f"{story} So it is {index}.", index, tokens=60 - index)
+            _answer(connection, teach, loaves, f"{story} So it is {index}.", index, tokens=60 - index)
     for seed in range(3):
         assert _texts(prefer="shortest", near_duplicates=0.6, seed=seed) == [f"{story} So it is 5."]
 
 
 def test_the_traces_with_the_highest_rating_are_preferred(clean: Stack) -> None:
     with transaction() as connection:
-        asked = question(connection, "What is 3 + 4?")
-        teach = job(connection, "teach", [asked])
+        addition = question(connection, "What is 3 + 4?")
+        teach = job(connection, "teach", [addition])
         for index, rating in enumerate((0.4, None, 0.9, 0.6)):
-            _answer(connection, teach, asked, f"rated {rating}", index, signals={"rating": rating} if rating else {})
+            _answer(connection, teach, addition, f"rated {rating}", index, signals={"rating": rating} if rating else {})
     best: dict[str, Any] = {"prefer": "score", "score": "rating"}
     assert _texts(**best, max_per_question=1) == ["rated 0.9"]
     assert _texts(**best, max_per_question=3) == ["rated 0.4", "rated 0.9", "rated 0.6"]

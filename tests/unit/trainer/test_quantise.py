@@ -39,7 +39,7 @@ def test_each_weight_is_the_nearest_value_of_its_scale(form: str, error: float, 
         values = after[layer].float()
     else:
         words = after[f"{layer}_packed"].to(torch.int64) & 0xFFFFFFFF
-        values = torch.stack([(words >> 4 * place) & 15 for place in range(8)], -1).reshape(32, 64).float() - 8
+        values = torch.stack([(words >> 4 * nibble) & 15 for nibble in range(8)], -1).reshape(32, 64).float() - 8
         assert after[f"{layer}_shape"].tolist() == [32, 64]
     weight = before[layer].float()
     largest = weight.abs().amax(1, keepdim=True)

@@ -209,6 +209,13 @@ def test_the_stronger_model_gets_what_the_cheap_one_failed(
     assert "routed-tier2" in _run("jobs", "show", "routed")
 
 
+def test_a_tier_may_have_the_settings_of_another_job(database: Stack, source: Path) -> None:
+    _routed(source)
+    _run("enqueue", "job:routed?escalated", "--like", "routed", "--name", "like")
+    tiers = rows("select job, tier, model from job_tiers where first_job = 'routed' order by 1")
+    assert list(map(tuple, tiers)) == [("like", 2, "student"), ("routed", 1, "student"), ("routed-tier2", 2, "teacher")]
+
+
 def test_a_question_is_settled_and_moved_in_one_transaction(
     database: Stack, server: ScriptedServer, source: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

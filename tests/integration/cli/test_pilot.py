@@ -167,6 +167,10 @@ def test_arms_can_be_deleted(world: World) -> None:
         ("pilot sums.jsonl --picture a.gif", "must end in .svg or .png"),
         ("enqueue sums.jsonl --like sums:teacher-magic", "no job 'sums:teacher-magic'"),
         ("enqueue sums.jsonl --like sums:teacher-cot --samples 8", "--like sums:teacher-cot and --samples exclude"),
+        (
+            "enqueue sums.jsonl --like sums:teacher-cot --escalate student",
+            "--like sums:teacher-cot and --escalate exclude",
+        ),
         ("enqueue sums.jsonl --like sums:teacher-cot --enough 5 --name x", "more than the 4 traces"),
     ],
 )

@@ -71,6 +71,25 @@ def test_a_closed_terminal_stops_the_stack_of_the_demo(monkeypatch: pytest.Monke
     assert stopped == [settings().data_dir]
 
 
+@pytest.mark.parametrize("larger_teacher", [False, True])
+def test_a_larger_teacher_is_fetched_only_on_request(larger_teacher: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    class Fetched(Exception):
+        pass
+
+    def choose() -> None:
+        raise Fetched
+
+    def start(*_: object, **__: object) -> None:
+        raise TracemillError("not started")
+
+    monkeypatch.setattr(demo, "_require_models", lambda: None)
+    monkeypatch.setattr(demo, "choose", choose)
+    monkeypatch.setattr(demo, "start", start)
+    monkeypatch.setattr(demo.local, "down", lambda folder: None)
+    with pytest.raises(Fetched if larger_teacher else TracemillError):
+        demo.demo(questions=20, held_out=20, samples=1, larger_teacher=larger_teacher, keep_up=False, json=False)
+
+
 @pytest.fixture
 def fresh(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[None]:
     """A data folder of its own. The variables that the demo sets are removed afterwards."""
